@@ -1,0 +1,136 @@
+"""What can go wrong. Every failure of this library is a `GreenticError`; each code has one meaning on every backend.
+
+A message names the rule that was broken and the caller's own env, tenant and team. It never holds a snapshot, a password,
+a session key, or the ids of anybody's stored session: a program that wants the key finds it in `GreenticError.session_key`.
+"""
+
+from enum import StrEnum
+from typing import ClassVar
+
+__all__ = [
+    "ClaimedError",
+    "ConflictError",
+    "CorruptSessionError",
+    "ErrorCode",
+    "GreenticError",
+    "InternalError",
+    "InvalidInputError",
+    "NotFoundError",
+    "OperationTimeoutError",
+    "PermissionDeniedError",
+    "TenantMismatchError",
+    "UnauthenticatedError",
+    "UnavailableError",
+]
+
+
+class ErrorCode(StrEnum):
+    """The kinds of failure, with the names that the Rust reference gives them."""
+
+    UNKNOWN = "unknown"
+    INVALID_INPUT = "invalid_input"
+    NOT_FOUND = "not_found"
+    CONFLICT = "conflict"
+    TIMEOUT = "timeout"
+    UNAUTHENTICATED = "unauthenticated"
+    PERMISSION_DENIED = "permission_denied"
+    RATE_LIMITED = "rate_limited"
+    UNAVAILABLE = "unavailable"
+    INTERNAL = "internal"
+
+
+class GreenticError(Exception):
+    """The base of every error that this library raises.
+
+    Args:
+        code: What kind of failure it is; an `ErrorCode` or its text.
+        message: One sentence for a person, without user data.
+        session_key: The session key that the call was about, where there is one. It is not part of the message.
+    """
+
+    code: ErrorCode
+    message: str
+    session_key: str | None
+
+    def __init__(self, code: ErrorCode | str, message: str, *, session_key: str | None = None) -> None:
+        super().__init__(code, message)
+        self._describe(ErrorCode(code), message, session_key)
+
+    def _describe(self, code: ErrorCode, message: str, session_key: str | None) -> None:
+        self.code = code
+        self.message = message
+        self.session_key = session_key
+
+    def __str__(self) -> str:
+        return self.message
+
+
+class _CodedError(GreenticError):
+    """An error whose class decides its code."""
+
+    _code: ClassVar[ErrorCode]
+
+    def __init__(self, message: str, *, session_key: str | None = None) -> None:
+        # Past GreenticError.__init__: `args` holds just the message, so that pickle and copy call this signature again.
+        super(GreenticError, self).__init__(message)
+        self._describe(self._code, message, session_key)
+
+
+class InvalidInputError(_CodedError, ValueError):
+    """An argument breaks a rule of the contract. Nothing was written."""
+
+    _code = ErrorCode.INVALID_INPUT
+
+
+class TenantMismatchError(InvalidInputError):
+    """The caller's context and the session belong to different tenants, teams or users. Nothing was written."""
+
+
+class NotFoundError(_CodedError, LookupError):
+    """No live session answers to that key (for this caller)."""
+
+    _code = ErrorCode.NOT_FOUND
+
+
+class ConflictError(_CodedError):
+    """The stored state is not what the call relied on: a taken key, another version, a claim that is over."""
+
+    _code = ErrorCode.CONFLICT
+
+
+class ClaimedError(ConflictError):
+    """Another runner holds the claim on this wait."""
+
+
+class OperationTimeoutError(_CodedError, TimeoutError):
+    """The backend did not answer in time. A write may or may not have happened."""
+
+    _code = ErrorCode.TIMEOUT
+
+
+class UnavailableError(_CodedError, ConnectionError):
+    """The backend cannot be reached, cannot serve now, or the store was closed."""
+
+    _code = ErrorCode.UNAVAILABLE
+
+
+class UnauthenticatedError(_CodedError):
+    """The backend wants credentials, or refused those that it was given."""
+
+    _code = ErrorCode.UNAUTHENTICATED
+
+
+class PermissionDeniedError(_CodedError):
+    """The backend knows us and does not let us do this."""
+
+    _code = ErrorCode.PERMISSION_DENIED
+
+
+class InternalError(_CodedError):
+    """Something that should not happen did: a defect, or a backend that answers what it never should."""
+
+    _code = ErrorCode.INTERNAL
+
+
+class CorruptSessionError(InternalError):
+    """The stored text of this session is not a SessionData. The others are not affected."""

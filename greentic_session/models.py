@@ -1,0 +1,419 @@
+"""The wire schema: what a session is, written byte for byte as the Rust reference writes it.
+
+Every struct is frozen, all the way down, so a store may keep and hand out the very object it was given: nobody can change
+what is stored by changing what they hold. Field order is wire order; an optional field that is None is left out; unknown
+fields are ignored when read. A struct that exists is valid: ids and types are checked when it is built, copied with a
+change, or decoded. (Whether its texts are valid Unicode is checked when it is written.)
+"""
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any, ClassVar, Self, TypeVar, overload
+
+import msgspec
+from msgspec.structs import force_setattr, replace
+
+from . import _wire
+from ._fields import NO_ATTRIBUTES, check_int, check_text, check_type, freeze
+from .errors import InvalidInputError
+from .ids import are_ids, check_id
+
+__all__ = [
+    "Impersonation",
+    "InvocationDeadline",
+    "ReplyScope",
+    "SessionCursor",
+    "SessionData",
+    "TenantCtx",
+    "version_of",
+]
+
+T = TypeVar("T")
+
+_NO_IDS = (None,) * 4
+_NO_TEXTS = (None,) * 8
+_U32_MAX = 2**32 - 1
+_I128_MAX = 2**127 - 1
+
+
+class InvocationDeadline(msgspec.Struct, frozen=True, gc=False):
+    """When an invocation must be over.
+
+    Attributes:
+        unix_millis: Milliseconds since the Unix epoch, as a signed 128-bit integer (the reference's type).
+    """
+
+    unix_millis: int
+
+    def __post_init__(self) -> None:
+        check_int("unix_millis", self.unix_millis, -_I128_MAX - 1, _I128_MAX)
+
+
+class Impersonation(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """Who really acts, where somebody acts in a user's name.
+
+    Attributes:
+        actor_id: A UserId.
+        reason: Free text.
+    """
+
+    actor_id: str
+    reason: str | None = None
+
+    def __post_init__(self) -> None:
+        check_id("UserId", self.actor_id)
+        check_text("reason", self.reason)
+
+
+class TenantCtx(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """Who calls, and on whose behalf. Build it with `TenantCtx.new`.
+
+    The pairs `tenant`/`tenant_id`, `team`/`team_id` and `user`/`user_id` are the reference's: a legacy field and the one
+    that counts. See `effective_team` and `effective_user`; the tenant that counts is `tenant_id`.
+
+    Attributes:
+        env: An EnvId: ``"dev"``.
+        tenant: A TenantId.
+        tenant_id: A TenantId; the one that counts.
+        team: A TeamId.
+        team_id: A TeamId; the one that counts where both are there.
+        user: A UserId.
+        user_id: A UserId; the one that counts where both are there.
+        session_id: Free text, as all down to `correlation_id`.
+        flow_id: Free text (unlike `SessionData.flow_id`).
+        node_id: Free text.
+        provider_id: Free text.
+        trace_id: Free text.
+        i18n_id: Free text.
+        correlation_id: Free text.
+        attributes: Text by text; written with its keys sorted. Cannot be changed in place.
+        deadline: When the invocation must be over.
+        attempt: Which attempt this is, from 0; an unsigned 32-bit integer.
+        idempotency_key: Free text.
+        impersonation: Who really acts.
+
+    Raises:
+        InvalidInputError: An id is not one, or a number is out of range.
+        TypeError: A field has a wrong type.
+    """
+
+    env: str
+    tenant: str
+    tenant_id: str
+    team: str | None = None
+    team_id: str | None = None
+    user: str | None = None
+    user_id: str | None = None
+    session_id: str | None = None
+    flow_id: str | None = None
+    node_id: str | None = None
+    provider_id: str | None = None
+    trace_id: str | None = None
+    i18n_id: str | None = None
+    correlation_id: str | None = None
+    attributes: Mapping[str, str] = NO_ATTRIBUTES
+    deadline: InvocationDeadline | None = None
+    attempt: int
+    idempotency_key: str | None = None
+    impersonation: Impersonation | None = None
+
+    _ids: ClassVar[dict[str, str]] = {
+        "env": "EnvId",
+        "tenant": "TenantId",
+        "tenant_id": "TenantId",
+        "team": "TeamId",
+        "team_id": "TeamId",
+        "user": "UserId",
+        "user_id": "UserId",
+    }
+
+    def __post_init__(self) -> None:
+        # Runs on every decode: the usual case first, in few steps; _explain() finds the words when something is wrong.
+        ids = [self.env, self.tenant, self.tenant_id]
+        optional = (self.team, self.team_id, self.user, self.user_id)
+        if optional != _NO_IDS:
+            ids += [value for value in optional if value is not None]
+        try:
+            valid = are_ids(ids)
+        except TypeError:
+            valid = False
+        if not valid:
+            self._explain()
+        texts = (
+            self.session_id,
+            self.flow_id,
+            self.node_id,
+            self.provider_id,
+            self.trace_id,
+            self.i18n_id,
+            self.correlation_id,
+            self.idempotency_key,
+        )
+        if texts != _NO_TEXTS:
+            for text in texts:
+                check_text("a free-text field of TenantCtx", text)
+        if type(self.attempt) is not int or not 0 <= self.attempt <= _U32_MAX:
+            check_int("attempt", self.attempt, 0, _U32_MAX)
+        if self.deadline is not None:
+            check_type("deadline", self.deadline, InvocationDeadline)
+        if self.impersonation is not None:
+            check_type("impersonation", self.impersonation, Impersonation)
+        if self.attributes is not NO_ATTRIBUTES:
+            force_setattr(self, "attributes", freeze(self.attributes))
+
+    def _explain(self) -> None:
+        for field, kind in self._ids.items():
+            value: Any = getattr(self, field)
+            if value is not None or field in ("env", "tenant", "tenant_id"):
+                check_id(kind, value)
+
+    @classmethod
+    def new(cls, env: str, tenant: str, *, team: str | None = None, user: str | None = None) -> Self:
+        """Return a context with both fields of each pair filled, and attempt 0.
+
+        >>> TenantCtx.new("dev", "acme", user="u1").user_id
+        'u1'
+        """
+        return cls(env=env, tenant=tenant, tenant_id=tenant, team=team, team_id=team, user=user, user_id=user, attempt=0)
+
+    @property
+    def effective_team(self) -> str | None:
+        """The team that counts: `team_id`, else `team`."""
+        return self.team_id or self.team
+
+    @property
+    def effective_user(self) -> str | None:
+        """The user that counts: `user_id`, else `user`."""
+        return self.user_id or self.user
+
+    def with_team(self, team: str | None) -> Self:
+        """Return a copy with this team in both fields; None clears them."""
+        return replace(self, team=team, team_id=team)
+
+    def with_user(self, user: str | None) -> Self:
+        """Return a copy with this user in both fields; None clears them."""
+        return replace(self, user=user, user_id=user)
+
+    def with_session(self, session_id: str | None) -> Self:
+        """Return a copy with this `session_id`; None clears it."""
+        return replace(self, session_id=session_id)
+
+    def with_flow(self, flow_id: str | None) -> Self:
+        """Return a copy with this `flow_id`; None clears it."""
+        return replace(self, flow_id=flow_id)
+
+    def with_node(self, node_id: str | None) -> Self:
+        """Return a copy with this `node_id`; None clears it."""
+        return replace(self, node_id=node_id)
+
+    def with_provider(self, provider_id: str | None) -> Self:
+        """Return a copy with this `provider_id`; None clears it."""
+        return replace(self, provider_id=provider_id)
+
+    def with_attributes(self, attributes: Mapping[str, str] | None) -> Self:
+        """Return a copy with these `attributes` instead of its own; None clears them."""
+        return replace(self, attributes=NO_ATTRIBUTES if attributes is None else attributes)
+
+    def with_attempt(self, attempt: int | None) -> Self:
+        """Return a copy with this `attempt`; None sets it back to 0."""
+        return replace(self, attempt=0 if attempt is None else attempt)
+
+    def with_deadline(self, deadline: InvocationDeadline | None) -> Self:
+        """Return a copy with this `deadline`; None clears it."""
+        return replace(self, deadline=deadline)
+
+    def with_impersonation(self, impersonation: Impersonation | None) -> Self:
+        """Return a copy with this `impersonation`; None clears it."""
+        return replace(self, impersonation=impersonation)
+
+
+class SessionCursor(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """Where a flow stands.
+
+    Attributes:
+        node_pointer: The node to resume at; free text.
+        wait_reason: Why it waits; free text.
+        outbox_marker: How far its outgoing messages are sent; free text.
+    """
+
+    node_pointer: str
+    wait_reason: str | None = None
+    outbox_marker: str | None = None
+
+    def __post_init__(self) -> None:
+        if type(self.node_pointer) is str and self.wait_reason is None and self.outbox_marker is None:
+            return  # the usual case, without a call
+        check_text("node_pointer", self.node_pointer, optional=False)
+        check_text("wait_reason", self.wait_reason)
+        check_text("outbox_marker", self.outbox_marker)
+
+
+class SessionData(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """The snapshot of one paused flow.
+
+    Attributes:
+        tenant_ctx: Whose it is.
+        flow_id: A FlowId.
+        pack_id: A PackId.
+        cursor: Where the flow stands.
+        context_json: The flow's state, opaque to the store; see `new_context` and `context`.
+
+    Raises:
+        InvalidInputError: An id is not one.
+        TypeError: A field has a wrong type.
+    """
+
+    tenant_ctx: TenantCtx
+    flow_id: str
+    pack_id: str | None = None
+    cursor: SessionCursor
+    context_json: str
+
+    def __post_init__(self) -> None:
+        check_id("FlowId", self.flow_id)
+        if self.pack_id is not None:
+            check_id("PackId", self.pack_id)
+        if not (
+            type(self.tenant_ctx) is TenantCtx and type(self.cursor) is SessionCursor and type(self.context_json) is str
+        ):
+            check_type("tenant_ctx", self.tenant_ctx, TenantCtx)
+            check_type("cursor", self.cursor, SessionCursor)
+            check_text("context_json", self.context_json, optional=False)
+
+    def __repr__(self) -> str:
+        # Without the snapshot: a repr ends up in logs and error trackers.
+        return (
+            f"SessionData(tenant_ctx={self.tenant_ctx!r}, flow_id={self.flow_id!r}, pack_id={self.pack_id!r}, "
+            f"cursor={self.cursor!r}, context_json=<{len(self.context_json)} characters>)"
+        )
+
+    def to_json(self) -> bytes:
+        """Return the wire text: UTF-8, no spaces, byte for byte what the reference writes.
+
+        Raises:
+            InvalidInputError: A text in it holds a lone surrogate.
+        """
+        return _wire.encode(self, "SessionData")
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> "SessionData":
+        """Read a wire text.
+
+        Raises:
+            InvalidInputError: It is no SessionData. The message says where, and quotes nothing of it.
+            TypeError: `text` is neither str nor bytes.
+        """
+        data = _wire.decode(_DECODER, text, "SessionData")
+        # u32 has no -0, and the reference refuses it; msgspec reads 0. A text that writes it as both of us do needs no
+        # closer look.
+        if data.tenant_ctx.attempt == 0 and not _has_plain_zero(text) and _attempt_text(text).startswith(b"-"):
+            raise InvalidInputError("not a SessionData: -0 is no attempt - at `$.tenant_ctx.attempt`")
+        return data
+
+    def new_context(self, value: Any) -> "SessionData":
+        """Return a copy whose snapshot is `value`, written as JSON (as msgspec writes it: NaN becomes null).
+
+        >>> data = SessionData(tenant_ctx=TenantCtx.new("dev", "acme"), flow_id="order", cursor=SessionCursor("ask"),
+        ...                    context_json="")
+        >>> data.new_context({"ticket": 123}).context_json
+        '{"ticket":123}'
+
+        Raises:
+            InvalidInputError: It holds a lone surrogate or itself.
+            TypeError: It holds an object that msgspec does not write.
+        """
+        return replace(self, context_json=_wire.encode(value, "the snapshot").decode())
+
+    @overload
+    def context(self) -> Any: ...
+
+    @overload
+    def context(self, type: type[T]) -> T: ...
+
+    @overload
+    def context(self, type: Any) -> Any: ...
+
+    def context(self, type: Any = Any) -> Any:
+        """Read the snapshot as `type`: any type that msgspec decodes; without one, plain dicts, lists and scalars.
+
+        Raises:
+            InvalidInputError: The snapshot is not JSON, or not that type.
+        """
+        name = getattr(type, "__name__", str(type))
+        return _wire.decode(msgspec.json.Decoder(type), self.context_json, f"snapshot of type {name}", explain=False)
+
+
+_DECODER = msgspec.json.Decoder(SessionData)
+
+
+def version_of(text: bytes) -> str:
+    """Return the version of a stored text: its hex SHA-1. Different content, different version, on every backend alike."""
+    return hashlib.sha1(text, usedforsecurity=False).hexdigest()
+
+
+class _AttemptText(msgspec.Struct):
+    attempt: msgspec.Raw
+
+
+class _AttemptProbe(msgspec.Struct):
+    tenant_ctx: _AttemptText
+
+
+_ATTEMPT_DECODER = msgspec.json.Decoder(_AttemptProbe)
+
+
+def _has_plain_zero(text: str | bytes) -> bool:
+    return '"attempt":0' in text if isinstance(text, str) else b'"attempt":0' in text
+
+
+def _attempt_text(text: str | bytes) -> bytes:
+    return bytes(_wire.decode(_ATTEMPT_DECODER, text, "SessionData").tenant_ctx.attempt)
+
+
+class ReplyScope(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """Where an answer to a paused flow will come in.
+
+    Two scopes are the same place when their `scope_hash` is equal: a part that is None and one that is empty are alike.
+
+    Attributes:
+        conversation: The chat, channel or mailbox: ``"telegram:chat-1"``.
+        thread: A thread or topic in it.
+        reply_to: The message that is answered.
+        correlation: An id that the answer carries; an empty one counts as none.
+    """
+
+    conversation: str
+    thread: str | None = None
+    reply_to: str | None = None
+    correlation: str | None = None
+
+    def __post_init__(self) -> None:
+        if type(self.conversation) is str and self.thread is self.reply_to is self.correlation is None:
+            return  # the usual case, without a call
+        check_text("conversation", self.conversation, optional=False)
+        check_text("thread", self.thread)
+        check_text("reply_to", self.reply_to)
+        check_text("correlation", self.correlation)
+
+    def normalized(self) -> "ReplyScope":
+        """Return the one scope, of all that name this place, whose empty parts are None."""
+        if "" not in (self.thread, self.reply_to, self.correlation):
+            return self
+        return ReplyScope(self.conversation, self.thread or None, self.reply_to or None, self.correlation or None)
+
+    def canonical(self) -> str:
+        """Return what is hashed: the four parts joined by newlines, None as empty."""
+        return "\n".join((self.conversation, self.thread or "", self.reply_to or "", self.correlation or ""))
+
+    def scope_hash(self) -> str:
+        """Return the hex SHA-256 by which the reference, too, names this scope in a Redis key.
+
+        A newline inside a part could make two scopes hash alike; that is refused where a scope is used, not here.
+
+        Raises:
+            InvalidInputError: A part holds a lone surrogate.
+        """
+        try:
+            return hashlib.sha256(self.canonical().encode()).hexdigest()
+        except UnicodeEncodeError as error:
+            raise InvalidInputError("ReplyScope must be valid Unicode: it holds a lone surrogate") from error
