@@ -1,0 +1,90 @@
+"""The one place where seconds and timedeltas become milliseconds, Redis's unit and ours inside."""
+
+import math
+from datetime import timedelta
+from enum import Enum
+from typing import Final, Literal, TypeAlias
+
+from .errors import InvalidInputError
+
+__all__ = ["MAX_TTL_MS", "NEVER", "Never", "Seconds", "Ttl", "default_ttl_ms", "milliseconds", "ttl_ms"]
+
+MAX_TTL_MS: Final = 2**52
+"""The longest lifetime, in milliseconds: about 142,000 years. Beyond it, adding "now" could overflow a server's clock."""
+
+
+_USUAL: Final = (0.001, 2.0**40)
+"""Floats between these need no closer look."""
+
+
+class Never(Enum):
+    """The type of `NEVER`."""
+
+    NEVER = "never"
+
+    def __repr__(self) -> str:
+        return "NEVER"
+
+
+NEVER: Final = Never.NEVER
+"""As a TTL: never expires, whatever the store's default."""
+
+Seconds: TypeAlias = float | timedelta
+"""A length of time: a number of seconds, or a timedelta."""
+
+Ttl: TypeAlias = Seconds | Literal[Never.NEVER] | None
+"""A lifetime: `Seconds`, `NEVER`, or None for the store's default."""
+
+
+def milliseconds(value: Seconds, name: str = "ttl") -> int:
+    """Return a length of time in whole milliseconds: rounded to the nearest, at least 1.
+
+    Args:
+        value: A number of seconds, or a timedelta.
+        name: What it is, for the message.
+
+    Raises:
+        InvalidInputError: It is zero, negative, NaN, infinite, or beyond 2**52 ms.
+        TypeError: It is neither a number nor a timedelta.
+    """
+    if type(value) is float and _USUAL[0] <= value <= _USUAL[1]:
+        return round(value * 1000)
+    if isinstance(value, timedelta):
+        microseconds = value // timedelta(microseconds=1)
+        positive, result = microseconds > 0, (microseconds + 500) // 1000
+    elif isinstance(value, int) and not isinstance(value, bool):
+        positive, result = value > 0, value * 1000
+    elif isinstance(value, float):
+        if not math.isfinite(value):
+            raise InvalidInputError(f"{name} must be a finite number of seconds")
+        # Past this bound the product could overflow to infinity, and the answer is known.
+        positive, result = value > 0, round(value * 1000) if value <= MAX_TTL_MS else MAX_TTL_MS + 1
+    else:
+        raise TypeError(f"{name} must be a number of seconds or a timedelta, not {type(value).__name__}")
+    if not positive:
+        raise InvalidInputError(f"{name} must be longer than zero")
+    if result > MAX_TTL_MS:
+        raise InvalidInputError(f"{name} must be at most 2**52 milliseconds")
+    return max(result, 1)
+
+
+def default_ttl_ms(value: Ttl, name: str) -> int | None:
+    """Return a store's default lifetime in milliseconds; None where sessions live for ever.
+
+    Raises:
+        InvalidInputError: As `milliseconds`.
+        TypeError: As `milliseconds`.
+    """
+    return None if value is None or value is NEVER else milliseconds(value, name)
+
+
+def ttl_ms(value: Ttl, default_ms: int | None) -> int | None:
+    """Return a lifetime in milliseconds; None for ever. A `value` of None asks for the default.
+
+    Raises:
+        InvalidInputError: As `milliseconds`.
+        TypeError: As `milliseconds`.
+    """
+    if value is None:
+        return default_ms
+    return None if value is NEVER else milliseconds(value)

@@ -1,0 +1,239 @@
+"""The tenant rules: who may touch what. Pure functions, no I/O; every backend asks here and holds no copy.
+
+An `Owner` is the identity to which waits and their indices belong. Identity always means what counts: `tenant_id`, the
+effective team and the effective user.
+
+A message names the broken rule and the *caller's* env, tenant and team; of users only whether there was one. Rules are
+tried from the outside in (tenant, then team, then user), so whoever is outside learns no more than that.
+"""
+
+from typing import TypeAlias
+
+from .errors import ClaimedError, ConflictError, InvalidInputError, NotFoundError, TenantMismatchError
+from .ids import check_id
+from .models import ReplyScope, SessionData, TenantCtx
+
+__all__ = [
+    "Owner",
+    "absent",
+    "administers",
+    "candidates",
+    "changed",
+    "check_alignment",
+    "check_ctx",
+    "check_preservation",
+    "check_scope",
+    "claim_over",
+    "claimed",
+    "is_aligned",
+    "lookup_owner",
+    "mismatch",
+    "owner_of",
+    "pointer_owner",
+    "scope_held",
+    "several_waits",
+    "taken",
+    "wait_owner",
+]
+
+Owner: TypeAlias = tuple[str, str, str | None, str]
+"""env, tenant, team (None: no team), user."""
+
+NO_TEAM = "-"
+"""How "no team" is written in the reference's Redis keys; a team of that name would collide with it."""
+
+
+def mismatch(rule: str, caller: TenantCtx) -> TenantMismatchError:
+    """Return the error for a broken tenant rule."""
+    return TenantMismatchError(
+        f"tenant context mismatch ({rule}): called with env={caller.env}, tenant={caller.tenant_id}, "
+        f"team={caller.effective_team or NO_TEAM}, user={'present' if caller.effective_user else 'absent'}"
+    )
+
+
+def absent(session_key: str) -> NotFoundError:
+    """Return the error for a session that is not there, or not there for this caller: one text for both."""
+    return NotFoundError("no live session has this key", session_key=session_key)
+
+
+def taken(session_key: str) -> ConflictError:
+    """Return the error for a key that a live session has: all that anybody learns of a session that is not theirs."""
+    return ConflictError("a live session has this key", session_key=session_key)
+
+
+def changed(session_key: str) -> ConflictError:
+    """Return the error for a session that has another version than the caller relied on."""
+    return ConflictError("the session was changed meanwhile", session_key=session_key)
+
+
+def scope_held() -> ConflictError:
+    """Return the error for a scope that another live session holds; it does not name that session."""
+    return ConflictError("another live session waits at this scope")
+
+
+def claimed(session_key: str) -> ClaimedError:
+    """Return the error for a wait that another runner is resuming."""
+    return ClaimedError("another runner holds the claim on this wait", session_key=session_key)
+
+
+def claim_over(session_key: str) -> ConflictError:
+    """Return the error for a claim that has ended, however it did."""
+    return ConflictError("this claim is over", session_key=session_key)
+
+
+def several_waits() -> InvalidInputError:
+    """Return the refusal to choose between the waits of one user, in the reference's words."""
+    return InvalidInputError("multiple waits exist for user; use scope-based routing instead")
+
+
+def check_ctx(ctx: TenantCtx) -> None:
+    """Refuse a context that no operation may act for.
+
+    Raises:
+        InvalidInputError: Its team is ``-``, which in a Redis key means "no team".
+        TypeError: It is no TenantCtx.
+    """
+    if not isinstance(ctx, TenantCtx):
+        raise TypeError(f"ctx must be a TenantCtx, not {type(ctx).__name__}")
+    if NO_TEAM in (ctx.team_id, ctx.team):
+        raise InvalidInputError("the team id '-' is reserved: it stands for no team")
+
+
+def _difference(a: TenantCtx, b: TenantCtx) -> str | None:
+    if a.tenant_id != b.tenant_id or a.env != b.env:
+        return "env/tenant"
+    return None if a.effective_team == b.effective_team else "team"
+
+
+def _misalignment(ctx: TenantCtx, data: SessionData) -> str | None:
+    session = data.tenant_ctx
+    if session is ctx:
+        return None
+    if difference := _difference(ctx, session):
+        return f"{difference} must match"
+    user = session.effective_user
+    if user is None or user == ctx.effective_user:
+        return None
+    return "user must match" if ctx.effective_user else "user required by session but missing in caller context"
+
+
+def is_aligned(ctx: TenantCtx, data: SessionData) -> bool:
+    """Alignment: env, tenant and team are equal; and if `data` has a user, `ctx` has the same."""
+    return _misalignment(ctx, data) is None
+
+
+def check_alignment(ctx: TenantCtx, data: SessionData) -> None:
+    """Refuse data that is not aligned with the caller.
+
+    Raises:
+        TenantMismatchError: It is not.
+    """
+    if rule := _misalignment(ctx, data):
+        raise mismatch(rule, ctx)
+
+
+def check_preservation(stored: SessionData, new: SessionData) -> None:
+    """Refuse data that would change whose a live session is: env, tenant, team and user never change, appear or vanish.
+
+    Raises:
+        TenantMismatchError: It would. The message tells of `new`, never of what is stored.
+    """
+    if stored.tenant_ctx is new.tenant_ctx:
+        return
+    difference = _difference(stored.tenant_ctx, new.tenant_ctx)
+    if difference is None and stored.tenant_ctx.effective_user != new.tenant_ctx.effective_user:
+        difference = "user"
+    if difference:
+        raise mismatch(f"{difference} cannot change for an existing session", new.tenant_ctx)
+
+
+def owner_of(data: SessionData) -> Owner | None:
+    """Return the identity that owns `data`; None where it has no user."""
+    ctx = data.tenant_ctx
+    user = ctx.user_id or ctx.user  # the effective ones, without two calls: every register_wait comes by
+    return None if user is None else (ctx.env, ctx.tenant_id, ctx.team_id or ctx.team, user)
+
+
+def lookup_owner(ctx: TenantCtx, user_id: str) -> Owner | None:
+    """Return the identity whose waits a caller asks about; None where they are not the caller's to see.
+
+    A caller with a user sees that user's only; one without may look up, clear and claim for any user of its team.
+
+    Raises:
+        InvalidInputError: `ctx` or `user_id` breaks a rule.
+        TypeError: One of them has a wrong type.
+    """
+    check_ctx(ctx)
+    check_id("UserId", user_id)
+    if ctx.effective_user not in (None, user_id):
+        return None
+    return (ctx.env, ctx.tenant_id, ctx.effective_team, user_id)
+
+
+def wait_owner(ctx: TenantCtx, user_id: str, data: SessionData) -> Owner:
+    """Return the identity that a wait will belong to: the user of `data`, named by `user_id`, in the caller's team.
+
+    Raises:
+        InvalidInputError: `user_id` is no id, or `data` has no user.
+        TenantMismatchError: `user_id` is not the user of `ctx` (if it has one) and of `data`, or `data` is not aligned.
+    """
+    owner = owner_of(data)
+    if owner is None or owner[3] != user_id:
+        check_id("UserId", user_id)
+        if owner is None:
+            raise InvalidInputError("a wait needs a user, and the session data has none")
+        raise mismatch("user must match the user who is waited for", ctx)
+    check_alignment(ctx, data)
+    return owner
+
+
+def pointer_owner(ctx: TenantCtx, data: SessionData) -> Owner | None:
+    """Return the identity whose latest session a new one becomes: of the user of `data`, or else of `ctx`."""
+    user = data.tenant_ctx.effective_user or ctx.effective_user
+    return None if user is None else (ctx.env, ctx.tenant_id, ctx.effective_team, user)
+
+
+def administers(ctx: TenantCtx, user: str | None, data: SessionData) -> bool:
+    """Say whether `iter_sessions` and `purge` of `ctx` reach this session.
+
+    They reach one env and tenant; one team of it if `ctx` has a team; and only the sessions of `user`, where it is given,
+    and of the context's own user, where it has one.
+    """
+    session = data.tenant_ctx
+    if session.tenant_id != ctx.tenant_id or session.env != ctx.env:
+        return False
+    if ctx.effective_team not in (None, session.effective_team):
+        return False
+    return all(wanted in (None, session.effective_user) for wanted in (user, ctx.effective_user))
+
+
+def check_scope(scope: ReplyScope) -> None:
+    """Refuse a scope that could be mistaken for another.
+
+    Raises:
+        InvalidInputError: A part holds a newline (two scopes would hash alike) or a lone surrogate.
+        TypeError: It is no ReplyScope.
+    """
+    if not isinstance(scope, ReplyScope):
+        raise TypeError(f"scope must be a ReplyScope, not {type(scope).__name__}")
+    if scope.thread is scope.reply_to is scope.correlation is None:
+        text, newlines = scope.conversation, 0  # the usual case, without joining
+    else:
+        text, newlines = scope.canonical(), 3  # between its four parts
+    if text.count("\n") != newlines:
+        raise InvalidInputError("no part of a ReplyScope may hold a newline")
+    if not text.isascii():
+        scope.scope_hash()
+
+
+def candidates(scope: ReplyScope, *, fallback: bool) -> tuple[ReplyScope, ...]:
+    """Return the scopes to try, best first: the scope, and if asked for the one without its correlation.
+
+    Raises:
+        InvalidInputError: As `check_scope`.
+        TypeError: As `check_scope`.
+    """
+    check_scope(scope)
+    if not (fallback and scope.correlation):  # an empty correlation counts as none
+        return (scope,)
+    return (scope, ReplyScope(scope.conversation, scope.thread, scope.reply_to))

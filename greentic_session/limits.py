@@ -1,0 +1,70 @@
+"""What one store allows: its default lifetimes and how large a session may be."""
+
+from typing import Final, Self
+
+import msgspec
+
+from . import _wire
+from .errors import InvalidInputError
+from .expiry import Ttl, default_ttl_ms
+from .models import SessionData
+
+__all__ = ["DEFAULT_MAX_SNAPSHOT_BYTES", "Limits"]
+
+DEFAULT_MAX_SNAPSHOT_BYTES: Final = 16 * 1024 * 1024
+
+_LONGEST_ESCAPE = 6
+"""The most bytes that one ASCII character takes in a JSON string: ``\\u0000``."""
+_PUNCTUATION = 100
+"""More than the bytes of the field names, quotes and braces around the parts of a session."""
+
+
+class Limits(msgspec.Struct, frozen=True):
+    """The checked options of a store.
+
+    Attributes:
+        wait_ttl_ms: The lifetime of a wait that names none, in milliseconds; None for ever.
+        session_ttl_ms: The same for `create_session`.
+        max_snapshot_bytes: The longest wire text of a session, in bytes.
+    """
+
+    wait_ttl_ms: int | None
+    session_ttl_ms: int | None
+    max_snapshot_bytes: int
+
+    @classmethod
+    def of(cls, default_wait_ttl: Ttl, default_session_ttl: Ttl, max_snapshot_bytes: int) -> Self:
+        """Check a store's options.
+
+        Raises:
+            InvalidInputError: One of them is out of range.
+            TypeError: One of them has a wrong type.
+        """
+        if not isinstance(max_snapshot_bytes, int) or isinstance(max_snapshot_bytes, bool):
+            raise TypeError(f"max_snapshot_bytes must be an int, not {type(max_snapshot_bytes).__name__}")
+        if max_snapshot_bytes < 1:
+            raise InvalidInputError("max_snapshot_bytes must be at least 1")
+        return cls(
+            default_ttl_ms(default_wait_ttl, "default_wait_ttl"),
+            default_ttl_ms(default_session_ttl, "default_session_ttl"),
+            max_snapshot_bytes,
+        )
+
+    def check(self, data: SessionData) -> None:
+        """Refuse data that cannot be written, or is too large.
+
+        Raises:
+            InvalidInputError: Its wire text would be longer than `max_snapshot_bytes`, or is not valid Unicode.
+            TypeError: It is no SessionData.
+        """
+        if not isinstance(data, SessionData):
+            raise TypeError(f"data must be a SessionData, not {type(data).__name__}")
+        # The snapshot is nearly all of the text, and most are ASCII: a bound that needs no look at it settles most calls.
+        snapshot = data.context_json
+        if snapshot.isascii():
+            rest = _wire.encode((data.tenant_ctx, data.flow_id, data.pack_id, data.cursor), "SessionData")
+            if len(rest) + len(snapshot) * _LONGEST_ESCAPE + _PUNCTUATION <= self.max_snapshot_bytes:
+                return
+        size = len(data.to_json())
+        if size > self.max_snapshot_bytes:
+            raise InvalidInputError(f"the session is {size} bytes long, and the limit is {self.max_snapshot_bytes}")

@@ -1,0 +1,34 @@
+"""What a lookup finds."""
+
+import msgspec
+
+from .ids import SessionKey
+from .models import ReplyScope, SessionData, version_of
+
+__all__ = ["Wait"]
+
+
+class Wait(msgspec.Struct, frozen=True, gc=False):
+    """A live session as a lookup found it.
+
+    Attributes:
+        key: Its session key.
+        data: The snapshot.
+        scope: The scope that matched: the one asked for, or that without its correlation. From `iter_sessions`, the scope
+            it waits on, where the store knows it. None where nothing was matched, and for a session that is no wait.
+        text: The stored text, where it may differ from ``data.to_json()`` (another runtime wrote it); for backends.
+    """
+
+    key: SessionKey
+    data: SessionData
+    scope: ReplyScope | None = None
+    text: bytes | None = None
+
+    @property
+    def version(self) -> str:
+        """The version to give to ``update_session(..., if_version=...)``; computed when asked for."""
+        return version_of(self.data.to_json() if self.text is None else self.text)
+
+    def __repr__(self) -> str:
+        # Without the key, which opens the session, and without the stored text.
+        return f"Wait(key=<hidden>, data={self.data!r}, scope={self.scope!r})"
