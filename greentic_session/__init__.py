@@ -1,0 +1,70 @@
+"""Where a paused flow waits for its answer: keep the snapshot, find it by the reply, let exactly one runner resume it."""
+
+from .backends.memory import InMemorySessionStore
+from .claim import Claim
+from .errors import (
+    ClaimedError,
+    ConflictError,
+    CorruptSessionError,
+    ErrorCode,
+    GreenticError,
+    InternalError,
+    InvalidInputError,
+    NotFoundError,
+    OperationTimeoutError,
+    PermissionDeniedError,
+    TenantMismatchError,
+    UnauthenticatedError,
+    UnavailableError,
+)
+from .expiry import NEVER
+from .factory import (
+    InMemory,
+    RedisUrl,
+    RedisUrlWithNamespace,
+    SessionBackendConfig,
+    create_session_store,
+)
+from .ids import EnvId, FlowId, PackId, SessionKey, TeamId, TenantId, UserId
+from .models import Impersonation, InvocationDeadline, ReplyScope, SessionCursor, SessionData, TenantCtx
+from .store import SessionStore
+from .wait import Wait
+
+__all__ = [
+    "NEVER",
+    "Claim",
+    "ClaimedError",
+    "ConflictError",
+    "CorruptSessionError",
+    "EnvId",
+    "ErrorCode",
+    "FlowId",
+    "GreenticError",
+    "Impersonation",
+    "InMemory",
+    "InMemorySessionStore",
+    "InternalError",
+    "InvalidInputError",
+    "InvocationDeadline",
+    "NotFoundError",
+    "OperationTimeoutError",
+    "PackId",
+    "PermissionDeniedError",
+    "RedisUrl",
+    "RedisUrlWithNamespace",
+    "ReplyScope",
+    "SessionBackendConfig",
+    "SessionCursor",
+    "SessionData",
+    "SessionKey",
+    "SessionStore",
+    "TeamId",
+    "TenantCtx",
+    "TenantId",
+    "TenantMismatchError",
+    "UnauthenticatedError",
+    "UnavailableError",
+    "UserId",
+    "Wait",
+    "create_session_store",
+]

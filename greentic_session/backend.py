@@ -1,0 +1,138 @@
+"""What a backend does for a `SessionStore`: it keeps sessions and waits, one atomic step an operation.
+
+The store has checked every argument before it calls: ids, keys, scopes and sizes are valid, lifetimes are milliseconds
+(None: for ever), an `Owner` is the identity that the caller may act for. What is left to the backend is what needs stored
+state, and for the tenant rules in that it asks `fence`.
+
+Everywhere: a session that has expired is absent. Removing a session removes every index entry that leads to it, and the
+claim on it. A driver's errors leave as GreenticErrors.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator
+
+from .errors import UnavailableError
+from .fence import Owner
+from .ids import SessionKey
+from .models import ReplyScope, SessionData, TenantCtx
+from .wait import Wait
+
+__all__ = ["SessionBackend"]
+
+
+class SessionBackend(ABC):
+    """Storage for sessions and waits. Each method is one atomic step, `scan` and `purge` excepted."""
+
+    closed: bool = False
+
+    def check_open(self) -> None:
+        """Refuse work after `aclose`.
+
+        Raises:
+            UnavailableError: The store was closed.
+        """
+        if self.closed:
+            raise UnavailableError("the store is closed")
+
+    @abstractmethod
+    async def create(self, key: SessionKey, data: SessionData, pointer: Owner | None, ttl_ms: int | None) -> bool:
+        """Store a new session; False if a live one has the key. Make it the latest session of `pointer`."""
+
+    @abstractmethod
+    async def read(self, key: str) -> Wait | None:
+        """Return the session, whoever owns it. Raises CorruptSessionError."""
+
+    @abstractmethod
+    async def update(self, key: str, data: SessionData, ctx: TenantCtx | None, if_version: str | None) -> str:
+        """Replace the data of a session, keep its lifetime, wait, scope and claim; return the new version.
+
+        In this order: NotFoundError if it is absent; CorruptSessionError; NotFoundError if `ctx` is given and the session
+        is not aligned with it; TenantMismatchError by `fence.check_preservation`; ConflictError if `if_version` is given
+        and is not its version.
+        """
+
+    @abstractmethod
+    async def remove(self, key: str, ctx: TenantCtx | None) -> bool:
+        """Remove a session; False if it is absent or not aligned with `ctx`."""
+
+    @abstractmethod
+    async def touch(self, key: str, ttl_ms: int | None, ctx: TenantCtx | None) -> bool:
+        """Give a session and all that leads to it a new lifetime; False if it is absent or not aligned with `ctx`."""
+
+    @abstractmethod
+    async def register(
+        self,
+        owner: Owner,
+        scope: ReplyScope,
+        key: SessionKey,
+        data: SessionData,
+        ttl_ms: int | None,
+        *,
+        replace: bool = True,
+        token: str | None = None,
+    ) -> SessionKey | None:
+        """Store `data` under `key` and make it the one wait of `scope`; return the key of the session it displaced.
+
+        With `token`, only while that claim on `key` is live, and end the claim.
+
+        Raises:
+            ConflictError: The claim is over; or another live session holds the scope and `replace` is False.
+            TenantMismatchError: By `fence.check_preservation`, against a live session under `key`.
+        """
+
+    @abstractmethod
+    async def find(self, owner: Owner, scopes: tuple[ReplyScope, ...]) -> Wait | None:
+        """Return the wait of the first of `scopes` that has one, with that scope. Raises CorruptSessionError."""
+
+    @abstractmethod
+    async def find_key(self, owner: Owner, scope: ReplyScope) -> SessionKey | None:
+        """Return the key of the wait of `scope`."""
+
+    @abstractmethod
+    async def keys(self, owner: Owner) -> list[SessionKey]:
+        """Return the keys of all waits of `owner`, ascending, each once."""
+
+    @abstractmethod
+    async def clear(self, owner: Owner, scope: ReplyScope) -> None:
+        """Remove the session that waits at `scope`, if one does."""
+
+    @abstractmethod
+    async def find_by_user(self, owner: Owner) -> Wait | None:
+        """Return the only wait of `owner`, else the owner's latest session. Raises `fence.several_waits`."""
+
+    @abstractmethod
+    async def claim(self, owner: Owner, scopes: tuple[ReplyScope, ...], token: str, lease_ms: int) -> Wait | None:
+        """Claim the wait of the first of `scopes` that has one, and make the session live at least as long.
+
+        Raises:
+            ClaimedError: It is claimed. (No further scope is tried.)
+            CorruptSessionError: Its text is no SessionData; nothing is held.
+        """
+
+    @abstractmethod
+    async def complete(self, key: str, token: str) -> bool:
+        """Remove the session of a live claim; False if the claim is over."""
+
+    @abstractmethod
+    async def release(self, key: str, token: str) -> bool:
+        """End a live claim; False if it is over."""
+
+    @abstractmethod
+    async def renew(self, key: str, token: str, lease_ms: int) -> bool:
+        """Give a live claim this lease from now, and make the session live at least as long; False if it is over."""
+
+    @abstractmethod
+    async def health(self) -> None:
+        """Return if the backend answers, raise UnavailableError if not."""
+
+    @abstractmethod
+    def scan(self, ctx: TenantCtx) -> AsyncIterator[Wait]:
+        """Yield the sessions that `fence.administers` allows, each once, and never block for long."""
+
+    @abstractmethod
+    async def purge(self, ctx: TenantCtx, user: str | None) -> int:
+        """Remove the sessions that `fence.administers` allows; return how many. Never block for long."""
+
+    @abstractmethod
+    async def aclose(self) -> None:
+        """Let go of everything; idempotent."""

@@ -1,0 +1,78 @@
+"""The in-memory store: for tests, single-process programs, and as the yardstick for every other backend.
+
+Any number of threads and event loops may share one. No operation waits for anything, so within one loop each is a single
+step; between threads there is a lock, and the two hottest reads do without it (see `backend.Entry`).
+"""
+
+import time
+
+from greentic_session.backends.memory.backend import Clock, MemoryBackend
+from greentic_session.expiry import Ttl
+from greentic_session.limits import DEFAULT_MAX_SNAPSHOT_BYTES
+from greentic_session.models import ReplyScope, SessionData, TenantCtx
+from greentic_session.store import SessionStore
+from greentic_session.wait import Wait
+
+__all__ = ["InMemorySessionStore"]
+
+
+class InMemorySessionStore(SessionStore):
+    """A `SessionStore` in this process's memory; it is gone with the process.
+
+    It may be shared by threads and event loops, and runs on asyncio and trio. Expired sessions are freed by the writes that
+    follow and, when there are none, by a daemon thread that the store starts when something may expire.
+
+    Args:
+        default_wait_ttl: The lifetime of a wait that names none.
+        default_session_ttl: The same for `create_session`.
+        max_snapshot_bytes: The longest wire text of a session, in bytes.
+        clock: Seconds, from any start, never going back. With a clock of your own (in tests) there is no daemon thread.
+
+    Raises:
+        InvalidInputError: An option is out of range.
+        TypeError: An option has a wrong type.
+    """
+
+    def __init__(
+        self,
+        *,
+        default_wait_ttl: Ttl = None,
+        default_session_ttl: Ttl = None,
+        max_snapshot_bytes: int = DEFAULT_MAX_SNAPSHOT_BYTES,
+        clock: Clock = time.monotonic,
+    ) -> None:
+        self._memory = MemoryBackend(clock)
+        super().__init__(
+            self._memory,
+            default_wait_ttl=default_wait_ttl,
+            default_session_ttl=default_session_ttl,
+            max_snapshot_bytes=max_snapshot_bytes,
+        )
+
+    # The two overrides below answer the usual call without the lock and without repeating the checks: what is found was
+    # checked when it was stored. Anything else (nothing found, expired, another user, a wrong type, a writer at work) is
+    # left to the operation itself, which they must never contradict. `Entry` says why they are right.
+
+    async def get_session(self, key: str, *, ctx: TenantCtx | None = None) -> SessionData | None:
+        """Return the snapshot under `key`; see `SessionStore.get_session`."""
+        memory = self._memory
+        try:
+            entry = memory.shard(key)[key]
+            data = entry.wait.data
+            if ctx is None and entry.end > memory.clock():
+                return data
+        except (KeyError, TypeError):
+            pass
+        return await super().get_session(key, ctx=ctx)
+
+    async def find_wait(self, ctx: TenantCtx, user_id: str, scope: ReplyScope, *, fallback: bool = True) -> Wait | None:
+        """Find the paused flow that an answer belongs to; see `SessionStore.find_wait`."""
+        memory = self._memory
+        try:
+            entry = memory.waits[ctx.env, ctx.tenant_id, ctx.team_id or ctx.team, user_id][scope]
+            wait = entry.wait
+            if ctx.user_id == user_id and wait.scope == scope and entry.end > memory.clock():
+                return wait
+        except (KeyError, TypeError, AttributeError):
+            pass
+        return await super().find_wait(ctx, user_id, scope, fallback=fallback)

@@ -1,0 +1,388 @@
+"""Sessions in dicts, under one lock.
+
+They are kept as the frozen objects that came in and handed out as they are: nothing is copied, encoded or decoded.
+"""
+
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Final
+
+from anyio.lowlevel import checkpoint
+
+from greentic_session import fence
+from greentic_session.backend import SessionBackend
+from greentic_session.backends.memory.expiry_wheel import ExpiryWheel
+from greentic_session.backends.memory.idle_sweeper import IdleSweeper
+from greentic_session.fence import Owner
+from greentic_session.ids import SessionKey
+from greentic_session.models import ReplyScope, SessionData, TenantCtx, version_of
+from greentic_session.wait import Wait
+
+__all__ = ["Clock", "Entry", "MemoryBackend"]
+
+Clock = Callable[[], float]
+
+_NEVER: Final = float("inf")
+_GONE: Final = float("-inf")
+_SHARDS: Final = 256
+"""Sessions are spread over this many dicts, so that walking them all never means copying them all in one step."""
+_STEP: Final = 256
+"""How many entries administration looks at before it lets others run."""
+_SWEPT_PER_WRITE: Final = 16
+"""A write adds one entry at most and frees up to this many: expired ones cannot pile up."""
+_SWEPT_PER_STEP: Final = 1000
+_LONGEST_SLEEP: Final = 3600.0
+_PAUSE: Final = 0.001
+
+
+class Entry:
+    """One session and all that the store knows of it.
+
+    `wait.scope` says where it waits, if it does; `owner` whose it is (None: nobody's), `pointer` whose latest session.
+
+    Writers hold the lock. A reader without it may follow an index to an entry and read `wait`, then `end`, while a writer
+    is at work; what it finds was true when it read `wait`, if the scope in there is the one it came by and `end` is still
+    to come. For that, writers keep to this: an entry that has ended never lives again (its key gets a new one); `end` is
+    set back before a session is taken out of the indices; and a session loses its scope before another gets it.
+    """
+
+    __slots__ = ("bucket", "claim", "claim_end", "end", "owner", "pointer", "wait")
+
+    def __init__(self, wait: Wait) -> None:
+        self.wait = wait
+        self.owner = fence.owner_of(wait.data)
+        self.pointer: Owner | None = None
+        self.end = _NEVER
+        self.bucket: set[Entry] | None = None
+        self.claim: str | None = None
+        self.claim_end = 0.0
+
+
+class MemoryBackend(SessionBackend):
+    """Sessions in dicts. `waits` and `latest` lead to the same entries as the shards; whoever drops one drops all."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self._lock = threading.Lock()
+        self.shards: tuple[dict[str, Entry], ...] = tuple({} for _ in range(_SHARDS))
+        self.waits: dict[Owner, dict[ReplyScope, Entry]] = {}
+        self.latest: dict[Owner, Entry] = {}
+        self._wheel: ExpiryWheel[Entry] = ExpiryWheel()
+        self._sweeper = IdleSweeper(self) if clock is time.monotonic else None
+
+    # -- sessions, by key
+
+    async def create(self, key: SessionKey, data: SessionData, pointer: Owner | None, ttl_ms: int | None) -> bool:
+        with self._lock:
+            now = self.clock()
+            if self._live(key, now):
+                return False
+            entry = self._add(Wait(key, data))
+            if pointer is not None:
+                if previous := self.latest.get(pointer):
+                    previous.pointer = None
+                self.latest[pointer] = entry
+                entry.pointer = pointer
+            self._set_lifetime(entry, ttl_ms, now)
+        return True
+
+    async def read(self, key: str) -> Wait | None:
+        with self._lock:
+            entry = self._peek(key, self.clock())
+            return None if entry is None else entry.wait
+
+    async def update(self, key: str, data: SessionData, ctx: TenantCtx | None, if_version: str | None) -> str:
+        version = version_of(data.to_json())
+        with self._lock:
+            entry = self._aligned(key, ctx, self.clock())
+            if entry is None:
+                raise fence.absent(key)
+            fence.check_preservation(entry.wait.data, data)
+            if if_version is not None and if_version != entry.wait.version:
+                raise fence.changed(key)
+            entry.wait = Wait(entry.wait.key, data, entry.wait.scope)
+        return version
+
+    async def remove(self, key: str, ctx: TenantCtx | None) -> bool:
+        with self._lock:
+            return self._drop(self._aligned(key, ctx, self.clock()))
+
+    async def touch(self, key: str, ttl_ms: int | None, ctx: TenantCtx | None) -> bool:
+        with self._lock:
+            now = self.clock()
+            entry = self._aligned(key, ctx, now)
+            if entry is not None:
+                self._set_lifetime(entry, ttl_ms, now)
+            return entry is not None
+
+    # -- waits, by scope
+
+    async def register(
+        self,
+        owner: Owner,
+        scope: ReplyScope,
+        key: SessionKey,
+        data: SessionData,
+        ttl_ms: int | None,
+        *,
+        replace: bool = True,
+        token: str | None = None,
+    ) -> SessionKey | None:
+        place = scope.normalized()
+        wait = Wait(key, data, scope)
+        with self._lock:
+            now = self.clock()
+            entry = self._live(key, now)
+            if token is not None and self._held(key, token, now) is None:
+                raise fence.claim_over(key)
+            if entry is not None:
+                fence.check_preservation(entry.wait.data, data)
+            holder = self._holder(owner, place, now)
+            displaced = None if holder is entry else holder
+            if displaced is not None and not replace:
+                raise fence.scope_held()
+
+            # Decided; from here on only writes.
+            if displaced is not None:
+                self._unpark(displaced)
+            if entry is None:
+                entry = self._add(wait)
+            else:
+                if holder is not entry:
+                    self._unpark(entry)
+                entry.wait = wait
+            if holder is not entry:
+                self.waits.setdefault(owner, {})[place] = entry
+            if token is not None:
+                entry.claim = None
+            self._set_lifetime(entry, ttl_ms, now)
+        return None if displaced is None else displaced.wait.key
+
+    async def find(self, owner: Owner, scopes: tuple[ReplyScope, ...]) -> Wait | None:
+        with self._lock:
+            now = self.clock()
+            for scope in scopes:
+                if entry := self._waiting(owner, scope.normalized(), now):
+                    return _matched(entry, scope)
+        return None
+
+    async def find_key(self, owner: Owner, scope: ReplyScope) -> SessionKey | None:
+        found = await self.find(owner, (scope,))
+        return None if found is None else found.key
+
+    async def keys(self, owner: Owner) -> list[SessionKey]:
+        with self._lock:
+            return sorted(entry.wait.key for entry in self._all_waiting(owner, self.clock()))
+
+    async def clear(self, owner: Owner, scope: ReplyScope) -> None:
+        with self._lock:
+            self._drop(self._waiting(owner, scope.normalized(), self.clock()))
+
+    async def find_by_user(self, owner: Owner) -> Wait | None:
+        with self._lock:
+            now = self.clock()
+            waiting = self._all_waiting(owner, now)
+            first = next(waiting, None)
+            if next(waiting, None) is not None:
+                raise fence.several_waits()
+            # What a pointer leads to is aligned: it was when the pointer was set, and nobody can change whose it is.
+            found = first or self.latest.get(owner)
+            return found.wait if found is not None and found.end > now else None
+
+    # -- claims
+
+    async def claim(self, owner: Owner, scopes: tuple[ReplyScope, ...], token: str, lease_ms: int) -> Wait | None:
+        with self._lock:
+            now = self.clock()
+            for scope in scopes:
+                if entry := self._waiting(owner, scope.normalized(), now):
+                    if entry.claim is not None and entry.claim_end > now:
+                        raise fence.claimed(entry.wait.key)
+                    self._hold(entry, token, lease_ms, now)
+                    return _matched(entry, scope)
+        return None
+
+    async def complete(self, key: str, token: str) -> bool:
+        with self._lock:
+            return self._drop(self._held(key, token, self.clock()))
+
+    async def release(self, key: str, token: str) -> bool:
+        with self._lock:
+            entry = self._held(key, token, self.clock())
+            if entry is not None:
+                entry.claim = None
+            return entry is not None
+
+    async def renew(self, key: str, token: str, lease_ms: int) -> bool:
+        with self._lock:
+            now = self.clock()
+            entry = self._held(key, token, now)
+            if entry is not None:
+                self._hold(entry, token, lease_ms, now)
+            return entry is not None
+
+    # -- the store as a whole
+
+    async def health(self) -> None:
+        pass
+
+    async def scan(self, ctx: TenantCtx) -> AsyncIterator[Wait]:
+        async for step in self._steps():
+            for entry in step:
+                if self._administers(ctx, None, entry, self.clock()):
+                    yield entry.wait
+
+    async def purge(self, ctx: TenantCtx, user: str | None) -> int:
+        removed = 0
+        async for step in self._steps():
+            with self._lock:
+                now = self.clock()
+                for entry in step:
+                    if self._administers(ctx, user, entry, now):
+                        removed += self._drop(entry)
+        return removed
+
+    async def _steps(self) -> AsyncIterator[list[Entry]]:
+        """Yield every entry, a few at a time, and let others run in between."""
+        for shard in self.shards:
+            with self._lock:
+                entries = list(shard.values())
+            for start in range(0, len(entries), _STEP):
+                yield entries[start : start + _STEP]
+                await checkpoint()
+                self.check_open()
+
+    async def aclose(self) -> None:
+        with self._lock:
+            self.closed = True
+            for shard in self.shards:
+                shard.clear()
+            self.waits.clear()
+            self.latest.clear()
+            self._wheel.clear()
+        if self._sweeper:
+            self._sweeper.stop()
+
+    # -- below: with the lock held
+
+    def shard(self, key: str) -> dict[str, Entry]:
+        return self.shards[hash(key) % _SHARDS]
+
+    def _holder(self, owner: Owner, place: ReplyScope, now: float) -> Entry | None:
+        """Like `_waiting`, for writers: what has expired is gone afterwards, so that its place is free."""
+        waits = self.waits.get(owner)
+        entry = None if waits is None else waits.get(place)
+        if entry is None or entry.end > now:
+            return entry
+        self._drop(entry)
+        return None
+
+    def _peek(self, key: str, now: float) -> Entry | None:
+        entry = self.shard(key).get(key)
+        return entry if entry is not None and entry.end > now else None
+
+    def _live(self, key: str, now: float) -> Entry | None:
+        """Like `_peek`, for writers: what has expired is gone afterwards, so that its key is free."""
+        entry = self.shard(key).get(key)
+        if entry is None or entry.end > now:
+            return entry
+        self._drop(entry)
+        return None
+
+    def _aligned(self, key: str, ctx: TenantCtx | None, now: float) -> Entry | None:
+        entry = self._peek(key, now)
+        if entry is not None and ctx is not None and not fence.is_aligned(ctx, entry.wait.data):
+            return None
+        return entry
+
+    def _waiting(self, owner: Owner, place: ReplyScope, now: float) -> Entry | None:
+        waits = self.waits.get(owner)
+        entry = None if waits is None else waits.get(place)
+        return entry if entry is not None and entry.end > now else None
+
+    def _all_waiting(self, owner: Owner, now: float) -> Iterator[Entry]:
+        return (entry for entry in self.waits.get(owner, {}).values() if entry.end > now)
+
+    def _administers(self, ctx: TenantCtx, user: str | None, entry: Entry, now: float) -> bool:
+        wait = entry.wait
+        # Entries are looked at some time after they were listed: it may be gone, and its key used again.
+        current = entry.end > now and self.shard(wait.key).get(wait.key) is entry
+        return current and fence.administers(ctx, user, wait.data)
+
+    def _held(self, key: str, token: str, now: float) -> Entry | None:
+        entry = self._peek(key, now)
+        return entry if entry is not None and entry.claim == token and entry.claim_end > now else None
+
+    def _add(self, wait: Wait) -> Entry:
+        entry = self.shard(wait.key)[wait.key] = Entry(wait)
+        return entry
+
+    def _unpark(self, entry: Entry) -> None:
+        """Make it no wait any more; it stays readable."""
+        scope = entry.wait.scope
+        if scope is None or entry.owner is None:
+            return
+        entry.wait = Wait(entry.wait.key, entry.wait.data)
+        waits = self.waits[entry.owner]
+        del waits[scope.normalized()]
+        if not waits:
+            del self.waits[entry.owner]
+
+    def _drop(self, entry: Entry | None) -> bool:
+        """Remove a session with all that leads to it; say whether there was one."""
+        if entry is None:
+            return False
+        entry.end = _GONE
+        del self.shard(entry.wait.key)[entry.wait.key]
+        self._unpark(entry)
+        if entry.pointer is not None:
+            del self.latest[entry.pointer]
+        if entry.bucket is not None:
+            entry.bucket.discard(entry)
+        return True
+
+    def _hold(self, entry: Entry, token: str, lease_ms: int, now: float) -> None:
+        entry.claim = token
+        entry.claim_end = now + lease_ms / 1000
+        if entry.end < entry.claim_end:
+            self._set_lifetime(entry, lease_ms, now)
+
+    def _set_lifetime(self, entry: Entry, ttl_ms: int | None, now: float) -> None:
+        wheel = self._wheel
+        if entry.bucket is not None:
+            entry.bucket.discard(entry)
+            entry.bucket = None
+        soonest = wheel.next_due
+        if ttl_ms is None:
+            entry.end = _NEVER
+        else:
+            entry.end = now + ttl_ms / 1000
+            entry.bucket = wheel.add(entry, now, entry.end)
+            if self._sweeper and wheel.next_due < soonest:
+                self._sweeper.wake()
+        if soonest <= now:
+            self._sweep(now, _SWEPT_PER_WRITE)
+
+    def _sweep(self, now: float, most: int) -> None:
+        """Free up to so many entries that have expired."""
+        for _ in range(most):
+            entry = self._wheel.take_due(now)
+            if entry is None:
+                return
+            self._drop(entry)
+
+    def sweep(self) -> float:
+        """Free some entries that have expired; return in how many seconds to come back.
+
+        Takes the lock itself: for the idle sweeper.
+        """
+        with self._lock:
+            now = self.clock()
+            self._sweep(now, _SWEPT_PER_STEP)
+            return min(max(self._wheel.next_due - now, _PAUSE), _LONGEST_SLEEP)
+
+
+def _matched(entry: Entry, scope: ReplyScope) -> Wait:
+    # The caller's own spelling of the scope: an empty part and one that is None name the same place.
+    return entry.wait if entry.wait.scope == scope else Wait(entry.wait.key, entry.wait.data, scope)

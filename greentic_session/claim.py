@@ -1,0 +1,157 @@
+"""The right to resume one wait."""
+
+import logging
+from types import TracebackType
+from typing import Self
+
+from anyio import CancelScope
+
+from . import fence
+from .backend import SessionBackend
+from .errors import ConflictError, GreenticError
+from .expiry import Seconds, Ttl, milliseconds, ttl_ms
+from .ids import SessionKey
+from .limits import Limits
+from .models import ReplyScope, SessionData, TenantCtx
+from .wait import Wait
+
+__all__ = ["Claim"]
+
+_log = logging.getLogger("greentic_session")
+
+
+class Claim:
+    """The right to resume one wait, held by one runner until its lease ends. From `SessionStore.claim_wait`.
+
+    Use it as an async context manager: leaving the block without a verdict (`park` or `complete`) releases the wait, so
+    that another runner may take it. A claim ends with its lease, with `park`, `complete` or `release`, and with the
+    session, when somebody removes or clears it. Its methods work once, and only while it is live; later they raise
+    ConflictError and change nothing.
+
+    Example:
+        ::
+
+            claim = await store.claim_wait(ctx, "user-7", scope)
+            if claim is not None:
+                async with claim:
+                    next_step = await run(claim.data)
+                    await claim.park(scope, next_step, ttl=3600)
+    """
+
+    __slots__ = ("_backend", "_ctx", "_limits", "_over", "_token", "_user_id", "_wait")
+
+    def __init__(
+        self, backend: SessionBackend, limits: Limits, ctx: TenantCtx, user_id: str, wait: Wait, token: str
+    ) -> None:
+        self._backend = backend
+        self._limits = limits
+        self._ctx = ctx.with_user(user_id)  # the caller may have no user; whoever parks acts for the wait's own
+        self._user_id = user_id
+        self._wait = wait
+        self._token = token
+        self._over = False
+
+    @property
+    def key(self) -> SessionKey:
+        """The session key."""
+        return self._wait.key
+
+    @property
+    def data(self) -> SessionData:
+        """The snapshot as it was when the claim was made."""
+        return self._wait.data
+
+    @property
+    def scope(self) -> ReplyScope | None:
+        """The scope that matched: the one asked for, or that without its correlation."""
+        return self._wait.scope
+
+    @property
+    def version(self) -> str:
+        """The version of `data`; computed when asked for."""
+        return self._wait.version
+
+    async def park(self, scope: ReplyScope, data: SessionData, ttl: Ttl = None) -> SessionKey | None:
+        """Store `data` under the same key, make it the one wait of `scope` for the same user, and end the claim.
+
+        Args:
+            scope: Where the next answer will come in.
+            data: The new snapshot, of the same env, tenant, team and user.
+            ttl: How long to wait, as for `SessionStore.register_wait`.
+
+        Returns:
+            The key of the session that this one displaced from `scope`, if there was one.
+
+        Raises:
+            ConflictError: The claim is over.
+            InvalidInputError: As `SessionStore.register_wait`; the claim goes on.
+        """
+        self._check_live()
+        fence.check_scope(scope)
+        self._limits.check(data)
+        owner = fence.wait_owner(self._ctx, self._user_id, data)
+        lifetime = ttl_ms(ttl, self._limits.wait_ttl_ms)
+        displaced = await self._backend.register(owner, scope, self.key, data, lifetime, token=self._token)
+        self._over = True
+        return displaced
+
+    async def complete(self) -> None:
+        """Remove the wait and its session: the flow is done.
+
+        Raises:
+            ConflictError: The claim is over.
+        """
+        self._check_live()
+        self._end(await self._backend.complete(self.key, self._token))
+
+    async def release(self) -> None:
+        """Give the wait back, unchanged: another runner may claim it at once.
+
+        Raises:
+            ConflictError: The claim is over.
+        """
+        self._check_live()
+        self._end(await self._backend.release(self.key, self._token))
+
+    async def renew(self, lease: Seconds) -> None:
+        """Hold on for `lease` seconds from now, instead of what was left. A shorter TTL of the session is lengthened.
+
+        Raises:
+            ConflictError: The claim is over.
+            InvalidInputError: `lease` is no length of time.
+        """
+        self._check_live()
+        if not await self._backend.renew(self.key, self._token, milliseconds(lease, "lease")):
+            raise fence.claim_over(self.key)
+
+    def _check_live(self) -> None:
+        self._backend.check_open()
+        if self._over:
+            raise fence.claim_over(self.key)
+
+    def _end(self, was_live: bool) -> None:  # noqa: FBT001  # an answer handed on, not a switch
+        self._over = True
+        if not was_live:
+            raise fence.claim_over(self.key)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._over:
+            return
+        with CancelScope(shield=True):
+            try:
+                await self.release()
+            except ConflictError:
+                pass  # over: its lease ended, or the session was removed
+            except GreenticError as error:
+                if exc is None:
+                    raise
+                # What the block raised matters more, a cancellation above all; the lease frees the wait.
+                _log.warning("a claim could not be released (%s); it ends with its lease", error.code)
+
+    def __repr__(self) -> str:
+        return f"Claim(key=<hidden>, data={self.data!r}, scope={self.scope!r})"

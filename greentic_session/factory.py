@@ -1,0 +1,108 @@
+"""From a configuration or a URL to a store. The only module that names all the backends."""
+
+from importlib.util import find_spec
+from typing import Any, TypeAlias
+from urllib.parse import urlsplit
+
+import msgspec
+
+from .backends.memory import InMemorySessionStore
+from .errors import InvalidInputError, UnavailableError
+from .store import SessionStore
+
+__all__ = [
+    "DEFAULT_NAMESPACE",
+    "InMemory",
+    "RedisUrl",
+    "RedisUrlWithNamespace",
+    "SessionBackendConfig",
+    "create_session_store",
+]
+
+DEFAULT_NAMESPACE = "greentic:session"
+"""The front of every Redis key, unless another is asked for; the reference's."""
+
+
+class InMemory(msgspec.Struct, frozen=True):
+    """Keep sessions in this process's memory."""
+
+
+class RedisUrl(msgspec.Struct, frozen=True):
+    """Keep sessions in Redis, in the default namespace.
+
+    Attributes:
+        url: ``redis://``, ``rediss://`` or ``unix://``; it may hold a password, so it is not part of the repr.
+    """
+
+    url: str
+
+    def __repr__(self) -> str:
+        return "RedisUrl(url=<hidden>)"
+
+
+class RedisUrlWithNamespace(msgspec.Struct, frozen=True):
+    """Keep sessions in Redis, in a namespace of your own.
+
+    Attributes:
+        url: As for `RedisUrl`.
+        namespace: The front of every key.
+    """
+
+    url: str
+    namespace: str
+
+    def __repr__(self) -> str:
+        return f"RedisUrlWithNamespace(url=<hidden>, namespace={self.namespace!r})"
+
+
+SessionBackendConfig: TypeAlias = InMemory | RedisUrl | RedisUrlWithNamespace
+
+_REDIS_SCHEMES = ("redis", "rediss", "unix")
+
+
+def create_session_store(config: SessionBackendConfig | str, **options: Any) -> SessionStore:
+    """Return the store that `config` asks for. No I/O, and never another one than asked for.
+
+    Args:
+        config: `InMemory()`, `RedisUrl(url)`, `RedisUrlWithNamespace(url, namespace)`, or a URL: ``memory://``,
+            ``redis://``, ``rediss://``, ``unix://``.
+        options: For the store's constructor: `default_wait_ttl`, `default_session_ttl`, `max_snapshot_bytes`, ...
+
+    Raises:
+        InvalidInputError: The URL names no backend, or an option is out of range.
+        TypeError: `config` is none of these, or the store has no such option.
+        UnavailableError: What the backend needs is not installed.
+    """
+    if isinstance(config, str):
+        config = _parse(config)
+    if isinstance(config, InMemory):
+        return InMemorySessionStore(**options)
+    if isinstance(config, RedisUrl | RedisUrlWithNamespace):
+        return _redis(_redis_scheme(config.url))
+    raise TypeError(f"config must be a SessionBackendConfig or a URL, not {type(config).__name__}")
+
+
+def _parse(url: str) -> SessionBackendConfig:
+    if url == "memory://":
+        return InMemory()
+    _redis_scheme(url)
+    return RedisUrl(url)
+
+
+def _redis_scheme(url: str) -> str:
+    # A URL may hold a password: no message quotes any part of it.
+    if not isinstance(url, str):
+        raise TypeError(f"url must be a str, not {type(url).__name__}")
+    try:
+        scheme = urlsplit(url).scheme
+    except ValueError as error:
+        raise InvalidInputError("the store's URL cannot be read") from error
+    if scheme not in _REDIS_SCHEMES:
+        raise InvalidInputError("the store's URL must begin with memory://, redis://, rediss:// or unix://")
+    return scheme
+
+
+def _redis(scheme: str) -> SessionStore:
+    if find_spec("redis") is None:
+        raise UnavailableError(f"{scheme}:// needs an extra: python -m pip install 'greentic-session[redis]'")
+    raise UnavailableError(f"{scheme}:// is not served by this version of greentic-session; use memory://")

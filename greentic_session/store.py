@@ -1,0 +1,369 @@
+"""The session store: what every backend promises.
+
+`SessionStore` checks the arguments and those tenant rules that need no stored state, and hands the rest to its
+`SessionBackend`; so no backend repeats a check, and no bad call ever reaches one.
+"""
+
+import secrets
+import uuid
+import warnings
+from collections.abc import AsyncIterator
+from types import TracebackType
+from typing import Literal, Self
+
+from . import fence
+from .backend import SessionBackend
+from .claim import Claim
+from .errors import InvalidInputError
+from .expiry import Seconds, Ttl, milliseconds, ttl_ms
+from .ids import SessionKey, check_id, check_session_key
+from .limits import DEFAULT_MAX_SNAPSHOT_BYTES, Limits
+from .models import ReplyScope, SessionData, TenantCtx
+from .wait import Wait
+
+__all__ = ["SessionStore"]
+
+
+class SessionStore:
+    """Keeps the snapshots of paused flows, and finds the one that an answer belongs to.
+
+    The store of a real backend is `InMemorySessionStore` and its like; this class is what they share, and what a program
+    that takes "a store" should name as its type. It is usable at once; use it as an async context manager, or call
+    `aclose` at the end.
+
+    Every operation may raise, besides what its own docstring names: InvalidInputError for an argument that breaks a rule
+    (nothing was written), TypeError for one of a wrong type, UnavailableError after `aclose` or when the backend is away,
+    OperationTimeoutError when it does not answer in time.
+
+    Identity: env, ``tenant_id``, effective team, effective user. *Aligned* means: a context and a session have the same
+    env, tenant and team, and if the session has a user, the context has the same. The team ``-`` is refused everywhere.
+
+    Lifetimes: a number of seconds or a timedelta, rounded to the nearest millisecond, at least 1 ms and at most 2**52 ms.
+    None takes the store's default, `NEVER` is for ever. Session and wait share one lifetime; when it ends both are gone,
+    at once, and nobody is told.
+
+    Args:
+        backend: Where the sessions are kept.
+        default_wait_ttl: The lifetime of a wait that names none.
+        default_session_ttl: The same for `create_session`.
+        max_snapshot_bytes: The longest wire text of a session, in bytes.
+    """
+
+    def __init__(
+        self,
+        backend: SessionBackend,
+        *,
+        default_wait_ttl: Ttl = None,
+        default_session_ttl: Ttl = None,
+        max_snapshot_bytes: int = DEFAULT_MAX_SNAPSHOT_BYTES,
+    ) -> None:
+        self._backend = backend
+        self._limits = Limits.of(default_wait_ttl, default_session_ttl, max_snapshot_bytes)
+
+    # -- sessions, by key
+
+    async def create_session(
+        self, ctx: TenantCtx, data: SessionData, *, key: str | None = None, ttl: Ttl = None
+    ) -> SessionKey:
+        """Store a session that waits for nothing yet.
+
+        If `data` has a user, or else `ctx` has one, it becomes that user's latest session (see `find_by_user`).
+
+        Args:
+            ctx: The caller; aligned with `data`.
+            data: The snapshot.
+            key: The session key; by default a fresh random UUID4.
+            ttl: How long to keep it.
+
+        Returns:
+            The session key.
+
+        Raises:
+            ConflictError: A live session has the given key.
+            TenantMismatchError: `data` is not aligned with `ctx`.
+        """
+        self._backend.check_open()
+        fence.check_ctx(ctx)
+        self._limits.check(data)
+        fence.check_alignment(ctx, data)
+        session_key = SessionKey(str(uuid.uuid4()) if key is None else key)
+        lifetime = ttl_ms(ttl, self._limits.session_ttl_ms)
+        if not await self._backend.create(session_key, data, fence.pointer_owner(ctx, data), lifetime):
+            raise fence.taken(session_key)
+        return session_key
+
+    async def get_session(self, key: str, *, ctx: TenantCtx | None = None) -> SessionData | None:
+        """Return the snapshot under `key`; None if there is none, or `ctx` is given and not aligned with it.
+
+        Raises:
+            CorruptSessionError: The stored text is no SessionData.
+        """
+        found = await self._read(key, ctx)
+        return None if found is None else found.data
+
+    async def get_versioned(self, key: str, *, ctx: TenantCtx | None = None) -> Wait | None:
+        """Return the same as `get_session`, with its version, for ``update_session(..., if_version=...)``.
+
+        Raises:
+            CorruptSessionError: The stored text is no SessionData.
+        """
+        found = await self._read(key, ctx)
+        return None if found is None else Wait(found.key, found.data, None, found.text)
+
+    async def _read(self, key: str, ctx: TenantCtx | None) -> Wait | None:
+        self._backend.check_open()
+        _check_keyed(key, ctx)
+        found = await self._backend.read(key)
+        return None if found is None or (ctx is not None and not fence.is_aligned(ctx, found.data)) else found
+
+    async def update_session(
+        self, key: str, data: SessionData, *, ctx: TenantCtx | None = None, if_version: str | None = None
+    ) -> str:
+        """Replace the snapshot under `key`; its lifetime, its wait and its scope stay.
+
+        Args:
+            key: The session key.
+            data: The new snapshot, of the same env, tenant, team and user.
+            ctx: The caller; aligned with the stored session and with `data`.
+            if_version: Only if the stored session still has this version.
+
+        Returns:
+            The new version.
+
+        Raises:
+            ConflictError: It has another version than `if_version`.
+            CorruptSessionError: The stored text is no SessionData.
+            NotFoundError: There is none, or it is not aligned with `ctx`.
+            TenantMismatchError: `data` is not aligned with `ctx`, or would change whose session it is.
+        """
+        self._backend.check_open()
+        _check_keyed(key, ctx)
+        self._limits.check(data)
+        if ctx is None:
+            fence.check_ctx(data.tenant_ctx)
+        else:
+            fence.check_alignment(ctx, data)
+        if if_version is not None and not isinstance(if_version, str):
+            raise TypeError(f"if_version must be a str or None, not {type(if_version).__name__}")
+        return await self._backend.update(key, data, ctx, if_version)
+
+    async def remove_session(self, key: str, *, ctx: TenantCtx | None = None) -> None:
+        """Remove the session under `key` and every index entry that leads to it.
+
+        Raises:
+            NotFoundError: There is none, or it is not aligned with `ctx`.
+        """
+        self._backend.check_open()
+        _check_keyed(key, ctx)
+        if not await self._backend.remove(key, ctx):
+            raise fence.absent(key)
+
+    async def touch(self, key: str, ttl: Ttl, *, ctx: TenantCtx | None = None) -> bool:
+        """Give the session under `key`, and all that leads to it, a new lifetime from now.
+
+        Args:
+            key: The session key.
+            ttl: The new lifetime; None and `NEVER` are for ever, no default applies.
+            ctx: The caller; aligned with the session.
+
+        Returns:
+            Whether there is such a session.
+        """
+        self._backend.check_open()
+        _check_keyed(key, ctx)
+        return await self._backend.touch(key, ttl_ms(ttl, None), ctx)
+
+    # -- waits, by scope
+
+    async def register_wait(
+        self,
+        ctx: TenantCtx,
+        user_id: str,
+        scope: ReplyScope,
+        session_key: str,
+        data: SessionData,
+        ttl: Ttl = None,
+        *,
+        on_conflict: Literal["replace", "fail"] = "replace",
+    ) -> SessionKey | None:
+        """Park a flow: store `data` under `session_key` and make it the one wait of `scope` for that user.
+
+        A session waits at one scope: registering it again moves it. A scope has one session: one that held it before is
+        displaced. A displaced session stays readable by key for the rest of its lifetime, and is no wait any more.
+
+        Args:
+            ctx: The caller; aligned with `data`.
+            user_id: Whose answer is waited for: the user of `data`, and of `ctx` if it has one.
+            scope: Where the answer will come in.
+            session_key: The session key, new or used before.
+            data: The snapshot.
+            ttl: How long to wait.
+            on_conflict: ``"replace"`` displaces another live session from the scope; ``"fail"`` raises instead.
+
+        Returns:
+            The key of the displaced session; None if there was none.
+
+        Raises:
+            ConflictError: With ``"fail"``: another live session holds the scope. Nothing was written.
+            TenantMismatchError: `data` is not aligned with `ctx`, `user_id` is another user, or a live session under
+                `session_key` belongs to somebody else.
+        """
+        self._backend.check_open()
+        fence.check_ctx(ctx)
+        fence.check_scope(scope)
+        key = check_session_key(session_key)
+        self._limits.check(data)
+        owner = fence.wait_owner(ctx, user_id, data)
+        lifetime = ttl_ms(ttl, self._limits.wait_ttl_ms)
+        if on_conflict not in ("replace", "fail"):
+            raise InvalidInputError("on_conflict must be 'replace' or 'fail'")
+        replace = on_conflict == "replace"
+        return await self._backend.register(owner, scope, key, data, lifetime, replace=replace)
+
+    async def find_wait(self, ctx: TenantCtx, user_id: str, scope: ReplyScope, *, fallback: bool = True) -> Wait | None:
+        """Find the paused flow that an answer belongs to, in one round trip.
+
+        Args:
+            ctx: The caller; one with a user finds that user's waits only.
+            user_id: Who answered.
+            scope: Where the answer came in.
+            fallback: Where `scope` has a correlation and nothing waits there, try it without.
+
+        Returns:
+            The wait, with its key, data, version, and the scope that matched; None if nothing waits.
+
+        Raises:
+            CorruptSessionError: The stored text is no SessionData.
+        """
+        self._backend.check_open()
+        owner = fence.lookup_owner(ctx, user_id)
+        scopes = fence.candidates(scope, fallback=fallback)
+        return None if owner is None else await self._backend.find(owner, scopes)
+
+    async def find_wait_by_scope(self, ctx: TenantCtx, user_id: str, scope: ReplyScope) -> SessionKey | None:
+        """Return the key of the session that waits at exactly this scope; None if nothing waits."""
+        self._backend.check_open()
+        owner = fence.lookup_owner(ctx, user_id)
+        fence.check_scope(scope)
+        return None if owner is None else await self._backend.find_key(owner, scope)
+
+    async def list_waits_for_user(self, ctx: TenantCtx, user_id: str) -> list[SessionKey]:
+        """Return the keys of all live waits of a user, each once, ascending; in one round trip."""
+        self._backend.check_open()
+        owner = fence.lookup_owner(ctx, user_id)
+        return [] if owner is None else await self._backend.keys(owner)
+
+    async def clear_wait(self, ctx: TenantCtx, user_id: str, scope: ReplyScope) -> None:
+        """Remove the wait at exactly this scope, with its session. Nothing there is no error."""
+        self._backend.check_open()
+        owner = fence.lookup_owner(ctx, user_id)
+        fence.check_scope(scope)
+        if owner is not None:
+            await self._backend.clear(owner, scope)
+
+    async def find_by_user(self, ctx: TenantCtx, user: str) -> tuple[SessionKey, SessionData] | None:
+        """Return the only wait of a user; without any, the user's latest session from `create_session`, if it is live.
+
+        Deprecated, and kept because the reference has it: a user with two conversations has no "the session".
+
+        Raises:
+            CorruptSessionError: The stored text is no SessionData.
+            InvalidInputError: The user has several waits.
+        """
+        warnings.warn("use find_wait_by_scope or list_waits_for_user instead", DeprecationWarning, stacklevel=2)
+        self._backend.check_open()
+        owner = fence.lookup_owner(ctx, user)
+        found = None if owner is None else await self._backend.find_by_user(owner)
+        return None if found is None else (found.key, found.data)
+
+    async def claim_wait(
+        self,
+        ctx: TenantCtx,
+        user_id: str,
+        scope: ReplyScope,
+        *,
+        lease: Seconds = 30.0,
+        fallback: bool = True,
+    ) -> Claim | None:
+        """Find a wait as `find_wait` does, and take the right to resume it: of all runners that try, one gets it.
+
+        Only claims look at claims: the plain operations go on as if there were none.
+
+        Args:
+            ctx: The caller; one with a user finds that user's waits only.
+            user_id: Who answered.
+            scope: Where the answer came in.
+            lease: For how many seconds, if nothing else ends it. A shorter lifetime of the session is lengthened to it.
+            fallback: Where `scope` has a correlation and nothing waits there, try it without.
+
+        Returns:
+            The claim, to be used as an async context manager; None if nothing waits.
+
+        Raises:
+            ClaimedError: Another holds it. The fallback is not tried then.
+            CorruptSessionError: The stored text is no SessionData; nothing is held.
+        """
+        self._backend.check_open()
+        owner = fence.lookup_owner(ctx, user_id)
+        scopes = fence.candidates(scope, fallback=fallback)
+        lease_ms = milliseconds(lease, "lease")
+        if owner is None:
+            return None
+        token = secrets.token_hex(16)
+        wait = await self._backend.claim(owner, scopes, token, lease_ms)
+        return None if wait is None else Claim(self._backend, self._limits, ctx, user_id, wait, token)
+
+    # -- the store as a whole
+
+    async def health(self) -> None:
+        """Return if the backend answers.
+
+        Raises:
+            UnavailableError: It does not, or the store is closed.
+        """
+        self._backend.check_open()
+        await self._backend.health()
+
+    def iter_sessions(self, ctx: TenantCtx) -> AsyncIterator[Wait]:
+        """Yield every session of one env and tenant, for administration; in no order, each once.
+
+        If `ctx` has a team, that team's only; if it has a user, that user's only. What is written or removed meanwhile may
+        or may not be seen. The cost grows with the store, which is not blocked meanwhile.
+        """
+        self._backend.check_open()
+        fence.check_ctx(ctx)
+        return self._backend.scan(ctx)
+
+    async def purge(self, ctx: TenantCtx, *, user: str | None = None) -> int:
+        """Remove every session of one env and tenant, with its waits and index entries.
+
+        If `ctx` has a team, that team's only; if it has a user, that user's only; if `user` is given, that user's only
+        (so a `user` that is not the context's own removes nothing). The cost grows with the store, which is not blocked
+        meanwhile; each session goes in one step, and a purge that was cut short can be repeated.
+
+        Returns:
+            How many sessions were removed.
+        """
+        self._backend.check_open()
+        fence.check_ctx(ctx)
+        if user is not None:
+            check_id("UserId", user)
+        return await self._backend.purge(ctx, user)
+
+    async def aclose(self) -> None:
+        """Close the store; idempotent. Every later call raises UnavailableError."""
+        await self._backend.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+
+def _check_keyed(key: str, ctx: TenantCtx | None) -> None:
+    check_session_key(key)
+    if ctx is not None:
+        fence.check_ctx(ctx)
