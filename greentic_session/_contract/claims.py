@@ -1,0 +1,272 @@
+"""Claims: of all runners that see a reply, exactly one resumes the flow."""
+
+from datetime import timedelta
+
+import anyio
+import pytest
+
+from greentic_session.claim import Claim
+from greentic_session.errors import ClaimedError, ConflictError, InvalidInputError, TenantMismatchError
+from greentic_session.models import ReplyScope
+from greentic_session.store import SessionStore
+
+from .samples import ALICE, BRIEF, CHAT, MINUTE, MOMENT, ctx, data, wait_out
+
+__all__ = ["ClaimsContract"]
+
+OTHER = ReplyScope("telegram:chat-2")
+CORRELATED = ReplyScope("telegram:chat-1", correlation="cid-7")
+
+
+async def claim_chat(store: SessionStore, *, lease: float = 30.0) -> Claim:
+    """Park alice's flow at CHAT, unless something waits there, and claim it."""
+    if await store.find_wait_by_scope(ALICE, "alice", CHAT) is None:
+        await store.register_wait(ALICE, "alice", CHAT, "k", data(), ttl=MINUTE)
+    claim = await store.claim_wait(ALICE, "alice", CHAT, lease=lease)
+    assert claim is not None
+    return claim
+
+
+async def assert_over(claim: Claim) -> None:
+    """Check that no method of a claim works any more."""
+    for call in (claim.complete(), claim.release(), claim.renew(30), claim.park(OTHER, data(node="late"))):
+        with pytest.raises(ConflictError):
+            await call
+
+
+class ClaimsContract:
+    """Section 4 of the contract: claims."""
+
+    async def test_a_claim_tells_what_it_holds(self, store: SessionStore) -> None:
+        claim = await claim_chat(store)
+        versioned = await store.get_versioned("k")
+        assert versioned is not None
+        assert (claim.key, claim.data, claim.scope, claim.version) == ("k", data(), CHAT, versioned.version)
+
+    async def test_nothing_waits_nothing_is_claimed(self, store: SessionStore) -> None:
+        assert await store.claim_wait(ALICE, "alice", CHAT) is None
+        await store.create_session(ALICE, data(), key="k")
+        assert await store.claim_wait(ALICE, "alice", CHAT) is None
+
+    async def test_one_of_many_runners_wins(self, store: SessionStore) -> None:
+        await store.register_wait(ALICE, "alice", CHAT, "k", data())
+        won: list[Claim] = []
+        lost: list[ClaimedError] = []
+
+        async def run() -> None:
+            try:
+                claim = await store.claim_wait(ALICE, "alice", CHAT)
+                assert claim is not None
+                won.append(claim)
+            except ClaimedError as error:
+                lost.append(error)
+
+        async with anyio.create_task_group() as tasks:
+            for _ in range(20):
+                tasks.start_soon(run)
+        assert (len(won), len(lost)) == (1, 19)
+
+    async def test_plain_operations_do_not_look_at_claims(self, store: SessionStore) -> None:
+        claim = await claim_chat(store)
+        assert await store.find_wait_by_scope(ALICE, "alice", CHAT) == "k"
+        assert await store.list_waits_for_user(ALICE, "alice") == ["k"]
+        await store.update_session("k", data(node="b"))
+        await store.touch("k", MINUTE)
+        await store.register_wait(ALICE, "alice", OTHER, "k", data(node="c"))
+        with pytest.raises(ClaimedError):  # it is the session that is claimed, wherever it waits
+            await store.claim_wait(ALICE, "alice", OTHER)
+        await store.register_wait(ALICE, "alice", OTHER, "new", data())
+        await claim.renew(30)
+        await claim.complete()
+        assert await store.get_session("k") is None
+        assert await store.find_wait_by_scope(ALICE, "alice", OTHER) == "new"
+
+    async def test_claims_fall_back_like_lookups(self, store: SessionStore) -> None:
+        await store.register_wait(ALICE, "alice", CHAT, "plain", data())
+        assert await store.claim_wait(ALICE, "alice", CORRELATED, fallback=False) is None
+        claim = await store.claim_wait(ALICE, "alice", CORRELATED)
+        assert claim is not None
+        assert (claim.key, claim.scope) == ("plain", CHAT)
+        await claim.release()
+        await store.register_wait(ALICE, "alice", CORRELATED, "exact", data())
+        exact = await store.claim_wait(ALICE, "alice", CORRELATED)
+        assert exact is not None
+        assert (exact.key, exact.scope) == ("exact", CORRELATED)
+        # What is claimed is not passed over for the next best.
+        with pytest.raises(ClaimedError):
+            await store.claim_wait(ALICE, "alice", CORRELATED)
+        await claim_chat(store)
+
+    async def test_complete(self, store: SessionStore) -> None:
+        claim = await claim_chat(store)
+        await claim.complete()
+        assert await store.get_session("k") is None
+        assert await store.claim_wait(ALICE, "alice", CHAT) is None
+        assert await store.list_waits_for_user(ALICE, "alice") == []
+        await assert_over(claim)
+
+    async def test_release(self, store: SessionStore) -> None:
+        claim = await claim_chat(store)
+        with pytest.raises(ClaimedError):
+            await store.claim_wait(ALICE, "alice", CHAT)
+        await claim.release()
+        assert await store.get_session("k") == data()
+        again = await claim_chat(store)
+        await assert_over(claim)
+        await again.complete()
+
+    async def test_park(self, store: SessionStore) -> None:
+        claim = await claim_chat(store)
+        await store.register_wait(ALICE, "alice", OTHER, "elsewhere", data())
+        assert await claim.park(OTHER, data(node="next"), ttl=MINUTE) == "elsewhere"
+        found = await store.find_wait(ALICE, "alice", OTHER)
+        assert found is not None
+        assert (found.key, found.data) == ("k", data(node="next"))
+        assert await store.find_wait(ALICE, "alice", CHAT) is None
+        assert await store.list_waits_for_user(ALICE, "alice") == ["k"]
+        await assert_over(claim)
+        assert await store.claim_wait(ALICE, "alice", OTHER) is not None
+
+    async def test_park_at_the_same_scope(self, store: SessionStore) -> None:
+        claim = await claim_chat(store)
+        assert await claim.park(CHAT, data(node="next")) is None
+        again = await claim_chat(store)
+        assert again.data == data(node="next")
+
+    async def test_a_caller_without_a_user_may_park_for_the_waits_own(self, store: SessionStore) -> None:
+        await store.register_wait(ALICE, "alice", CHAT, "k", data())
+        claim = await store.claim_wait(ctx(None), "alice", CHAT)
+        assert claim is not None
+        await claim.park(OTHER, data(node="next"))
+        assert await store.find_wait_by_scope(ALICE, "alice", OTHER) == "k"
+
+    async def test_a_refused_park_leaves_the_claim(self, store: SessionStore) -> None:
+        claim = await claim_chat(store)
+        with pytest.raises(TenantMismatchError):
+            await claim.park(OTHER, data(ctx("bob")))
+        with pytest.raises(TenantMismatchError):
+            await claim.park(OTHER, data(ctx(tenant="globex")))
+        with pytest.raises(InvalidInputError):
+            await claim.park(OTHER, data(ctx(None)))
+        with pytest.raises(InvalidInputError):
+            await claim.park(ReplyScope("a\nb"), data())
+        with pytest.raises(InvalidInputError):
+            await claim.park(OTHER, data(), ttl=0)
+        with pytest.raises(InvalidInputError):
+            await claim.renew(-1)
+        assert await store.get_session("k") == data()
+        assert await store.find_wait_by_scope(ALICE, "alice", CHAT) == "k"
+        await claim.park(OTHER, data(node="next"))
+
+    async def test_leaving_the_block_releases(self, store: SessionStore) -> None:
+        async with await claim_chat(store) as claim:
+            assert claim.key == "k"
+        with pytest.raises(KeyError):
+            async with await claim_chat(store):
+                raise KeyError
+        await (await claim_chat(store)).complete()
+
+    async def test_leaving_the_block_after_a_verdict_does_nothing(self, store: SessionStore) -> None:
+        async with await claim_chat(store) as claim:
+            await claim.park(OTHER, data())
+        assert await store.find_wait_by_scope(ALICE, "alice", OTHER) == "k"
+        async with await claim_chat(store) as claim:
+            await claim.complete()
+        async with await claim_chat(store) as claim:
+            await claim.release()
+            other = await claim_chat(store)
+        await other.complete()  # was not released by the block of the first
+
+    async def test_leaving_the_block_of_a_claim_that_is_over_raises_nothing(self, store: SessionStore) -> None:
+        async with await claim_chat(store) as claim:
+            await store.remove_session(claim.key)
+        assert await store.get_session("k") is None
+
+    async def test_a_cancelled_block_releases(self, store: SessionStore) -> None:
+        claim = await claim_chat(store)
+        with anyio.CancelScope() as scope:
+            async with claim:
+                scope.cancel()
+                await anyio.sleep(MINUTE)
+        assert scope.cancelled_caught
+        await (await claim_chat(store)).complete()
+
+    async def test_the_lease_ends(self, store: SessionStore) -> None:
+        claim = await claim_chat(store, lease=MOMENT)
+        await wait_out(MOMENT)
+        heir = await claim_chat(store)
+        await assert_over(claim)
+        assert await store.get_session("k") == data()
+        await heir.complete()
+
+    async def test_a_claim_whose_lease_ended_is_over_even_if_nobody_came(self, store: SessionStore) -> None:
+        claim = await claim_chat(store, lease=MOMENT)
+        await wait_out(MOMENT)
+        await assert_over(claim)
+        assert await store.find_wait_by_scope(ALICE, "alice", CHAT) == "k"
+        assert await store.get_session("k") == data()
+
+    async def test_renew_counts_from_now(self, store: SessionStore) -> None:
+        claim = await claim_chat(store, lease=BRIEF)
+        await claim.renew(timedelta(minutes=1))
+        await wait_out(BRIEF)
+        with pytest.raises(ClaimedError):
+            await store.claim_wait(ALICE, "alice", CHAT)
+        await claim.renew(MOMENT)
+        await wait_out(MOMENT)
+        assert await store.claim_wait(ALICE, "alice", CHAT) is not None
+
+    async def test_a_claim_outlives_a_shorter_ttl(self, store: SessionStore) -> None:
+        await store.register_wait(ALICE, "alice", CHAT, "k", data(), ttl=BRIEF)
+        await store.register_wait(ALICE, "alice", OTHER, "l", data(), ttl=BRIEF)
+        claim = await store.claim_wait(ALICE, "alice", CHAT, lease=MINUTE)
+        renewed = await store.claim_wait(ALICE, "alice", OTHER, lease=BRIEF)
+        assert claim is not None
+        assert renewed is not None
+        await renewed.renew(MINUTE)
+        await wait_out(BRIEF)
+        assert await store.list_waits_for_user(ALICE, "alice") == ["k", "l"]
+        assert await store.find_wait_by_scope(ALICE, "alice", CHAT) == "k"
+        await claim.complete()
+        await renewed.complete()
+
+    async def test_a_claim_does_not_shorten_a_longer_ttl(self, store: SessionStore) -> None:
+        claim = await claim_chat(store, lease=MOMENT)
+        await wait_out(MOMENT)
+        await store.touch("k", None)
+        claim = await claim_chat(store, lease=BRIEF)
+        await claim.renew(MOMENT)
+        await wait_out(BRIEF)
+        assert await store.get_session("k") == data()
+
+    async def test_removing_the_session_ends_the_claim(self, store: SessionStore) -> None:
+        removed = await claim_chat(store)
+        await store.remove_session("k")
+        await store.register_wait(ALICE, "alice", CHAT, "k", data(node="new"))
+        await assert_over(removed)
+        cleared = await claim_chat(store)
+        await store.clear_wait(ALICE, "alice", CHAT)
+        await store.create_session(ALICE, data(node="new"), key="k")
+        await assert_over(cleared)
+        purged = await claim_chat(store) if await store.register_wait(ALICE, "alice", CHAT, "k", data()) is None else cleared
+        await store.purge(ALICE)
+        await store.create_session(ALICE, data(node="new"), key="k")
+        await assert_over(purged)
+        assert await store.get_session("k") == data(node="new")
+
+    async def test_a_session_that_expires_ends_the_claim(self, store: SessionStore) -> None:
+        claim = await claim_chat(store, lease=MINUTE)
+        await store.touch("k", MOMENT)
+        await wait_out(MOMENT)
+        await store.create_session(ALICE, data(node="new"), key="k")
+        await assert_over(claim)
+        assert await store.get_session("k") == data(node="new")
+
+    async def test_a_displaced_session_keeps_its_claim(self, store: SessionStore) -> None:
+        claim = await claim_chat(store)
+        assert await store.register_wait(ALICE, "alice", CHAT, "new", data()) == "k"
+        newer = await claim_chat(store)
+        assert newer.key == "new"
+        assert await claim.park(CHAT, data(node="back")) == "new"
+        assert await store.list_waits_for_user(ALICE, "alice") == ["k"]
+        await newer.complete()

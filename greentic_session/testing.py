@@ -1,0 +1,55 @@
+"""The contract as a test suite, for this library's backends and for your own.
+
+It needs the ``test`` extra (pytest, pytest-asyncio in strict mode, hypothesis). Subclass `SessionStoreContract` and give it
+one fixture::
+
+    class TestMyStore(SessionStoreContract):
+        @pytest.fixture
+        def make_store(self) -> MakeStore:
+            return MySessionStore        # called with the options of a SessionStore; returns a fresh, empty store
+
+Beside it, `session_store_machine` holds a store against a model of the contract, with hypothesis::
+
+    class MyMachine(session_store_machine(make_store=MySessionStore, advance=clock.advance)):
+        pass
+
+    TestMyMachine = MyMachine.TestCase
+
+For pytest to explain failed assertions, call ``pytest.register_assert_rewrite("greentic_session._contract")`` in your
+conftest.py before you import this module.
+"""
+
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+
+from ._contract.administration import AdministrationContract
+from ._contract.claims import ClaimsContract
+from ._contract.inputs import InputsContract
+from ._contract.lifetimes import LifetimesContract
+from ._contract.machine import session_store_machine
+from ._contract.samples import MakeStore
+from ._contract.sessions import SessionsContract
+from ._contract.waits import WaitsContract
+from .store import SessionStore
+
+__all__ = ["MakeStore", "SessionStoreContract", "session_store_machine"]
+
+
+@pytest.mark.asyncio
+class SessionStoreContract(
+    SessionsContract, WaitsContract, ClaimsContract, LifetimesContract, AdministrationContract, InputsContract
+):
+    """What every `SessionStore` promises, as tests. Subclass it with the fixture `make_store`."""
+
+    @pytest.fixture
+    def make_store(self) -> MakeStore:
+        """Return a function that makes a fresh, empty store with the given options. Override this."""
+        raise NotImplementedError("give your subclass of SessionStoreContract a fixture make_store")
+
+    @pytest_asyncio.fixture
+    async def store(self, make_store: MakeStore) -> AsyncIterator[SessionStore]:
+        """Yield a store without options."""
+        async with make_store() as store:
+            yield store

@@ -1,0 +1,3 @@
+import pytest
+
+pytest.register_assert_rewrite("greentic_session._contract")
