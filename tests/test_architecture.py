@@ -1,0 +1,130 @@
+"""How the house stands: the arrows between modules, what a bare import brings, and the public names."""
+
+import ast
+import importlib
+import pkgutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import greentic_session
+
+ROOT = Path(greentic_session.__file__).parent
+
+# Each module may import from the floors below its own, and from its own room (its package) as long as no circle comes of it.
+FLOORS = [
+    ["errors"],
+    ["ids", "expiry", "_wire", "_fields"],
+    ["models"],
+    ["fence", "limits", "wait"],
+    ["mapping", "backend"],
+    ["claim"],
+    ["store"],
+    ["backends"],
+    ["factory"],
+    [""],
+    ["_contract", "demo"],
+    ["testing", "__main__"],
+]
+MODULES = sorted(path.relative_to(ROOT).with_suffix("").as_posix().replace("/", ".") for path in ROOT.rglob("*.py"))
+EXTRAS = {"pytest", "pytest_asyncio", "hypothesis", "trio", "redis", "hiredis", "aiogram"}
+
+
+def name_of(module: str) -> str:
+    return module.removesuffix("__init__").removesuffix(".")
+
+
+def imports_of(module: str) -> set[str]:
+    """Return the full names of all that a module imports, at any depth of its code."""
+    path = ROOT / (module.replace(".", "/") + ".py")
+    package = ["greentic_session", *module.split(".")[:-1]]
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else []
+            source = ".".join([*base, *(node.module or "").split(".")]).strip(".")
+            # `from . import fence` names a module, `from .errors import X` a thing inside one.
+            found |= {f"{source}.{alias.name}" if is_module(f"{source}.{alias.name}") else source for alias in node.names}
+    return found
+
+
+def is_module(name: str) -> bool:
+    inside = name.removeprefix("greentic_session.")
+    return name != inside and (inside in MODULES or f"{inside}.__init__" in MODULES)
+
+
+def own_imports(module: str) -> set[str]:
+    return {
+        name.removeprefix("greentic_session").removeprefix(".")
+        for name in imports_of(module)
+        if name.split(".")[0] == "greentic_session"
+    }
+
+
+def floor_of(name: str) -> int:
+    return next(number for number, floor in enumerate(FLOORS) if name.split(".", maxsplit=1)[0] in floor)
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_arrows_point_down(module: str) -> None:
+    here = name_of(module)
+    for target in own_imports(module):
+        same_room = "." in here and target.split(".")[0] == here.split(".")[0]
+        assert floor_of(target) < floor_of(here) or same_room, f"{here or '__init__'} imports {target}"
+
+
+def test_there_is_no_circle() -> None:
+    arrows = {name_of(module): own_imports(module) for module in MODULES}
+    seen: dict[str, str] = {}
+
+    def visit(name: str, path: tuple[str, ...]) -> None:
+        assert name not in path, " -> ".join([*path, name])
+        if seen.get(name) != "done":
+            for target in arrows[name]:
+                visit(target, (*path, name))
+            seen[name] = "done"
+
+    for name in arrows:
+        visit(name, ())
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_optional_dependencies_stay_in_their_rooms(module: str) -> None:
+    optional = {name.split(".")[0] for name in imports_of(module)} & EXTRAS
+    allowed = (
+        {"pytest", "pytest_asyncio", "hypothesis"} if module.split(".", maxsplit=1)[0] in ("testing", "_contract") else set()
+    )
+    assert optional <= allowed
+
+
+def test_a_bare_import_brings_nothing_optional() -> None:
+    code = "import sys, greentic_session; print(*sys.modules, sep='\\n')"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert "greentic_session.backends.memory" in loaded
+    assert {name.split(".")[0] for name in loaded} & EXTRAS == set()
+    assert not {name for name in loaded if name.startswith(("greentic_session._contract", "greentic_session.demo"))}
+
+
+def test_every_public_name_is_there_and_no_other() -> None:
+    assert greentic_session.__all__ == sorted(greentic_session.__all__, key=lambda name: (not name.isupper(), name))
+    for name in greentic_session.__all__:
+        assert getattr(greentic_session, name) is not None
+    submodules = {module.name for module in pkgutil.iter_modules(greentic_session.__path__)}
+    public = {name for name in vars(greentic_session) if not name.startswith("_")} - submodules
+    assert public == set(greentic_session.__all__)
+
+
+@pytest.mark.parametrize("module", [module for module in MODULES if not module.startswith("__main__")])
+def test_all_names_what_a_module_defines(module: str) -> None:
+    loaded = importlib.import_module(f"greentic_session.{name_of(module)}".rstrip("."))
+    for name in getattr(loaded, "__all__", []):
+        assert hasattr(loaded, name)
+
+
+def test_modules_are_short_enough_to_hold_in_mind() -> None:
+    lengths = {module: len((ROOT / (module.replace(".", "/") + ".py")).read_text().splitlines()) for module in MODULES}
+    assert {module: length for module, length in lengths.items() if length > 420} == {}
