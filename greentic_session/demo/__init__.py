@@ -1,0 +1,11 @@
+"""A runner to read and to run: ``python -m greentic_session``.
+
+It feeds recorded Telegram updates through an ordering flow that parks between its steps. Read it in this order:
+
+- `runner`: claims the wait that a message answers, resumes the flow, parks it again. The heart, and the part to copy.
+- `routing`: says in the store's terms who wrote, and where.
+- `flow`: the flow itself; it knows neither the store nor Telegram.
+- `telegram`: what we read of an update.
+- `recording`: reads a file of updates, line by line.
+- `playback`: plays the recording to the runner, and prints what happens.
+"""
