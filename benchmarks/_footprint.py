@@ -1,0 +1,63 @@
+"""What a wait takes in memory; run in a process of its own: ``python -m benchmarks._footprint WAITS USERS [TTL]``.
+
+Measured is the resident set before and after, which the operating system counts: it holds all that the process pays for (the
+store's dicts with their spare room, the objects and strings that came in, what the allocator could not give back), and
+it does not slow the filling. `tracemalloc` would leave the allocator's share out; it stands in where there is no /proc.
+All waits hold one and the same snapshot text, so the text is not in the figure.
+"""
+
+import asyncio
+import gc
+import os
+import sys
+import tracemalloc
+from pathlib import Path
+
+import msgspec
+
+from greentic_session import InMemorySessionStore
+
+from ._population import fill, make_ctx, make_scope
+
+__all__ = ["Footprint"]
+
+STATM = Path("/proc/self/statm")
+RESIDENT_SET = STATM.exists()
+
+
+class Footprint(msgspec.Struct):
+    """What the process found: bytes for each wait, and how they were counted."""
+
+    bytes_each: float
+    method: str
+
+
+def _used() -> int:
+    gc.collect()
+    if RESIDENT_SET:
+        return int(STATM.read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    return tracemalloc.get_traced_memory()[0]
+
+
+async def _measure(waits: int, users: int, ttl: float | None) -> Footprint:
+    async with InMemorySessionStore() as warm:
+        await fill(warm, waits=100, users=10, ttl=ttl)  # so that imports, caches and the thread are there
+    if not RESIDENT_SET:
+        tracemalloc.start()
+    before = _used()
+    store = InMemorySessionStore()
+    await fill(store, waits=waits, users=users, ttl=ttl)
+    used = _used() - before
+    for n in (0, waits // 2, waits - 1):
+        ctx = make_ctx(n % users)
+        assert await store.find_wait(ctx, str(ctx.user_id), make_scope(n)) is not None
+    method = "growth of the resident set in a fresh process" if RESIDENT_SET else "tracemalloc in a fresh process"
+    return Footprint(used / waits, method)
+
+
+if __name__ == "__main__":
+    waits, users, *ttl = sys.argv[1:]
+    found = asyncio.run(_measure(int(waits), int(users), float(ttl[0]) if ttl else None))
+    sys.stdout.buffer.write(msgspec.json.encode(found))
+    sys.stdout.flush()
+    os._exit(0)  # taking a million waits apart, one by one, measures nothing
