@@ -7,7 +7,7 @@ import msgspec
 
 from .errors import InvalidInputError
 
-__all__ = ["decode", "encode"]
+__all__ = ["ENCODER", "decode", "encode"]
 
 T = TypeVar("T")
 
@@ -20,7 +20,7 @@ def _plain(value: Any) -> Any:
 
 
 # "deterministic" sorts the keys of maps and leaves the fields of structs in their order, as the reference does.
-_ENCODER = msgspec.json.Encoder(order="deterministic", enc_hook=_plain)
+ENCODER = msgspec.json.Encoder(order="deterministic", enc_hook=_plain)
 
 
 def encode(value: Any, what: str) -> bytes:
@@ -31,7 +31,7 @@ def encode(value: Any, what: str) -> bytes:
         TypeError: It holds an object of a type that msgspec does not write.
     """
     try:
-        return _ENCODER.encode(value)
+        return ENCODER.encode(value)
     except UnicodeEncodeError as error:
         raise InvalidInputError(f"{what} must be valid Unicode: it holds a lone surrogate") from error
     except RecursionError as error:

@@ -2,7 +2,7 @@
 
 import logging
 from types import TracebackType
-from typing import Self
+from typing import Self, cast
 
 from anyio import CancelScope
 
@@ -62,9 +62,9 @@ class Claim:
         return self._wait.data
 
     @property
-    def scope(self) -> ReplyScope | None:
+    def scope(self) -> ReplyScope:
         """The scope that matched: the one asked for, or that without its correlation."""
-        return self._wait.scope
+        return cast("ReplyScope", self._wait.scope)  # a wait that was matched has one
 
     @property
     def version(self) -> str:

@@ -62,8 +62,11 @@ class Limits(msgspec.Struct, frozen=True):
         # The snapshot is nearly all of the text, and most are ASCII: a bound that needs no look at it settles most calls.
         snapshot = data.context_json
         if snapshot.isascii():
-            rest = _wire.encode((data.tenant_ctx, data.flow_id, data.pack_id, data.cursor), "SessionData")
-            if len(rest) + len(snapshot) * _LONGEST_ESCAPE + _PUNCTUATION <= self.max_snapshot_bytes:
+            try:
+                rest = len(_wire.ENCODER.encode((data.tenant_ctx, data.flow_id, data.pack_id, data.cursor)))
+            except UnicodeEncodeError:
+                rest = self.max_snapshot_bytes  # to_json finds the words
+            if rest + len(snapshot) * _LONGEST_ESCAPE + _PUNCTUATION <= self.max_snapshot_bytes:
                 return
         size = len(data.to_json())
         if size > self.max_snapshot_bytes:

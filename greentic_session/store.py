@@ -293,7 +293,8 @@ class SessionStore:
             ctx: The caller; one with a user finds that user's waits only.
             user_id: Who answered.
             scope: Where the answer came in.
-            lease: For how many seconds, if nothing else ends it. A shorter lifetime of the session is lengthened to it.
+            lease: For how many seconds, if nothing else ends it. A shorter lifetime of the session is lengthened to it, and
+                stays so when the claim is released: choose a lease that suits the wait.
             fallback: Where `scope` has a correlation and nothing waits there, try it without.
 
         Returns:

@@ -6,6 +6,7 @@ step; between threads there is a lock, and the two hottest reads do without it (
 
 import time
 
+from greentic_session import fence
 from greentic_session.backends.memory.backend import Clock, MemoryBackend
 from greentic_session.expiry import Ttl
 from greentic_session.limits import DEFAULT_MAX_SNAPSHOT_BYTES
@@ -59,8 +60,12 @@ class InMemorySessionStore(SessionStore):
         try:
             entry = memory.shard(key)[key]
             data = entry.wait.data
-            if ctx is None and entry.end > memory.clock():
-                return data
+            if entry.end > memory.clock():
+                if ctx is None:
+                    return data
+                fence.check_ctx(ctx)
+                if fence.is_aligned(ctx, data):
+                    return data
         except (KeyError, TypeError):
             pass
         return await super().get_session(key, ctx=ctx)
@@ -69,9 +74,16 @@ class InMemorySessionStore(SessionStore):
         """Find the paused flow that an answer belongs to; see `SessionStore.find_wait`."""
         memory = self._memory
         try:
-            entry = memory.waits[ctx.env, ctx.tenant_id, ctx.team_id or ctx.team, user_id][scope]
+            entry = memory.waits[ctx.env, ctx.tenant_id, ctx.team_id, user_id][scope]
             wait = entry.wait
-            if ctx.user_id == user_id and wait.scope == scope and entry.end > memory.clock():
+            # Both fields of each pair alike, as `TenantCtx.new` makes them: then nothing can be wrong with this ctx.
+            if (
+                ctx.user_id == user_id
+                and ctx.team == ctx.team_id
+                and wait.scope == scope
+                and entry.end > memory.clock()
+                and type(ctx) is TenantCtx
+            ):
                 return wait
         except (KeyError, TypeError, AttributeError):
             pass

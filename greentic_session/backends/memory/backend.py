@@ -136,7 +136,7 @@ class MemoryBackend(SessionBackend):
             entry = self._live(key, now)
             if token is not None and self._held(key, token, now) is None:
                 raise fence.claim_over(key)
-            if entry is not None:
+            if entry is not None and entry.owner != owner:  # the same owner: all is preserved
                 fence.check_preservation(entry.wait.data, data)
             holder = self._holder(owner, place, now)
             displaced = None if holder is entry else holder
@@ -284,7 +284,7 @@ class MemoryBackend(SessionBackend):
 
     def _live(self, key: str, now: float) -> Entry | None:
         """Like `_peek`, for writers: what has expired is gone afterwards, so that its key is free."""
-        entry = self.shard(key).get(key)
+        entry = self.shards[hash(key) % _SHARDS].get(key)
         if entry is None or entry.end > now:
             return entry
         self._drop(entry)
