@@ -1,0 +1,91 @@
+"""What README shows is true: its code runs, its commands are the ones that CI runs, its table names what there is."""
+
+import asyncio
+import inspect
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from greentic_session import (
+    Claim,
+    ClaimedError,
+    InMemorySessionStore,
+    ReplyScope,
+    SessionCursor,
+    SessionData,
+    SessionStore,
+    TenantCtx,
+)
+from greentic_session.testing import SessionStoreContract
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+BLOCKS = re.findall(r"^```python\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
+COMMANDS = re.findall(r"^```sh\n(.*?)\n```$", README, re.MULTILINE)
+
+
+def run(block: str) -> dict[str, Any]:
+    """Execute a block as a program of its own."""
+    names: dict[str, Any] = {"__name__": "readme"}
+    exec(compile(block, "README.md", "exec"), names)
+    return names
+
+
+def test_there_is_a_test_for_every_block() -> None:
+    assert len(BLOCKS) == 3
+
+
+@pytest.mark.filterwarnings("ignore:use find_wait_by_scope:DeprecationWarning")
+def test_the_shortest_useful_code_runs() -> None:
+    run(BLOCKS[0])
+
+
+def test_the_runner_that_claims() -> None:
+    on_message = run(BLOCKS[1])["on_message"]
+    ctx = TenantCtx.new("dev", "tenant-42", user="user-7")
+    scope = ReplyScope("telegram:chat-1")
+    data = SessionData(tenant_ctx=ctx, flow_id="f", cursor=SessionCursor("n"), context_json="{}")
+
+    async def answer_twice() -> list[str]:
+        async with InMemorySessionStore() as store:
+            await store.register_wait(ctx, "user-7", scope, "k", data)
+            said = [await on_message(store, ctx, "user-7", scope, "first")]
+            async with await store.claim_wait(ctx, "user-7", scope) or pytest.fail("nothing waits"):
+                said.append(await on_message(store, ctx, "user-7", scope, "too early"))
+            said += [await on_message(store, ctx, "user-7", scope, text) for text in ("second", "third")]
+            return said
+
+    assert asyncio.run(answer_twice()) == [
+        "parked again",
+        "another runner is at it",
+        "done",
+        "nothing waits for this answer",
+    ]
+    assert issubclass(ClaimedError, Exception)
+
+
+def test_the_suite_for_a_backend_of_ones_own() -> None:
+    assert issubclass(run(BLOCKS[2])["TestMyStore"], SessionStoreContract)
+
+
+def test_the_two_commands_do_all_of_their_own_set_up() -> None:
+    assert COMMANDS == [
+        "python3 -m venv .venv && . .venv/bin/activate && python -m pip install . && python -m greentic_session",
+        "python3 -m venv .venv && . .venv/bin/activate && python -m pip install -e '.[test]' && python -m pytest",
+    ]
+
+
+def test_ci_runs_the_test_command_as_it_stands() -> None:
+    assert "README.md" in (ROOT / ".ci/run").read_text()
+
+
+def test_the_table_of_operations_tells_the_signatures() -> None:
+    shown = dict(re.findall(r"`(?:claim\.|\.)?(\w+)(\([^`]*\))`", README))
+    operations = [name for name, member in vars(SessionStore).items() if inspect.isfunction(member) and name[0] != "_"]
+    operations += [name for name, member in vars(Claim).items() if inspect.isfunction(member) and name[0] != "_"]
+    for name in set(operations) - {"aclose", "find_by_user"}:
+        signature = inspect.signature(getattr(SessionStore, name, None) or getattr(Claim, name))
+        bare = [parameter.replace(annotation=inspect.Parameter.empty) for parameter in signature.parameters.values()]
+        assert shown[name] == str(inspect.Signature(bare[1:])).replace("'", '"')
