@@ -13,7 +13,7 @@ class FrozenDict(dict[str, str]):
 
     __slots__ = ()
 
-    if not TYPE_CHECKING:  # to a type checker `attributes` is a Mapping, which has none of these
+    if not TYPE_CHECKING:  # pragma: no branch  # to a type checker `attributes` is a Mapping, which has none of these
 
         def _refuse(self, *_args: object, **_kwargs: object) -> None:
             raise TypeError("attributes cannot be changed; use with_attributes()")
@@ -55,7 +55,7 @@ def check_int(name: str, value: object, low: int, high: int) -> None:
 
 def freeze(attributes: object) -> FrozenDict:
     if type(attributes) is FrozenDict:
-        return attributes
+        return attributes or NO_ATTRIBUTES  # the one that is left out when written, also after unpickling
     if not isinstance(attributes, Mapping):
         raise TypeError(f"attributes must be a mapping, not {type(attributes).__name__}")
     items: dict[object, object] = dict(attributes)

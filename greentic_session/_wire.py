@@ -7,67 +7,91 @@ import msgspec
 
 from .errors import InvalidInputError
 
-__all__ = ["ENCODER", "decode", "encode"]
+__all__ = ["ENCODER", "SNAPSHOT_ENCODER", "as_bytes", "decode", "encode"]
 
 T = TypeVar("T")
 
 
 def _plain(value: Any) -> Any:
-    # msgspec writes exact strings only; a subclass (numpy.str_, markupsafe.Markup) is written as the text it holds.
+    # msgspec writes exact strings and integers only; a subclass (numpy.str_, markupsafe.Markup) is written as what it holds.
     if isinstance(value, str):
         return str.__str__(value)
+    if isinstance(value, int):
+        return int.__int__(value)
     raise TypeError(f"a {type(value).__name__} cannot be written as JSON")
 
 
 # "deterministic" sorts the keys of maps and leaves the fields of structs in their order, as the reference does.
 ENCODER = msgspec.json.Encoder(order="deterministic", enc_hook=_plain)
+# A snapshot is the user's own: its maps keep their order, and may have keys that are not strings.
+SNAPSHOT_ENCODER = msgspec.json.Encoder(enc_hook=_plain)
 
 
-def encode(value: Any, what: str) -> bytes:
+def encode(encoder: msgspec.json.Encoder, value: Any, what: str) -> bytes:
     """Return `value` as JSON; `what` names it in messages.
 
     Raises:
-        InvalidInputError: It holds a lone surrogate, a reference to itself, or a number that JSON cannot carry.
+        InvalidInputError: It holds a lone surrogate, a reference to itself, or something that JSON cannot carry.
         TypeError: It holds an object of a type that msgspec does not write.
     """
     try:
-        return ENCODER.encode(value)
-    except UnicodeEncodeError as error:
+        text = encoder.encode(value)
+        if encoder is SNAPSHOT_ENCODER:
+            text.decode()  # a msgspec.Raw in it is written unseen
+    except UnicodeError as error:
         raise InvalidInputError(f"{what} must be valid Unicode: it holds a lone surrogate") from error
     except RecursionError as error:
         raise InvalidInputError(f"{what} is nested too deeply, or holds itself") from error
     except (msgspec.MsgspecError, ValueError, OverflowError) as error:
         raise InvalidInputError(f"{what} cannot be written as JSON") from error
+    return text
 
 
-def decode(decoder: msgspec.json.Decoder[T], text: str | bytes, what: str, *, explain: bool = True) -> T:
+def as_bytes(text: str | bytes, what: str) -> bytes:
+    """Return a JSON text as UTF-8; `what` names the expected thing in messages.
+
+    Raises:
+        InvalidInputError: It holds a lone surrogate.
+        TypeError: It is neither str nor bytes.
+    """
+    if isinstance(text, bytes):
+        return text
+    if not isinstance(text, str):
+        raise TypeError(f"{what} is read from str or bytes, not {type(text).__name__}")
+    try:
+        return str.encode(text)
+    except UnicodeError as error:
+        raise InvalidInputError(f"not a {what}: the text is not valid Unicode") from error
+
+
+def decode(decoder: msgspec.json.Decoder[T], text: bytes, what: str, *, known: bool = True) -> T:
     """Read `text` with `decoder`; `what` names the expected thing in messages.
 
     Args:
         decoder: Knows the type.
         text: The JSON text.
         what: What it should be, for the message.
-        explain: Whether the message may say what is wrong and where. Not for types of the user's own: their checks may
-            quote what they refuse.
+        known: Whether the type is one of ours. Then the message says what is wrong and where (the checks of a user's own
+            type may quote what they refuse), and fields that we do not know are skipped however deep they are.
 
     Raises:
         InvalidInputError: It is not that.
-        TypeError: `text` is neither str nor bytes.
     """
-    if not isinstance(text, str | bytes):
-        raise TypeError(f"{what} is read from str or bytes, not {type(text).__name__}")
     try:
         try:
             return decoder.decode(text)
         except RecursionError:
-            return decoder.decode(_flatten(text.encode() if isinstance(text, str) else text))
+            if not known:
+                raise
+            return decoder.decode(_flatten(text))
     except UnicodeError as error:
         raise InvalidInputError(f"not a {what}: the text is not valid Unicode") from error
     except (msgspec.DecodeError, RecursionError) as error:
-        raise InvalidInputError(f"not a {what}: {error}" if explain else f"not a {what}") from error
+        raise InvalidInputError(f"not a {what}: {error}" if known else f"not a {what}") from error
 
 
-_TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[{\]}]|[^"\[\]{}]+|.', re.DOTALL)
+# Possessive, and with the closing quote optional: a text of quotes that never close takes linear time, too.
+_TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|[\[{\]}]|[^"\[\]{}]+|.', re.DOTALL)
 _KEPT_DEPTH = 64
 
 
@@ -85,7 +109,7 @@ def _flatten(text: bytes) -> bytes:
         elif token in b"]}" and len(open_containers) > 1:
             whole = b"".join([*open_containers.pop(), token])
             if len(open_containers) > _KEPT_DEPTH:
-                msgspec.json.decode(whole)
+                msgspec.json.decode(whole, type=msgspec.Raw)
                 whole = b"0"
             open_containers[-1].append(whole)
         else:

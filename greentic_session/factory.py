@@ -95,8 +95,8 @@ def _redis_scheme(url: str) -> str:
         raise TypeError(f"url must be a str, not {type(url).__name__}")
     try:
         scheme = urlsplit(url).scheme
-    except ValueError as error:
-        raise InvalidInputError("the store's URL cannot be read") from error
+    except ValueError:
+        raise InvalidInputError("the store's URL cannot be read") from None  # the cause quotes it
     if scheme not in _REDIS_SCHEMES:
         raise InvalidInputError("the store's URL must begin with memory://, redis://, rediss:// or unix://")
     return scheme

@@ -14,6 +14,7 @@ import msgspec
 from msgspec.structs import force_setattr, replace
 
 from . import _wire
+from ._attempt import is_negative_zero
 from ._fields import NO_ATTRIBUTES, check_int, check_text, check_type, freeze
 from .errors import InvalidInputError
 from .ids import are_ids, check_id
@@ -30,6 +31,7 @@ __all__ = [
 
 T = TypeVar("T")
 
+_EXACT = {str}
 _NO_IDS = (None,) * 4
 _NO_TEXTS = (None,) * 8
 _U32_MAX = 2**32 - 1
@@ -139,6 +141,8 @@ class TenantCtx(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, g
             valid = False
         if not valid:
             self._explain()
+        if not {*map(type, ids)} <= _EXACT:
+            self._make_exact()
         texts = (
             self.session_id,
             self.flow_id,
@@ -166,6 +170,13 @@ class TenantCtx(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, g
             value: Any = getattr(self, field)
             if value is not None or field in ("env", "tenant", "tenant_id"):
                 check_id(kind, value)
+
+    def _make_exact(self) -> None:
+        """Make each id a plain str: a member of a str Enum, for one, reads differently in an f-string than it is."""
+        for field in self._ids:
+            value = getattr(self, field)
+            if value is not None:
+                force_setattr(self, field, str.__str__(value))
 
     @classmethod
     def new(cls, env: str, tenant: str, *, team: str | None = None, user: str | None = None) -> Self:
@@ -293,7 +304,7 @@ class SessionData(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True,
         Raises:
             InvalidInputError: A text in it holds a lone surrogate.
         """
-        return _wire.encode(self, "SessionData")
+        return _wire.encode(_wire.ENCODER, self, "SessionData")
 
     @classmethod
     def from_json(cls, text: str | bytes) -> "SessionData":
@@ -303,10 +314,9 @@ class SessionData(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True,
             InvalidInputError: It is no SessionData. The message says where, and quotes nothing of it.
             TypeError: `text` is neither str nor bytes.
         """
-        data = _wire.decode(_DECODER, text, "SessionData")
-        # u32 has no -0, and the reference refuses it; msgspec reads 0. A text that writes it as both of us do needs no
-        # closer look.
-        if data.tenant_ctx.attempt == 0 and not _has_plain_zero(text) and _attempt_text(text).startswith(b"-"):
+        raw = _wire.as_bytes(text, "SessionData")
+        data = _wire.decode(_DECODER, raw, "SessionData")
+        if data.tenant_ctx.attempt == 0 and is_negative_zero(raw):
             raise InvalidInputError("not a SessionData: -0 is no attempt - at `$.tenant_ctx.attempt`")
         return data
 
@@ -319,10 +329,10 @@ class SessionData(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True,
         '{"ticket":123}'
 
         Raises:
-            InvalidInputError: It holds a lone surrogate or itself.
+            InvalidInputError: It holds a lone surrogate or itself, or is nested deeper than Python's recursion limit.
             TypeError: It holds an object that msgspec does not write.
         """
-        return replace(self, context_json=_wire.encode(value, "the snapshot").decode())
+        return replace(self, context_json=_wire.encode(_wire.SNAPSHOT_ENCODER, value, "the snapshot").decode())
 
     @overload
     def context(self) -> Any: ...
@@ -340,7 +350,8 @@ class SessionData(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True,
             InvalidInputError: The snapshot is not JSON, or not that type.
         """
         name = getattr(type, "__name__", str(type))
-        return _wire.decode(msgspec.json.Decoder(type), self.context_json, f"snapshot of type {name}", explain=False)
+        what = f"snapshot of type {name}"
+        return _wire.decode(msgspec.json.Decoder(type), _wire.as_bytes(self.context_json, what), what, known=False)
 
 
 _DECODER = msgspec.json.Decoder(SessionData)
@@ -349,25 +360,6 @@ _DECODER = msgspec.json.Decoder(SessionData)
 def version_of(text: bytes) -> str:
     """Return the version of a stored text: its hex SHA-1. Different content, different version, on every backend alike."""
     return hashlib.sha1(text, usedforsecurity=False).hexdigest()
-
-
-class _AttemptText(msgspec.Struct):
-    attempt: msgspec.Raw
-
-
-class _AttemptProbe(msgspec.Struct):
-    tenant_ctx: _AttemptText
-
-
-_ATTEMPT_DECODER = msgspec.json.Decoder(_AttemptProbe)
-
-
-def _has_plain_zero(text: str | bytes) -> bool:
-    return '"attempt":0' in text if isinstance(text, str) else b'"attempt":0' in text
-
-
-def _attempt_text(text: str | bytes) -> bytes:
-    return bytes(_wire.decode(_ATTEMPT_DECODER, text, "SessionData").tenant_ctx.attempt)
 
 
 class ReplyScope(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):

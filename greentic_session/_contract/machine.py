@@ -60,8 +60,8 @@ class SessionStoreMachine(Model, RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.loop = asyncio.new_event_loop()
-        self.store = self.make_store()
+        self.loop: asyncio.AbstractEventLoop = asyncio.new_event_loop()
+        self.store: Any = self.make_store()
 
     def teardown(self) -> None:
         """Close the store."""

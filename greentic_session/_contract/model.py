@@ -58,7 +58,7 @@ class Model:
 
     def __init__(self) -> None:
         super().__init__()
-        self.now = 0.0
+        self.now: float = 0.0
         self.sessions: dict[str, Session] = {}
         self.latest: dict[tuple[str, str, str | None, str | None], Session] = {}
         self.old_claims: list[tuple[Claim, str]] = []

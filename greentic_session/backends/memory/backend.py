@@ -50,13 +50,13 @@ class Entry:
     __slots__ = ("bucket", "claim", "claim_end", "end", "owner", "pointer", "wait")
 
     def __init__(self, wait: Wait) -> None:
-        self.wait = wait
-        self.owner = fence.owner_of(wait.data)
+        self.wait: Wait = wait
+        self.owner: Owner | None = fence.owner_of(wait.data)
         self.pointer: Owner | None = None
-        self.end = _NEVER
+        self.end: float = _NEVER
         self.bucket: set[Entry] | None = None
         self.claim: str | None = None
-        self.claim_end = 0.0
+        self.claim_end: float = 0.0
 
 
 class MemoryBackend(SessionBackend):

@@ -24,7 +24,7 @@ class ExpiryWheel(Generic[E]):
     __slots__ = ("_buckets", "_order", "next_due")
 
     def __init__(self) -> None:
-        self.next_due = math.inf
+        self.next_due: float = math.inf
         """When there will be something to take; infinity if nothing is filed."""
         self._buckets: dict[float, set[E]] = {}
         self._order: list[float] = []

@@ -1,0 +1,35 @@
+"""Whether a text writes its attempt as -0: the reference refuses that, for u32 has no such number; msgspec reads 0."""
+
+import re
+
+import msgspec
+
+__all__ = ["is_negative_zero"]
+
+# The beginning of a text as the reference and we write it: fields that are strings or flat objects, then the attempt. It
+# needs no closer look.
+_STRING = rb'"(?:[^"\\]++|\\.)*+"'
+_USUAL = re.compile(
+    rb'{"tenant_ctx":{(?:"\w+":(?:S|{(?:S:(?:S|-?\d+),?)*+}),)*+"attempt":0[,}]'.replace(b"S", _STRING), re.DOTALL
+)
+
+
+class _TenantCtx(msgspec.Struct):
+    attempt: msgspec.Raw
+
+
+class _SessionData(msgspec.Struct):
+    tenant_ctx: _TenantCtx
+
+
+_DECODER = msgspec.json.Decoder(_SessionData)
+
+
+def is_negative_zero(text: bytes) -> bool:
+    """Say so of the attempt in the text of a session, which was decoded before and has the attempt 0."""
+    if _USUAL.match(text):
+        return False
+    try:
+        return bytes(_DECODER.decode(text).tenant_ctx.attempt).startswith(b"-")
+    except RecursionError:  # an unknown field of any depth: look at the field itself
+        return re.search(rb'"attempt"\s*:\s*-0', text) is not None

@@ -1,0 +1,115 @@
+"""What a program may rely on when it catches one of our errors."""
+
+import copy
+import pickle
+from collections.abc import Callable
+
+import pytest
+
+from greentic_session import errors
+from greentic_session.errors import (
+    ClaimedError,
+    ConflictError,
+    CorruptSessionError,
+    ErrorCode,
+    GreenticError,
+    InternalError,
+    InvalidInputError,
+    NotFoundError,
+    OperationTimeoutError,
+    PermissionDeniedError,
+    TenantMismatchError,
+    UnauthenticatedError,
+    UnavailableError,
+)
+
+# Each class with its code and all that a program may catch it as.
+CLASSES: list[tuple[type[GreenticError], str, tuple[type[Exception], ...]]] = [
+    (InvalidInputError, "invalid_input", (ValueError,)),
+    (TenantMismatchError, "invalid_input", (InvalidInputError, ValueError)),
+    (NotFoundError, "not_found", (LookupError,)),
+    (ConflictError, "conflict", ()),
+    (ClaimedError, "conflict", (ConflictError,)),
+    (OperationTimeoutError, "timeout", (TimeoutError, OSError)),
+    (UnavailableError, "unavailable", (ConnectionError, OSError)),
+    (UnauthenticatedError, "unauthenticated", ()),
+    (PermissionDeniedError, "permission_denied", ()),
+    (InternalError, "internal", ()),
+    (CorruptSessionError, "internal", (InternalError,)),
+]
+BUILTINS = (ValueError, LookupError, OSError)
+
+Duplicate = Callable[[GreenticError], GreenticError]
+DUPLICATES: list[Duplicate] = [
+    copy.copy,
+    copy.deepcopy,
+    *[lambda error, protocol=protocol: pickle.loads(pickle.dumps(error, protocol)) for protocol in range(6)],
+]
+
+
+def build(kind: type[GreenticError], message: str, session_key: str | None = None) -> GreenticError:
+    if kind is GreenticError:
+        return GreenticError(ErrorCode.RATE_LIMITED, message, session_key=session_key)
+    return kind(message, session_key=session_key)  # type: ignore[call-arg]  # each subclass knows its code
+
+
+def test_every_class_is_listed() -> None:
+    defined = {value for value in vars(errors).values() if isinstance(value, type) and issubclass(value, GreenticError)}
+    public = {kind for kind in defined if not kind.__name__.startswith("_")}
+    assert public == {GreenticError, *(kind for kind, _, _ in CLASSES)}
+    assert {kind.__name__ for kind in public} | {"ErrorCode"} == set(errors.__all__)
+
+
+@pytest.mark.parametrize(("kind", "code", "bases"), CLASSES)
+def test_code_and_bases(kind: type[GreenticError], code: str, bases: tuple[type[Exception], ...]) -> None:
+    error = build(kind, "the rule", "k1")
+    assert error.code is ErrorCode(code)
+    assert (str(error), error.message, error.session_key) == ("the rule", "the rule", "k1")
+    assert "k1" not in repr(error)
+    assert isinstance(error, GreenticError)
+    for base in bases:
+        assert isinstance(error, base)
+    for other in BUILTINS:
+        assert isinstance(error, other) is (other in bases)
+    assert build(kind, "the rule").session_key is None
+
+
+@pytest.mark.parametrize("duplicate", DUPLICATES)
+@pytest.mark.parametrize("kind", [GreenticError, *(kind for kind, _, _ in CLASSES)])
+def test_a_copy_keeps_everything(kind: type[GreenticError], duplicate: Duplicate) -> None:
+    error = build(kind, "the rule", "k1")
+    error.add_note("a note")
+    again = duplicate(error)
+    assert again is not error
+    assert type(again) is kind
+    assert (again.code, again.message, again.session_key) == (error.code, "the rule", "k1")
+    assert (str(again), repr(again), again.args) == (str(error), repr(error), error.args)
+    assert again.__notes__ == ["a note"]
+
+
+def test_the_codes_are_the_references() -> None:
+    assert [str(code) for code in ErrorCode] == [
+        "unknown",
+        "invalid_input",
+        "not_found",
+        "conflict",
+        "timeout",
+        "unauthenticated",
+        "permission_denied",
+        "rate_limited",
+        "unavailable",
+        "internal",
+    ]
+    assert all(code.name == code.value.upper() for code in ErrorCode)
+
+
+@pytest.mark.parametrize("code", list(ErrorCode))
+def test_a_code_may_be_given_as_its_text(code: ErrorCode) -> None:
+    error = GreenticError(str(code), "the rule")
+    assert error.code is code
+    assert str(error) == "the rule"
+
+
+def test_no_other_text_is_a_code() -> None:
+    with pytest.raises(ValueError, match="no_such_code"):
+        GreenticError("no_such_code", "the rule")

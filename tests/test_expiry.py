@@ -1,0 +1,158 @@
+"""Seconds and timedeltas become milliseconds in one place, and this is what it promises."""
+
+import copy
+import math
+import pickle
+from datetime import timedelta
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from greentic_session import NEVER, InvalidInputError
+from greentic_session.expiry import MAX_TTL_MS, Seconds, default_ttl_ms, milliseconds, ttl_ms
+
+MICROSECOND = timedelta(microseconds=1)
+LONGEST = timedelta(milliseconds=MAX_TTL_MS)
+
+lengths = (
+    st.integers(1, MAX_TTL_MS // 1000)
+    | st.floats(0, MAX_TTL_MS / 1000, exclude_min=True)
+    | st.timedeltas(MICROSECOND, LONGEST)
+)
+
+
+def exact(value: Seconds) -> Fraction:
+    """Return the true number of milliseconds."""
+    return Fraction(value // MICROSECOND, 1000) if isinstance(value, timedelta) else Fraction(value) * 1000
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (1, 1000),
+        (30.0, 30_000),
+        (0.001, 1),
+        (0.0014, 1),
+        (0.0016, 2),
+        (1.9996, 2000),
+        (0.0001, 1),
+        (5e-324, 1),
+        (2**40, 2**40 * 1000),
+        (2.0**41, 2**41 * 1000),
+        (MAX_TTL_MS / 1000, MAX_TTL_MS),
+        (MAX_TTL_MS // 1000, MAX_TTL_MS // 1000 * 1000),
+        (timedelta(days=1), 86_400_000),
+        (timedelta(days=1, seconds=2, milliseconds=3), 86_402_003),
+        (MICROSECOND, 1),
+        (timedelta(microseconds=1400), 1),
+        (timedelta(microseconds=1600), 2),
+        (LONGEST, MAX_TTL_MS),
+    ],
+)
+def test_table(value: Seconds, expected: int) -> None:
+    assert milliseconds(value) == expected
+    assert type(milliseconds(value)) is int
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        0,
+        0.0,
+        -0.0,
+        timedelta(0),
+        -1,
+        -0.5,
+        -5e-324,
+        -1e300,
+        -(10**400),
+        timedelta(microseconds=-1),
+        timedelta.min,
+        math.nan,
+        math.inf,
+        -math.inf,
+        1.7976931348623157e308,
+        MAX_TTL_MS / 1000 + 1,
+        MAX_TTL_MS // 1000 + 1,
+        float(MAX_TTL_MS),
+        10**400,
+        LONGEST + timedelta(milliseconds=1),
+        timedelta.max,
+    ],
+    ids=lambda value: repr(value) if not isinstance(value, int) else hex(value),
+)
+def test_out_of_range(value: Seconds) -> None:
+    with pytest.raises(InvalidInputError, match=r"^lease must be "):
+        milliseconds(value, "lease")
+    with pytest.raises(InvalidInputError, match=r"^ttl must be "):
+        ttl_ms(value, None)
+    with pytest.raises(InvalidInputError, match=r"^default_wait_ttl must be "):
+        default_ttl_ms(value, "default_wait_ttl")
+
+
+@pytest.mark.parametrize("value", ["1", b"1", True, False, Decimal(1), Fraction(1), 1j, [1], object()])
+def test_no_length_of_time(value: Any) -> None:
+    for refuse in (milliseconds, lambda v: ttl_ms(v, 5), lambda v: default_ttl_ms(v, "ttl")):
+        with pytest.raises(TypeError, match=rf"number of seconds or a timedelta, not {type(value).__name__}$"):
+            refuse(value)
+
+
+@pytest.mark.parametrize("value", [None, NEVER])
+def test_only_a_ttl_may_be_left_out(value: Any) -> None:
+    with pytest.raises(TypeError):
+        milliseconds(value)
+
+
+def test_none_asks_for_the_default_and_never_for_none() -> None:
+    assert ttl_ms(None, None) is None
+    assert ttl_ms(None, 5) == 5
+    assert ttl_ms(NEVER, 5) is None
+    assert ttl_ms(2, 5) == 2000
+    assert default_ttl_ms(None, "x") is None
+    assert default_ttl_ms(NEVER, "x") is None
+    assert default_ttl_ms(2.5, "x") == 2500
+
+
+@given(lengths)
+def test_the_nearest_millisecond_and_at_least_one(value: Seconds) -> None:
+    result = milliseconds(value)
+    assert 1 <= result <= MAX_TTL_MS
+    # A float's product with 1000 is itself rounded, to one part in 2**53.
+    slack = exact(value) / 2**53 if isinstance(value, float) else 0
+    assert result == 1 or abs(result - exact(value)) <= Fraction(1, 2) + slack
+
+
+@given(st.timedeltas(MICROSECOND, timedelta(days=3650)))
+def test_a_timedelta_and_its_seconds_agree(value: timedelta) -> None:
+    # Half a millisecond lies between two nearest ones, and a float is seldom exactly there.
+    tie = value.microseconds % 1000 == 500
+    assert abs(milliseconds(value) - milliseconds(value.total_seconds())) <= tie
+
+
+@given(st.integers(1, MAX_TTL_MS // 1000))
+def test_whole_seconds_agree_however_they_are_given(seconds: int) -> None:
+    assert (
+        milliseconds(seconds) == milliseconds(float(seconds)) == milliseconds(timedelta(seconds=seconds)) == seconds * 1000
+    )
+
+
+@given(*[st.floats(0, MAX_TTL_MS / 1000, exclude_min=True)] * 2)
+def test_longer_floats_are_not_shorter(one: float, other: float) -> None:
+    assert milliseconds(min(one, other)) <= milliseconds(max(one, other))
+
+
+@given(*[st.timedeltas(MICROSECOND, LONGEST)] * 2)
+def test_longer_timedeltas_are_not_shorter(one: timedelta, other: timedelta) -> None:
+    assert milliseconds(min(one, other)) <= milliseconds(max(one, other))
+
+
+def test_never_is_one_object() -> None:
+    assert repr(NEVER) == "NEVER"
+    assert copy.copy(NEVER) is NEVER
+    assert copy.deepcopy({"ttl": NEVER})["ttl"] is NEVER
+    for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
+        assert pickle.loads(pickle.dumps(NEVER, protocol)) is NEVER

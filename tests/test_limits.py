@@ -1,0 +1,127 @@
+"""How large a session may be: exactly as large as its wire text, however the check gets there."""
+
+import math
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from greentic_session import (
+    NEVER,
+    Impersonation,
+    InvalidInputError,
+    InvocationDeadline,
+    SessionCursor,
+    SessionData,
+    TenantCtx,
+)
+from greentic_session.limits import DEFAULT_MAX_SNAPSHOT_BYTES, Limits
+
+CTX = TenantCtx.new("dev", "acme")
+FULL = (
+    CTX.with_team("ops")
+    .with_user("u1")
+    .with_attributes({"k": "\x00", "\u00e9": '"'})
+    .with_deadline(InvocationDeadline(-(2**127)))
+    .with_impersonation(Impersonation("u2", "why"))
+)
+
+snapshots = (
+    st.text()
+    | st.text(st.characters(max_codepoint=127))
+    | st.text("\x00\x1f\x7f")
+    | st.text('"\\/')
+    | st.text("\u00e9\u2028\U0001f600")
+)
+ids = st.text("ab.-_", min_size=1, max_size=40)
+sessions = st.builds(
+    SessionData,
+    tenant_ctx=st.sampled_from([CTX, FULL]),
+    flow_id=ids,
+    pack_id=st.none() | ids,
+    cursor=st.builds(SessionCursor, st.text(), st.none() | st.text(), st.none() | st.text()),
+    context_json=snapshots,
+)
+
+
+def limit(size: int) -> Limits:
+    return Limits.of(None, None, size)
+
+
+def session(snapshot: str) -> SessionData:
+    return SessionData(tenant_ctx=CTX, flow_id="f", cursor=SessionCursor("n"), context_json=snapshot)
+
+
+def accepts(data: SessionData, size: int) -> bool:
+    try:
+        limit(size).check(data)
+    except InvalidInputError:
+        return False
+    return True
+
+
+@given(sessions, st.data())
+def test_what_fits_is_accepted_and_nothing_else(data: SessionData, draw: st.DataObject) -> None:
+    size = len(data.to_json())
+    assert accepts(data, size)
+    assert not accepts(data, size - 1)
+    # Around the quick bound, too: up to six bytes for each character of the snapshot.
+    near = draw.draw(st.integers(1, size * 6 + 200))
+    assert accepts(data, near) is (size <= near)
+
+
+@pytest.mark.parametrize("character", ["\x00", "\x1f", '"', "\\", "/", "a", "\x7f", "\u00e9", "\u2028", "\U0001f600"])
+def test_a_snapshot_of_one_character(character: str) -> None:
+    data = session(character * 10_000)
+    size = len(data.to_json())
+    assert accepts(data, size)
+    assert not accepts(data, size - 1)
+
+
+def test_the_message_names_both_sizes_and_nothing_of_the_snapshot() -> None:
+    data = session("secret" * 100)
+    with pytest.raises(InvalidInputError) as caught:
+        limit(100).check(data)
+    assert str(caught.value) == f"the session is {len(data.to_json())} bytes long, and the limit is 100"
+
+
+@pytest.mark.parametrize("size", [1, DEFAULT_MAX_SNAPSHOT_BYTES])
+@pytest.mark.parametrize(
+    "data",
+    [
+        session("\ud800"),
+        SessionData(tenant_ctx=CTX.with_node("\ud800"), flow_id="f", cursor=SessionCursor("n"), context_json=""),
+        SessionData(tenant_ctx=CTX, flow_id="f", cursor=SessionCursor("\ud800"), context_json=""),
+    ],
+)
+def test_a_lone_surrogate_is_refused_wherever_it_is(data: SessionData, size: int) -> None:
+    with pytest.raises(InvalidInputError, match="lone surrogate"):
+        limit(size).check(data)
+
+
+@pytest.mark.parametrize("wrong", [None, {}, b"{}", CTX])
+def test_no_session(wrong: Any) -> None:
+    with pytest.raises(TypeError, match=f"^data must be a SessionData, not {type(wrong).__name__}$"):
+        limit(100).check(wrong)
+
+
+def test_options() -> None:
+    assert Limits.of(None, NEVER, 1) == Limits(None, None, 1)
+    assert Limits.of(1.5, 2, 3) == Limits(1500, 2000, 3)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "kind"),
+    [(0, InvalidInputError), (-1, InvalidInputError), (True, TypeError), (1.5, TypeError), (None, TypeError)],
+)
+def test_no_size(wrong: Any, kind: type[Exception]) -> None:
+    with pytest.raises(kind, match=r"^max_snapshot_bytes must be "):
+        limit(wrong)
+
+
+def test_no_lifetime() -> None:
+    with pytest.raises(InvalidInputError, match=r"^default_wait_ttl must be "):
+        Limits.of(0, None, 1)
+    with pytest.raises(InvalidInputError, match=r"^default_session_ttl must be "):
+        Limits.of(None, math.inf, 1)
