@@ -378,7 +378,7 @@ async def test_administration_lets_others_run() -> None:
     store = InMemorySessionStore()
     for index in range(3000):
         await store.create_session(ALICE, data(), key=f"k{index}")
-    turns = 0
+    turns = walked = purged = 0
 
     async def count_turns() -> None:
         nonlocal turns

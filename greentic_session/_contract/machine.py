@@ -14,7 +14,7 @@ from greentic_session.errors import ClaimedError, ConflictError, InvalidInputErr
 from greentic_session.expiry import NEVER, Ttl
 from greentic_session.models import ReplyScope, SessionData, TenantCtx
 
-from .model import Held, Model, Session, whose
+from .model import Held, Model, Session, place, whose
 from .samples import MakeStore, ctx, data
 
 __all__ = ["SessionStoreMachine", "session_store_machine"]
@@ -57,6 +57,7 @@ class SessionStoreMachine(Model, RuleBasedStateMachine):
 
     make_store: Callable[[], Any]
     advance: Callable[[float], Awaitable[None] | None]
+    unit: float
 
     def __init__(self) -> None:
         super().__init__()
@@ -81,13 +82,17 @@ class SessionStoreMachine(Model, RuleBasedStateMachine):
         except (ConflictError, InvalidInputError, NotFoundError) as error:
             return type(error)
 
+    def real(self, ttl: Ttl) -> Ttl:
+        """Return a lifetime for the store; the model's are in units."""
+        return ttl * self.unit if isinstance(ttl, int) else ttl
+
     # -- the operations
 
     @rule(caller=callers, key=keys, node=nodes, ttl=ttls, own_user=st.booleans())
     def create(self, caller: TenantCtx, key: str, node: str, ttl: Ttl, own_user: bool) -> None:  # noqa: FBT001
         """create_session, of the caller's data or of nobody's."""
         stored = data(caller if own_user else caller.with_user(None), node)
-        result = self.outcome(self.store.create_session(caller, stored, key=key, ttl=ttl))
+        result = self.outcome(self.store.create_session(caller, stored, key=key, ttl=self.real(ttl)))
         if self.live(key) is not None:
             assert result is ConflictError
             return
@@ -103,7 +108,9 @@ class SessionStoreMachine(Model, RuleBasedStateMachine):
         stored = data(caller, node)
         conflict = "fail" if fail else "replace"
         user = caller.user_id or "alice"
-        result = self.outcome(self.store.register_wait(caller, user, scope, key, stored, ttl, on_conflict=conflict))
+        result = self.outcome(
+            self.store.register_wait(caller, user, scope, key, stored, self.real(ttl), on_conflict=conflict)
+        )
         session = self.live(key)
         if caller.user_id is None:
             assert result is InvalidInputError
@@ -148,7 +155,7 @@ class SessionStoreMachine(Model, RuleBasedStateMachine):
     def touch(self, key: str, ttl: Ttl, caller: TenantCtx | None) -> None:
         """Touch."""
         session = self.seen(key, caller)
-        assert self.run(self.store.touch(key, ttl, ctx=caller)) is (session is not None)
+        assert self.run(self.store.touch(key, self.real(ttl), ctx=caller)) is (session is not None)
         if session is not None:
             session.ends = self.ends(ttl)
 
@@ -162,7 +169,7 @@ class SessionStoreMachine(Model, RuleBasedStateMachine):
     @rule(caller=callers, user=users, scope=scopes, lease=leases, fallback=st.booleans())
     def claim(self, caller: TenantCtx, user: str, scope: ReplyScope, lease: int, fallback: bool) -> None:  # noqa: FBT001
         """claim_wait."""
-        result = self.outcome(self.store.claim_wait(caller, user, scope, lease=lease, fallback=fallback))
+        result = self.outcome(self.store.claim_wait(caller, user, scope, lease=lease * self.unit, fallback=fallback))
         found = self.match(caller, user, scope, fallback=fallback)
         if found is None:
             assert result is None
@@ -177,35 +184,44 @@ class SessionStoreMachine(Model, RuleBasedStateMachine):
         session.held = Held(result, self.now + lease)
         session.ends = max(session.ends, self.now + lease)
 
-    @rule(key=keys, scope=scopes, node=nodes, ttl=ttls)
-    def park_claimed(self, key: str, scope: ReplyScope, node: str, ttl: Ttl) -> None:
+    @precondition(lambda self: self.parked())
+    @rule(choose=st.data(), lease=leases)
+    def claim_what_waits(self, choose: st.DataObject, lease: int) -> None:
+        """claim_wait, of something that is there: the rule above seldom meets one."""
+        session = choose.draw(st.sampled_from(self.parked()))
+        owner = session.data.tenant_ctx
+        scope = next(scope for scope in SCOPES if place(scope) == session.scope)
+        self.claim(owner, owner.user_id or "", scope, lease, False)  # noqa: FBT003
+
+    @precondition(lambda self: self.claimed())
+    @rule(choose=st.data(), scope=scopes, node=nodes, ttl=ttls)
+    def park_claimed(self, choose: st.DataObject, scope: ReplyScope, node: str, ttl: Ttl) -> None:
         """Claim.park."""
-        held = self.held(key)
-        if held is not None:
-            stored = data(held.claim.data.tenant_ctx, node)
-            result = self.run(held.claim.park(scope, stored, ttl))
-            owner = stored.tenant_ctx
-            assert result == self.park(owner, scope, key, stored, ttl)
-            self.end_claim(key)
+        session, held = choose.draw(st.sampled_from(self.claimed()))
+        owner = held.claim.data.tenant_ctx
+        stored = data(owner, node)
+        result = self.run(held.claim.park(scope, stored, self.real(ttl)))
+        assert result == self.park(owner, scope, session.key, stored, ttl)
+        self.end_claim(session)
 
-    @rule(key=keys, complete=st.booleans())
-    def end_claimed(self, key: str, complete: bool) -> None:  # noqa: FBT001
+    @precondition(lambda self: self.claimed())
+    @rule(choose=st.data(), complete=st.booleans())
+    def end_claimed(self, choose: st.DataObject, complete: bool) -> None:  # noqa: FBT001
         """Claim.complete and Claim.release."""
-        held = self.held(key)
-        if held is not None:
-            self.run(held.claim.complete() if complete else held.claim.release())
-            self.end_claim(key)
-            if complete:
-                self.forget(self.sessions[key])
+        session, held = choose.draw(st.sampled_from(self.claimed()))
+        self.run(held.claim.complete() if complete else held.claim.release())
+        self.end_claim(session)
+        if complete:
+            self.forget(session)
 
-    @rule(key=keys, lease=leases)
-    def renew_claimed(self, key: str, lease: int) -> None:
+    @precondition(lambda self: self.claimed())
+    @rule(choose=st.data(), lease=leases)
+    def renew_claimed(self, choose: st.DataObject, lease: int) -> None:
         """Claim.renew."""
-        held = self.held(key)
-        if held is not None:
-            self.run(held.claim.renew(lease))
-            held.ends = self.now + lease
-            self.sessions[key].ends = max(self.sessions[key].ends, held.ends)
+        session, held = choose.draw(st.sampled_from(self.claimed()))
+        self.run(held.claim.renew(lease * self.unit))
+        held.ends = self.now + lease
+        session.ends = max(session.ends, held.ends)
 
     @precondition(lambda self: self.old_claims)
     @rule(choose=st.data(), what=st.sampled_from(["complete", "release", "renew", "park"]))
@@ -215,7 +231,7 @@ class SessionStoreMachine(Model, RuleBasedStateMachine):
         calls: dict[str, Callable[[], Awaitable[Any]]] = {
             "complete": claim.complete,
             "release": claim.release,
-            "renew": lambda: claim.renew(1),
+            "renew": lambda: claim.renew(self.unit),
             "park": lambda: claim.park(SCOPES[0], claim.data),
         }
         assert self.outcome(calls[what]()) is ConflictError
@@ -231,7 +247,7 @@ class SessionStoreMachine(Model, RuleBasedStateMachine):
     @rule(seconds=st.sampled_from([0.5, 1.0, 3.0]))
     def pass_time(self, seconds: float) -> None:
         """Let time go by."""
-        waiting = type(self).advance(seconds)
+        waiting = type(self).advance(seconds * self.unit)
         if waiting is not None:
             self.run(waiting)
         self.now += seconds
@@ -304,6 +320,7 @@ def session_store_machine(
     make_store: MakeStore,
     advance: Callable[[float], Awaitable[None] | None],
     *,
+    unit: float = 1.0,
     base: type[SessionStoreMachine] = SessionStoreMachine,
 ) -> type[SessionStoreMachine]:
     """Return a hypothesis state machine for one kind of store; its ``TestCase`` is a unittest class.
@@ -311,6 +328,8 @@ def session_store_machine(
     Args:
         make_store: Makes a fresh, empty store, once an example.
         advance: Makes so many seconds pass for the store: sets an injected clock forward, or sleeps. May be async.
+        unit: How many seconds the smallest lifetime has; more of them for a store whose clock cannot be stopped.
         base: The machine to build on; one of your own may check more after every step.
     """
-    return type("BoundMachine", (base,), {"make_store": staticmethod(make_store), "advance": staticmethod(advance)})
+    bound = {"make_store": staticmethod(make_store), "advance": staticmethod(advance), "unit": unit}
+    return type("BoundMachine", (base,), bound)

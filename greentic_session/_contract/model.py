@@ -10,7 +10,7 @@ from greentic_session.claim import Claim
 from greentic_session.expiry import NEVER, Ttl
 from greentic_session.models import ReplyScope, SessionData, TenantCtx
 
-__all__ = ["Held", "Model", "Session", "whose"]
+__all__ = ["Held", "Model", "Session", "place", "whose"]
 
 
 @dataclass
@@ -131,11 +131,18 @@ class Model:
         session = self.live(key)
         return session.held if session is not None and session.held is not None and session.held.ends > self.now else None
 
-    def end_claim(self, key: str) -> None:
-        """Let a claim be over in the model."""
-        session = self.sessions[key]
+    def parked(self) -> list[Session]:
+        """Return every live wait."""
+        return [session for session in self.sessions.values() if session.scope is not None and session.ends > self.now]
+
+    def claimed(self) -> list[tuple[Session, Held]]:
+        """Return every session with a live claim."""
+        return [(session, held) for session in self.sessions.values() if (held := self.held(session.key)) is not None]
+
+    def end_claim(self, session: Session) -> None:
+        """Let a claim be over."""
         if session.held is not None:
-            self.old_claims.append((session.held.claim, key))
+            self.old_claims.append((session.held.claim, session.key))
             session.held = None
 
     def reached(self, caller: TenantCtx) -> list[Session]:
