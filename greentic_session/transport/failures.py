@@ -1,0 +1,68 @@
+"""The one boundary at which a failure of Redis, its driver or the network becomes a GreenticError."""
+
+import re
+from collections.abc import Callable
+
+from redis import exceptions as driver
+
+from greentic_session.errors import (
+    GreenticError,
+    InternalError,
+    OperationTimeoutError,
+    PermissionDeniedError,
+    UnauthenticatedError,
+    UnavailableError,
+)
+
+__all__ = ["translate"]
+
+_BY_CODE: dict[str, tuple[Callable[[str], GreenticError], str]] = {
+    "BUSY": (UnavailableError, "Redis is busy with a script of somebody's; end it with SCRIPT KILL"),
+    "CLUSTERDOWN": (UnavailableError, "the Redis cluster is down"),
+    "LOADING": (UnavailableError, "Redis is still loading its data; try again in a moment"),
+    "MASTERDOWN": (UnavailableError, "this Redis is a replica that has lost its primary"),
+    "MISCONF": (UnavailableError, "Redis cannot save its data to disk and refuses writes; see its log"),
+    "NOAUTH": (UnauthenticatedError, "Redis wants a password"),
+    "NOPERM": (PermissionDeniedError, "the Redis user may not do this; README names the commands that it needs"),
+    "NOREPLICAS": (UnavailableError, "Redis has too few replicas to accept writes"),
+    "OOM": (UnavailableError, "Redis is out of memory: raise maxmemory, or let less be kept"),
+    "READONLY": (UnavailableError, "this Redis is a read-only replica: connect to its primary"),
+    "TRYAGAIN": (UnavailableError, "the Redis cluster is being resharded; try again"),
+    "UNBLOCKED": (UnavailableError, "this Redis has become a replica"),
+    "WRONGPASS": (UnauthenticatedError, "Redis refused the username or the password"),
+    "WRONGTYPE": (InternalError, "a key of this namespace holds another type than it should: somebody else writes there"),
+}  # fmt: skip
+
+# A script's failure wraps the command's: "...: @user_script:7: -OOM command not allowed..." before Redis 7, and
+# "OOM command not allowed... script: <sha>, on @user_script:7." since.
+_CODE = re.compile(r"(?:^|: -?)(" + "|".join(_BY_CODE) + r")\b")
+
+_BY_CLASS: list[tuple[type[Exception], Callable[[str], GreenticError], str]] = [
+    (driver.AuthenticationWrongNumberOfArgsError, UnauthenticatedError, "Redis refused the username or the password"),
+    (driver.AuthenticationError, UnauthenticatedError, "Redis refused the username or the password, or wants one"),
+    (driver.NoPermissionError, *_BY_CODE["NOPERM"]),
+    (driver.BusyLoadingError, *_BY_CODE["LOADING"]),
+    (driver.ReadOnlyError, *_BY_CODE["READONLY"]),
+    (driver.OutOfMemoryError, *_BY_CODE["OOM"]),
+    (driver.MasterDownError, *_BY_CODE["MASTERDOWN"]),
+    (driver.ClusterDownError, *_BY_CODE["CLUSTERDOWN"]),
+    (driver.TryAgainError, *_BY_CODE["TRYAGAIN"]),
+    (driver.InvalidResponse, UnavailableError, "what answers there does not speak Redis's protocol"),
+    (driver.TimeoutError, OperationTimeoutError, "Redis did not answer in time"),
+    (TimeoutError, OperationTimeoutError, "Redis did not answer in time"),
+    (driver.ConnectionError, UnavailableError, "the connection to Redis failed"),
+    (OSError, UnavailableError, "Redis cannot be reached"),
+]
+
+
+def translate(error: Exception) -> GreenticError:
+    """Return what a failure means to a caller; to be raised from it. No part of a password or a key is in the message."""
+    if isinstance(error, driver.ResponseError):
+        found = _CODE.search(str(error))
+        if found:
+            kind, message = _BY_CODE[found[1]]
+            return kind(message)
+    for cause, kind, message in _BY_CLASS:
+        if isinstance(error, cause):
+            return kind(message)
+    return InternalError("Redis refused a command of ours; the cause says why")

@@ -1,0 +1,40 @@
+"""Lua scripts: a file each, run by their SHA-1, loaded again where the server has forgotten them."""
+
+import hashlib
+from importlib.resources import files
+from typing import Any
+
+from redis import exceptions as driver
+
+from .link import Arg, Link
+
+__all__ = ["Script"]
+
+
+class Script:
+    """One script.
+
+    Args:
+        package: The package that holds the files.
+        name: The file's name, without ``.lua``. ``_common.lua`` is put in front of it.
+        repeatable: Whether running it twice does what running it once does.
+    """
+
+    def __init__(self, package: str, name: str, *, repeatable: bool = False) -> None:
+        folder = files(package)
+        self._text = "\n".join((folder / f"{part}.lua").read_text(encoding="utf-8") for part in ("_common", name))
+        self._sha = hashlib.sha1(self._text.encode(), usedforsecurity=False).hexdigest()
+        self._repeatable = repeatable
+
+    async def __call__(self, link: Link, key: Arg, *args: Arg) -> Any:
+        """Run it, with one key and its arguments, and return what it returns.
+
+        Raises:
+            GreenticError: As `Link.call`.
+        """
+        try:
+            return await link.call("EVALSHA", self._sha, 1, key, *args, repeatable=self._repeatable)
+        except driver.NoScriptError:
+            # The server has restarted, or somebody flushed its scripts. EVAL runs it and loads it, in one step; nothing was
+            # done before, so this is no repetition.
+            return await link.call("EVAL", self._text, 1, key, *args, repeatable=self._repeatable)
