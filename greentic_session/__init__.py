@@ -1,5 +1,7 @@
 """Where a paused flow waits for its answer: keep the snapshot, find it by the reply, let exactly one runner resume it."""
 
+from typing import TYPE_CHECKING
+
 from .backends.memory import InMemorySessionStore
 from .claim import Claim
 from .errors import (
@@ -25,10 +27,16 @@ from .factory import (
     SessionBackendConfig,
     create_session_store,
 )
+from .factory import (
+    redis_store_class as _redis_store_class,
+)
 from .ids import EnvId, FlowId, PackId, SessionKey, TeamId, TenantId, UserId
 from .models import Impersonation, InvocationDeadline, ReplyScope, SessionCursor, SessionData, TenantCtx
 from .store import SessionStore
 from .wait import Wait
+
+if TYPE_CHECKING:
+    from .backends.redis import RedisSessionStore
 
 __all__ = [
     "NEVER",
@@ -50,6 +58,7 @@ __all__ = [
     "OperationTimeoutError",
     "PackId",
     "PermissionDeniedError",
+    "RedisSessionStore",
     "RedisUrl",
     "RedisUrlWithNamespace",
     "ReplyScope",
@@ -68,3 +77,9 @@ __all__ = [
     "Wait",
     "create_session_store",
 ]
+
+
+def __getattr__(name: str) -> object:
+    if name == "RedisSessionStore":
+        return _redis_store_class()
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

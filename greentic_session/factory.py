@@ -1,7 +1,7 @@
 """From a configuration or a URL to a store. The only module that names all the backends."""
 
 from importlib.util import find_spec
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import urlsplit
 
 import msgspec
@@ -10,6 +10,9 @@ from .backends.memory import InMemorySessionStore
 from .errors import InvalidInputError, UnavailableError
 from .store import SessionStore
 
+if TYPE_CHECKING:
+    from .backends.redis import RedisSessionStore
+
 __all__ = [
     "DEFAULT_NAMESPACE",
     "InMemory",
@@ -17,6 +20,7 @@ __all__ = [
     "RedisUrlWithNamespace",
     "SessionBackendConfig",
     "create_session_store",
+    "redis_store_class",
 ]
 
 DEFAULT_NAMESPACE = "greentic:session"
@@ -78,7 +82,9 @@ def create_session_store(config: SessionBackendConfig | str, **options: Any) -> 
     if isinstance(config, InMemory):
         return InMemorySessionStore(**options)
     if isinstance(config, RedisUrl | RedisUrlWithNamespace):
-        return _redis(_redis_scheme(config.url))
+        _redis_scheme(config.url)
+        namespace = config.namespace if isinstance(config, RedisUrlWithNamespace) else DEFAULT_NAMESPACE
+        return redis_store_class().from_url(config.url, namespace=namespace, **options)
     raise TypeError(f"config must be a SessionBackendConfig or a URL, not {type(config).__name__}")
 
 
@@ -89,7 +95,7 @@ def _parse(url: str) -> SessionBackendConfig:
     return RedisUrl(url)
 
 
-def _redis_scheme(url: str) -> str:
+def _redis_scheme(url: str) -> None:
     # A URL may hold a password: no message quotes any part of it.
     if not isinstance(url, str):
         raise TypeError(f"url must be a str, not {type(url).__name__}")
@@ -99,10 +105,16 @@ def _redis_scheme(url: str) -> str:
         raise InvalidInputError("the store's URL cannot be read") from None  # the cause quotes it
     if scheme not in _REDIS_SCHEMES:
         raise InvalidInputError("the store's URL must begin with memory://, redis://, rediss:// or unix://")
-    return scheme
 
 
-def _redis(scheme: str) -> SessionStore:
+def redis_store_class() -> type["RedisSessionStore"]:
+    """Return `RedisSessionStore`, imported now: the package itself does without redis-py.
+
+    Raises:
+        UnavailableError: redis-py is not installed.
+    """
     if find_spec("redis") is None:
-        raise UnavailableError(f"{scheme}:// needs an extra: python -m pip install 'greentic-session[redis]'")
-    raise UnavailableError(f"{scheme}:// is not served by this version of greentic-session; use memory://")
+        raise UnavailableError("Redis needs an extra: python -m pip install 'greentic-session[redis]'")
+    from .backends.redis import RedisSessionStore  # noqa: PLC0415  # optional
+
+    return RedisSessionStore

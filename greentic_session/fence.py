@@ -18,6 +18,7 @@ __all__ = [
     "absent",
     "administers",
     "candidates",
+    "cannot_change",
     "changed",
     "check_alignment",
     "check_ctx",
@@ -49,6 +50,11 @@ def mismatch(rule: str, caller: TenantCtx) -> TenantMismatchError:
         f"tenant context mismatch ({rule}): called with env={caller.env}, tenant={caller.tenant_id}, "
         f"team={caller.effective_team or NO_TEAM}, user={'present' if caller.effective_user else 'absent'}"
     )
+
+
+def cannot_change(part: str, new: SessionData) -> TenantMismatchError:
+    """Return the error for data that would change a part of a live session's identity; it tells of `new` only."""
+    return mismatch(f"{part} cannot change for an existing session", new.tenant_ctx)
 
 
 def absent(session_key: str) -> NotFoundError:
@@ -142,7 +148,7 @@ def check_preservation(stored: SessionData, new: SessionData) -> None:
     if difference is None and stored.tenant_ctx.effective_user != new.tenant_ctx.effective_user:
         difference = "user"
     if difference:
-        raise mismatch(f"{difference} cannot change for an existing session", new.tenant_ctx)
+        raise cannot_change(difference, new)
 
 
 def owner_of(data: SessionData) -> Owner | None:

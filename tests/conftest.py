@@ -1,3 +1,61 @@
+"""Fixtures: one Redis for the whole run, a namespace of its own for each test, and servers to be broken."""
+
+import os
+import uuid
+from collections.abc import Callable, Iterator
+
 import pytest
+import redis
+from hypothesis import settings
+from redis_server import Server
 
 pytest.register_assert_rewrite("greentic_session._contract")
+
+# A machine that is busy with something else is no defect of ours.
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
+
+
+@pytest.fixture(scope="session")
+def redis_url() -> Iterator[str]:
+    """A Redis that tests share: each touches a random namespace only, and nothing flushes or reconfigures it."""
+    if url := os.environ.get("REDIS_URL"):
+        yield url
+        return
+    with Server() as server:
+        yield server.url
+
+
+@pytest.fixture
+def raw(redis_url: str) -> Iterator[redis.Redis]:
+    """A plain client of the shared Redis, for looking at what the store does."""
+    with redis.Redis.from_url(redis_url) as client:
+        yield client
+
+
+@pytest.fixture
+def namespaces(raw: redis.Redis) -> Iterator[Callable[[], str]]:
+    """Makes random namespaces, which are emptied after the test."""
+    made: list[str] = []
+
+    def make() -> str:
+        made.append(f"test-{uuid.uuid4().hex}")
+        return made[-1]
+
+    yield make
+    for namespace in made:
+        for key in raw.scan_iter(f"{namespace}:*", count=1000):
+            raw.delete(key)
+
+
+@pytest.fixture
+def namespace(namespaces: Callable[[], str]) -> str:
+    """A namespace of the test's own."""
+    return namespaces()
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    """A redis-server of the test's own, to be flushed, reconfigured or killed."""
+    with Server() as server:
+        yield server

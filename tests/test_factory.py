@@ -136,12 +136,14 @@ def test_without_redis_the_extra_is_named(config: SessionBackendConfig | str, mo
 
 
 @pytest.mark.parametrize("config", redis_configs())
-def test_with_redis_installed_it_says_what_serves(
-    config: SessionBackendConfig | str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(factory, "find_spec", lambda _name: object())
-    with pytest.raises(UnavailableError, match="is not served by this version") as caught:
-        create_session_store(config)
+def test_with_redis_installed_it_serves(config: SessionBackendConfig | str) -> None:
+    assert type(create_session_store(config, default_wait_ttl=60)) is greentic_session.RedisSessionStore
+
+
+@pytest.mark.parametrize("url", ["redis://host/notadb?nonsense=1", f"redis://:{SECRET}@host/?wrong_option=1", "unix://"])
+def test_a_redis_url_that_cannot_be_used(url: str) -> None:
+    with pytest.raises(InvalidInputError, match=r"^the Redis URL ") as caught:
+        create_session_store(url)
     assert SECRET not in "".join(str(each) for each in causes(caught.value))
 
 

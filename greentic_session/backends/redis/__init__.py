@@ -1,0 +1,162 @@
+"""The Redis store: for fleets, and shared with the runtimes of the Rust reference.
+
+It needs the extra: ``python -m pip install 'greentic-session[redis]'``.
+"""
+
+from typing import Any, Self
+
+from redis.asyncio import Redis
+from redis.asyncio.connection import AbstractConnection, Connection, SSLConnection, UnixDomainSocketConnection, parse_url
+
+from greentic_session.errors import InvalidInputError
+from greentic_session.expiry import Seconds, Ttl, milliseconds
+from greentic_session.limits import DEFAULT_MAX_SNAPSHOT_BYTES
+from greentic_session.store import SessionStore
+from greentic_session.transport.link import Link
+
+from .backend import RedisBackend
+from .keys import Keys
+
+__all__ = ["DEFAULT_NAMESPACE", "RedisSessionStore"]
+
+DEFAULT_NAMESPACE = "greentic:session"
+"""The front of every key, unless another is asked for; the reference's."""
+
+
+class RedisSessionStore(SessionStore):
+    """A `SessionStore` in Redis 6.2 or later; see `from_url`.
+
+    Any number of processes may share one Redis and one namespace, and with them runtimes of the Rust reference. A store
+    serves the asyncio loop in which it is first used. It opens its own connections, with the settings of `client`, and
+    neither uses nor closes those of `client`.
+
+    Args:
+        client: A ``redis.asyncio.Redis`` of yours; whether it decodes responses does not matter.
+        namespace: The front of every key.
+        default_wait_ttl: The lifetime of a wait that names none.
+        default_session_ttl: The same for `create_session`.
+        max_snapshot_bytes: The longest wire text of a session, in bytes.
+        timeout: For how many seconds an operation may take, connecting included.
+        max_connections: How many connections there may be; an operation beyond that waits for one.
+
+    Raises:
+        InvalidInputError: An option is out of range.
+        TypeError: An option has a wrong type, or `client` is no ``redis.asyncio.Redis``.
+    """
+
+    def __init__(
+        self,
+        client: Redis,
+        *,
+        namespace: str = DEFAULT_NAMESPACE,
+        default_wait_ttl: Ttl = None,
+        default_session_ttl: Ttl = None,
+        max_snapshot_bytes: int = DEFAULT_MAX_SNAPSHOT_BYTES,
+        timeout: Seconds = 5.0,
+        max_connections: int = 64,
+    ) -> None:
+        if not isinstance(client, Redis):
+            raise TypeError(f"client must be a redis.asyncio.Redis, not {type(client).__name__}")
+        pool = client.connection_pool
+        self._bind(
+            pool.connection_class,
+            pool.connection_kwargs,
+            namespace,
+            timeout,
+            max_connections,
+            default_wait_ttl=default_wait_ttl,
+            default_session_ttl=default_session_ttl,
+            max_snapshot_bytes=max_snapshot_bytes,
+        )
+
+    def _bind(
+        self,
+        connection_class: type[AbstractConnection],
+        settings: dict[str, Any],
+        namespace: str,
+        timeout: Seconds,
+        max_connections: int,
+        **limits: Any,
+    ) -> None:
+        if not isinstance(max_connections, int) or isinstance(max_connections, bool):
+            raise TypeError(f"max_connections must be an int, not {type(max_connections).__name__}")
+        if max_connections < 1:
+            raise InvalidInputError("max_connections must be at least 1")
+        link = Link(
+            connection_class,
+            settings,
+            timeout=milliseconds(timeout, "timeout") / 1000,
+            max_connections=max_connections,
+        )
+        super().__init__(RedisBackend(link, Keys(namespace)), **limits)
+
+    @classmethod
+    def from_url(
+        cls,
+        url: str,
+        *,
+        namespace: str = DEFAULT_NAMESPACE,
+        default_wait_ttl: Ttl = None,
+        default_session_ttl: Ttl = None,
+        max_snapshot_bytes: int = DEFAULT_MAX_SNAPSHOT_BYTES,
+        timeout: Seconds = 5.0,
+        connect_timeout: Seconds = 5.0,
+        max_connections: int = 64,
+        **connection: Any,
+    ) -> Self:
+        """Return a store for a URL. No I/O: the first operation connects.
+
+        Args:
+            url: ``redis://[user:password@]host[:port][/db]``, ``rediss://`` for TLS (the certificate is checked), or
+                ``unix://[user:password@]path[?db=n]``.
+            namespace: The front of every key.
+            default_wait_ttl: The lifetime of a wait that names none.
+            default_session_ttl: The same for `create_session`.
+            max_snapshot_bytes: The longest wire text of a session, in bytes.
+            timeout: For how many seconds an operation may take, connecting included.
+            connect_timeout: For how many seconds connecting may take.
+            max_connections: How many connections there may be; an operation beyond that waits for one.
+            connection: More for redis-py's connection: ``client_name``, ``username``, ``password``, ``db``,
+                ``ssl_ca_certs`` and its like. They go before what the URL says.
+
+        Raises:
+            InvalidInputError: The URL cannot be read, or an option is out of range.
+            TypeError: An option has a wrong type.
+        """
+        settings = _parse(url)
+        connection_class = settings.pop("connection_class", Connection)
+        settings.update(connection)
+        if issubclass(connection_class, SSLConnection):
+            settings.setdefault("ssl_cert_reqs", "required")
+            settings.setdefault("ssl_check_hostname", settings["ssl_cert_reqs"] != "none")
+        settings.setdefault("socket_connect_timeout", milliseconds(connect_timeout, "connect_timeout") / 1000)
+        store = cls.__new__(cls)
+        try:
+            store._bind(  # noqa: SLF001  # the other constructor of this very class
+                connection_class,
+                settings,
+                namespace,
+                timeout,
+                max_connections,
+                default_wait_ttl=default_wait_ttl,
+                default_session_ttl=default_session_ttl,
+                max_snapshot_bytes=max_snapshot_bytes,
+            )
+        except TypeError as error:
+            if "unexpected keyword" in str(error) and not any(f"'{name}'" in str(error) for name in connection):
+                raise InvalidInputError("the Redis URL has an option that redis-py does not know") from None
+            raise
+        return store
+
+
+def _parse(url: str) -> dict[str, Any]:
+    if not isinstance(url, str):
+        raise TypeError(f"url must be a str, not {type(url).__name__}")
+    try:
+        scheme, separator, rest = url.partition("://")
+        settings = dict(parse_url(f"{scheme.lower()}{separator}{rest}"))
+    except (ValueError, TypeError):
+        raise InvalidInputError("the Redis URL cannot be read") from None  # the cause may quote it, password and all
+    if settings.get("connection_class") is UnixDomainSocketConnection and not settings.get("path"):
+        raise InvalidInputError("the Redis URL names no socket")
+    return settings

@@ -1,0 +1,213 @@
+"""Sessions in Redis: every operation is one command or one script, and decodes what it gets.
+
+The scripts decide all that needs stored state, in one atomic step; here is only what they cannot do: reading JSON, and
+saying in words what an outcome means. `lua/_common.lua` tells how the keys hang together.
+"""
+
+import re
+from collections.abc import AsyncIterator
+
+import msgspec
+
+from greentic_session import fence
+from greentic_session.backend import SessionBackend
+from greentic_session.errors import CorruptSessionError, InvalidInputError
+from greentic_session.fence import Owner
+from greentic_session.ids import SessionKey
+from greentic_session.models import ReplyScope, SessionData, TenantCtx, version_of
+from greentic_session.transport.link import Link
+from greentic_session.wait import Wait
+
+from .keys import Keys, caller_of, owner_text
+from .scripts import Scripts, Text
+
+__all__ = ["RedisBackend"]
+
+_SCANNED = 500
+"""How many keys Redis looks at in one step of a walk."""
+_STEP = 100
+"""How many sessions a walk reads, or a purge removes, in one step."""
+_SCOPE = msgspec.json.Decoder(ReplyScope)
+
+
+class RedisBackend(SessionBackend):
+    """Storage in one namespace of one Redis."""
+
+    def __init__(self, link: Link, keys: Keys) -> None:
+        self._link = link
+        self._keys = keys
+        self._scripts = Scripts(link, keys)
+
+    # -- sessions, by key
+
+    async def create(self, key: SessionKey, data: SessionData, pointer: Owner | None, ttl_ms: int | None) -> bool:
+        return await self._scripts.create(key, _text(data), pointer, ttl_ms)
+
+    async def read(self, key: str) -> Wait | None:
+        text: bytes | None = await self._link.call("GET", self._keys.session(key), repeatable=True)
+        return None if text is None else _wait(key, text)
+
+    async def update(self, key: str, data: SessionData, ctx: TenantCtx | None, if_version: str | None) -> str:
+        text = _text(data)
+        wanted = "" if if_version is None else if_version or "none"  # an empty one matches nothing
+        checked = ""
+        while True:
+            outcome, *more = await self._scripts.update(key, text, caller_of(ctx), wanted, checked)
+            match outcome:
+                case b"ok":
+                    return text.version
+                case b"check":  # the reference wrote it, or somebody else: is it a session at all?
+                    stored = _wait(key, more[0])
+                    checked = stored.version
+                case b"absent":
+                    raise fence.absent(key)
+                case b"mismatch":
+                    raise fence.cannot_change(more[0].decode(), data)
+                case _:
+                    raise fence.changed(key)
+
+    async def remove(self, key: str, ctx: TenantCtx | None) -> bool:
+        return await self._scripts.remove(key, caller_of(ctx))
+
+    async def touch(self, key: str, ttl_ms: int | None, ctx: TenantCtx | None) -> bool:
+        return await self._scripts.touch(key, ttl_ms, caller_of(ctx))
+
+    # -- waits, by scope
+
+    async def register(
+        self,
+        owner: Owner,
+        scope: ReplyScope,
+        key: SessionKey,
+        data: SessionData,
+        ttl_ms: int | None,
+        *,
+        replace: bool = True,
+        token: str | None = None,
+    ) -> SessionKey | None:
+        outcome, *more = await self._scripts.register(
+            owner,
+            scope,
+            msgspec.json.encode(scope),
+            key,
+            _text(data),
+            ttl_ms,
+            "replace" if replace else "fail",
+            token or "",
+        )
+        match outcome:
+            case b"ok":
+                return SessionKey(more[0].decode()) if more[0] else None
+            case b"over":
+                raise fence.claim_over(key)
+            case b"corrupt":
+                raise CorruptSessionError("the stored text under this key is not a session", session_key=key)
+            case b"mismatch":
+                raise fence.cannot_change(more[0].decode(), data)
+            case _:
+                raise fence.scope_held()
+
+    async def find(self, owner: Owner, scopes: tuple[ReplyScope, ...]) -> Wait | None:
+        found = await self._scripts.find(owner, scopes)
+        return None if found is None else _wait(found[1].decode(), found[2], scopes[found[0]])
+
+    async def find_key(self, owner: Owner, scope: ReplyScope) -> SessionKey | None:
+        found = await self._scripts.find_key(owner, scope)
+        return None if found is None else SessionKey(found.decode())
+
+    async def keys(self, owner: Owner) -> list[SessionKey]:
+        # UTF-8 sorts as the characters do.
+        return [SessionKey(key.decode()) for key in sorted(await self._scripts.keys(owner))]
+
+    async def clear(self, owner: Owner, scope: ReplyScope) -> None:
+        await self._scripts.clear(owner, scope)
+
+    async def find_by_user(self, owner: Owner) -> Wait | None:
+        found = await self._scripts.find_by_user(owner)
+        if found is None:
+            return None
+        if not found:
+            raise fence.several_waits()
+        return _wait(found[0].decode(), found[1])
+
+    # -- claims
+
+    async def claim(self, owner: Owner, scopes: tuple[ReplyScope, ...], token: str, lease_ms: int) -> Wait | None:
+        found = await self._scripts.claim(owner, scopes, token, lease_ms)
+        if found is None:
+            return None
+        if len(found) == 1:
+            raise fence.claimed(found[0].decode())
+        number, key, text = found
+        try:
+            return _wait(key.decode(), text, scopes[number])
+        except CorruptSessionError:
+            await self._scripts.release(key.decode(), token)
+            raise
+
+    async def complete(self, key: str, token: str) -> bool:
+        return await self._scripts.complete(key, token)
+
+    async def release(self, key: str, token: str) -> bool:
+        return await self._scripts.release(key, token)
+
+    async def renew(self, key: str, token: str, lease_ms: int) -> bool:
+        return await self._scripts.renew(key, token, lease_ms)
+
+    # -- the store as a whole
+
+    async def health(self) -> None:
+        await self._link.call("PING", repeatable=True)
+
+    async def scan(self, ctx: TenantCtx) -> AsyncIterator[Wait]:
+        yielded: set[str] = set()  # SCAN may name a key twice
+        async for keys in self._steps():
+            for key, text, scope in await self._scripts.read_many(keys):
+                try:
+                    wait = _wait(key.decode(), text, _SCOPE.decode(scope) if scope else None)
+                except (CorruptSessionError, UnicodeDecodeError):
+                    continue  # whose it is cannot be said; reading it by its key tells
+                if wait.key not in yielded and fence.administers(ctx, None, wait.data):
+                    yielded.add(wait.key)
+                    yield wait
+
+    async def purge(self, ctx: TenantCtx, user: str | None) -> int:
+        own = ctx.effective_user
+        if user is not None and own not in (None, user):
+            return 0
+        removed = 0
+        async for keys in self._steps():
+            removed += await self._scripts.purge(ctx.env, ctx.tenant_id, ctx.effective_team or "", user or own or "", keys)
+        return removed
+
+    async def _steps(self) -> AsyncIterator[list[bytes]]:
+        """Yield the keys of all sessions, a few at a time, without ever blocking the server."""
+        prefix = self._keys.session("").encode()
+        pattern = re.sub(rb"([\\\[\]*?^-])", rb"\\\1", prefix) + b"*"
+        cursor: bytes = b"0"
+        while True:
+            self.check_open()
+            cursor, found = await self._link.call("SCAN", cursor, "MATCH", pattern, "COUNT", _SCANNED, repeatable=True)
+            keys = [key[len(prefix) :] for key in dict.fromkeys(found)]
+            for start in range(0, len(keys), _STEP):
+                yield keys[start : start + _STEP]
+            if cursor == b"0":
+                return
+
+    async def aclose(self) -> None:
+        self.closed = True
+        self._link.close()
+
+
+def _text(data: SessionData) -> Text:
+    json = data.to_json()
+    ctx = data.tenant_ctx
+    owner = owner_text((ctx.env, ctx.tenant_id, ctx.effective_team, ctx.effective_user))
+    return Text(json, version_of(json), owner)
+
+
+def _wait(key: str, text: bytes, scope: ReplyScope | None = None) -> Wait:
+    try:
+        return Wait(SessionKey(key), SessionData.from_json(text), scope, text)
+    except InvalidInputError as error:
+        raise CorruptSessionError("the stored text is not a session", session_key=key) from error

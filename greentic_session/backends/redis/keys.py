@@ -1,0 +1,62 @@
+"""The names of things in Redis, as the reference writes them; those of our own are made in `lua/_common.lua`."""
+
+from greentic_session.errors import InvalidInputError
+from greentic_session.fence import NO_TEAM, Owner
+from greentic_session.models import TenantCtx
+
+__all__ = ["Keys", "caller_of", "owner_text"]
+
+
+def owner_text(owner: tuple[str, str, str | None, str | None]) -> str:
+    """Return an identity as the scripts read it: ``env:tenant:team:user``, with an empty team or user for none.
+
+    Ids hold no colon, so no two identities read alike.
+    """
+    env, tenant, team, user = owner
+    return f"{env}:{tenant}:{team or ''}:{user or ''}"
+
+
+def caller_of(ctx: TenantCtx | None) -> str:
+    """Return a caller as the scripts read it; empty for none."""
+    return "" if ctx is None else owner_text((ctx.env, ctx.tenant_id, ctx.effective_team, ctx.effective_user))
+
+
+class Keys:
+    """The keys of one namespace.
+
+    Raises:
+        InvalidInputError: The namespace is empty or no valid Unicode.
+        TypeError: It is no str.
+    """
+
+    def __init__(self, namespace: str) -> None:
+        if not isinstance(namespace, str):
+            raise TypeError(f"namespace must be a str, not {type(namespace).__name__}")
+        if not namespace:
+            raise InvalidInputError("namespace must not be empty")
+        try:
+            namespace.encode()
+        except UnicodeEncodeError as error:
+            raise InvalidInputError("namespace must be valid Unicode: it holds a lone surrogate") from error
+        self.namespace = namespace
+
+    def session(self, key: str) -> str:
+        """Where a session's text is."""
+        return f"{self.namespace}:session:{key}"
+
+    def claim(self, key: str) -> str:
+        """Where the claim on a session is."""
+        return f"{self.namespace}:claim:{key}"
+
+    def scope(self, owner: Owner, scope_hash: str) -> str:
+        """Where the session key of a wait is."""
+        return f"{self.namespace}:waits:scope:{_place(owner)}:{scope_hash}"
+
+    def waits(self, owner: Owner) -> str:
+        """Where the set of a user's waits is."""
+        return f"{self.namespace}:waits:user:{_place(owner)}"
+
+
+def _place(owner: Owner) -> str:
+    env, tenant, team, user = owner
+    return f"{env}:{tenant}:{team or NO_TEAM}:{user}"

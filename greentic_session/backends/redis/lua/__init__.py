@@ -1,0 +1,1 @@
+"""One file a script; `_common.lua` stands in front of each."""

@@ -1,0 +1,193 @@
+-- What the scripts share; put in front of each of them.
+--
+-- ARGV[1] is always the namespace. An owner is "env:tenant:team:user", with an empty team or user for none (ids hold no
+-- colon). Beside each session there is a record of our own, the hash {ns}:own:{session key}:
+--   o  the owner of what we wrote
+--   s  the SHA-256 of the scope where it waits, empty if it is no wait
+--   w  that scope as JSON, for whoever walks the store
+--   p  the owner whose latest session it is, if it is one
+--   h  the SHA-1 of the text that we wrote last
+--   f  "1" where the reference wrote between our last registering and our last write: then scope keys are believed
+-- It lives as long as the session. {ns}:claim:{session key} holds the token of a claim and lives as long as its lease.
+--
+-- Every script reads and decides first, then writes: nothing is ever half written.
+
+local ns = ARGV[1]
+
+local function session_key(key) return ns .. ':session:' .. key end
+local function own_key(key) return ns .. ':own:' .. key end
+local function claim_key(key) return ns .. ':claim:' .. key end
+
+-- The owner as the reference writes it: "-" for no team.
+local function place(owner)
+  return (owner:gsub('^([^:]*:[^:]*:):', '%1-:'))
+end
+
+local function scope_key(owner, hash) return ns .. ':waits:scope:' .. place(owner) .. ':' .. hash end
+local function set_key(owner) return ns .. ':waits:user:' .. place(owner) end
+local function pointer_key(owner) return ns .. ':user:' .. place(owner) end
+
+-- The owner that the front of a payload names; nil if it does not begin as the reference and we write it. No JSON is
+-- decoded: ids have no escapes, and the fields have a fixed order.
+local function identity(front)
+  local id = '"([%w._-]+)"()'
+  local env, _, _, _, tenant, at =
+    front:match('^{"tenant_ctx":{"env":' .. id .. ',"tenant":' .. id .. ',"tenant_id":' .. id)
+  if not env then return nil end
+  local found = {}
+  for _, name in ipairs({'team', 'team_id', 'user', 'user_id'}) do
+    local value, after = front:match('^,"' .. name .. '":' .. id, at)
+    if value then found[name], at = value, after end
+  end
+  -- Another field must follow: else the front was cut in the middle of these.
+  local following = front:match('^,"([%w_]+)":', at)
+  if not following or following:match('^team') or following:match('^user') then return nil end
+  return table.concat({env, tenant, found.team_id or found.team or '', found.user_id or found.user or ''}, ':')
+end
+
+-- What is known of a live session; nil if there is none. `ttl` is in ms, -1 for ever.
+local function look(key)
+  local ttl = redis.call('PTTL', session_key(key))
+  if ttl == -2 then return nil end
+  local own = redis.call('HMGET', own_key(key), 'o', 's', 'p', 'h', 'f')
+  local session = {key = key, ttl = ttl, o = own[1], s = own[2] or '', p = own[3], h = own[4], f = own[5] == '1'}
+  session.owner = identity(redis.call('GETRANGE', session_key(key), 0, 1023))
+    or identity(redis.call('GET', session_key(key))) or session.o
+  return session
+end
+
+local function text_of(session)
+  if not session.text then session.text = redis.call('GET', session_key(session.key)) end
+  return session.text
+end
+
+-- Whether the stored text is what we wrote.
+local function fits(session)
+  if session.fits == nil then session.fits = session.h and redis.sha1hex(text_of(session)) == session.h or false end
+  return session.fits
+end
+
+-- Whether our record knows where the session waits. Else only the reference does: it alone wrote, or wrote since.
+local function is_known(session)
+  return session.o and not session.f and fits(session)
+end
+
+-- Whether a scope key that names this session tells the truth.
+local function waits_at(session, owner, hash)
+  return session.owner == owner and ((session.o and session.s == hash) or not is_known(session))
+end
+
+local function holds(key, value)
+  local found = redis.pcall('GET', key)
+  return found == value
+end
+
+-- Remove what leads to a session that is not there; never fails a read (on a replica it cannot).
+local function forget(key)
+  redis.pcall('DEL', own_key(key), claim_key(key))
+end
+
+-- The session that waits at a scope; a stale entry is removed.
+local function find(owner, hash)
+  local key = redis.call('GET', scope_key(owner, hash))
+  if not key then return nil end
+  local session = look(key)
+  if session and waits_at(session, owner, hash) then return session end
+  redis.pcall('DEL', scope_key(owner, hash))
+  if not session then
+    redis.pcall('SREM', set_key(owner), key)
+    forget(key)
+  end
+  return nil
+end
+
+-- Whether a member of its owner's set is a wait.
+local function is_wait(session, owner)
+  if session.owner ~= owner then return false end
+  if session.o and session.s ~= '' and holds(scope_key(owner, session.s), session.key) then return true end
+  return not is_known(session)
+end
+
+-- The caller's context `ctx` is aligned with a session of `owner`: the same, or the session has no user.
+local function aligned(ctx, owner)
+  return owner and (owner == ctx or owner == ctx:match('^(.*:)[^:]*$'))
+end
+
+local function expire(key, ttl)
+  if ttl == -1 then redis.call('PERSIST', key) else redis.call('PEXPIRE', key, math.max(ttl, 1)) end
+end
+
+-- Bring a user's set in order: dead members go, and it lives as long as the longest of the others.
+local function mend(owner)
+  local set = set_key(owner)
+  local members = redis.pcall('SMEMBERS', set)
+  if members.err then return end
+  local longest = 0
+  for _, key in ipairs(members) do
+    local ttl = redis.call('PTTL', session_key(key))
+    if ttl == -2 then
+      redis.call('SREM', set, key)
+      forget(key)
+    elseif longest ~= -1 and (ttl == -1 or ttl > longest) then
+      longest = ttl
+    end
+  end
+  if #members > 0 then expire(set, longest) end
+end
+
+-- Give a session, and all that leads to it, a lifetime.
+local function set_lifetime(session, ttl)
+  expire(session_key(session.key), ttl)
+  expire(own_key(session.key), ttl)
+  if session.o and session.s ~= '' then
+    local scope = scope_key(session.o, session.s)
+    if holds(scope, session.key) then expire(scope, ttl) end
+  end
+  local pointer = (session.p or session.owner) and pointer_key(session.p or session.owner)
+  if pointer and holds(pointer, session.key) then expire(pointer, ttl) end
+  -- A claim ends with its session: were it to live on, it would hold whatever is stored under the key next.
+  if ttl ~= -1 and redis.call('PTTL', claim_key(session.key)) > ttl then expire(claim_key(session.key), ttl) end
+  if session.owner then mend(session.owner) end
+end
+
+-- Remove a session with its claim and all that leads to it.
+local function drop(session)
+  local key = session.key
+  redis.call('DEL', session_key(key), own_key(key), claim_key(key))
+  if session.o and session.s ~= '' and holds(scope_key(session.o, session.s), key) then
+    redis.call('DEL', scope_key(session.o, session.s))
+  end
+  local pointer = (session.p or session.owner) and pointer_key(session.p or session.owner)
+  if pointer and holds(pointer, key) then redis.call('DEL', pointer) end
+  if session.owner then
+    redis.pcall('SREM', set_key(session.owner), key)
+    mend(session.owner)
+  end
+end
+
+-- A session that was displaced stays readable, and is no wait any more.
+local function unpark(session, owner)
+  local own = own_key(session.key)
+  redis.call('HSET', own, 'o', owner, 's', '', 'h', redis.sha1hex(text_of(session)), 'f', '')
+  redis.call('HDEL', own, 'w')
+  expire(own, session.ttl)
+  redis.call('SREM', set_key(owner), session.key)
+end
+
+-- Which part of a session's identity another owner would change; nil if none.
+local function difference(stored, new)
+  if stored == new then return nil end
+  local env, tenant, team = stored:match('^([^:]*):([^:]*):([^:]*):')
+  local new_env, new_tenant, new_team = new:match('^([^:]*):([^:]*):([^:]*):')
+  if env ~= new_env or tenant ~= new_tenant then return 'env/tenant' end
+  return team ~= new_team and 'team' or 'user'
+end
+
+-- Fail now, before anything is written, if a key that will be written holds a wrong type.
+local function check_types(owner, hash, key)
+  redis.call('GET', scope_key(owner, hash))
+  redis.call('SCARD', set_key(owner))
+  redis.call('HLEN', own_key(key))
+  redis.call('STRLEN', claim_key(key))
+  redis.call('STRLEN', session_key(key))
+end

@@ -1,0 +1,6 @@
+-- Find the session that waits at a scope.
+-- KEYS[1]  the scope
+-- ARGV     namespace, owner, SHA-256 of the scope
+-- Returns  its key; nil if nothing waits
+local session = find(ARGV[2], ARGV[3])
+return session and session.key or nil

@@ -1,0 +1,16 @@
+-- Remove those of some sessions that a caller administers.
+-- KEYS[1]  the front of all session keys
+-- ARGV     namespace, env, tenant, team or "", user or "", session keys
+-- Returns  how many were removed
+local removed = 0
+for number = 6, #ARGV do
+  local session = look(ARGV[number])
+  if session and session.owner then
+    local env, tenant, team, user = session.owner:match('^([^:]*):([^:]*):([^:]*):([^:]*)$')
+    if env == ARGV[2] and tenant == ARGV[3] and (ARGV[4] == '' or team == ARGV[4]) and (ARGV[5] == '' or user == ARGV[5]) then
+      drop(session)
+      removed = removed + 1
+    end
+  end
+end
+return removed

@@ -1,0 +1,13 @@
+-- Read some sessions for whoever walks the store.
+-- KEYS[1]  the front of all session keys
+-- ARGV     namespace, session keys
+-- Returns  for each that is there: {session key, text, scope as JSON or ""}
+local found = {}
+for number = 2, #ARGV do
+  local session = look(ARGV[number])
+  if session then
+    local scope = session.s ~= '' and is_known(session) and redis.call('HGET', own_key(session.key), 'w')
+    found[#found + 1] = {session.key, text_of(session), scope or ''}
+  end
+end
+return found

@@ -1,0 +1,10 @@
+-- Give a live claim a new lease, and let the session live at least as long.
+-- KEYS[1]  the claim
+-- ARGV     namespace, session key, token, lease in ms
+-- Returns  1; 0 if the claim is over
+local key, token, lease = ARGV[2], ARGV[3], tonumber(ARGV[4])
+local session = look(key)
+if not session or not holds(claim_key(key), token) then return 0 end
+redis.call('PEXPIRE', claim_key(key), lease)
+if session.ttl ~= -1 and session.ttl < lease then set_lifetime(session, lease) end
+return 1
