@@ -34,7 +34,7 @@ def run(block: str) -> dict[str, Any]:
 
 
 def test_there_is_a_test_for_every_block() -> None:
-    assert len(BLOCKS) == 3
+    assert len(BLOCKS) == 4
 
 
 @pytest.mark.filterwarnings("ignore:use find_wait_by_scope:DeprecationWarning")
@@ -66,12 +66,23 @@ def test_the_runner_that_claims() -> None:
     assert issubclass(ClaimedError, Exception)
 
 
+def test_the_store_of_a_fleet(monkeypatch: pytest.MonkeyPatch, redis_url: str) -> None:
+    monkeypatch.setenv("REDIS_URL", redis_url)
+    store = run(BLOCKS[2])["make_store"]()
+
+    async def is_there() -> None:
+        async with store:
+            await store.health()
+
+    asyncio.run(is_there())
+
+
 def test_the_suite_for_a_backend_of_ones_own() -> None:
-    assert issubclass(run(BLOCKS[2])["TestMyStore"], SessionStoreContract)
+    assert issubclass(run(BLOCKS[3])["TestMyStore"], SessionStoreContract)
 
 
 def test_the_two_commands_do_all_of_their_own_set_up() -> None:
-    assert COMMANDS == [
+    assert COMMANDS[:2] == [
         "python3 -m venv .venv && . .venv/bin/activate && python -m pip install . && python -m greentic_session",
         "python3 -m venv .venv && . .venv/bin/activate && python -m pip install -e '.[test]' && python -m pytest",
     ]
