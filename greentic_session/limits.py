@@ -1,10 +1,12 @@
 """What one store allows: its default lifetimes and how large a session may be."""
 
+import sys
 from typing import Final, Self
 
 import msgspec
 
 from . import _wire
+from ._fields import check_int
 from .errors import InvalidInputError
 from .expiry import Ttl, default_ttl_ms
 from .models import SessionData
@@ -40,10 +42,7 @@ class Limits(msgspec.Struct, frozen=True):
             InvalidInputError: One of them is out of range.
             TypeError: One of them has a wrong type.
         """
-        if not isinstance(max_snapshot_bytes, int) or isinstance(max_snapshot_bytes, bool):
-            raise TypeError(f"max_snapshot_bytes must be an int, not {type(max_snapshot_bytes).__name__}")
-        if max_snapshot_bytes < 1:
-            raise InvalidInputError("max_snapshot_bytes must be at least 1")
+        check_int("max_snapshot_bytes", max_snapshot_bytes, 1, sys.maxsize)
         return cls(
             default_ttl_ms(default_wait_ttl, "default_wait_ttl"),
             default_ttl_ms(default_session_ttl, "default_session_ttl"),

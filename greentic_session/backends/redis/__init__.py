@@ -3,11 +3,13 @@
 It needs the extra: ``python -m pip install 'greentic-session[redis]'``.
 """
 
+import sys
 from typing import Any, Self
 
 from redis.asyncio import Redis
-from redis.asyncio.connection import AbstractConnection, Connection, SSLConnection, UnixDomainSocketConnection, parse_url
+from redis.asyncio.connection import Connection, ConnectionPool, SSLConnection, UnixDomainSocketConnection, parse_url
 
+from greentic_session._fields import check_int
 from greentic_session.errors import InvalidInputError
 from greentic_session.expiry import Seconds, Ttl, milliseconds
 from greentic_session.limits import DEFAULT_MAX_SNAPSHOT_BYTES
@@ -57,38 +59,20 @@ class RedisSessionStore(SessionStore):
     ) -> None:
         if not isinstance(client, Redis):
             raise TypeError(f"client must be a redis.asyncio.Redis, not {type(client).__name__}")
+        check_int("max_connections", max_connections, 1, sys.maxsize)
         pool = client.connection_pool
-        self._bind(
+        link = Link(
             pool.connection_class,
             pool.connection_kwargs,
-            namespace,
-            timeout,
-            max_connections,
+            timeout=milliseconds(timeout, "timeout") / 1000,
+            max_connections=max_connections,
+        )
+        super().__init__(
+            RedisBackend(link, Keys(namespace)),
             default_wait_ttl=default_wait_ttl,
             default_session_ttl=default_session_ttl,
             max_snapshot_bytes=max_snapshot_bytes,
         )
-
-    def _bind(
-        self,
-        connection_class: type[AbstractConnection],
-        settings: dict[str, Any],
-        namespace: str,
-        timeout: Seconds,
-        max_connections: int,
-        **limits: Any,
-    ) -> None:
-        if not isinstance(max_connections, int) or isinstance(max_connections, bool):
-            raise TypeError(f"max_connections must be an int, not {type(max_connections).__name__}")
-        if max_connections < 1:
-            raise InvalidInputError("max_connections must be at least 1")
-        link = Link(
-            connection_class,
-            settings,
-            timeout=milliseconds(timeout, "timeout") / 1000,
-            max_connections=max_connections,
-        )
-        super().__init__(RedisBackend(link, Keys(namespace)), **limits)
 
     @classmethod
     def from_url(
@@ -130,23 +114,20 @@ class RedisSessionStore(SessionStore):
             settings.setdefault("ssl_cert_reqs", "required")
             settings.setdefault("ssl_check_hostname", settings["ssl_cert_reqs"] != "none")
         settings.setdefault("socket_connect_timeout", milliseconds(connect_timeout, "connect_timeout") / 1000)
-        store = cls.__new__(cls)
         try:
-            store._bind(  # noqa: SLF001  # the other constructor of this very class
-                connection_class,
-                settings,
-                namespace,
-                timeout,
-                max_connections,
+            return cls(
+                Redis(connection_pool=ConnectionPool(connection_class=connection_class, **settings)),
+                namespace=namespace,
                 default_wait_ttl=default_wait_ttl,
                 default_session_ttl=default_session_ttl,
                 max_snapshot_bytes=max_snapshot_bytes,
+                timeout=timeout,
+                max_connections=max_connections,
             )
         except TypeError as error:
             if "unexpected keyword" in str(error) and not any(f"'{name}'" in str(error) for name in connection):
                 raise InvalidInputError("the Redis URL has an option that redis-py does not know") from None
             raise
-        return store
 
 
 def _parse(url: str) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import msgspec
 
 from greentic_session import fence
 from greentic_session.backend import SessionBackend
-from greentic_session.errors import CorruptSessionError, InvalidInputError
+from greentic_session.errors import CorruptSessionError, InvalidInputError, OperationTimeoutError, UnavailableError
 from greentic_session.fence import Owner
 from greentic_session.ids import SessionKey
 from greentic_session.models import ReplyScope, SessionData, TenantCtx, version_of
@@ -157,7 +157,10 @@ class RedisBackend(SessionBackend):
     # -- the store as a whole
 
     async def health(self) -> None:
-        await self._link.call("PING", repeatable=True)
+        try:
+            await self._link.call("PING", repeatable=True)
+        except OperationTimeoutError as error:
+            raise UnavailableError("Redis did not answer in time") from error
 
     async def scan(self, ctx: TenantCtx) -> AsyncIterator[Wait]:
         yielded: set[str] = set()  # SCAN may name a key twice
