@@ -42,7 +42,7 @@ def check_text(name: str, value: object, *, optional: bool = True) -> None:
 
 
 def check_type(name: str, value: object, expected: type) -> None:
-    if not isinstance(value, expected):
+    if type(value) is not expected:  # a subclass need not be frozen
         raise TypeError(f"{name} must be a {expected.__name__}, not {type(value).__name__}")
 
 

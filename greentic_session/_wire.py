@@ -98,20 +98,19 @@ _KEPT_DEPTH = 64
 def _flatten(text: bytes) -> bytes:
     """Replace what is nested deeper than any field we read by a number, so that no recursion is needed to skip it.
 
-    Readers of the reference skip an unknown field at any depth; msgspec gives up at Python's recursion limit. Each
-    container is still checked, on its own, with those inside it replaced: malformed text stays malformed.
+    Readers of the reference skip an unknown field at any depth; msgspec gives up at Python's recursion limit. What is
+    replaced is checked first, in layers that are no deeper than it bears: malformed text stays malformed.
     """
-    open_containers: list[list[bytes]] = [[]]
+    parts: list[bytes] = []
+    opened: list[int] = []  # where in `parts` each container begins
     for match in _TOKEN.finditer(text):
         token = match.group()
+        parts.append(token)
         if token in b"[{":
-            open_containers.append([token])
-        elif token in b"]}" and len(open_containers) > 1:
-            whole = b"".join([*open_containers.pop(), token])
-            if len(open_containers) > _KEPT_DEPTH:
-                msgspec.json.decode(whole, type=msgspec.Raw)
-                whole = b"0"
-            open_containers[-1].append(whole)
-        else:
-            open_containers[-1].append(token)
-    return b"".join(b"".join(parts) for parts in open_containers)
+            opened.append(len(parts) - 1)
+        elif token in b"]}" and opened:
+            start = opened.pop()
+            if opened and len(opened) % _KEPT_DEPTH == 0:
+                msgspec.json.decode(b"".join(parts[start:]), type=msgspec.Raw)
+                parts[start:] = [b"0"]
+    return b"".join(parts)

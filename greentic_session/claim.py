@@ -4,9 +4,8 @@ import logging
 from types import TracebackType
 from typing import Self, cast
 
-from anyio import CancelScope
-
 from . import fence
+from ._shield import shielded
 from .backend import SessionBackend
 from .errors import ConflictError, GreenticError
 from .expiry import Seconds, Ttl, milliseconds, ttl_ms
@@ -140,18 +139,17 @@ class Claim:
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if self._over:
+        if self._over or self._backend.closed:
             return
-        with CancelScope(shield=True):
-            try:
-                await self.release()
-            except ConflictError:
-                pass  # over: its lease ended, or the session was removed
-            except GreenticError as error:
-                if exc is None:
-                    raise
-                # What the block raised matters more, a cancellation above all; the lease frees the wait.
-                _log.warning("a claim could not be released (%s); it ends with its lease", error.code)
+        try:
+            await shielded(self.release)
+        except ConflictError:
+            pass  # over: its lease ended, or the session was removed
+        except GreenticError as error:
+            if exc is None:
+                raise
+            # What the block raised matters more, a cancellation above all; the lease frees the wait.
+            _log.warning("a claim could not be released (%s); it ends with its lease", error.code)
 
     def __repr__(self) -> str:
         return f"Claim(key=<hidden>, data={self.data!r}, scope={self.scope!r})"

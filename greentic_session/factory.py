@@ -1,6 +1,5 @@
 """From a configuration or a URL to a store. The only module that names all the backends."""
 
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import urlsplit
 
@@ -43,6 +42,9 @@ class RedisUrl(msgspec.Struct, frozen=True):
     def __repr__(self) -> str:
         return "RedisUrl(url=<hidden>)"
 
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        return [("hidden", repr(self))]  # rich would ask msgspec's, which hides nothing
+
 
 class RedisUrlWithNamespace(msgspec.Struct, frozen=True):
     """Keep sessions in Redis, in a namespace of your own.
@@ -57,6 +59,9 @@ class RedisUrlWithNamespace(msgspec.Struct, frozen=True):
 
     def __repr__(self) -> str:
         return f"RedisUrlWithNamespace(url=<hidden>, namespace={self.namespace!r})"
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        return [("hidden", repr(self))]
 
 
 SessionBackendConfig: TypeAlias = InMemory | RedisUrl | RedisUrlWithNamespace
@@ -111,10 +116,10 @@ def redis_store_class() -> type["RedisSessionStore"]:
     """Return `RedisSessionStore`, imported now: the package itself does without redis-py.
 
     Raises:
-        UnavailableError: redis-py is not installed.
+        UnavailableError: redis-py is not installed, or too old.
     """
-    if find_spec("redis") is None:
-        raise UnavailableError("Redis needs an extra: python -m pip install 'greentic-session[redis]'")
-    from .backends.redis import RedisSessionStore  # noqa: PLC0415  # optional
-
+    try:
+        from .backends.redis import RedisSessionStore  # noqa: PLC0415  # optional
+    except ImportError as error:
+        raise UnavailableError("Redis needs an extra: python -m pip install 'greentic-session[redis]'") from error
     return RedisSessionStore

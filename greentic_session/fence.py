@@ -44,17 +44,18 @@ NO_TEAM = "-"
 """How "no team" is written in the reference's Redis keys; a team of that name would collide with it."""
 
 
-def mismatch(rule: str, caller: TenantCtx) -> TenantMismatchError:
+def mismatch(rule: str, caller: TenantCtx, session_key: str | None = None) -> TenantMismatchError:
     """Return the error for a broken tenant rule."""
     return TenantMismatchError(
         f"tenant context mismatch ({rule}): called with env={caller.env}, tenant={caller.tenant_id}, "
-        f"team={caller.effective_team or NO_TEAM}, user={'present' if caller.effective_user else 'absent'}"
+        f"team={caller.effective_team or NO_TEAM}, user={'present' if caller.effective_user else 'absent'}",
+        session_key=session_key,
     )
 
 
-def cannot_change(part: str, new: SessionData) -> TenantMismatchError:
+def cannot_change(part: str, new: SessionData, session_key: str) -> TenantMismatchError:
     """Return the error for data that would change a part of a live session's identity; it tells of `new` only."""
-    return mismatch(f"{part} cannot change for an existing session", new.tenant_ctx)
+    return mismatch(f"{part} cannot change for an existing session", new.tenant_ctx, session_key)
 
 
 def absent(session_key: str) -> NotFoundError:
@@ -72,9 +73,9 @@ def changed(session_key: str) -> ConflictError:
     return ConflictError("the session was changed meanwhile", session_key=session_key)
 
 
-def scope_held() -> ConflictError:
-    """Return the error for a scope that another live session holds; it does not name that session."""
-    return ConflictError("another live session waits at this scope")
+def scope_held(session_key: str) -> ConflictError:
+    """Return the error for a scope that another live session holds; it names the caller's session, not that one."""
+    return ConflictError("another live session waits at this scope", session_key=session_key)
 
 
 def claimed(session_key: str) -> ClaimedError:
@@ -99,7 +100,7 @@ def check_ctx(ctx: TenantCtx) -> None:
         InvalidInputError: Its team is ``-``, which in a Redis key means "no team".
         TypeError: It is no TenantCtx.
     """
-    if not isinstance(ctx, TenantCtx):
+    if type(ctx) is not TenantCtx:  # a subclass need not be frozen
         raise TypeError(f"ctx must be a TenantCtx, not {type(ctx).__name__}")
     if ctx.team_id == NO_TEAM or ctx.team == NO_TEAM:  # noqa: PLR1714  # a third of the time, on every call's way
         raise InvalidInputError("the team id '-' is reserved: it stands for no team")
@@ -130,13 +131,17 @@ def check_alignment(ctx: TenantCtx, data: SessionData) -> None:
     """Refuse data that is not aligned with the caller.
 
     Raises:
+        InvalidInputError: As `check_ctx`, of the data's own context.
         TenantMismatchError: It is not.
     """
-    if ctx is not data.tenant_ctx and (rule := _misalignment(ctx, data)):
+    if ctx is data.tenant_ctx:
+        return
+    check_ctx(data.tenant_ctx)
+    if rule := _misalignment(ctx, data):
         raise mismatch(rule, ctx)
 
 
-def check_preservation(stored: SessionData, new: SessionData) -> None:
+def check_preservation(stored: SessionData, new: SessionData, session_key: str) -> None:
     """Refuse data that would change whose a live session is: env, tenant, team and user never change, appear or vanish.
 
     Raises:
@@ -148,7 +153,7 @@ def check_preservation(stored: SessionData, new: SessionData) -> None:
     if difference is None and stored.tenant_ctx.effective_user != new.tenant_ctx.effective_user:
         difference = "user"
     if difference:
-        raise cannot_change(difference, new)
+        raise cannot_change(difference, new, session_key)
 
 
 def owner_of(data: SessionData) -> Owner | None:
@@ -218,7 +223,7 @@ def check_scope(scope: ReplyScope) -> None:
         InvalidInputError: A part holds a newline (two scopes would hash alike) or a lone surrogate.
         TypeError: It is no ReplyScope.
     """
-    if not isinstance(scope, ReplyScope):
+    if type(scope) is not ReplyScope:  # a subclass is not equal to the scope that it names
         raise TypeError(f"scope must be a ReplyScope, not {type(scope).__name__}")
     if scope.thread is scope.reply_to is scope.correlation is None:
         text, newlines = scope.conversation, 0  # the usual case, without joining

@@ -56,7 +56,7 @@ class Limits(msgspec.Struct, frozen=True):
             InvalidInputError: Its wire text would be longer than `max_snapshot_bytes`, or is not valid Unicode.
             TypeError: It is no SessionData.
         """
-        if not isinstance(data, SessionData):
+        if type(data) is not SessionData:  # a subclass need not be frozen
             raise TypeError(f"data must be a SessionData, not {type(data).__name__}")
         # The snapshot is nearly all of the text, and most are ASCII: a bound that needs no look at it settles most calls.
         snapshot = data.context_json

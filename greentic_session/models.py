@@ -17,15 +17,22 @@ from . import _wire
 from ._attempt import is_negative_zero
 from ._fields import NO_ATTRIBUTES, check_int, check_text, check_type, freeze
 from .errors import InvalidInputError
-from .ids import are_ids, check_id
+from .ids import EnvId, FlowId, PackId, SessionKey, TeamId, TenantId, UserId, are_ids, check_id
 
 __all__ = [
+    "EnvId",
+    "FlowId",
     "Impersonation",
     "InvocationDeadline",
+    "PackId",
     "ReplyScope",
     "SessionCursor",
     "SessionData",
+    "SessionKey",
+    "TeamId",
     "TenantCtx",
+    "TenantId",
+    "UserId",
     "version_of",
 ]
 
@@ -284,6 +291,9 @@ class SessionData(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True,
         check_id("FlowId", self.flow_id)
         if self.pack_id is not None:
             check_id("PackId", self.pack_id)
+            force_setattr(self, "pack_id", str.__str__(self.pack_id))
+        if type(self.flow_id) is not str:
+            force_setattr(self, "flow_id", str.__str__(self.flow_id))
         if not (
             type(self.tenant_ctx) is TenantCtx and type(self.cursor) is SessionCursor and type(self.context_json) is str
         ):
@@ -297,6 +307,9 @@ class SessionData(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True,
             f"SessionData(tenant_ctx={self.tenant_ctx!r}, flow_id={self.flow_id!r}, pack_id={self.pack_id!r}, "
             f"cursor={self.cursor!r}, context_json=<{len(self.context_json)} characters>)"
         )
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        return [("hidden", repr(self))]  # rich would ask msgspec's, which hides nothing
 
     def to_json(self) -> bytes:
         """Return the wire text: UTF-8, no spaces, byte for byte what the reference writes.

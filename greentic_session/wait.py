@@ -1,5 +1,7 @@
 """What a lookup finds."""
 
+from typing import Any
+
 import msgspec
 
 from .ids import SessionKey
@@ -32,3 +34,6 @@ class Wait(msgspec.Struct, frozen=True, gc=False):
     def __repr__(self) -> str:
         # Without the key, which opens the session, and without the stored text.
         return f"Wait(key=<hidden>, data={self.data!r}, scope={self.scope!r})"
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        return [("hidden", repr(self))]  # rich would ask msgspec's, which hides nothing

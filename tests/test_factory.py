@@ -1,5 +1,6 @@
 """From a configuration to a store: the one asked for or an error, and never a password in sight."""
 
+import sys
 from typing import Any
 
 import pytest
@@ -17,7 +18,6 @@ from greentic_session import (
     TenantCtx,
     UnavailableError,
     create_session_store,
-    factory,
 )
 
 SECRET = "s3cr3t-w0rd"
@@ -129,7 +129,8 @@ def redis_configs() -> list[SessionBackendConfig | str]:
 
 @pytest.mark.parametrize("config", redis_configs())
 def test_without_redis_the_extra_is_named(config: SessionBackendConfig | str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(factory, "find_spec", lambda _name: None)
+    monkeypatch.setitem(sys.modules, "redis", None)
+    monkeypatch.delitem(sys.modules, "greentic_session.backends.redis", raising=False)
     with pytest.raises(UnavailableError, match=r"pip install 'greentic-session\[redis\]'$") as caught:
         create_session_store(config)
     assert SECRET not in "".join(str(each) for each in causes(caught.value))

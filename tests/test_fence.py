@@ -61,16 +61,16 @@ def test_alignment(ctx: TenantCtx, stored: TenantCtx) -> None:
 @given(contexts, contexts)
 def test_preservation(stored: TenantCtx, new: TenantCtx) -> None:
     if (room(stored), user(stored)) == (room(new), user(new)):
-        fence.check_preservation(session(stored), session(new))
+        fence.check_preservation(session(stored), session(new), "k")
     else:
         with pytest.raises(TenantMismatchError):
-            fence.check_preservation(session(stored), session(new))
+            fence.check_preservation(session(stored), session(new), "k")
 
 
 @given(contexts)
 def test_a_context_is_aligned_with_its_own_data_and_may_replace_it(ctx: TenantCtx) -> None:
     assert fence.is_aligned(ctx, session(ctx))
-    fence.check_preservation(session(ctx), session(ctx))
+    fence.check_preservation(session(ctx), session(ctx), "k")
 
 
 @given(contexts, names)
@@ -145,7 +145,7 @@ def test_a_mismatch_tells_of_the_caller_only(ctx: TenantCtx, stored: TenantCtx, 
 )
 def test_a_refused_change_of_owner_tells_of_the_new_data_only(stored: TenantCtx, what: str) -> None:
     with pytest.raises(TenantMismatchError) as caught:
-        fence.check_preservation(session(stored), session(CALLER))
+        fence.check_preservation(session(stored), session(CALLER), "k")
     assert str(caught.value) == f"tenant context mismatch ({what} cannot change for an existing session): {WHO}"
 
 
@@ -177,9 +177,9 @@ def test_a_key_is_an_attribute_and_no_part_of_the_message(error: GreenticError, 
     assert str(error)
 
 
-def test_what_names_no_session() -> None:
-    assert type(fence.scope_held()) is ConflictError
-    assert fence.scope_held().session_key is None
+def test_a_held_scope_names_the_callers_session_only() -> None:
+    assert type(fence.scope_held("k")) is ConflictError
+    assert fence.scope_held("k").session_key == "k"
     assert type(fence.several_waits()) is InvalidInputError
     assert str(fence.several_waits()) == "multiple waits exist for user; use scope-based routing instead"
 

@@ -152,13 +152,13 @@ ARGUMENTS: dict[str, list[str]] = {
 
 
 async def refused(call: Callable[[], Awaitable[object]], expected: type[Exception], what: str) -> None:
-    """Check that a call is refused with this very error (a mismatch of tenants counts as invalid input)."""
+    """Check that a call is refused with this very error, and not with a kind of it."""
     error = None
     try:
         await call()
     except Exception as raised:  # noqa: BLE001  # whatever it is, the next line tells
         error = raised
-    assert isinstance(error, expected), f"{what}: {error!r} instead of {expected.__name__}"
+    assert type(error) is expected, f"{what}: {error!r} instead of {expected.__name__}"
 
 
 async def contents(store: SessionStore) -> object:

@@ -146,7 +146,7 @@ class LifetimesContract:
                 assert await store.get_session(key) == data()
 
     async def test_defaults_apply_to_parking_and_not_to_touching(self, make_store: MakeStore) -> None:
-        async with make_store(default_wait_ttl=BRIEF) as store:
+        async with make_store(default_wait_ttl=BRIEF, default_session_ttl=BRIEF) as store:
             for key in ("parked", "touched", "never"):
                 await store.register_wait(ALICE, "alice", ReplyScope(key), key, data(), ttl=MINUTE)
             claim = await store.claim_wait(ALICE, "alice", ReplyScope("parked"))

@@ -58,6 +58,7 @@ class SessionStoreMachine(Model, RuleBasedStateMachine):
     make_store: Callable[[], Any]
     advance: Callable[[float], Awaitable[None] | None]
     unit: float
+    now: float
 
     def __init__(self) -> None:
         super().__init__()

@@ -15,7 +15,7 @@ MakeStore = Callable[..., SessionStore]
 
 MINUTE = 60.0
 """A lifetime that no test outlives, in seconds."""
-BRIEF = 0.25
+BRIEF = 0.6
 """A lifetime in which a few calls surely fit, and that a test can wait out."""
 MOMENT = 0.01
 """A lifetime that a test only ever waits out."""

@@ -35,6 +35,7 @@ class WaitsContract:
         assert found is not None
         assert versioned is not None
         assert found.version == versioned.version
+        assert versioned.scope is None
         await store.update_session("k", data(node="b"), if_version=found.version)
         with pytest.raises(ConflictError):
             await store.update_session("k", data(node="c"), if_version=found.version)

@@ -8,6 +8,7 @@ from redis import exceptions as driver
 from greentic_session.errors import (
     GreenticError,
     InternalError,
+    InvalidInputError,
     OperationTimeoutError,
     PermissionDeniedError,
     UnauthenticatedError,
@@ -37,6 +38,12 @@ _BY_CODE: dict[str, tuple[Callable[[str], GreenticError], str]] = {
 # "OOM command not allowed... script: <sha>, on @user_script:7." since.
 _CODE = re.compile(r"(?:^|: -?)(" + "|".join(_BY_CODE) + r")\b")
 
+# Some have no code: what an ACL forbids within a script, before Redis 7, and a database that is not there.
+_BY_TEXT: dict[str, tuple[Callable[[str], GreenticError], str]] = {
+    "The user executing the script can't": _BY_CODE["NOPERM"],
+    "DB index is out of range": (InvalidInputError, "Redis has no database of this number"),
+}
+
 _BY_CLASS: list[tuple[type[Exception], Callable[[str], GreenticError], str]] = [
     (driver.AuthenticationWrongNumberOfArgsError, UnauthenticatedError, "Redis refused the username or the password"),
     (driver.AuthenticationError, UnauthenticatedError, "Redis refused the username or the password, or wants one"),
@@ -62,6 +69,9 @@ def translate(error: Exception) -> GreenticError:
         if found:
             kind, message = _BY_CODE[found[1]]
             return kind(message)
+        for text, (kind, message) in _BY_TEXT.items():
+            if text in str(error):
+                return kind(message)
     for cause, kind, message in _BY_CLASS:
         if isinstance(error, cause):
             return kind(message)

@@ -35,6 +35,9 @@ _OURS: Mapping[str, Any] = {
     "protocol": 2,
     "retry_on_error": [],
     "retry_on_timeout": False,
+    # The deadline of a call is ours. redis-py's is kept with asyncio.wait_for, which on Python 3.11 swallows a cancellation
+    # that comes while something is being sent; and it would cut a longer timeout short.
+    "socket_timeout": None,
 }
 
 
@@ -66,41 +69,45 @@ class Link:
         self._closed = False
         connection_class(**self._settings)  # raises TypeError here and now if a setting is unknown
 
-    async def call(self, *command: Arg, repeatable: bool = False) -> Any:
+    async def call(self, *command: Arg, repeatable: bool = False, unknown: tuple[Arg, ...] = ()) -> Any:
         """Send a command and return its answer, as bytes, ints, lists and None.
 
         Args:
             command: The command and its arguments.
             repeatable: Whether sending it twice does what sending it once does.
+            unknown: What to send instead if the server answers that it does not know the script (NOSCRIPT).
 
         Raises:
-            GreenticError: As `failures.translate` has it, from the driver's error. NOSCRIPT alone is raised as it is.
+            GreenticError: As `failures.translate` has it, from the driver's error.
         """
         self._check_loop()
         try:
             async with asyncio.timeout(self._timeout):
                 try:
-                    return await self._call_once(command)
+                    return await self._call_once(command, unknown)
                 except (driver.ConnectionError, OSError) as error:
                     if not repeatable or isinstance(error, driver.AuthenticationError | driver.BusyLoadingError):
                         raise
-                    return await self._call_once(command, fresh=True)
-        except driver.NoScriptError:
-            raise
+                    return await self._call_once(command, unknown, fresh=True)
         except (driver.RedisError, OSError) as error:
             raise translate(error) from error
 
-    async def _call_once(self, command: tuple[Arg, ...], *, fresh: bool = False) -> Any:
+    async def _call_once(self, command: tuple[Arg, ...], unknown: tuple[Arg, ...], *, fresh: bool = False) -> Any:
         async with self._places:
             connection = await self._take(fresh=fresh)
+            writer = connection._writer  # noqa: SLF001  # redis-py forgets it when it fails, and only closes it
             try:
-                await connection.send_packed_command(connection.pack_command(*command), check_health=False)
-                answer = await connection.read_response(disable_decoding=True)
+                try:
+                    answer = await _exchange(connection, command)
+                except driver.NoScriptError:
+                    if not unknown:
+                        raise
+                    answer = await _exchange(connection, unknown)
             except driver.ResponseError:
                 self._give_back(connection)  # an answer like any other: the connection is in order
                 raise
             except BaseException:
-                _drop(connection)
+                _drop(connection, writer)
                 raise
             self._give_back(connection)
             return answer
@@ -144,6 +151,11 @@ class Link:
             _drop(self._idle.pop())
 
 
+async def _exchange(connection: AbstractConnection, command: tuple[Arg, ...]) -> Any:
+    await connection.send_packed_command(connection.pack_command(*command), check_health=False)
+    return await connection.read_response(disable_decoding=True)
+
+
 async def _is_quiet(connection: AbstractConnection) -> bool:
     """Say whether an idle connection is still open, with nothing to read on it."""
     try:
@@ -157,9 +169,10 @@ async def _is_quiet(connection: AbstractConnection) -> bool:
         raise
 
 
-def _drop(connection: AbstractConnection) -> None:
-    # redis-py's disconnect() is a coroutine: it could be cancelled, and would wait. Closing the transport needs neither.
-    writer = connection._writer  # noqa: SLF001
+def _drop(connection: AbstractConnection, writer: asyncio.StreamWriter | None = None) -> None:
+    # redis-py's disconnect() is a coroutine: it could be cancelled, and would wait. Aborting the transport needs neither;
+    # closing it would go on sending what is buffered, for as long as the other side takes.
+    writer = writer or connection._writer  # noqa: SLF001
     connection._reader = connection._writer = None  # noqa: SLF001
     if writer is not None:
         try:

@@ -4,8 +4,6 @@ import hashlib
 from importlib.resources import files
 from typing import Any
 
-from redis import exceptions as driver
-
 from .link import Arg, Link
 
 __all__ = ["Script"]
@@ -32,9 +30,8 @@ class Script:
         Raises:
             GreenticError: As `Link.call`.
         """
-        try:
-            return await link.call("EVALSHA", self._sha, 1, key, *args, repeatable=self._repeatable)
-        except driver.NoScriptError:
-            # The server has restarted, or somebody flushed its scripts. EVAL runs it and loads it, in one step; nothing was
-            # done before, so this is no repetition.
-            return await link.call("EVAL", self._text, 1, key, *args, repeatable=self._repeatable)
+        # A server that has restarted, or whose scripts somebody flushed, does not know it. EVAL runs it and loads it, in one
+        # step; nothing was done before, so this is no repetition.
+        tail = (1, key, *args)
+        unknown = ("EVAL", self._text, *tail)
+        return await link.call("EVALSHA", self._sha, *tail, repeatable=self._repeatable, unknown=unknown)

@@ -6,7 +6,7 @@ They are kept as the frozen objects that came in and handed out as they are: not
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from typing import Final
+from typing import Final, Self
 
 from anyio.lowlevel import checkpoint
 
@@ -75,6 +75,7 @@ class MemoryBackend(SessionBackend):
 
     async def create(self, key: SessionKey, data: SessionData, pointer: Owner | None, ttl_ms: int | None) -> bool:
         with self._lock:
+            self.check_open()
             now = self.clock()
             if self._live(key, now):
                 return False
@@ -94,15 +95,21 @@ class MemoryBackend(SessionBackend):
 
     async def update(self, key: str, data: SessionData, ctx: TenantCtx | None, if_version: str | None) -> str:
         version = version_of(data.to_json())
-        with self._lock:
-            entry = self._aligned(key, ctx, self.clock())
-            if entry is None:
-                raise fence.absent(key)
-            fence.check_preservation(entry.wait.data, data)
-            if if_version is not None and if_version != entry.wait.version:
-                raise fence.changed(key)
-            entry.wait = Wait(entry.wait.key, data, entry.wait.scope)
-        return version
+        seen: Wait | None = None
+        matches = True
+        while True:
+            with self._lock:
+                entry = self._aligned(key, ctx, self.clock())
+                if entry is None:
+                    raise fence.absent(key)
+                fence.check_preservation(entry.wait.data, data, key)
+                if if_version is None or entry.wait is seen:
+                    if not matches:
+                        raise fence.changed(key)
+                    entry.wait = Wait(entry.wait.key, data, entry.wait.scope)
+                    return version
+                seen = entry.wait
+            matches = seen.version == if_version  # hashed without the lock, for a snapshot may be long
 
     async def remove(self, key: str, ctx: TenantCtx | None) -> bool:
         with self._lock:
@@ -132,16 +139,17 @@ class MemoryBackend(SessionBackend):
         place = scope.normalized()
         wait = Wait(key, data, scope)
         with self._lock:
+            self.check_open()
             now = self.clock()
             entry = self._live(key, now)
             if token is not None and self._held(key, token, now) is None:
                 raise fence.claim_over(key)
             if entry is not None and entry.owner != owner:  # the same owner: all is preserved
-                fence.check_preservation(entry.wait.data, data)
+                fence.check_preservation(entry.wait.data, data, key)
             holder = self._holder(owner, place, now)
             displaced = None if holder is entry else holder
             if displaced is not None and not replace:
-                raise fence.scope_held()
+                raise fence.scope_held(key)
 
             # Decided; from here on only writes.
             if displaced is not None:
@@ -227,31 +235,29 @@ class MemoryBackend(SessionBackend):
     async def health(self) -> None:
         pass
 
-    async def scan(self, ctx: TenantCtx) -> AsyncIterator[Wait]:
-        async for step in self._steps():
-            for entry in step:
-                if self._administers(ctx, None, entry, self.clock()):
-                    yield entry.wait
+    def scan(self, ctx: TenantCtx) -> AsyncIterator[Wait]:
+        return _Walk(self, ctx)
 
     async def purge(self, ctx: TenantCtx, user: str | None) -> int:
         removed = 0
-        async for step in self._steps():
+        for step in self.steps():
             with self._lock:
                 now = self.clock()
                 for entry in step:
-                    if self._administers(ctx, user, entry, now):
+                    if self.administers(ctx, user, entry, now):
                         removed += self._drop(entry)
+            await checkpoint()
         return removed
 
-    async def _steps(self) -> AsyncIterator[list[Entry]]:
-        """Yield every entry, a few at a time, and let others run in between."""
+    def steps(self) -> Iterator[list[Entry]]:
+        """Yield every entry, a few at a time. The caller lets others run in between."""
         for shard in self.shards:
             with self._lock:
+                self.check_open()
                 entries = list(shard.values())
             for start in range(0, len(entries), _STEP):
-                yield entries[start : start + _STEP]
-                await checkpoint()
                 self.check_open()
+                yield entries[start : start + _STEP]
 
     async def aclose(self) -> None:
         with self._lock:
@@ -304,7 +310,7 @@ class MemoryBackend(SessionBackend):
     def _all_waiting(self, owner: Owner, now: float) -> Iterator[Entry]:
         return (entry for entry in self.waits.get(owner, {}).values() if entry.end > now)
 
-    def _administers(self, ctx: TenantCtx, user: str | None, entry: Entry, now: float) -> bool:
+    def administers(self, ctx: TenantCtx, user: str | None, entry: Entry, now: float) -> bool:
         wait = entry.wait
         # Entries are looked at some time after they were listed: it may be gone, and its key used again.
         current = entry.end > now and self.shard(wait.key).get(wait.key) is entry
@@ -386,3 +392,27 @@ class MemoryBackend(SessionBackend):
 def _matched(entry: Entry, scope: ReplyScope) -> Wait:
     # The caller's own spelling of the scope: an empty part and one that is None name the same place.
     return entry.wait if entry.wait.scope == scope else Wait(entry.wait.key, entry.wait.data, scope)
+
+
+class _Walk:
+    """The sessions that a caller administers. An async generator would have to be closed by whoever leaves it early."""
+
+    def __init__(self, backend: MemoryBackend, ctx: TenantCtx) -> None:
+        self._backend = backend
+        self._ctx = ctx
+        self._steps = backend.steps()
+        self._step: Iterator[Entry] = iter(())
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Wait:
+        while True:
+            for entry in self._step:
+                if self._backend.administers(self._ctx, None, entry, self._backend.clock()):
+                    return entry.wait
+            await checkpoint()
+            step = next(self._steps, None)
+            if step is None:
+                raise StopAsyncIteration
+            self._step = iter(step)

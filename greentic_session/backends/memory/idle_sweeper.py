@@ -1,5 +1,6 @@
 """Frees what expires in a store that nobody calls any more."""
 
+import queue
 import threading
 import weakref
 from typing import Protocol
@@ -25,13 +26,14 @@ class IdleSweeper:
     """
 
     def __init__(self, backend: Sweepable) -> None:
-        self._wake = threading.Event()
-        self._backend = weakref.ref(backend, lambda _: self._wake.set())
+        # A queue, for its put() may be called at any moment, in the middle of another one too: by the garbage collector.
+        self._wake: queue.SimpleQueue[None] = queue.SimpleQueue()
+        self._backend = weakref.ref(backend, lambda _: self._wake.put(None))
         self._thread: threading.Thread | None = None
 
     def wake(self) -> None:
         """Look again: something is due earlier than anything before. Called with the store's lock held."""
-        self._wake.set()
+        self._wake.put(None)
         if self._thread is None or not self._thread.is_alive():
             self._thread = threading.Thread(target=self._run, name="greentic-session-expiry", daemon=True)
             try:
@@ -41,14 +43,16 @@ class IdleSweeper:
 
     def stop(self) -> None:
         """Let the thread see that the store is closed."""
-        self._wake.set()
+        self._wake.put(None)
 
     def _run(self) -> None:
         while True:
-            self._wake.clear()
             backend = self._backend()
             delay = None if backend is None or backend.closed else backend.sweep()
             if backend is None or backend.closed:
                 return
             del backend  # or it would live as long as this sleep
-            self._wake.wait(delay)
+            try:
+                self._wake.get(timeout=delay)
+            except queue.Empty:
+                pass

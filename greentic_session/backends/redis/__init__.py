@@ -6,14 +6,16 @@ It needs the extra: ``python -m pip install 'greentic-session[redis]'``.
 import sys
 from typing import Any, Self
 
+from redis import RedisError
 from redis.asyncio import Redis
-from redis.asyncio.connection import Connection, ConnectionPool, SSLConnection, UnixDomainSocketConnection, parse_url
+from redis.asyncio.connection import ConnectionPool
 
 from greentic_session._fields import check_int
-from greentic_session.errors import InvalidInputError
+from greentic_session.errors import GreenticError, InvalidInputError
 from greentic_session.expiry import Seconds, Ttl, milliseconds
 from greentic_session.limits import DEFAULT_MAX_SNAPSHOT_BYTES
 from greentic_session.store import SessionStore
+from greentic_session.transport.address import connection_of
 from greentic_session.transport.link import Link
 
 from .backend import RedisBackend
@@ -29,8 +31,8 @@ class RedisSessionStore(SessionStore):
     """A `SessionStore` in Redis 6.2 or later; see `from_url`.
 
     Any number of processes may share one Redis and one namespace, and with them runtimes of the Rust reference. A store
-    serves the asyncio loop in which it is first used. It opens its own connections, with the settings of `client`, and
-    neither uses nor closes those of `client`.
+    serves the asyncio loop in which it is first used. It opens its own connections, with the settings of `client` (all but
+    its retries and its ``socket_timeout``, for which `timeout` stands), and neither uses nor closes those of `client`.
 
     Args:
         client: A ``redis.asyncio.Redis`` of yours; whether it decodes responses does not matter.
@@ -97,7 +99,8 @@ class RedisSessionStore(SessionStore):
             default_wait_ttl: The lifetime of a wait that names none.
             default_session_ttl: The same for `create_session`.
             max_snapshot_bytes: The longest wire text of a session, in bytes.
-            timeout: For how many seconds an operation may take, connecting included.
+            timeout: For how many seconds an operation may take, connecting included. A ``socket_timeout`` in the URL may
+                shorten it.
             connect_timeout: For how many seconds connecting may take.
             max_connections: How many connections there may be; an operation beyond that waits for one.
             connection: More for redis-py's connection: ``client_name``, ``username``, ``password``, ``db``,
@@ -107,13 +110,9 @@ class RedisSessionStore(SessionStore):
             InvalidInputError: The URL cannot be read, or an option is out of range.
             TypeError: An option has a wrong type.
         """
-        settings = _parse(url)
-        connection_class = settings.pop("connection_class", Connection)
-        settings.update(connection)
-        if issubclass(connection_class, SSLConnection):
-            settings.setdefault("ssl_cert_reqs", "required")
-            settings.setdefault("ssl_check_hostname", settings["ssl_cert_reqs"] != "none")
-        settings.setdefault("socket_connect_timeout", milliseconds(connect_timeout, "connect_timeout") / 1000)
+        connection_class, settings = connection_of(url, connect_timeout, connection)
+        if seconds := settings.pop("socket_timeout", None):
+            timeout = min(milliseconds(timeout, "timeout"), milliseconds(seconds, "socket_timeout")) / 1000
         try:
             return cls(
                 Redis(connection_pool=ConnectionPool(connection_class=connection_class, **settings)),
@@ -124,20 +123,8 @@ class RedisSessionStore(SessionStore):
                 timeout=timeout,
                 max_connections=max_connections,
             )
-        except TypeError as error:
-            if "unexpected keyword" in str(error) and not any(f"'{name}'" in str(error) for name in connection):
-                raise InvalidInputError("the Redis URL has an option that redis-py does not know") from None
+        except GreenticError:
             raise
-
-
-def _parse(url: str) -> dict[str, Any]:
-    if not isinstance(url, str):
-        raise TypeError(f"url must be a str, not {type(url).__name__}")
-    try:
-        scheme, separator, rest = url.partition("://")
-        settings = dict(parse_url(f"{scheme.lower()}{separator}{rest}"))
-    except (ValueError, TypeError):
-        raise InvalidInputError("the Redis URL cannot be read") from None  # the cause may quote it, password and all
-    if settings.get("connection_class") is UnixDomainSocketConnection and not settings.get("path"):
-        raise InvalidInputError("the Redis URL names no socket")
-    return settings
+        except (RedisError, ValueError):
+            # The cause may quote the value, and that may be a password.
+            raise InvalidInputError("an option of the connection has a value that redis-py does not know") from None

@@ -6,6 +6,7 @@ saying in words what an outcome means. `lua/_common.lua` tells how the keys hang
 
 import re
 from collections.abc import AsyncIterator
+from typing import cast
 
 import msgspec
 
@@ -62,7 +63,7 @@ class RedisBackend(SessionBackend):
                 case b"absent":
                     raise fence.absent(key)
                 case b"mismatch":
-                    raise fence.cannot_change(more[0].decode(), data)
+                    raise fence.cannot_change(more[0].decode(), data, key)
                 case _:
                     raise fence.changed(key)
 
@@ -97,27 +98,27 @@ class RedisBackend(SessionBackend):
         )
         match outcome:
             case b"ok":
-                return SessionKey(more[0].decode()) if more[0] else None
+                return _key(more[0]) if more[0] else None
             case b"over":
                 raise fence.claim_over(key)
             case b"corrupt":
                 raise CorruptSessionError("the stored text under this key is not a session", session_key=key)
             case b"mismatch":
-                raise fence.cannot_change(more[0].decode(), data)
+                raise fence.cannot_change(more[0].decode(), data, key)
             case _:
-                raise fence.scope_held()
+                raise fence.scope_held(key)
 
     async def find(self, owner: Owner, scopes: tuple[ReplyScope, ...]) -> Wait | None:
         found = await self._scripts.find(owner, scopes)
-        return None if found is None else _wait(found[1].decode(), found[2], scopes[found[0]])
+        return None if found is None else _wait(_key(found[1]), found[2], scopes[found[0]])
 
     async def find_key(self, owner: Owner, scope: ReplyScope) -> SessionKey | None:
         found = await self._scripts.find_key(owner, scope)
-        return None if found is None else SessionKey(found.decode())
+        return None if found is None else _key(found)
 
     async def keys(self, owner: Owner) -> list[SessionKey]:
         # UTF-8 sorts as the characters do.
-        return [SessionKey(key.decode()) for key in sorted(await self._scripts.keys(owner))]
+        return [_key(key) for key in sorted(await self._scripts.keys(owner))]
 
     async def clear(self, owner: Owner, scope: ReplyScope) -> None:
         await self._scripts.clear(owner, scope)
@@ -128,7 +129,7 @@ class RedisBackend(SessionBackend):
             return None
         if not found:
             raise fence.several_waits()
-        return _wait(found[0].decode(), found[1])
+        return _wait(_key(found[0]), found[1])
 
     # -- claims
 
@@ -137,12 +138,12 @@ class RedisBackend(SessionBackend):
         if found is None:
             return None
         if len(found) == 1:
-            raise fence.claimed(found[0].decode())
+            raise fence.claimed(_key(found[0]))
         number, key, text = found
         try:
-            return _wait(key.decode(), text, scopes[number])
+            return _wait(_key(key), text, scopes[number])
         except CorruptSessionError:
-            await self._scripts.release(key.decode(), token)
+            await self._scripts.release(_key(key), token)
             raise
 
     async def complete(self, key: str, token: str) -> bool:
@@ -167,8 +168,8 @@ class RedisBackend(SessionBackend):
         async for keys in self._steps():
             for key, text, scope in await self._scripts.read_many(keys):
                 try:
-                    wait = _wait(key.decode(), text, _SCOPE.decode(scope) if scope else None)
-                except (CorruptSessionError, UnicodeDecodeError):
+                    wait = _wait(_key(key), text, _SCOPE.decode(scope) if scope else None)
+                except CorruptSessionError:
                     continue  # whose it is cannot be said; reading it by its key tells
                 if wait.key not in yielded and fence.administers(ctx, None, wait.data):
                     yielded.add(wait.key)
@@ -209,8 +210,13 @@ def _text(data: SessionData) -> Text:
     return Text(json, version_of(json), owner)
 
 
+def _key(key: bytes) -> SessionKey:
+    # Not checked: the reference bounds no session key, and one of its own must not hide the waits beside it.
+    return cast("SessionKey", key.decode("utf-8", "replace"))
+
+
 def _wait(key: str, text: bytes, scope: ReplyScope | None = None) -> Wait:
     try:
-        return Wait(SessionKey(key), SessionData.from_json(text), scope, text)
+        return Wait(cast("SessionKey", key), SessionData.from_json(text), scope, text)
     except InvalidInputError as error:
         raise CorruptSessionError("the stored text is not a session", session_key=key) from error

@@ -20,9 +20,9 @@ class Text:
     __slots__ = ("json", "owner", "version")
 
     def __init__(self, json: bytes, version: str, owner: str) -> None:
-        self.json = json
-        self.version = version
-        self.owner = owner
+        self.json: bytes = json
+        self.version: str = version
+        self.owner: str = owner
 
 
 def _script(name: str, *, repeatable: bool = False) -> Script:

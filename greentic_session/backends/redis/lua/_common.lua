@@ -8,6 +8,7 @@
 --   p  the owner whose latest session it is, if it is one
 --   h  the SHA-1 of the text that we wrote last
 --   f  "1" where the reference wrote between our last registering and our last write: then scope keys are believed
+--   c  "1" where that text was somebody else's, and nobody has seen yet whether it is a session at all
 -- It lives as long as the session. {ns}:claim:{session key} holds the token of a claim and lives as long as its lease.
 --
 -- Every script reads and decides first, then writes: nothing is ever half written.
@@ -49,8 +50,9 @@ end
 local function look(key)
   local ttl = redis.call('PTTL', session_key(key))
   if ttl == -2 then return nil end
-  local own = redis.call('HMGET', own_key(key), 'o', 's', 'p', 'h', 'f')
+  local own = redis.call('HMGET', own_key(key), 'o', 's', 'p', 'h', 'f', 'c')
   local session = {key = key, ttl = ttl, o = own[1], s = own[2] or '', p = own[3], h = own[4], f = own[5] == '1'}
+  session.c = own[6] == '1'
   session.owner = identity(redis.call('GETRANGE', session_key(key), 0, 1023))
     or identity(redis.call('GET', session_key(key))) or session.o
   return session
@@ -65,6 +67,11 @@ end
 local function fits(session)
   if session.fits == nil then session.fits = session.h and redis.sha1hex(text_of(session)) == session.h or false end
   return session.fits
+end
+
+-- Whether the stored text is a session for certain: we wrote it, as one.
+local function is_session(session)
+  return fits(session) and not session.c
 end
 
 -- Whether our record knows where the session waits. Else only the reference does: it alone wrote, or wrote since.
@@ -117,22 +124,36 @@ local function expire(key, ttl)
   if ttl == -1 then redis.call('PERSIST', key) else redis.call('PEXPIRE', key, math.max(ttl, 1)) end
 end
 
--- Bring a user's set in order: dead members go, and it lives as long as the longest of the others.
-local function mend(owner)
+-- Bring a user's set in order: what is no wait goes, and it lives as long as the longest of the others. A thorough one looks
+-- at every member, and returns the waits; the others take our record's word where it says that a member waits. Never fails:
+-- it comes last in a write, and reads do it too, on a replica as well, where it changes nothing.
+local function mend(owner, thorough)
   local set = set_key(owner)
   local members = redis.pcall('SMEMBERS', set)
-  if members.err then return end
-  local longest = 0
+  local waits, longest = {}, nil
+  if members.err then return waits end
   for _, key in ipairs(members) do
     local ttl = redis.call('PTTL', session_key(key))
-    if ttl == -2 then
-      redis.call('SREM', set, key)
-      forget(key)
-    elseif longest ~= -1 and (ttl == -1 or ttl > longest) then
+    local own = ttl ~= -2 and not thorough and redis.pcall('HMGET', own_key(key), 'o', 's') or {}
+    local keep = own[1] == owner and own[2] and own[2] ~= ''
+    if ttl ~= -2 and not keep then
+      local read, session = pcall(look, key) -- something else than a text under its key is no wait
+      keep = read and session and is_wait(session, owner)
+      if keep then waits[#waits + 1] = session end
+    end
+    if not keep then
+      redis.pcall('SREM', set, key)
+      if ttl == -2 then forget(key) end
+    elseif longest ~= -1 and (ttl == -1 or ttl > (longest or 0)) then
       longest = ttl
     end
   end
-  if #members > 0 then expire(set, longest) end
+  if longest then
+    local ttl = redis.call('PTTL', set)
+    local same = (ttl == -1) == (longest == -1) and math.abs(ttl - longest) <= 5 -- ms: the clock goes on within a script
+    if not same then pcall(expire, set, longest) end
+  end
+  return waits
 end
 
 -- Give a session, and all that leads to it, a lifetime.
@@ -150,8 +171,8 @@ local function set_lifetime(session, ttl)
   if session.owner then mend(session.owner) end
 end
 
--- Remove a session with its claim and all that leads to it.
-local function drop(session)
+-- Remove a session with its claim and all that leads to it. Whoever drops many mends their users' sets once, at the end.
+local function drop(session, unmended)
   local key = session.key
   redis.call('DEL', session_key(key), own_key(key), claim_key(key))
   if session.o and session.s ~= '' and holds(scope_key(session.o, session.s), key) then
@@ -161,14 +182,15 @@ local function drop(session)
   if pointer and holds(pointer, key) then redis.call('DEL', pointer) end
   if session.owner then
     redis.pcall('SREM', set_key(session.owner), key)
-    mend(session.owner)
+    if not unmended then mend(session.owner) end
   end
 end
 
 -- A session that was displaced stays readable, and is no wait any more.
 local function unpark(session, owner)
   local own = own_key(session.key)
-  redis.call('HSET', own, 'o', owner, 's', '', 'h', redis.sha1hex(text_of(session)), 'f', '')
+  local unseen = not is_session(session) and '1' or ''
+  redis.call('HSET', own, 'o', owner, 's', '', 'h', redis.sha1hex(text_of(session)), 'f', '', 'c', unseen)
   redis.call('HDEL', own, 'w')
   expire(own, session.ttl)
   redis.call('SREM', set_key(owner), session.key)

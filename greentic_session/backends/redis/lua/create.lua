@@ -9,7 +9,7 @@ if pointer ~= '' then redis.call('STRLEN', pointer_key(pointer)) end
 
 redis.call('SET', session_key(key), text)
 redis.call('DEL', own_key(key), claim_key(key))
-redis.call('HSET', own_key(key), 'o', owner, 's', '', 'h', sha, 'f', '')
+redis.call('HSET', own_key(key), 'o', owner, 's', '', 'h', sha, 'f', '', 'c', '')
 expire(session_key(key), ttl)
 if pointer ~= '' then
   redis.call('HSET', own_key(key), 'p', pointer)
@@ -17,4 +17,5 @@ if pointer ~= '' then
   expire(pointer_key(pointer), ttl)
 end
 expire(own_key(key), ttl)
+redis.pcall('SREM', set_key(owner), key) -- of a wait that expired under this key
 return 1

@@ -3,15 +3,10 @@
 -- ARGV     namespace, owner
 -- Returns  {session key, text}; {} if the user has several waits; nil if there is nothing
 local owner = ARGV[2]
-local only
-for _, key in ipairs(redis.call('SMEMBERS', set_key(owner))) do
-  local session = look(key)
-  if session and is_wait(session, owner) then
-    if only then return {} end
-    only = session
-  end
-end
-if only then return {only.key, text_of(only)} end
+redis.call('SCARD', set_key(owner))
+local waits = mend(owner, true)
+if #waits > 1 then return {} end
+if #waits == 1 then return {waits[1].key, text_of(waits[1])} end
 local key = redis.call('GET', pointer_key(owner))
 if not key then return nil end
 local session = look(key)

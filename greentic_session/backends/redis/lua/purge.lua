@@ -2,15 +2,17 @@
 -- KEYS[1]  the front of all session keys
 -- ARGV     namespace, env, tenant, team or "", user or "", session keys
 -- Returns  how many were removed
-local removed = 0
+local removed, owners = 0, {}
 for number = 6, #ARGV do
-  local session = look(ARGV[number])
-  if session and session.owner then
+  local read, session = pcall(look, ARGV[number])
+  if read and session and session.owner then
     local env, tenant, team, user = session.owner:match('^([^:]*):([^:]*):([^:]*):([^:]*)$')
     if env == ARGV[2] and tenant == ARGV[3] and (ARGV[4] == '' or team == ARGV[4]) and (ARGV[5] == '' or user == ARGV[5]) then
-      drop(session)
+      drop(session, true)
+      owners[session.owner] = true
       removed = removed + 1
     end
   end
 end
+for owner in pairs(owners) do mend(owner) end
 return removed

@@ -4,9 +4,10 @@
 -- Returns  for each that is there: {session key, text, scope as JSON or ""}
 local found = {}
 for number = 2, #ARGV do
-  local session = look(ARGV[number])
-  if session then
-    local scope = session.s ~= '' and is_known(session) and redis.call('HGET', own_key(session.key), 'w')
+  local read, session = pcall(look, ARGV[number])
+  if read and session then
+    local waits = session.s ~= '' and is_known(session) and holds(scope_key(session.o, session.s), session.key)
+    local scope = waits and redis.call('HGET', own_key(session.key), 'w')
     found[#found + 1] = {session.key, text_of(session), scope or ''}
   end
 end

@@ -28,7 +28,7 @@ if session then
 else
   redis.call('DEL', own_key(key), claim_key(key))
 end
-redis.call('HSET', own_key(key), 'o', owner, 's', hash, 'w', scope, 'h', sha, 'f', '')
+redis.call('HSET', own_key(key), 'o', owner, 's', hash, 'w', scope, 'h', sha, 'f', '', 'c', '')
 redis.call('SET', scope_key(owner, hash), key)
 redis.call('SADD', set_key(owner), key)
 set_lifetime({key = key, o = owner, s = hash, p = session and session.p, owner = owner}, ttl)

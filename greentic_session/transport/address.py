@@ -1,0 +1,70 @@
+"""From a URL to the connection that redis-py should make."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+from redis.asyncio.connection import AbstractConnection, Connection, SSLConnection, UnixDomainSocketConnection, parse_url
+
+from greentic_session.errors import InvalidInputError
+from greentic_session.expiry import Seconds, milliseconds
+
+__all__ = ["connection_of"]
+
+_DATABASE = re.compile(r"/?\d*")
+_IN_URL = frozenset(
+    (
+        *("client_name", "db", "host", "password", "path", "port", "username"),
+        *("socket_connect_timeout", "socket_keepalive", "socket_timeout"),
+        *("ssl_ca_certs", "ssl_ca_data", "ssl_ca_path", "ssl_cert_reqs", "ssl_certfile", "ssl_check_hostname"),
+        *("ssl_ciphers", "ssl_keyfile", "ssl_password"),
+        # Common, and not theirs to decide: see `link`.
+        *("decode_responses", "health_check_interval", "protocol", "retry_on_timeout"),
+    )
+)
+"""What a URL may say; redis-py would hand on anything, and take a word for a class."""
+
+
+def connection_of(
+    url: str, connect_timeout: Seconds, options: Mapping[str, Any]
+) -> tuple[type[AbstractConnection], dict[str, Any]]:
+    """Return the kind of connection that a URL asks for, and its settings.
+
+    Args:
+        url: ``redis://``, ``rediss://`` or ``unix://``.
+        connect_timeout: For how many seconds connecting may take, unless the URL says.
+        options: Settings that go before those of the URL.
+
+    Raises:
+        InvalidInputError: The URL cannot be read. Neither the message nor a cause quotes it: it may hold a password.
+        TypeError: `url` is no str, or `connect_timeout` no length of time.
+    """
+    settings = _read(url)
+    connection_class = settings.pop("connection_class", Connection)
+    if not settings.keys() <= _IN_URL:
+        raise InvalidInputError("the Redis URL has an option that it may not have")
+    if connection_class is UnixDomainSocketConnection and not settings.get("path"):
+        raise InvalidInputError("the Redis URL names no socket")
+    settings.update(options)
+    settings.setdefault("socket_connect_timeout", milliseconds(connect_timeout, "connect_timeout") / 1000)
+    if issubclass(connection_class, SSLConnection):
+        settings.setdefault("ssl_cert_reqs", "required")
+        settings.setdefault("ssl_check_hostname", settings["ssl_cert_reqs"] != "none")
+    return connection_class, settings
+
+
+def _read(url: str) -> dict[str, Any]:
+    if not isinstance(url, str):
+        raise TypeError(f"url must be a str, not {type(url).__name__}")
+    scheme, separator, rest = url.partition("://")
+    try:
+        parts = urlsplit(url)
+        settings = dict(parse_url(f"{scheme.lower()}{separator}{rest}"))
+        # redis-py would take another host or another database, and say nothing.
+        strange = not separator or (scheme.lower() != "unix" and not _DATABASE.fullmatch(parts.path))
+    except (ValueError, TypeError):
+        raise InvalidInputError("the Redis URL cannot be read") from None
+    if strange or "connection_class" in parse_qs(parts.query):
+        raise InvalidInputError("the Redis URL cannot be read")
+    return settings
