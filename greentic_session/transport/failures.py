@@ -53,6 +53,8 @@ _BY_CLASS: list[tuple[type[Exception], Callable[[str], GreenticError], str]] = [
     (driver.OutOfMemoryError, *_BY_CODE["OOM"]),
     (driver.MasterDownError, *_BY_CODE["MASTERDOWN"]),
     (driver.ClusterDownError, *_BY_CODE["CLUSTERDOWN"]),
+    (driver.AskError, UnavailableError, "this Redis is a node of a cluster, and another one has the key"),
+    (driver.ClusterCrossSlotError, UnavailableError, "this Redis is a node of a cluster"),
     (driver.TryAgainError, *_BY_CODE["TRYAGAIN"]),
     (driver.InvalidResponse, UnavailableError, "what answers there does not speak Redis's protocol"),
     (driver.TimeoutError, OperationTimeoutError, "Redis did not answer in time"),

@@ -103,8 +103,13 @@ class Link:
                     if not unknown:
                         raise
                     answer = await _exchange(connection, unknown)
-            except driver.ResponseError:
-                self._give_back(connection)  # an answer like any other: the connection is in order
+            except driver.ResponseError as error:
+                if isinstance(error, driver.ReadOnlyError) or "READONLY" in str(error):
+                    # A primary no more. Behind an address that fails over, new connections lead to the new one.
+                    _drop(connection)
+                    self._drop_idle()
+                else:
+                    self._give_back(connection)  # an answer like any other: the connection is in order
                 raise
             except BaseException:
                 _drop(connection, writer)
@@ -147,6 +152,9 @@ class Link:
     def close(self) -> None:
         """Close what is idle now and the rest as it comes back; idempotent."""
         self._closed = True
+        self._drop_idle()
+
+    def _drop_idle(self) -> None:
         while self._idle:
             _drop(self._idle.pop())
 

@@ -62,6 +62,7 @@ class RedisSessionStore(SessionStore):
         if not isinstance(client, Redis):
             raise TypeError(f"client must be a redis.asyncio.Redis, not {type(client).__name__}")
         check_int("max_connections", max_connections, 1, sys.maxsize)
+        self._client = client  # kept: the settings of a Sentinel's client hold it by a weak reference
         pool = client.connection_pool
         link = Link(
             pool.connection_class,

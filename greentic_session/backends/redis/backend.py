@@ -191,7 +191,9 @@ class RedisBackend(SessionBackend):
         cursor: bytes = b"0"
         while True:
             self.check_open()
-            cursor, found = await self._link.call("SCAN", cursor, "MATCH", pattern, "COUNT", _SCANNED, repeatable=True)
+            cursor, found = await self._link.call(
+                "SCAN", cursor, "MATCH", pattern, "COUNT", _SCANNED, "TYPE", "string", repeatable=True
+            )
             keys = [key[len(prefix) :] for key in dict.fromkeys(found)]
             for start in range(0, len(keys), _STEP):
                 yield keys[start : start + _STEP]

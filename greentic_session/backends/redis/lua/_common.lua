@@ -9,7 +9,8 @@
 --   h  the SHA-1 of the text that we wrote last
 --   f  "1" where the reference wrote between our last registering and our last write: then scope keys are believed
 --   c  "1" where that text was somebody else's, and nobody has seen yet whether it is a session at all
--- It lives as long as the session. {ns}:claim:{session key} holds the token of a claim and lives as long as its lease.
+-- It lives as long as the session. {ns}:claim:{session key} holds a claim: its token, a colon, and the SHA-256 of the scope
+-- where it was made. It lives as long as its lease.
 --
 -- Every script reads and decides first, then writes: nothing is ever half written.
 
@@ -30,20 +31,23 @@ local function pointer_key(owner) return ns .. ':user:' .. place(owner) end
 
 -- The owner that the front of a payload names; nil if it does not begin as the reference and we write it. No JSON is
 -- decoded: ids have no escapes, and the fields have a fixed order.
+local ID = '"([%w._-]+)"()'
+local FRONT = '^{"tenant_ctx":{"env":' .. ID .. ',"tenant":' .. ID .. ',"tenant_id":' .. ID
+local TEAM, TEAM_ID, USER, USER_ID = '^,"team":' .. ID, '^,"team_id":' .. ID, '^,"user":' .. ID, '^,"user_id":' .. ID
+
 local function identity(front)
-  local id = '"([%w._-]+)"()'
-  local env, _, _, _, tenant, at =
-    front:match('^{"tenant_ctx":{"env":' .. id .. ',"tenant":' .. id .. ',"tenant_id":' .. id)
+  local env, _, _, _, tenant, at = front:match(FRONT)
   if not env then return nil end
-  local found = {}
-  for _, name in ipairs({'team', 'team_id', 'user', 'user_id'}) do
-    local value, after = front:match('^,"' .. name .. '":' .. id, at)
-    if value then found[name], at = value, after end
+  local function field(pattern)
+    local value, after = front:match(pattern, at)
+    at = after or at
+    return value
   end
+  local team, team_id, user, user_id = field(TEAM), field(TEAM_ID), field(USER), field(USER_ID)
   -- Another field must follow: else the front was cut in the middle of these.
   local following = front:match('^,"([%w_]+)":', at)
   if not following or following:match('^team') or following:match('^user') then return nil end
-  return table.concat({env, tenant, found.team_id or found.team or '', found.user_id or found.user or ''}, ':')
+  return env .. ':' .. tenant .. ':' .. (team_id or team or '') .. ':' .. (user_id or user or '')
 end
 
 -- What is known of a live session; nil if there is none. `ttl` is in ms, -1 for ever.
@@ -53,7 +57,7 @@ local function look(key)
   local own = redis.call('HMGET', own_key(key), 'o', 's', 'p', 'h', 'f', 'c')
   local session = {key = key, ttl = ttl, o = own[1], s = own[2] or '', p = own[3], h = own[4], f = own[5] == '1'}
   session.c = own[6] == '1'
-  session.owner = identity(redis.call('GETRANGE', session_key(key), 0, 1023))
+  session.owner = identity(redis.call('GETRANGE', session_key(key), 0, 511))
     or identity(redis.call('GET', session_key(key))) or session.o
   return session
 end
@@ -81,7 +85,11 @@ end
 
 -- Whether a scope key that names this session tells the truth.
 local function waits_at(session, owner, hash)
-  return session.owner == owner and ((session.o and session.s == hash) or not is_known(session))
+  if session.owner ~= owner then return false end
+  if (session.o and session.s == hash) or not is_known(session) then return true end
+  -- We keep a session without a wait out of its user's set. One that is in it was registered by the reference since, with
+  -- the same text: it adds to the set before it writes the scope key, and a scope key that its remove left has no member.
+  return session.s == '' and redis.pcall('SISMEMBER', set_key(owner), session.key) == 1
 end
 
 local function holds(key, value)
@@ -89,9 +97,29 @@ local function holds(key, value)
   return found == value
 end
 
+-- The scope where a live claim was made (of a session that only the reference wrote, nothing else tells); nil if it is over.
+local function claimed_at(key, token)
+  local found = redis.pcall('GET', claim_key(key))
+  if type(found) ~= 'string' or found:sub(1, #token + 1) ~= token .. ':' then return nil end
+  return found:sub(#token + 2)
+end
+
 -- Remove what leads to a session that is not there; never fails a read (on a replica it cannot).
 local function forget(key)
   redis.pcall('DEL', own_key(key), claim_key(key))
+end
+
+local function expire(key, ttl)
+  -- Beyond 2^52 ms (the reference may go there) a number is written with an exponent, which Redis does not read.
+  if ttl == -1 then redis.call('PERSIST', key) else redis.call('PEXPIRE', key, math.min(math.max(ttl, 1), 2 ^ 52)) end
+end
+
+-- See that a user's set outlives a wait that was found: the reference may have left it with too short a lifetime.
+local function tend(owner, session)
+  local set = set_key(owner)
+  local ttl = redis.call('PTTL', set)
+  if ttl == -2 then redis.pcall('SADD', set, session.key) end
+  if ttl == -2 or (ttl ~= -1 and (session.ttl == -1 or ttl < session.ttl - 5)) then pcall(expire, set, session.ttl) end
 end
 
 -- The session that waits at a scope; a stale entry is removed.
@@ -99,7 +127,12 @@ local function find(owner, hash)
   local key = redis.call('GET', scope_key(owner, hash))
   if not key then return nil end
   local session = look(key)
-  if session and waits_at(session, owner, hash) then return session end
+  if session and waits_at(session, owner, hash) then
+    tend(owner, session)
+    return session
+  end
+  -- The reference's team "-" has the keys of no team: what is true for that one stays.
+  if session and session.owner and place(session.owner) == place(owner) and session.owner ~= owner then return nil end
   redis.pcall('DEL', scope_key(owner, hash))
   if not session then
     redis.pcall('SREM', set_key(owner), key)
@@ -112,16 +145,12 @@ end
 local function is_wait(session, owner)
   if session.owner ~= owner then return false end
   if session.o and session.s ~= '' and holds(scope_key(owner, session.s), session.key) then return true end
-  return not is_known(session)
+  return session.s == '' or not is_known(session) -- see waits_at
 end
 
 -- The caller's context `ctx` is aligned with a session of `owner`: the same, or the session has no user.
 local function aligned(ctx, owner)
   return owner and (owner == ctx or owner == ctx:match('^(.*:)[^:]*$'))
-end
-
-local function expire(key, ttl)
-  if ttl == -1 then redis.call('PERSIST', key) else redis.call('PEXPIRE', key, math.max(ttl, 1)) end
 end
 
 -- Bring a user's set in order: what is no wait goes, and it lives as long as the longest of the others. A thorough one looks
@@ -144,7 +173,7 @@ local function mend(owner, thorough)
     if not keep then
       redis.pcall('SREM', set, key)
       if ttl == -2 then forget(key) end
-    elseif longest ~= -1 and (ttl == -1 or ttl > (longest or 0)) then
+    elseif longest ~= -1 and (ttl == -1 or ttl > (longest or -1)) then
       longest = ttl
     end
   end
@@ -166,9 +195,13 @@ local function set_lifetime(session, ttl)
   end
   local pointer = (session.p or session.owner) and pointer_key(session.p or session.owner)
   if pointer and holds(pointer, session.key) then expire(pointer, ttl) end
-  -- A claim ends with its session: were it to live on, it would hold whatever is stored under the key next.
-  if ttl ~= -1 and redis.call('PTTL', claim_key(session.key)) > ttl then expire(claim_key(session.key), ttl) end
   if session.owner then mend(session.owner) end
+end
+
+-- Let a scope key live at least as long as a lease: nothing else reaches the reference's.
+local function outlive(key, lease)
+  local ttl = redis.call('PTTL', key)
+  if ttl >= 0 and ttl < lease then expire(key, lease) end
 end
 
 -- Remove a session with its claim and all that leads to it. Whoever drops many mends their users' sets once, at the end.

@@ -7,8 +7,9 @@ for number = 5, #ARGV do
   local session = find(owner, ARGV[number])
   if session then
     if redis.call('EXISTS', claim_key(session.key)) == 1 then return {session.key} end
-    redis.call('SET', claim_key(session.key), token, 'PX', lease)
+    redis.call('SET', claim_key(session.key), token .. ':' .. ARGV[number], 'PX', lease)
     if session.ttl ~= -1 and session.ttl < lease then set_lifetime(session, lease) end
+    outlive(scope_key(owner, ARGV[number]), lease)
     return {number - 5, session.key, text_of(session)}
   end
 end

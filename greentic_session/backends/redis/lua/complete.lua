@@ -4,6 +4,8 @@
 -- Returns  1; 0 if the claim is over
 local key, token = ARGV[2], ARGV[3]
 local session = look(key)
-if not session or not holds(claim_key(key), token) then return 0 end
+local hash = session and claimed_at(key, token)
+if not hash then return 0 end
+if session.owner and holds(scope_key(session.owner, hash), key) then redis.call('DEL', scope_key(session.owner, hash)) end
 drop(session)
 return 1

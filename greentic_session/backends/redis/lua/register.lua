@@ -7,7 +7,8 @@ local key, text, sha, owner, hash, scope, ttl = ARGV[2], ARGV[3], ARGV[4], ARGV[
 local on_conflict, token = ARGV[9], ARGV[10]
 check_types(owner, hash, key)
 local session = look(key)
-if token ~= '' and not (session and holds(claim_key(key), token)) then return {'over'} end
+local parked_at = token ~= '' and session and claimed_at(key, token)
+if token ~= '' and not parked_at then return {'over'} end
 if session then
   if not session.owner then return {'corrupt'} end
   local part = difference(session.owner, owner)
@@ -24,7 +25,10 @@ if session then
   if session.o and session.s ~= '' and session.s ~= hash and holds(scope_key(owner, session.s), key) then
     redis.call('DEL', scope_key(owner, session.s))
   end
-  if token ~= '' then redis.call('DEL', claim_key(key)) end
+  if parked_at then
+    redis.call('DEL', claim_key(key))
+    if parked_at ~= hash and holds(scope_key(owner, parked_at), key) then redis.call('DEL', scope_key(owner, parked_at)) end
+  end
 else
   redis.call('DEL', own_key(key), claim_key(key))
 end

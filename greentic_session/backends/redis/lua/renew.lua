@@ -4,7 +4,9 @@
 -- Returns  1; 0 if the claim is over
 local key, token, lease = ARGV[2], ARGV[3], tonumber(ARGV[4])
 local session = look(key)
-if not session or not holds(claim_key(key), token) then return 0 end
+local hash = session and claimed_at(key, token)
+if not hash then return 0 end
 redis.call('PEXPIRE', claim_key(key), lease)
 if session.ttl ~= -1 and session.ttl < lease then set_lifetime(session, lease) end
+if session.owner and holds(scope_key(session.owner, hash), key) then outlive(scope_key(session.owner, hash), lease) end
 return 1

@@ -1,0 +1,207 @@
+"""What must hold in a namespace at any time, as long as only our store wrote there. Read with a plain client."""
+
+import hashlib
+import re
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import msgspec
+import redis
+
+from greentic_session import ReplyScope, SessionData
+
+__all__ = ["Dump", "Entry", "check", "dump"]
+
+SLACK_MS = 250
+"""How far two lifetimes that were set in one script may be apart: Redis takes the time anew for each, and on a busy machine
+it may have to wait in between."""
+
+# One script, so that nothing is written or expires while it looks. Lifetimes are as they were when it began: of a large
+# namespace some would be read a second after others.
+DUMP = """
+local function now()
+  local time = redis.call('TIME')
+  return time[1] * 1000 + math.floor(time[2] / 1000)
+end
+local began = now()
+local function now()
+  local time = redis.call('TIME')
+  return time[1] * 1000 + math.floor(time[2] / 1000)
+end
+local began = now()
+local found = {}
+for _, key in ipairs(redis.call('KEYS', ARGV[1])) do
+  local kind = redis.call('TYPE', key).ok
+  local value = {}
+  if kind == 'string' then value = {redis.call('GET', key)}
+  elseif kind == 'set' then value = redis.call('SMEMBERS', key)
+  elseif kind == 'hash' then value = redis.call('HGETALL', key)
+  elseif kind == 'list' then value = redis.call('LRANGE', key, 0, -1) end
+  local ttl = redis.call('PTTL', key)
+  if ttl >= 0 then ttl = ttl + now() - began end
+  found[#found + 1] = {key, kind, ttl, value}
+end
+return found
+"""
+
+Value: TypeAlias = bytes | frozenset[bytes] | dict[bytes, bytes] | list[bytes]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One key: its type, its lifetime in ms (-1: for ever), and its value."""
+
+    kind: str
+    ttl: int
+    value: Value
+
+    @property
+    def text(self) -> bytes:
+        assert isinstance(self.value, bytes)
+        return self.value
+
+    @property
+    def members(self) -> frozenset[bytes]:
+        assert isinstance(self.value, frozenset)
+        return self.value
+
+    @property
+    def fields(self) -> dict[bytes, bytes]:
+        assert isinstance(self.value, dict)
+        return self.value
+
+
+Dump: TypeAlias = dict[str, Entry]
+"""Every key of a namespace, without the namespace and the colon after it."""
+
+
+def dump(raw: redis.Redis, namespace: str) -> Dump:
+    """Return all that is in a namespace, as it is at one moment."""
+    pattern = re.sub(r"([\\\[\]*?^-])", r"\\\1", namespace) + ":*"
+    start = len(namespace.encode()) + 1
+    found = raw.eval(DUMP, 0, pattern)
+    return {
+        key[start:].decode("utf-8", "surrogateescape"): Entry(kind.decode(), ttl, _value(kind, value))
+        for key, kind, ttl, value in sorted(found)
+    }
+
+
+def _value(kind: bytes, value: list[bytes]) -> Value:
+    if kind == b"string":
+        return value[0]
+    if kind == b"set":
+        return frozenset(value)
+    return dict(zip(value[::2], value[1::2], strict=True)) if kind == b"hash" else value
+
+
+def check(raw: redis.Redis, namespace: str) -> None:
+    """Assert that sessions, records, claims and indices of a namespace agree.
+
+    A claim whose session was given a shorter life than the lease, by touch or a plain register_wait, would be taken for a
+    fault once that life is over; nothing else that our store does may be.
+    """
+    State(dump(raw, namespace)).check()
+
+
+class State:
+    """A namespace, sorted by what its keys are."""
+
+    def __init__(self, found: Dump) -> None:
+        self.found = found
+        self.sessions = self.under("session")
+        self.records = self.under("own")
+        self.claims = self.under("claim")
+        self.scopes = self.under("waits:scope")
+        self.sets = self.under("waits:user")
+        self.pointers = self.under("user")
+
+    def under(self, prefix: str) -> Dump:
+        return {key.removeprefix(f"{prefix}:"): entry for key, entry in self.found.items() if key.startswith(f"{prefix}:")}
+
+    def check(self) -> None:
+        known = (self.sessions, self.records, self.claims, self.scopes, self.sets, self.pointers)
+        assert sum(map(len, known)) == len(self.found), f"a key of no known kind: {sorted(self.found)}"
+        assert self.sessions.keys() == self.records.keys(), "sessions and their records are not the same keys"
+        for key in self.sessions:
+            self.check_session(key)
+        for name, entry in self.scopes.items():
+            self.check_scope(name, entry)
+        for place, entry in self.sets.items():
+            self.check_set(place, entry)
+        for place, entry in self.pointers.items():
+            self.check_pointer(place, entry)
+        for key, claim in self.claims.items():
+            assert claim.kind == "string", f"claim on {key!r}: {claim}"
+            assert claim.ttl != -1, f"the claim on {key!r} has no end"
+            assert key in self.sessions, f"the claim on {key!r} has no session"
+
+    def check_session(self, key: str) -> None:
+        session, record = self.sessions[key], self.records[key].fields
+        data = SessionData.from_json(session.text)
+        ctx = data.tenant_ctx
+        owner = f"{ctx.env}:{ctx.tenant_id}:{ctx.effective_team or ''}:{ctx.effective_user or ''}"
+        assert record[b"o"].decode() == owner, f"the record of {key!r} names another owner than the session"
+        assert record[b"h"].decode() == hashlib.sha1(session.text).hexdigest(), f"the record of {key!r} fits another text"
+        assert not record[b"f"], f"the record of {key!r} says that somebody else wrote"
+        assert_same_life(f"session {key!r}", session, self.records[key])
+        hashed = record[b"s"].decode()
+        assert (b"w" in record) == bool(hashed), f"the record of {key!r} names a scope twice or half"
+        if not hashed:
+            return
+        assert msgspec.json.decode(record[b"w"], type=ReplyScope).scope_hash() == hashed
+        scope = self.scopes.get(f"{place_of(owner)}:{hashed}")
+        assert scope is not None, f"{key!r} waits, and no scope key leads to it"
+        assert scope.text.decode() == key, f"{key!r} and {scope.text!r} wait at one scope"
+        assert key.encode() in self.set_of(owner), f"{key!r} waits, and is not in its user's set"
+
+    def set_of(self, owner: str) -> frozenset[bytes]:
+        entry = self.sets.get(place_of(owner))
+        return frozenset() if entry is None else entry.members
+
+    def check_scope(self, name: str, scope: Entry) -> None:
+        place, hashed = name.rsplit(":", 1)
+        key = scope.text.decode()
+        assert key in self.sessions, f"scope {name} leads to {key!r}, which is not there"
+        record = self.records[key].fields
+        assert record[b"s"].decode() == hashed, f"scope {name} leads to {key!r}, which waits elsewhere or not at all"
+        assert place_of(record[b"o"].decode()) == place, f"scope {name} leads to {key!r}, which is somebody else's"
+        assert_same_life(f"scope {name}", scope, self.sessions[key])
+
+    def check_set(self, place: str, entry: Entry) -> None:
+        lives = []
+        for member in entry.members:
+            key = member.decode()
+            if key not in self.sessions:
+                continue  # expired; it goes at the user's next operation, or with the set
+            record = self.records[key].fields
+            if place_of(record[b"o"].decode()) != place:
+                continue  # the same, and its key was used again by somebody else
+            assert record[b"s"], f"{key!r} is in the set of {place}, and does not wait"
+            lives.append(self.sessions[key].ttl)
+        if lives:
+            longest = -1 if -1 in lives else max(lives)
+            assert same_life(entry.ttl, longest), f"the set of {place} lives {entry.ttl} ms, its longest wait {longest}"
+        else:
+            assert entry.ttl != -1, f"the set of {place} has no wait and no end"
+
+    def check_pointer(self, place: str, pointer: Entry) -> None:
+        key = pointer.text.decode()
+        assert key in self.sessions, f"the pointer of {place} leads to {key!r}, which is not there"
+        owner = self.records[key].fields.get(b"p", b"").decode()
+        assert owner, f"the pointer of {place} leads to {key!r}, whose record knows of none"
+        assert place_of(owner) == place, f"the pointer of {place} leads to {key!r}, which is the latest of {owner}"
+        assert_same_life(f"pointer of {place}", pointer, self.sessions[key])
+
+
+def place_of(owner: str) -> str:
+    """Return an owner as the keys shared with the reference name it: ``-`` for no team."""
+    env, tenant, team, user = owner.split(":")
+    return f"{env}:{tenant}:{team or '-'}:{user}"
+
+
+def same_life(one: int, other: int) -> bool:
+    return one == other if -1 in (one, other) else abs(one - other) <= SLACK_MS
+
+
+def assert_same_life(what: str, one: Entry, other: Entry) -> None:
+    assert same_life(one.ttl, other.ttl), f"{what}: {one.ttl} ms, and {other.ttl} ms for what belongs to it"

@@ -1,0 +1,120 @@
+"""Waits that both sides have a hand in: what only the reference knows of, and what it does to ours."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+import redis
+from redis_invariants import dump
+from reference_fleet import Reference
+
+from greentic_session import ReplyScope
+from greentic_session._contract.samples import ALICE, CHAT, by_user, data
+from greentic_session.backends.redis import RedisSessionStore
+
+pytestmark = pytest.mark.asyncio
+
+OTHER = ReplyScope("telegram:chat-2")
+
+
+@pytest_asyncio.fixture
+async def store(redis_url: str, namespace: str) -> AsyncIterator[RedisSessionStore]:
+    async with RedisSessionStore.from_url(redis_url, namespace=namespace) as store:
+        yield store
+
+
+@pytest.fixture
+def reference(raw: redis.Redis, namespace: str) -> Reference:
+    return Reference(raw, namespace)
+
+
+@pytest.mark.parametrize("first", ["created", "displaced"])
+async def test_a_session_that_the_reference_parks_with_the_same_text_waits(
+    store: RedisSessionStore, reference: Reference, first: str
+) -> None:
+    """Our SHA-1 fits still; that the reference made it a member of the user's set tells."""
+    if first == "created":
+        await store.create_session(ALICE, data(), key="k")
+    else:
+        await store.register_wait(ALICE, "alice", OTHER, "k", data())
+        await store.register_wait(ALICE, "alice", OTHER, "new", data())
+        await store.remove_session("new")
+    reference.register_wait(CHAT, "k", data())
+    assert await store.find_wait_by_scope(ALICE, "alice", CHAT) == "k"
+    assert await store.list_waits_for_user(ALICE, "alice") == ["k"]
+    assert await store.claim_wait(ALICE, "alice", CHAT) is not None
+
+
+async def test_a_scope_key_of_an_earlier_life_stays_stale(store: RedisSessionStore, reference: Reference) -> None:
+    reference.register_wait(CHAT, "k", data())
+    reference.remove_session("k")
+    await store.create_session(ALICE, data(), key="k")
+    assert await store.find_wait_by_scope(ALICE, "alice", CHAT) is None
+    assert await store.list_waits_for_user(ALICE, "alice") == []
+
+
+async def test_a_claim_knows_the_scope_key_that_it_came_by(
+    store: RedisSessionStore, reference: Reference, raw: redis.Redis
+) -> None:
+    """Of a session that only the reference wrote nothing else leads back to it."""
+    reference.register_wait(CHAT, "parked", data(), 60_000)
+    reference.register_wait(OTHER, "completed", data(), 60_000)
+    parked = await store.claim_wait(ALICE, "alice", CHAT, lease=3600)
+    completed = await store.claim_wait(ALICE, "alice", OTHER)
+    assert parked is not None
+    assert completed is not None
+    assert raw.pttl(reference.scope_key(ALICE, CHAT)) > 3_500_000
+    await parked.renew(7200)
+    assert raw.pttl(reference.scope_key(ALICE, CHAT)) > 7_000_000
+    await parked.park(ReplyScope("telegram:chat-3"), data(node="next"))
+    await completed.complete()
+    assert [name for name in dump(raw, reference.namespace) if name.startswith("waits:scope:")] == [
+        f"waits:scope:dev:acme:ops:alice:{ReplyScope('telegram:chat-3').scope_hash()}"
+    ]
+
+
+async def test_a_lifetime_beyond_our_longest_does_no_harm(
+    store: RedisSessionStore, reference: Reference, raw: redis.Redis
+) -> None:
+    reference.register_wait(CHAT, "k", data(), 2**60)
+    await store.register_wait(ALICE, "alice", OTHER, "l", data(), ttl=60)
+    assert await store.register_wait(ALICE, "alice", CHAT, "m", data()) == "k"
+    await store.update_session("k", data(node="next"))
+    assert await store.list_waits_for_user(ALICE, "alice") == ["l", "m"]
+    assert 0 < raw.pttl(f"{reference.namespace}:own:k") <= 2**52
+
+
+async def test_the_pointer_of_an_older_reference_is_kept_when_the_session_is_parked(
+    store: RedisSessionStore, reference: Reference, raw: redis.Redis
+) -> None:
+    reference.create_session("k", data())
+    raw.set(reference.pointer_key(ALICE), "k")
+    assert await by_user(store, ALICE, "alice") == ("k", data())
+    await store.register_wait(ALICE, "alice", CHAT, "k", data())
+    await store.register_wait(ALICE, "alice", CHAT, "l", data())
+    await store.clear_wait(ALICE, "alice", CHAT)
+    assert await by_user(store, ALICE, "alice") == ("k", data())
+
+
+async def test_a_find_sees_that_the_set_outlives_the_wait(
+    store: RedisSessionStore, reference: Reference, raw: redis.Redis
+) -> None:
+    reference.register_wait(CHAT, "k", data(), 60_000)
+    users = reference.set_key(ALICE)
+    raw.pexpire(users, 1_000)
+    await store.find_wait(ALICE, "alice", CHAT)
+    assert raw.pttl(users) > 50_000
+    raw.delete(users)
+    await store.find_wait(ALICE, "alice", CHAT)
+    assert await store.list_waits_for_user(ALICE, "alice") == ["k"]
+    assert raw.pttl(users) > 50_000
+
+
+async def test_entries_of_the_references_team_dash_are_left_to_it(
+    store: RedisSessionStore, reference: Reference, raw: redis.Redis
+) -> None:
+    """It writes "no team" and a team of that name alike; ours find nothing there, and take nothing away."""
+    dash, without = ALICE.with_team("-"), ALICE.with_team(None)
+    reference.register_wait(CHAT, "k", data(dash))
+    assert await store.find_wait(without, "alice", CHAT) is None
+    assert raw.get(reference.scope_key(dash, CHAT)) == b"k"
