@@ -110,6 +110,13 @@ async def test_a_find_sees_that_the_set_outlives_the_wait(
     assert raw.pttl(users) > 50_000
 
 
+async def test_a_walk_over_long_snapshots_goes_in_small_steps(store: RedisSessionStore) -> None:
+    for index in range(30):
+        await store.create_session(ALICE, data(snapshot=f"{index}" * 100_000), key=f"k{index}")
+    walked = {wait.key: wait.data async for wait in store.iter_sessions(ALICE)}
+    assert walked == {f"k{index}": data(snapshot=f"{index}" * 100_000) for index in range(30)}
+
+
 async def test_entries_of_the_references_team_dash_are_left_to_it(
     store: RedisSessionStore, reference: Reference, raw: redis.Redis
 ) -> None:

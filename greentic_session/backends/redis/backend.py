@@ -28,6 +28,8 @@ _SCANNED = 500
 """How many keys Redis looks at in one step of a walk."""
 _STEP = 100
 """How many sessions a walk reads, or a purge removes, in one step."""
+_ENOUGH = 2**20
+"""After how many bytes a walk's step ends early: snapshots may be long, and the server waits for them."""
 _SCOPE = msgspec.json.Decoder(ReplyScope)
 
 
@@ -166,14 +168,18 @@ class RedisBackend(SessionBackend):
     async def scan(self, ctx: TenantCtx) -> AsyncIterator[Wait]:
         yielded: set[str] = set()  # SCAN may name a key twice
         async for keys in self._steps():
-            for key, text, scope in await self._scripts.read_many(keys):
-                try:
-                    wait = _wait(_key(key), text, _SCOPE.decode(scope) if scope else None)
-                except CorruptSessionError:
-                    continue  # whose it is cannot be said; reading it by its key tells
-                if wait.key not in yielded and fence.administers(ctx, None, wait.data):
-                    yielded.add(wait.key)
-                    yield wait
+            at = 0
+            while at < len(keys):
+                looked, found = await self._scripts.read_many(_ENOUGH, keys[at:])
+                at += looked
+                for key, text, scope in found:
+                    try:
+                        wait = _wait(_key(key), text, _SCOPE.decode(scope) if scope else None)
+                    except CorruptSessionError:
+                        continue  # whose it is cannot be said; reading it by its key tells
+                    if wait.key not in yielded and fence.administers(ctx, None, wait.data):
+                        yielded.add(wait.key)
+                        yield wait
 
     async def purge(self, ctx: TenantCtx, user: str | None) -> int:
         own = ctx.effective_user

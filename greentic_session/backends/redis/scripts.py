@@ -146,10 +146,10 @@ class Scripts:
         removed: int = await self._run(_PURGE, self._keys.session(""), env, tenant, team, user, *keys)
         return removed
 
-    async def read_many(self, keys: list[bytes]) -> list[list[bytes]]:
-        """Return session key, text and scope of those of some sessions that are there."""
-        answer: list[list[bytes]] = await self._run(_READ_MANY, self._keys.session(""), *keys)
-        return answer
+    async def read_many(self, enough: int, keys: list[bytes]) -> tuple[int, list[list[bytes]]]:
+        """Return how many sessions were looked at until `enough` bytes were read, and key, text and scope of each."""
+        looked, found = await self._run(_READ_MANY, self._keys.session(""), enough, *keys)
+        return looked, found
 
     async def _run(self, script: Script, key: str, *args: str | bytes | int) -> Any:
         return await script(self._link, key, self._namespace, *args)

@@ -12,7 +12,8 @@
 -- It lives as long as the session. {ns}:claim:{session key} holds a claim: its token, a colon, and the SHA-256 of the scope
 -- where it was made. It lives as long as its lease.
 --
--- Every script reads and decides first, then writes: nothing is ever half written.
+-- Every script reads and decides first, then writes: nothing is ever half written. (What it cleans up on the way was not
+-- true before.)
 
 local ns = ARGV[1]
 
