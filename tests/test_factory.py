@@ -114,6 +114,9 @@ def test_a_configuration_hides_its_url_and_is_a_value() -> None:
     url = f"redis://:{SECRET}@host"
     assert repr(RedisUrl(url)) == str(RedisUrl(url)) == "RedisUrl(url=<hidden>)"
     assert repr(RedisUrlWithNamespace(url, "ns")) == "RedisUrlWithNamespace(url=<hidden>, namespace='ns')"
+    for config in (RedisUrl(url), RedisUrlWithNamespace(url, "ns")):
+        rich: Any = config
+        assert SECRET not in str(rich.__rich_repr__())
     assert InMemory() == InMemory()
     assert RedisUrl(url) == RedisUrl(url) != RedisUrl("redis://other")
     assert len({RedisUrl(url), RedisUrl(url), RedisUrlWithNamespace(url, "a"), RedisUrlWithNamespace(url, "b")}) == 3
