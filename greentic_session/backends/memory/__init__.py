@@ -1,7 +1,7 @@
 """The in-memory store: for tests, single-process programs, and as the yardstick for every other backend.
 
 Any number of threads and event loops may share one. No operation waits for anything, so within one loop each is a single
-step; between threads there is a lock, and the two hottest reads do without it (see `backend.Entry`).
+step; between threads there is a lock, and the two hottest reads do without it (see `entry.Entry`).
 """
 
 import time

@@ -12,6 +12,7 @@ from anyio.lowlevel import checkpoint
 
 from greentic_session import fence
 from greentic_session.backend import SessionBackend
+from greentic_session.backends.memory.entry import GONE, NEVER_ENDS, Entry
 from greentic_session.backends.memory.expiry_wheel import ExpiryWheel
 from greentic_session.backends.memory.idle_sweeper import IdleSweeper
 from greentic_session.fence import Owner
@@ -19,12 +20,10 @@ from greentic_session.ids import SessionKey
 from greentic_session.models import ReplyScope, SessionData, TenantCtx, version_of
 from greentic_session.wait import Wait
 
-__all__ = ["Clock", "Entry", "MemoryBackend"]
+__all__ = ["Clock", "MemoryBackend"]
 
 Clock = Callable[[], float]
 
-_NEVER: Final = float("inf")
-_GONE: Final = float("-inf")
 _SHARDS: Final = 256
 """Sessions are spread over this many dicts, so that walking them all never means copying them all in one step."""
 _STEP: Final = 256
@@ -34,29 +33,6 @@ _SWEPT_PER_WRITE: Final = 16
 _SWEPT_PER_STEP: Final = 1000
 _LONGEST_SLEEP: Final = 3600.0
 _PAUSE: Final = 0.001
-
-
-class Entry:
-    """One session and all that the store knows of it.
-
-    `wait.scope` says where it waits, if it does; `owner` whose it is (None: nobody's), `pointer` whose latest session.
-
-    Writers hold the lock. A reader without it may follow an index to an entry and read `wait`, then `end`, while a writer
-    is at work; what it finds was true when it read `wait`, if the scope in there is the one it came by and `end` is still
-    to come. For that, writers keep to this: an entry that has ended never lives again (its key gets a new one); `end` is
-    set back before a session is taken out of the indices; and a session loses its scope before another gets it.
-    """
-
-    __slots__ = ("bucket", "claim", "claim_end", "end", "owner", "pointer", "wait")
-
-    def __init__(self, wait: Wait) -> None:
-        self.wait: Wait = wait
-        self.owner: Owner | None = fence.owner_of(wait.data)
-        self.pointer: Owner | None = None
-        self.end: float = _NEVER
-        self.bucket: set[Entry] | None = None
-        self.claim: str | None = None
-        self.claim_end: float = 0.0
 
 
 class MemoryBackend(SessionBackend):
@@ -339,7 +315,7 @@ class MemoryBackend(SessionBackend):
         """Remove a session with all that leads to it; say whether there was one."""
         if entry is None:
             return False
-        entry.end = _GONE
+        entry.end = GONE
         del self.shard(entry.wait.key)[entry.wait.key]
         self._unpark(entry)
         if entry.pointer is not None:
@@ -361,7 +337,7 @@ class MemoryBackend(SessionBackend):
             entry.bucket = None
         soonest = wheel.next_due
         if ttl_ms is None:
-            entry.end = _NEVER
+            entry.end = NEVER_ENDS
         else:
             entry.end = now + ttl_ms / 1000
             entry.bucket = wheel.add(entry, now, entry.end)

@@ -1,0 +1,35 @@
+"""One session in memory, and how it may be read while others write."""
+
+from typing import Final
+
+from greentic_session import fence
+from greentic_session.fence import Owner
+from greentic_session.wait import Wait
+
+__all__ = ["GONE", "NEVER_ENDS", "Entry"]
+
+NEVER_ENDS: Final = float("inf")
+GONE: Final = float("-inf")
+
+
+class Entry:
+    """One session and all that the store knows of it.
+
+    `wait.scope` says where it waits, if it does; `owner` whose it is (None: nobody's), `pointer` whose latest session.
+
+    Writers hold the lock. A reader without it may follow an index to an entry and read `wait`, then `end`, while a writer
+    is at work; what it finds was true when it read `wait`, if the scope in there is the one it came by and `end` is still
+    to come. For that, writers keep to this: an entry that has ended never lives again (its key gets a new one); `end` is
+    set back before a session is taken out of the indices; and a session loses its scope before another gets it.
+    """
+
+    __slots__ = ("bucket", "claim", "claim_end", "end", "owner", "pointer", "wait")
+
+    def __init__(self, wait: Wait) -> None:
+        self.wait: Wait = wait
+        self.owner: Owner | None = fence.owner_of(wait.data)
+        self.pointer: Owner | None = None
+        self.end: float = NEVER_ENDS
+        self.bucket: set[Entry] | None = None
+        self.claim: str | None = None
+        self.claim_end: float = 0.0
