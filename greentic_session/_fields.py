@@ -3,9 +3,13 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Self
 
-from .errors import InvalidInputError
+from msgspec import Struct
+from msgspec.structs import force_setattr
 
-__all__ = ["NO_ATTRIBUTES", "FrozenDict", "check_int", "check_text", "check_type", "freeze"]
+from .errors import InvalidInputError
+from .ids import plain
+
+__all__ = ["NO_ATTRIBUTES", "FrozenDict", "check_int", "check_text", "check_type", "freeze", "make_plain"]
 
 
 class FrozenDict(dict[str, str]):
@@ -39,6 +43,14 @@ NO_ATTRIBUTES = FrozenDict()
 def check_text(name: str, value: object, *, optional: bool = True) -> None:
     if not (isinstance(value, str) or (optional and value is None)):
         raise TypeError(f"{name} must be a str{' or None' if optional else ''}, not {type(value).__name__}")
+
+
+def make_plain(struct: Struct, *fields: str) -> None:
+    """Turn str subclasses in these fields of a struct into plain strings; see `ids.plain`."""
+    for field in fields:
+        value = getattr(struct, field)
+        if isinstance(value, str):
+            force_setattr(struct, field, plain(value))
 
 
 def check_type(name: str, value: object, expected: type) -> None:

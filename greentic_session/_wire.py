@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from .errors import InvalidInputError
+from .ids import plain
 
 __all__ = ["ENCODER", "SNAPSHOT_ENCODER", "as_bytes", "decode", "encode"]
 
@@ -15,7 +16,7 @@ T = TypeVar("T")
 def _plain(value: Any) -> Any:
     # msgspec writes exact strings and integers only; a subclass (numpy.str_, markupsafe.Markup) is written as what it holds.
     if isinstance(value, str):
-        return str.__str__(value)
+        return plain(value)
     if isinstance(value, int):
         return int.__int__(value)
     raise TypeError(f"a {type(value).__name__} cannot be written as JSON")

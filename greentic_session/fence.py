@@ -173,10 +173,10 @@ def lookup_owner(ctx: TenantCtx, user_id: str) -> Owner | None:
         TypeError: One of them has a wrong type.
     """
     check_ctx(ctx)
-    check_id("UserId", user_id)
-    if ctx.effective_user not in (None, user_id):
+    user = check_id("UserId", user_id)
+    if ctx.effective_user not in (None, user):
         return None
-    return (ctx.env, ctx.tenant_id, ctx.effective_team, user_id)
+    return (ctx.env, ctx.tenant_id, ctx.effective_team, user)
 
 
 def wait_owner(ctx: TenantCtx, user_id: str, data: SessionData) -> Owner:

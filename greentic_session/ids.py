@@ -20,6 +20,7 @@ __all__ = [
     "UserId",
     "check_id",
     "check_session_key",
+    "plain",
 ]
 
 MAX_SESSION_KEY_BYTES = 1024
@@ -57,8 +58,13 @@ else:
     SessionKey = _SessionKey("SessionKey", str)
 
 
+def plain(value: str) -> str:
+    """Return a str subclass as the text that it holds: a member of a str Enum, for one, formats and hashes as its name."""
+    return value if type(value) is str else str.__str__(value)
+
+
 def check_id(kind: str, value: object) -> str:
-    """Return `value` if it may serve as an identifier.
+    """Return `value`, as a plain str, if it may serve as an identifier.
 
     Args:
         kind: The name for the message: ``"UserId"``.
@@ -75,7 +81,7 @@ def check_id(kind: str, value: object) -> str:
     # strip() takes allowed characters off both ends: what is left over is not allowed. A third of a regex's time.
     if value.strip(_ID_CHARACTERS):
         raise InvalidInputError(f"{kind} must contain only ASCII letters, digits, '.', '-', or '_'")
-    return value
+    return plain(value)
 
 
 def are_ids(values: list[str]) -> bool:
@@ -88,7 +94,7 @@ def are_ids(values: list[str]) -> bool:
 
 
 def check_session_key(value: object) -> SessionKey:
-    """Return `value` if it may serve as a session key.
+    """Return `value`, as a plain str, if it may serve as a session key.
 
     Raises:
         InvalidInputError: It is empty, longer than 1,024 UTF-8 bytes, or holds a lone surrogate.
@@ -106,4 +112,4 @@ def check_session_key(value: object) -> SessionKey:
         raise InvalidInputError("SessionKey must be valid Unicode: it holds a lone surrogate") from error
     if size > MAX_SESSION_KEY_BYTES:
         raise InvalidInputError(f"SessionKey must have at most {MAX_SESSION_KEY_BYTES} UTF-8 bytes, not {size}")
-    return cast("SessionKey", value)
+    return cast("SessionKey", plain(value))

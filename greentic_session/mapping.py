@@ -10,7 +10,7 @@ import hashlib
 
 from .errors import InvalidInputError
 from .fence import check_ctx
-from .ids import SessionKey
+from .ids import SessionKey, plain
 from .models import TenantCtx
 
 __all__ = ["canonical_session_key", "telegram_update_to_session_key", "webhook_to_session_key"]
@@ -56,15 +56,14 @@ def canonical_session_key(
     for part in parts:
         if not isinstance(part, str):
             raise TypeError(f"a part of a session key must be a str, not {type(part).__name__}")
-    return SessionKey(_joined(ctx, *map(str.__str__, parts)))
+    return SessionKey(_joined(ctx, *map(plain, parts)))
 
 
 def _text(part: str | int) -> str:
     if not isinstance(part, str | int) or isinstance(part, bool):
         raise TypeError(f"a part of a session key must be a str or an int, not {type(part).__name__}")
     try:
-        # What it holds, not how it shows: a member of a str Enum, for one, shows as its name.
-        return str.__str__(part) if isinstance(part, str) else str(int.__int__(part))
+        return plain(part) if isinstance(part, str) else str(int.__int__(part))
     except ValueError as error:  # Python refuses to write out integers of thousands of digits
         raise InvalidInputError("a part of a session key is too long a number") from error
 

@@ -15,7 +15,7 @@ from msgspec.structs import force_setattr, replace
 
 from . import _wire
 from ._attempt import is_negative_zero
-from ._fields import NO_ATTRIBUTES, check_int, check_text, check_type, freeze
+from ._fields import NO_ATTRIBUTES, check_int, check_text, check_type, freeze, make_plain
 from .errors import InvalidInputError
 from .ids import EnvId, FlowId, PackId, SessionKey, TeamId, TenantId, UserId, are_ids, check_id
 
@@ -38,7 +38,7 @@ __all__ = [
 
 T = TypeVar("T")
 
-_EXACT = {str}
+_PLAIN = {str}
 _NO_IDS = (None,) * 4
 _NO_TEXTS = (None,) * 8
 _U32_MAX = 2**32 - 1
@@ -71,6 +71,7 @@ class Impersonation(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 
     def __post_init__(self) -> None:
         check_id("UserId", self.actor_id)
+        make_plain(self, "actor_id")
         check_text("reason", self.reason)
 
 
@@ -148,8 +149,8 @@ class TenantCtx(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, g
             valid = False
         if not valid:
             self._explain()
-        if not {*map(type, ids)} <= _EXACT:
-            self._make_exact()
+        if not {*map(type, ids)} <= _PLAIN:
+            make_plain(self, *self._ids)
         texts = (
             self.session_id,
             self.flow_id,
@@ -177,13 +178,6 @@ class TenantCtx(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, g
             value: Any = getattr(self, field)
             if value is not None or field in ("env", "tenant", "tenant_id"):
                 check_id(kind, value)
-
-    def _make_exact(self) -> None:
-        """Make each id a plain str: a member of a str Enum, for one, reads differently in an f-string than it is."""
-        for field in self._ids:
-            value = getattr(self, field)
-            if value is not None:
-                force_setattr(self, field, str.__str__(value))
 
     @classmethod
     def new(cls, env: str, tenant: str, *, team: str | None = None, user: str | None = None) -> Self:
@@ -291,9 +285,8 @@ class SessionData(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True,
         check_id("FlowId", self.flow_id)
         if self.pack_id is not None:
             check_id("PackId", self.pack_id)
-            force_setattr(self, "pack_id", str.__str__(self.pack_id))
-        if type(self.flow_id) is not str:
-            force_setattr(self, "flow_id", str.__str__(self.flow_id))
+        if type(self.flow_id) is not str or self.pack_id is not None:
+            make_plain(self, "flow_id", "pack_id")
         if not (
             type(self.tenant_ctx) is TenantCtx and type(self.cursor) is SessionCursor and type(self.context_json) is str
         ):
@@ -399,6 +392,7 @@ class ReplyScope(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
         check_text("thread", self.thread)
         check_text("reply_to", self.reply_to)
         check_text("correlation", self.correlation)
+        make_plain(self, "conversation", "thread", "reply_to", "correlation")
 
     def normalized(self) -> "ReplyScope":
         """Return the one scope, of all that name this place, whose empty parts are None."""

@@ -112,7 +112,7 @@ class SessionStore:
 
     async def _read(self, key: str, ctx: TenantCtx | None) -> Wait | None:
         self._backend.check_open()
-        _check_keyed(key, ctx)
+        key = _check_keyed(key, ctx)
         found = await self._backend.read(key)
         return None if found is None or (ctx is not None and not fence.is_aligned(ctx, found.data)) else found
 
@@ -137,7 +137,7 @@ class SessionStore:
             TenantMismatchError: `data` is not aligned with `ctx`, or would change whose session it is.
         """
         self._backend.check_open()
-        _check_keyed(key, ctx)
+        key = _check_keyed(key, ctx)
         self._limits.check(data)
         if ctx is None:
             fence.check_ctx(data.tenant_ctx)
@@ -154,7 +154,7 @@ class SessionStore:
             NotFoundError: There is none, or it is not aligned with `ctx`.
         """
         self._backend.check_open()
-        _check_keyed(key, ctx)
+        key = _check_keyed(key, ctx)
         if not await self._backend.remove(key, ctx):
             raise fence.absent(key)
 
@@ -170,7 +170,7 @@ class SessionStore:
             Whether there is such a session.
         """
         self._backend.check_open()
-        _check_keyed(key, ctx)
+        key = _check_keyed(key, ctx)
         return await self._backend.touch(key, ttl_ms(ttl, None), ctx)
 
     # -- waits, by scope
@@ -347,9 +347,7 @@ class SessionStore:
         """
         self._backend.check_open()
         fence.check_ctx(ctx)
-        if user is not None:
-            check_id("UserId", user)
-        return await self._backend.purge(ctx, user)
+        return await self._backend.purge(ctx, None if user is None else check_id("UserId", user))
 
     async def aclose(self) -> None:
         """Close the store; idempotent. Every later call raises UnavailableError."""
@@ -364,7 +362,8 @@ class SessionStore:
         await self.aclose()
 
 
-def _check_keyed(key: str, ctx: TenantCtx | None) -> None:
-    check_session_key(key)
+def _check_keyed(key: str, ctx: TenantCtx | None) -> SessionKey:
+    checked = check_session_key(key)
     if ctx is not None:
         fence.check_ctx(ctx)
+    return checked

@@ -1,5 +1,7 @@
 """Waits by scope: register, find with fallback, list, clear, find_by_user."""
 
+from enum import Enum
+
 import anyio
 import pytest
 
@@ -14,6 +16,14 @@ __all__ = ["WaitsContract"]
 
 OTHER = ReplyScope("telegram:chat-2")
 CORRELATED = ReplyScope("telegram:chat-1", correlation="cid-7")
+
+
+class Names(str, Enum):  # noqa: UP042  # not a StrEnum: that one formats as its text
+    """Names as many a program keeps them."""
+
+    USER = "alice"
+    CHAT = "chat"
+    KEY = "k"
 
 
 class WaitsContract:
@@ -65,6 +75,15 @@ class WaitsContract:
             assert (found.key, found.scope) == ("k", scope)
         assert await store.register_wait(ALICE, "alice", CHAT, "l", data()) == "k"
         assert await store.list_waits_for_user(ALICE, "alice") == ["l"]
+
+    async def test_a_str_subclass_is_the_text_that_it_holds(self, store: SessionStore) -> None:
+        """A member of a str Enum formats and hashes as its name: it must name the same thing all the same."""
+        await store.register_wait(ALICE, Names.USER, ReplyScope(Names.CHAT), Names.KEY, data())
+        for key, user, chat in (("k", "alice", "chat"), (Names.KEY, Names.USER, Names.CHAT)):
+            assert await store.get_session(key) == data()
+            assert await store.find_wait_by_scope(ALICE, user, ReplyScope(chat)) == "k"
+            assert [type(found) for found in await store.list_waits_for_user(ALICE, user)] == [str]
+        assert await store.purge(ctx(None), user=Names.USER) == 1
 
     async def test_without_its_correlation_a_scope_still_finds(self, store: SessionStore) -> None:
         await store.register_wait(ALICE, "alice", CHAT, "plain", data())
