@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from .backends.redis import RedisSessionStore
 
 __all__ = [
-    "DEFAULT_NAMESPACE",
     "InMemory",
     "RedisUrl",
     "RedisUrlWithNamespace",
@@ -21,9 +20,6 @@ __all__ = [
     "create_session_store",
     "redis_store_class",
 ]
-
-DEFAULT_NAMESPACE = "greentic:session"
-"""The front of every Redis key, unless another is asked for; the reference's."""
 
 
 class InMemory(msgspec.Struct, frozen=True):
@@ -88,8 +84,9 @@ def create_session_store(config: SessionBackendConfig | str, **options: Any) -> 
         return InMemorySessionStore(**options)
     if isinstance(config, RedisUrl | RedisUrlWithNamespace):
         _redis_scheme(config.url)
-        namespace = config.namespace if isinstance(config, RedisUrlWithNamespace) else DEFAULT_NAMESPACE
-        return redis_store_class().from_url(config.url, namespace=namespace, **options)
+        if isinstance(config, RedisUrlWithNamespace):
+            return redis_store_class().from_url(config.url, namespace=config.namespace, **options)
+        return redis_store_class().from_url(config.url, **options)
     raise TypeError(f"config must be a SessionBackendConfig or a URL, not {type(config).__name__}")
 
 

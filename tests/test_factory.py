@@ -144,6 +144,11 @@ def test_with_redis_installed_it_serves(config: SessionBackendConfig | str) -> N
     assert type(create_session_store(config, default_wait_ttl=60)) is greentic_session.RedisSessionStore
 
 
+def test_a_namespace_may_be_an_option_of_a_redis_url() -> None:
+    for config in ("redis://host", RedisUrl("redis://host")):
+        assert type(create_session_store(config, namespace="ns")) is greentic_session.RedisSessionStore
+
+
 @pytest.mark.parametrize("url", ["redis://host/notadb?nonsense=1", f"redis://:{SECRET}@host/?wrong_option=1", "unix://"])
 def test_a_redis_url_that_cannot_be_used(url: str) -> None:
     with pytest.raises(InvalidInputError, match=r"^the Redis URL ") as caught:
