@@ -1,12 +1,18 @@
 """Lua scripts: a file each, run by their SHA-1, loaded again where the server has forgotten them."""
 
 import hashlib
+from functools import cache
 from importlib.resources import files
 from typing import Any
 
 from .link import Arg, Link
 
 __all__ = ["Script"]
+
+
+@cache
+def _read(package: str, name: str) -> str:
+    return (files(package) / f"{name}.lua").read_text(encoding="utf-8")
 
 
 class Script:
@@ -19,8 +25,7 @@ class Script:
     """
 
     def __init__(self, package: str, name: str, *, repeatable: bool = False) -> None:
-        folder = files(package)
-        self._text = "\n".join((folder / f"{part}.lua").read_text(encoding="utf-8") for part in ("_common", name))
+        self._text = f"{_read(package, '_common')}\n{_read(package, name)}"
         self._sha = hashlib.sha1(self._text.encode(), usedforsecurity=False).hexdigest()
         self._repeatable = repeatable
 

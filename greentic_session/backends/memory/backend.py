@@ -53,7 +53,7 @@ class MemoryBackend(SessionBackend):
         with self._lock:
             self.check_open()
             now = self.clock()
-            if self._live(key, now):
+            if self._freed(self.shard(key).get(key), now):
                 return False
             entry = self._add(Wait(key, data))
             if pointer is not None:
@@ -117,12 +117,12 @@ class MemoryBackend(SessionBackend):
         with self._lock:
             self.check_open()
             now = self.clock()
-            entry = self._live(key, now)
+            entry = self._freed(self.shard(key).get(key), now)
             if token is not None and self._held(key, token, now) is None:
                 raise fence.claim_over(key)
             if entry is not None and entry.owner != owner:  # the same owner: all is preserved
                 fence.check_preservation(entry.wait.data, data, key)
-            holder = self._holder(owner, place, now)
+            holder = self._freed(self._at(owner, place), now)
             displaced = None if holder is entry else holder
             if displaced is not None and not replace:
                 raise fence.scope_held(key)
@@ -251,22 +251,16 @@ class MemoryBackend(SessionBackend):
     def shard(self, key: str) -> dict[str, Entry]:
         return self.shards[hash(key) % _SHARDS]
 
-    def _holder(self, owner: Owner, place: ReplyScope, now: float) -> Entry | None:
-        """Like `_waiting`, for writers: what has expired is gone afterwards, so that its place is free."""
+    def _at(self, owner: Owner, place: ReplyScope) -> Entry | None:
         waits = self.waits.get(owner)
-        entry = None if waits is None else waits.get(place)
-        if entry is None or entry.end > now:
-            return entry
-        self._drop(entry)
-        return None
+        return None if waits is None else waits.get(place)
 
     def _peek(self, key: str, now: float) -> Entry | None:
         entry = self.shard(key).get(key)
         return entry if entry is not None and entry.end > now else None
 
-    def _live(self, key: str, now: float) -> Entry | None:
-        """Like `_peek`, for writers: what has expired is gone afterwards, so that its key is free."""
-        entry = self.shards[hash(key) % _SHARDS].get(key)
+    def _freed(self, entry: Entry | None, now: float) -> Entry | None:
+        """For writers: what has expired is gone afterwards, so that its key or its place is free."""
         if entry is None or entry.end > now:
             return entry
         self._drop(entry)
@@ -279,8 +273,7 @@ class MemoryBackend(SessionBackend):
         return entry
 
     def _waiting(self, owner: Owner, place: ReplyScope, now: float) -> Entry | None:
-        waits = self.waits.get(owner)
-        entry = None if waits is None else waits.get(place)
+        entry = self._at(owner, place)
         return entry if entry is not None and entry.end > now else None
 
     def _all_waiting(self, owner: Owner, now: float) -> Iterator[Entry]:

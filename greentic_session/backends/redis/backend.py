@@ -19,7 +19,7 @@ from greentic_session.models import ReplyScope, SessionData, TenantCtx, version_
 from greentic_session.transport.link import Link
 from greentic_session.wait import Wait
 
-from .keys import Keys, caller_of, owner_text
+from .keys import Keys, identity_text
 from .scripts import Scripts, Text
 
 __all__ = ["RedisBackend"]
@@ -55,7 +55,7 @@ class RedisBackend(SessionBackend):
         wanted = "" if if_version is None else if_version or "none"  # an empty one matches nothing
         checked = ""
         while True:
-            outcome, *more = await self._scripts.update(key, text, caller_of(ctx), wanted, checked)
+            outcome, *more = await self._scripts.update(key, text, identity_text(ctx), wanted, checked)
             match outcome:
                 case b"ok":
                     return text.version
@@ -70,10 +70,10 @@ class RedisBackend(SessionBackend):
                     raise fence.changed(key)
 
     async def remove(self, key: str, ctx: TenantCtx | None) -> bool:
-        return await self._scripts.remove(key, caller_of(ctx))
+        return await self._scripts.remove(key, identity_text(ctx))
 
     async def touch(self, key: str, ttl_ms: int | None, ctx: TenantCtx | None) -> bool:
-        return await self._scripts.touch(key, ttl_ms, caller_of(ctx))
+        return await self._scripts.touch(key, ttl_ms, identity_text(ctx))
 
     # -- waits, by scope
 
@@ -213,9 +213,7 @@ class RedisBackend(SessionBackend):
 
 def _text(data: SessionData) -> Text:
     json = data.to_json()
-    ctx = data.tenant_ctx
-    owner = owner_text((ctx.env, ctx.tenant_id, ctx.effective_team, ctx.effective_user))
-    return Text(json, version_of(json), owner)
+    return Text(json, version_of(json), identity_text(data.tenant_ctx))
 
 
 def _key(key: bytes) -> SessionKey:

@@ -4,7 +4,7 @@ from greentic_session.errors import InvalidInputError
 from greentic_session.fence import NO_TEAM, Owner
 from greentic_session.models import TenantCtx
 
-__all__ = ["Keys", "caller_of", "owner_text"]
+__all__ = ["Keys", "identity_text", "owner_text"]
 
 
 def owner_text(owner: tuple[str, str, str | None, str | None]) -> str:
@@ -16,8 +16,8 @@ def owner_text(owner: tuple[str, str, str | None, str | None]) -> str:
     return f"{env}:{tenant}:{team or ''}:{user or ''}"
 
 
-def caller_of(ctx: TenantCtx | None) -> str:
-    """Return a caller as the scripts read it; empty for none."""
+def identity_text(ctx: TenantCtx | None) -> str:
+    """Return the identity of a context as the scripts read it; empty for none."""
     return "" if ctx is None else owner_text((ctx.env, ctx.tenant_id, ctx.effective_team, ctx.effective_user))
 
 

@@ -186,16 +186,28 @@ local function mend(owner, thorough)
   return waits
 end
 
+-- The keys that lead to a session, as far as we know: its scope's and its pointer, where they name it.
+local function leading(session)
+  local found = {}
+  local function add(name)
+    if holds(name, session.key) then found[#found + 1] = name end
+  end
+  if session.o and session.s ~= '' then add(scope_key(session.o, session.s)) end
+  if session.p or session.owner then add(pointer_key(session.p or session.owner)) end
+  return found
+end
+
+-- Remove a scope key, if it leads to this session.
+local function cut(owner, hash, key)
+  local scope = scope_key(owner, hash)
+  if holds(scope, key) then redis.call('DEL', scope) end
+end
+
 -- Give a session, and all that leads to it, a lifetime.
 local function set_lifetime(session, ttl)
   expire(session_key(session.key), ttl)
   expire(own_key(session.key), ttl)
-  if session.o and session.s ~= '' then
-    local scope = scope_key(session.o, session.s)
-    if holds(scope, session.key) then expire(scope, ttl) end
-  end
-  local pointer = (session.p or session.owner) and pointer_key(session.p or session.owner)
-  if pointer and holds(pointer, session.key) then expire(pointer, ttl) end
+  for _, name in ipairs(leading(session)) do expire(name, ttl) end
   if session.owner then mend(session.owner) end
 end
 
@@ -208,12 +220,7 @@ end
 -- Remove a session with its claim and all that leads to it. Whoever drops many mends their users' sets once, at the end.
 local function drop(session, unmended)
   local key = session.key
-  redis.call('DEL', session_key(key), own_key(key), claim_key(key))
-  if session.o and session.s ~= '' and holds(scope_key(session.o, session.s), key) then
-    redis.call('DEL', scope_key(session.o, session.s))
-  end
-  local pointer = (session.p or session.owner) and pointer_key(session.p or session.owner)
-  if pointer and holds(pointer, key) then redis.call('DEL', pointer) end
+  redis.call('DEL', session_key(key), own_key(key), claim_key(key), unpack(leading(session)))
   if session.owner then
     redis.pcall('SREM', set_key(session.owner), key)
     if not unmended then mend(session.owner) end

@@ -6,6 +6,6 @@ local key, token = ARGV[2], ARGV[3]
 local session = look(key)
 local hash = session and claimed_at(key, token)
 if not hash then return 0 end
-if session.owner and holds(scope_key(session.owner, hash), key) then redis.call('DEL', scope_key(session.owner, hash)) end
+if session.owner then cut(session.owner, hash, key) end
 drop(session)
 return 1

@@ -22,12 +22,10 @@ redis.call('SET', session_key(key), text)
 expire(session_key(key), ttl)
 if displaced then unpark(displaced, owner) end
 if session then
-  if session.o and session.s ~= '' and session.s ~= hash and holds(scope_key(owner, session.s), key) then
-    redis.call('DEL', scope_key(owner, session.s))
-  end
+  if session.o and session.s ~= '' and session.s ~= hash then cut(owner, session.s, key) end
   if parked_at then
     redis.call('DEL', claim_key(key))
-    if parked_at ~= hash and holds(scope_key(owner, parked_at), key) then redis.call('DEL', scope_key(owner, parked_at)) end
+    if parked_at ~= hash then cut(owner, parked_at, key) end
   end
 else
   redis.call('DEL', own_key(key), claim_key(key))
