@@ -27,7 +27,7 @@ _DECODER = msgspec.json.Decoder(_SessionData)
 
 def is_negative_zero(text: bytes) -> bool:
     """Say so of the attempt in the text of a session, which was decoded before and has the attempt 0."""
-    if _USUAL.match(text):
+    if b"-0" not in text or _USUAL.match(text):
         return False
     try:
         return bytes(_DECODER.decode(text).tenant_ctx.attempt).startswith(b"-")

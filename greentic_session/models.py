@@ -17,7 +17,8 @@ from . import _wire
 from ._attempt import is_negative_zero
 from ._fields import NO_ATTRIBUTES, check_int, check_text, check_type, freeze, make_plain
 from .errors import InvalidInputError
-from .ids import EnvId, FlowId, PackId, SessionKey, TeamId, TenantId, UserId, are_ids, check_id
+from .ids import ID_CHARACTERS, EnvId, FlowId, PackId, SessionKey, TeamId, TenantId, UserId, are_ids, check_id
+from .scope import ReplyScope
 
 __all__ = [
     "EnvId",
@@ -39,6 +40,7 @@ __all__ = [
 T = TypeVar("T")
 
 _PLAIN = {str}
+_TEXT_OR_NONE = {str, type(None)}
 _NO_IDS = (None,) * 4
 _NO_TEXTS = (None,) * 8
 _U32_MAX = 2**32 - 1
@@ -139,6 +141,8 @@ class TenantCtx(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, g
 
     def __post_init__(self) -> None:
         # Runs on every decode: the usual case first, in few steps; _explain() finds the words when something is wrong.
+        if self._is_usual():
+            return
         ids = [self.env, self.tenant, self.tenant_id]
         optional = (self.team, self.team_id, self.user, self.user_id)
         if optional != _NO_IDS:
@@ -172,6 +176,27 @@ class TenantCtx(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, g
             check_type("impersonation", self.impersonation, Impersonation)
         if self.attributes is not NO_ATTRIBUTES:
             force_setattr(self, "attributes", freeze(self.attributes))
+
+    def _is_usual(self) -> bool:
+        """Say whether both fields of each pair are alike, nothing else is there, and all is as it should be."""
+        env, tenant, team, user = self.env, self.tenant_id, self.team_id, self.user_id
+        return (
+            type(env) is type(tenant) is type(self.tenant) is str
+            and type(team) in _TEXT_OR_NONE
+            and type(user) in _TEXT_OR_NONE
+            and tenant == self.tenant
+            and (team is self.team or (team == self.team and type(self.team) is str))
+            and (user is self.user or (user == self.user and type(self.user) is str))
+            and "" not in (env, tenant, team, user)
+            and not f"{env}{tenant}{team}{user}".strip(ID_CHARACTERS)
+            and self.session_id is self.flow_id is self.node_id is self.provider_id is self.trace_id is self.i18n_id is None
+            and self.correlation_id is self.idempotency_key is None
+            and self.deadline is None
+            and self.impersonation is None
+            and self.attributes is NO_ATTRIBUTES
+            and type(self.attempt) is int
+            and 0 <= self.attempt <= _U32_MAX
+        )
 
     def _explain(self) -> None:
         for field, kind in self._ids.items():  # pragma: no branch  # one of them is refused
@@ -366,53 +391,3 @@ _DECODER = msgspec.json.Decoder(SessionData)
 def version_of(text: bytes) -> str:
     """Return the version of a stored text: its hex SHA-1. Different content, different version, on every backend alike."""
     return hashlib.sha1(text, usedforsecurity=False).hexdigest()
-
-
-class ReplyScope(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
-    """Where an answer to a paused flow will come in.
-
-    Two scopes are the same place when their `scope_hash` is equal: a part that is None and one that is empty are alike.
-
-    Attributes:
-        conversation: The chat, channel or mailbox: ``"telegram:chat-1"``.
-        thread: A thread or topic in it.
-        reply_to: The message that is answered.
-        correlation: An id that the answer carries; an empty one counts as none.
-    """
-
-    conversation: str
-    thread: str | None = None
-    reply_to: str | None = None
-    correlation: str | None = None
-
-    def __post_init__(self) -> None:
-        if type(self.conversation) is str and self.thread is self.reply_to is self.correlation is None:
-            return  # the usual case, without a call
-        check_text("conversation", self.conversation, optional=False)
-        check_text("thread", self.thread)
-        check_text("reply_to", self.reply_to)
-        check_text("correlation", self.correlation)
-        make_plain(self, "conversation", "thread", "reply_to", "correlation")
-
-    def normalized(self) -> "ReplyScope":
-        """Return the one scope, of all that name this place, whose empty parts are None."""
-        if "" not in (self.thread, self.reply_to, self.correlation):
-            return self
-        return ReplyScope(self.conversation, self.thread or None, self.reply_to or None, self.correlation or None)
-
-    def canonical(self) -> str:
-        """Return what is hashed: the four parts joined by newlines, None as empty."""
-        return "\n".join((self.conversation, self.thread or "", self.reply_to or "", self.correlation or ""))
-
-    def scope_hash(self) -> str:
-        """Return the hex SHA-256 by which the reference, too, names this scope in a Redis key.
-
-        A newline inside a part could make two scopes hash alike; that is refused where a scope is used, not here.
-
-        Raises:
-            InvalidInputError: A part holds a lone surrogate.
-        """
-        try:
-            return hashlib.sha256(self.canonical().encode()).hexdigest()
-        except UnicodeEncodeError as error:
-            raise InvalidInputError("ReplyScope must be valid Unicode: it holds a lone surrogate") from error

@@ -1,0 +1,60 @@
+"""Where an answer will come in: the place that a wait is found by, and the name that the reference has for it in Redis."""
+
+import hashlib
+
+import msgspec
+
+from ._fields import check_text, make_plain
+from .errors import InvalidInputError
+
+__all__ = ["ReplyScope"]
+
+
+class ReplyScope(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """Where an answer to a paused flow will come in.
+
+    Two scopes are the same place when their `scope_hash` is equal: a part that is None and one that is empty are alike.
+
+    Attributes:
+        conversation: The chat, channel or mailbox: ``"telegram:chat-1"``.
+        thread: A thread or topic in it.
+        reply_to: The message that is answered.
+        correlation: An id that the answer carries; an empty one counts as none.
+    """
+
+    conversation: str
+    thread: str | None = None
+    reply_to: str | None = None
+    correlation: str | None = None
+
+    def __post_init__(self) -> None:
+        if type(self.conversation) is str and self.thread is self.reply_to is self.correlation is None:
+            return  # the usual case, without a call
+        check_text("conversation", self.conversation, optional=False)
+        check_text("thread", self.thread)
+        check_text("reply_to", self.reply_to)
+        check_text("correlation", self.correlation)
+        make_plain(self, "conversation", "thread", "reply_to", "correlation")
+
+    def normalized(self) -> "ReplyScope":
+        """Return the one scope, of all that name this place, whose empty parts are None."""
+        if "" not in (self.thread, self.reply_to, self.correlation):
+            return self
+        return ReplyScope(self.conversation, self.thread or None, self.reply_to or None, self.correlation or None)
+
+    def canonical(self) -> str:
+        """Return what is hashed: the four parts joined by newlines, None as empty."""
+        return "\n".join((self.conversation, self.thread or "", self.reply_to or "", self.correlation or ""))
+
+    def scope_hash(self) -> str:
+        """Return the hex SHA-256 by which the reference, too, names this scope in a Redis key.
+
+        A newline inside a part could make two scopes hash alike; that is refused where a scope is used, not here.
+
+        Raises:
+            InvalidInputError: A part holds a lone surrogate.
+        """
+        try:
+            return hashlib.sha256(self.canonical().encode()).hexdigest()
+        except UnicodeEncodeError as error:
+            raise InvalidInputError("ReplyScope must be valid Unicode: it holds a lone surrogate") from error
