@@ -24,17 +24,13 @@ local function now()
   return time[1] * 1000 + math.floor(time[2] / 1000)
 end
 local began = now()
-local function now()
-  local time = redis.call('TIME')
-  return time[1] * 1000 + math.floor(time[2] / 1000)
-end
-local began = now()
 local found = {}
 for _, key in ipairs(redis.call('KEYS', ARGV[1])) do
   local kind = redis.call('TYPE', key).ok
   local value = {}
   if kind == 'string' then value = {redis.call('GET', key)}
   elseif kind == 'set' then value = redis.call('SMEMBERS', key)
+  elseif kind == 'zset' then value = redis.call('ZRANGE', key, 0, -1, 'WITHSCORES')
   elseif kind == 'hash' then value = redis.call('HGETALL', key)
   elseif kind == 'list' then value = redis.call('LRANGE', key, 0, -1) end
   local ttl = redis.call('PTTL', key)
@@ -86,12 +82,18 @@ def dump(raw: redis.Redis, namespace: str) -> Dump:
     }
 
 
+def moment(raw: redis.Redis) -> int:
+    """Return the server's time, in ms since the epoch."""
+    seconds, microseconds = raw.time()
+    return int(seconds * 1000 + microseconds // 1000)
+
+
 def _value(kind: bytes, value: list[bytes]) -> Value:
     if kind == b"string":
         return value[0]
     if kind == b"set":
         return frozenset(value)
-    return dict(zip(value[::2], value[1::2], strict=True)) if kind == b"hash" else value
+    return dict(zip(value[::2], value[1::2], strict=True)) if kind in (b"hash", b"zset") else value
 
 
 def check(raw: redis.Redis, namespace: str) -> None:
@@ -100,26 +102,28 @@ def check(raw: redis.Redis, namespace: str) -> None:
     A claim whose session was given a shorter life than the lease, by touch or a plain register_wait, would be taken for a
     fault once that life is over; nothing else that our store does may be.
     """
-    State(dump(raw, namespace)).check()
+    State(dump(raw, namespace), moment(raw)).check()
 
 
 class State:
     """A namespace, sorted by what its keys are."""
 
-    def __init__(self, found: Dump) -> None:
+    def __init__(self, found: Dump, moment: int) -> None:
         self.found = found
+        self.moment = moment
         self.sessions = self.under("session")
         self.records = self.under("own")
         self.claims = self.under("claim")
         self.scopes = self.under("waits:scope")
         self.sets = self.under("waits:user")
+        self.indices = self.under("scopes")
         self.pointers = self.under("user")
 
     def under(self, prefix: str) -> Dump:
         return {key.removeprefix(f"{prefix}:"): entry for key, entry in self.found.items() if key.startswith(f"{prefix}:")}
 
     def check(self) -> None:
-        known = (self.sessions, self.records, self.claims, self.scopes, self.sets, self.pointers)
+        known = (self.sessions, self.records, self.claims, self.scopes, self.sets, self.indices, self.pointers)
         assert sum(map(len, known)) == len(self.found), f"a key of no known kind: {sorted(self.found)}"
         assert self.sessions.keys() == self.records.keys(), "sessions and their records are not the same keys"
         for key in self.sessions:
@@ -128,6 +132,8 @@ class State:
             self.check_scope(name, entry)
         for place, entry in self.sets.items():
             self.check_set(place, entry)
+        for place, entry in self.indices.items():
+            self.check_index(place, entry)
         for place, entry in self.pointers.items():
             self.check_pointer(place, entry)
         for key, claim in self.claims.items():
@@ -153,6 +159,11 @@ class State:
         assert scope is not None, f"{key!r} waits, and no scope key leads to it"
         assert scope.text.decode() == key, f"{key!r} and {scope.text!r} wait at one scope"
         assert key.encode() in self.set_of(owner), f"{key!r} waits, and is not in its user's set"
+        ends = self.indices[place_of(owner)].fields.get(hashed.encode())
+        assert ends is not None, f"{key!r} waits, and is not in its user's index"
+        assert (ends == b"inf") == (session.ttl == -1), f"the index has another lifetime than {key!r}"
+        if session.ttl != -1:
+            assert abs(int(ends) - self.moment - session.ttl) <= SLACK_MS, f"the index has another lifetime than {key!r}"
 
     def set_of(self, owner: str) -> frozenset[bytes]:
         entry = self.sets.get(place_of(owner))
@@ -183,6 +194,11 @@ class State:
             assert same_life(entry.ttl, longest), f"the set of {place} lives {entry.ttl} ms, its longest wait {longest}"
         else:
             assert entry.ttl != -1, f"the set of {place} has no wait and no end"
+
+    def check_index(self, place: str, index: Entry) -> None:
+        assert place in self.sets, f"there is an index of {place}, and no set"
+        assert_same_life(f"index of {place}", index, self.sets[place])
+        assert len(index.fields) == len(self.sets[place].members), f"the index of {place} has another length than its set"
 
     def check_pointer(self, place: str, pointer: Entry) -> None:
         key = pointer.text.decode()

@@ -18,11 +18,14 @@ from greentic_session.errors import (
 __all__ = ["translate"]
 
 _BY_CODE: dict[str, tuple[Callable[[str], GreenticError], str]] = {
+    "ASK": (UnavailableError, "this Redis is a node of a cluster, and another one has the key"),
     "BUSY": (UnavailableError, "Redis is busy with a script of somebody's; end it with SCRIPT KILL"),
     "CLUSTERDOWN": (UnavailableError, "the Redis cluster is down"),
+    "CROSSSLOT": (UnavailableError, "this Redis is a node of a cluster"),
     "LOADING": (UnavailableError, "Redis is still loading its data; try again in a moment"),
     "MASTERDOWN": (UnavailableError, "this Redis is a replica that has lost its primary"),
     "MISCONF": (UnavailableError, "Redis cannot save its data to disk and refuses writes; see its log"),
+    "MOVED": (UnavailableError, "this Redis is a node of a cluster, and another one has the key"),
     "NOAUTH": (UnauthenticatedError, "Redis wants a password"),
     "NOPERM": (PermissionDeniedError, "the Redis user may not do this; README names the commands that it needs"),
     "NOREPLICAS": (UnavailableError, "Redis has too few replicas to accept writes"),

@@ -1,30 +1,46 @@
-"""Connections to one Redis: taken for one command, given back when its answer is read.
+"""The way to one Redis: a few connections that all calls share.
 
-They are redis-py's own (its handshake, TLS, AUTH and parsing), made with its settings and kept here rather than in its
-pools, for three promises that those do not make:
+A pool of connections, one for each call under way, costs a Python client several times what the commands themselves cost:
+every call takes a socket of its own through the event loop, to send and to read. Here calls travel together (see `lane`).
+The first connection carries nearly everything; another one is opened only where a call would have to wait behind long
+answers, or needs a connection to itself because it is long. What finds no room waits in one line, first come first served,
+so nothing grows without bound but the line of the callers themselves. There is no task: whoever finds no connection opens
+one, with all who came after behind it, and if it is cancelled the next in line goes on.
+
+The promises:
 
 - A write is sent once. redis-py repeats a failed command, by default ten times; here only what changes nothing is sent
   again, once, and only when the connection turned out to be dead.
-- One deadline holds for the whole of a call, from waiting for a connection to reading the answer.
-- A call that is cancelled or late takes its connection with it: an answer that nobody waits for is never read by another.
+- One deadline holds for the whole of a call, from waiting in the line to reading the answer. One timer serves all calls: it
+  looks at them when the oldest of them may be late, which under load is once in a `timeout`.
+- A call that is cancelled or late leaves its neighbours alone. A connection on which one was late may be dead, though: it
+  takes no new calls, and ends when the others on it have had theirs.
+- Connecting is tried at once, and after failures with a delay that doubles, up to a second, with jitter. Whoever waits when
+  an attempt fails shares its failure, so nobody waits longer for being later.
+- Redis errors, redis-py's and the socket's become GreenticErrors here, in one place.
 """
 
 import asyncio
-from collections.abc import Mapping
-from typing import Any
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import Any, cast
 
+import hiredis
 from redis import exceptions as driver
 from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
+from redis.backoff import EqualJitterBackoff, NoBackoff
 
-from greentic_session.errors import UnavailableError
+from greentic_session.errors import GreenticError, UnavailableError
 
 from .failures import translate
+from .lane import LONG, Call, Lane
 
 __all__ = ["Arg", "Link"]
 
 Arg = bytes | str | int
+
+_pack = cast("Callable[[tuple[Arg, ...]], bytes]", hiredis.pack_command)  # its own types allow one argument only
 
 # Settings of redis-py that would break a promise above, or the parsing of answers.
 _OURS: Mapping[str, Any] = {
@@ -39,6 +55,12 @@ _OURS: Mapping[str, Any] = {
     # that comes while something is being sent; and it would cut a longer timeout short.
     "socket_timeout": None,
 }
+_BACKOFF = EqualJitterBackoff(cap=1.0, base=0.02)
+"""Between attempts to connect, in seconds."""
+_GRAIN = 0.005
+"""How far apart looks at the deadlines are at least, in seconds."""
+_GRACE = 1.0
+"""For how many seconds closing waits for the answers under way."""
 
 
 class Link:
@@ -48,7 +70,7 @@ class Link:
         connection_class: One of redis-py's asyncio connections.
         settings: Its arguments.
         timeout: For how many seconds a call may take, everything included.
-        max_connections: How many connections there may be; a call beyond that waits for one.
+        max_connections: How many connections there may be.
     """
 
     def __init__(
@@ -63,81 +85,233 @@ class Link:
         self._settings = {**ours, **_OURS, "retry": Retry(NoBackoff(), 0)}
         self._connection_class = connection_class
         self._timeout = timeout
-        self._idle: list[AbstractConnection] = []
-        self._places = asyncio.Semaphore(max_connections)
+        self._most = max_connections
+        self._lanes: list[Lane] = []
+        self._retired: set[Lane] = set()
+        self._line: deque[Call] = deque()
+        self._opening = False
+        self._failures = 0
+        self._not_before = 0.0
+        self._alarm: asyncio.TimerHandle | None = None
+        self._emptied: asyncio.Event | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
         connection_class(**self._settings)  # raises TypeError here and now if a setting is unknown
 
-    async def call(self, *command: Arg, repeatable: bool = False, unknown: tuple[Arg, ...] = ()) -> Any:
+    async def call(self, *command: Arg, repeatable: bool = False, script: str | None = None) -> Any:
         """Send a command and return its answer, as bytes, ints, lists and None.
 
         Args:
             command: The command and its arguments.
             repeatable: Whether sending it twice does what sending it once does.
-            unknown: What to send instead if the server answers that it does not know the script (NOSCRIPT).
+            script: If the command is EVALSHA, the script: sent with EVAL where the server answers that it does not know it.
 
         Raises:
             GreenticError: As `failures.translate` has it, from the driver's error.
         """
-        self._check_loop()
-        try:
-            async with asyncio.timeout(self._timeout):
-                try:
-                    return await self._call_once(command, unknown)
-                except (driver.ConnectionError, OSError) as error:
-                    if not repeatable or isinstance(error, driver.AuthenticationError | driver.BusyLoadingError):
-                        raise
-                    return await self._call_once(command, unknown, fresh=True)
-        except (driver.RedisError, OSError) as error:
-            raise translate(error) from error
-
-    async def _call_once(self, command: tuple[Arg, ...], unknown: tuple[Arg, ...], *, fresh: bool = False) -> Any:
-        async with self._places:
-            connection = await self._take(fresh=fresh)
-            writer = connection._writer  # noqa: SLF001  # redis-py forgets it when it fails, and only closes it
+        loop = self._check_loop()
+        deadline = loop.time() + self._timeout
+        if self._alarm is None:
+            self._alarm = loop.call_at(deadline, self._look)
+        packed = _pack(command)
+        while True:
+            call = Call(packed, loop.create_future(), deadline)
             try:
-                try:
-                    answer = await _exchange(connection, command)
-                except driver.NoScriptError:
-                    if not unknown:
-                        raise
-                    answer = await _exchange(connection, unknown)
-            except driver.ResponseError as error:
-                if isinstance(error, driver.ReadOnlyError) or "READONLY" in str(error):
-                    # A primary no more. Behind an address that fails over, new connections lead to the new one.
-                    _drop(connection)
-                    self._drop_idle()
+                if (lane := self._lane_for(call)) is not None:
+                    lane.send(call)
                 else:
-                    self._give_back(connection)  # an answer like any other: the connection is in order
+                    await self._wait_in_line(call)
+                return await call.answer
+            except driver.ResponseError as error:
+                text = str(error)
+                if script is not None and text.startswith("NOSCRIPT"):
+                    # It has restarted, or somebody flushed its scripts. EVAL runs and loads it, in one step; nothing was
+                    # done before, so this is no repetition.
+                    packed, script = _pack(("EVAL", script, *command[2:])), None
+                    continue
+                if "READONLY" in text:
+                    # A primary no more. Behind an address that fails over, new connections lead to the new one.
+                    self._retire_all()
+                raise translate(error) from error
+            except (driver.RedisError, OSError) as error:
+                if repeatable and call.lane is not None and isinstance(error, driver.ConnectionError):
+                    repeatable = False
+                    continue
+                if isinstance(error, GreenticError):
+                    raise
+                raise translate(error) from error
+            except BaseException:  # cancelled, that is
+                if call.lane is not None:
+                    call.lane.give_up(call)
                 raise
-            except BaseException:
-                _drop(connection, writer)
-                raise
-            self._give_back(connection)
-            return answer
 
-    async def _take(self, *, fresh: bool) -> AbstractConnection:
-        while self._idle and not fresh:
-            connection = self._idle.pop()
-            if await _is_quiet(connection):
-                return connection
-            _drop(connection)
+    def close(self) -> None:
+        """Take no more calls. Those in the line fail; those under way get their answers."""
+        self._closed = True
+        while self._line:
+            self._turn_away(self._line.popleft(), UnavailableError("the store is closed"))
+        self._retire_all()
+
+    async def aclose(self) -> None:
+        """Close, and return when every answer under way has come, or has not within a second; idempotent."""
+        self.close()
+        try:
+            if self._retired and self._loop is asyncio.get_running_loop():
+                self._emptied = asyncio.Event()
+                async with asyncio.timeout(_GRACE):
+                    await self._emptied.wait()
+        except TimeoutError:
+            pass
+        finally:
+            for lane in tuple(self._retired):
+                lane.abort()
+
+    # -- what a lane tells
+
+    def has_room(self, lane: Lane) -> None:
+        """Send what waits in the line, as far as there is room."""
+        if lane.answered:
+            self._failures = 0
+        if self._line:
+            self._advance()
+
+    def is_lost(self, lane: Lane) -> None:
+        """Forget a lane. One that never worked counts as a failure to connect."""
+        if lane in self._lanes:
+            self._lanes.remove(lane)
+            if not lane.answered:
+                self._hold_off()
+        self._retired.discard(lane)
+        if not self._retired and self._emptied is not None:
+            self._emptied.set()
+        if self._line:
+            self._call_next()
+
+    # -- the line
+
+    def _lane_for(self, call: Call) -> Lane | None:
+        """Return a lane with room; None if there is none, or somebody waits for one already."""
+        return None if self._line else self._find_lane(call)
+
+    def _find_lane(self, call: Call) -> Lane | None:
+        if len(call.packed) > LONG:
+            return next((lane for lane in self._lanes if lane.is_free()), None)
+        for lane in self._lanes:
+            if len(lane.pending) < lane.room:
+                return lane
+        return None
+
+    async def _wait_in_line(self, call: Call) -> None:
+        """Return when a call was sent."""
+        self._line.append(call)
+        try:
+            while call.lane is None:
+                if not self._opening and len(self._lanes) < self._most:
+                    await self._open(call)
+                else:
+                    call.turn = asyncio.get_running_loop().create_future()
+                    await call.turn
+        finally:
+            if call.lane is None and call in self._line:
+                self._line.remove(call)
+            if self._line:
+                self._call_next()
+
+    def _advance(self) -> None:
+        line = self._line
+        while line and (lane := self._find_lane(line[0])) is not None:
+            call = line.popleft()
+            lane.send(call)
+            if call.turn is not None and not call.turn.done():
+                call.turn.set_result(None)
+
+    def _call_next(self) -> None:
+        """Let the first in line look for itself: there may be a connection to open."""
+        self._advance()
+        if self._line and not self._opening and len(self._lanes) < self._most:
+            for call in self._line:
+                if call.turn is not None and not call.turn.done():
+                    call.turn.set_result(None)
+                    break
+
+    @staticmethod
+    def _turn_away(call: Call, error: Exception) -> None:
+        if call.turn is not None and not call.turn.done():
+            call.turn.set_exception(error)
+
+    # -- connections
+
+    async def _open(self, call: Call) -> None:
+        """Open a lane, and send what waits in the line.
+
+        Raises:
+            OSError, RedisError: It cannot be opened, and there is no other. All who wait have failed with it.
+        """
+        loop = asyncio.get_running_loop()
+        limit = asyncio.timeout_at(call.deadline)
+        self._opening = True
+        try:
+            async with limit:
+                await asyncio.sleep(self._not_before - loop.time())
+                self._lanes.append(await self._connect(loop))
+        except (driver.RedisError, OSError) as error:
+            self._hold_off()
+            if call.lane is None and (limit.expired() or not self._lanes):
+                while self._line and not limit.expired():
+                    self._turn_away(self._line.popleft(), error)
+                raise
+        finally:
+            self._opening = False
+        self._advance()
+
+    async def _connect(self, loop: asyncio.AbstractEventLoop) -> Lane:
         connection = self._connection_class(**self._settings)
         try:
             await connection.connect()  # type: ignore[no-untyped-call]  # redis-py says nothing of it
         except BaseException:
             _drop(connection)
             raise
-        return connection
-
-    def _give_back(self, connection: AbstractConnection) -> None:
-        if self._closed:
+        writer = connection._writer  # noqa: SLF001  # there is no public way to it
+        if writer is None or self._closed:
             _drop(connection)
-        else:
-            self._idle.append(connection)
+            raise UnavailableError("the store is closed")
+        # It is the lane's now. redis-py would close it when it forgets the connection.
+        connection._reader = connection._writer = None  # noqa: SLF001
+        return Lane(writer, self, loop)
 
-    def _check_loop(self) -> None:
+    def _hold_off(self) -> None:
+        self._failures += 1
+        self._not_before = asyncio.get_running_loop().time() + _BACKOFF.compute(self._failures)
+
+    def _retire_all(self) -> None:
+        lanes, self._lanes = self._lanes, []
+        for lane in lanes:
+            self._retire(lane)
+
+    def _retire(self, lane: Lane) -> None:
+        self._retired.add(lane)
+        lane.retire()
+
+    # -- time, and the loop
+
+    def _look(self) -> None:
+        """Fail the calls that are late, and look again when the next one may be."""
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        for call in [call for call in self._line if call.deadline <= now]:
+            self._turn_away(call, TimeoutError("no connection in time"))
+        for lane in (*self._lanes, *self._retired):
+            if lane.expire(now) and lane in self._lanes:
+                self._lanes.remove(lane)
+                self._retired.add(lane)
+            if lane in self._retired:
+                lane.retire()
+        waiting = [*self._line, *(call for lane in (*self._lanes, *self._retired) for call in lane.pending)]
+        self._alarm = None
+        if waiting:
+            self._alarm = loop.call_at(max(now + _GRAIN, min(call.deadline for call in waiting)), self._look)
+
+    def _check_loop(self) -> asyncio.AbstractEventLoop:
         if self._closed:
             raise UnavailableError("the store is closed")
         try:
@@ -148,42 +322,12 @@ class Link:
             self._loop = running
         elif self._loop is not running:
             raise UnavailableError("a Redis store serves the event loop in which it was first used; make one for each")
-
-    def close(self) -> None:
-        """Close what is idle now and the rest as it comes back; idempotent."""
-        self._closed = True
-        self._drop_idle()
-
-    def _drop_idle(self) -> None:
-        while self._idle:
-            _drop(self._idle.pop())
+        return running
 
 
-async def _exchange(connection: AbstractConnection, command: tuple[Arg, ...]) -> Any:
-    await connection.send_packed_command(connection.pack_command(*command), check_health=False)
-    return await connection.read_response(disable_decoding=True)
-
-
-async def _is_quiet(connection: AbstractConnection) -> bool:
-    """Say whether an idle connection is still open, with nothing to read on it."""
-    try:
-        # Its name before redis-py 8. It looks at what has arrived, end of file included, and does not wait.
-        can_read = getattr(connection, "can_read", None) or connection.can_read_destructive
-        return not await can_read()
-    except (driver.RedisError, OSError):
-        return False
-    except BaseException:
-        _drop(connection)
-        raise
-
-
-def _drop(connection: AbstractConnection, writer: asyncio.StreamWriter | None = None) -> None:
-    # redis-py's disconnect() is a coroutine: it could be cancelled, and would wait. Aborting the transport needs neither;
-    # closing it would go on sending what is buffered, for as long as the other side takes.
-    writer = writer or connection._writer  # noqa: SLF001
+def _drop(connection: AbstractConnection) -> None:
+    # redis-py's disconnect() is a coroutine: it could be cancelled, and would wait. Aborting the transport needs neither.
+    writer = connection._writer  # noqa: SLF001
     connection._reader = connection._writer = None  # noqa: SLF001
     if writer is not None:
-        try:
-            writer.transport.abort()
-        except RuntimeError:
-            pass  # its loop is closed, and with it the socket
+        writer.transport.abort()

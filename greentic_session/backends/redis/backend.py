@@ -208,7 +208,7 @@ class RedisBackend(SessionBackend):
 
     async def aclose(self) -> None:
         self.closed = True
-        self._link.close()
+        await self._link.aclose()
 
 
 def _text(data: SessionData) -> Text:

@@ -4,7 +4,7 @@ from greentic_session.errors import InvalidInputError
 from greentic_session.fence import NO_TEAM, Owner
 from greentic_session.models import TenantCtx
 
-__all__ = ["Keys", "identity_text", "owner_text"]
+__all__ = ["Keys", "front", "identity_text", "owner_text"]
 
 
 def owner_text(owner: tuple[str, str, str | None, str | None]) -> str:
@@ -19,6 +19,17 @@ def owner_text(owner: tuple[str, str, str | None, str | None]) -> str:
 def identity_text(ctx: TenantCtx | None) -> str:
     """Return the identity of a context as the scripts read it; empty for none."""
     return "" if ctx is None else owner_text((ctx.env, ctx.tenant_id, ctx.effective_team, ctx.effective_user))
+
+
+def front(owner: Owner) -> str:
+    """Return how the payload of an owner's session begins, where the fields of each pair are equal, as nearly always.
+
+    No other owner's payload begins like it: the fields have a fixed order, and those of the identity end with the user.
+    """
+    env, tenant, team, user = owner
+    within = f'"team":"{team}","team_id":"{team}",' if team else ""
+    is_user = f'"user":"{user}","user_id":"{user}",'
+    return f'{{"tenant_ctx":{{"env":"{env}","tenant":"{tenant}","tenant_id":"{tenant}",{within}{is_user}'
 
 
 class Keys:
@@ -55,6 +66,14 @@ class Keys:
     def waits(self, owner: Owner) -> str:
         """Where the set of a user's waits is."""
         return f"{self.namespace}:waits:user:{_place(owner)}"
+
+    def scopes(self, owner: Owner) -> str:
+        """Where the index of a user's waits is; see `lua/_index.lua`."""
+        return f"{self.namespace}:scopes:{_place(owner)}"
+
+    def latest(self, owner: Owner) -> str:
+        """Where the key of a user's latest session is."""
+        return f"{self.namespace}:user:{_place(owner)}"
 
 
 def _place(owner: Owner) -> str:

@@ -1,5 +1,6 @@
 """The scripts of `lua/`, each as a typed function. What one does and returns stands in the head of its file."""
 
+from collections.abc import Awaitable
 from typing import Any
 
 from greentic_session.fence import Owner
@@ -7,7 +8,7 @@ from greentic_session.models import ReplyScope
 from greentic_session.transport.link import Link
 from greentic_session.transport.scripts import Script
 
-from .keys import Keys, owner_text
+from .keys import Keys, front, owner_text
 
 __all__ = ["Scripts", "Text"]
 
@@ -62,21 +63,21 @@ class Scripts:
         """Store a new session; False if a live one has the key."""
         led_by = "" if pointer is None else owner_text(pointer)
         args = (key, text.json, text.version, text.owner, led_by, _ms(ttl_ms))
-        return bool(await self._run(_CREATE, self._keys.session(key), *args))
+        return bool(await self._run(_CREATE, (self._keys.session(key),), *args))
 
     async def update(self, key: str, text: Text, caller: str, if_version: str, checked: str) -> list[bytes]:
         """Replace a session's text; return the outcome and what belongs to it."""
         args = (key, text.json, text.version, text.owner, caller, if_version, checked)
-        answer: list[bytes] = await self._run(_UPDATE, self._keys.session(key), *args)
+        answer: list[bytes] = await self._run(_UPDATE, (self._keys.session(key),), *args)
         return answer
 
     async def remove(self, key: str, caller: str) -> bool:
         """Remove a session; False if it is absent for this caller."""
-        return bool(await self._run(_REMOVE, self._keys.session(key), key, caller))
+        return bool(await self._run(_REMOVE, (self._keys.session(key),), key, caller))
 
     async def touch(self, key: str, ttl_ms: int | None, caller: str) -> bool:
         """Give a session a lifetime; False if it is absent for this caller."""
-        return bool(await self._run(_TOUCH, self._keys.session(key), key, _ms(ttl_ms), caller))
+        return bool(await self._run(_TOUCH, (self._keys.session(key),), key, _ms(ttl_ms), caller))
 
     async def register(
         self,
@@ -91,68 +92,84 @@ class Scripts:
     ) -> list[bytes]:
         """Make a session the one wait of a scope; return the outcome and what belongs to it."""
         hashed = scope.scope_hash()
-        args = (key, text.json, text.version, text.owner, hashed, scope_json, _ms(ttl_ms), on_conflict, token)
-        answer: list[bytes] = await self._run(_REGISTER, self._keys.scope(owner, hashed), *args)
+        keys = self._keys
+        leading = (keys.scope(owner, hashed), keys.waits(owner), keys.scopes(owner), keys.latest(owner))
+        args = (key, text.json, text.version, text.owner, front(owner), hashed, scope_json, _ms(ttl_ms), on_conflict, token)
+        answer: list[bytes] = await self._run(_REGISTER, leading, *args)
         return answer
 
     async def find(self, owner: Owner, scopes: tuple[ReplyScope, ...]) -> list[Any] | None:
         """Return which scope matched, the session key and the text."""
         hashes = [scope.scope_hash() for scope in scopes]
-        answer: list[Any] | None = await self._run(_FIND, self._keys.scope(owner, hashes[0]), owner_text(owner), *hashes)
+        answer: list[Any] | None = await self._run(
+            _FIND, self._leading(owner, hashes), owner_text(owner), front(owner), *hashes
+        )
         return answer
 
     async def find_key(self, owner: Owner, scope: ReplyScope) -> bytes | None:
         """Return the session key."""
         hashed = scope.scope_hash()
-        answer: bytes | None = await self._run(_FIND_KEY, self._keys.scope(owner, hashed), owner_text(owner), hashed)
+        answer: bytes | None = await self._run(_FIND_KEY, (self._keys.scope(owner, hashed),), owner_text(owner), hashed)
         return answer
 
     async def keys(self, owner: Owner) -> list[bytes]:
         """Return the session keys of a user's waits, in no order."""
-        answer: list[bytes] = await self._run(_KEYS, self._keys.waits(owner), owner_text(owner))
-        return answer
+        # SORT puts what it looks up in place of the first star.
+        scopes = "" if "*" in self._namespace else self._keys.scope(owner, "")
+        found = await self._keys_of(owner, scopes)
+        if len(set(found)) < len(found):  # two scopes lead to one session: somebody else wrote
+            found = await self._keys_of(owner, "")
+        return found
+
+    def _keys_of(self, owner: Owner, scopes: str) -> Awaitable[list[bytes]]:
+        keys = (self._keys.waits(owner), self._keys.scopes(owner))
+        return self._run(_KEYS, keys, owner_text(owner), front(owner), scopes)
 
     async def clear(self, owner: Owner, scope: ReplyScope) -> None:
         """Remove the session that waits at a scope."""
         hashed = scope.scope_hash()
-        await self._run(_CLEAR, self._keys.scope(owner, hashed), owner_text(owner), hashed)
+        await self._run(_CLEAR, (self._keys.scope(owner, hashed),), owner_text(owner), hashed)
 
     async def find_by_user(self, owner: Owner) -> list[bytes] | None:
         """Return the session key and the text; an empty list for several waits."""
-        answer: list[bytes] | None = await self._run(_FIND_BY_USER, self._keys.waits(owner), owner_text(owner))
+        answer: list[bytes] | None = await self._run(_FIND_BY_USER, (self._keys.waits(owner),), owner_text(owner))
         return answer
 
     async def claim(self, owner: Owner, scopes: tuple[ReplyScope, ...], token: str, lease_ms: int) -> list[Any] | None:
         """Return which scope matched, the session key and the text; the session key alone if it is claimed."""
         hashes = [scope.scope_hash() for scope in scopes]
-        first = self._keys.scope(owner, hashes[0])
-        answer: list[Any] | None = await self._run(_CLAIM, first, owner_text(owner), token, lease_ms, *hashes)
+        answer: list[Any] | None = await self._run(
+            _CLAIM, self._leading(owner, hashes), owner_text(owner), front(owner), token, lease_ms, *hashes
+        )
         return answer
 
     async def complete(self, key: str, token: str) -> bool:
         """Remove the session of a claim; False if that is over."""
-        return bool(await self._run(_COMPLETE, self._keys.claim(key), key, token))
+        return bool(await self._run(_COMPLETE, (self._keys.claim(key),), key, token))
 
     async def release(self, key: str, token: str) -> bool:
         """End a claim; False if it is over."""
-        return bool(await self._run(_RELEASE, self._keys.claim(key), key, token))
+        return bool(await self._run(_RELEASE, (self._keys.claim(key),), key, token))
 
     async def renew(self, key: str, token: str, lease_ms: int) -> bool:
         """Give a claim a new lease; False if it is over."""
-        return bool(await self._run(_RENEW, self._keys.claim(key), key, token, lease_ms))
+        return bool(await self._run(_RENEW, (self._keys.claim(key),), key, token, lease_ms))
 
     async def purge(self, env: str, tenant: str, team: str, user: str, keys: list[bytes]) -> int:
         """Remove those of some sessions that a caller administers; return how many."""
-        removed: int = await self._run(_PURGE, self._keys.session(""), env, tenant, team, user, *keys)
+        removed: int = await self._run(_PURGE, (self._keys.session(""),), env, tenant, team, user, *keys)
         return removed
 
     async def read_many(self, enough: int, keys: list[bytes]) -> tuple[int, list[list[bytes]]]:
         """Return how many sessions were looked at until `enough` bytes were read, and key, text and scope of each."""
-        looked, found = await self._run(_READ_MANY, self._keys.session(""), enough, *keys)
+        looked, found = await self._run(_READ_MANY, (self._keys.session(""),), enough, *keys)
         return looked, found
 
-    async def _run(self, script: Script, key: str, *args: str | bytes | int) -> Any:
-        return await script(self._link, key, self._namespace, *args)
+    def _leading(self, owner: Owner, hashes: list[str]) -> tuple[str, ...]:
+        return (*(self._keys.scope(owner, hashed) for hashed in hashes), self._keys.waits(owner))
+
+    def _run(self, script: Script, keys: tuple[str, ...], *args: str | bytes | int) -> Awaitable[Any]:
+        return script(self._link, keys, self._namespace, *args)
 
 
 def _ms(ttl_ms: int | None) -> int:

@@ -1,4 +1,6 @@
--- What the scripts share; put in front of each of them.
+-- @include _index
+
+-- What the scripts share.
 --
 -- ARGV[1] is always the namespace. An owner is "env:tenant:team:user", with an empty team or user for none (ids hold no
 -- colon). Beside each session there is a record of our own, the hash {ns}:own:{session key}:
@@ -7,6 +9,7 @@
 --   w  that scope as JSON, for whoever walks the store
 --   p  the owner whose latest session it is, if it is one
 --   h  the SHA-1 of the text that we wrote last
+--   n  its length in bytes
 --   f  "1" where the reference wrote between our last registering and our last write: then scope keys are believed
 --   c  "1" where that text was somebody else's, and nobody has seen yet whether it is a session at all
 -- It lives as long as the session. {ns}:claim:{session key} holds a claim: its token, a colon, and the SHA-256 of the scope
@@ -28,15 +31,21 @@ end
 
 local function scope_key(owner, hash) return ns .. ':waits:scope:' .. place(owner) .. ':' .. hash end
 local function set_key(owner) return ns .. ':waits:user:' .. place(owner) end
+local function index_key(owner) return ns .. ':scopes:' .. place(owner) end
 local function pointer_key(owner) return ns .. ':user:' .. place(owner) end
 
 -- The owner that the front of a payload names; nil if it does not begin as the reference and we write it. No JSON is
 -- decoded: ids have no escapes, and the fields have a fixed order.
+local PAIR = '"([%w._-]+)","'
+local USUAL = '^{"tenant_ctx":{"env":' .. PAIR .. 'tenant":' .. PAIR .. 'tenant_id":"%2","'
+local IN_TEAM = USUAL .. 'team":' .. PAIR .. 'team_id":"%3","user":' .. PAIR .. 'user_id":"%4","'
 local ID = '"([%w._-]+)"()'
 local FRONT = '^{"tenant_ctx":{"env":' .. ID .. ',"tenant":' .. ID .. ',"tenant_id":' .. ID
 local TEAM, TEAM_ID, USER, USER_ID = '^,"team":' .. ID, '^,"team_id":' .. ID, '^,"user":' .. ID, '^,"user_id":' .. ID
 
 local function identity(front)
+  local is, of, within, who = front:match(IN_TEAM) -- nearly all of them, in one step
+  if is then return is .. ':' .. of .. ':' .. within .. ':' .. who end
   local env, _, _, _, tenant, at = front:match(FRONT)
   if not env then return nil end
   local function field(pattern)
@@ -58,7 +67,7 @@ local function look(key)
   local own = redis.call('HMGET', own_key(key), 'o', 's', 'p', 'h', 'f', 'c')
   local session = {key = key, ttl = ttl, o = own[1], s = own[2] or '', p = own[3], h = own[4], f = own[5] == '1'}
   session.c = own[6] == '1'
-  session.owner = identity(redis.call('GETRANGE', session_key(key), 0, 511))
+  session.owner = identity(redis.call('GETRANGE', session_key(key), '0', '511'))
     or identity(redis.call('GET', session_key(key))) or session.o
   return session
 end
@@ -110,11 +119,6 @@ local function forget(key)
   redis.pcall('DEL', own_key(key), claim_key(key))
 end
 
-local function expire(key, ttl)
-  -- Beyond 2^52 ms (the reference may go there) a number is written with an exponent, which Redis does not read.
-  if ttl == -1 then redis.call('PERSIST', key) else redis.call('PEXPIRE', key, math.min(math.max(ttl, 1), 2 ^ 52)) end
-end
-
 -- See that a user's set outlives a wait that was found: the reference may have left it with too short a lifetime.
 local function tend(owner, session)
   local set = set_key(owner)
@@ -135,6 +139,7 @@ local function find(owner, hash)
   -- The reference's team "-" has the keys of no team: what is true for that one stays.
   if session and session.owner and place(session.owner) == place(owner) and session.owner ~= owner then return nil end
   redis.pcall('DEL', scope_key(owner, hash))
+  redis.pcall('ZREM', index_key(owner), hash)
   if not session then
     redis.pcall('SREM', set_key(owner), key)
     forget(key)
@@ -154,36 +159,45 @@ local function aligned(ctx, owner)
   return owner and (owner == ctx or owner == ctx:match('^(.*:)[^:]*$'))
 end
 
--- Bring a user's set in order: what is no wait goes, and it lives as long as the longest of the others. A thorough one looks
--- at every member, and returns the waits; the others take our record's word where it says that a member waits. Never fails:
--- it comes last in a write, and reads do it too, on a replica as well, where it changes nothing.
+-- Look at every member of a user's set: what is no wait goes, and it lives as long as the longest of the others; then make
+-- the index anew. A thorough look returns the waits; another one takes our record's word where it says that a member waits.
+-- Never fails: it comes last in a write, and reads do it too, on a replica as well, where it changes nothing.
 local function mend(owner, thorough)
-  local set = set_key(owner)
+  local set, index = set_key(owner), index_key(owner)
   local members = redis.pcall('SMEMBERS', set)
   local waits, longest = {}, nil
   if members.err then return waits end
+  local at = now()
+  redis.pcall('DEL', index)
   for _, key in ipairs(members) do
     local ttl = redis.call('PTTL', session_key(key))
-    local own = ttl ~= -2 and not thorough and redis.pcall('HMGET', own_key(key), 'o', 's') or {}
-    local keep = own[1] == owner and own[2] and own[2] ~= ''
-    if ttl ~= -2 and not keep then
+    local own = ttl ~= -2 and redis.pcall('HMGET', own_key(key), 'o', 's') or {}
+    local parked = own[1] == owner and own[2] and own[2] ~= '' and own[2]
+    local stays = parked and not thorough
+    if ttl ~= -2 and not stays then
       local read, session = pcall(look, key) -- something else than a text under its key is no wait
-      keep = read and session and is_wait(session, owner)
-      if keep then waits[#waits + 1] = session end
+      stays = read and session and is_wait(session, owner)
+      if stays then waits[#waits + 1] = session end
     end
-    if not keep then
+    if not stays then
       redis.pcall('SREM', set, key)
       if ttl == -2 then forget(key) end
-    elseif longest ~= -1 and (ttl == -1 or ttl > (longest or -1)) then
-      longest = ttl
+    else
+      if longest ~= -1 and (ttl == -1 or ttl > (longest or -1)) then longest = ttl end
+      if parked then redis.pcall('ZADD', index, ttl == -1 and 'inf' or at + ttl, parked) end
     end
   end
   if longest then
-    local ttl = redis.call('PTTL', set)
-    local same = (ttl == -1) == (longest == -1) and math.abs(ttl - longest) <= 5 -- ms: the clock goes on within a script
-    if not same then pcall(expire, set, longest) end
+    pcall(keep, set, longest)
+    pcall(keep, index, longest)
   end
   return waits
+end
+
+-- Bring a user's set in order after a change.
+local function settle_or_mend(owner)
+  local known, settled = pcall(settle, set_key(owner), index_key(owner))
+  if not (known and settled) then mend(owner) end
 end
 
 -- The keys that lead to a session, as far as we know: its scope's and its pointer, where they name it.
@@ -200,7 +214,9 @@ end
 -- Remove a scope key, if it leads to this session.
 local function cut(owner, hash, key)
   local scope = scope_key(owner, hash)
-  if holds(scope, key) then redis.call('DEL', scope) end
+  if not holds(scope, key) then return end
+  redis.call('DEL', scope)
+  redis.pcall('ZREM', index_key(owner), hash)
 end
 
 -- Give a session, and all that leads to it, a lifetime.
@@ -208,7 +224,8 @@ local function set_lifetime(session, ttl)
   expire(session_key(session.key), ttl)
   expire(own_key(session.key), ttl)
   for _, name in ipairs(leading(session)) do expire(name, ttl) end
-  if session.owner then mend(session.owner) end
+  if session.o and session.s ~= '' then redis.pcall('ZADD', index_key(session.o), 'XX', end_of(ttl), session.s) end
+  if session.owner then settle_or_mend(session.owner) end
 end
 
 -- Let a scope key live at least as long as a lease: nothing else reaches the reference's.
@@ -221,9 +238,10 @@ end
 local function drop(session, unmended)
   local key = session.key
   redis.call('DEL', session_key(key), own_key(key), claim_key(key), unpack(leading(session)))
+  if session.o and session.s ~= '' then redis.pcall('ZREM', index_key(session.o), session.s) end
   if session.owner then
     redis.pcall('SREM', set_key(session.owner), key)
-    if not unmended then mend(session.owner) end
+    if not unmended then settle_or_mend(session.owner) end
   end
 end
 
@@ -231,10 +249,12 @@ end
 local function unpark(session, owner)
   local own = own_key(session.key)
   local unseen = not is_session(session) and '1' or ''
-  redis.call('HSET', own, 'o', owner, 's', '', 'h', redis.sha1hex(text_of(session)), 'f', '', 'c', unseen)
+  local text = text_of(session)
+  redis.call('HSET', own, 'o', owner, 's', '', 'h', redis.sha1hex(text), 'n', #text, 'f', '', 'c', unseen)
   redis.call('HDEL', own, 'w')
   expire(own, session.ttl)
   redis.call('SREM', set_key(owner), session.key)
+  if session.o and session.s ~= '' then redis.pcall('ZREM', index_key(session.o), session.s) end
 end
 
 -- Which part of a session's identity another owner would change; nil if none.
@@ -250,6 +270,7 @@ end
 local function check_types(owner, hash, key)
   redis.call('GET', scope_key(owner, hash))
   redis.call('SCARD', set_key(owner))
+  redis.call('ZCARD', index_key(owner))
   redis.call('HLEN', own_key(key))
   redis.call('STRLEN', claim_key(key))
   redis.call('STRLEN', session_key(key))

@@ -2,6 +2,7 @@
 -- KEYS[1]  the claim
 -- ARGV     namespace, session key, token
 -- Returns  1; 0 if the claim is over
+-- @include _rules
 local key, token = ARGV[2], ARGV[3]
 local session = look(key)
 local hash = session and claimed_at(key, token)

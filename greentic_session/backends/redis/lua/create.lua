@@ -2,6 +2,7 @@
 -- KEYS[1]  the session
 -- ARGV     namespace, session key, text, its SHA-1, owner, pointer owner or "", lifetime in ms or -1
 -- Returns  1; 0 if a live session has the key
+-- @include _rules
 local key, text, sha, owner, pointer, ttl = ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6], tonumber(ARGV[7])
 if redis.call('EXISTS', session_key(key)) == 1 then return 0 end
 redis.call('HLEN', own_key(key))
@@ -9,7 +10,7 @@ if pointer ~= '' then redis.call('STRLEN', pointer_key(pointer)) end
 
 redis.call('SET', session_key(key), text)
 redis.call('DEL', own_key(key), claim_key(key))
-redis.call('HSET', own_key(key), 'o', owner, 's', '', 'h', sha, 'f', '', 'c', '')
+redis.call('HSET', own_key(key), 'o', owner, 's', '', 'h', sha, 'n', #text, 'f', '', 'c', '')
 expire(session_key(key), ttl)
 if pointer ~= '' then
   redis.call('HSET', own_key(key), 'p', pointer)
@@ -17,5 +18,5 @@ if pointer ~= '' then
   expire(pointer_key(pointer), ttl)
 end
 expire(own_key(key), ttl)
-redis.pcall('SREM', set_key(owner), key) -- of a wait that expired under this key
+if redis.pcall('SREM', set_key(owner), key) == 1 then settle_or_mend(owner) end -- of a wait that expired under this key
 return 1

@@ -2,6 +2,7 @@
 -- KEYS[1]  the user's set
 -- ARGV     namespace, owner
 -- Returns  {session key, text}; {} if the user has several waits; nil if there is nothing
+-- @include _rules
 local owner = ARGV[2]
 redis.call('SCARD', set_key(owner))
 local waits = mend(owner, true)

@@ -1,8 +1,21 @@
 -- List the waits of a user.
--- KEYS[1]  the user's set
--- ARGV     namespace, owner
--- Returns  session keys, in no order
-redis.call('SCARD', set_key(ARGV[2]))
+-- KEYS     the user's set, its index
+-- ARGV     namespace, owner, how the owner's payloads begin, how the owner's scope keys begin; "" for a thorough look
+-- Returns  session keys, in no order; if one is there twice, only a thorough look tells what waits
+local set, index, front, scopes = KEYS[1], KEYS[2], ARGV[3], ARGV[4]
+local waits = redis.call('SCARD', set)
+if scopes ~= '' and redis.call('ZCARD', index) == waits then
+  -- SORT looks up where each scope leads within Redis: what is left to do in Lua is one look at each payload. (Redis counts it
+  -- among the commands that write, so a replica and a full server refuse it.)
+  local found, call = redis.pcall('SORT', index, 'BY', 'nosort', 'GET', scopes .. '*'), redis.call
+  local session, last = ARGV[1] .. ':session:', tostring(#front - 1) -- a number would be made a string for each
+  for number = 1, #found do
+    local key = found[number]
+    if not key or call('GETRANGE', session .. key, '0', last) ~= front then found = nil break end
+  end
+  if found and not found.err then return found end
+end
+-- @include _rules
 local keys = {}
 for number, session in ipairs(mend(ARGV[2], true)) do keys[number] = session.key end
 return keys

@@ -2,6 +2,7 @@
 -- KEYS[1]  the front of all session keys
 -- ARGV     namespace, env, tenant, team or "", user or "", session keys
 -- Returns  how many were removed
+-- @include _rules
 local removed, owners = 0, {}
 for number = 6, #ARGV do
   local read, session = pcall(look, ARGV[number])

@@ -3,6 +3,7 @@
 -- ARGV     namespace, how many bytes are enough, session keys
 -- Returns  {how many keys were looked at: at least one, and no more once the texts are long enough,
 --           for each that is there: {session key, text, scope as JSON or ""}}
+-- @include _rules
 local found, size, looked = {}, 0, 0
 for number = 3, #ARGV do
   if size > tonumber(ARGV[2]) then break end

@@ -1,10 +1,48 @@
 -- Store a session and make it the one wait of a scope.
--- KEYS[1]  the scope
--- ARGV     namespace, session key, text, its SHA-1, owner, SHA-256 of the scope, the scope as JSON, lifetime in ms or -1,
---          "fail" or "replace", claim token or ""
+-- KEYS     the scope, the user's set, its index, the user's pointer
+-- ARGV     namespace, session key, text, its SHA-1, owner, how the owner's payloads begin, SHA-256 of the scope, the scope as
+--          JSON, lifetime in ms or -1, "fail" or "replace", claim token or ""
 -- Returns  {"ok", key of the displaced session or ""}, {"over"} (the claim), {"corrupt"}, {"mismatch", part}, {"held"}
-local key, text, sha, owner, hash, scope, ttl = ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7], tonumber(ARGV[8])
-local on_conflict, token = ARGV[9], ARGV[10]
+-- @include _index
+local key, text, sha, owner, front, hash, scope = ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7], ARGV[8]
+local ttl, on_conflict, token = tonumber(ARGV[9]), ARGV[10], ARGV[11]
+
+-- Where all is as usual: a new session, or one that waits here already, and no other.
+local function park()
+  if token ~= '' then return false end
+  local session, own = ARGV[1] .. ':session:' .. key, ARGV[1] .. ':own:' .. key
+  local holder, latest = redis.call('GET', KEYS[1]), redis.pcall('GET', KEYS[4])
+  local known = redis.call('HMGET', own, 'o', 's', 'p')
+  if (holder and holder ~= key) or latest == key or known[3] then return false end
+  local new = redis.call('EXISTS', session) == 0
+  if new and holder then return false end
+  if not new and not (holder and known[1] == owner and known[2] == hash
+      and redis.call('GETRANGE', session, '0', #front - 1) == front) then return false end
+  redis.call('ZCARD', KEYS[3])
+
+  redis.call('SADD', KEYS[2], key) -- first: it fails for a wrong type, and a server that is full refuses it
+  if new then redis.call('DEL', own, ARGV[1] .. ':claim:' .. key) end
+  redis.call('HSET', own, 'o', owner, 's', hash, 'w', scope, 'h', sha, 'n', #text, 'f', '', 'c', '')
+  if ttl == -1 then
+    redis.call('SET', session, text)
+    redis.call('SET', KEYS[1], key)
+    if not new then redis.call('PERSIST', own) end
+  else
+    redis.call('SET', session, text, 'PX', ARGV[9])
+    redis.call('SET', KEYS[1], key, 'PX', ARGV[9])
+    redis.call('PEXPIRE', own, ARGV[9])
+  end
+  redis.call('ZADD', KEYS[3], end_of(ttl), hash)
+  return true
+end
+
+local parked = park()
+if parked and settle(KEYS[2], KEYS[3]) then return {'ok', ''} end
+-- @include _rules
+if parked then
+  mend(owner)
+  return {'ok', ''}
+end
 check_types(owner, hash, key)
 local session = look(key)
 local parked_at = token ~= '' and session and claimed_at(key, token)
@@ -30,8 +68,9 @@ if session then
 else
   redis.call('DEL', own_key(key), claim_key(key))
 end
-redis.call('HSET', own_key(key), 'o', owner, 's', hash, 'w', scope, 'h', sha, 'f', '', 'c', '')
+redis.call('HSET', own_key(key), 'o', owner, 's', hash, 'w', scope, 'h', sha, 'n', #text, 'f', '', 'c', '')
 redis.call('SET', scope_key(owner, hash), key)
 redis.call('SADD', set_key(owner), key)
+redis.call('ZADD', index_key(owner), end_of(ttl), hash)
 set_lifetime({key = key, o = owner, s = hash, p = session and session.p, owner = owner}, ttl)
 return {'ok', displaced and displaced.key or ''}

@@ -1,0 +1,229 @@
+"""One connection that many calls share: commands go out as they come, answers come back in their order.
+
+redis-py opens the connection (its handshake, TLS, AUTH and names), then a `Lane` takes the transport over and feeds what
+arrives to hiredis, the parser that redis-py uses too. So there is no task and no stream between the socket and whoever
+waits: one read of the socket answers all whose replies are in it, and a lost connection is known at once.
+
+- What one turn of the loop brings goes out in one write. The first call on a quiet lane is written at once.
+- An answer belongs to the call at the head of the queue. A caller that was cancelled, or is late, leaves its slot in it,
+  and what comes for it is thrown away. A reply that is an error belongs to its caller; one that cannot be parsed ends all.
+- `room` says how many more calls a lane should take: fewer the longer its answers have been, none while it is sending more
+  than the socket takes or in the middle of a long answer. So what stands behind long answers is bounded.
+- A long command has a lane to itself: whoever gives it up half sent must end the connection, and may not end others' calls.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Protocol, cast
+
+import hiredis
+import msgspec
+from redis import exceptions as driver
+
+if TYPE_CHECKING:
+    from typing import Any
+
+__all__ = ["LONG", "Call", "Lane", "Owner"]
+
+LONG = 2**17
+"""From how many bytes a command is long; and an answer, of which so much has come without its end."""
+_AHEAD = 2**20
+"""How many bytes of answers should be under way on one lane, at most, by the mean of those that came."""
+_MOST = 512
+"""How many calls may be under way on one lane."""
+_REMEMBERED = 16
+"""Of how many answers the mean is, roughly."""
+_MORE = object()
+
+
+class Call(msgspec.Struct, eq=False):
+    """One command on its way.
+
+    Attributes:
+        packed: Its bytes.
+        answer: What its caller waits for.
+        deadline: When that ends, by the loop's clock.
+        lane: Where it was sent; None as long as it was not.
+        turn: What its caller waits for before that, in the line.
+    """
+
+    packed: bytes
+    answer: "asyncio.Future[Any]"
+    deadline: float
+    lane: "Lane | None" = None
+    turn: "asyncio.Future[None] | None" = None
+
+
+class Owner(Protocol):
+    """Whom a lane tells."""
+
+    def has_room(self, lane: "Lane") -> None:
+        """Calls were answered, or can be sent again."""
+
+    def is_lost(self, lane: "Lane") -> None:
+        """The connection has ended; every call on it has failed."""
+
+
+class Lane(asyncio.Protocol):
+    """One connection, from the end of its handshake on.
+
+    Args:
+        writer: What redis-py made. It is kept: some versions of Python close a transport when its writer is forgotten.
+        owner: Who is told when there is room, and when the connection is lost.
+        loop: The event loop.
+    """
+
+    def __init__(self, writer: asyncio.StreamWriter, owner: Owner, loop: asyncio.AbstractEventLoop) -> None:
+        self.pending: deque[Call] = deque()
+        self.room = _MOST
+        """How many calls may be pending for one more to be sent here."""
+        self.answered = False
+        """Whether it ever worked."""
+        self._writer = writer
+        self._owner = owner
+        self._loop = loop
+        self._outgoing: list[bytes] = []
+        self._unsent = 0
+        self._unfinished = 0  # bytes that have come of an answer
+        self._mean = 0.0  # bytes of an answer, of late
+        self._paused = False
+        self._alone = False
+        self._retired = False
+        self._reader = hiredis.Reader(
+            protocolError=driver.InvalidResponse, replyError=driver.ResponseError, notEnoughData=_MORE
+        )
+        self._transport = cast("asyncio.Transport", writer.transport)
+        self._transport.set_write_buffer_limits(LONG)
+        self._transport.set_protocol(self)
+
+    def send(self, call: Call) -> None:
+        """Send a call; there must be room for it."""
+        call.lane = self
+        pending, outgoing, packed = self.pending, self._outgoing, call.packed
+        pending.append(call)
+        if len(packed) > LONG:
+            self._alone = True
+            self._count_room()
+        if len(pending) == 1:
+            self._transport.write(packed)
+            return
+        if not outgoing:
+            self._loop.call_soon(self._flush)
+        outgoing.append(packed)
+        self._unsent += len(packed)
+        if self._unsent > LONG:
+            self._flush()
+
+    def is_free(self) -> bool:
+        """Say whether nothing is under way, so that a long command may have it to itself."""
+        return not self.pending and self.room > 0
+
+    def give_up(self, call: Call) -> None:
+        """Let go of a call whose caller waits no more. A long one may be half sent, so its lane ends with it."""
+        if self._alone and call in self.pending:
+            self.abort()
+
+    def expire(self, now: float) -> bool:
+        """Fail the calls that are late; return whether there were any. The others may still be answered."""
+        late = [call for call in self.pending if call.deadline <= now]
+        for call in late:
+            if not call.answer.done():
+                call.answer.set_exception(TimeoutError("no answer in time"))
+            self.give_up(call)
+        return bool(late)
+
+    def retire(self) -> None:
+        """Take no more calls, and end when those under way have been answered or given up."""
+        self._retired = True
+        self.room = 0
+        self._end_if_done()
+
+    def abort(self) -> None:
+        """End now. What is under way fails soon, when the loop has noticed."""
+        self.room = 0
+        self._outgoing.clear()
+        try:
+            self._transport.abort()
+        except RuntimeError:
+            pass  # its loop is closed, and with it the socket
+
+    # -- what the transport calls
+
+    def data_received(self, data: bytes) -> None:
+        """Hand out the answers that are complete."""
+        reader, pending, count = self._reader, self.pending, 0
+        reader.feed(data)
+        try:
+            while (answer := reader.gets()) is not _MORE:
+                waiting = pending.popleft().answer
+                count += 1
+                if waiting.done():
+                    continue
+                if isinstance(answer, driver.ResponseError):
+                    waiting.set_exception(answer)
+                else:
+                    waiting.set_result(answer)
+        except (driver.InvalidResponse, IndexError):  # not Redis's protocol, or an answer that nobody asked for
+            self._fail(lambda: driver.InvalidResponse("this is not Redis's protocol"))
+            self.abort()
+            return
+        self._unfinished += len(data)
+        if count:
+            self.answered = True
+            self._mean += (self._unfinished / count - self._mean) * count / (count + _REMEMBERED)
+            self._unfinished = 0
+            self._alone = self._alone and bool(pending)
+        self._count_room()
+        if self._retired:
+            self._end_if_done()
+        else:
+            self._owner.has_room(self)
+
+    def pause_writing(self) -> None:
+        """Take no more calls: the socket does not take what is sent."""
+        self._paused = True
+        self._count_room()
+
+    def resume_writing(self) -> None:
+        """Take calls again."""
+        self._paused = False
+        self._count_room()
+        if not self._retired:
+            self._owner.has_room(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Fail whatever is under way."""
+        self.room = 0
+        self._fail(lambda: _ended(exc))
+        self._owner.is_lost(self)
+
+    # -- within
+
+    def _flush(self) -> None:
+        outgoing = self._outgoing
+        if outgoing:
+            self._outgoing, self._unsent = [], 0
+            self._transport.writelines(outgoing)
+
+    def _count_room(self) -> None:
+        if self._retired or self._paused or self._alone or self._unfinished > LONG:
+            self.room = 0
+        else:
+            self.room = max(1, min(_MOST, int(_AHEAD / (self._mean + 1))))
+
+    def _fail(self, error: Callable[[], Exception]) -> None:
+        while self.pending:
+            call = self.pending.popleft()
+            if not call.answer.done():
+                call.answer.set_exception(error())
+
+    def _end_if_done(self) -> None:
+        if all(call.answer.done() for call in self.pending):
+            self.abort()
+
+
+def _ended(cause: Exception | None) -> Exception:
+    error = driver.ConnectionError("the connection ended")
+    error.__cause__ = cause
+    return error
