@@ -200,7 +200,8 @@ async def test_a_unix_socket(shared: Server, namespace: str) -> None:
 
 
 USER = (
-    "on >p%ss-hunter:2@/ ~{namespace}:* +get +set +del +exists +evalsha +eval +scan +ping +@string +@hash +@set +@keyspace"
+    "on >p%ss-hunter:2@/ ~{namespace}:* +get +set +del +exists +evalsha +eval +scan +ping +time"
+    " +@string +@hash +@set +@sortedset +@keyspace"
 )
 """The user that README asks for, with a password that a URL has to quote."""
 QUOTED = "bob:p%25ss-hunter%3A2%40%2F"

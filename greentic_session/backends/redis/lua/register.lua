@@ -6,6 +6,7 @@
 -- @include _index
 local key, text, sha, owner, front, hash, scope = ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7], ARGV[8]
 local ttl, on_conflict, token = tonumber(ARGV[9]), ARGV[10], ARGV[11]
+local ending = end_of(ttl)
 
 -- Where all is as usual: a new session, or one that waits here already, and no other.
 local function park()
@@ -32,7 +33,7 @@ local function park()
     redis.call('SET', KEYS[1], key, 'PX', ARGV[9])
     redis.call('PEXPIRE', own, ARGV[9])
   end
-  redis.call('ZADD', KEYS[3], end_of(ttl), hash)
+  redis.call('ZADD', KEYS[3], ending, hash)
   return true
 end
 
@@ -71,6 +72,6 @@ end
 redis.call('HSET', own_key(key), 'o', owner, 's', hash, 'w', scope, 'h', sha, 'n', #text, 'f', '', 'c', '')
 redis.call('SET', scope_key(owner, hash), key)
 redis.call('SADD', set_key(owner), key)
-redis.call('ZADD', index_key(owner), end_of(ttl), hash)
+redis.call('ZADD', index_key(owner), ending, hash)
 set_lifetime({key = key, o = owner, s = hash, p = session and session.p, owner = owner}, ttl)
 return {'ok', displaced and displaced.key or ''}
