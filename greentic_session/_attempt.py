@@ -9,6 +9,7 @@ __all__ = ["is_negative_zero"]
 # The beginning of a text as the reference and we write it: fields that are strings or flat objects, then the attempt. It
 # needs no closer look.
 _STRING = rb'"(?:[^"\\]++|\\.)*+"'
+_FRONT = b'{"tenant_ctx":{'
 _USUAL = re.compile(
     rb'{"tenant_ctx":{(?:"\w+":(?:S|{(?:S:(?:S|-?\d+),?)*+}),)*+"attempt":0[,}]'.replace(b"S", _STRING), re.DOTALL
 )
@@ -27,7 +28,10 @@ _DECODER = msgspec.json.Decoder(_SessionData)
 
 def is_negative_zero(text: bytes) -> bool:
     """Say so of the attempt in the text of a session, which was decoded before and has the attempt 0."""
-    if b"-0" not in text or _USUAL.match(text):
+    at = text.find(b'"attempt":0,', len(_FRONT), 512)
+    if at > 0 and text.startswith(_FRONT) and text.find(b"{", len(_FRONT), at) < 0 and text.find(b"}", len(_FRONT), at) < 0:
+        return False  # a field of the tenant context itself: nothing was opened or closed before it
+    if _USUAL.match(text):
         return False
     try:
         return bytes(_DECODER.decode(text).tenant_ctx.attempt).startswith(b"-")

@@ -148,7 +148,7 @@ class State:
         owner = f"{ctx.env}:{ctx.tenant_id}:{ctx.effective_team or ''}:{ctx.effective_user or ''}"
         assert record[b"o"].decode() == owner, f"the record of {key!r} names another owner than the session"
         assert record[b"h"].decode() == hashlib.sha1(session.text).hexdigest(), f"the record of {key!r} fits another text"
-        assert not record[b"f"], f"the record of {key!r} says that somebody else wrote"
+        assert not record.get(b"f"), f"the record of {key!r} says that somebody else wrote"
         assert_same_life(f"session {key!r}", session, self.records[key])
         hashed = record[b"s"].decode()
         assert (b"w" in record) == bool(hashed), f"the record of {key!r} names a scope twice or half"

@@ -82,7 +82,7 @@ class Seen:
     def is_known(self, key: str) -> bool:
         """Our record tells where the session waits: what is stored is what we wrote, and all since it was parked."""
         text, record = self.text(key) or b"", self.record(key)
-        return hashlib.sha1(text).hexdigest().encode() == record.get(b"h") and not record[b"f"]
+        return hashlib.sha1(text).hexdigest().encode() == record.get(b"h") and not record.get(b"f")
 
     def waits_at(self, who: TenantCtx, scope: ReplyScope) -> str | None:
         entry = self.found.get(f"waits:scope:{place(who)}:{scope.scope_hash()}")

@@ -28,9 +28,9 @@ __all__ = ["LONG", "Call", "Lane", "Owner"]
 
 LONG = 2**17
 """From how many bytes a command is long; and an answer, of which so much has come without its end."""
-_AHEAD = 2**20
+_AHEAD = 2**22
 """How many bytes of answers should be under way on one lane, at most, by the mean of those that came."""
-_MOST = 512
+_MOST = 1024
 """How many calls may be under way on one lane."""
 _REMEMBERED = 16
 """Of how many answers the mean is, roughly."""

@@ -23,6 +23,7 @@ The promises:
 import asyncio
 from collections import deque
 from collections.abc import Callable, Mapping
+from threading import get_ident
 from typing import Any, cast
 
 import hiredis
@@ -95,6 +96,7 @@ class Link:
         self._alarm: asyncio.TimerHandle | None = None
         self._emptied: asyncio.Event | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: int | None = None
         self._closed = False
         connection_class(**self._settings)  # raises TypeError here and now if a setting is unknown
 
@@ -109,7 +111,10 @@ class Link:
         Raises:
             GreenticError: As `failures.translate` has it, from the driver's error.
         """
-        loop = self._check_loop()
+        loop = self._loop
+        # Not asyncio.get_running_loop(): before Python 3.12 that asks the kernel who we are, every time.
+        if loop is None or self._closed or self._thread != get_ident() or not loop.is_running():
+            loop = self._check_loop()
         deadline = loop.time() + self._timeout
         if self._alarm is None:
             self._alarm = loop.call_at(deadline, self._look)
@@ -319,7 +324,7 @@ class Link:
         except RuntimeError as error:
             raise UnavailableError("a Redis store runs on asyncio only") from error
         if self._loop is None:
-            self._loop = running
+            self._loop, self._thread = running, get_ident()
         elif self._loop is not running:
             raise UnavailableError("a Redis store serves the event loop in which it was first used; make one for each")
         return running

@@ -57,7 +57,7 @@ class RedisSessionStore(SessionStore):
         default_session_ttl: Ttl = None,
         max_snapshot_bytes: int = DEFAULT_MAX_SNAPSHOT_BYTES,
         timeout: Seconds = 5.0,
-        max_connections: int = 64,
+        max_connections: int = 16,
     ) -> None:
         if not isinstance(client, Redis):
             raise TypeError(f"client must be a redis.asyncio.Redis, not {type(client).__name__}")
@@ -88,7 +88,7 @@ class RedisSessionStore(SessionStore):
         max_snapshot_bytes: int = DEFAULT_MAX_SNAPSHOT_BYTES,
         timeout: Seconds = 5.0,
         connect_timeout: Seconds = 5.0,
-        max_connections: int = 64,
+        max_connections: int = 16,
         **connection: Any,
     ) -> Self:
         """Return a store for a URL. No I/O: the first operation connects.

@@ -100,10 +100,7 @@ class Scripts:
 
     async def find(self, owner: Owner, scopes: tuple[ReplyScope, ...]) -> list[Any] | None:
         """Return which scope matched, the session key and the text."""
-        hashes = [scope.scope_hash() for scope in scopes]
-        answer: list[Any] | None = await self._run(
-            _FIND, self._leading(owner, hashes), owner_text(owner), front(owner), *hashes
-        )
+        answer: list[Any] | None = await self._run(_FIND, self._places(owner, scopes))
         return answer
 
     async def find_key(self, owner: Owner, scope: ReplyScope) -> bytes | None:
@@ -137,10 +134,7 @@ class Scripts:
 
     async def claim(self, owner: Owner, scopes: tuple[ReplyScope, ...], token: str, lease_ms: int) -> list[Any] | None:
         """Return which scope matched, the session key and the text; the session key alone if it is claimed."""
-        hashes = [scope.scope_hash() for scope in scopes]
-        answer: list[Any] | None = await self._run(
-            _CLAIM, self._leading(owner, hashes), owner_text(owner), front(owner), token, lease_ms, *hashes
-        )
+        answer: list[Any] | None = await self._run(_CLAIM, self._places(owner, scopes), token, lease_ms)
         return answer
 
     async def complete(self, key: str, token: str) -> bool:
@@ -165,8 +159,8 @@ class Scripts:
         looked, found = await self._run(_READ_MANY, (self._keys.session(""),), enough, *keys)
         return looked, found
 
-    def _leading(self, owner: Owner, hashes: list[str]) -> tuple[str, ...]:
-        return (*(self._keys.scope(owner, hashed) for hashed in hashes), self._keys.waits(owner))
+    def _places(self, owner: Owner, scopes: tuple[ReplyScope, ...]) -> tuple[str, ...]:
+        return tuple([self._keys.scope(owner, scope.scope_hash()) for scope in scopes])
 
     def _run(self, script: Script, keys: tuple[str, ...], *args: str | bytes | int) -> Awaitable[Any]:
         return script(self._link, keys, self._namespace, *args)

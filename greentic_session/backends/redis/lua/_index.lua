@@ -30,12 +30,12 @@ end
 
 -- Let set and index live as long as the longest wait. False if some wait has expired, or the set holds what we do not know.
 local function settle(set, index)
-  if redis.call('ZCARD', index) ~= redis.call('SCARD', set) then return false end
+  local waits = redis.call('ZCARD', index)
+  if waits ~= redis.call('SCARD', set) then return false end
+  if waits == 0 then return true end
   local last = redis.call('ZRANGE', index, '-1', '-1', 'WITHSCORES')
-  if not last[1] then return true end
-  local at = now()
-  if redis.call('ZCOUNT', index, '-inf', at) > 0 then return false end
-  local ttl = last[2] == 'inf' and -1 or last[2] - at
+  local ttl = last[2] == 'inf' and -1 or last[2] - now()
+  if (ttl ~= -1 and ttl <= 0) or (waits > 1 and redis.call('ZCOUNT', index, '-inf', now()) > 0) then return false end
   keep(set, ttl)
   keep(index, ttl)
   return true

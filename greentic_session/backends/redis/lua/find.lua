@@ -1,17 +1,17 @@
 -- Find the wait of the first scope that has one.
--- KEYS     the scopes, best first; then the user's set
--- ARGV     namespace, owner, how the owner's payloads begin, SHA-256 of each scope
+-- KEYS     the scopes, best first
+-- ARGV     namespace
 -- Returns  {number of the scope that matched, session key, text}; nil if nothing waits
 -- @include _usual
-for number = 1, #KEYS - 1 do
-  local key, text = usual(ARGV[1], KEYS[number], KEYS[#KEYS], ARGV[2], ARGV[3], ARGV[number + 3])
+for number = 1, #KEYS do
+  local key, text = usual(KEYS[number])
   if key then return {number - 1, key, text} end
   if key == nil then break end
-  if number == #KEYS - 1 then return nil end
+  if number == #KEYS then return nil end
 end
 -- @include _rules
-for number = 4, #ARGV do
-  local session = find(ARGV[2], ARGV[number])
-  if session then return {number - 4, session.key, text_of(session)} end
+for number = 1, #KEYS do
+  local session = find(owner, KEYS[number]:sub(-64))
+  if session then return {number - 1, session.key, text_of(session)} end
 end
 return nil

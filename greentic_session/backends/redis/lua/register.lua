@@ -9,21 +9,28 @@ local ttl, on_conflict, token = tonumber(ARGV[9]), ARGV[10], ARGV[11]
 local ending = end_of(ttl)
 
 -- Where all is as usual: a new session, or one that waits here already, and no other.
+-- Returns whether the session is parked, and whether the user's set is in order.
 local function park()
   if token ~= '' then return false end
-  local session, own = ARGV[1] .. ':session:' .. key, ARGV[1] .. ':own:' .. key
+  local session, own, set, index = ARGV[1] .. ':session:' .. key, ARGV[1] .. ':own:' .. key, KEYS[2], KEYS[3]
   local holder, latest = redis.call('GET', KEYS[1]), redis.pcall('GET', KEYS[4])
-  local known = redis.call('HMGET', own, 'o', 's', 'p')
+  local known = redis.call('HMGET', own, 'o', 's', 'p', 'f', 'c')
   if (holder and holder ~= key) or latest == key or known[3] then return false end
-  local new = redis.call('EXISTS', session) == 0
-  if new and holder then return false end
-  if not new and not (holder and known[1] == owner and known[2] == hash
-      and redis.call('GETRANGE', session, '0', #front - 1) == front) then return false end
-  redis.call('ZCARD', KEYS[3])
+  local begins = redis.call('GETRANGE', session, '0', #front - 1)
+  local new = begins == '' and redis.call('EXISTS', session) == 0
+  if new == (holder == key) then return false end
+  if not new and not (begins == front and known[1] == owner and known[2] == hash) then return false end
+  local waits = redis.call('ZCARD', index)
 
-  redis.call('SADD', KEYS[2], key) -- first: it fails for a wrong type, and a server that is full refuses it
-  if new then redis.call('DEL', own, ARGV[1] .. ':claim:' .. key) end
-  redis.call('HSET', own, 'o', owner, 's', hash, 'w', scope, 'h', sha, 'n', #text, 'f', '', 'c', '')
+  local members = redis.call('SADD', set, key) -- first: it fails for a wrong type, and a server that is full refuses it
+  if new then
+    redis.call('DEL', own, ARGV[1] .. ':claim:' .. key)
+    redis.call('HSET', own, 'o', owner, 's', hash, 'w', scope, 'h', sha, 'n', #text)
+  elseif known[4] == '1' or known[5] == '1' then
+    redis.call('HSET', own, 'h', sha, 'n', #text, 'f', '', 'c', '')
+  else
+    redis.call('HSET', own, 'h', sha, 'n', #text)
+  end
   if ttl == -1 then
     redis.call('SET', session, text)
     redis.call('SET', KEYS[1], key)
@@ -33,12 +40,17 @@ local function park()
     redis.call('SET', KEYS[1], key, 'PX', ARGV[9])
     redis.call('PEXPIRE', own, ARGV[9])
   end
-  redis.call('ZADD', KEYS[3], ending, hash)
-  return true
+  waits = waits + redis.call('ZADD', index, ending, hash)
+  if waits > 1 or redis.call('SCARD', set) > 1 then return true, settle(set, index) end
+  if ttl ~= -1 or members == 0 then -- else they are new, and have no lifetime
+    expire(set, ttl)
+    expire(index, ttl)
+  end
+  return true, true
 end
 
-local parked = park()
-if parked and settle(KEYS[2], KEYS[3]) then return {'ok', ''} end
+local parked, settled = park()
+if settled then return {'ok', ''} end
 -- @include _rules
 if parked then
   mend(owner)

@@ -11,7 +11,7 @@ local key, text, sha, owner, ctx, version, checked = ARGV[2], ARGV[3], ARGV[4], 
 local function untouched()
   local own = ARGV[1] .. ':own:' .. key
   local known, ttl = redis.call('HMGET', own, 'o', 'n', 'c'), redis.call('PTTL', KEYS[1])
-  return ttl >= 0 and known[1] == owner and known[3] == '' and redis.call('PTTL', own) == ttl
+  return ttl >= 0 and known[1] == owner and known[3] ~= '1' and redis.call('PTTL', own) == ttl
     and redis.call('STRLEN', KEYS[1]) == tonumber(known[2])
 end
 
