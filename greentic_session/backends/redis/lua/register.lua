@@ -42,9 +42,12 @@ local function park()
   end
   waits = waits + redis.call('ZADD', index, ending, hash)
   if waits > 1 or redis.call('SCARD', set) > 1 then return true, settle(set, index) end
-  if ttl ~= -1 or members == 0 then -- else they are new, and have no lifetime
-    expire(set, ttl)
-    expire(index, ttl)
+  if ttl ~= -1 then
+    redis.call('PEXPIRE', set, ARGV[9])
+    redis.call('PEXPIRE', index, ARGV[9])
+  elseif members == 0 then -- else they are new, and have no lifetime
+    redis.call('PERSIST', set)
+    redis.call('PERSIST', index)
   end
   return true, true
 end
