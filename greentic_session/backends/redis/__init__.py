@@ -41,7 +41,8 @@ class RedisSessionStore(SessionStore):
         default_session_ttl: The same for `create_session`.
         max_snapshot_bytes: The longest wire text of a session, in bytes.
         timeout: For how many seconds an operation may take, connecting included.
-        max_connections: How many connections there may be; an operation beyond that waits for one.
+        max_connections: How many connections there may be. Operations share them, so nearly always one carries all; more are
+            opened where operations would wait behind long answers, and for sessions longer than 128 KiB on their way out.
 
     Raises:
         InvalidInputError: An option is out of range.
@@ -103,7 +104,7 @@ class RedisSessionStore(SessionStore):
             timeout: For how many seconds an operation may take, connecting included. A ``socket_timeout`` in the URL may
                 shorten it.
             connect_timeout: For how many seconds connecting may take.
-            max_connections: How many connections there may be; an operation beyond that waits for one.
+            max_connections: How many connections there may be; operations share them.
             connection: More for redis-py's connection: ``client_name``, ``username``, ``password``, ``db``,
                 ``ssl_ca_certs`` and its like. They go before what the URL says.
 
