@@ -1,7 +1,7 @@
 """What one call of the in-memory store costs, beside aiogram's on the same payload.
 
 All contexts, scopes and data are prepared; those of a lookup are equal to what is stored, and other objects. Users come
-round robin in a shuffled order. See `_peers` for what aiogram is given.
+round robin in a shuffled order. See `_aiogram_memory` for what aiogram is given.
 """
 
 import random
@@ -12,8 +12,9 @@ from typing import Self
 
 from greentic_session import InMemorySessionStore, ReplyScope, SessionData, TenantCtx
 
-from ._measure import Contestant, Row, Target, interleave, median_ratio
+from ._measure import Contestant, interleave, median_ratio, times
 from ._population import fresh, make_ctx, make_data, make_full_scope, make_key, make_scope
+from ._report import Row, Target
 
 __all__ = ["Peer", "measure_calls"]
 
@@ -201,16 +202,16 @@ async def measure_calls(*, peer: Peer | None, users: int, rounds: int, block: in
         lineup = [*ours, theirs] if theirs else ours
         samples = await interleave(lineup, order, rounds=rounds, block=block)
         for contestant in lineup:
-            times = samples[contestant.name]
-            beside = samples[theirs.name] if theirs and contestant is not theirs else None
+            taken = times(samples[contestant.name])
+            beside = times(samples[theirs.name]) if theirs and contestant is not theirs else None
             aimed = limit is not None and contestant.name in AIMED
             rows.append(
                 Row(
                     measurement=measurement,
                     contestant=contestant.name,
-                    value=statistics.median(times),
+                    value=statistics.median(taken),
                     unit="us",
-                    ratio=median_ratio(beside, times) if beside else None,
+                    ratio=median_ratio(beside, taken) if beside else None,
                     ratio_of="x aiogram's speed" if beside else None,
                     target=Target("ratio", "min", limit) if aimed and limit is not None else None,
                 )

@@ -1,22 +1,64 @@
-"""How everything here is measured: contestants in turns, medians, ratios of what ran side by side."""
+"""How everything here is measured: contestants in turns, medians, ratios of what ran side by side.
 
+Needs nothing but the standard library: a peer's process in an environment of its own measures with it too.
+"""
+
+import asyncio
 import gc
-import importlib.metadata
-import os
-import platform
+import math
 import statistics
 import time
+from array import array
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Literal
+from dataclasses import dataclass, field
+from typing import Any
 
-import msgspec
+__all__ = ["Contestant", "Samples", "Spent", "closed_loop", "interleave", "median_of", "median_ratio", "times"]
 
-__all__ = ["Contestant", "Report", "Row", "Samples", "Target", "interleave", "machine", "median_ratio"]
 
-Samples = dict[str, list[float]]
-"""Microseconds per call by contestant, one figure a round; the n-th of each were taken side by side."""
+@dataclass(kw_only=True)
+class Spent:
+    """What some calls took.
+
+    Attributes:
+        calls: How many they were.
+        wall: Nanoseconds from the first call's start to the last one's end.
+        cpu: Nanoseconds of processor time of the process that made them, all threads.
+        latencies: Nanoseconds of each call; empty where they were not timed one by one.
+    """
+
+    calls: int = 0
+    wall: int = 0
+    cpu: int = 0
+    latencies: "array[int]" = field(default_factory=lambda: array("q"))
+
+    def add(self, other: "Spent") -> None:
+        self.calls += other.calls
+        self.wall += other.wall
+        self.cpu += other.cpu
+        self.latencies.extend(other.latencies)
+
+    @property
+    def us(self) -> float:
+        """Microseconds per call, of the whole; with many tasks at once that is no call's latency."""
+        return self.wall / self.calls / 1000
+
+    @property
+    def cpu_us(self) -> float:
+        return self.cpu / self.calls / 1000
+
+    @property
+    def per_second(self) -> float:
+        return self.calls / self.wall * 1e9
+
+    def percentile(self, percent: float) -> float:
+        """Return the smallest latency, in microseconds, that so many per cent of the calls did not exceed."""
+        ordered = sorted(self.latencies)
+        return ordered[max(math.ceil(percent / 100 * len(ordered)), 1) - 1] / 1000
+
+
+Samples = dict[str, list[Spent]]
+"""What each contestant took, one figure a round; the n-th of each were taken side by side."""
 
 
 async def _nothing(*_args: object) -> None:
@@ -30,30 +72,38 @@ class Contestant:
     Attributes:
         name: Its name in the table.
         pick: Returns the arguments of call number n in a round; not timed.
-        run: Makes one call for each of the arguments; this alone is timed.
+        run: Makes one call for each of the arguments; this alone is timed. It may return what the calls took itself.
         begin: Called before each round; not timed.
         prepare: Called with the arguments before each block; not timed.
     """
 
     name: str
     pick: Callable[[int, int], Any]
-    run: Callable[[Sequence[Any]], Awaitable[None]]
+    run: Callable[[Sequence[Any]], Awaitable[Spent | None]]
     begin: Callable[[], Awaitable[None]] = _nothing
     prepare: Callable[[Sequence[Any]], Awaitable[None]] = _nothing
 
 
-async def interleave(contestants: Sequence[Contestant], order: Sequence[int], *, rounds: int, block: int) -> Samples:
+async def interleave(
+    contestants: Sequence[Contestant],
+    order: Sequence[int],
+    *,
+    rounds: int,
+    block: int,
+    tick: Callable[[], object] = lambda: None,
+) -> Samples:
     """Let the contestants make the calls of `order` in turns, a block at a time, in every round.
 
     Who goes first changes from block to block, so that a slow moment of the machine hits all alike. The cyclic garbage
     collector is off for all of them while a round runs, has run before it, and never looks at what was there before the
-    first round (`gc.freeze`), whoever put it there. The first round warms up and does not count.
+    first round (`gc.freeze`), whoever put it there. The first round warms up and does not count. `tick` is called at the
+    end of each round.
     """
     samples: Samples = {contestant.name: [] for contestant in contestants}
     gc.collect()
     gc.freeze()
     for turn in range(rounds + 1):
-        spent = dict.fromkeys(samples, 0)
+        spent = {name: Spent() for name in samples}
         for contestant in contestants:
             await contestant.begin()
         gc.collect()
@@ -63,130 +113,60 @@ async def interleave(contestants: Sequence[Contestant], order: Sequence[int], *,
                 for contestant in contestants if (turn + number) % 2 else reversed(contestants):
                     args = [contestant.pick(n, turn) for n in order[start : start + block]]
                     await contestant.prepare(args)
-                    began = time.perf_counter_ns()
-                    await contestant.run(args)
-                    spent[contestant.name] += time.perf_counter_ns() - began
+                    spent[contestant.name].add(await _timed(contestant.run, args))
         finally:
             gc.enable()
         if turn:
-            for name, nanoseconds in spent.items():
-                samples[name].append(nanoseconds / len(order) / 1000)
+            for name, figures in spent.items():
+                samples[name].append(figures)
+        tick()
     gc.unfreeze()
     return samples
 
 
-class Target(msgspec.Struct, frozen=True):
-    """What a row is held against: its `ratio` or its `value`, at least or at most `limit`."""
-
-    field: Literal["ratio", "value"]
-    bound: Literal["min", "max"]
-    limit: float
-
-    def __str__(self) -> str:
-        return f"{self.field} {'>=' if self.bound == 'min' else '<='} {self.limit:,g}"
-
-    def is_met(self, figure: float) -> bool:
-        return figure >= self.limit if self.bound == "min" else figure <= self.limit
+async def _timed(run: Callable[[Sequence[Any]], Awaitable[Spent | None]], args: Sequence[Any]) -> Spent:
+    used, began = time.process_time_ns(), time.perf_counter_ns()
+    told = await run(args)
+    ended, left = time.perf_counter_ns(), time.process_time_ns()
+    return told or Spent(calls=len(args), wall=ended - began, cpu=left - used)
 
 
-class Row(msgspec.Struct, kw_only=True):
-    """One line of the table.
+def closed_loop(call: Callable[[Any], Awaitable[object]], tasks: int) -> Callable[[Sequence[Any]], Awaitable[Spent | None]]:
+    """Return a `Contestant.run`: so many tasks, each making the next call when its last one is answered."""
 
-    Attributes:
-        measurement: What was measured.
-        contestant: Who did it.
-        value: The median.
-        unit: Of `value`.
-        ratio: Of this contestant and the one that it is measured by, `ratio_of` says which way round.
-        ratio_of: What the ratio is; None without one.
-        target: What was asked for; None for what is told for information.
-        holds: Whether the target was met; None where there is no target or no figure to hold against it.
-    """
+    async def run(args: Sequence[Any]) -> Spent:
+        latencies = array("q")
+        clock, note, left = time.perf_counter_ns, latencies.append, iter(args)
 
-    measurement: str
-    contestant: str
-    value: float
-    unit: str
-    ratio: float | None = None
-    ratio_of: str | None = None
-    target: Target | None = None
-    holds: bool | None = None
+        async def task() -> None:
+            for arg in left:  # they share it: whoever is free takes the next one
+                began = clock()
+                await call(arg)
+                note(clock() - began)
 
-    def __post_init__(self) -> None:
-        if self.target is not None:
-            figure = self.value if self.target.field == "value" else self.ratio
-            self.holds = None if figure is None else self.target.is_met(figure)
+        used, began = time.process_time_ns(), clock()
+        if tasks == 1:
+            await task()
+        else:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(min(tasks, len(args))):
+                    group.create_task(task())
+        ended = clock()
+        return Spent(calls=len(args), wall=ended - began, cpu=time.process_time_ns() - used, latencies=latencies)
+
+    return run
 
 
-class Report(msgspec.Struct, kw_only=True):
-    """All that one run found out."""
-
-    machine: dict[str, str]
-    settings: dict[str, Any]
-    rows: list[Row]
-    findings: dict[str, list[str]]
-    notes: list[str]
-
-    def to_json(self) -> bytes:
-        return msgspec.json.format(msgspec.json.encode(self), indent=2) + b"\n"
-
-    def table(self) -> str:
-        cells: list[tuple[str, ...]] = [("measurement", "contestant", "median", "ratio", "target", "holds")]
-        last = ""
-        for row in self.rows:
-            cells.append(
-                (
-                    "" if row.measurement == last else row.measurement,
-                    row.contestant,
-                    f"{row.value:,.3f} {row.unit}" if row.value < 100 else f"{row.value:,.0f} {row.unit}",
-                    "" if row.ratio is None else f"{row.ratio:.2f} ({row.ratio_of})",
-                    "" if row.target is None else str(row.target),
-                    {True: "yes", False: "MISSED", None: "" if row.target is None else "not measured"}[row.holds],
-                )
-            )
-            last = row.measurement
-        widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-        cells.insert(1, tuple("-" * width for width in widths))
-        lines = [f"{name}: {text}" for name, text in self.machine.items()]
-        lines.append("settings: " + ", ".join(f"{name} {setting}" for name, setting in self.settings.items()))
-        lines += ["", *(_line(line, widths) for line in cells), ""]
-        lines += [f"{finding}: {', '.join(names) or 'none'}" for finding, names in self.findings.items()]
-        lines += ["", *self.notes]
-        return "\n".join(lines)
+def times(rounds: Sequence[Spent]) -> list[float]:
+    """Return the rounds' microseconds per call."""
+    return [spent.us for spent in rounds]
 
 
-def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
-    figures = 2  # the column that is read from the right
-    padded = [
-        cell.rjust(width) if n == figures else cell.ljust(width)
-        for n, (cell, width) in enumerate(zip(cells, widths, strict=True))
-    ]
-    return "  ".join(padded).rstrip()
+def median_of(rounds: Sequence[Spent], figure: Callable[[Spent], float]) -> float:
+    """Return the median over the rounds of one of their figures."""
+    return statistics.median(map(figure, rounds))
 
 
 def median_ratio(above: Sequence[float], below: Sequence[float]) -> float:
     """Return the median of the rounds' ratios: what ran side by side is compared, then the median taken."""
     return statistics.median(a / b for a, b in zip(above, below, strict=True))
-
-
-def machine(*distributions: str) -> dict[str, str]:
-    """Return where this runs, and with which versions of `distributions`."""
-    found = {
-        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, {_processor()}",
-        "python": f"{platform.python_implementation()} {platform.python_version()}",
-    }
-    for name in distributions:
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            found[name] = "not installed"
-    return found
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        lines = []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or "unknown processor"

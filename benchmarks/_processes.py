@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 
 from ._footprint import Footprint
-from ._measure import Row, Target
+from ._report import Row, Target
 
 __all__ = ["measure_footprint", "measure_import"]
 

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 from greentic_session import InMemorySessionStore, ReplyScope, TenantCtx
 
-from ._measure import Contestant, Row, Target, interleave, median_ratio
+from ._measure import Contestant, interleave, median_of, median_ratio
 from ._population import fill, fresh, make_ctx, make_scope
+from ._report import Row, Target
 
 __all__ = ["WAITS_A_USER", "measure_scaling"]
 
@@ -68,11 +69,16 @@ async def measure_scaling(*, few: int, many: int, lookups: int, rounds: int, blo
     lineup = await small.contestants() + await large.contestants()
     samples = await interleave(lineup, order, rounds=rounds, block=block)
     rows = [
-        Row(measurement=f"find among {few:,} and {many:,}", contestant=name, value=statistics.median(times), unit="us")
-        for name, times in samples.items()
+        Row(
+            measurement=f"find among {few:,} and {many:,}",
+            contestant=name,
+            value=median_of(spent, lambda each: each.us),
+            unit="us",
+        )
+        for name, spent in samples.items()
     ]
     ours, bare = (
-        [after / before for before, after in zip(samples[before], samples[after], strict=True)]
+        [late.us / early.us for early, late in zip(samples[before], samples[after], strict=True)]
         for before, after in ((small.store_name, large.store_name), (small.dict_name, large.dict_name))
     )
     measurement = f"slowdown from {few:,} to {many:,}"

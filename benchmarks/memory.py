@@ -1,6 +1,6 @@
 """What the in-memory store costs: ``python -m benchmarks.memory``; ``--help`` lists the options.
 
-- Calls: one call with a 4 KiB snapshot, beside aiogram's `MemoryStorage` on the same payload (`_calls`, `_peers`).
+- Calls: one call with a 4 KiB snapshot, beside aiogram's `MemoryStorage` on the same payload (`_calls`, `_aiogram_memory`).
 - Memory: what each of a million waits takes beyond the snapshot's text, in a fresh process (`_footprint`).
 - Scaling: how `find_wait` slows from a thousand waits to a million, beside a bare dict (`_scale`).
 - Import: what ``import greentic_session`` costs beside the imports that it cannot do without (`_processes`).
@@ -16,8 +16,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from ._calls import Peer, measure_calls
-from ._measure import Report, Row, machine
 from ._processes import measure_footprint, measure_import
+from ._report import Report, Row, machine
 from ._scale import WAITS_A_USER, measure_scaling
 
 __all__ = ["main"]
@@ -73,7 +73,7 @@ async def _measure(sizes: Sizes, peer: Peer | None, seed: int) -> list[Row]:
 
 
 async def _peer(users: int) -> Peer:
-    from ._peers import aiogram  # noqa: PLC0415  # only who measures against it needs it
+    from ._aiogram_memory import aiogram  # noqa: PLC0415  # only who measures against it needs it
 
     return await aiogram(users)
 
