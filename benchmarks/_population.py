@@ -9,20 +9,26 @@ import msgspec
 
 from greentic_session import InMemorySessionStore, ReplyScope, SessionCursor, SessionData, TenantCtx
 
-__all__ = ["NODE", "SNAPSHOT", "fill", "fresh", "make_ctx", "make_data", "make_full_scope", "make_key", "make_scope"]
+__all__ = ["NODE", "SNAPSHOT", "fill", "fresh", "make_ctx", "make_data", "make_full_scope", "make_key", "make_scope", "make_snapshot_for"]
 
 NODE = "ask-the-manager"
 
 
-def _snapshot(size: int) -> str:
-    answers = [{"question": f"question {n}", "answer": f'she said "{n}"', "score": n / 8} for n in range(40)]
+def make_snapshot(size: int) -> str:
+    """Return JSON text of so many bytes, quotes and all; with as many answers in it as fit."""
+    answers: list[dict[str, str | float]] = []
     state = {"flow": "order-approval", "answers": answers, "padding": ""}
+    for n in range(40):
+        answers.append({"question": f"question {n}", "answer": f'she said "{n}"', "score": n / 8})
+        if len(msgspec.json.encode(state)) > size:
+            answers.pop()
+            break
     state["padding"] = "." * (size - len(msgspec.json.encode(state)))
     return msgspec.json.encode(state).decode()
 
 
-SNAPSHOT = _snapshot(4096)
-"""4 KiB of JSON text, quotes and all."""
+SNAPSHOT = make_snapshot(4096)
+"""4 KiB of JSON text."""
 
 
 def fresh(text: str) -> str:
@@ -46,10 +52,21 @@ def make_key(wait: int) -> str:
     return str(uuid.UUID(int=wait + (1 << 127)))
 
 
-def make_data(ctx: TenantCtx) -> SessionData:
+def make_data(ctx: TenantCtx, snapshot: str = SNAPSHOT) -> SessionData:
     return SessionData(
-        tenant_ctx=ctx, flow_id=fresh("order-approval"), cursor=SessionCursor(fresh(NODE)), context_json=SNAPSHOT
+        tenant_ctx=ctx, flow_id=fresh("order-approval"), cursor=SessionCursor(fresh(NODE)), context_json=snapshot
     )
+
+
+def make_snapshot_for(total: int) -> str:
+    """Return a snapshot with which the wire text of a session has so many bytes (or a few more, for longer names)."""
+    size = total
+    for _ in range(10):  # the wire text escapes the snapshot's quotes, and their number depends on its size
+        excess = len(make_data(make_ctx(0), make_snapshot(size)).to_json()) - total
+        if excess == 0:
+            break
+        size -= excess
+    return make_snapshot(size)
 
 
 async def fill(store: InMemorySessionStore, *, waits: int, users: int, ttl: float | None = None) -> None:

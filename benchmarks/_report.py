@@ -57,8 +57,13 @@ class Row(msgspec.Struct, kw_only=True):
 
     def __post_init__(self) -> None:
         if self.target is not None:
-            figure = self.value if self.target.field == "value" else self.ratio
-            self.holds = None if figure is None else self.target.is_met(figure)
+            self.hold_against(self.target)
+
+    def hold_against(self, target: Target) -> None:
+        """Set the target, and whether it is met."""
+        figure = self.value if target.field == "value" else self.ratio
+        self.target = target
+        self.holds = None if figure is None else target.is_met(figure)
 
 
 class Report(msgspec.Struct, kw_only=True):

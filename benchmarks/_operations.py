@@ -1,0 +1,142 @@
+"""The operations, with one task to a thousand, on sessions of 512 bytes to 256 KiB; ours beside the others."""
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from redis.asyncio import Redis
+
+from ._cells import Aim, Cell, rows_of, size_text
+from ._measure import interleave
+from ._ours import PLAIN_SET
+from ._pool import BARE_GET, GET_DECODE, SAME_COMMANDS
+from ._population import make_snapshot_for
+from ._report import Row
+from ._sides import Side
+from .peers.catalogue import AIOGRAM
+from .peers.process import PeerFailedError, PeerProcess
+
+__all__ = ["USUAL", "Stage", "measure_operations"]
+
+USUAL = 4096
+"""The bytes of a session's text, unless said otherwise."""
+BIG = 65_536
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """One run: an operation, by so many tasks at once, on sessions of one size."""
+
+    operation: str
+    tasks: int
+    size: int
+    users: int
+    calls: int
+    rounds: int
+
+    @property
+    def measurement(self) -> str:
+        return f"{self.operation}, {self.tasks:,} task{'s' * (self.tasks > 1)}, {size_text(self.size)}"
+
+
+def aims_of(stage: Stage) -> list[Aim]:
+    """Return what our operation is held to in this stage."""
+    operation, tasks = stage.operation, stage.tasks
+    if stage.size == BIG and tasks == 100:
+        return [Aim(beside=GET_DECODE if operation == "get_session" else SAME_COMMANDS, limit=0.9)]
+    if stage.size != USUAL:
+        return []
+    match operation:
+        case "find_wait" if tasks in (100, 1000):
+            return [Aim(beside=AIOGRAM.calls[operation], limit=5), Aim(beside=SAME_COMMANDS, limit=3.5)]
+        case "find_wait" if tasks == 1:
+            return [Aim(beside=BARE_GET, limit=1.2, of="time")]
+        case "register_wait" if tasks in (100, 1000):
+            return [Aim(beside=AIOGRAM.calls[operation], limit=4)]
+        case "claim_wait + complete" if tasks == 100:
+            return [Aim(beside=AIOGRAM.calls[operation], limit=6)]
+        case "get_session" if tasks == 100:
+            return [Aim(beside=GET_DECODE, limit=4)]
+        case "update_session" if tasks == 100:
+            return [Aim(beside=PLAIN_SET, limit=2.5, of="time")]
+        case _:
+            return []
+
+
+class _Field:
+    """The sides, and what is stored: one population at a time."""
+
+    def __init__(self, sides: Sequence[Side], client: Redis, lose: Callable[[PeerFailedError], None]) -> None:
+        self.sides = list(sides)
+        self._client = client
+        self._lose = lose
+        self._stored: tuple[int, int] | None = None
+
+    def drop(self, error: PeerFailedError) -> None:
+        """Go on without a peer that failed."""
+        self.sides = [side for side in self.sides if not (isinstance(side, PeerProcess) and side.peer is error.peer)]
+        self._lose(error)
+
+    async def fill(self, users: int, size: int) -> None:
+        if self._stored == (users, size):
+            return
+        self._stored = None
+        await self._client.flushall()
+        snapshot = make_snapshot_for(size)
+        for side in tuple(self.sides):
+            try:
+                await side.fill(users, snapshot)
+            except PeerFailedError as error:
+                self.drop(error)
+        self._stored = (users, size)
+
+
+async def measure_operations(
+    stages: Sequence[Stage],
+    sides: Sequence[Side],
+    client: Redis,
+    *,
+    seed: int,
+    tick: Callable[[], object],
+    lose: Callable[[PeerFailedError], None],
+) -> tuple[list[Row], list[Cell]]:
+    """Return the rows of all stages, and the figures behind them.
+
+    Args:
+        stages: What to measure.
+        sides: Ours first.
+        client: For emptying the server.
+        seed: Of the order of the calls.
+        tick: Called at the end of each round.
+        lose: Told of a peer that failed; the run goes on without it.
+    """
+    field = _Field(sides, client, lose)
+    rows: list[Row] = []
+    cells: list[Cell] = []
+    for stage in stages:
+        await field.fill(stage.users, stage.size)
+        found: list[Cell] | None = None
+        while found is None:
+            try:
+                found = await _measure(stage, field.sides, seed, tick)
+            except PeerFailedError as error:
+                field.drop(error)
+        rows += rows_of(stage.measurement, found, aims_of(stage))
+        cells += found
+    return rows, cells
+
+
+async def _measure(stage: Stage, sides: Sequence[Side], seed: int, tick: Callable[[], object]) -> list[Cell]:
+    users = list(range(stage.users))
+    random.Random(seed).shuffle(users)
+    times_round = -(-stage.calls // stage.users)
+    order = (users * times_round)[: stage.calls]
+    # No user twice in a block: a wait can be claimed once. And four calls for a task, so that tasks come and go.
+    single = stage.operation.startswith("claim")
+    block = stage.users if single else max(4 * stage.tasks, 100)
+    lineup = [contestant for side in sides for contestant in side.contestants(stage.operation, stage.tasks)]
+    samples = await interleave(lineup, order, rounds=stage.rounds, block=block, tick=tick)
+    return [
+        Cell(operation=stage.operation, contestant=name, tasks=stage.tasks, size=stage.size, rounds=rounds)
+        for name, rounds in samples.items()
+    ]

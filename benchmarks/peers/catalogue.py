@@ -1,0 +1,66 @@
+"""Who stands beside our store, and with what."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+__all__ = ["AIOGRAM", "PEERS", "Peer"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Peer:
+    """A library that keeps somebody's state in Redis.
+
+    Attributes:
+        name: Its name, and that of its environment.
+        module: The module of this package that calls it.
+        requirements: What to install, for pip.
+        calls: The contestant's name by the operation of ours that it stands beside.
+    """
+
+    name: str
+    module: str
+    requirements: tuple[str, ...]
+    calls: Mapping[str, str]
+
+
+AIOGRAM = Peer(
+    name="aiogram",
+    module="with_aiogram",
+    requirements=("aiogram[redis]>=3.13,<4", "redis[hiredis]"),
+    calls={
+        "find_wait": "aiogram get_state + get_data",
+        "register_wait": "aiogram set_state + set_data",
+        "claim_wait + complete": "aiogram lock + get_state + get_data + clear",
+    },
+)
+
+PEERS = (
+    AIOGRAM,
+    Peer(
+        name="langgraph-checkpoint-aws",
+        module="with_langgraph",
+        requirements=("langgraph-checkpoint-aws[valkey]>=1,<2", "valkey[libvalkey]"),
+        calls={
+            "find_wait": "langgraph AsyncValkeySaver.aget_tuple",
+            "register_wait": "langgraph AsyncValkeySaver.aput",
+        },
+    ),
+    Peer(
+        name="openai-agents",
+        module="with_openai_agents",
+        requirements=("openai-agents[redis]>=0.6,<1", "redis[hiredis]"),
+        calls={
+            "get_session": "openai-agents RedisSession.get_items",
+            "register_wait": "openai-agents RedisSession.add_items",
+        },
+    ),
+    Peer(
+        name="py-key-value-aio",
+        module="with_key_value",
+        requirements=("py-key-value-aio[redis]>=0.3,<1", "redis[hiredis]"),
+        calls={
+            "get_session": "py-key-value-aio RedisStore.get",
+            "update_session": "py-key-value-aio RedisStore.put",
+        },
+    ),
+)

@@ -1,0 +1,58 @@
+"""aiogram's RedisStorage and RedisEventIsolation; a dict of data with one item, the snapshot's text."""
+
+from collections.abc import Mapping
+
+from aiogram.fsm.context import FSMContext
+from aiogram.fsm.storage.base import StorageKey
+from aiogram.fsm.storage.redis import RedisStorage
+
+from benchmarks._measure import closed_loop
+
+from .worker import Doing
+
+__all__ = ["Adapter"]
+
+STATE = "ask-the-manager"
+
+
+class Adapter:
+    """aiogram."""
+
+    def __init__(self, port: int, connections: int) -> None:
+        self._storage = RedisStorage.from_url(
+            f"redis://127.0.0.1:{port}", connection_kwargs={"max_connections": connections}
+        )
+        self._isolation = self._storage.create_isolation()
+        self._keys: list[StorageKey] = []
+        self._snapshot = ""
+
+    async def fill(self, users: int, snapshot: str) -> None:
+        first = 5_000_000_000
+        self._snapshot = snapshot
+        self._keys = [StorageKey(bot_id=7_000_000_001, chat_id=first + n, user_id=first + n) for n in range(users)]
+        await closed_loop(self._set, 50)(range(users))
+        assert await self._storage.get_state(self._keys[-1]) == STATE
+        assert await self._storage.get_data(self._keys[-1]) == {"context_json": snapshot}
+
+    def operations(self) -> Mapping[str, Doing]:
+        return {
+            "find_wait": (self._get, None),
+            "register_wait": (self._set, None),
+            "claim_wait + complete": (self._take, self._set),
+        }
+
+    async def _get(self, user: int) -> None:
+        key = self._keys[user]
+        await self._storage.get_state(key)
+        await self._storage.get_data(key)
+
+    async def _set(self, user: int) -> None:
+        key = self._keys[user]
+        await self._storage.set_state(key, STATE)
+        await self._storage.set_data(key, {"context_json": self._snapshot})
+
+    async def _take(self, user: int) -> None:
+        key = self._keys[user]
+        async with self._isolation.lock(key):
+            await self._get(user)
+            await FSMContext(self._storage, key).clear()
