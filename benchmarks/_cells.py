@@ -19,7 +19,7 @@ class Cell:
         contestant: Its name.
         tasks: How many called at once.
         size: The bytes of a session's text.
-        waits: How many waits the user had.
+        waits: How many waits the user had, where that is what varies; else None.
         rounds: What each round took.
     """
 
@@ -27,21 +27,27 @@ class Cell:
     contestant: str
     tasks: int
     size: int
-    waits: int = 1
+    waits: int | None = None
     rounds: Sequence[Spent]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Aim:
-    """What our operation is held to beside another contestant: so many times its speed at least, or its time at most."""
+    """How our operation is compared with another contestant, and what is asked for.
+
+    Attributes:
+        beside: The other contestant.
+        limit: So many times its speed at least, or its time at most; None where nothing is asked for.
+        of: Whether speeds or times are compared.
+    """
 
     beside: str
-    limit: float
+    limit: float | None
     of: Literal["speed", "time"] = "speed"
 
     @property
-    def target(self) -> Target:
-        return Target("ratio", "min" if self.of == "speed" else "max", self.limit)
+    def target(self) -> Target | None:
+        return None if self.limit is None else Target("ratio", "min" if self.of == "speed" else "max", self.limit)
 
 
 def size_text(size: int) -> str:
@@ -66,12 +72,13 @@ def rows_of(measurement: str, cells: Sequence[Cell], aims: Sequence[Aim] = ()) -
         of = "speed" if aim is None else aim.of
         pair = (times(cell.rounds), times(ours.rounds))
         row.ratio, row.ratio_of = median_ratio(*(pair if of == "speed" else pair[::-1])), _ratio_of(of)
-        if aim is not None:
+        if aim is not None and aim.target is not None:
             row.hold_against(aim.target)
         rows.append(row)
     rows += [
         Row(measurement=measurement, contestant=aim.beside, value=None, unit="calls/s", target=aim.target)
         for aim in aimed.values()
+        if aim.target is not None
     ]
     return rows
 

@@ -25,13 +25,24 @@ BIG = 65_536
 
 @dataclass(frozen=True, kw_only=True)
 class Stage:
-    """One run: an operation, by so many tasks at once, on sessions of one size."""
+    """One run: an operation, by so many tasks at once, on sessions of one size.
+
+    Attributes:
+        operation: One of `OPERATIONS`.
+        tasks: How many call at once.
+        size: The bytes of a session's text.
+        users: How many have a session.
+        block: How many calls a contestant makes before it is another's turn.
+        blocks: How many of them there are in a round.
+        rounds: How many rounds count.
+    """
 
     operation: str
     tasks: int
     size: int
     users: int
-    calls: int
+    block: int
+    blocks: int
     rounds: int
 
     @property
@@ -42,10 +53,11 @@ class Stage:
 def aims_of(stage: Stage) -> list[Aim]:
     """Return what our operation is held to in this stage."""
     operation, tasks = stage.operation, stage.tasks
-    if stage.size == BIG and tasks == 100:
-        return [Aim(beside=GET_DECODE if operation == "get_session" else SAME_COMMANDS, limit=0.9)]
+    if operation == "update_session":
+        limit = 2.5 if stage.size == USUAL and tasks == 100 else None
+        return [Aim(beside=PLAIN_SET, limit=limit, of="time"), *_big_aims(stage)]
     if stage.size != USUAL:
-        return []
+        return _big_aims(stage)
     match operation:
         case "find_wait" if tasks in (100, 1000):
             return [Aim(beside=AIOGRAM.calls[operation], limit=5), Aim(beside=SAME_COMMANDS, limit=3.5)]
@@ -57,10 +69,14 @@ def aims_of(stage: Stage) -> list[Aim]:
             return [Aim(beside=AIOGRAM.calls[operation], limit=6)]
         case "get_session" if tasks == 100:
             return [Aim(beside=GET_DECODE, limit=4)]
-        case "update_session" if tasks == 100:
-            return [Aim(beside=PLAIN_SET, limit=2.5, of="time")]
         case _:
             return []
+
+
+def _big_aims(stage: Stage) -> list[Aim]:
+    if stage.size != BIG:
+        return []
+    return [Aim(beside=GET_DECODE if stage.operation == "get_session" else SAME_COMMANDS, limit=0.9)]
 
 
 class _Field:
@@ -129,13 +145,10 @@ async def measure_operations(
 async def _measure(stage: Stage, sides: Sequence[Side], seed: int, tick: Callable[[], object]) -> list[Cell]:
     users = list(range(stage.users))
     random.Random(seed).shuffle(users)
-    times_round = -(-stage.calls // stage.users)
-    order = (users * times_round)[: stage.calls]
-    # No user twice in a block: a wait can be claimed once. And four calls for a task, so that tasks come and go.
-    single = stage.operation.startswith("claim")
-    block = stage.users if single else max(4 * stage.tasks, 100)
+    calls = stage.block * stage.blocks
+    order = (users * -(-calls // stage.users))[:calls]
     lineup = [contestant for side in sides for contestant in side.contestants(stage.operation, stage.tasks)]
-    samples = await interleave(lineup, order, rounds=stage.rounds, block=block, tick=tick)
+    samples = await interleave(lineup, order, rounds=stage.rounds, block=stage.block, tick=tick)
     return [
         Cell(operation=stage.operation, contestant=name, tasks=stage.tasks, size=stage.size, rounds=rounds)
         for name, rounds in samples.items()

@@ -29,7 +29,9 @@ NAMESPACE = "pool"
 
 def pooled_client(port: int, connections: int) -> Redis:
     """Return a client with a connection for every task, and without retries."""
-    return Redis(connection_pool=ConnectionPool(host="127.0.0.1", port=port, max_connections=connections, retry=Retry(NoBackoff(), 0)))
+    return Redis(
+        connection_pool=ConnectionPool(host="127.0.0.1", port=port, max_connections=connections, retry=Retry(NoBackoff(), 0))
+    )
 
 
 class Replay:
@@ -58,7 +60,7 @@ class Replay:
             for command, at in self._texts:
                 command[at] = text
         if len(self._commands) == 1:
-            answer: Awaitable[Any] = self._client.execute_command(*self._commands[0])
+            answer: Awaitable[Any] = self._client.execute_command(*self._commands[0])  # type: ignore[no-untyped-call]
             return answer
         pipeline = self._client.pipeline(transaction=self._transaction)
         for command in self._commands:
@@ -66,10 +68,15 @@ class Replay:
         return pipeline.execute()
 
 
+def _whole(answer: Any) -> bytes:
+    assert isinstance(answer, bytes)
+    return answer
+
+
 def text_in(answer: Any) -> Callable[[Any], bytes]:
     """Return what takes the session's text out of answers like this one."""
     if isinstance(answer, bytes) and answer.startswith(b'{"tenant_ctx"'):
-        return lambda answer: answer  # type: ignore[no-any-return]
+        return _whole
     for at, part in enumerate(answer if isinstance(answer, list) else ()):
         try:
             inner = text_in(part)
@@ -88,8 +95,8 @@ class Pool:
         self._snapshot = ""
         self._sent: dict[str, list[Replay]] = {}
         self._keys: list[tuple[str, str]] = []
-        self._found: Callable[[Any], bytes] = lambda answer: answer
-        self._claimed = self._found
+        self._found: Callable[[Any], bytes] = _whole
+        self._claimed: Callable[[Any], bytes] = _whole
 
     async def fill(self, users: int, snapshot: str) -> None:
         self._snapshot = snapshot
@@ -158,8 +165,9 @@ class Pool:
                 pick = lambda user: (sent["update"][user], parked(user).data)
                 return [Call(name=SAME_COMMANDS, pick=pick, make=self._write)]
             case "claim_wait + complete":
-                pick = lambda user: (sent["claim"][user], sent["complete"][user], sent["register"][user], parked(user).data)
-                return [Call(name=SAME_COMMANDS, pick=pick, make=self._claim, prepare=self._park)]
+                steps = (sent["claim"], sent["complete"], sent["register"])
+                claim = lambda user: (*(step[user] for step in steps), parked(user).data)
+                return [Call(name=SAME_COMMANDS, pick=claim, make=self._claim, prepare=self._park)]
             case _:
                 raise AssertionError(operation)
 

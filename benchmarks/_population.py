@@ -9,7 +9,18 @@ import msgspec
 
 from greentic_session import InMemorySessionStore, ReplyScope, SessionCursor, SessionData, TenantCtx
 
-__all__ = ["NODE", "SNAPSHOT", "fill", "fresh", "make_ctx", "make_data", "make_full_scope", "make_key", "make_scope", "make_snapshot_for"]
+__all__ = [
+    "NODE",
+    "SNAPSHOT",
+    "fill",
+    "fresh",
+    "make_ctx",
+    "make_data",
+    "make_full_scope",
+    "make_key",
+    "make_scope",
+    "make_snapshot_for",
+]
 
 NODE = "ask-the-manager"
 

@@ -1,5 +1,6 @@
 """What stands side by side in the Redis benchmark, and how: some operations, each on the same users and snapshots."""
 
+from abc import abstractmethod
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
@@ -9,7 +10,7 @@ from greentic_session import ReplyScope, SessionData, TenantCtx
 from ._measure import Contestant, closed_loop
 from ._population import make_ctx, make_data, make_key, make_scope
 
-__all__ = ["Call", "OPERATIONS", "Parked", "Side", "make_parked"]
+__all__ = ["OPERATIONS", "Call", "Parked", "Side", "make_parked"]
 
 OPERATIONS = ("find_wait", "get_session", "register_wait", "update_session", "claim_wait + complete")
 """The operations that are measured with many tasks; every name is that of our contestant too."""
@@ -64,8 +65,10 @@ class Call:
 class Side(Protocol):
     """Somebody who keeps the sessions of users in the server."""
 
+    @abstractmethod
     async def fill(self, users: int, snapshot: str) -> None:
         """Store a session with this snapshot for each user, in an empty server."""
 
+    @abstractmethod
     def contestants(self, operation: str, tasks: int) -> list[Contestant]:
         """Return the ways of doing an operation; none where it has nothing that compares."""

@@ -11,6 +11,7 @@ import importlib.metadata
 import json
 import os
 import sys
+from abc import abstractmethod
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Protocol, TextIO
 
@@ -19,7 +20,16 @@ from benchmarks._measure import closed_loop
 __all__ = ["Adapter", "Doing"]
 
 PREPARING_TASKS = 50
-SHOWN = ("aiogram", "langgraph-checkpoint-aws", "openai-agents", "py-key-value-aio", "redis", "valkey", "hiredis", "libvalkey")
+SHOWN = (
+    "aiogram",
+    "langgraph-checkpoint-aws",
+    "openai-agents",
+    "py-key-value-aio",
+    "redis",
+    "valkey",
+    "hiredis",
+    "libvalkey",
+)
 
 Doing = tuple[Callable[[int], Awaitable[object]], Callable[[int], Awaitable[object]] | None]
 """An operation for a user; and what brings about that it can be done once more, not timed."""
@@ -30,9 +40,11 @@ class Adapter(Protocol):
 
     def __init__(self, port: int, connections: int) -> None: ...
 
+    @abstractmethod
     async def fill(self, users: int, snapshot: str) -> None:
         """Store this text for each user, in an empty server."""
 
+    @abstractmethod
     def operations(self) -> Mapping[str, Doing]:
         """Return what stands beside our operations, by their names."""
 
@@ -89,7 +101,7 @@ async def _serve(module: str, answers: TextIO) -> None:
             if worker is None:
                 worker = Worker(importlib.import_module(f"benchmarks.peers.{module}").Adapter)
             answer = {"answer": await worker.answer(json.loads(line))}
-        except Exception as failure:
+        except Exception as failure:  # noqa: BLE001  # whatever it is, the peer cannot: the parent says so
             error = failure
             while isinstance(error, ExceptionGroup):  # of several tasks: the first one's tells enough
                 error = error.exceptions[0]

@@ -1,0 +1,20 @@
+"""How far a run is: a bar where somebody looks on, and nothing elsewhere."""
+
+import contextlib
+import importlib.util
+import sys
+from collections.abc import Callable, Iterator
+
+__all__ = ["progress"]
+
+
+@contextlib.contextmanager
+def progress(steps: int) -> Iterator[Callable[[], object]]:
+    """Yield what is to be called after each of so many steps. The bar needs the extra `bench`."""
+    if not sys.stderr.isatty() or importlib.util.find_spec("tqdm") is None:
+        yield lambda: None
+        return
+    from tqdm import tqdm  # noqa: PLC0415  # a run without a bar needs none
+
+    with tqdm(total=steps, unit="round", file=sys.stderr, leave=False) as bar:
+        yield bar.update
