@@ -1,4 +1,7 @@
 """What this library costs, beside what its users would otherwise take: measured here, never asserted in a timed test.
 
-``python -m benchmarks.memory`` measures the in-memory store. The peers come with the extra `bench`.
+- ``python -m benchmarks`` measures the Redis store, on a Redis that it starts; its peers it installs itself, each in an
+  environment of its own.
+- ``python -m benchmarks.memory`` measures the in-memory store; its peer comes with the extra `bench`.
+- ``python -m benchmarks.soak`` tells whether the Redis store keeps memory.
 """

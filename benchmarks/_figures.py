@@ -8,21 +8,29 @@ from typing import Any
 from ._cells import Cell, size_text
 from ._measure import Spent, median_of
 from ._operations import USUAL
+from ._pool import SAME_COMMANDS, TWO_GETS
 from ._svg import Chart, Series
+from ._waits import LIST, PARK, SMEMBERS
+from .peers.catalogue import PEERS
 
 __all__ = ["charts_of", "write_charts"]
 
 PERCENTILES = (50.0, 75.0, 90.0, 95.0, 99.0, 99.9)
 MANY = 100
+OTHERS = ((SAME_COMMANDS, SMEMBERS), (TWO_GETS,), *(peer.calls.values() for peer in PEERS))
+LOOKS = {name: look for look, names in enumerate(OTHERS, 1) for name in names} | {LIST: 7, PARK: 6}
+"""The look of a line by its name: a library's is the same in every chart, and the first is ours."""
 
 
-def _series(
-    cells: Sequence[Cell], across: Callable[[Cell], float], up: Callable[[Spent], float], name: Callable[[Cell], str]
-) -> list[Series]:
+def _series(cells: Sequence[Cell], across: Callable[[Cell], float], up: Callable[[Spent], float]) -> list[Series]:
     lines: dict[str, list[tuple[float, float]]] = {}
     for cell in cells:
-        lines.setdefault(name(cell), []).append((across(cell), median_of(cell.rounds, up)))
-    return [Series(name, sorted(points)) for name, points in lines.items() if len(points) > 1]
+        lines.setdefault(cell.contestant, []).append((across(cell), median_of(cell.rounds, up)))
+    return [_named(name, sorted(points)) for name, points in lines.items() if len(points) > 1]
+
+
+def _named(name: str, points: Sequence[tuple[float, float]]) -> Series:
+    return Series(name, points, LOOKS.get(name, 0))
 
 
 def _latencies(cell: Cell) -> list[tuple[float, float]]:
@@ -45,14 +53,14 @@ def charts_of(cells: Sequence[Cell]) -> dict[str, Chart]:
             f"{operation}: throughput, {size_text(USUAL)} sessions",
             "tasks calling at once",
             "calls per second",
-            _series(found, lambda cell: cell.tasks, lambda spent: spent.per_second, lambda cell: cell.contestant),
+            _series(found, lambda cell: cell.tasks, lambda spent: spent.per_second),
         )
         add(
             f"latency-{operation}.svg",
             f"{operation}: latency with {MANY} tasks, {size_text(USUAL)} sessions",
             "percentile of the calls",
             "latency in microseconds",
-            [Series(cell.contestant, _latencies(cell)) for cell in found if cell.tasks == MANY],
+            [_named(cell.contestant, _latencies(cell)) for cell in found if cell.tasks == MANY],
             labels=[(p, f"p{p:g}") for p in PERCENTILES],
             even=True,
         )
@@ -62,7 +70,7 @@ def charts_of(cells: Sequence[Cell]) -> dict[str, Chart]:
             f"{operation}: cost of a call by the session's size, {MANY} tasks",
             "bytes of a session's text",
             "microseconds per call",
-            _series(sized, lambda cell: cell.size, lambda spent: spent.us, lambda cell: cell.contestant),
+            _series(sized, lambda cell: cell.size, lambda spent: spent.us),
             labels=[(size, size_text(size)) for size in sorted({cell.size for cell in sized})],
         )
     add(
@@ -74,7 +82,6 @@ def charts_of(cells: Sequence[Cell]) -> dict[str, Chart]:
             [cell for cell in cells if cell.waits is not None],
             lambda cell: cell.waits or 0,
             lambda spent: spent.us,
-            lambda cell: cell.contestant,
         ),
     )
     return charts

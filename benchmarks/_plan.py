@@ -48,7 +48,7 @@ class Scale:
 
     users: int = 1000
     sized_users: int = 200
-    rounds: int = 11
+    rounds: int = 9
     sized_rounds: int = 7
     tasks: tuple[int, ...] = (1, 3, 10, 30, 100, 300, 1000)
     table_tasks: tuple[int, ...] = (1, 100, 1000)

@@ -14,7 +14,7 @@ def progress(steps: int) -> Iterator[Callable[[], object]]:
     if not sys.stderr.isatty() or importlib.util.find_spec("tqdm") is None:
         yield lambda: None
         return
-    from tqdm import tqdm  # noqa: PLC0415  # a run without a bar needs none
+    from tqdm import tqdm  # noqa: PLC0415  # pyright: ignore[reportMissingModuleSource]  # a run without a bar needs none
 
     with tqdm(total=steps, unit="round", file=sys.stderr, leave=False) as bar:
         yield bar.update

@@ -32,10 +32,11 @@ text { font: 12px system-ui, -apple-system, "Segoe UI", Helvetica, Arial, sans-s
 
 @dataclass(frozen=True)
 class Series:
-    """One line: its name in the legend, and its points from left to right."""
+    """One line: its name in the legend, its points from left to right, and which colour and marks it has."""
 
     name: str
     points: Sequence[tuple[float, float]]
+    look: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,11 +65,12 @@ class Chart:
         bottom = TOP + PLOT
         height = bottom + 64 + rows * ROW + 8
         labels = self.labels or [(x, f"{x:,g}") for x in sorted({x for line in self.series for x, _ in line.points})]
-        steps = _decades([y for line in self.series for _, y in line.points])
+        steps = _steps([y for line in self.series for _, y in line.points])
+        low, high = math.log10(steps[0]), math.log10(steps[-1])
         xs = self._places([x for x, _ in labels])
 
         def y_at(y: float) -> float:
-            return bottom - PLOT * (math.log10(y) - steps[0]) / (steps[-1] - steps[0])
+            return bottom - PLOT * (math.log10(y) - low) / (high - low)
 
         lines = [
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" role="img" width="{WIDTH}">',
@@ -80,16 +82,17 @@ class Chart:
             f'<text transform="translate(20 {TOP + PLOT / 2:g}) rotate(-90)" text-anchor="middle">{escape(self.up)}</text>',
         ]
         for step in steps:
-            y = y_at(10.0**step)
-            lines.append(f'<path class="grid" d="M{LEFT} {y:.1f}H{WIDTH - RIGHT}"/>')
-            lines.append(_text(LEFT - 8, y + 4, f"{10.0**step:,g}", "end"))
+            y = round(y_at(step), 1)
+            lines.append(f'<path class="grid" d="M{LEFT} {y:g}H{WIDTH - RIGHT}"/>')
+            lines.append(_text(LEFT - 8, y + 4, f"{step:,.10g}", "end"))
         for x, name in labels:
             lines.append(f'<path class="grid" d="M{xs[x]:.1f} {TOP}V{bottom}"/>')
             lines.append(_text(xs[x], bottom + 20, name, "middle"))
         for number, line in enumerate(self.series):
             places = [(xs[x], y_at(y)) for x, y in line.points]
-            lines.append(_line(number, places, line.name))
-            lines += _legend(number, line.name, bottom + 64 + number // 2 * ROW)
+            lines.append(_line(line.look, places, line.name))
+            x = LEFT + number % 2 * (WIDTH - LEFT - RIGHT) / 2
+            lines += _legend(line, x, bottom + 64 + number // 2 * ROW)
         return "\n".join([*lines, "</svg>"]) + "\n"
 
     def _places(self, xs: Sequence[float]) -> dict[float, float]:
@@ -100,31 +103,35 @@ class Chart:
         return {x: LEFT + inner + wide * (at - scaled[0]) / span for x, at in zip(xs, scaled, strict=True)}
 
 
-def _decades(values: Sequence[float]) -> list[int]:
-    low, high = math.floor(math.log10(min(values))), math.ceil(math.log10(max(values)))
-    return list(range(low, max(high, low + 1) + 1))
+def _steps(values: Sequence[float]) -> list[float]:
+    """Return round numbers, 1, 2, 5, 10, 20 and so on, from the last one below all values to the first above."""
+    decades = range(math.floor(math.log10(min(values))), math.ceil(math.log10(max(values))) + 1)
+    steps = [digit * 10.0**decade for decade in decades for digit in (1, 2, 5)]
+    first = max(n for n, step in enumerate(steps) if step <= min(values))
+    last = min(n for n, step in enumerate(steps) if step >= max(values) and n > first)
+    return steps[first : last + 1]
 
 
 def _text(x: float, y: float, text: str, anchor: str, kind: str = "") -> str:
     attribute = f' class="{kind}"' if kind else ""
-    return f'<text{attribute} x="{x:g}" y="{y:g}" text-anchor="{anchor}">{escape(text)}</text>'
+    return f'<text{attribute} x="{round(x, 1):g}" y="{round(y, 1):g}" text-anchor="{anchor}">{escape(text)}</text>'
 
 
-def _colour(number: int) -> str:
-    return COLOURS[number % len(COLOURS)]
+def _colour(look: int) -> str:
+    return COLOURS[look % len(COLOURS)]
 
 
-def _line(number: int, places: Sequence[tuple[float, float]], name: str) -> str:
+def _line(look: int, places: Sequence[tuple[float, float]], name: str) -> str:
     path = "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in places)
-    marks = "".join(_mark(number, x, y) for x, y in places)
+    marks = "".join(_mark(look, x, y) for x, y in places)
     return (
-        f'<g data-series="{escape(name)}"><path class="series" stroke="{_colour(number)}" d="{path}"/>'
-        f'<g class="mark" fill="{_colour(number)}">{marks}</g></g>'
+        f'<g data-series="{escape(name)}"><path class="series" stroke="{_colour(look)}" d="{path}"/>'
+        f'<g class="mark" fill="{_colour(look)}">{marks}</g></g>'
     )
 
 
-def _mark(number: int, x: float, y: float) -> str:
-    match number % 3:
+def _mark(look: int, x: float, y: float) -> str:
+    match look % 3:
         case 0:
             return f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{MARK}"/>'
         case 1:
@@ -133,10 +140,9 @@ def _mark(number: int, x: float, y: float) -> str:
             return f'<path d="M{x:.1f} {y - 1.3 * MARK:.1f}l{1.3 * MARK:.1f} {2.4 * MARK:.1f}h{-2.6 * MARK:.1f}z"/>'
 
 
-def _legend(number: int, name: str, y: float) -> list[str]:
-    x = LEFT + number % 2 * (WIDTH - LEFT - RIGHT) / 2
+def _legend(line: Series, x: float, y: float) -> list[str]:
     return [
-        f'<path class="series" stroke="{_colour(number)}" d="M{x:g} {y - 4:g}h26"/>',
-        f'<g class="mark" fill="{_colour(number)}">{_mark(number, x + 13, y - 4)}</g>',
-        _text(x + 34, y, name, "start"),
+        f'<path class="series" stroke="{_colour(line.look)}" d="M{x:g} {y - 4:g}h26"/>',
+        f'<g class="mark" fill="{_colour(line.look)}">{_mark(line.look, x + 13, y - 4)}</g>',
+        _text(x + 34, y, line.name, "start"),
     ]

@@ -14,7 +14,7 @@ from ._operations import USUAL
 from ._population import make_ctx, make_data, make_snapshot_for
 from ._report import Row, Target
 
-__all__ = ["SMEMBERS", "WAITS", "measure_waits"]
+__all__ = ["LIST", "PARK", "SMEMBERS", "WAITS", "measure_waits"]
 
 WAITS = (1, 10, 100, 1000)
 SMEMBERS = "redis.asyncio, bare SMEMBERS of the same ids"

@@ -17,6 +17,8 @@ __all__ = ["PeerFailedError", "PeerProcess"]
 ROOT = Path(__file__).parent.parent.parent
 LONGEST_LINE = 2**26
 GOODBYE = 5.0
+PATIENCE = 120.0
+"""Seconds for an answer: no block takes nearly as long."""
 
 
 class PeerFailedError(Exception):
@@ -98,7 +100,10 @@ class PeerProcess:
         try:
             self._process.stdin.write(json.dumps(question).encode() + b"\n")
             await self._process.stdin.drain()
-            line = await self._process.stdout.readline()
+            line = await asyncio.wait_for(self._process.stdout.readline(), PATIENCE)
+        except TimeoutError:
+            self._process.kill()
+            raise PeerFailedError(self.peer, f"no answer within {PATIENCE:g} s") from None
         except ConnectionError:
             line = b""
         if not line:

@@ -1,5 +1,8 @@
 """py-key-value-aio's RedisStore; a value with one item, the snapshot's text."""
 
+# pyright: reportMissingImports=false
+# It runs where its peer is installed, and nowhere else.
+
 from collections.abc import Mapping
 
 from key_value.aio.stores.redis import RedisStore

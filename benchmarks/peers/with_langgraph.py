@@ -1,5 +1,8 @@
 """langgraph-checkpoint-aws's AsyncValkeySaver; a checkpoint with one channel, the snapshot's text."""
 
+# pyright: reportMissingImports=false
+# It runs where its peer is installed, and nowhere else.
+
 from collections.abc import Mapping
 from typing import Any
 

@@ -1,5 +1,8 @@
 """openai-agents' RedisSession; a session with one item, a message that holds the snapshot's text."""
 
+# pyright: reportMissingImports=false
+# It runs where its peer is installed, and nowhere else.
+
 from collections.abc import Mapping
 from typing import Any
 
