@@ -41,6 +41,9 @@ __all__ = ["main"]
 CONNECTIONS = 1000
 """For each client: one for each task, which is faster for redis-py than to let tasks wait for fewer."""
 
+FILES = 10_240
+"""Enough for the connections of all clients at the server."""
+
 NOTES = [
     "Throughput, latency and processor time are medians over the rounds; a ratio is the median of the rounds' ratios.",
     "CPU us: of the client's process, per call. The server and all clients share the cores.",
@@ -64,6 +67,14 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--without-peers", action="store_true", help="leave the other libraries out")
     parser.add_argument("--peers-dir", metavar="DIR", type=Path, default=default_folder(), help="where they are installed")
     return parser.parse_args(argv)
+
+
+def _allow_files(wanted: int) -> None:
+    """Let this process, and the server that it starts, have so many connections, or as many as it may."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 def _positive(text: str) -> int:
@@ -149,8 +160,7 @@ def main(argv: list[str] | None = None) -> int:
     scale = Scale.quick() if options.quick else Scale()
     if options.rounds:
         scale = replace(scale, rounds=options.rounds, sized_rounds=options.rounds)
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # a thousand connections; the server inherits it
+    _allow_files(FILES)
     factory = importlib.import_module("uvloop").new_event_loop if options.loop == "uvloop" else None
     with Server(binary) as server, asyncio.Runner(loop_factory=factory) as runner:
         run = _Run(options, scale, server)
