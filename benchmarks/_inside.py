@@ -80,7 +80,7 @@ async def measure_steps(
         }
         order = [n % users for n in range(calls)]
         random.Random(seed).shuffle(order)
-        samples = await interleave([*steps, *whole.values()], order, rounds=rounds, block=400, tick=tick)
+        samples = await interleave([*steps, *whole.values()], order, rounds=rounds, block=calls, tick=tick)
     rows: list[Row] = []
     for contestant in whole.values():
         calls_took = times(samples[contestant.name])

@@ -21,6 +21,10 @@ PARTS = (*OPERATION_OF, "sizes", "waits", "steps", "json")
 MOST_CLAIMING = 100
 """How many tasks claim at once: with more, each would have a call or two."""
 
+LEAST = 100
+SETTLING = 40
+"""Calls of each task in a block, if they are not too many altogether."""
+
 SWEPT = ("find", "register")
 """The operations that are drawn over tasks and sizes."""
 
@@ -31,7 +35,7 @@ class Scale:
 
     Attributes:
         users: How many have a session, of the usual size.
-        sized_users: How many have one of another size: together they are not to fill the memory.
+        sized_users: The least number that have one of a larger size: together they are not to fill the memory.
         rounds: How often each contestant has its turn in each measurement.
         sized_rounds: The same for other sizes than the usual one.
         tasks: How many tasks call at once, for the charts.
@@ -39,27 +43,41 @@ class Scale:
         sizes: The bytes of a session's text, besides the usual ones.
         table_sizes: The same for operations that are in the table only.
         calls: Calls of a contestant in a round, about; more where there are many tasks.
-        block: Calls before it is another's turn, at least.
-        each: Calls of each task in a block, on average, where they are more.
+        steady: Calls before it is another's turn, where many tasks call; see `block_of`.
+        each: Calls of each task in a block at least, on average.
         waits_calls: Calls of a contestant in a round where a user has many waits.
         step_calls: Calls of a step of find_wait in a round.
         json_calls: Sessions to JSON and back in a round.
     """
 
-    users: int = 1000
+    users: int = 2000
     sized_users: int = 200
-    rounds: int = 9
-    sized_rounds: int = 7
+    rounds: int = 7
+    sized_rounds: int = 5
     tasks: tuple[int, ...] = (1, 3, 10, 30, 100, 300, 1000)
     table_tasks: tuple[int, ...] = (1, 100, 1000)
     sizes: tuple[int, ...] = (512, 16_384, 65_536, 262_144)
     table_sizes: tuple[int, ...] = (512, 65_536)
     calls: int = 1000
-    block: int = 100
-    each: int = 5
+    steady: int = 4000
+    each: int = 8
     waits_calls: int = 40
-    step_calls: int = 2000
+    step_calls: int = 4000
     json_calls: int = 1000
+
+    def users_of(self, size: int) -> int:
+        """Return how many users have a session of this size."""
+        return max(min(self.users, self.users * USUAL // size), self.sized_users)
+
+    def block_of(self, tasks: int, size: int) -> int:
+        """Return how many calls a contestant makes before it is another's turn.
+
+        Where many tasks call, a block begins with all of them sending at once and the server waiting, then the other way
+        round; only after some turns are both at work all the time, as in a service. A block that is too short measures that
+        beginning, and the faster a contestant, the more of it.
+        """
+        steady = min(SETTLING * tasks, max(self.steady * 2 * USUAL // max(size, 2 * USUAL), self.steady // 8))
+        return max(LEAST, steady, self.each * tasks)
 
     @classmethod
     def quick(cls) -> "Scale":
@@ -73,6 +91,7 @@ class Scale:
             table_tasks=(1, 100),
             sizes=(512, 65_536),
             calls=100,
+            steady=400,
             each=1,
             waits_calls=3,
             step_calls=200,
@@ -100,9 +119,8 @@ def stages_of(parts: Collection[str], scale: Scale) -> list[Stage]:
 
 
 def _stage(part: str, tasks: int, size: int, scale: Scale) -> Stage:
-    usual = size == USUAL
-    users = scale.users if usual else scale.sized_users
-    block = max(scale.block, scale.each * tasks)
+    users = scale.users_of(size)
+    block = scale.block_of(tasks, size)
     if part == "claim":
         block = min(block, users)  # a wait can be claimed once: no user twice in a block
     return Stage(
@@ -112,7 +130,7 @@ def _stage(part: str, tasks: int, size: int, scale: Scale) -> Stage:
         users=users,
         block=block,
         blocks=max(1, scale.calls // block),
-        rounds=scale.rounds if usual else scale.sized_rounds,
+        rounds=scale.rounds if size == USUAL else scale.sized_rounds,
     )
 
 
