@@ -15,7 +15,7 @@ from greentic_session.backend import SessionBackend
 from greentic_session.errors import CorruptSessionError, InvalidInputError, OperationTimeoutError, UnavailableError
 from greentic_session.fence import Owner
 from greentic_session.ids import SessionKey
-from greentic_session.models import ReplyScope, SessionData, TenantCtx, version_of
+from greentic_session.models import ReplyScope, SessionData, TenantCtx
 from greentic_session.transport.link import Link
 from greentic_session.wait import Wait
 
@@ -44,14 +44,14 @@ class RedisBackend(SessionBackend):
     # -- sessions, by key
 
     async def create(self, key: SessionKey, data: SessionData, pointer: Owner | None, ttl_ms: int | None) -> bool:
-        return await self._scripts.create(key, _text(data), pointer, ttl_ms)
+        return await self._scripts.create(key, Text(data), pointer, ttl_ms)
 
     async def read(self, key: str) -> Wait | None:
         text: bytes | None = await self._link.call("GET", self._keys.session(key), repeatable=True)
         return None if text is None else _wait(key, text)
 
     async def update(self, key: str, data: SessionData, ctx: TenantCtx | None, if_version: str | None) -> str:
-        text = _text(data)
+        text = Text(data)
         wanted = "" if if_version is None else if_version or "none"  # an empty one matches nothing
         checked = ""
         while True:
@@ -93,7 +93,7 @@ class RedisBackend(SessionBackend):
             scope,
             msgspec.json.encode(scope),
             key,
-            _text(data),
+            Text(data),
             ttl_ms,
             "replace" if replace else "fail",
             token or "",
@@ -209,11 +209,6 @@ class RedisBackend(SessionBackend):
     async def aclose(self) -> None:
         self.closed = True
         await self._link.aclose()
-
-
-def _text(data: SessionData) -> Text:
-    json = data.to_json()
-    return Text(json, version_of(json), identity_text(data.tenant_ctx))
 
 
 def _key(key: bytes) -> SessionKey:

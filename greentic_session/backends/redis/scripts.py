@@ -3,12 +3,12 @@
 from collections.abc import Awaitable
 from typing import Any
 
-from greentic_session.fence import Owner
-from greentic_session.models import ReplyScope
+from greentic_session.fence import Owner, owner_of
+from greentic_session.models import ReplyScope, SessionData, version_of
 from greentic_session.transport.link import Link
 from greentic_session.transport.scripts import Script
 
-from .keys import Keys, front, owner_text
+from .keys import Keys, front, identity_text, owner_text
 
 __all__ = ["Scripts", "Text"]
 
@@ -16,14 +16,24 @@ _FOR_EVER = -1
 
 
 class Text:
-    """A session's text on its way to Redis, with what the scripts want to know of it."""
+    """A session's text on its way to Redis, with what the scripts want to know of it.
 
-    __slots__ = ("json", "owner", "version")
+    Attributes:
+        json: The text.
+        version: Its SHA-1.
+        owner: Whose it is, as the scripts read it.
+        named: How many bytes at its front name the owner, where they do so in the usual way; else 0.
+    """
 
-    def __init__(self, json: bytes, version: str, owner: str) -> None:
-        self.json: bytes = json
-        self.version: str = version
-        self.owner: str = owner
+    __slots__ = ("json", "named", "owner", "version")
+
+    def __init__(self, data: SessionData) -> None:
+        self.json = data.to_json()
+        self.version = version_of(self.json)
+        self.owner = identity_text(data.tenant_ctx)
+        owner = owner_of(data)
+        begins = b"" if owner is None else front(owner).encode()
+        self.named = len(begins) if self.json.startswith(begins) else 0
 
 
 def _script(name: str, *, repeatable: bool = False) -> Script:
@@ -67,7 +77,7 @@ class Scripts:
 
     async def update(self, key: str, text: Text, caller: str, if_version: str, checked: str) -> list[bytes]:
         """Replace a session's text; return the outcome and what belongs to it."""
-        args = (key, text.json, text.version, text.owner, caller, if_version, checked)
+        args = (key, text.json, text.version, text.owner, text.named, caller, if_version, checked)
         answer: list[bytes] = await self._run(_UPDATE, (self._keys.session(key),), *args)
         return answer
 
@@ -94,7 +104,7 @@ class Scripts:
         hashed = scope.scope_hash()
         keys = self._keys
         leading = (keys.scope(owner, hashed), keys.waits(owner), keys.scopes(owner), keys.latest(owner))
-        args = (key, text.json, text.version, text.owner, front(owner), hashed, scope_json, _ms(ttl_ms), on_conflict, token)
+        args = (key, text.json, text.version, text.owner, text.named, hashed, scope_json, _ms(ttl_ms), on_conflict, token)
         answer: list[bytes] = await self._run(_REGISTER, leading, *args)
         return answer
 

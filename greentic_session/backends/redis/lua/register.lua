@@ -1,25 +1,25 @@
 -- Store a session and make it the one wait of a scope.
 -- KEYS     the scope, the user's set, its index, the user's pointer
--- ARGV     namespace, session key, text, its SHA-1, owner, how the owner's payloads begin, SHA-256 of the scope, the scope as
---          JSON, lifetime in ms or -1, "fail" or "replace", claim token or ""
+-- ARGV     namespace, session key, text, its SHA-1, owner, how many bytes at its front name the owner (0: unusual), SHA-256 of
+--          the scope, the scope as JSON, lifetime in ms or -1, "fail" or "replace", claim token or ""
 -- Returns  {"ok", key of the displaced session or ""}, {"over"} (the claim), {"corrupt"}, {"mismatch", part}, {"held"}
 -- @include _index
-local key, text, sha, owner, front, hash, scope = ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7], ARGV[8]
+local key, text, sha, owner, named, hash, scope = ARGV[2], ARGV[3], ARGV[4], ARGV[5], tonumber(ARGV[6]), ARGV[7], ARGV[8]
 local ttl, on_conflict, token = tonumber(ARGV[9]), ARGV[10], ARGV[11]
 local ending = end_of(ttl)
 
 -- Where all is as usual: a new session, or one that waits here already, and no other.
 -- Returns whether the session is parked, and whether the user's set is in order.
 local function park()
-  if token ~= '' then return false end
+  if token ~= '' or named == 0 then return false end
   local session, own, set, index = ARGV[1] .. ':session:' .. key, ARGV[1] .. ':own:' .. key, KEYS[2], KEYS[3]
   local holder, latest = redis.call('GET', KEYS[1]), redis.pcall('GET', KEYS[4])
   local known = redis.call('HMGET', own, 'o', 's', 'p', 'f', 'c')
   if (holder and holder ~= key) or latest == key or known[3] then return false end
-  local begins = redis.call('GETRANGE', session, '0', #front - 1)
+  local begins = redis.call('GETRANGE', session, '0', named - 1)
   local new = begins == '' and redis.call('EXISTS', session) == 0
   if new == (holder == key) then return false end
-  if not new and not (begins == front and known[1] == owner and known[2] == hash) then return false end
+  if not new and not (begins == text:sub(1, named) and known[1] == owner and known[2] == hash) then return false end
   local waits = redis.call('ZCARD', index)
 
   local members = redis.call('SADD', set, key) -- first: it fails for a wrong type, and a server that is full refuses it
