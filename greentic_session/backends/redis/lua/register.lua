@@ -1,6 +1,6 @@
 -- Store a session and make it the one wait of a scope.
 -- KEYS     the scope, the user's set, its index, the user's pointer
--- ARGV     namespace, session key, text, its SHA-1, owner, how many bytes at its front name the owner (0: unusual), SHA-256 of
+-- ARGV     namespace, session key, text, its SHA-1, owner, how many bytes at its front name the owner, SHA-256 of
 --          the scope, the scope as JSON, lifetime in ms or -1, "fail" or "replace", claim token or ""
 -- Returns  {"ok", key of the displaced session or ""}, {"over"} (the claim), {"corrupt"}, {"mismatch", part}, {"held"}
 -- @include _index
@@ -11,7 +11,7 @@ local ending = end_of(ttl)
 -- Where all is as usual: a new session, or one that waits here already, and no other.
 -- Returns whether the session is parked, and whether the user's set is in order.
 local function park()
-  if token ~= '' or named == 0 then return false end
+  if token ~= '' then return false end
   local session, own, set, index = ARGV[1] .. ':session:' .. key, ARGV[1] .. ':own:' .. key, KEYS[2], KEYS[3]
   local holder, latest = redis.call('GET', KEYS[1]), redis.pcall('GET', KEYS[4])
   local known = redis.call('HMGET', own, 'o', 's', 'p', 'f', 'c')

@@ -1,6 +1,6 @@
 -- Replace the text of a session; its lifetime, wait, scope and claim stay.
 -- KEYS[1]  the session
--- ARGV     namespace, session key, text, its SHA-1, owner, how many bytes at its front name the owner (0: unusual), caller's
+-- ARGV     namespace, session key, text, its SHA-1, owner, how many bytes at its front name the owner, caller's
 --          context or "", version to match or "", SHA-1 of the stored text if the client has seen that it is a session, or ""
 -- Returns  {"ok"}, {"absent"}, {"mismatch", part}, {"changed"}, or {"check", stored text}: we did not write it, and only
 --          the client can tell whether it is a session; let it look, and call again with its SHA-1
@@ -15,7 +15,7 @@ local function untouched()
   local known, ttl = redis.call('HMGET', own, 'o', 'n', 'c', 'h'), redis.call('PTTL', KEYS[1])
   if known[1] ~= owner or known[3] == '1' or redis.call('PTTL', own) ~= ttl then return false end
   if ttl == -1 then return redis.sha1hex(redis.call('GET', KEYS[1])) == known[4] end
-  return named > 0 and redis.call('STRLEN', KEYS[1]) == tonumber(known[2])
+  return redis.call('STRLEN', KEYS[1]) == tonumber(known[2])
     and redis.call('GETRANGE', KEYS[1], '0', named - 1) == text:sub(1, named)
 end
 
