@@ -9,7 +9,7 @@ __all__ = ["is_negative_zero"]
 # The beginning of a text as the reference and we write it: fields that are strings or flat objects, then the attempt. It
 # needs no closer look.
 _STRING = rb'"(?:[^"\\]++|\\.)*+"'
-_FRONT = b'{"tenant_ctx":{'
+_FRONT, _ATTEMPT = b'{"tenant_ctx":{', b'"attempt":0'
 _USUAL = re.compile(
     rb'{"tenant_ctx":{(?:"\w+":(?:S|{(?:S:(?:S|-?\d+),?)*+}),)*+"attempt":0[,}]'.replace(b"S", _STRING), re.DOTALL
 )
@@ -28,8 +28,14 @@ _DECODER = msgspec.json.Decoder(_SessionData)
 
 def is_negative_zero(text: bytes) -> bool:
     """Say so of the attempt in the text of a session, which was decoded before and has the attempt 0."""
-    at = text.find(b'"attempt":0,', len(_FRONT), 512)
-    if at > 0 and text.startswith(_FRONT) and text.find(b"{", len(_FRONT), at) < 0 and text.find(b"}", len(_FRONT), at) < 0:
+    at = text.find(_ATTEMPT, len(_FRONT), 512)
+    if (
+        at > 0
+        and text[at + len(_ATTEMPT)] in b",}"
+        and text.startswith(_FRONT)
+        and text.find(b"{", len(_FRONT), at) < 0
+        and text.find(b"}", len(_FRONT), at) < 0
+    ):
         return False  # a field of the tenant context itself: nothing was opened or closed before it
     if _USUAL.match(text):
         return False
