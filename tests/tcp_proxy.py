@@ -35,6 +35,10 @@ class TcpProxy:
         self._allowed = 0
         self._skipped = 0
         self._reset = False
+        self.most_at_once = 0
+        """How many commands came in one piece, at most."""
+        self._held: int | None = None
+        self._released = asyncio.Event()
         self._flowing = asyncio.Event()
         self._flowing.set()
         self._listener: asyncio.Server | None = None
@@ -61,6 +65,21 @@ class TcpProxy:
         """
         self._allowed, self._cuts, self._skipped, self._reset = after, times, skip, reset
 
+    def hold(self, *, after: int = 0) -> None:
+        """Let so many bytes more through on the connection that is answered next, then nothing until `release`."""
+        self._held = after
+        self._released = asyncio.Event()
+
+    def release(self) -> None:
+        """Let the held connection go on."""
+        self._held = None
+        self._released.set()
+
+    def end(self, *, reset: bool = False) -> None:
+        """Close every connection; new ones are welcome."""
+        for pair in list(self._pairs):
+            self._close(pair, reset=reset)
+
     def stall(self) -> None:
         """Let nothing through in either direction; connections are accepted, and stay."""
         self._flowing.clear()
@@ -73,8 +92,7 @@ class TcpProxy:
         if self._listener is not None:
             self._listener.close()
             self._listener = None
-        for pair in list(self._pairs):
-            self._close(pair, reset=True)
+        self.end(reset=True)
 
     async def allow(self) -> None:
         """Listen, again on the same port."""
@@ -116,6 +134,7 @@ class TcpProxy:
                     break
                 names = [name.decode() for name in _COMMAND.findall(data)]
                 self.commands += [name for name in names if name not in _HANDSHAKE]
+                self.most_at_once = max(self.most_at_once, len(names))
                 pair[1].write(data)
                 await pair[1].drain()
         self._close(pair)
@@ -132,9 +151,23 @@ class TcpProxy:
                     await pair[0].drain()
                     self._close(pair, reset=self._reset)
                     return
+                if self._held is not None:
+                    data = await self._hold(data, reader, pair[0])
                 pair[0].write(data)
                 await pair[0].drain()
         self._close(pair)
+
+    async def _hold(self, data: bytes, reader: asyncio.StreamReader, client: asyncio.StreamWriter) -> bytes:
+        """Pass on what may go through before the hold; return, after it, what of that was kept back."""
+        allowed, self._held = self._held or 0, None
+        while data and len(data) < allowed:
+            client.write(data)
+            await client.drain()
+            allowed -= len(data)
+            data = await reader.read(16384)
+        client.write(data[:allowed])
+        await self._released.wait()
+        return data[allowed:]
 
     def _close(self, pair: tuple[asyncio.StreamWriter, ...], *, reset: bool = False) -> None:
         self._pairs.discard((pair[0], pair[1]))

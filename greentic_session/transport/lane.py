@@ -54,6 +54,16 @@ class Call(msgspec.Struct, eq=False):
     lane: "Lane | None" = None
     turn: "asyncio.Future[None] | None" = None
 
+    def leave(self) -> None:
+        """Wait for the answer no more: what comes is thrown away, and an error that came is no complaint of the loop's."""
+        if not self.answer.cancel() and not self.answer.cancelled():
+            self.answer.exception()
+
+    def has_left(self) -> bool:
+        """Say whether the caller was cancelled or turned away in the line, and has not run since."""
+        turn = self.turn
+        return turn is not None and turn.done() and (turn.cancelled() or turn.exception() is not None)
+
 
 class Owner(Protocol):
     """Whom a lane tells."""
@@ -80,6 +90,8 @@ class Lane(asyncio.Protocol):
         """How many calls may be pending for one more to be sent here."""
         self.answered = False
         """Whether it ever worked."""
+        self.given_up = False
+        """Whether it ended because of a caller."""
         self._writer = writer
         self._owner = owner
         self._loop = loop
@@ -122,6 +134,7 @@ class Lane(asyncio.Protocol):
     def give_up(self, call: Call) -> None:
         """Let go of a call whose caller waits no more. A long one may be half sent, so its lane ends with it."""
         if self._alone and call in self.pending:
+            self.given_up = True
             self.abort()
 
     def expire(self, now: float) -> bool:
@@ -171,8 +184,9 @@ class Lane(asyncio.Protocol):
         self._unfinished += len(data)
         if count:
             self.answered = True
-            self._mean += (self._unfinished / count - self._mean) * count / (count + _REMEMBERED)
-            self._unfinished = 0
+            left = reader.len()  # of the next answer; less than a kilobyte of it may be read already
+            self._mean += ((self._unfinished - left) / count - self._mean) * count / (count + _REMEMBERED)
+            self._unfinished = left
             self._alone = self._alone and bool(pending)
         self._count_room()
         if self._retired:
@@ -192,9 +206,14 @@ class Lane(asyncio.Protocol):
         if not self._retired:
             self._owner.has_room(self)
 
+    def eof_received(self) -> None:
+        """End now: the transport would send the rest first, which nobody may read."""
+        self.abort()
+
     def connection_lost(self, exc: Exception | None) -> None:
         """Fail whatever is under way."""
         self.room = 0
+        self._outgoing.clear()  # uvloop lets nobody write to what is closed
         self._fail(lambda: _ended(exc))
         self._owner.is_lost(self)
 
@@ -204,7 +223,8 @@ class Lane(asyncio.Protocol):
         outgoing = self._outgoing
         if outgoing:
             self._outgoing, self._unsent = [], 0
-            self._transport.writelines(outgoing)
+            # Not `writelines`: in Python 3.12.0 to 3.12.8, 3.13.0 and 3.13.1 it never calls pause_writing (CVE-2024-12254).
+            self._transport.write(b"".join(outgoing))
 
     def _count_room(self) -> None:
         if self._retired or self._paused or self._alone or self._unfinished > LONG:

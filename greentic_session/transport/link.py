@@ -29,11 +29,10 @@ from typing import Any, cast
 import hiredis
 from redis import exceptions as driver
 from redis.asyncio.connection import AbstractConnection
-from redis.asyncio.retry import Retry
-from redis.backoff import EqualJitterBackoff, NoBackoff
 
 from greentic_session.errors import GreenticError, UnavailableError
 
+from .dialer import Dialer
 from .failures import translate
 from .lane import LONG, Call, Lane
 
@@ -43,23 +42,10 @@ Arg = bytes | str | int
 
 _pack = cast("Callable[[tuple[Arg, ...]], bytes]", hiredis.pack_command)  # its own types allow one argument only
 
-# Settings of redis-py that would break a promise above, or the parsing of answers.
-_OURS: Mapping[str, Any] = {
-    "decode_responses": False,
-    "encoding": "utf-8",
-    "encoding_errors": "strict",
-    "health_check_interval": 0,
-    "protocol": 2,
-    "retry_on_error": [],
-    "retry_on_timeout": False,
-    # The deadline of a call is ours. redis-py's is kept with asyncio.wait_for, which on Python 3.11 swallows a cancellation
-    # that comes while something is being sent; and it would cut a longer timeout short.
-    "socket_timeout": None,
-}
-_BACKOFF = EqualJitterBackoff(cap=1.0, base=0.02)
-"""Between attempts to connect, in seconds."""
 _GRAIN = 0.005
 """How far apart looks at the deadlines are at least, in seconds."""
+_PATIENCE = 0.1
+"""For how many seconds whoever opens a connection goes on with that when its own answer has come another way."""
 _GRACE = 1.0
 """For how many seconds closing waits for the answers under way."""
 
@@ -82,23 +68,18 @@ class Link:
         timeout: float,
         max_connections: int,
     ) -> None:
-        ours = {name: value for name, value in settings.items() if not name.startswith(("maint_notifications", "orig_"))}
-        self._settings = {**ours, **_OURS, "retry": Retry(NoBackoff(), 0)}
-        self._connection_class = connection_class
+        self._dialer = Dialer(connection_class, settings)
         self._timeout = timeout
         self._most = max_connections
         self._lanes: list[Lane] = []
         self._retired: set[Lane] = set()
         self._line: deque[Call] = deque()
-        self._opening = False
-        self._failures = 0
-        self._not_before = 0.0
+        self._opening: asyncio.Timeout | None = None
         self._alarm: asyncio.TimerHandle | None = None
         self._emptied: asyncio.Event | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: int | None = None
         self._closed = False
-        connection_class(**self._settings)  # raises TypeError here and now if a setting is unknown
 
     async def call(self, *command: Arg, repeatable: bool = False, script: str | None = None) -> Any:
         """Send a command and return its answer, as bytes, ints, lists and None.
@@ -134,11 +115,12 @@ class Link:
                     # done before, so this is no repetition.
                     packed, script = _pack(("EVAL", script, *command[2:])), None
                     continue
-                if "READONLY" in text:
+                if "READONLY" in text and call.lane in self._lanes:
                     # A primary no more. Behind an address that fails over, new connections lead to the new one.
                     self._retire_all()
                 raise translate(error) from error
             except (driver.RedisError, OSError) as error:
+                call.leave()
                 if repeatable and call.lane is not None and isinstance(error, driver.ConnectionError):
                     repeatable = False
                     continue
@@ -146,6 +128,7 @@ class Link:
                     raise
                 raise translate(error) from error
             except BaseException:  # cancelled, that is
+                call.leave()
                 if call.lane is not None:
                     call.lane.give_up(call)
                 raise
@@ -153,6 +136,8 @@ class Link:
     def close(self) -> None:
         """Take no more calls. Those in the line fail; those under way get their answers."""
         self._closed = True
+        if self._opening is not None:
+            _end(self._opening, 0)
         while self._line:
             self._turn_away(self._line.popleft(), UnavailableError("the store is closed"))
         self._retire_all()
@@ -162,7 +147,7 @@ class Link:
         self.close()
         try:
             if self._retired and self._loop is asyncio.get_running_loop():
-                self._emptied = asyncio.Event()
+                self._emptied = self._emptied or asyncio.Event()
                 async with asyncio.timeout(_GRACE):
                     await self._emptied.wait()
         except TimeoutError:
@@ -176,7 +161,7 @@ class Link:
     def has_room(self, lane: Lane) -> None:
         """Send what waits in the line, as far as there is room."""
         if lane.answered:
-            self._failures = 0
+            self._dialer.succeeded()
         if self._line:
             self._advance()
 
@@ -184,8 +169,8 @@ class Link:
         """Forget a lane. One that never worked counts as a failure to connect."""
         if lane in self._lanes:
             self._lanes.remove(lane)
-            if not lane.answered:
-                self._hold_off()
+            if not lane.answered and not lane.given_up:
+                self._dialer.failed(asyncio.get_running_loop().time())
         self._retired.discard(lane)
         if not self._retired and self._emptied is not None:
             self._emptied.set()
@@ -211,7 +196,9 @@ class Link:
         self._line.append(call)
         try:
             while call.lane is None:
-                if not self._opening and len(self._lanes) < self._most:
+                if self._closed:
+                    raise UnavailableError("the store is closed")
+                if self._opening is None and len(self._lanes) < self._most:
                     await self._open(call)
                 else:
                     call.turn = asyncio.get_running_loop().create_future()
@@ -226,6 +213,8 @@ class Link:
         line = self._line
         while line and (lane := self._find_lane(line[0])) is not None:
             call = line.popleft()
+            if call.has_left():
+                continue
             lane.send(call)
             if call.turn is not None and not call.turn.done():
                 call.turn.set_result(None)
@@ -233,7 +222,7 @@ class Link:
     def _call_next(self) -> None:
         """Let the first in line look for itself: there may be a connection to open."""
         self._advance()
-        if self._line and not self._opening and len(self._lanes) < self._most:
+        if self._line and self._opening is None and len(self._lanes) < self._most:
             for call in self._line:
                 if call.turn is not None and not call.turn.done():
                     call.turn.set_result(None)
@@ -253,40 +242,36 @@ class Link:
             OSError, RedisError: It cannot be opened, and there is no other. All who wait have failed with it.
         """
         loop = asyncio.get_running_loop()
-        limit = asyncio.timeout_at(call.deadline)
-        self._opening = True
+        limit = self._opening = asyncio.timeout_at(call.deadline)
+        begun = 0.0
+
+        def hurry(_: object) -> None:
+            if self._opening is limit:
+                _end(limit, begun + _PATIENCE if begun else 0)
+
+        call.answer.add_done_callback(hurry)
         try:
             async with limit:
-                await asyncio.sleep(self._not_before - loop.time())
-                self._lanes.append(await self._connect(loop))
+                await asyncio.sleep(self._dialer.not_before - loop.time())
+                begun = loop.time()
+                writer = await self._dialer.connect()
+                if self._closed:
+                    writer.transport.abort()
+                    raise UnavailableError("the store is closed")
+                self._lanes.append(Lane(writer, self, loop))
         except (driver.RedisError, OSError) as error:
-            self._hold_off()
+            if begun:  # to wait for the next attempt is no attempt
+                self._dialer.failed(loop.time())
+            if call.lane is None and self._closed:
+                raise UnavailableError("the store is closed") from error
             if call.lane is None and (limit.expired() or not self._lanes):
                 while self._line and not limit.expired():
                     self._turn_away(self._line.popleft(), error)
                 raise
         finally:
-            self._opening = False
+            call.answer.remove_done_callback(hurry)
+            self._opening = None
         self._advance()
-
-    async def _connect(self, loop: asyncio.AbstractEventLoop) -> Lane:
-        connection = self._connection_class(**self._settings)
-        try:
-            await connection.connect()  # type: ignore[no-untyped-call]  # redis-py says nothing of it
-        except BaseException:
-            _drop(connection)
-            raise
-        writer = connection._writer  # noqa: SLF001  # there is no public way to it
-        if writer is None or self._closed:
-            _drop(connection)
-            raise UnavailableError("the store is closed")
-        # It is the lane's now. redis-py would close it when it forgets the connection.
-        connection._reader = connection._writer = None  # noqa: SLF001
-        return Lane(writer, self, loop)
-
-    def _hold_off(self) -> None:
-        self._failures += 1
-        self._not_before = asyncio.get_running_loop().time() + _BACKOFF.compute(self._failures)
 
     def _retire_all(self) -> None:
         lanes, self._lanes = self._lanes, []
@@ -311,7 +296,10 @@ class Link:
                 self._retired.add(lane)
             if lane in self._retired:
                 lane.retire()
-        waiting = [*self._line, *(call for lane in (*self._lanes, *self._retired) for call in lane.pending)]
+        if self._line:
+            self._call_next()
+        waiting = [*self._line, *(call for lane in self._lanes for call in lane.pending)]
+        waiting += [call for lane in self._retired for call in lane.pending if not call.answer.done()]
         self._alarm = None
         if waiting:
             self._alarm = loop.call_at(max(now + _GRAIN, min(call.deadline for call in waiting)), self._look)
@@ -330,9 +318,6 @@ class Link:
         return running
 
 
-def _drop(connection: AbstractConnection) -> None:
-    # redis-py's disconnect() is a coroutine: it could be cancelled, and would wait. Aborting the transport needs neither.
-    writer = connection._writer  # noqa: SLF001
-    connection._reader = connection._writer = None  # noqa: SLF001
-    if writer is not None:
-        writer.transport.abort()
+def _end(limit: asyncio.Timeout, when: float) -> None:
+    if not limit.expired():
+        limit.reschedule(when)

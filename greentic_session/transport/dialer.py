@@ -1,0 +1,87 @@
+"""Opening connections to one Redis, with redis-py's own handshake, TLS, AUTH and names, and with patience after failures."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+from redis import exceptions as driver
+from redis.asyncio.connection import AbstractConnection
+from redis.asyncio.retry import Retry
+from redis.backoff import EqualJitterBackoff, NoBackoff
+
+__all__ = ["Dialer"]
+
+# Settings of redis-py that would break a promise of `link`, or the parsing of answers.
+_OURS: Mapping[str, Any] = {
+    "decode_responses": False,
+    "encoding": "utf-8",
+    "encoding_errors": "strict",
+    "health_check_interval": 0,
+    "protocol": 2,
+    "retry_on_error": [],
+    "retry_on_timeout": False,
+    # The deadline of a call is ours. redis-py's is kept with asyncio.wait_for, which on Python 3.11 swallows a cancellation
+    # that comes while something is being sent; and it would cut a longer timeout short.
+    "socket_timeout": None,
+}
+_BACKOFF = EqualJitterBackoff(cap=1.0, base=0.02)
+"""Between attempts to connect, in seconds."""
+
+
+class Dialer:
+    """Opens connections.
+
+    Args:
+        connection_class: One of redis-py's asyncio connections.
+        settings: Its arguments.
+
+    Raises:
+        TypeError: It does not know one of the settings.
+    """
+
+    def __init__(self, connection_class: type[AbstractConnection], settings: Mapping[str, Any]) -> None:
+        ours = {name: value for name, value in settings.items() if not name.startswith(("maint_notifications", "orig_"))}
+        self._settings = {**ours, **_OURS, "retry": Retry(NoBackoff(), 0)}
+        self._connection_class = connection_class
+        self._failures = 0
+        self.not_before = 0.0
+        """When the next attempt may begin, by the loop's clock."""
+        connection_class(**self._settings)
+
+    async def connect(self) -> asyncio.StreamWriter:
+        """Return the writer of a connection, with its handshake done and nothing read beyond it.
+
+        Raises:
+            OSError, RedisError: It cannot be opened, or has ended since.
+        """
+        connection = self._connection_class(**self._settings)
+        try:
+            await connection.connect()  # type: ignore[no-untyped-call]  # redis-py says nothing of it
+        except BaseException:
+            _drop(connection)
+            raise
+        reader, writer = connection._reader, connection._writer  # noqa: SLF001  # there is no public way to them
+        if writer is None or reader is None or writer.transport.is_closing() or reader.at_eof() or reader.exception():
+            # Its stream was told of an end; whoever takes the transport over would not be.
+            _drop(connection)
+            raise driver.ConnectionError("the connection ended")
+        # It is the caller's now. redis-py would close it when it forgets the connection.
+        connection._reader = connection._writer = None  # noqa: SLF001
+        return writer
+
+    def failed(self, now: float) -> None:
+        """Let the next attempt wait: twice as long as after the last failure, up to a second, with jitter."""
+        self._failures += 1
+        self.not_before = now + _BACKOFF.compute(min(self._failures, 10))  # after 1,024 failures it raises OverflowError
+
+    def succeeded(self) -> None:
+        """Take it that Redis is well: after the next failure the next attempt comes soon."""
+        self._failures = 0
+
+
+def _drop(connection: AbstractConnection) -> None:
+    # redis-py's disconnect() is a coroutine: it could be cancelled, and would wait. Aborting the transport needs neither.
+    writer = connection._writer  # noqa: SLF001
+    connection._reader = connection._writer = None  # noqa: SLF001
+    if writer is not None:
+        writer.transport.abort()
