@@ -48,7 +48,7 @@ NOTES = [
     "Throughput, latency and processor time are medians over the rounds; a ratio is the median of the rounds' ratios.",
     "CPU us: of the client's process, per call. The server and all clients share the cores.",
     "redis.asyncio's pool gets what our store sends, prepared; it checks no argument, and decodes the same session.",
-    "The peers' sessions have no TTL, nor have ours, where it is not said.",
+    "Ours have a TTL, where nothing else is said; the peers' have none.",
     "Peers run in processes of their own, with the client library that each asks for, and a connection for each task.",
     "aiogram's data is a dict with one item, the snapshot's text; the others' value, message or channel is that text too.",
 ]

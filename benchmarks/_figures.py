@@ -8,7 +8,7 @@ from typing import Any
 from ._cells import Cell, size_text
 from ._measure import Spent, median_of
 from ._operations import USUAL
-from ._ours import REGISTER_WITH_TTL
+from ._ours import REGISTER_FOR_EVER
 from ._pool import SAME_COMMANDS, TWO_GETS
 from ._svg import Chart, Series
 from ._waits import LIST, PARK, SMEMBERS
@@ -19,7 +19,7 @@ __all__ = ["charts_of", "write_charts"]
 PERCENTILES = (50.0, 75.0, 90.0, 95.0, 99.0, 99.9)
 MANY = 100
 OTHERS = ((SAME_COMMANDS, SMEMBERS), (TWO_GETS,), *(peer.calls.values() for peer in PEERS))
-LOOKS = {name: look for look, names in enumerate(OTHERS, 1) for name in names} | {REGISTER_WITH_TTL: 7, LIST: 7, PARK: 6}
+LOOKS = {name: look for look, names in enumerate(OTHERS, 1) for name in names} | {REGISTER_FOR_EVER: 7, LIST: 7, PARK: 6}
 """The look of a line by its name: a library's is the same in every chart, and the first is ours."""
 
 

@@ -7,14 +7,15 @@ from greentic_session import RedisSessionStore
 from ._measure import Contestant, closed_loop
 from ._sides import Call, Parked, make_parked
 
-__all__ = ["PLAIN_SET", "REGISTER_WITH_TTL", "UPDATE_WITH_TTL", "Ours", "open_store", "register"]
+__all__ = ["PLAIN_SET", "REGISTER_FOR_EVER", "TTL", "UPDATE_FOR_EVER", "Ours", "open_store", "register"]
 
 PLAIN_SET = "plain SET of the same bytes, same connection"
-REGISTER_WITH_TTL = "register_wait, with a TTL"
-UPDATE_WITH_TTL = "update_session, of one with a TTL"
+REGISTER_FOR_EVER = "register_wait, without a TTL"
+UPDATE_FOR_EVER = "update_session, of one without a TTL"
 TTL = 86_400.0
-LIMITED = 1_000_000
-"""From this number on, users have sessions with a TTL; so that all others have one session, for ever, as the peers' are."""
+"""How long sessions are kept, in seconds: README advises to set a lifetime."""
+FOR_EVER = 1_000_000
+"""From this number on, users have sessions without a TTL."""
 FILLING_TASKS = 50
 
 
@@ -23,8 +24,9 @@ def open_store(url: str, namespace: str = "ours") -> RedisSessionStore:
     return RedisSessionStore.from_url(url, namespace=namespace, timeout=60.0)
 
 
-async def register(store: RedisSessionStore, wait: Parked) -> None:
-    await store.register_wait(*wait)
+async def register(store: RedisSessionStore, wait: Parked, ttl: float | None = TTL) -> None:
+    ctx, user, scope, key, data = wait
+    await store.register_wait(ctx, user, scope, key, data, ttl)
 
 
 class Ours:
@@ -38,7 +40,9 @@ class Ours:
         self._snapshot = snapshot
         waits = [self._parked(user) for user in range(users)]
         await closed_loop(partial(register, self._store), FILLING_TASKS)(waits)
-        await closed_loop(self._register_with_ttl, FILLING_TASKS)([self._limited(user) for user in range(users)])
+        await closed_loop(partial(register, self._store, ttl=None), FILLING_TASKS)(
+            [self._kept(user) for user in range(users)]
+        )
         found = await self._store.find_wait(*waits[-1][:3])
         assert found is not None
         assert found.data == waits[-1].data
@@ -49,11 +53,11 @@ class Ours:
     def _parked(self, user: int) -> Parked:
         return make_parked(user, self._snapshot)
 
-    def _limited(self, user: int) -> Parked:
-        return self._parked(LIMITED + user)
+    def _kept(self, user: int) -> Parked:
+        return self._parked(FOR_EVER + user)
 
     def _calls(self, operation: str) -> list[Call]:
-        store, parked, limited = self._store, self._parked, self._limited
+        store, parked, kept = self._store, self._parked, self._kept
         match operation:
             case "find_wait":
                 find = store.find_wait
@@ -61,16 +65,15 @@ class Ours:
             case "get_session":
                 return [Call(name=operation, pick=lambda user: parked(user).key, make=store.get_session)]
             case "register_wait":
-                put = store.register_wait
                 return [
-                    Call(name=operation, pick=parked, make=lambda wait: put(*wait)),
-                    Call(name=REGISTER_WITH_TTL, pick=limited, make=self._register_with_ttl),
+                    Call(name=operation, pick=parked, make=partial(register, store)),
+                    Call(name=REGISTER_FOR_EVER, pick=kept, make=partial(register, store, ttl=None)),
                 ]
             case "update_session":
                 update, send = store.update_session, self._store._backend._link.call  # type: ignore[attr-defined]
                 return [
                     Call(name=operation, pick=lambda user: parked(user)[3:], make=lambda change: update(*change)),
-                    Call(name=UPDATE_WITH_TTL, pick=lambda user: limited(user)[3:], make=lambda change: update(*change)),
+                    Call(name=UPDATE_FOR_EVER, pick=lambda user: kept(user)[3:], make=lambda change: update(*change)),
                     Call(
                         name=PLAIN_SET,
                         pick=lambda user: (f"plain:{user}", parked(user).data.to_json()),
@@ -81,9 +84,6 @@ class Ours:
                 return [Call(name=operation, pick=parked, make=self._claim, prepare=partial(register, store))]
             case _:
                 raise AssertionError(operation)
-
-    async def _register_with_ttl(self, wait: Parked) -> None:
-        await self._store.register_wait(*wait, TTL)
 
     async def _claim(self, wait: Parked) -> None:
         claim = await self._store.claim_wait(wait.ctx, wait.user, wait.scope)

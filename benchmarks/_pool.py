@@ -1,6 +1,7 @@
 """The commands of our store sent through redis.asyncio's pool, prepared, and what comes back decoded as the store does.
 
-What each call sends is noted on the wire (see `_wire`). A write encodes the session anew, as the store must.
+What each call sends is noted on the wire (see `_wire`). A write encodes the session anew and computes its version, as the
+store must.
 """
 
 from collections.abc import Awaitable, Callable
@@ -12,9 +13,10 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from greentic_session import RedisSessionStore, SessionData
+from greentic_session.models import version_of
 
 from ._measure import Contestant
-from ._ours import open_store
+from ._ours import open_store, register
 from ._sides import Call, Parked, make_parked
 from ._wire import Command, Wire
 
@@ -49,9 +51,10 @@ class Replay:
         self._commands: list[list[Any]] = [
             [command[0].decode(), *command[1:]] for command in (commands[1:-1] if self._transaction else commands)
         ]
-        self._texts = [
-            (command, at) for command in self._commands for at, arg in enumerate(command) if encoded and arg == encoded
-        ]
+        version = b"" if encoded is None else version_of(encoded).encode()
+        places = [(command, at) for command in self._commands for at in range(len(command))]
+        self._texts = [(command, at) for command, at in places if encoded and command[at] == encoded]
+        self._versions = [(command, at) for command, at in places if encoded and command[at] == version]
 
     def send(self, data: SessionData | None = None) -> Awaitable[Any]:
         """Send it, with this session's text; return the answer, or the answers of several commands."""
@@ -59,6 +62,9 @@ class Replay:
             text = data.to_json()
             for command, at in self._texts:
                 command[at] = text
+            version = version_of(text)
+            for command, at in self._versions:
+                command[at] = version
         if len(self._commands) == 1:
             answer: Awaitable[Any] = self._client.execute_command(*self._commands[0])  # type: ignore[no-untyped-call]
             return answer
@@ -132,8 +138,8 @@ class Pool:
         async def note(name: str, call: Awaitable[Any]) -> None:
             self._sent[name].append(Replay(self._client, await wire.commands_of(call), encoded))
 
-        await store.register_wait(*wait)  # what is noted of a registering is one over what is there
-        await note("register", store.register_wait(*wait))
+        await register(store, wait)  # what is noted of a registering is one over what is there
+        await note("register", register(store, wait))
         await note("find", store.find_wait(*wait[:3]))
         await note("update", store.update_session(wait.key, wait.data))
         claims: list[Any] = []
