@@ -240,3 +240,12 @@ def test_a_soak_prints_its_samples_and_its_verdict() -> None:
     assert verdict.startswith("resident set: ")
     # So short a run is no verdict on the store: only that the exit code says what the words say.
     assert done.returncode == (1 if "NOT FLAT" in verdict else 0)
+
+
+@pytest.mark.slow
+def test_ten_million_operations_leave_the_memory_flat() -> None:
+    require(find_binary())
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.soak"], cwd=ROOT, check=False, capture_output=True, text=True, timeout=1500
+    )
+    assert done.returncode == 0, done.stdout[-300:] + done.stderr
