@@ -26,11 +26,12 @@ NODE = "ask-the-manager"
 
 
 def make_snapshot(size: int) -> str:
-    """Return JSON text of so many bytes, quotes and all; with as many answers in it as fit."""
+    """Return JSON text of so many bytes, quotes and all; with as many answers in it, a sentence each, as fit."""
     answers: list[dict[str, str | float]] = []
     state = {"flow": "order-approval", "answers": answers, "padding": ""}
     for n in range(40):
-        answers.append({"question": f"question {n}", "answer": f'she said "{n}"', "score": n / 8})
+        answer = f'she said "{n}", and that the supplier had confirmed the delivery for the week after next'
+        answers.append({"question": f"question {n}", "answer": answer, "score": n / 8})
         if len(msgspec.json.encode(state)) > size:
             answers.pop()
             break

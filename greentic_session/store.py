@@ -98,7 +98,8 @@ class SessionStore:
         Raises:
             CorruptSessionError: The stored text is no SessionData.
         """
-        found = await self._read(key, ctx)
+        self._backend.check_open()
+        found = _visible(await self._backend.read(_check_keyed(key, ctx)), ctx)
         return None if found is None else found.data
 
     async def get_versioned(self, key: str, *, ctx: TenantCtx | None = None) -> Wait | None:
@@ -107,14 +108,9 @@ class SessionStore:
         Raises:
             CorruptSessionError: The stored text is no SessionData.
         """
-        found = await self._read(key, ctx)
-        return None if found is None else Wait(found.key, found.data, None, found.text)
-
-    async def _read(self, key: str, ctx: TenantCtx | None) -> Wait | None:
         self._backend.check_open()
-        key = _check_keyed(key, ctx)
-        found = await self._backend.read(key)
-        return None if found is None or (ctx is not None and not fence.is_aligned(ctx, found.data)) else found
+        found = _visible(await self._backend.read(_check_keyed(key, ctx)), ctx)
+        return None if found is None else Wait(found.key, found.data, None, found.text)
 
     async def update_session(
         self, key: str, data: SessionData, *, ctx: TenantCtx | None = None, if_version: str | None = None
@@ -367,3 +363,8 @@ def _check_keyed(key: str, ctx: TenantCtx | None) -> SessionKey:
     if ctx is not None:
         fence.check_ctx(ctx)
     return checked
+
+
+def _visible(found: Wait | None, ctx: TenantCtx | None) -> Wait | None:
+    """Return what was found, if this caller may see it."""
+    return None if found is None or (ctx is not None and not fence.is_aligned(ctx, found.data)) else found

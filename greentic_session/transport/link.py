@@ -103,7 +103,8 @@ class Link:
         while True:
             call = Call(packed, loop.create_future(), deadline)
             try:
-                if (lane := self._lane_for(call)) is not None:
+                lane = None if self._line else self._find_lane(call)  # whoever waits goes first
+                if lane is not None:
                     lane.send(call)
                 else:
                     await self._wait_in_line(call)
@@ -179,11 +180,8 @@ class Link:
 
     # -- the line
 
-    def _lane_for(self, call: Call) -> Lane | None:
-        """Return a lane with room; None if there is none, or somebody waits for one already."""
-        return None if self._line else self._find_lane(call)
-
     def _find_lane(self, call: Call) -> Lane | None:
+        """Return a lane with room; None if there is none."""
         if len(call.packed) > LONG:
             return next((lane for lane in self._lanes if lane.is_free()), None)
         for lane in self._lanes:

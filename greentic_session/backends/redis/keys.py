@@ -18,7 +18,10 @@ def owner_text(owner: tuple[str, str, str | None, str | None]) -> str:
 
 def identity_text(ctx: TenantCtx | None) -> str:
     """Return the identity of a context as the scripts read it; empty for none."""
-    return "" if ctx is None else owner_text((ctx.env, ctx.tenant_id, ctx.effective_team, ctx.effective_user))
+    if ctx is None:
+        return ""
+    # The effective ones, without two calls: every write comes by.
+    return f"{ctx.env}:{ctx.tenant_id}:{ctx.team_id or ctx.team or ''}:{ctx.user_id or ctx.user or ''}"
 
 
 def front(owner: Owner) -> str:

@@ -108,10 +108,9 @@ class Scripts:
         answer: list[bytes] = await self._run(_REGISTER, leading, *args)
         return answer
 
-    async def find(self, owner: Owner, scopes: tuple[ReplyScope, ...]) -> list[Any] | None:
+    def find(self, owner: Owner, scopes: tuple[ReplyScope, ...]) -> Awaitable[list[Any] | None]:
         """Return which scope matched, the session key and the text."""
-        answer: list[Any] | None = await self._run(_FIND, self._places(owner, scopes))
-        return answer
+        return self._run(_FIND, self._places(owner, scopes))
 
     async def find_key(self, owner: Owner, scope: ReplyScope) -> bytes | None:
         """Return the session key."""
