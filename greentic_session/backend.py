@@ -11,7 +11,7 @@ claim on it. A driver's errors leave as GreenticErrors.
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator
 
-from .errors import UnavailableError
+from ._closing import Closable
 from .fence import Owner
 from .ids import SessionKey
 from .models import ReplyScope, SessionData, TenantCtx
@@ -20,19 +20,8 @@ from .wait import Wait
 __all__ = ["SessionBackend"]
 
 
-class SessionBackend(ABC):
+class SessionBackend(Closable, ABC):
     """Storage for sessions and waits. Each method is one atomic step, `scan` and `purge` excepted."""
-
-    closed: bool = False
-
-    def check_open(self) -> None:
-        """Refuse work after `aclose`.
-
-        Raises:
-            UnavailableError: The store was closed.
-        """
-        if self.closed:
-            raise UnavailableError("the store is closed")
 
     @abstractmethod
     async def create(self, key: SessionKey, data: SessionData, pointer: Owner | None, ttl_ms: int | None) -> bool:

@@ -16,7 +16,7 @@ ROOT = Path(greentic_session.__file__).parent
 # Each module may import from the floors below its own, and from its own room (its package) as long as no circle comes of it.
 FLOORS = [
     ["errors"],
-    ["ids", "expiry", "_attempt", "_shield"],
+    ["ids", "expiry", "_attempt", "_shield", "_closing", "_expiry_wheel", "_idle_sweeper"],
     ["_wire", "_fields"],
     ["transport"],
     ["scope"],

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from greentic_session.backends.memory.expiry_wheel import ExpiryWheel
+from greentic_session._expiry_wheel import ExpiryWheel
 
 lifetimes = st.floats(1e-3, 1e6) | st.floats(1e-3, 2**52 / 1000)
 steps = st.lists(st.tuples(lifetimes, st.floats(0, 1e5), st.booleans()), max_size=60)

@@ -11,10 +11,10 @@ from typing import Final, Self
 from anyio.lowlevel import checkpoint
 
 from greentic_session import fence
+from greentic_session._expiry_wheel import ExpiryWheel
+from greentic_session._idle_sweeper import IdleSweeper
 from greentic_session.backend import SessionBackend
 from greentic_session.backends.memory.entry import GONE, NEVER_ENDS, Entry
-from greentic_session.backends.memory.expiry_wheel import ExpiryWheel
-from greentic_session.backends.memory.idle_sweeper import IdleSweeper
 from greentic_session.fence import Owner
 from greentic_session.ids import SessionKey
 from greentic_session.models import ReplyScope, SessionData, TenantCtx, version_of
