@@ -1,7 +1,8 @@
 """What can go wrong. Every failure of this library is a `GreenticError`; each code has one meaning on every backend.
 
 A message names the rule that was broken and the caller's own env, tenant and team. It never holds a snapshot, a password,
-a session key, or the ids of anybody's stored session: a program that wants the key finds it in `GreenticError.session_key`.
+a session key, or the ids of anybody's stored session: a program that wants the key finds it in `GreenticError.session_key`,
+and the id of a conversation in `GreenticError.conversation_id`.
 """
 
 from enum import StrEnum
@@ -18,6 +19,7 @@ __all__ = [
     "NotFoundError",
     "OperationTimeoutError",
     "PermissionDeniedError",
+    "SchemaVersionError",
     "TenantMismatchError",
     "UnauthenticatedError",
     "UnavailableError",
@@ -46,20 +48,36 @@ class GreenticError(Exception):
         code: What kind of failure it is; an `ErrorCode` or its text.
         message: One sentence for a person, without user data.
         session_key: The session key that the call was about, where there is one. It is not part of the message.
+        conversation_id: The same for the id of a conversation.
+        position: Which message of that conversation, from 0, where it was about one.
     """
 
     code: ErrorCode
     message: str
     session_key: str | None
+    conversation_id: str | None
+    position: int | None
 
-    def __init__(self, code: ErrorCode | str, message: str, *, session_key: str | None = None) -> None:
+    def __init__(
+        self,
+        code: ErrorCode | str,
+        message: str,
+        *,
+        session_key: str | None = None,
+        conversation_id: str | None = None,
+        position: int | None = None,
+    ) -> None:
         super().__init__(code, message)
-        self._describe(ErrorCode(code), message, session_key)
+        self._describe(ErrorCode(code), message, session_key, conversation_id, position)
 
-    def _describe(self, code: ErrorCode, message: str, session_key: str | None) -> None:
+    def _describe(
+        self, code: ErrorCode, message: str, session_key: str | None, conversation_id: str | None, position: int | None
+    ) -> None:
         self.code = code
         self.message = message
         self.session_key = session_key
+        self.conversation_id = conversation_id
+        self.position = position
 
     def __str__(self) -> str:
         return self.message
@@ -70,10 +88,17 @@ class _CodedError(GreenticError):
 
     _code: ClassVar[ErrorCode]
 
-    def __init__(self, message: str, *, session_key: str | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        session_key: str | None = None,
+        conversation_id: str | None = None,
+        position: int | None = None,
+    ) -> None:
         # Past GreenticError.__init__: `args` holds just the message, so that pickle and copy call this signature again.
         super(GreenticError, self).__init__(message)
-        self._describe(self._code, message, session_key)
+        self._describe(self._code, message, session_key, conversation_id, position)
 
 
 class InvalidInputError(_CodedError, ValueError):
@@ -87,7 +112,7 @@ class TenantMismatchError(InvalidInputError):
 
 
 class NotFoundError(_CodedError, LookupError):
-    """No live session answers to that key (for this caller)."""
+    """No live session answers to that key, no conversation to that id (for this caller)."""
 
     _code = ErrorCode.NOT_FOUND
 
@@ -133,4 +158,8 @@ class InternalError(_CodedError):
 
 
 class CorruptSessionError(InternalError):
-    """The stored text of this session is not a SessionData. The others are not affected."""
+    """The stored text of this session is not a SessionData, or that of a conversation not one. Others are not affected."""
+
+
+class SchemaVersionError(InternalError):
+    """A newer version of this library, or another program, wrote this conversation in a way that this one cannot read."""

@@ -18,6 +18,7 @@ from greentic_session.errors import (
     NotFoundError,
     OperationTimeoutError,
     PermissionDeniedError,
+    SchemaVersionError,
     TenantMismatchError,
     UnauthenticatedError,
     UnavailableError,
@@ -36,6 +37,7 @@ CLASSES: list[tuple[type[GreenticError], str, tuple[type[Exception], ...]]] = [
     (PermissionDeniedError, "permission_denied", ()),
     (InternalError, "internal", ()),
     (CorruptSessionError, "internal", (InternalError,)),
+    (SchemaVersionError, "internal", (InternalError,)),
 ]
 BUILTINS = (ValueError, LookupError, OSError)
 
@@ -113,3 +115,15 @@ def test_a_code_may_be_given_as_its_text(code: ErrorCode) -> None:
 def test_no_other_text_is_a_code() -> None:
     with pytest.raises(ValueError, match="no_such_code"):
         GreenticError("no_such_code", "the rule")
+
+
+@pytest.mark.parametrize("duplicate", DUPLICATES)
+def test_which_conversation_and_which_message_it_was_about(duplicate: Duplicate) -> None:
+    for error in (
+        CorruptSessionError("the rule", conversation_id="c", position=3),
+        GreenticError("internal", "the rule", conversation_id="c", position=3),
+    ):
+        again = duplicate(error)
+        assert (again.conversation_id, again.position, again.session_key, str(again)) == ("c", 3, None, "the rule")
+    plain = InternalError("the rule")
+    assert (plain.conversation_id, plain.position) == (None, None)
