@@ -8,12 +8,17 @@ import msgspec
 from .errors import InvalidInputError
 from .ids import plain
 
-__all__ = ["ENCODER", "SNAPSHOT_ENCODER", "as_bytes", "decode", "encode"]
+__all__ = ["ENCODER", "SNAPSHOT_ENCODER", "as_bytes", "decode", "encode", "write_plain"]
 
 T = TypeVar("T")
 
 
-def _plain(value: Any) -> Any:
+def write_plain(value: Any) -> Any:
+    """Return what msgspec can write of a value that it does not know.
+
+    Raises:
+        TypeError: Nothing can be written of it.
+    """
     # msgspec writes exact strings and integers only; a subclass (numpy.str_, markupsafe.Markup) is written as what it holds.
     if isinstance(value, str):
         return plain(value)
@@ -23,9 +28,9 @@ def _plain(value: Any) -> Any:
 
 
 # "deterministic" sorts the keys of maps and leaves the fields of structs in their order, as the reference does.
-ENCODER = msgspec.json.Encoder(order="deterministic", enc_hook=_plain)
+ENCODER = msgspec.json.Encoder(order="deterministic", enc_hook=write_plain)
 # A snapshot is the user's own: its maps keep their order, and may have keys that are not strings.
-SNAPSHOT_ENCODER = msgspec.json.Encoder(enc_hook=_plain)
+SNAPSHOT_ENCODER = msgspec.json.Encoder(enc_hook=write_plain)
 
 
 def encode(encoder: msgspec.json.Encoder, value: Any, what: str) -> bytes:

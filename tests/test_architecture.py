@@ -22,7 +22,7 @@ FLOORS = [
     ["scope"],
     ["models"],
     ["fence", "limits", "wait"],
-    ["mapping", "backend"],
+    ["mapping", "backend", "conversation"],
     ["claim"],
     ["store"],
     ["backends"],
@@ -31,6 +31,20 @@ FLOORS = [
     ["_contract", "demo"],
     ["testing", "__main__"],
 ]
+CONVERSATION_FLOORS = [
+    ["moments", "extra"],
+    ["rules"],
+    ["header", "message"],
+    ["envelope", "codec"],
+    ["state"],
+    ["conversation"],
+    ["packing", "backend"],
+    ["store"],
+    ["backends"],
+    ["factory"],
+    [""],
+]
+"""The same within `conversation`, for the names below it."""
 MODULES = sorted(path.relative_to(ROOT).with_suffix("").as_posix().replace("/", ".") for path in ROOT.rglob("*.py"))
 EXTRAS = {"pytest", "pytest_asyncio", "hypothesis", "trio", "redis", "hiredis", "aiogram"}
 
@@ -68,16 +82,29 @@ def own_imports(module: str) -> set[str]:
     }
 
 
-def floor_of(name: str) -> int:
-    return next(number for number, floor in enumerate(FLOORS) if name.split(".", maxsplit=1)[0] in floor)
+def floor_of(name: str, floors: list[list[str]] = FLOORS) -> int:
+    return next(number for number, floor in enumerate(floors) if name.split(".", maxsplit=1)[0] in floor)
+
+
+def inside_conversation(name: str) -> str:
+    return name.removeprefix("conversation").removeprefix(".")
 
 
 @pytest.mark.parametrize("module", MODULES)
 def test_arrows_point_down(module: str) -> None:
     here = name_of(module)
     for target in own_imports(module):
-        same_room = "." in here and target.split(".")[0] == here.split(".")[0]
+        same_room = here != "" and target.split(".")[0] == here.split(".")[0]
         assert floor_of(target) < floor_of(here) or same_room, f"{here or '__init__'} imports {target}"
+
+
+@pytest.mark.parametrize("module", [module for module in MODULES if module.startswith("conversation.")])
+def test_arrows_point_down_within_conversation(module: str) -> None:
+    here = inside_conversation(name_of(module))
+    for target in map(inside_conversation, filter(lambda name: name.startswith("conversation"), own_imports(module))):
+        same_room = "." in here and target.split(".")[0] == here.split(".")[0]
+        floors = floor_of(target, CONVERSATION_FLOORS), floor_of(here, CONVERSATION_FLOORS)
+        assert floors[0] < floors[1] or same_room, f"{here} imports {target}"
 
 
 def test_there_is_no_circle() -> None:
@@ -112,7 +139,8 @@ def test_a_bare_import_brings_nothing_optional() -> None:
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert "greentic_session.backends.memory" in loaded
     assert {name.split(".")[0] for name in loaded} & EXTRAS == set()
-    assert not {name for name in loaded if name.startswith(("greentic_session._contract", "greentic_session.demo"))}
+    rooms = ("greentic_session._contract", "greentic_session.demo", "greentic_session.conversation")
+    assert not {name for name in loaded if name.startswith(rooms)}
 
 
 def test_every_public_name_is_there_and_no_other() -> None:

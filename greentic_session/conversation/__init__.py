@@ -1,0 +1,41 @@
+"""Conversations: the transcript and state of an agent session, kept per tenant."""
+
+from .backend import ConversationBackend
+from .backends.memory import InMemoryConversationStore
+from .conversation import Conversation, ConversationSummary
+from .extra import Extra
+from .message import (
+    Block,
+    ImageBlock,
+    Message,
+    OtherBlock,
+    Role,
+    TextBlock,
+    ThinkingBlock,
+    ToolResultBlock,
+    ToolUseBlock,
+)
+from .rules import SCHEMA_VERSION
+from .state import ConversationState, TokenUsage
+from .store import ConversationStore
+
+__all__ = [
+    "SCHEMA_VERSION",
+    "Block",
+    "Conversation",
+    "ConversationBackend",
+    "ConversationState",
+    "ConversationStore",
+    "ConversationSummary",
+    "Extra",
+    "ImageBlock",
+    "InMemoryConversationStore",
+    "Message",
+    "OtherBlock",
+    "Role",
+    "TextBlock",
+    "ThinkingBlock",
+    "TokenUsage",
+    "ToolResultBlock",
+    "ToolUseBlock",
+]

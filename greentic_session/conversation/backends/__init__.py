@@ -1,0 +1,1 @@
+"""One room a backend. Nothing is imported from here: see `greentic_session.conversation.factory`."""

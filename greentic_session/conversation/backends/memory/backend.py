@@ -1,0 +1,256 @@
+"""Conversations in dicts, under one lock."""
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from anyio.lowlevel import checkpoint
+from msgspec.structs import replace
+
+from greentic_session._expiry_wheel import ExpiryWheel
+from greentic_session._idle_sweeper import IdleSweeper
+from greentic_session.conversation.backend import ConversationBackend
+from greentic_session.conversation.backends.memory.recency import Recency
+from greentic_session.conversation.conversation import ConversationSummary
+from greentic_session.conversation.header import Change, Expected, Header, Lifetime, changed_header, replacing
+from greentic_session.conversation.moments import as_datetime, later
+from greentic_session.conversation.rules import Room, absent, check_schema
+
+__all__ = ["MemoryConversationBackend", "Timer"]
+
+Timer = Callable[[], float]
+"""Seconds, from any start, never going back."""
+
+_NEVER_ENDS: Final = float("inf")
+_STEP: Final = 256
+"""How many conversations a purge removes before it lets others run."""
+_SWEPT_PER_WRITE: Final = 16
+"""A write adds one conversation at most and frees up to this many: expired ones cannot pile up."""
+_SWEPT_PER_STEP: Final = 1000
+_LONGEST_SLEEP: Final = 3600.0
+_PAUSE: Final = 0.001
+
+
+class Entry:
+    """One conversation. Its time of change is `updated_at`, not the header's: an append makes no new header."""
+
+    __slots__ = ("bucket", "end", "header", "id", "messages", "room", "updated_at")
+
+    def __init__(self, room: Room, id: str, header: Header, messages: list[bytes]) -> None:
+        self.room = room
+        self.id = id
+        self.header = header
+        self.updated_at = header.updated_at
+        self.messages = messages
+        self.end = _NEVER_ENDS
+        self.bucket: set[Entry] | None = None
+
+
+class Shelf:
+    """The conversations of one room."""
+
+    __slots__ = ("entries", "recency")
+
+    def __init__(self) -> None:
+        self.entries: dict[str, Entry] = {}
+        self.recency = Recency()
+
+
+class MemoryConversationBackend(ConversationBackend):
+    """Conversations in dicts. A shelf holds its entries twice, by id and by recency; whoever drops one drops both."""
+
+    def __init__(self, timer: Timer) -> None:
+        self._timer = timer
+        self._lock = threading.Lock()
+        self.shelves: dict[Room, Shelf] = {}
+        self._wheel: ExpiryWheel[Entry] = ExpiryWheel()
+        self._sweeper = IdleSweeper(self) if timer is time.monotonic else None
+
+    async def put(
+        self, room: Room, id: str, header: Header, messages: Sequence[bytes], expected: Expected, life: Lifetime
+    ) -> Header:
+        texts = list(messages)
+        with self._lock:
+            self.check_open()
+            now = self._timer()
+            entry = self._peek(room, id, now)
+            header = replacing(None if entry is None else _header(entry), header, expected, id)
+            if entry is None:
+                self._drop(self._at(room, id))  # one that has expired
+                entry = Entry(room, id, header, texts)
+                shelf = self.shelves.setdefault(room, Shelf())
+                shelf.entries[id] = entry
+                shelf.recency.add(header.updated_at, id)
+                self._set_lifetime(entry, life.ttl_ms, now)
+            else:
+                entry.header, entry.messages = header, texts
+                self._moved(entry, header.updated_at)
+                self._used(entry, life, now)
+            return header
+
+    async def load(self, room: Room, id: str, life: Lifetime) -> tuple[Header, list[bytes]]:
+        with self._lock:
+            entry = self._use(room, id, life)
+            return _header(entry), entry.messages.copy()
+
+    async def delete(self, room: Room, id: str) -> None:
+        with self._lock:
+            entry = self._peek(room, id, self._timer())
+            if entry is None:
+                raise absent(id)
+            self._drop(entry)
+
+    async def append(self, room: Room, id: str, messages: Sequence[bytes], now: int, life: Lifetime) -> int:
+        with self._lock:
+            entry = self._use(room, id, life)
+            if messages:
+                entry.messages.extend(messages)
+                self._moved(entry, later(now, entry.updated_at))
+            return len(entry.messages)
+
+    async def messages(self, room: Room, id: str, last: int | None, life: Lifetime) -> tuple[int, list[bytes]]:
+        with self._lock:
+            messages = self._use(room, id, life).messages
+            count = len(messages)
+            return count, messages[0 if last is None else max(count - last, 0) :]
+
+    async def update(self, room: Room, id: str, change: Change, now: int, life: Lifetime) -> None:
+        with self._lock:
+            entry = self._readable(room, id)
+            entry.header = changed_header(_header(entry), change, now)
+            self._moved(entry, entry.header.updated_at)
+            self._used(entry, life, self._timer())
+
+    async def list(self, room: Room, limit: int | None, after: str | None, since: int | None) -> list[ConversationSummary]:
+        found: list[ConversationSummary] = []
+        with self._lock:
+            now = self._timer()
+            if after is not None and since is None:
+                entry = self._peek(room, after, now)
+                if entry is None:
+                    raise absent(after)
+                since = entry.updated_at
+            shelf = self.shelves.get(room)
+            if shelf is not None and limit != 0:
+                for id in shelf.recency.after(since, after or ""):
+                    entry = shelf.entries[id]
+                    if entry.end > now:
+                        found.append(_summary(entry))
+                        if len(found) == limit:
+                            break
+        return found
+
+    async def purge(self, room: Room) -> int:
+        removed = 0
+        with self._lock:
+            shelf = self.shelves.get(room)
+            entries = [] if shelf is None else list(shelf.entries.values())
+        for start in range(0, len(entries), _STEP):
+            with self._lock:
+                self.check_open()
+                now = self._timer()
+                for entry in entries[start : start + _STEP]:
+                    removed += entry.end > now and self._drop(entry)
+            await checkpoint()
+        return removed
+
+    async def health(self) -> None:
+        pass
+
+    async def aclose(self) -> None:
+        with self._lock:
+            self.closed = True
+            self.shelves.clear()
+            self._wheel.clear()
+        if self._sweeper:
+            self._sweeper.stop()
+
+    # -- below: with the lock held
+
+    def _at(self, room: Room, id: str) -> Entry | None:
+        shelf = self.shelves.get(room)
+        return None if shelf is None else shelf.entries.get(id)
+
+    def _peek(self, room: Room, id: str, now: float) -> Entry | None:
+        entry = self._at(room, id)
+        return entry if entry is not None and entry.end > now else None
+
+    def _readable(self, room: Room, id: str) -> Entry:
+        entry = self._peek(room, id, self._timer())
+        if entry is None:
+            self.check_open()  # closed meanwhile, by another thread: nothing is there
+            raise absent(id)
+        check_schema(entry.header.schema_version, id)
+        return entry
+
+    def _use(self, room: Room, id: str, life: Lifetime) -> Entry:
+        entry = self._readable(room, id)
+        self._used(entry, life, self._timer())
+        return entry
+
+    def _used(self, entry: Entry, life: Lifetime, now: float) -> None:
+        if life.again_ms is not None:
+            self._set_lifetime(entry, life.again_ms, now)
+
+    def _moved(self, entry: Entry, moment: int) -> None:
+        recency = self.shelves[entry.room].recency
+        recency.discard(entry.updated_at, entry.id)
+        recency.add(moment, entry.id)
+        entry.updated_at = moment
+
+    def _drop(self, entry: Entry | None) -> bool:
+        """Remove a conversation, if it is (still) there; say whether it was."""
+        if entry is None or self._at(entry.room, entry.id) is not entry:
+            return False
+        shelf = self.shelves[entry.room]
+        del shelf.entries[entry.id]
+        shelf.recency.discard(entry.updated_at, entry.id)
+        if not shelf.entries:
+            del self.shelves[entry.room]
+        if entry.bucket is not None:
+            entry.bucket.discard(entry)
+        return True
+
+    def _set_lifetime(self, entry: Entry, ttl_ms: int | None, now: float) -> None:
+        wheel = self._wheel
+        if entry.bucket is not None:
+            entry.bucket.discard(entry)
+            entry.bucket = None
+        soonest = wheel.next_due
+        if ttl_ms is not None:
+            entry.end = now + ttl_ms / 1000
+            entry.bucket = wheel.add(entry, now, entry.end)
+            if self._sweeper and wheel.next_due < soonest:
+                self._sweeper.wake()
+        if soonest <= now:
+            self._sweep(now, _SWEPT_PER_WRITE)
+
+    def _sweep(self, now: float, most: int) -> None:
+        """Free up to so many conversations that have expired."""
+        for _ in range(most):
+            entry = self._wheel.take_due(now)
+            if entry is None:
+                return
+            self._drop(entry)
+
+    def sweep(self) -> float:
+        """Free some conversations that have expired; return in how many seconds to come back.
+
+        Takes the lock itself: for the idle sweeper.
+        """
+        with self._lock:
+            now = self._timer()
+            self._sweep(now, _SWEPT_PER_STEP)
+            return min(max(self._wheel.next_due - now, _PAUSE), _LONGEST_SLEEP)
+
+
+def _header(entry: Entry) -> Header:
+    header = entry.header
+    return header if header.updated_at == entry.updated_at else replace(header, updated_at=entry.updated_at)
+
+
+def _summary(entry: Entry) -> ConversationSummary:
+    return ConversationSummary(
+        entry.id, as_datetime(entry.header.created_at), as_datetime(entry.updated_at), len(entry.messages)
+    )

@@ -1,0 +1,78 @@
+"""Messages to JSON and back, for the type that the store's owner chose."""
+
+import sys
+from collections.abc import Callable
+from typing import Any, Final, Generic, TypeVar
+
+import msgspec
+
+from greentic_session import _wire
+from greentic_session._fields import check_int
+from greentic_session.conversation.message import Message, read_message, write_message
+from greentic_session.conversation.rules import corrupt_message
+from greentic_session.errors import InvalidInputError
+
+__all__ = ["DEFAULT_MAX_MESSAGE_BYTES", "Codec"]
+
+M = TypeVar("M")
+
+DEFAULT_MAX_MESSAGE_BYTES: Final = 16 * 1024 * 1024
+
+_UNREADABLE: Final = (msgspec.MsgspecError, InvalidInputError, UnicodeError, RecursionError, TypeError)
+
+
+class Codec(Generic[M]):
+    """Writes and reads messages of one type.
+
+    Args:
+        message_type: `Message`, or any type that msgspec writes and reads.
+        max_bytes: The longest message that is written, in bytes.
+
+    Raises:
+        InvalidInputError: `max_bytes` is not positive.
+        TypeError: msgspec cannot read such a type.
+    """
+
+    def __init__(self, message_type: Any, max_bytes: int = DEFAULT_MAX_MESSAGE_BYTES) -> None:
+        check_int("max_message_bytes", max_bytes, 1, sys.maxsize)
+        # Only of a Struct can be said what is one before it is written: a dict can be a TypedDict, an int a float.
+        self._struct = message_type if isinstance(message_type, type) and issubclass(message_type, msgspec.Struct) else None
+        self._max_bytes = max_bytes
+        self._write: Callable[[Any], bytes]
+        self._read: Callable[[bytes], M]
+        if message_type is Message:
+            self._write, self._read = write_message, read_message  # type: ignore[assignment]  # M is Message
+        else:
+            self._write = lambda message: _wire.encode(_wire.SNAPSHOT_ENCODER, message, "message")
+            self._read = msgspec.json.Decoder[M](message_type).decode
+
+    def write(self, message: object) -> bytes:
+        """Return a message as JSON, in one line. It reads back: what does not is refused here, not when it is needed.
+
+        Raises:
+            InvalidInputError: It would not read back, is too long, or holds something that JSON cannot carry.
+            TypeError: It is no message of this type, or holds an object of a type that msgspec does not write.
+        """
+        if self._struct is not None and not isinstance(message, self._struct):
+            raise TypeError(f"a message must be a {self._struct.__name__}, not {type(message).__name__}")
+        text = self._write(message)
+        try:
+            self._read(text)
+            if b"\n" in text:  # from a msgspec.Raw: JSON itself has none
+                text = msgspec.json.format(text, indent=-1)
+        except _UNREADABLE as error:
+            raise InvalidInputError("a message would not read back as the store's message type") from error
+        if len(text) > self._max_bytes:
+            raise InvalidInputError(f"a message is {len(text)} bytes long, and the limit is {self._max_bytes}")
+        return text
+
+    def read(self, text: bytes, conversation_id: str, position: int) -> M:
+        """Return the message that a stored text is.
+
+        Raises:
+            CorruptSessionError: It is none; the error tells which conversation and which position, and quotes nothing.
+        """
+        try:
+            return self._read(text)
+        except _UNREADABLE as error:
+            raise corrupt_message(conversation_id, position) from error

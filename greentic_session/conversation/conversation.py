@@ -1,0 +1,100 @@
+"""One conversation, as its owner holds it."""
+
+from datetime import datetime
+from typing import Any, Generic, Self, TypeVar
+
+from msgspec import Struct, field
+
+from greentic_session._fields import check_text
+from greentic_session.conversation.header import Revision
+from greentic_session.conversation.moments import as_datetime, utc_now
+from greentic_session.conversation.rules import SCHEMA_VERSION, check_conversation_id
+from greentic_session.conversation.state import ConversationState
+
+__all__ = ["Conversation", "ConversationSummary"]
+
+M = TypeVar("M")
+
+
+class ConversationSummary(Struct, frozen=True):
+    """What a list tells of a conversation.
+
+    Attributes:
+        id: Its id.
+        created_at: When it was created, in UTC.
+        updated_at: When it was last written, in UTC.
+        message_count: How many messages it has.
+    """
+
+    id: str
+    created_at: datetime
+    updated_at: datetime
+    message_count: int
+
+
+class Conversation(Struct, Generic[M], kw_only=True, eq=False):
+    """The transcript and state of an agent session. Make one with `new`, or let the store `create` or `load` it.
+
+    It is mutable and yours alone: the store keeps a copy of what it was when you saved it. What is in it is checked then.
+    Two are equal when all but the revision (what the store remembers of the last time they were loaded or saved) is.
+
+    Attributes:
+        id: From 1 to 255 characters, no NUL.
+        messages: The transcript, oldest first.
+        state: Working directory, token usage, event count and custom values.
+        model: The name of the model.
+        max_turns: How many turns an agent may take; 0 where nobody says.
+        system_message: The instruction to the model.
+        metadata: Text by text.
+        created_at: When it was created, in UTC. The store never moves it.
+        updated_at: When it was last written, in UTC. The store moves it with every write.
+        schema_version: The version of the envelope; what is saved has the current one.
+        extra: Fields of the stored text that we do not know, kept as they came.
+    """
+
+    id: str
+    messages: list[M] = field(default_factory=list)
+    state: ConversationState = field(default_factory=ConversationState)
+    model: str = ""
+    max_turns: int = 0
+    system_message: str | None = None
+    metadata: dict[str, str] = field(default_factory=dict)
+    created_at: datetime = field(default_factory=lambda: as_datetime(utc_now()))
+    updated_at: datetime = field(default_factory=lambda: as_datetime(utc_now()))
+    schema_version: int = SCHEMA_VERSION
+    extra: dict[str, Any] = field(default_factory=dict)
+    _revision: Revision | None = None
+
+    @classmethod
+    def new(cls, id: str, cwd: str = "") -> Self:
+        """Return a conversation that nothing was said in yet; created and updated now.
+
+        Raises:
+            InvalidInputError: The id is empty, has more than 255 characters, or holds a NUL or a lone surrogate.
+            TypeError: An argument is no str.
+        """
+        check_text("cwd", cwd, optional=False)
+        now = as_datetime(utc_now())
+        return cls(id=check_conversation_id(id), state=ConversationState(cwd), created_at=now, updated_at=now)
+
+    def summary(self) -> ConversationSummary:
+        """Return what a list would tell of it."""
+        return ConversationSummary(self.id, self.created_at, self.updated_at, len(self.messages))
+
+    def __eq__(self, other: object) -> bool:
+        if type(other) is not type(self):
+            return NotImplemented
+        return all(getattr(self, name) == getattr(other, name) for name in self.__struct_fields__ if name != "_revision")
+
+    __hash__ = None  # type: ignore[assignment]  # it changes
+
+    def __repr__(self) -> str:
+        # Without what was said: a repr ends up in logs and error trackers. And of anything: nothing is checked yet.
+        messages = f"<{len(self.messages)}>" if isinstance(self.messages, list) else type(self.messages).__name__
+        return (
+            f"Conversation(id={self.id!r}, model={self.model!r}, messages={messages}, "
+            f"created_at='{self.created_at}', updated_at='{self.updated_at}')"
+        )
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        return [("hidden", repr(self))]  # rich would ask msgspec's, which hides nothing

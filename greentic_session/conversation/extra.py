@@ -1,0 +1,30 @@
+"""Fields that we do not know, kept as they came."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+__all__ = ["Extra"]
+
+
+class Extra(Mapping[str, Any]):
+    """The fields of an object that this version has no name for: from a newer writer, or from a program that we read.
+
+    They are written again beside the known ones, as they stood. The mapping cannot be changed; what is in it is plain JSON.
+    """
+
+    __slots__ = ("_fields",)
+
+    def __init__(self, fields: Mapping[str, Any]) -> None:
+        self._fields = dict(fields)
+
+    def __getitem__(self, name: str) -> Any:
+        return self._fields[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._fields)
+
+    def __len__(self) -> int:
+        return len(self._fields)
+
+    def __repr__(self) -> str:
+        return f"Extra({self._fields!r})"

@@ -1,0 +1,51 @@
+"""Points in time: microseconds since the Unix epoch inside, UTC datetimes outside, RFC 3339 in JSON."""
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Final, TypeAlias
+
+from greentic_session.errors import InvalidInputError
+
+__all__ = ["MAX_MOMENT", "Clock", "as_datetime", "as_moment", "later", "utc_now"]
+
+Clock: TypeAlias = Callable[[], int]
+"""Tells the time: microseconds since the Unix epoch."""
+
+MAX_MOMENT: Final = 2**53 - 1
+"""The last moment that we keep, in the year 2255: up to here a double, as Redis and Lua count, is exact."""
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND: Final = timedelta(microseconds=1)
+
+
+def utc_now() -> int:
+    """Return the time of this machine."""
+    return time.time_ns() // 1000
+
+
+def later(now: int, before: int) -> int:
+    """Return the moment of a change: `now`, and in any case later than the change `before` it, whatever the clock says."""
+    return max(now, before + 1)
+
+
+def as_datetime(moment: int) -> datetime:
+    """Return a moment as a UTC datetime."""
+    return _EPOCH + timedelta(microseconds=moment)
+
+
+def as_moment(value: object, name: str) -> int:
+    """Return a datetime as a moment; `name` names it in messages.
+
+    Raises:
+        InvalidInputError: It has no time zone, or is before 1970 or after 2255.
+        TypeError: It is no datetime.
+    """
+    if not isinstance(value, datetime):
+        raise TypeError(f"{name} must be a datetime, not {type(value).__name__}")
+    if value.utcoffset() is None:
+        raise InvalidInputError(f"{name} must have a time zone")
+    moment = (value - _EPOCH) // _MICROSECOND
+    if not 0 <= moment <= MAX_MOMENT:
+        raise InvalidInputError(f"{name} must be from 1970 to 2255")
+    return moment

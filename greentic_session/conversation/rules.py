@@ -1,0 +1,116 @@
+"""The rules of conversations that need no storage: the room that a caller acts in, ids, and what goes wrong in words."""
+
+import logging
+from typing import Final, TypeAlias
+
+from greentic_session import fence
+from greentic_session.errors import ConflictError, CorruptSessionError, InvalidInputError, NotFoundError, SchemaVersionError
+from greentic_session.ids import plain
+from greentic_session.models import TenantCtx
+
+__all__ = [
+    "MAX_ID_CHARACTERS",
+    "SCHEMA_VERSION",
+    "Room",
+    "absent",
+    "changed",
+    "check_conversation_id",
+    "check_schema",
+    "corrupt",
+    "corrupt_message",
+    "room_of",
+    "taken",
+    "warn_skipped",
+]
+
+Room: TypeAlias = tuple[str, str, str | None]
+"""env, tenant, team (None: no team). Nothing in one room is seen from another."""
+
+SCHEMA_VERSION: Final = 1
+"""The version of the envelope that is written. Older ones are migrated when they are read, newer ones refused."""
+
+MAX_ID_CHARACTERS: Final = 255
+
+_log: Final = logging.getLogger("greentic_session")
+
+
+def room_of(ctx: TenantCtx) -> Room:
+    """Return the room that a caller acts in: env, tenant and effective team. A user in `ctx` does not matter.
+
+    Raises:
+        InvalidInputError: Its team is ``-``, which stands for no team.
+        TypeError: It is no TenantCtx.
+    """
+    fence.check_ctx(ctx)
+    return (ctx.env, ctx.tenant_id, ctx.effective_team)
+
+
+def check_conversation_id(value: object) -> str:
+    """Return `value`, as a plain str, if it may be the id of a conversation.
+
+    Any text may, ``..`` and ``a/b`` too: what a backend makes of it is the backend's care.
+
+    Raises:
+        InvalidInputError: It is empty, has more than 255 characters, or holds a NUL or a lone surrogate.
+        TypeError: It is no string.
+    """
+    if not isinstance(value, str):
+        raise TypeError(f"a conversation id must be a str, not {type(value).__name__}")
+    if not 1 <= len(value) <= MAX_ID_CHARACTERS:
+        raise InvalidInputError(f"a conversation id must have from 1 to {MAX_ID_CHARACTERS} characters, not {len(value)}")
+    if "\0" in value:
+        raise InvalidInputError("a conversation id must not hold a NUL")
+    if not value.isascii():
+        try:
+            value.encode()
+        except UnicodeEncodeError as error:
+            raise InvalidInputError("a conversation id must be valid Unicode: it holds a lone surrogate") from error
+    return plain(value)
+
+
+def check_schema(version: int, conversation_id: str) -> None:
+    """Refuse an envelope that a newer version wrote.
+
+    Raises:
+        SchemaVersionError: It is newer than `SCHEMA_VERSION`.
+    """
+    if version > SCHEMA_VERSION:
+        raise SchemaVersionError(
+            f"unsupported session schema version {version} for the id (expected {SCHEMA_VERSION})",
+            conversation_id=conversation_id,
+        )
+
+
+def absent(conversation_id: str) -> NotFoundError:
+    """Return the error for a conversation that is not in the caller's room."""
+    return NotFoundError("there is no conversation with this id", conversation_id=conversation_id)
+
+
+def taken(conversation_id: str) -> ConflictError:
+    """Return the error for an id that a conversation in the caller's room has."""
+    return ConflictError("a conversation has this id", conversation_id=conversation_id)
+
+
+def changed(conversation_id: str) -> ConflictError:
+    """Return the error for a conversation that is not what it was when the caller's object was loaded or saved."""
+    return ConflictError("the conversation was changed meanwhile", conversation_id=conversation_id)
+
+
+def corrupt(conversation_id: str) -> CorruptSessionError:
+    """Return the error for a stored text, beside the messages, that is not what it should be."""
+    return CorruptSessionError("the stored text is no conversation", conversation_id=conversation_id)
+
+
+def corrupt_message(conversation_id: str, position: int) -> CorruptSessionError:
+    """Return the error for a stored message that does not decode; `position` counts from 0."""
+    return CorruptSessionError(
+        f"the message at position {position} of the conversation cannot be read",
+        conversation_id=conversation_id,
+        position=position,
+    )
+
+
+def warn_skipped(what: str, count: int) -> None:
+    """Say in the log, once a call, how many of something could not be read and were left out."""
+    if count:
+        _log.warning("left out what cannot be read: %d %s", count, what)
