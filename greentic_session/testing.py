@@ -20,21 +20,34 @@ conftest.py before you import this module.
 """
 
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 import pytest_asyncio
 
 from ._contract.administration import AdministrationContract
 from ._contract.claims import ClaimsContract
+from ._contract.conversation_inputs import ConversationInputsContract
+from ._contract.conversation_rooms import ConversationRoomsContract
+from ._contract.conversation_samples import MakeConversationStore
+from ._contract.conversations import ConversationsContract
 from ._contract.inputs import InputsContract
 from ._contract.lifetimes import LifetimesContract
 from ._contract.machine import session_store_machine
 from ._contract.samples import MakeStore
 from ._contract.sessions import SessionsContract
+from ._contract.transcripts import TranscriptsContract
 from ._contract.waits import WaitsContract
+from .conversation import ConversationStore
 from .store import SessionStore
 
-__all__ = ["MakeStore", "SessionStoreContract", "session_store_machine"]
+__all__ = [
+    "ConversationStoreContract",
+    "MakeConversationStore",
+    "MakeStore",
+    "SessionStoreContract",
+    "session_store_machine",
+]
 
 
 @pytest.mark.asyncio
@@ -50,6 +63,24 @@ class SessionStoreContract(
 
     @pytest_asyncio.fixture
     async def store(self, make_store: MakeStore) -> AsyncIterator[SessionStore]:
+        """Yield a store without options."""
+        async with make_store() as store:
+            yield store
+
+
+@pytest.mark.asyncio
+class ConversationStoreContract(
+    ConversationsContract, TranscriptsContract, ConversationRoomsContract, ConversationInputsContract
+):
+    """What every `ConversationStore` promises, as tests. Subclass it with the fixture `make_store`."""
+
+    @pytest.fixture
+    def make_store(self) -> MakeConversationStore:
+        """Return a function that makes a fresh, empty store with the given options. Override this."""
+        raise NotImplementedError("give your subclass of ConversationStoreContract a fixture make_store")
+
+    @pytest_asyncio.fixture
+    async def store(self, make_store: MakeConversationStore) -> AsyncIterator[ConversationStore[Any]]:
         """Yield a store without options."""
         async with make_store() as store:
             yield store

@@ -1,0 +1,104 @@
+"""What the contract tests of conversations talk about: acme's ops, one conversation, a few words."""
+
+from collections.abc import Callable
+from typing import Any
+
+from greentic_session.conversation import ConversationBackend, ConversationStore, Message
+from greentic_session.models import TenantCtx
+
+__all__ = ["ODD_IDS", "OPS", "ROOMS", "MakeConversationStore", "StandingClock", "backend_of", "said", "texts"]
+
+MakeConversationStore = Callable[..., ConversationStore[Any]]
+"""Makes a fresh, empty store with the given options (`ttl`, `sliding`, `message_type`, `clock`, `max_message_bytes`); the
+caller closes it."""
+
+OPS = TenantCtx.new("dev", "acme", team="ops")
+
+ROOMS = [
+    OPS,
+    TenantCtx.new("dev", "acme", team="sales"),
+    TenantCtx.new("dev", "acme"),
+    TenantCtx.new("dev", "acme", team=".."),
+    TenantCtx.new("dev", "acme.ops"),
+    TenantCtx.new("dev", "acme-ops"),
+    TenantCtx.new("dev", ".."),
+    TenantCtx.new("..", "acme", team="ops"),
+    TenantCtx.new("dev", "ACME", team="ops"),
+    TenantCtx.new("prod", "acme", team="ops"),
+]
+"""Rooms that a careless backend would mix up."""
+
+ODD_IDS = [
+    "c",
+    "C",
+    ".",
+    "..",
+    "../c",
+    "/etc/passwd",
+    "a/b",
+    "a\\b",
+    "a:b",
+    "a:b:c",
+    "a b",
+    " ",
+    "c ",
+    "c.",
+    "CON",
+    "con",
+    "nul.txt",
+    "~",
+    "-",
+    "*",
+    "?",
+    "[c]",
+    "{c}",
+    "%2e%2e",
+    "%",
+    "c%",
+    "\n",
+    "\r\n",
+    "\t",
+    "\x7f",
+    "\x1b[31m",
+    "ä",
+    "a\u0308",
+    "\u017f",
+    "S",
+    "ß",
+    "\u202e",
+    "\ufeff",
+    "\uffff",
+    "0",
+    "null",
+    "e",
+    "x" * 255,
+    "X" * 255,
+    "😀" * 255,
+    "😀" * 254 + "😁",
+]
+"""Ids that a careless backend would refuse, mix up, or let out of their room."""
+
+
+class StandingClock:
+    """A clock in microseconds that stands until it is told to go."""
+
+    def __init__(self, now: int = 1_700_000_000_000_000) -> None:
+        self.now = now
+
+    def __call__(self) -> int:
+        return self.now
+
+
+def backend_of(store: ConversationStore[Any]) -> ConversationBackend:
+    """Return what a store keeps its conversations in: to put there what the store itself would not."""
+    return store._backend  # noqa: SLF001
+
+
+def said(*words: str) -> list[Message]:
+    """Return messages of the user."""
+    return [Message.user(word) for word in words]
+
+
+async def texts(store: ConversationStore[Any], ctx: TenantCtx = OPS, id: str = "c", last: int | None = None) -> list[str]:
+    """Return what was said."""
+    return [message.text for message in await store.messages(ctx, id, last=last)]
