@@ -15,6 +15,9 @@ Beside it, `session_store_machine` holds a store against a model of the contract
 
     TestMyMachine = MyMachine.TestCase
 
+Conversation stores have the same: `ConversationStoreContract`, with a fixture `make_store` that is called with the options
+of a `ConversationStore`, and `conversation_store_machine`.
+
 For pytest to explain failed assertions, call ``pytest.register_assert_rewrite("greentic_session._contract")`` in your
 conftest.py before you import this module.
 """
@@ -28,6 +31,7 @@ import pytest_asyncio
 from ._contract.administration import AdministrationContract
 from ._contract.claims import ClaimsContract
 from ._contract.conversation_inputs import ConversationInputsContract
+from ._contract.conversation_machine import conversation_store_machine
 from ._contract.conversation_rooms import ConversationRoomsContract
 from ._contract.conversation_samples import MakeConversationStore
 from ._contract.conversations import ConversationsContract
@@ -46,6 +50,7 @@ __all__ = [
     "MakeConversationStore",
     "MakeStore",
     "SessionStoreContract",
+    "conversation_store_machine",
     "session_store_machine",
 ]
 

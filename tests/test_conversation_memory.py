@@ -6,9 +6,34 @@ from functools import partial
 
 import anyio
 import pytest
+from hypothesis import settings
 
 from greentic_session.conversation import InMemoryConversationStore
-from greentic_session.testing import ConversationStoreContract, MakeConversationStore
+from greentic_session.testing import ConversationStoreContract, MakeConversationStore, conversation_store_machine
+
+
+class Timer:
+    """A timer that stands until it is told to go."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    def advance(self, seconds: float) -> None:
+        self.now += seconds
+
+
+TIMER = Timer()
+Machine = conversation_store_machine(partial(InMemoryConversationStore, timer=TIMER), TIMER.advance)
+Machine.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestMachine = Machine.TestCase
+
+
+@pytest.mark.slow
+class TestMachineAtLength(Machine.TestCase):  # type: ignore[name-defined,misc]  # made at run time
+    settings = settings(max_examples=600, stateful_step_count=60, deadline=None)
 
 
 class TestContract(ConversationStoreContract):

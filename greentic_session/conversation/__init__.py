@@ -1,9 +1,11 @@
 """Conversations: the transcript and state of an agent session, kept per tenant."""
 
 from .backend import ConversationBackend
+from .backends.adapter import AdapterConversationStore, PersistenceAdapter
 from .backends.memory import InMemoryConversationStore
 from .conversation import Conversation, ConversationSummary
 from .extra import Extra
+from .factory import create_conversation_store
 from .message import (
     Block,
     ImageBlock,
@@ -21,6 +23,7 @@ from .store import ConversationStore
 
 __all__ = [
     "SCHEMA_VERSION",
+    "AdapterConversationStore",
     "Block",
     "Conversation",
     "ConversationBackend",
@@ -32,10 +35,12 @@ __all__ = [
     "InMemoryConversationStore",
     "Message",
     "OtherBlock",
+    "PersistenceAdapter",
     "Role",
     "TextBlock",
     "ThinkingBlock",
     "TokenUsage",
     "ToolResultBlock",
     "ToolUseBlock",
+    "create_conversation_store",
 ]

@@ -88,7 +88,7 @@ class ConversationBackend(Closable, ABC):
         """
 
     @abstractmethod
-    async def list(self, room: Room, limit: int | None, after: str | None, since: int | None) -> list[ConversationSummary]:
+    async def recent(self, room: Room, limit: int | None, after: str | None, since: int | None) -> list[ConversationSummary]:
         """Return summaries by recency: the latest `updated_at` first, then ascending by id. It reads no message.
 
         A conversation of which the header cannot be read is left out, with `rules.warn_skipped` once a call.

@@ -299,7 +299,7 @@ class ConversationStore(Generic[M]):
         last_seen = after.id if isinstance(after, ConversationSummary) else after
         if last_seen is not None:
             last_seen = check_conversation_id(last_seen)
-        return await self._backend.list(room, limit, last_seen, since)
+        return await self._backend.recent(room, limit, last_seen, since)
 
     async def purge(self, ctx: TenantCtx) -> int:
         """Remove all conversations of a room; of a `ctx` without a team those that belong to no team, not those of teams.

@@ -122,7 +122,7 @@ class MemoryConversationBackend(ConversationBackend):
             self._moved(entry, entry.header.updated_at)
             self._used(entry, life, self._timer())
 
-    async def list(self, room: Room, limit: int | None, after: str | None, since: int | None) -> list[ConversationSummary]:
+    async def recent(self, room: Room, limit: int | None, after: str | None, since: int | None) -> list[ConversationSummary]:
         found: list[ConversationSummary] = []
         with self._lock:
             now = self._timer()

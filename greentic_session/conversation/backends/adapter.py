@@ -1,0 +1,324 @@
+"""Conversations in a storage of your own, behind three methods.
+
+An adapter knows whole conversations as plain JSON, by name. So every write reads one and writes it back, under a lock in
+this process; between processes, what two write at once depends on the adapter.
+"""
+
+from collections.abc import Awaitable, Iterable, Sequence
+from typing import Any, Final, Protocol, TypeAlias, TypeVar, Unpack, overload, runtime_checkable
+from weakref import WeakValueDictionary
+
+import anyio
+import msgspec
+from msgspec.structs import replace
+
+from greentic_session import _wire
+from greentic_session.conversation.backend import ConversationBackend
+from greentic_session.conversation.conversation import ConversationSummary
+from greentic_session.conversation.envelope import read_envelope, write_envelope
+from greentic_session.conversation.header import Change, Expected, Header, Lifetime, Stored, changed_header, replacing
+from greentic_session.conversation.message import Message
+from greentic_session.conversation.moments import Clock, as_datetime, as_moment, later, utc_now
+from greentic_session.conversation.rules import Room, absent, check_conversation_id, corrupt, warn_skipped
+from greentic_session.conversation.store import ConversationStore, StoreOptions
+from greentic_session.errors import (
+    CorruptSessionError,
+    GreenticError,
+    InternalError,
+    InvalidInputError,
+    OperationTimeoutError,
+    SchemaVersionError,
+    UnavailableError,
+)
+
+__all__ = ["AdapterConversationStore", "PersistenceAdapter"]
+
+T = TypeVar("T")
+M = TypeVar("M")
+
+_EXPIRY: Final = "expires_at_ms"
+_TOMBSTONE: Final = {"deleted": True}
+
+_Stored: TypeAlias = tuple[Header, list[bytes], int | None]
+"""Header, messages, and when it expires: milliseconds since the Unix epoch, None for never."""
+
+
+@runtime_checkable
+class PersistenceAdapter(Protocol):
+    """A storage of your own. What it raises becomes an UnavailableError, OperationTimeoutError or InternalError.
+
+    An adapter may have a fourth method, ``async delete_session(id)``. Without it a deleted conversation is overwritten with
+    ``{"deleted": true}``.
+    """
+
+    async def save_session(self, id: str, data: dict[str, Any]) -> None:
+        """Keep `data` under `id`, in the place of what was there.
+
+        Args:
+            id: ``env:tenant:team:conversation`` (the team is ``-`` where there is none). The last part is any text.
+            data: Plain JSON: dicts, lists, texts, numbers, true, false and null. Yours: nobody changes it any more.
+        """
+        ...
+
+    async def load_session(self, id: str) -> dict[str, Any] | None:
+        """Return what was kept under `id`; None if nothing was."""
+        ...
+
+    async def list_sessions(self) -> Iterable[str]:
+        """Return every id under which something is kept."""
+        ...
+
+
+class AdapterConversationStore(ConversationStore[M]):
+    """A `ConversationStore` on a `PersistenceAdapter`.
+
+    Within this process nothing is lost however many write at once, as long as they use one store, in one event loop. Every
+    operation on a conversation reads all of it, and every write writes all of it; `list` and `purge` read every
+    conversation of the room. What has expired is erased when one of them meets it.
+
+    Args:
+        adapter: The storage. The store does not close it.
+        message_type: What messages are; `Message` by default.
+        timer: Tells the time in microseconds since the Unix epoch: lifetimes are measured by it.
+        options: Those of every `ConversationStore`: `ttl`, `sliding`, `max_message_bytes`, `clock`.
+
+    Raises:
+        InvalidInputError: An option is out of range.
+        TypeError: `adapter` lacks a method, or an option has a wrong type.
+    """
+
+    @overload
+    def __init__(
+        self: "AdapterConversationStore[Message]",
+        adapter: PersistenceAdapter,
+        *,
+        timer: Clock = ...,
+        **options: Unpack[StoreOptions],
+    ) -> None: ...
+
+    @overload
+    def __init__(
+        self,
+        adapter: PersistenceAdapter,
+        *,
+        message_type: type[M],
+        timer: Clock = ...,
+        **options: Unpack[StoreOptions],
+    ) -> None: ...
+
+    @overload
+    def __init__(
+        self, adapter: PersistenceAdapter, *, message_type: Any, timer: Clock = ..., **options: Unpack[StoreOptions]
+    ) -> None: ...
+
+    def __init__(
+        self,
+        adapter: PersistenceAdapter,
+        *,
+        message_type: Any = Message,
+        timer: Clock = utc_now,
+        **options: Unpack[StoreOptions],
+    ) -> None:
+        if not isinstance(adapter, PersistenceAdapter):
+            raise TypeError(f"adapter must have the methods of a PersistenceAdapter, which {type(adapter).__name__} has not")
+        super().__init__(_AdapterBackend(adapter, timer), message_type=message_type, **options)
+
+
+class _AdapterBackend(ConversationBackend):
+    """Conversations as whole JSON values."""
+
+    def __init__(self, adapter: PersistenceAdapter, timer: Clock) -> None:
+        self._adapter = adapter
+        self._timer = timer
+        self._locks: WeakValueDictionary[str, anyio.Lock] = WeakValueDictionary()
+
+    async def put(
+        self, room: Room, id: str, header: Header, messages: Sequence[bytes], expected: Expected, life: Lifetime
+    ) -> Header:
+        name = _name(room, id)
+        async with self._lock(name):
+            try:
+                stored = await self._find(name, id)
+            except (CorruptSessionError, SchemaVersionError):
+                if expected is not Stored.ANYTHING:
+                    raise
+                stored = None
+            header = replacing(None if stored is None else stored[0], header, expected, id)
+            if stored is None:
+                expiry = self._expiry(life.ttl_ms)
+            else:
+                expiry = stored[2] if life.again_ms is None else self._expiry(life.again_ms)
+            await self._write(name, id, (header, list(messages), expiry))
+        return header
+
+    async def load(self, room: Room, id: str, life: Lifetime) -> tuple[Header, list[bytes]]:
+        header, messages, _ = await self._use(room, id, life)
+        return header, messages
+
+    async def delete(self, room: Room, id: str) -> None:
+        name = _name(room, id)
+        async with self._lock(name):
+            try:
+                stored = await self._find(name, id)
+            except (CorruptSessionError, SchemaVersionError):
+                pass
+            else:
+                if stored is None:
+                    raise absent(id)
+            await self._erase(name)
+
+    async def append(self, room: Room, id: str, messages: Sequence[bytes], now: int, life: Lifetime) -> int:
+        if not messages:
+            return len((await self._use(room, id, life))[1])
+        name = _name(room, id)
+        async with self._lock(name):
+            header, there, expiry = await self._get(name, id)
+            header = replace(header, updated_at=later(now, header.updated_at))
+            there.extend(messages)
+            await self._write(name, id, (header, there, self._used(expiry, life)))
+        return len(there)
+
+    async def messages(self, room: Room, id: str, last: int | None, life: Lifetime) -> tuple[int, list[bytes]]:
+        _, messages, _ = await self._use(room, id, life)
+        return len(messages), messages[0 if last is None else max(len(messages) - last, 0) :]
+
+    async def update(self, room: Room, id: str, change: Change, now: int, life: Lifetime) -> None:
+        name = _name(room, id)
+        async with self._lock(name):
+            header, messages, expiry = await self._get(name, id)
+            header = changed_header(header, change, now)
+            await self._write(name, id, (header, messages, self._used(expiry, life)))
+
+    async def recent(self, room: Room, limit: int | None, after: str | None, since: int | None) -> list[ConversationSummary]:
+        found: list[ConversationSummary] = []
+        skipped = 0
+        for name, id in await self._names(room):
+            try:
+                stored = await self._find(name, id)
+            except (CorruptSessionError, SchemaVersionError):
+                skipped += 1
+                continue
+            if stored is not None:
+                header, messages, _ = stored
+                created, updated = as_datetime(header.created_at), as_datetime(header.updated_at)
+                found.append(ConversationSummary(id, created, updated, len(messages)))
+        warn_skipped("conversations of a room", skipped)
+        found.sort(key=lambda summary: _place(as_moment(summary.updated_at, "updated_at"), summary.id))
+        if after is not None:
+            if since is None:
+                since = next((as_moment(summary.updated_at, "updated_at") for summary in found if summary.id == after), None)
+            if since is None:
+                raise absent(after)
+            place = _place(since, after)
+            found = [s for s in found if _place(as_moment(s.updated_at, "updated_at"), s.id) > place]
+        return found[:limit]
+
+    async def purge(self, room: Room) -> int:
+        removed = 0
+        for name, id in await self._names(room):
+            async with self._lock(name):
+                try:
+                    there = await self._find(name, id) is not None
+                except (CorruptSessionError, SchemaVersionError):
+                    there = True
+                if there:
+                    await self._erase(name)
+                    removed += 1
+        return removed
+
+    async def health(self) -> None:
+        await _translated(self._adapter.load_session(":health"))  # no conversation can be called so
+
+    async def aclose(self) -> None:
+        self.closed = True
+
+    # -- below: what an adapter does for us
+
+    def _lock(self, name: str) -> anyio.Lock:
+        # It lives as long as somebody holds it or waits for it.
+        return self._locks.setdefault(name, anyio.Lock())
+
+    async def _names(self, room: Room) -> list[tuple[str, str]]:
+        """Return the names of all that is kept in a room, with the ids in them."""
+        names = await _translated(self._adapter.list_sessions())
+        front = _name(room, "")
+        found: list[tuple[str, str]] = []
+        for name in dict.fromkeys(names):
+            try:
+                if name.startswith(front):
+                    found.append((name, check_conversation_id(name.removeprefix(front))))
+            except InvalidInputError:
+                pass  # somebody else's
+        return found
+
+    async def _find(self, name: str, id: str) -> _Stored | None:
+        data: Any = await _translated(self._adapter.load_session(name))
+        if data is None or data == _TOMBSTONE:
+            return None
+        if not isinstance(data, dict):
+            raise corrupt(id)
+        expiry = data.get(_EXPIRY)
+        if isinstance(expiry, int) and expiry * 1000 <= self._timer():
+            return None
+        data = {key: value for key, value in data.items() if key != _EXPIRY}
+        try:
+            text = _wire.encode(_wire.SNAPSHOT_ENCODER, data, "conversation")
+        except (InvalidInputError, TypeError) as error:
+            raise corrupt(id) from error
+        return *read_envelope(text, id), expiry if isinstance(expiry, int) else None
+
+    async def _get(self, name: str, id: str) -> _Stored:
+        stored = await self._find(name, id)
+        if stored is None:
+            raise absent(id)
+        return stored
+
+    async def _use(self, room: Room, id: str, life: Lifetime) -> _Stored:
+        name = _name(room, id)
+        if life.again_ms is None:
+            return await self._get(name, id)
+        async with self._lock(name):
+            header, messages, expiry = await self._get(name, id)
+            stored = header, messages, self._used(expiry, life)
+            await self._write(name, id, stored)
+            return stored
+
+    async def _write(self, name: str, id: str, stored: _Stored) -> None:
+        header, messages, expiry = stored
+        data: dict[str, Any] = msgspec.json.decode(write_envelope(header, messages, id))
+        if expiry is not None:
+            data[_EXPIRY] = expiry
+        await _translated(self._adapter.save_session(name, data))
+
+    async def _erase(self, name: str) -> None:
+        delete = getattr(self._adapter, "delete_session", None)
+        await _translated(self._adapter.save_session(name, dict(_TOMBSTONE)) if delete is None else delete(name))
+
+    def _expiry(self, ttl_ms: int | None) -> int | None:
+        return None if ttl_ms is None else self._timer() // 1000 + ttl_ms
+
+    def _used(self, expiry: int | None, life: Lifetime) -> int | None:
+        return expiry if life.again_ms is None else self._expiry(life.again_ms)
+
+
+def _name(room: Room, id: str) -> str:
+    """Return the name of a conversation. Ids of rooms hold no colon, so no two conversations are called alike."""
+    env, tenant, team = room
+    return f"{env}:{tenant}:{team or '-'}:{id}"
+
+
+def _place(moment: int, id: str) -> tuple[int, str]:
+    return -moment, id
+
+
+async def _translated(call: Awaitable[T]) -> T:
+    try:
+        return await call
+    except GreenticError:
+        raise
+    except TimeoutError as error:
+        raise OperationTimeoutError("the persistence adapter did not answer in time") from error
+    except OSError as error:
+        raise UnavailableError("the persistence adapter cannot reach its storage") from error
+    except Exception as error:
+        raise InternalError("the persistence adapter failed") from error

@@ -1,0 +1,104 @@
+"""From a URL or an adapter to a conversation store. The only module that names all the backends."""
+
+from collections.abc import Callable
+from typing import Any, Final, TypeVar, overload
+from urllib.parse import urlsplit
+
+from greentic_session._fields import check_text
+from greentic_session.conversation.backends.adapter import AdapterConversationStore, PersistenceAdapter
+from greentic_session.conversation.backends.memory import InMemoryConversationStore
+from greentic_session.conversation.message import Message
+from greentic_session.conversation.store import ConversationStore
+from greentic_session.errors import InvalidInputError
+from greentic_session.expiry import Ttl
+
+__all__ = ["create_conversation_store"]
+
+M = TypeVar("M")
+
+_Options = dict[str, Any]
+
+
+@overload
+def create_conversation_store(
+    config: str | PersistenceAdapter,
+    *,
+    message_type: type[Message] = ...,
+    namespace: str | None = ...,
+    ttl: Ttl = ...,
+    sliding: bool = ...,
+    **options: Any,
+) -> ConversationStore[Message]: ...
+
+
+@overload
+def create_conversation_store(
+    config: str | PersistenceAdapter,
+    *,
+    message_type: type[M],
+    namespace: str | None = ...,
+    ttl: Ttl = ...,
+    sliding: bool = ...,
+    **options: Any,
+) -> ConversationStore[M]: ...
+
+
+@overload
+def create_conversation_store(
+    config: str | PersistenceAdapter,
+    *,
+    message_type: Any,
+    namespace: str | None = ...,
+    ttl: Ttl = ...,
+    sliding: bool = ...,
+    **options: Any,
+) -> ConversationStore[Any]: ...
+
+
+def create_conversation_store(
+    config: str | PersistenceAdapter,
+    *,
+    message_type: Any = Message,
+    namespace: str | None = None,
+    ttl: Ttl = None,
+    sliding: bool = False,
+    **options: Any,
+) -> ConversationStore[Any]:
+    """Return the store that `config` asks for. No I/O, and never another one than asked for.
+
+    Args:
+        config: A URL, or a `PersistenceAdapter`: a storage of your own. ``memory://``: this process's memory.
+        message_type: What messages are: `Message`, or any type that msgspec writes and reads.
+        namespace: What sets this store's data apart from others in the same storage, where several can share one; by default
+            the backend's own. A store in memory and an adapter have nothing to share and take no notice.
+        ttl: How long a conversation is kept, in seconds or as a timedelta; None and NEVER are for ever.
+        sliding: Whether every use begins the lifetime anew.
+        options: More for the store's constructor: `max_message_bytes`, `clock`, ...
+
+    Raises:
+        InvalidInputError: The URL names no backend, or an option is out of range.
+        TypeError: `config` is none of these, an option has a wrong type, or the store has no such option.
+        UnavailableError: What the backend needs is not installed.
+    """
+    check_text("namespace", namespace)
+    options |= {"message_type": message_type, "ttl": ttl, "sliding": sliding}
+    if not isinstance(config, str):
+        return AdapterConversationStore(config, **options)
+    # A URL may hold a password: no message quotes any part of it.
+    try:
+        scheme = urlsplit(config).scheme
+    except ValueError:
+        raise InvalidInputError("the store's URL cannot be read") from None  # the cause quotes it
+    if scheme not in _STORES:
+        raise InvalidInputError(f"the store's URL must begin with one of: {', '.join(f'{name}://' for name in _STORES)}")
+    return _STORES[scheme](config, namespace, options)
+
+
+def _memory(url: str, _namespace: str | None, options: _Options) -> ConversationStore[Any]:
+    if url != "memory://":
+        raise InvalidInputError("the URL of a store in memory is memory://, and nothing follows")
+    return InMemoryConversationStore(**options)
+
+
+_STORES: Final[dict[str, Callable[[str, str | None, _Options], ConversationStore[Any]]]] = {"memory": _memory}
+"""By the scheme of its URL, how a store is made: of the URL, the namespace, and the options of its constructor."""
