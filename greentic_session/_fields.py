@@ -9,7 +9,7 @@ from msgspec.structs import force_setattr
 from .errors import InvalidInputError
 from .ids import plain
 
-__all__ = ["NO_ATTRIBUTES", "FrozenDict", "check_int", "check_text", "check_type", "freeze", "make_plain"]
+__all__ = ["NO_ATTRIBUTES", "FrozenDict", "check_bool", "check_int", "check_text", "check_type", "freeze", "make_plain"]
 
 
 class FrozenDict(dict[str, str]):
@@ -56,6 +56,11 @@ def make_plain(struct: Struct, *fields: str) -> None:
 def check_type(name: str, value: object, expected: type) -> None:
     if type(value) is not expected:  # a subclass need not be frozen
         raise TypeError(f"{name} must be a {expected.__name__}, not {type(value).__name__}")
+
+
+def check_bool(name: str, value: object) -> None:
+    if type(value) is not bool:
+        raise TypeError(f"{name} must be a bool, not {type(value).__name__}")
 
 
 def check_int(name: str, value: object, low: int, high: int) -> None:

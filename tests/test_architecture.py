@@ -35,7 +35,7 @@ CONVERSATION_FLOORS = [
     ["moments", "extra"],
     ["rules"],
     ["header", "message"],
-    ["envelope", "codec"],
+    ["envelope", "codec", "options"],
     ["state"],
     ["conversation"],
     ["packing", "backend"],

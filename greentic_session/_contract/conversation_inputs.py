@@ -63,7 +63,7 @@ BAD_ID: list[Refusal] = [
 BAD_TEXT: list[Refusal] = [("\ud800", InvalidInputError), (7, TypeError), (b"x", TypeError)]
 BAD_COUNT: list[Refusal] = [
     (-1, InvalidInputError),
-    (2**63, InvalidInputError),
+    (2**64, InvalidInputError),
     ("1", TypeError),
     (1.0, TypeError),
     (True, TypeError),

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import copy
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, TypeVar
 
 from hypothesis import strategies as st
@@ -15,41 +13,18 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from greentic_session.conversation import Conversation, ConversationSummary, Message, TokenUsage
 from greentic_session.errors import ConflictError, NotFoundError
 
-from .conversation_samples import OPS, MakeConversationStore, StandingClock, said
+from .conversation_model import PLACES, ROOMS, TTL, ConversationModel, Held, Known, recency
+from .conversation_samples import MakeConversationStore, StandingClock, said
 
 __all__ = ["ConversationStoreMachine", "conversation_store_machine"]
 
 T = TypeVar("T")
 
-# Few names, so that operations meet.
-ROOMS = [OPS, OPS.with_team(None)]
-PLACES = [(0, "a"), (0, "b"), (1, "a")]
-TTL = 3
-"""Of a store that has one; in units."""
-
 places = st.sampled_from(PLACES)
 words = st.lists(st.sampled_from(["x", "y", "z"]), max_size=3)
 
 
-@dataclass
-class Known:
-    """A conversation as the model sees it: what a load would give, and when it ends."""
-
-    content: Conversation[Message]
-    ends: float
-
-
-@dataclass
-class Held:
-    """An object of a caller's, and the state that it was loaded from or saved as; None if it never was."""
-
-    object: Conversation[Message]
-    room: int
-    known: Known | None = None
-    seen: datetime | None = None
-
-
-class ConversationStoreMachine(RuleBasedStateMachine):
+class ConversationStoreMachine(ConversationModel, RuleBasedStateMachine):
     """Operations on a store and on the model, side by side."""
 
     make_store: MakeConversationStore
@@ -60,11 +35,7 @@ class ConversationStoreMachine(RuleBasedStateMachine):
         super().__init__()
         self.loop: asyncio.AbstractEventLoop = asyncio.new_event_loop()
         self.clock = StandingClock()
-        self.now = 0.0
         self.store: Any = None
-        self.sliding = False
-        self.ttl: int | None = None
-        self.known: dict[tuple[int, str], Known] = {}
         self.held: list[Held] = []
         self.pages: list[tuple[int, ConversationSummary]] = []
 
@@ -92,26 +63,7 @@ class ConversationStoreMachine(RuleBasedStateMachine):
         except (ConflictError, NotFoundError) as error:
             return type(error)
 
-    # -- the model
-
-    def live(self, place: tuple[int, str]) -> Known | None:
-        """Return the conversation at a place, if it has not expired."""
-        known = self.known.get(place)
-        return known if known is not None and known.ends > self.now else None
-
-    def in_room(self, room: int) -> list[ConversationSummary]:
-        """Return what a list should tell."""
-        there = [known.content.summary() for place in PLACES if place[0] == room and (known := self.live(place))]
-        return sorted(there, key=lambda summary: (-summary.updated_at.timestamp(), summary.id))
-
-    def ends(self) -> float:
-        """Return when a lifetime that begins now ends."""
-        return float("inf") if self.ttl is None else self.now + self.ttl
-
-    def used(self, known: Known) -> None:
-        """Let a use begin the lifetime anew, if it does."""
-        if self.sliding:
-            known.ends = self.ends()
+    # -- the operations
 
     def written(self, place: tuple[int, str], known: Known) -> None:
         """Take over the time of a write, which must be a later one."""
@@ -120,8 +72,6 @@ class ConversationStoreMachine(RuleBasedStateMachine):
         updated_at = summaries[place[1]].updated_at
         assert updated_at > known.content.updated_at
         known.content.updated_at = updated_at
-
-    # -- the operations
 
     @rule(place=places, model=st.sampled_from(["", "m"]), cwd=st.sampled_from(["", "/x"]))
     def create(self, place: tuple[int, str], model: str, cwd: str) -> None:
@@ -235,8 +185,6 @@ class ConversationStoreMachine(RuleBasedStateMachine):
         mine.model = "saved"
         known = self.live(place)
         current = known is held.known and (known is None or known.content.updated_at == held.seen)
-        if held.known is not None and known is None:
-            current = False
         before = mine.updated_at
         result = self.outcome(self.store.save(ROOMS[held.room], mine, force=force))
         if not (current or force):
@@ -302,8 +250,7 @@ class ConversationStoreMachine(RuleBasedStateMachine):
                 assert result is NotFoundError
                 return
             summary = known.content.summary()
-        place = (-summary.updated_at.timestamp(), summary.id)
-        rest = [other for other in self.in_room(room) if (-other.updated_at.timestamp(), other.id) > place]
+        rest = [other for other in self.in_room(room) if recency(other) > recency(summary)]
         assert result == rest[:limit]
         if result:
             self.pages.append((room, result[-1]))

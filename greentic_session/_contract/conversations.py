@@ -29,12 +29,12 @@ def full() -> Conversation[Message]:
     """Return a conversation that has everything."""
     conversation = Conversation[Message].new("c", "/srv/ä")
     conversation.messages = [Message.system("be brief"), *said("hello"), Message.assistant("hi\n\0 \u2028")]
-    conversation.state.token_usage = TokenUsage(1, 2**63 - 1, None, 0, 5, {"iterations": [{"n": 1}]})
+    conversation.state.token_usage = TokenUsage(1, 2**53 - 1, None, 0, 5, {"iterations": [{"n": 1}]})
     conversation.state.event_count = 7
     conversation.state.custom = {"list": [1, None, {"a": 0.5}], "": {}, "ä\n": [], "big": 2**53 + 1}
     conversation.state.extra = {"mood": "good"}
     conversation.model = "m-1"
-    conversation.max_turns = 12
+    conversation.max_turns = 2**64 - 1
     conversation.system_message = ""
     conversation.metadata = {"tag": "x", "": "", "ä:b\0": "\n"}
     conversation.extra = {"later": {"version": [True]}}

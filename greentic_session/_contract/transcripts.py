@@ -19,7 +19,7 @@ from greentic_session.conversation import (
     ToolUseBlock,
 )
 from greentic_session.conversation.header import Lifetime
-from greentic_session.errors import CorruptSessionError, InvalidInputError
+from greentic_session.errors import ConflictError, CorruptSessionError, InvalidInputError
 
 from .conversation_samples import OPS, MakeConversationStore, backend_of, said, texts
 
@@ -175,7 +175,7 @@ class TranscriptsContract:
 
     async def test_a_counter_that_is_full(self, store: ConversationStore[Message]) -> None:
         await store.create(OPS, id="c")
-        full = 2**63 - 1
+        full = 2**53 - 1
         await store.update_state(OPS, "c", add_usage=TokenUsage(full - 1, 0, full), add_events=full)
         before = await store.load(OPS, "c")
         for usage, events in ((TokenUsage(2), 0), (TokenUsage(0, 0, 1), 0), (TokenUsage(1), 1)):
@@ -224,10 +224,8 @@ class TranscriptsContract:
                 conversation.state.event_count += 1
                 try:
                     await store.save(OPS, conversation)
-                except LookupError:
-                    raise
-                except Exception as error:  # noqa: BLE001  # the class is what is looked at
-                    assert type(error).__name__ == "ConflictError"  # noqa: PT017
+                except ConflictError:
+                    pass
 
         async with anyio.create_task_group() as tasks:
             for writer in range(4):

@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Raw
 
 from greentic_session import _wire
-from greentic_session.conversation.header import MAX_COUNT, Header
+from greentic_session.conversation.header import MAX_COUNT, MAX_TURNS, Header
 from greentic_session.conversation.moments import as_datetime, as_moment
 from greentic_session.conversation.rules import SCHEMA_VERSION, check_schema, corrupt
 from greentic_session.errors import InvalidInputError
@@ -106,7 +106,7 @@ def _read_fields(fields: _Fields) -> tuple[Header, list[bytes]]:
         created_at=_take_moment(fields, "created_at"),
         updated_at=_take_moment(fields, "updated_at"),
         model=_take(fields, "model", str, ""),
-        max_turns=_take_count(fields, "max_turns"),
+        max_turns=_take_count(fields, "max_turns", MAX_TURNS),
         system_message=_take(fields, "system_message", str | None, None),
         metadata=_take(fields, "metadata", dict[str, str], {}),
         cwd=_take(state, "cwd", str, ""),
@@ -125,8 +125,8 @@ def _take(fields: _Fields, name: str, expected: Any, default: Any) -> Any:
     return default if text is None else msgspec.json.decode(text, type=expected)
 
 
-def _take_count(fields: _Fields, name: str) -> int:
-    return _check_count(_take(fields, name, int, 0))
+def _take_count(fields: _Fields, name: str, most: int = MAX_COUNT) -> int:
+    return _check_count(_take(fields, name, int, 0), most)
 
 
 def _take_moment(fields: _Fields, name: str) -> int:
@@ -134,8 +134,8 @@ def _take_moment(fields: _Fields, name: str) -> int:
     return 0 if moment is None else as_moment(moment, name)
 
 
-def _check_count(count: int) -> int:
-    if not 0 <= count <= MAX_COUNT:
+def _check_count(count: int, most: int = MAX_COUNT) -> int:
+    if not 0 <= count <= most:
         raise InvalidInputError("a counter is out of range")
     return count
 

@@ -13,10 +13,24 @@ from greentic_session.conversation.moments import later
 from greentic_session.conversation.rules import SCHEMA_VERSION, changed, check_schema, taken
 from greentic_session.errors import InvalidInputError
 
-__all__ = ["MAX_COUNT", "Change", "Expected", "Header", "Lifetime", "Revision", "Stored", "changed_header", "replacing"]
+__all__ = [
+    "MAX_COUNT",
+    "MAX_TURNS",
+    "Change",
+    "Expected",
+    "Header",
+    "Lifetime",
+    "Revision",
+    "Stored",
+    "changed_header",
+    "replacing",
+]
 
-MAX_COUNT: Final = 2**63 - 1
-"""The largest number that a counter holds."""
+MAX_COUNT: Final = 2**53 - 1
+"""The largest number that a counter holds: up to here a double, as Lua and many readers of JSON count, is exact."""
+
+MAX_TURNS: Final = 2**64 - 1
+"""The largest `Header.max_turns`. Nobody counts with it, and in other programs it stands for no limit."""
 
 
 class Revision(Struct, frozen=True):
@@ -68,7 +82,7 @@ class Header(Struct, frozen=True, kw_only=True):
         updated_at: The same; grows with every write.
         schema_version: Of the envelope.
         model: Free text.
-        max_turns: From 0 to `MAX_COUNT`.
+        max_turns: From 0 to `MAX_TURNS`.
         system_message: Free text.
         metadata: Text by text; the order does not matter.
         cwd: Free text.
@@ -150,7 +164,7 @@ def changed_header(stored: Header, change: Change, now: int) -> Header:
     """Return what `update` makes of a header.
 
     Raises:
-        InvalidInputError: A counter would exceed 2**63 - 1.
+        InvalidInputError: A counter would exceed 2**53 - 1.
     """
     usage = dict(stored.usage)
     for name, count in change.usage.items():
@@ -168,5 +182,5 @@ def changed_header(stored: Header, change: Change, now: int) -> Header:
 
 def _sum(name: str, a: int, b: int) -> int:
     if a + b > MAX_COUNT:
-        raise InvalidInputError(f"{name} would exceed 2**63 - 1")
+        raise InvalidInputError(f"{name} would exceed 2**53 - 1")
     return a + b

@@ -11,7 +11,7 @@ from msgspec import UNSET, Struct, UnsetType
 from msgspec.structs import force_setattr
 
 from greentic_session import _wire
-from greentic_session._fields import check_text, make_plain
+from greentic_session._fields import check_bool, check_text, make_plain
 from greentic_session.conversation.extra import Extra
 from greentic_session.errors import InvalidInputError
 
@@ -126,8 +126,7 @@ class ToolResultBlock(_Open, frozen=True, tag_field="type", tag="tool_result"):
 
     def __post_init__(self) -> None:
         _check_texts(self, "tool_use_id")
-        if type(self.is_error) is not bool:
-            raise TypeError(f"is_error must be a bool, not {type(self.is_error).__name__}")
+        check_bool("is_error", self.is_error)
         super().__post_init__()
 
 
@@ -205,7 +204,7 @@ class Message(_Open, frozen=True):
         if type(self.content) is not tuple:
             force_setattr(self, "content", _as_tuple(self.content))
         for block in self.content:
-            if type(block) not in _BLOCKS:
+            if type(block) not in _BLOCKS:  # also a subclass: how it would be written is not known
                 raise TypeError(f"content must consist of blocks, not {type(block).__name__}")
         super().__post_init__()
 

@@ -10,7 +10,7 @@ from greentic_session import _wire
 from greentic_session._fields import check_int
 from greentic_session.conversation.conversation import Conversation
 from greentic_session.conversation.envelope import FIELDS, STATE_FIELDS, USAGE_FIELDS
-from greentic_session.conversation.header import MAX_COUNT, Change, Header
+from greentic_session.conversation.header import MAX_COUNT, MAX_TURNS, Change, Header
 from greentic_session.conversation.moments import MAX_MOMENT, as_datetime, as_moment, later
 from greentic_session.conversation.rules import corrupt
 from greentic_session.conversation.state import ConversationState, TokenUsage
@@ -47,7 +47,7 @@ def pack(conversation: Conversation[Any], birth: str, now: int | None = None) ->
         created_at=created_at,
         updated_at=updated_at,
         model=_text("model", conversation.model),
-        max_turns=_count("max_turns", conversation.max_turns),
+        max_turns=_count("max_turns", conversation.max_turns, MAX_TURNS),
         system_message=None if conversation.system_message is None else _text("system_message", conversation.system_message),
         metadata=_texts("metadata", conversation.metadata),
         cwd=_text("cwd", state.cwd),
@@ -158,6 +158,6 @@ def _items(name: str, value: object) -> list[tuple[object, object]]:
     return list(value.items())
 
 
-def _count(name: str, value: int) -> int:
-    check_int(name, value, 0, MAX_COUNT)
+def _count(name: str, value: int, most: int = MAX_COUNT) -> int:
+    check_int(name, value, 0, most)
     return int.__int__(value)

@@ -16,7 +16,7 @@ class TokenUsage(Struct, frozen=True):
     """How many tokens were used.
 
     Attributes:
-        input_tokens: From 0 to 2**63 - 1, as all of them.
+        input_tokens: From 0 to 2**53 - 1, as all of them.
         output_tokens: The same.
         cache_read_tokens: None where nobody counts them, as for the following.
         cache_creation_tokens: The same.
@@ -54,7 +54,7 @@ class ConversationState(Struct):
     Attributes:
         cwd: The working directory; free text.
         token_usage: How many tokens were used so far.
-        event_count: How many events there were, from 0 to 2**63 - 1.
+        event_count: How many events there were, from 0 to 2**53 - 1.
         custom: Anything that JSON can carry, by name.
         extra: Fields that we do not know, kept as they came.
     """

@@ -10,17 +10,18 @@ import sys
 import uuid
 from collections.abc import Mapping
 from types import TracebackType
-from typing import Any, Final, Generic, Self, TypedDict, TypeVar, Unpack, overload
+from typing import Any, Final, Generic, Self, TypeVar, Unpack, overload
 
 from anyio.lowlevel import checkpoint
 
-from greentic_session._fields import check_int
+from greentic_session._fields import check_bool, check_int
 from greentic_session.conversation.backend import ConversationBackend
 from greentic_session.conversation.codec import DEFAULT_MAX_MESSAGE_BYTES, Codec
 from greentic_session.conversation.conversation import Conversation, ConversationSummary
 from greentic_session.conversation.header import Lifetime, Stored
 from greentic_session.conversation.message import Message
 from greentic_session.conversation.moments import Clock, as_datetime, as_moment, utc_now
+from greentic_session.conversation.options import StoreOptions
 from greentic_session.conversation.packing import pack, pack_change, unpack
 from greentic_session.conversation.rules import check_conversation_id, room_of, warn_skipped
 from greentic_session.conversation.state import ConversationState, TokenUsage
@@ -28,21 +29,12 @@ from greentic_session.errors import CorruptSessionError, InvalidInputError
 from greentic_session.expiry import Ttl, default_ttl_ms
 from greentic_session.models import TenantCtx
 
-__all__ = ["ConversationStore", "StoreOptions"]
+__all__ = ["ConversationStore"]
 
 M = TypeVar("M")
 
 _STEP: Final = 1000
 """How many messages are decoded before others may run."""
-
-
-class StoreOptions(TypedDict, total=False):
-    """The options of every conversation store; `ConversationStore` describes them."""
-
-    ttl: Ttl
-    sliding: bool
-    max_message_bytes: int
-    clock: Clock
 
 
 class ConversationStore(Generic[M]):
@@ -98,7 +90,7 @@ class ConversationStore(Generic[M]):
         max_message_bytes: int = DEFAULT_MAX_MESSAGE_BYTES,
         clock: Clock = utc_now,
     ) -> None:
-        _check_bool("sliding", sliding)
+        check_bool("sliding", sliding)
         self._life = Lifetime(default_ttl_ms(ttl, "ttl"), sliding)
         if sliding and self._life.ttl_ms is None:
             raise InvalidInputError("sliding needs a ttl: there is no lifetime to begin anew")
@@ -169,7 +161,7 @@ class ConversationStore(Generic[M]):
         room = room_of(ctx)
         if not isinstance(conversation, Conversation):
             raise TypeError(f"conversation must be a Conversation, not {type(conversation).__name__}")
-        _check_bool("force", force)
+        check_bool("force", force)
         id = check_conversation_id(conversation.id)
         header = pack(conversation, _token(), self._clock())
         if not isinstance(conversation.messages, builtins.list | tuple):
@@ -196,7 +188,7 @@ class ConversationStore(Generic[M]):
         """
         self._backend.check_open()
         room, id = room_of(ctx), check_conversation_id(id)
-        _check_bool("skip_corrupt", skip_corrupt)
+        check_bool("skip_corrupt", skip_corrupt)
         header, texts = await self._backend.load(room, id, self._life)
         return unpack(id, header, await self._read(id, len(texts), texts, skip_corrupt=skip_corrupt))
 
@@ -238,7 +230,7 @@ class ConversationStore(Generic[M]):
         """
         self._backend.check_open()
         room, id = room_of(ctx), check_conversation_id(id)
-        _check_bool("skip_corrupt", skip_corrupt)
+        check_bool("skip_corrupt", skip_corrupt)
         if last is not None:
             check_int("last", last, 0, sys.maxsize)
         count, texts = await self._backend.messages(room, id, last, self._life)
@@ -267,7 +259,7 @@ class ConversationStore(Generic[M]):
             metadata: Texts to merge in, name by name.
 
         Raises:
-            InvalidInputError: Besides the usual: a counter would exceed 2**63 - 1.
+            InvalidInputError: Besides the usual: a counter would exceed 2**53 - 1.
         """
         self._backend.check_open()
         room, id = room_of(ctx), check_conversation_id(id)
@@ -350,11 +342,6 @@ class ConversationStore(Generic[M]):
                 await checkpoint()
         warn_skipped("messages of a conversation", skipped)
         return messages
-
-
-def _check_bool(name: str, value: object) -> None:
-    if type(value) is not bool:
-        raise TypeError(f"{name} must be a bool, not {type(value).__name__}")
 
 
 def _token() -> str:

@@ -19,8 +19,9 @@ from greentic_session.conversation.envelope import read_envelope, write_envelope
 from greentic_session.conversation.header import Change, Expected, Header, Lifetime, Stored, changed_header, replacing
 from greentic_session.conversation.message import Message
 from greentic_session.conversation.moments import Clock, as_datetime, as_moment, later, utc_now
+from greentic_session.conversation.options import StoreOptions
 from greentic_session.conversation.rules import Room, absent, check_conversation_id, corrupt, warn_skipped
-from greentic_session.conversation.store import ConversationStore, StoreOptions
+from greentic_session.conversation.store import ConversationStore
 from greentic_session.errors import (
     CorruptSessionError,
     GreenticError,

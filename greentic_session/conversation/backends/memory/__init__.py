@@ -5,7 +5,8 @@ from typing import Any, TypeVar, Unpack, overload
 
 from greentic_session.conversation.backends.memory.backend import MemoryConversationBackend, Timer
 from greentic_session.conversation.message import Message
-from greentic_session.conversation.store import ConversationStore, StoreOptions
+from greentic_session.conversation.options import StoreOptions
+from greentic_session.conversation.store import ConversationStore
 
 __all__ = ["InMemoryConversationStore"]
 
