@@ -1,13 +1,22 @@
 """The conversation store on an adapter of the user's own: the contract, and what is this backend's own."""
 
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 import anyio.lowlevel
 import pytest
 from hypothesis import settings
 
-from greentic_session.conversation import AdapterConversationStore
+from greentic_session import (
+    CorruptSessionError,
+    GreenticError,
+    InternalError,
+    OperationTimeoutError,
+    TenantCtx,
+    UnavailableError,
+)
+from greentic_session.conversation import AdapterConversationStore, Conversation, Message
 from greentic_session.testing import ConversationStoreContract, MakeConversationStore, conversation_store_machine
 
 
@@ -64,3 +73,152 @@ class TestContract(ConversationStoreContract):
     @pytest.fixture
     def make_store(self, adapter: type[Adapter]) -> MakeConversationStore:
         return lambda **options: AdapterConversationStore(adapter(), **options)
+
+
+OPS = TenantCtx.new("dev", "acme", team="ops")
+
+
+@pytest.mark.asyncio
+async def test_what_an_adapter_is_given() -> None:
+    adapter = Adapter()
+    async with AdapterConversationStore(adapter, ttl=60, clock=lambda: 1_700_000_000_000_007, timer=TIMER) as store:
+        conversation = await store.create(OPS, id="a:b", model="m", max_turns=3, metadata={"k": "v"}, cwd="/srv")
+        await store.append(OPS, "a:b", Message.user("hi"))
+    name, data = "dev:acme:ops:a:b", json.loads(adapter.kept["dev:acme:ops:a:b"])
+    assert list(adapter.kept) == [name]
+    assert len(data.pop("birth")) == 16
+    assert data == {
+        "schema_version": 1,
+        "id": "a:b",
+        "model": "m",
+        "max_turns": 3,
+        "system_message": None,
+        "messages": [{"role": "user", "content": [{"type": "text", "text": "hi"}]}],
+        "metadata": {"k": "v"},
+        "state": {
+            "cwd": "/srv",
+            "token_usage": {"input_tokens": 0, "output_tokens": 0},
+            "event_count": 0,
+            "custom": {},
+        },
+        "created_at": "2023-11-14T22:13:20.000007Z",
+        "updated_at": "2023-11-14T22:13:20.000008Z",
+        "expires_at_ms": TIMER.now // 1000 + 60_000,
+    }
+    assert conversation.created_at.isoformat() == "2023-11-14T22:13:20.000007+00:00"
+
+
+@pytest.mark.asyncio
+async def test_an_older_envelope_is_migrated() -> None:
+    adapter = Adapter()
+    for text in ({"schema_version": 0, "model": "m", "messages": []}, {"model": "m"}, {"schema_version": 1, "model": "m"}):
+        adapter.kept["dev:acme:ops:c"] = json.dumps(text | {"later": [1]})
+        async with AdapterConversationStore(adapter) as store:
+            loaded = await store.load(OPS, "c")
+            assert (loaded.model, loaded.messages, loaded.schema_version, loaded.extra) == ("m", [], 1, {"later": [1]})
+            assert loaded.created_at == loaded.updated_at == datetime(1970, 1, 1, tzinfo=UTC)
+            await store.append(OPS, "c", Message.user("hi"))
+        data = json.loads(adapter.kept["dev:acme:ops:c"])
+        assert (data["schema_version"], data["later"], len(data["messages"])) == (1, [1], 1)
+
+
+@pytest.mark.asyncio
+async def test_what_is_no_conversation(caplog: pytest.LogCaptureFixture) -> None:
+    adapter = Adapter()
+    async with AdapterConversationStore(adapter) as store:
+        for text in (
+            "7",
+            "[]",
+            '{"schema_version":-1}',
+            '{"schema_version":"1"}',
+            '{"messages":{}}',
+            '{"metadata":{"a":1}}',
+            '{"state":{"token_usage":{"input_tokens":-1}}}',
+            '{"state":{"event_count":9007199254740992}}',
+            '{"max_turns":-1}',
+            '{"created_at":"1969-01-01T00:00:00Z"}',
+            '{"created_at":"2024-01-01T00:00:00"}',
+            '{"created_at":7}',
+        ):
+            adapter.kept["dev:acme:ops:c"] = text
+            for call in (
+                store.load(OPS, "c"),
+                store.append(OPS, "c", Message.user("hi")),
+                store.update_state(OPS, "c"),
+                store.create(OPS, id="c"),
+            ):
+                with pytest.raises(CorruptSessionError) as caught:
+                    await call
+                assert caught.value.conversation_id == "c"
+            caplog.clear()
+            assert await store.list(OPS) == []
+            assert [record.message for record in caplog.records] == [
+                "left out what cannot be read: 1 conversations of a room"
+            ]
+            await store.delete(OPS, "c")
+            adapter.kept["dev:acme:ops:c"] = text
+            assert await store.purge(OPS) == 1
+            adapter.kept["dev:acme:ops:c"] = text
+            await store.save(OPS, Conversation[Message].new("c"), force=True)
+            assert len(await store.list(OPS)) == 1
+
+
+@pytest.mark.asyncio
+async def test_what_belongs_to_others_is_left_alone() -> None:
+    adapter = Adapter()
+    adapter.kept |= {"": "{}", "dev:acme:ops:": "{}", "dev:acme:ops:" + "x" * 256: "{}", "dev:acme:opsx:c": "{}", "c": "{}"}
+    before = dict(adapter.kept)
+    async with AdapterConversationStore(adapter) as store:
+        assert await store.list(OPS) == []
+        assert await store.purge(OPS) == 0
+        await store.health()
+    assert adapter.kept == before
+
+
+class FailingAdapter(Adapter):
+    error: BaseException = OSError("secret")
+
+    async def load_session(self, id: str) -> dict[str, Any] | None:
+        raise self.error
+
+    async def list_sessions(self) -> list[str]:
+        raise self.error
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    ("raised", "expected"),
+    [
+        (OSError("secret"), UnavailableError),
+        (ConnectionResetError("secret"), UnavailableError),
+        (TimeoutError("secret"), OperationTimeoutError),
+        (RuntimeError("secret"), InternalError),
+        (GreenticError("rate_limited", "slow down"), GreenticError),
+    ],
+)
+async def test_what_an_adapter_raises(raised: Exception, expected: type[Exception]) -> None:
+    adapter = FailingAdapter()
+    adapter.error = raised
+    async with AdapterConversationStore(adapter) as store:
+        for call in (store.load(OPS, "c"), store.create(OPS), store.list(OPS), store.purge(OPS), store.health()):
+            with pytest.raises(expected) as caught:
+                await call
+            assert caught.type is expected
+            assert "secret" not in str(caught.value)
+
+
+@pytest.mark.asyncio
+async def test_something_that_is_no_json() -> None:
+    class Odd(Adapter):
+        async def load_session(self, id: str) -> dict[str, Any] | None:
+            return {"model": object()}
+
+    async with AdapterConversationStore(Odd()) as store:
+        with pytest.raises(CorruptSessionError):
+            await store.load(OPS, "c")
+
+
+def test_what_is_no_adapter() -> None:
+    nothing: Any = object()
+    with pytest.raises(TypeError, match="PersistenceAdapter"):
+        AdapterConversationStore(nothing)
