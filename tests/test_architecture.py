@@ -37,6 +37,7 @@ CONVERSATION_FLOORS = [
     ["header", "message"],
     ["envelope", "codec", "options"],
     ["state"],
+    ["seeds"],
     ["conversation"],
     ["packing", "backend"],
     ["store"],

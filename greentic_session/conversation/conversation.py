@@ -7,8 +7,11 @@ from msgspec import Struct, field
 
 from greentic_session._fields import check_text
 from greentic_session.conversation.header import Revision
+from greentic_session.conversation.message import Message
 from greentic_session.conversation.moments import as_datetime, utc_now
 from greentic_session.conversation.rules import SCHEMA_VERSION, check_conversation_id
+from greentic_session.conversation.seeds.fluers import read_fluers
+from greentic_session.conversation.seeds.neuron import read_neuron
 from greentic_session.conversation.state import ConversationState
 
 __all__ = ["Conversation", "ConversationSummary"]
@@ -33,7 +36,9 @@ class ConversationSummary(Struct, frozen=True):
 
 
 class Conversation(Struct, Generic[M], kw_only=True, eq=False):
-    """The transcript and state of an agent session. Make one with `new`, or let the store `create` or `load` it.
+    """The transcript and state of an agent session.
+
+    Let the store `create` or `load` it; or make one with `new`, `from_neuron` or `from_fluers`, and `save` it.
 
     It is mutable and yours alone: the store keeps a copy of what it was when you saved it. What is in it is checked then.
     Two are equal when all but the revision (what the store remembers of the last time they were loaded or saved) is.
@@ -76,6 +81,40 @@ class Conversation(Struct, Generic[M], kw_only=True, eq=False):
         check_text("cwd", cwd, optional=False)
         now = as_datetime(utc_now())
         return cls(id=check_conversation_id(id), state=ConversationState(cwd), created_at=now, updated_at=now)
+
+    @staticmethod
+    def from_neuron(text: str | bytes) -> "Conversation[Message]":
+        """Return the session that neuron_runtime wrote to a file: ``{"id": ..., "messages": [...], "state": {...}, ...}``.
+
+        Nothing is dropped. What has a counterpart becomes it; the iterations of the token usage, and all fields that nobody
+        knows, are in the `extra` beside them (below ``"neuron"`` where a field of ours is called so); a block without one
+        (RedactedThinking, Document, Compaction, an image at a URL) is an `OtherBlock`, as it stood. Times are kept to the
+        microsecond.
+
+        Raises:
+            InvalidInputError: It is no such session: not JSON, or a field is missing, of a wrong type, or out of range. The
+                message quotes nothing of it; `GreenticError.position` tells which of its messages is none.
+            TypeError: `text` is neither str nor bytes.
+        """
+        return Conversation(**read_neuron(text))
+
+    @staticmethod
+    def from_fluers(text: str | bytes, id: str) -> "Conversation[Message]":
+        """Return the session that fluers_runtime wrote to a file: ``{"schema_version": 1, "messages": [...], ...}``.
+
+        Nothing is dropped, as with `from_neuron`; what nobody knows goes below ``"fluers"`` where a field of ours is called
+        so. There are no times in it: it is created and updated now.
+
+        Args:
+            text: The text of the file.
+            id: The id of the conversation, which is not in the text.
+
+        Raises:
+            InvalidInputError: It is no such session, or `id` is not one.
+            SchemaVersionError: A newer version of fluers_runtime wrote it.
+            TypeError: `text` is neither str nor bytes, or `id` is no str.
+        """
+        return Conversation(**read_fluers(text, id))
 
     def summary(self) -> ConversationSummary:
         """Return what a list would tell of it."""

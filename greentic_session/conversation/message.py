@@ -25,6 +25,7 @@ __all__ = [
     "ThinkingBlock",
     "ToolResultBlock",
     "ToolUseBlock",
+    "fold_message",
     "read_message",
     "write_message",
 ]
@@ -274,7 +275,25 @@ def read_message(text: bytes) -> Message:
         return _DECODER.decode(text)
     except msgspec.ValidationError:
         pass
-    return _fold(msgspec.json.decode(text))
+    return fold_message(msgspec.json.decode(text))
+
+
+def fold_message(value: Any) -> Message:
+    """Return the message that a value of plain JSON is.
+
+    Raises:
+        InvalidInputError: It is none.
+        TypeError: A field has a wrong type.
+        msgspec.ValidationError: The same.
+    """
+    if not isinstance(value, dict):
+        raise InvalidInputError("a message must be an object")
+    content = value.get("content", [])
+    if not isinstance(content, list):
+        raise InvalidInputError("the content of a message must be a list")
+    role: Any = value.get("role")
+    extra = {name: part for name, part in value.items() if name not in ("role", "content")}
+    return Message(role, tuple(_fold_block(block) for block in content), extra=Extra(extra))
 
 
 def _unfold(value: Struct) -> dict[str, Any]:
@@ -285,17 +304,6 @@ def _unfold(value: Struct) -> dict[str, Any]:
     fields |= {name: getattr(value, name) for name in value.__struct_fields__ if name != "extra"}
     extra = getattr(value, "extra")  # noqa: B009  # every other one is an _Open
     return fields if extra is UNSET else {**fields, **extra}
-
-
-def _fold(value: Any) -> Message:
-    if not isinstance(value, dict):
-        raise InvalidInputError("a message must be an object")
-    content = value.get("content", [])
-    if not isinstance(content, list):
-        raise InvalidInputError("the content of a message must be a list")
-    role: Any = value.get("role")
-    extra = {name: part for name, part in value.items() if name not in ("role", "content")}
-    return Message(role, tuple(_fold_block(block) for block in content), extra=Extra(extra))
 
 
 def _fold_block(value: Any) -> Block:

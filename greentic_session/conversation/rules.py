@@ -68,15 +68,15 @@ def check_conversation_id(value: object) -> str:
     return plain(value)
 
 
-def check_schema(version: int, conversation_id: str) -> None:
+def check_schema(version: int, conversation_id: str, *, newest: int = SCHEMA_VERSION) -> None:
     """Refuse an envelope that a newer version wrote.
 
     Raises:
-        SchemaVersionError: It is newer than `SCHEMA_VERSION`.
+        SchemaVersionError: It is newer than `newest`.
     """
-    if version > SCHEMA_VERSION:
+    if version > newest:
         raise SchemaVersionError(
-            f"unsupported session schema version {version} for the id (expected {SCHEMA_VERSION})",
+            f"unsupported session schema version {version} for the id (expected {newest})",
             conversation_id=conversation_id,
         )
 
