@@ -2,8 +2,10 @@
 
 import json
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
+import anyio
 import anyio.lowlevel
 import pytest
 from hypothesis import settings
@@ -173,6 +175,57 @@ async def test_what_belongs_to_others_is_left_alone() -> None:
         assert await store.purge(OPS) == 0
         await store.health()
     assert adapter.kept == before
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    ("make_adapter", "left"), [(Adapter, {"dev:acme:ops:c": '{"deleted": true}'}), (DeletingAdapter, {})]
+)
+@pytest.mark.parametrize("operation", ["list", "purge"])
+async def test_what_has_expired_is_erased_when_it_is_met(
+    operation: str, make_adapter: type[Adapter], left: dict[str, str]
+) -> None:
+    timer, adapter = Timer(), make_adapter()
+    async with AdapterConversationStore(adapter, ttl=60, timer=timer) as store:
+        await store.create(OPS, id="c")
+        timer.advance(59.999)
+        assert len(await store.list(OPS)) == 1
+        timer.advance(0.001)
+        assert not await getattr(store, operation)(OPS)
+        assert adapter.kept == left
+        await store.list(OPS)  # a second time there is nothing to erase
+        assert adapter.kept == left
+        await store.create(OPS, id="c")
+        assert len(await store.list(OPS)) == 1
+
+
+@pytest.mark.asyncio
+async def test_a_list_erases_nothing_that_begins_anew_meanwhile() -> None:
+    timer, adapter = Timer(), DeletingAdapter()
+    async with AdapterConversationStore(adapter, ttl=60, timer=timer) as store:
+        for _ in range(20):
+            await store.create(OPS, id="c")
+            timer.advance(60)
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(store.list, OPS)
+                tasks.start_soon(partial(store.create, OPS, id="c"))
+            assert (await store.load(OPS, "c")).messages == []
+            timer.advance(60)
+
+
+@pytest.mark.asyncio
+async def test_a_list_is_right_where_nothing_can_be_erased() -> None:
+    class ReadOnly(Adapter):
+        async def delete_session(self, id: str) -> None:
+            raise PermissionError("read-only")
+
+    timer, adapter = Timer(), ReadOnly()
+    async with AdapterConversationStore(adapter, ttl=60, timer=timer) as store:
+        await store.create(OPS, id="c")
+        timer.advance(60)
+        assert await store.list(OPS) == []
+        assert await store.purge(OPS) == 0
+        assert len(adapter.kept) == 1
 
 
 class FailingAdapter(Adapter):

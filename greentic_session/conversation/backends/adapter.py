@@ -5,6 +5,7 @@ this process; between processes, what two write at once depends on the adapter.
 """
 
 from collections.abc import Awaitable, Iterable, Sequence
+from contextlib import suppress
 from typing import Any, Final, Protocol, TypeAlias, TypeVar, Unpack, overload, runtime_checkable
 from weakref import WeakValueDictionary
 
@@ -194,11 +195,12 @@ class _AdapterBackend(ConversationBackend):
         found: list[ConversationSummary] = []
         skipped = 0
         for name, id in await self._names(room):
-            try:
-                stored = await self._find(name, id)
-            except (CorruptSessionError, SchemaVersionError):
-                skipped += 1
-                continue
+            async with self._lock(name):
+                try:
+                    stored = await self._find(name, id, erase=True)
+                except (CorruptSessionError, SchemaVersionError):
+                    skipped += 1
+                    continue
             if stored is not None:
                 header, messages, _ = stored
                 created, updated = as_datetime(header.created_at), as_datetime(header.updated_at)
@@ -219,7 +221,7 @@ class _AdapterBackend(ConversationBackend):
         for name, id in await self._names(room):
             async with self._lock(name):
                 try:
-                    there = await self._find(name, id) is not None
+                    there = await self._find(name, id, erase=True) is not None
                 except (CorruptSessionError, SchemaVersionError):
                     there = True
                 if there:
@@ -252,7 +254,8 @@ class _AdapterBackend(ConversationBackend):
                 pass  # somebody else's
         return found
 
-    async def _find(self, name: str, id: str) -> _Stored | None:
+    async def _find(self, name: str, id: str, *, erase: bool = False) -> _Stored | None:
+        """Return what is there and has not expired; `erase`, with the lock held, what has."""
         data: Any = await _translated(self._adapter.load_session(name))
         if data is None or data == _TOMBSTONE:
             return None
@@ -260,6 +263,9 @@ class _AdapterBackend(ConversationBackend):
             raise corrupt(id)
         expiry = data.get(_EXPIRY)
         if isinstance(expiry, int) and expiry * 1000 <= self._timer():
+            if erase:
+                with suppress(GreenticError):  # it is absent either way, and whoever comes next tries again
+                    await self._erase(name)
             return None
         data = {key: value for key, value in data.items() if key != _EXPIRY}
         try:

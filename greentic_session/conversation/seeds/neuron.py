@@ -21,8 +21,8 @@ __all__ = ["read_neuron"]
 
 _PROGRAM: Final = "neuron"
 _ROLES: Final = {"User": "user", "Assistant": "assistant", "System": "system"}
-_KINDS: Final = {"Thinking": "thinking", "ToolUse": "tool_use", "ToolResult": "tool_result"}
-"""Blocks of which the fields are called as ours."""
+_KINDS: Final = {"Thinking": "thinking", "ToolUse": "tool_use"}
+"""Blocks of which the fields are called as ours, and hold the same."""
 
 
 def read_neuron(text: str | bytes) -> Fields:
