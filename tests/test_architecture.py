@@ -34,7 +34,7 @@ FLOORS = [
 CONVERSATION_FLOORS = [
     ["moments", "extra"],
     ["rules"],
-    ["header", "message"],
+    ["header", "message", "link"],
     ["envelope", "codec", "options"],
     ["state"],
     ["seeds"],

@@ -6,6 +6,7 @@ from .backends.memory import InMemoryConversationStore
 from .conversation import Conversation, ConversationSummary
 from .extra import Extra
 from .factory import create_conversation_store
+from .link import LINK_ATTRIBUTE, link_conversation, linked_conversation
 from .message import (
     Block,
     ImageBlock,
@@ -22,6 +23,7 @@ from .state import ConversationState, TokenUsage
 from .store import ConversationStore
 
 __all__ = [
+    "LINK_ATTRIBUTE",
     "SCHEMA_VERSION",
     "AdapterConversationStore",
     "Block",
@@ -43,4 +45,6 @@ __all__ = [
     "ToolResultBlock",
     "ToolUseBlock",
     "create_conversation_store",
+    "link_conversation",
+    "linked_conversation",
 ]
