@@ -9,10 +9,13 @@ from collections.abc import Sequence
 import anyio
 
 from greentic_session import GreenticError, InvalidInputError, create_session_store
+from greentic_session.conversation import create_conversation_store
 from greentic_session.demo.playback import DEFAULT_TTL, play
 from greentic_session.demo.recording import RecordingError, lines, open_recording
 
 __all__ = ["main"]
+
+_TRANSCRIPT_TTL = 3600.0  # seconds, and as long as a question waits: it must not be gone when the answer comes
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -29,8 +32,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.reconfigure(errors="backslashreplace")  # a terminal that cannot show a letter is no reason to fail
     try:
         store = create_session_store(args.store)
+        conversations = create_conversation_store(args.store, ttl=args.ttl + _TRANSCRIPT_TTL, sliding=True)
         with open_recording(args.updates) as file:
-            anyio.run(play, store, lines(file), args.ttl)
+            anyio.run(play, store, conversations, lines(file), args.ttl)
     except (InvalidInputError, RecordingError) as error:
         return _fail(error, 2)
     except GreenticError as error:
@@ -48,7 +52,9 @@ def _parser() -> argparse.ArgumentParser:
         description="Feed recorded Telegram updates through a flow that parks between its steps.",
         allow_abbrev=False,
     )
-    parser.add_argument("--store", metavar="URL", default="memory://", help="the session store (default: memory://)")
+    parser.add_argument(
+        "--store", metavar="URL", default="memory://", help="where sessions and conversations are kept (default: memory://)"
+    )
     parser.add_argument("--updates", metavar="FILE", help="updates, one JSON object a line; - reads the standard input")
     parser.add_argument(
         "--ttl",

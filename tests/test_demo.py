@@ -15,13 +15,17 @@ import pytest
 
 from greentic_session import InMemorySessionStore, ReplyScope, SessionCursor, SessionData, TenantCtx
 from greentic_session import __main__ as command_line
+from greentic_session.conversation import InMemoryConversationStore, linked_conversation
+from greentic_session.conversation import Message as Said
 from greentic_session.demo import flow, recording
 from greentic_session.demo.flow import Order
 from greentic_session.demo.playback import play
 from greentic_session.demo.recording import RecordingError, lines
 from greentic_session.demo.routing import answer_scopes, question_scope, session_key, tenant_of, tenant_room
-from greentic_session.demo.runner import Outcome, Runner
+from greentic_session.demo.runner import Outcome, Runner, Snapshot
 from greentic_session.demo.telegram import MAX_LINE_BYTES, InvalidUpdateError, Message, Update, User, decode_update
+
+Transcripts = InMemoryConversationStore[Said]
 
 SHIPPED = Path(recording.__file__).with_name("updates.jsonl")
 TTL = 60.0  # seconds: nothing expires while a test runs
@@ -159,6 +163,21 @@ def test_what_is_unfinished_is_still_held_at_the_end(shipped: str) -> None:
     assert shipped.endswith("\n\nparked 13, resumed 10, finished 3, ignored 2, too late 1, skipped lines 0\n")
 
 
+def test_the_transcript_of_a_customer_is_printed(shipped: str) -> None:
+    assert "    recorded  both, as messages 3 and 4 of the conversation" in blocks(shipped)[3]
+    _, _, after = shipped.partition("The transcript of the first order that was finished, at trattoria:\n")
+    assert after.partition("\n\n")[0].splitlines() == [
+        "  user       '/order'",
+        "  assistant  'What would you like?'",
+        "  user       'Pizza Margherita'",
+        "  assistant  'How many times Pizza Margherita?'",
+        "  user       '2'",
+        "  assistant  '2 x Pizza Margherita: shall I order that? (yes/no)'",
+        "  user       'yes'",
+        "  assistant  'Ordered: 2 x Pizza Margherita.'",
+    ]
+
+
 def test_the_output_fits_a_terminal(shipped: str) -> None:
     assert max(map(len, shipped.splitlines())) <= 100
 
@@ -250,7 +269,13 @@ def test_a_store_that_fails_is_one_line_and_exit_code_1(
         anyio.run(store.aclose)
         return store
 
+    def conversation_store(url: str, *, ttl: float, sliding: bool) -> Transcripts:
+        assert url == "redis://elsewhere"
+        assert ttl > 3600
+        return InMemoryConversationStore(ttl=ttl, sliding=sliding)
+
     monkeypatch.setattr(command_line, "create_session_store", closed_store)
+    monkeypatch.setattr(command_line, "create_conversation_store", conversation_store)
     assert command_line.main(["--store", "redis://elsewhere"]) == 1
     captured = capsys.readouterr()
     assert captured.err.startswith("error: ")
@@ -304,14 +329,23 @@ def store() -> Iterator[InMemorySessionStore]:
     anyio.run(store.aclose)
 
 
+@pytest.fixture
+def conversations() -> Iterator[Transcripts]:
+    conversations = InMemoryConversationStore()
+    yield conversations
+    anyio.run(conversations.aclose)
+
+
 def ask_item(outcome: Outcome) -> bool:
     return outcome.parked_at == "ask_item" and outcome.resumed_at is None
 
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize("chat", [PRIVATE, GROUP])
-async def test_a_redelivered_order_command_starts_no_second_order(store: InMemorySessionStore, chat: int) -> None:
-    runner = Runner(store, TTL)
+async def test_a_redelivered_order_command_starts_no_second_order(
+    store: InMemorySessionStore, conversations: Transcripts, chat: int
+) -> None:
+    runner = Runner(store, conversations, TTL)
     command = decoded(100, 10, "/order", chat=chat)
     answer = decoded(101, 12, "Ramen", chat=chat, reply_to_message=reply_to(11))
     assert ask_item(await runner.handle(command))
@@ -325,8 +359,10 @@ async def test_a_redelivered_order_command_starts_no_second_order(store: InMemor
 
 
 @pytest.mark.asyncio
-async def test_a_new_order_command_replaces_the_unfinished_order(store: InMemorySessionStore) -> None:
-    runner = Runner(store, TTL)
+async def test_a_new_order_command_replaces_the_unfinished_order(
+    store: InMemorySessionStore, conversations: Transcripts
+) -> None:
+    runner = Runner(store, conversations, TTL)
     await runner.handle(decoded(100, 10, "/order", chat=GROUP))
     again = await runner.handle(decoded(101, 12, "/order", chat=GROUP))
     assert ask_item(again)
@@ -341,8 +377,10 @@ async def test_a_new_order_command_replaces_the_unfinished_order(store: InMemory
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize("more", [{}, {"reply_to_message": reply_to(11, is_bot=False)}])
-async def test_talk_in_a_group_is_no_answer(store: InMemorySessionStore, more: dict[str, object]) -> None:
-    runner = Runner(store, TTL)
+async def test_talk_in_a_group_is_no_answer(
+    store: InMemorySessionStore, conversations: Transcripts, more: dict[str, object]
+) -> None:
+    runner = Runner(store, conversations, TTL)
     await runner.handle(decoded(100, 10, "/order", chat=GROUP))
     outcome = await runner.handle(decoded(101, 12, "Ramen", chat=GROUP, **more))
     assert outcome.note == "ignored: in a group, only a reply to the bot is an answer"
@@ -350,8 +388,8 @@ async def test_talk_in_a_group_is_no_answer(store: InMemorySessionStore, more: d
 
 
 @pytest.mark.asyncio
-async def test_nobody_answers_a_question_to_somebody_else(store: InMemorySessionStore) -> None:
-    runner = Runner(store, TTL)
+async def test_nobody_answers_a_question_to_somebody_else(store: InMemorySessionStore, conversations: Transcripts) -> None:
+    runner = Runner(store, conversations, TTL)
     await runner.handle(decoded(100, 10, "/order", chat=GROUP))
     assert (await runner.handle(decoded(101, 12, "Ramen", chat=GROUP, user=5303, reply_to_message=reply_to(11)))).too_late
     assert (await runner.handle(decoded(102, 13, "Ramen", chat=GROUP, reply_to_message=reply_to(11)))).resumed_at
@@ -359,14 +397,18 @@ async def test_nobody_answers_a_question_to_somebody_else(store: InMemorySession
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize("nothing", [{"text": None}, {"user": None}])
-async def test_what_is_no_text_of_a_person_is_ignored(store: InMemorySessionStore, nothing: dict[str, None]) -> None:
-    outcome = await Runner(store, TTL).handle(decoded(1, **nothing))
+async def test_what_is_no_text_of_a_person_is_ignored(
+    store: InMemorySessionStore, conversations: Transcripts, nothing: dict[str, None]
+) -> None:
+    outcome = await Runner(store, conversations, TTL).handle(decoded(1, **nothing))
     assert outcome.note == "ignored: this update has no text message from a person"
 
 
 @pytest.mark.asyncio
-async def test_a_flow_that_another_runner_resumes_is_left_to_it(store: InMemorySessionStore) -> None:
-    runner = Runner(store, TTL)
+async def test_a_flow_that_another_runner_resumes_is_left_to_it(
+    store: InMemorySessionStore, conversations: Transcripts
+) -> None:
+    runner = Runner(store, conversations, TTL)
     await runner.handle(decoded(100, 10, "/order"))
     ctx = tenant_room("sushi-bar").with_user("tg-5202")
     answer = decoded(101, 12, "Ramen")
@@ -379,8 +421,10 @@ async def test_a_flow_that_another_runner_resumes_is_left_to_it(store: InMemoryS
 
 
 @pytest.mark.asyncio
-async def test_a_duplicate_leaves_the_wait_as_it_was_and_free(store: InMemorySessionStore) -> None:
-    runner = Runner(store, TTL)
+async def test_a_duplicate_leaves_the_wait_as_it_was_and_free(
+    store: InMemorySessionStore, conversations: Transcripts
+) -> None:
+    runner = Runner(store, conversations, TTL)
     await runner.handle(decoded(100, 10, "/order"))
     await runner.handle(decoded(101, 12, "Ramen"))
     await runner.handle(decoded(101, 12, "Ramen"))
@@ -391,8 +435,8 @@ async def test_a_duplicate_leaves_the_wait_as_it_was_and_free(store: InMemorySes
 
 
 @pytest.mark.asyncio
-async def test_a_finished_flow_leaves_nothing_in_the_store(store: InMemorySessionStore) -> None:
-    runner = Runner(store, TTL)
+async def test_a_finished_flow_leaves_nothing_in_the_store(store: InMemorySessionStore, conversations: Transcripts) -> None:
+    runner = Runner(store, conversations, TTL)
     outcomes = [
         await runner.handle(decoded(100 + number, 10 + 2 * number, text))
         for number, text in enumerate(["/order", "Ramen", "2", "yes"])
@@ -400,6 +444,63 @@ async def test_a_finished_flow_leaves_nothing_in_the_store(store: InMemorySessio
     assert [outcome.parked_at for outcome in outcomes] == ["ask_item", "ask_quantity", "confirm", None]
     assert [outcome.resumed_at for outcome in outcomes] == [None, "ask_item", "ask_quantity", "confirm"]
     assert [wait async for wait in store.iter_sessions(tenant_room("sushi-bar"))] == []
+
+
+async def transcript(conversations: Transcripts, outcome: Outcome) -> list[tuple[str, str]]:
+    assert outcome.conversation is not None
+    messages = await conversations.messages(tenant_room("sushi-bar"), outcome.conversation)
+    assert len(messages) == outcome.length
+    return [(message.role, message.text) for message in messages]
+
+
+@pytest.mark.asyncio
+async def test_the_parked_session_names_the_transcript_that_grows_with_every_answer(
+    store: InMemorySessionStore, conversations: Transcripts
+) -> None:
+    said: list[tuple[str, str]] = []
+    for number, text in enumerate(["/order", "Ramen", "many", "2", "yes"]):
+        # A runner of its own each time: it finds the transcript by what is parked.
+        outcome = await Runner(store, conversations, TTL).handle(decoded(100 + number, 10 + 2 * number, text))
+        assert outcome.says is not None
+        said += [("user", text), ("assistant", outcome.says)]
+        assert await transcript(conversations, outcome) == said
+        waits = [wait async for wait in store.iter_sessions(tenant_room("sushi-bar"))]
+        assert [linked_conversation(wait.data) for wait in waits] == [outcome.conversation] * (text != "yes")
+    assert said[-1] == ("assistant", "Ordered: 2 x Ramen.")
+    assert len(await conversations.list(tenant_room("sushi-bar"))) == 1
+    assert await conversations.list(tenant_room("trattoria")) == []
+
+
+@pytest.mark.asyncio
+async def test_every_order_has_a_transcript_of_its_own(store: InMemorySessionStore, conversations: Transcripts) -> None:
+    runner = Runner(store, conversations, TTL)
+    first = await runner.handle(decoded(100, 10, "/order"))
+    await runner.handle(decoded(100, 10, "/order"))  # delivered again
+    second = await runner.handle(decoded(101, 12, "/order"))
+    assert first.conversation != second.conversation
+    assert await transcript(conversations, second) == [("user", "/order"), ("assistant", "What would you like?")]
+    assert len(await conversations.list(tenant_room("sushi-bar"))) == 2
+
+
+@pytest.mark.asyncio
+async def test_what_is_ignored_is_not_recorded(store: InMemorySessionStore, conversations: Transcripts) -> None:
+    runner = Runner(store, conversations, TTL)
+    started = await runner.handle(decoded(100, 10, "/order", chat=GROUP))
+    await runner.handle(decoded(101, 12, "Hello all", chat=GROUP))
+    await runner.handle(decoded(102, 14, "Ramen", chat=GROUP, user=5303, reply_to_message=reply_to(11)))
+    assert len(await transcript(conversations, started)) == 2
+
+
+@pytest.mark.asyncio
+async def test_a_flow_that_names_no_transcript_goes_on_without(
+    store: InMemorySessionStore, conversations: Transcripts
+) -> None:
+    ctx = tenant_room("sushi-bar").with_user("tg-5202")
+    cursor = SessionCursor("ask_item")
+    data = SessionData(tenant_ctx=ctx, flow_id="order", cursor=cursor, context_json="").new_context(Snapshot(1, Order()))
+    await store.register_wait(ctx, "tg-5202", ReplyScope("telegram:5202"), "k", data)
+    outcome = await Runner(store, conversations, TTL).handle(decoded(101, 12, "Ramen"))
+    assert (outcome.parked_at, outcome.conversation, outcome.length) == ("ask_quantity", None, 0)
 
 
 # -- playback
@@ -427,7 +528,7 @@ def test_only_a_gap_longer_than_the_window_takes_time(
         {"update_id": 4},
         update(5, text=None, date=DATE + 3 * window + 1),
     ]
-    anyio.run(play, InMemorySessionStore(), numbered(*rows), TTL)
+    anyio.run(play, InMemorySessionStore(), InMemoryConversationStore(), numbered(*rows), TTL)
     assert slept == [pytest.approx(TTL, abs=0.1)]
     assert slept[0] > TTL
     assert capsys.readouterr().out.count("minutes pass") == 1
@@ -436,13 +537,13 @@ def test_only_a_gap_longer_than_the_window_takes_time(
 def test_a_claim_lets_no_question_wait_longer_than_its_ttl(capsys: pytest.CaptureFixture[str]) -> None:
     # The second line is a duplicate by its id: it claims the wait, and gives it back.
     rows = numbered(update(1, 10, "/order"), update(1, 12, "Ramen"), update(2, 12, "Ramen", date=DATE + 3600))
-    anyio.run(play, InMemorySessionStore(), rows, 0.1)
+    anyio.run(play, InMemorySessionStore(), InMemoryConversationStore(), rows, 0.1)
     assert "too late" in blocks(capsys.readouterr().out)[3]
 
 
 def test_it_plays_on_trio_too(capsys: pytest.CaptureFixture[str]) -> None:
     rows = numbered(update(1, 10, "/order", chat=77, user=77), update(2, text=None, user=None, chat=77))
-    anyio.run(play, InMemorySessionStore(), rows, TTL, backend="trio")
+    anyio.run(play, InMemorySessionStore(), InMemoryConversationStore(), rows, TTL, backend="trio")
     output = capsys.readouterr().out
     assert "walk-in  tg-77 in chat 77" in output
     assert "walk-in  nobody in chat 77" in output
@@ -452,7 +553,7 @@ def test_it_plays_on_trio_too(capsys: pytest.CaptureFixture[str]) -> None:
 def test_it_lists_what_is_held_in_a_steady_order(capsys: pytest.CaptureFixture[str]) -> None:
     users = list(range(60, 20, -1))
     rows = numbered(*(update(user, 10, "/order", chat=user, user=user) for user in users))
-    anyio.run(play, InMemorySessionStore(), rows, TTL)
+    anyio.run(play, InMemorySessionStore(), InMemoryConversationStore(), rows, TTL)
     held = capsys.readouterr().out.partition("The store still holds")[2]
     assert [row.split()[0] for row in held.splitlines() if row.startswith("    ")] == [f"tg-{n}" for n in sorted(users)]
 
@@ -464,7 +565,7 @@ def test_it_lists_what_others_left_in_the_store(capsys: pytest.CaptureFixture[st
         data = SessionData(tenant_ctx=ctx, flow_id="book", cursor=SessionCursor("table"), context_json="{}")
         await store.create_session(ctx, data)
         await store.create_session(other := TenantCtx.new("demo", "trattoria"), _owned(data, other))
-        await play(store, numbered(update(1)), TTL)
+        await play(store, InMemoryConversationStore(), numbered(update(1)), TTL)
 
     anyio.run(run)
     held = capsys.readouterr().out.partition("The store still holds")[2]

@@ -8,6 +8,8 @@ from typing import Final
 import anyio
 
 from greentic_session import ReplyScope, SessionStore, Wait
+from greentic_session.conversation import ConversationStore
+from greentic_session.conversation import Message as Said
 
 from .flow import FLOW_ID
 from .routing import tenant_of, tenant_room, user_of
@@ -25,27 +27,36 @@ _SUMMARY: Final = ("parked", "resumed", "finished", "ignored", "too late", "skip
 _LONGEST_TEXT: Final = 50
 
 
-async def play(store: SessionStore, lines: Iterable[tuple[int, bytes]], ttl: float = DEFAULT_TTL) -> None:
-    """Play recorded updates to a runner, print what becomes of each, and what the store holds at the end.
+async def play(
+    store: SessionStore,
+    conversations: ConversationStore[Said],
+    lines: Iterable[tuple[int, bytes]],
+    ttl: float = DEFAULT_TTL,
+) -> None:
+    """Play recorded updates to a runner; print what becomes of each, a transcript, and what the store holds at the end.
 
     Args:
         store: Where paused flows wait; closed at the end.
+        conversations: Where their transcripts are; closed at the end.
         lines: The updates, each with the number of its line.
         ttl: For how many seconds a question waits for its answer.
 
     Raises:
-        GreenticError: The store failed.
+        GreenticError: A store failed.
     """
-    async with store:
+    async with store, conversations:
         await store.health()
-        await _Playback(store, ttl).run(lines)
+        await conversations.health()
+        await _Playback(store, conversations, ttl).run(lines)
 
 
 class _Playback:
-    def __init__(self, store: SessionStore, ttl: float) -> None:
+    def __init__(self, store: SessionStore, conversations: ConversationStore[Said], ttl: float) -> None:
         self._store = store
+        self._conversations = conversations
         self._ttl = ttl
-        self._runner = Runner(store, ttl)
+        self._runner = Runner(store, conversations, ttl)
+        self._first_order: tuple[str, str] | None = None  # the first that was finished: tenant and conversation
         self._counts: Counter[str] = Counter()
         self._tenants: dict[str, None] = {}  # a set in the order of their first message
         self._now = 0  # recorded time
@@ -67,9 +78,12 @@ class _Playback:
                 _print(f"    message   {_quoted(update.message)}")
             outcome = await self._runner.handle(update)
             self._count(outcome)
+            if update.message is not None and outcome.conversation is not None and outcome.parked_at is None:
+                self._first_order = self._first_order or (tenant_of(update.message), outcome.conversation)
             for told in _tell(outcome):
                 _print(f"    {told}")
             _print("")
+        await self._print_transcript()
         await self._print_held()
         _print("\n" + ", ".join(f"{what} {self._counts[what]}" for what in _SUMMARY))
 
@@ -90,6 +104,15 @@ class _Playback:
         self._counts["finished"] += resumed and not parked
         self._counts["too late"] += outcome.too_late
         self._counts["ignored"] += not (resumed or parked or outcome.too_late)
+
+    async def _print_transcript(self) -> None:
+        if self._first_order is None:
+            return
+        tenant, conversation = self._first_order
+        _print(f"The transcript of the first order that was finished, at {tenant}:")
+        for message in await self._conversations.messages(tenant_room(tenant), conversation):
+            _print(f"  {message.role:<9}  {_shortened(message.text)}")
+        _print("")
 
     async def _print_held(self) -> None:
         _print("The store still holds, until the TTL ends:")
@@ -117,9 +140,12 @@ def _quoted(message: Message) -> str:
     text = message.text
     if text is None:
         return f"{message.message_id}{reply}, without text"
+    return f"{message.message_id}{reply}: {_shortened(text)}"
+
+
+def _shortened(text: str) -> str:
     # repr() keeps control characters away from the terminal.
-    shown = repr(text if len(text) <= _LONGEST_TEXT else text[: _LONGEST_TEXT - 3] + "...")
-    return f"{message.message_id}{reply}: {shown}"
+    return repr(text if len(text) <= _LONGEST_TEXT else text[: _LONGEST_TEXT - 3] + "...")
 
 
 def _tell(outcome: Outcome) -> Iterable[str]:
@@ -135,6 +161,8 @@ def _tell(outcome: Outcome) -> Iterable[str]:
         yield f"note      {outcome.note}"
     if outcome.says is not None:
         yield f"bot says  {outcome.says!r}"
+    if outcome.length:
+        yield f"recorded  both, as messages {outcome.length - 1} and {outcome.length} of the conversation"
 
 
 def _row(wait: Wait) -> str:

@@ -1,5 +1,7 @@
 """The runner: for every message it finds the flow that waits for it, resumes it, and parks it again.
 
+What the person says and what the bot answers goes into the flow's conversation, which the parked session names.
+
 It keeps nothing itself. Any number of runners may serve the same chats, each from its own process: what they know is in
 the store, and of all that see one answer exactly one gets the claim.
 """
@@ -7,8 +9,11 @@ the store, and of all that see one answer exactly one gets the claim.
 from typing import Final
 
 import msgspec
+from msgspec.structs import replace
 
 from greentic_session import Claim, ClaimedError, ReplyScope, SessionCursor, SessionData, SessionStore, TenantCtx
+from greentic_session.conversation import ConversationStore, link_conversation, linked_conversation
+from greentic_session.conversation import Message as Said
 
 from . import flow
 from .flow import Order, Step
@@ -42,6 +47,8 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
         too_late: Whether it answers something, and nothing waits.
         note: What else is worth telling.
         says: What the bot answers.
+        conversation: The id of the conversation in which both are kept.
+        length: How many messages that has now.
     """
 
     resumed_at: str | None = None
@@ -50,6 +57,8 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     too_late: bool = False
     note: str | None = None
     says: str | None = None
+    conversation: str | None = None
+    length: int = 0
 
 
 _DUPLICATE: Final = Outcome(note="already processed, ignored: Telegram has delivered this update before")
@@ -65,11 +74,13 @@ class Runner:
 
     Args:
         store: Where paused flows wait.
+        conversations: Where their transcripts are; each must live longer than a question waits.
         ttl: For how many seconds a question waits for its answer.
     """
 
-    def __init__(self, store: SessionStore, ttl: float) -> None:
+    def __init__(self, store: SessionStore, conversations: ConversationStore[Said], ttl: float) -> None:
         self._store = store
+        self._conversations = conversations
         self._ttl = ttl
 
     async def handle(self, update: Update) -> Outcome:
@@ -82,12 +93,12 @@ class Runner:
         if message is None or message.sender is None or message.text is None:
             return _NO_TEXT
         if flow.is_start(message.text):
-            return await self._start(update.update_id, message, message.sender)
+            return await self._start(update.update_id, message, message.sender, message.text)
         if _is_small_talk(message):
             return _SMALL_TALK
         return await self._answer(update.update_id, message, message.sender, message.text)
 
-    async def _start(self, update_id: int, message: Message, sender: User) -> Outcome:
+    async def _start(self, update_id: int, message: Message, sender: User, text: str) -> Outcome:
         user = user_of(sender)
         ctx = tenant_room(tenant_of(message)).with_user(user)
         key = session_key(ctx, message, sender)
@@ -96,11 +107,15 @@ class Runner:
             return _DUPLICATE
         step = flow.start()
         scope = question_scope(message)
-        # An order under this key, if there is one, is overwritten, and waits at the new place only. Two runners that see
-        # the same update at once write the same session.
-        await self._store.register_wait(ctx, user, scope, key, _session(ctx, update_id, step), ttl=self._ttl)
+        conversation = await self._conversations.create(ctx)
+        session = link_conversation(_session(ctx, update_id, step), conversation.id)
+        length = await self._record(session, text, step)
+        # An order under this key, if there is one, is overwritten, and waits at the new place only. Of two runners that see
+        # the same update at once both write this session, and the conversation of the first is left to its lifetime.
+        await self._store.register_wait(ctx, user, scope, key, session, ttl=self._ttl)
         note = None if unfinished is None else "instead of the unfinished order in this chat"
-        return Outcome(parked_at=step.node, scope=scope, note=note, says=step.says)
+        said = Outcome(note=note, says=step.says, conversation=conversation.id, length=length)
+        return replace(said, parked_at=step.node, scope=scope)
 
     async def _answer(self, update_id: int, message: Message, sender: User, text: str) -> Outcome:
         user = user_of(sender)
@@ -130,13 +145,28 @@ class Runner:
         note = None
         if message.replied is not None and claim.scope.reply_to is None:
             note = f"nothing waits on a reply to {message.replied.message_id}: found without reply_to"
+        # Before the verdict: if this runner dies in between, another one resumes the flow and records the answer again. A
+        # line twice is better than a line lost.
+        length = await self._record(claim.data, text, step)
+        said = Outcome(
+            resumed_at=node, note=note, says=step.says, conversation=linked_conversation(claim.data), length=length
+        )
         if step.node is None:
             # The session goes, and with it what it had seen: the last answer, delivered again, would find nothing.
             await claim.complete()
-            return Outcome(resumed_at=node, note=note, says=step.says)
+            return said
         scope = question_scope(message)
+        # The context goes on naming the conversation.
         await claim.park(scope, _session(claim.data.tenant_ctx, update_id, step), ttl=self._ttl)
-        return Outcome(resumed_at=node, parked_at=step.node, scope=scope, note=note, says=step.says)
+        return replace(said, parked_at=step.node, scope=scope)
+
+    async def _record(self, session: SessionData, text: str, step: Step) -> int:
+        """Add what was said to the conversation of a session; return how long that is now."""
+        conversation = linked_conversation(session)
+        if conversation is None:
+            return 0  # parked by a program that keeps no transcripts
+        said = Said.user(text), Said.assistant(step.says)
+        return await self._conversations.append(session.tenant_ctx, conversation, *said)
 
 
 def _session(ctx: TenantCtx, update_id: int, step: Step) -> SessionData:
