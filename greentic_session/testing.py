@@ -15,8 +15,14 @@ Beside it, `session_store_machine` holds a store against a model of the contract
 
     TestMyMachine = MyMachine.TestCase
 
-Conversation stores have the same: `ConversationStoreContract`, with a fixture `make_store` that is called with the options
-of a `ConversationStore`, and `conversation_store_machine`.
+Conversation stores have the same: `ConversationStoreContract` and `conversation_store_machine`. For a `ConversationBackend`
+of your own::
+
+    class TestMyConversations(ConversationStoreContract):
+        @pytest.fixture
+        def make_store(self) -> MakeConversationStore:
+            # called with the options of a ConversationStore; returns a fresh, empty store
+            return lambda **options: ConversationStore(MyBackend(), **options)
 
 For pytest to explain failed assertions, call ``pytest.register_assert_rewrite("greentic_session._contract")`` in your
 conftest.py before you import this module.

@@ -18,6 +18,7 @@ from greentic_session import (
     SessionStore,
     TenantCtx,
 )
+from greentic_session.conversation import ConversationStore, Message
 from greentic_session.testing import SessionStoreContract
 
 ROOT = Path(__file__).parent.parent
@@ -34,7 +35,7 @@ def run(block: str) -> dict[str, Any]:
 
 
 def test_there_is_a_test_for_every_block() -> None:
-    assert len(BLOCKS) == 4
+    assert len(BLOCKS) == 6
 
 
 @pytest.mark.filterwarnings("ignore:use find_wait_by_scope:DeprecationWarning")
@@ -77,8 +78,26 @@ def test_the_store_of_a_fleet(monkeypatch: pytest.MonkeyPatch, redis_url: str) -
     asyncio.run(is_there())
 
 
+def test_the_shortest_useful_conversation_runs() -> None:
+    run(BLOCKS[3])
+
+
+def test_the_adapter_of_ones_own() -> None:
+    make_store = run(BLOCKS[4])["make_store"]
+    ctx = TenantCtx.new("dev", "tenant-42")
+
+    async def talk() -> list[str]:
+        async with make_store() as conversations:
+            await conversations.create(ctx, id="c")
+            for word in ("a", "b"):
+                await conversations.append(ctx, "c", Message.user(word))
+            return [message.text for message in await conversations.messages(ctx, "c")]
+
+    assert asyncio.run(talk()) == ["a", "b"]
+
+
 def test_the_suite_for_a_backend_of_ones_own() -> None:
-    assert issubclass(run(BLOCKS[3])["TestMyStore"], SessionStoreContract)
+    assert issubclass(run(BLOCKS[5])["TestMyStore"], SessionStoreContract)
 
 
 def test_the_two_commands_do_all_of_their_own_set_up() -> None:
@@ -92,11 +111,25 @@ def test_ci_runs_the_test_command_as_it_stands() -> None:
     assert "README.md" in (ROOT / ".ci/run").read_text()
 
 
+def operations_of(owner: type) -> dict[str, str]:
+    """Return the signatures of the public methods of a class, as README shows them."""
+    found = {}
+    for name, member in vars(owner).items():
+        if inspect.isfunction(member) and name[0] != "_" and name != "aclose":
+            parameters = list(inspect.signature(member).parameters.values())[1:]
+            bare = [parameter.replace(annotation=inspect.Parameter.empty) for parameter in parameters]
+            found[name] = str(inspect.Signature(bare)).replace("'", '"')
+    return found
+
+
 def test_the_table_of_operations_tells_the_signatures() -> None:
     shown = dict(re.findall(r"`(?:claim\.|\.)?(\w+)(\([^`]*\))`", README))
-    operations = [name for name, member in vars(SessionStore).items() if inspect.isfunction(member) and name[0] != "_"]
-    operations += [name for name, member in vars(Claim).items() if inspect.isfunction(member) and name[0] != "_"]
-    for name in set(operations) - {"aclose", "find_by_user"}:
-        signature = inspect.signature(getattr(SessionStore, name, None) or getattr(Claim, name))
-        bare = [parameter.replace(annotation=inspect.Parameter.empty) for parameter in signature.parameters.values()]
-        assert shown[name] == str(inspect.Signature(bare[1:])).replace("'", '"')
+    operations = operations_of(SessionStore) | operations_of(Claim)
+    del operations["find_by_user"]
+    assert {name: shown.get(name) for name in operations} == operations
+
+
+def test_the_table_of_conversations_tells_the_signatures() -> None:
+    operations = operations_of(ConversationStore)
+    del operations["health"]
+    assert dict(re.findall(r"`conversations\.(\w+)(\([^`]*\))`", README)) == operations
