@@ -17,7 +17,7 @@ ROOT = Path(greentic_session.__file__).parent
 FLOORS = [
     ["errors"],
     ["ids", "expiry", "_attempt", "_shield", "_closing", "_expiry_wheel", "_idle_sweeper"],
-    ["_wire", "_fields"],
+    ["_wire", "_fields", "_expiring"],
     ["transport"],
     ["scope"],
     ["models"],

@@ -7,7 +7,8 @@ step; between threads there is a lock, and the two hottest reads do without it (
 import time
 
 from greentic_session import fence
-from greentic_session.backends.memory.backend import Clock, MemoryBackend
+from greentic_session._expiring import Timer
+from greentic_session.backends.memory.backend import MemoryBackend
 from greentic_session.expiry import Ttl
 from greentic_session.limits import DEFAULT_MAX_SNAPSHOT_BYTES
 from greentic_session.models import ReplyScope, SessionData, TenantCtx
@@ -40,7 +41,7 @@ class InMemorySessionStore(SessionStore):
         default_wait_ttl: Ttl = None,
         default_session_ttl: Ttl = None,
         max_snapshot_bytes: int = DEFAULT_MAX_SNAPSHOT_BYTES,
-        clock: Clock = time.monotonic,
+        clock: Timer = time.monotonic,
     ) -> None:
         self._memory = MemoryBackend(clock)
         super().__init__(
@@ -60,7 +61,7 @@ class InMemorySessionStore(SessionStore):
         try:
             entry = memory.shard(key)[key]
             data = entry.wait.data
-            if entry.end > memory.clock():
+            if entry.end > memory.timer():
                 if ctx is None:
                     return data
                 fence.check_ctx(ctx)
@@ -81,7 +82,7 @@ class InMemorySessionStore(SessionStore):
                 ctx.user_id == user_id
                 and ctx.team == ctx.team_id
                 and wait.scope == scope
-                and entry.end > memory.clock()
+                and entry.end > memory.timer()
                 and type(ctx) is TenantCtx
             ):
                 return wait

@@ -3,56 +3,43 @@
 They are kept as the frozen objects that came in and handed out as they are: nothing is copied, encoded or decoded.
 """
 
-import threading
-import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Final, Self
 
 from anyio.lowlevel import checkpoint
 
 from greentic_session import fence
-from greentic_session._expiry_wheel import ExpiryWheel
-from greentic_session._idle_sweeper import IdleSweeper
+from greentic_session._expiring import Expiring, Timer
 from greentic_session.backend import SessionBackend
-from greentic_session.backends.memory.entry import GONE, NEVER_ENDS, Entry
+from greentic_session.backends.memory.entry import GONE, Entry
 from greentic_session.fence import Owner
 from greentic_session.ids import SessionKey
 from greentic_session.models import ReplyScope, SessionData, TenantCtx, version_of
 from greentic_session.wait import Wait
 
-__all__ = ["Clock", "MemoryBackend"]
-
-Clock = Callable[[], float]
+__all__ = ["MemoryBackend"]
 
 _SHARDS: Final = 256
 """Sessions are spread over this many dicts, so that walking them all never means copying them all in one step."""
 _STEP: Final = 256
 """How many entries administration looks at before it lets others run."""
-_SWEPT_PER_WRITE: Final = 16
-"""A write adds one entry at most and frees up to this many: expired ones cannot pile up."""
-_SWEPT_PER_STEP: Final = 1000
-_LONGEST_SLEEP: Final = 3600.0
-_PAUSE: Final = 0.001
 
 
-class MemoryBackend(SessionBackend):
+class MemoryBackend(Expiring[Entry], SessionBackend):
     """Sessions in dicts. `waits` and `latest` lead to the same entries as the shards; whoever drops one drops all."""
 
-    def __init__(self, clock: Clock) -> None:
-        self.clock = clock
-        self._lock = threading.Lock()
+    def __init__(self, timer: Timer) -> None:
+        super().__init__(timer)
         self.shards: tuple[dict[str, Entry], ...] = tuple({} for _ in range(_SHARDS))
         self.waits: dict[Owner, dict[ReplyScope, Entry]] = {}
         self.latest: dict[Owner, Entry] = {}
-        self._wheel: ExpiryWheel[Entry] = ExpiryWheel()
-        self._sweeper = IdleSweeper(self) if clock is time.monotonic else None
 
     # -- sessions, by key
 
     async def create(self, key: SessionKey, data: SessionData, pointer: Owner | None, ttl_ms: int | None) -> bool:
         with self._lock:
             self.check_open()
-            now = self.clock()
+            now = self.timer()
             if self._freed(self.shard(key).get(key), now):
                 return False
             entry = self._add(Wait(key, data))
@@ -66,7 +53,7 @@ class MemoryBackend(SessionBackend):
 
     async def read(self, key: str) -> Wait | None:
         with self._lock:
-            entry = self._peek(key, self.clock())
+            entry = self._peek(key, self.timer())
             return None if entry is None else entry.wait
 
     async def update(self, key: str, data: SessionData, ctx: TenantCtx | None, if_version: str | None) -> str:
@@ -75,7 +62,7 @@ class MemoryBackend(SessionBackend):
         matches = True
         while True:
             with self._lock:
-                entry = self._aligned(key, ctx, self.clock())
+                entry = self._aligned(key, ctx, self.timer())
                 if entry is None:
                     raise fence.absent(key)
                 fence.check_preservation(entry.wait.data, data, key)
@@ -89,11 +76,11 @@ class MemoryBackend(SessionBackend):
 
     async def remove(self, key: str, ctx: TenantCtx | None) -> bool:
         with self._lock:
-            return self._drop(self._aligned(key, ctx, self.clock()))
+            return self._drop(self._aligned(key, ctx, self.timer()))
 
     async def touch(self, key: str, ttl_ms: int | None, ctx: TenantCtx | None) -> bool:
         with self._lock:
-            now = self.clock()
+            now = self.timer()
             entry = self._aligned(key, ctx, now)
             if entry is not None:
                 self._set_lifetime(entry, ttl_ms, now)
@@ -116,7 +103,7 @@ class MemoryBackend(SessionBackend):
         wait = Wait(key, data, scope)
         with self._lock:
             self.check_open()
-            now = self.clock()
+            now = self.timer()
             entry = self._freed(self.shard(key).get(key), now)
             if token is not None and self._held(key, token, now) is None:
                 raise fence.claim_over(key)
@@ -145,7 +132,7 @@ class MemoryBackend(SessionBackend):
 
     async def find(self, owner: Owner, scopes: tuple[ReplyScope, ...]) -> Wait | None:
         with self._lock:
-            now = self.clock()
+            now = self.timer()
             for scope in scopes:
                 if entry := self._waiting(owner, scope.normalized(), now):
                     return _matched(entry, scope)
@@ -157,15 +144,15 @@ class MemoryBackend(SessionBackend):
 
     async def keys(self, owner: Owner) -> list[SessionKey]:
         with self._lock:
-            return sorted(entry.wait.key for entry in self._all_waiting(owner, self.clock()))
+            return sorted(entry.wait.key for entry in self._all_waiting(owner, self.timer()))
 
     async def clear(self, owner: Owner, scope: ReplyScope) -> None:
         with self._lock:
-            self._drop(self._waiting(owner, scope.normalized(), self.clock()))
+            self._drop(self._waiting(owner, scope.normalized(), self.timer()))
 
     async def find_by_user(self, owner: Owner) -> Wait | None:
         with self._lock:
-            now = self.clock()
+            now = self.timer()
             waiting = self._all_waiting(owner, now)
             first = next(waiting, None)
             if next(waiting, None) is not None:
@@ -178,7 +165,7 @@ class MemoryBackend(SessionBackend):
 
     async def claim(self, owner: Owner, scopes: tuple[ReplyScope, ...], token: str, lease_ms: int) -> Wait | None:
         with self._lock:
-            now = self.clock()
+            now = self.timer()
             for scope in scopes:
                 if entry := self._waiting(owner, scope.normalized(), now):
                     if entry.claim is not None and entry.claim_end > now:
@@ -189,18 +176,18 @@ class MemoryBackend(SessionBackend):
 
     async def complete(self, key: str, token: str) -> bool:
         with self._lock:
-            return self._drop(self._held(key, token, self.clock()))
+            return self._drop(self._held(key, token, self.timer()))
 
     async def release(self, key: str, token: str) -> bool:
         with self._lock:
-            entry = self._held(key, token, self.clock())
+            entry = self._held(key, token, self.timer())
             if entry is not None:
                 entry.claim = None
             return entry is not None
 
     async def renew(self, key: str, token: str, lease_ms: int) -> bool:
         with self._lock:
-            now = self.clock()
+            now = self.timer()
             entry = self._held(key, token, now)
             if entry is not None:
                 self._hold(entry, token, lease_ms, now)
@@ -218,7 +205,7 @@ class MemoryBackend(SessionBackend):
         removed = 0
         for step in self.steps():
             with self._lock:
-                now = self.clock()
+                now = self.timer()
                 for entry in step:
                     if self.administers(ctx, user, entry, now):
                         removed += self._drop(entry)
@@ -242,9 +229,7 @@ class MemoryBackend(SessionBackend):
                 shard.clear()
             self.waits.clear()
             self.latest.clear()
-            self._wheel.clear()
-        if self._sweeper:
-            self._sweeper.stop()
+            self._stop_expiring()
 
     # -- below: with the lock held
 
@@ -323,40 +308,6 @@ class MemoryBackend(SessionBackend):
         if entry.end < entry.claim_end:
             self._set_lifetime(entry, lease_ms, now)
 
-    def _set_lifetime(self, entry: Entry, ttl_ms: int | None, now: float) -> None:
-        wheel = self._wheel
-        if entry.bucket is not None:
-            entry.bucket.discard(entry)
-            entry.bucket = None
-        soonest = wheel.next_due
-        if ttl_ms is None:
-            entry.end = NEVER_ENDS
-        else:
-            entry.end = now + ttl_ms / 1000
-            entry.bucket = wheel.add(entry, now, entry.end)
-            if self._sweeper and wheel.next_due < soonest:
-                self._sweeper.wake()
-        if soonest <= now:
-            self._sweep(now, _SWEPT_PER_WRITE)
-
-    def _sweep(self, now: float, most: int) -> None:
-        """Free up to so many entries that have expired."""
-        for _ in range(most):
-            entry = self._wheel.take_due(now)
-            if entry is None:
-                return
-            self._drop(entry)
-
-    def sweep(self) -> float:
-        """Free some entries that have expired; return in how many seconds to come back.
-
-        Takes the lock itself: for the idle sweeper.
-        """
-        with self._lock:
-            now = self.clock()
-            self._sweep(now, _SWEPT_PER_STEP)
-            return min(max(self._wheel.next_due - now, _PAUSE), _LONGEST_SLEEP)
-
 
 def _matched(entry: Entry, scope: ReplyScope) -> Wait:
     # The caller's own spelling of the scope: an empty part and one that is None name the same place.
@@ -378,7 +329,7 @@ class _Walk:
     async def __anext__(self) -> Wait:
         while True:
             for entry in self._step:
-                if self._backend.administers(self._ctx, None, entry, self._backend.clock()):
+                if self._backend.administers(self._ctx, None, entry, self._backend.timer()):
                     return entry.wait
             await checkpoint()
             step = next(self._steps, None)

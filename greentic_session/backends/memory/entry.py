@@ -3,12 +3,12 @@
 from typing import Final
 
 from greentic_session import fence
+from greentic_session._expiring import NEVER_ENDS
 from greentic_session.fence import Owner
 from greentic_session.wait import Wait
 
-__all__ = ["GONE", "NEVER_ENDS", "Entry"]
+__all__ = ["GONE", "Entry"]
 
-NEVER_ENDS: Final = float("inf")
 GONE: Final = float("-inf")
 
 

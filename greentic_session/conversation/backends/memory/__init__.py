@@ -3,7 +3,8 @@
 import time
 from typing import Any, TypeVar, Unpack, overload
 
-from greentic_session.conversation.backends.memory.backend import MemoryConversationBackend, Timer
+from greentic_session._expiring import Timer
+from greentic_session.conversation.backends.memory.backend import MemoryConversationBackend
 from greentic_session.conversation.message import Message
 from greentic_session.conversation.options import StoreOptions
 from greentic_session.conversation.store import ConversationStore

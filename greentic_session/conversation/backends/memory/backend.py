@@ -1,15 +1,12 @@
 """Conversations in dicts, under one lock."""
 
-import threading
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from anyio.lowlevel import checkpoint
 from msgspec.structs import replace
 
-from greentic_session._expiry_wheel import ExpiryWheel
-from greentic_session._idle_sweeper import IdleSweeper
+from greentic_session._expiring import NEVER_ENDS, Expiring, Timer
 from greentic_session.conversation.backend import ConversationBackend
 from greentic_session.conversation.backends.memory.recency import Recency
 from greentic_session.conversation.conversation import ConversationSummary
@@ -17,19 +14,10 @@ from greentic_session.conversation.header import Change, Expected, Header, Lifet
 from greentic_session.conversation.moments import as_datetime, later
 from greentic_session.conversation.rules import Room, absent, check_schema
 
-__all__ = ["MemoryConversationBackend", "Timer"]
+__all__ = ["MemoryConversationBackend"]
 
-Timer = Callable[[], float]
-"""Seconds, from any start, never going back."""
-
-_NEVER_ENDS: Final = float("inf")
 _STEP: Final = 256
 """How many conversations a purge removes before it lets others run."""
-_SWEPT_PER_WRITE: Final = 16
-"""A write adds one conversation at most and frees up to this many: expired ones cannot pile up."""
-_SWEPT_PER_STEP: Final = 1000
-_LONGEST_SLEEP: Final = 3600.0
-_PAUSE: Final = 0.001
 
 
 class Entry:
@@ -43,7 +31,7 @@ class Entry:
         self.header = header
         self.updated_at = header.updated_at
         self.messages = messages
-        self.end = _NEVER_ENDS
+        self.end = NEVER_ENDS
         self.bucket: set[Entry] | None = None
 
 
@@ -57,15 +45,12 @@ class Shelf:
         self.recency = Recency()
 
 
-class MemoryConversationBackend(ConversationBackend):
+class MemoryConversationBackend(Expiring[Entry], ConversationBackend):
     """Conversations in dicts. A shelf holds its entries twice, by id and by recency; whoever drops one drops both."""
 
     def __init__(self, timer: Timer) -> None:
-        self._timer = timer
-        self._lock = threading.Lock()
+        super().__init__(timer)
         self.shelves: dict[Room, Shelf] = {}
-        self._wheel: ExpiryWheel[Entry] = ExpiryWheel()
-        self._sweeper = IdleSweeper(self) if timer is time.monotonic else None
 
     async def put(
         self, room: Room, id: str, header: Header, messages: Sequence[bytes], expected: Expected, life: Lifetime
@@ -73,7 +58,7 @@ class MemoryConversationBackend(ConversationBackend):
         texts = list(messages)
         with self._lock:
             self.check_open()
-            now = self._timer()
+            now = self.timer()
             entry = self._peek(room, id, now)
             header = replacing(None if entry is None else _header(entry), header, expected, id)
             if entry is None:
@@ -96,7 +81,7 @@ class MemoryConversationBackend(ConversationBackend):
 
     async def delete(self, room: Room, id: str) -> None:
         with self._lock:
-            entry = self._peek(room, id, self._timer())
+            entry = self._peek(room, id, self.timer())
             if entry is None:
                 raise absent(id)
             self._drop(entry)
@@ -120,12 +105,12 @@ class MemoryConversationBackend(ConversationBackend):
             entry = self._readable(room, id)
             entry.header = changed_header(_header(entry), change, now)
             self._moved(entry, entry.header.updated_at)
-            self._used(entry, life, self._timer())
+            self._used(entry, life, self.timer())
 
     async def recent(self, room: Room, limit: int | None, after: str | None, since: int | None) -> list[ConversationSummary]:
         found: list[ConversationSummary] = []
         with self._lock:
-            now = self._timer()
+            now = self.timer()
             if after is not None and since is None:
                 entry = self._peek(room, after, now)
                 if entry is None:
@@ -149,7 +134,7 @@ class MemoryConversationBackend(ConversationBackend):
         for start in range(0, len(entries), _STEP):
             with self._lock:
                 self.check_open()
-                now = self._timer()
+                now = self.timer()
                 for entry in entries[start : start + _STEP]:
                     removed += entry.end > now and self._drop(entry)
             await checkpoint()
@@ -162,9 +147,7 @@ class MemoryConversationBackend(ConversationBackend):
         with self._lock:
             self.closed = True
             self.shelves.clear()
-            self._wheel.clear()
-        if self._sweeper:
-            self._sweeper.stop()
+            self._stop_expiring()
 
     # -- below: with the lock held
 
@@ -177,7 +160,7 @@ class MemoryConversationBackend(ConversationBackend):
         return entry if entry is not None and entry.end > now else None
 
     def _readable(self, room: Room, id: str) -> Entry:
-        entry = self._peek(room, id, self._timer())
+        entry = self._peek(room, id, self.timer())
         if entry is None:
             self.check_open()  # closed meanwhile, by another thread: nothing is there
             raise absent(id)
@@ -186,7 +169,7 @@ class MemoryConversationBackend(ConversationBackend):
 
     def _use(self, room: Room, id: str, life: Lifetime) -> Entry:
         entry = self._readable(room, id)
-        self._used(entry, life, self._timer())
+        self._used(entry, life, self.timer())
         return entry
 
     def _used(self, entry: Entry, life: Lifetime, now: float) -> None:
@@ -200,7 +183,6 @@ class MemoryConversationBackend(ConversationBackend):
         entry.updated_at = moment
 
     def _drop(self, entry: Entry | None) -> bool:
-        """Remove a conversation, if it is (still) there; say whether it was."""
         if entry is None or self._at(entry.room, entry.id) is not entry:
             return False
         shelf = self.shelves[entry.room]
@@ -211,38 +193,6 @@ class MemoryConversationBackend(ConversationBackend):
         if entry.bucket is not None:
             entry.bucket.discard(entry)
         return True
-
-    def _set_lifetime(self, entry: Entry, ttl_ms: int | None, now: float) -> None:
-        wheel = self._wheel
-        if entry.bucket is not None:
-            entry.bucket.discard(entry)
-            entry.bucket = None
-        soonest = wheel.next_due
-        if ttl_ms is not None:
-            entry.end = now + ttl_ms / 1000
-            entry.bucket = wheel.add(entry, now, entry.end)
-            if self._sweeper and wheel.next_due < soonest:
-                self._sweeper.wake()
-        if soonest <= now:
-            self._sweep(now, _SWEPT_PER_WRITE)
-
-    def _sweep(self, now: float, most: int) -> None:
-        """Free up to so many conversations that have expired."""
-        for _ in range(most):
-            entry = self._wheel.take_due(now)
-            if entry is None:
-                return
-            self._drop(entry)
-
-    def sweep(self) -> float:
-        """Free some conversations that have expired; return in how many seconds to come back.
-
-        Takes the lock itself: for the idle sweeper.
-        """
-        with self._lock:
-            now = self._timer()
-            self._sweep(now, _SWEPT_PER_STEP)
-            return min(max(self._wheel.next_due - now, _PAUSE), _LONGEST_SLEEP)
 
 
 def _header(entry: Entry) -> Header:
