@@ -261,6 +261,61 @@ async def test_what_an_adapter_raises(raised: Exception, expected: type[Exceptio
 
 
 @pytest.mark.asyncio
+@pytest.mark.parametrize("error", [OSError("secret"), None])
+async def test_an_adapter_that_is_not_async(error: OSError | None) -> None:
+    class Plain:
+        def save_session(self, id: str, data: dict[str, Any]) -> None:
+            if error:
+                raise error
+
+        load_session = list_sessions = save_session
+
+    plain: Any = Plain()
+    async with AdapterConversationStore(plain) as store:
+        for call in (store.load(OPS, "c"), store.list(OPS), store.save(OPS, Conversation[Message].new("c"), force=True)):
+            with pytest.raises(GreenticError) as caught:
+                await call
+            assert "secret" not in str(caught.value)
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("listed", [None, 7, [7], [["dev:acme:ops:c"]], [b"dev:acme:ops:c"]])
+async def test_what_is_no_list_of_names(listed: Any) -> None:
+    class Odd(Adapter):
+        async def list_sessions(self) -> list[str]:
+            names: list[str] = listed
+            return names
+
+    async with AdapterConversationStore(Odd()) as store:
+        for call in (store.list(OPS), store.purge(OPS)):
+            with pytest.raises(InternalError):
+                await call
+
+
+@pytest.mark.asyncio
+async def test_a_cancelled_call_leaves_the_conversation_to_the_next() -> None:
+    class Slow(Adapter):
+        pause = 0.0
+
+        async def save_session(self, id: str, data: dict[str, Any]) -> None:
+            await anyio.sleep(self.pause)
+            await super().save_session(id, data)
+
+    adapter = Slow()
+    async with AdapterConversationStore(adapter) as store:
+        await store.create(OPS, id="c")
+        adapter.pause = 30
+        with anyio.move_on_after(0.05) as scope:
+            async with anyio.create_task_group() as tasks:
+                for word in ("a", "b", "c"):  # one writes, and two wait for it
+                    tasks.start_soon(store.append, OPS, "c", Message.user(word))
+        assert scope.cancelled_caught
+        adapter.pause = 0
+        assert await store.append(OPS, "c", Message.user("d")) == 1
+        assert len(await store.list(OPS)) == 1
+
+
+@pytest.mark.asyncio
 async def test_something_that_is_no_json() -> None:
     class Odd(Adapter):
         async def load_session(self, id: str) -> dict[str, Any] | None:

@@ -4,7 +4,7 @@ An adapter knows whole conversations as plain JSON, by name. So every write read
 this process; between processes, what two write at once depends on the adapter.
 """
 
-from collections.abc import Awaitable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 from typing import Any, Final, Protocol, TypeAlias, TypeVar, Unpack, overload, runtime_checkable
 from weakref import WeakValueDictionary
@@ -230,7 +230,7 @@ class _AdapterBackend(ConversationBackend):
         return removed
 
     async def health(self) -> None:
-        await _translated(self._adapter.load_session(":health"))  # no conversation can be called so
+        await _call(self._adapter.load_session, ":health")  # no conversation can be called so
 
     async def aclose(self) -> None:
         self.closed = True
@@ -243,10 +243,10 @@ class _AdapterBackend(ConversationBackend):
 
     async def _names(self, room: Room) -> list[tuple[str, str]]:
         """Return the names of all that is kept in a room, with the ids in them."""
-        names = await _translated(self._adapter.list_sessions())
+        names = await _call(self._list)
         front = _name(room, "")
         found: list[tuple[str, str]] = []
-        for name in dict.fromkeys(names):
+        for name in names:
             try:
                 if name.startswith(front):
                     found.append((name, check_conversation_id(name.removeprefix(front))))
@@ -254,9 +254,12 @@ class _AdapterBackend(ConversationBackend):
                 pass  # somebody else's
         return found
 
+    async def _list(self) -> list[str]:
+        return [str.__str__(name) for name in dict.fromkeys(await self._adapter.list_sessions())]
+
     async def _find(self, name: str, id: str, *, erase: bool = False) -> _Stored | None:
         """Return what is there and has not expired; `erase`, with the lock held, what has."""
-        data: Any = await _translated(self._adapter.load_session(name))
+        data: Any = await _call(self._adapter.load_session, name)
         if data is None or data == _TOMBSTONE:
             return None
         if not isinstance(data, dict):
@@ -295,11 +298,14 @@ class _AdapterBackend(ConversationBackend):
         data: dict[str, Any] = msgspec.json.decode(write_envelope(header, messages, id))
         if expiry is not None:
             data[_EXPIRY] = expiry
-        await _translated(self._adapter.save_session(name, data))
+        await _call(self._adapter.save_session, name, data)
 
     async def _erase(self, name: str) -> None:
         delete = getattr(self._adapter, "delete_session", None)
-        await _translated(self._adapter.save_session(name, dict(_TOMBSTONE)) if delete is None else delete(name))
+        if delete is None:
+            await _call(self._adapter.save_session, name, dict(_TOMBSTONE))
+        else:
+            await _call(delete, name)
 
     def _expiry(self, ttl_ms: int | None) -> int | None:
         return None if ttl_ms is None else self._timer() // 1000 + ttl_ms
@@ -318,9 +324,10 @@ def _place(moment: int, id: str) -> tuple[int, str]:
     return -moment, id
 
 
-async def _translated(call: Awaitable[T]) -> T:
+async def _call(method: Callable[..., Awaitable[T]], *arguments: Any) -> T:
+    """Call the adapter; whatever goes wrong there, its not being async too, leaves as an error of ours."""
     try:
-        return await call
+        return await method(*arguments)
     except GreenticError:
         raise
     except TimeoutError as error:
