@@ -6,8 +6,9 @@ from urllib.parse import urlsplit
 import msgspec
 
 from .backends.memory import InMemorySessionStore
-from .errors import InvalidInputError, UnavailableError
+from .errors import InvalidInputError
 from .store import SessionStore
+from .transport.extra import not_installed
 
 if TYPE_CHECKING:
     from .backends.redis import RedisSessionStore
@@ -118,5 +119,5 @@ def redis_store_class() -> type["RedisSessionStore"]:
     try:
         from .backends.redis import RedisSessionStore  # noqa: PLC0415  # optional
     except ImportError as error:
-        raise UnavailableError("Redis needs an extra: python -m pip install 'greentic-session[redis]'") from error
+        raise not_installed() from error
     return RedisSessionStore

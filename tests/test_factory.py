@@ -132,7 +132,8 @@ def redis_configs() -> list[SessionBackendConfig | str]:
 
 @pytest.mark.parametrize("config", redis_configs())
 def test_without_redis_the_extra_is_named(config: SessionBackendConfig | str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "redis", None)
+    for name in ("redis", "redis.asyncio"):
+        monkeypatch.setitem(sys.modules, name, None)
     monkeypatch.delitem(sys.modules, "greentic_session.backends.redis", raising=False)
     with pytest.raises(UnavailableError, match=r"pip install 'greentic-session\[redis\]'$") as caught:
         create_session_store(config)

@@ -3,28 +3,20 @@
 It needs the extra: ``python -m pip install 'greentic-session[redis]'``.
 """
 
-import sys
 from typing import Any, Self
 
-from redis import RedisError
 from redis.asyncio import Redis
-from redis.asyncio.connection import ConnectionPool
 
-from greentic_session._fields import check_int
-from greentic_session.errors import GreenticError, InvalidInputError
-from greentic_session.expiry import Seconds, Ttl, milliseconds
+from greentic_session.expiry import Seconds, Ttl
 from greentic_session.limits import DEFAULT_MAX_SNAPSHOT_BYTES
 from greentic_session.store import SessionStore
-from greentic_session.transport.address import connection_of
-from greentic_session.transport.link import Link
+from greentic_session.transport.client import client_of, link_of
+from greentic_session.transport.namespace import DEFAULT_NAMESPACE
 
 from .backend import RedisBackend
 from .keys import Keys
 
 __all__ = ["DEFAULT_NAMESPACE", "RedisSessionStore"]
-
-DEFAULT_NAMESPACE = "greentic:session"
-"""The front of every key, unless another is asked for; the reference's."""
 
 
 class RedisSessionStore(SessionStore):
@@ -60,17 +52,8 @@ class RedisSessionStore(SessionStore):
         timeout: Seconds = 5.0,
         max_connections: int = 16,
     ) -> None:
-        if not isinstance(client, Redis):
-            raise TypeError(f"client must be a redis.asyncio.Redis, not {type(client).__name__}")
-        check_int("max_connections", max_connections, 1, sys.maxsize)
-        self._client = client  # kept: the settings of a Sentinel's client hold it by a weak reference
-        pool = client.connection_pool
-        link = Link(
-            pool.connection_class,
-            pool.connection_kwargs,
-            timeout=milliseconds(timeout, "timeout") / 1000,
-            max_connections=max_connections,
-        )
+        link = link_of(client, timeout, max_connections)
+        self._client = client  # kept, as the link asks
         super().__init__(
             RedisBackend(link, Keys(namespace)),
             default_wait_ttl=default_wait_ttl,
@@ -112,21 +95,13 @@ class RedisSessionStore(SessionStore):
             InvalidInputError: The URL cannot be read, or an option is out of range.
             TypeError: An option has a wrong type.
         """
-        connection_class, settings = connection_of(url, connect_timeout, connection)
-        if seconds := settings.pop("socket_timeout", None):
-            timeout = min(milliseconds(timeout, "timeout"), milliseconds(seconds, "socket_timeout")) / 1000
-        try:
-            return cls(
-                Redis(connection_pool=ConnectionPool(connection_class=connection_class, **settings)),
-                namespace=namespace,
-                default_wait_ttl=default_wait_ttl,
-                default_session_ttl=default_session_ttl,
-                max_snapshot_bytes=max_snapshot_bytes,
-                timeout=timeout,
-                max_connections=max_connections,
-            )
-        except GreenticError:
-            raise
-        except (RedisError, ValueError):
-            # The cause may quote the value, and that may be a password.
-            raise InvalidInputError("an option of the connection has a value that redis-py does not know") from None
+        client, timeout = client_of(url, timeout, connect_timeout, connection)
+        return cls(
+            client,
+            namespace=namespace,
+            default_wait_ttl=default_wait_ttl,
+            default_session_ttl=default_session_ttl,
+            max_snapshot_bytes=max_snapshot_bytes,
+            timeout=timeout,
+            max_connections=max_connections,
+        )

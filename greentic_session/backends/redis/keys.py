@@ -1,8 +1,8 @@
 """The names of things in Redis, as the reference writes them; those of our own are made in `lua/_common.lua`."""
 
-from greentic_session.errors import InvalidInputError
 from greentic_session.fence import NO_TEAM, Owner
 from greentic_session.models import TenantCtx
+from greentic_session.transport.namespace import check_namespace
 
 __all__ = ["Keys", "front", "identity_text", "owner_text"]
 
@@ -44,15 +44,7 @@ class Keys:
     """
 
     def __init__(self, namespace: str) -> None:
-        if not isinstance(namespace, str):
-            raise TypeError(f"namespace must be a str, not {type(namespace).__name__}")
-        if not namespace:
-            raise InvalidInputError("namespace must not be empty")
-        try:
-            namespace.encode()
-        except UnicodeEncodeError as error:
-            raise InvalidInputError("namespace must be valid Unicode: it holds a lone surrogate") from error
-        self.namespace = namespace
+        self.namespace = check_namespace(namespace)
 
     def session(self, key: str) -> str:
         """Where a session's text is."""

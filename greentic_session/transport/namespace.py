@@ -1,0 +1,26 @@
+"""The front of the keys of everything that we keep in one Redis."""
+
+from greentic_session.errors import InvalidInputError
+
+__all__ = ["DEFAULT_NAMESPACE", "check_namespace"]
+
+DEFAULT_NAMESPACE = "greentic:session"
+"""The front of every key, unless another is asked for; the reference's."""
+
+
+def check_namespace(value: object) -> str:
+    """Return `value` if it can be a namespace.
+
+    Raises:
+        InvalidInputError: It is empty or no valid Unicode.
+        TypeError: It is no str.
+    """
+    if not isinstance(value, str):
+        raise TypeError(f"namespace must be a str, not {type(value).__name__}")
+    if not value:
+        raise InvalidInputError("namespace must not be empty")
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidInputError("namespace must be valid Unicode: it holds a lone surrogate") from error
+    return value
