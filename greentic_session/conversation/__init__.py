@@ -1,11 +1,14 @@
 """Conversations: the transcript and state of an agent session, kept per tenant."""
 
+from typing import TYPE_CHECKING
+
 from .backend import ConversationBackend
 from .backends.adapter import AdapterConversationStore, PersistenceAdapter
 from .backends.memory import InMemoryConversationStore
 from .conversation import Conversation, ConversationSummary
 from .extra import Extra
 from .factory import create_conversation_store
+from .factory import redis_conversation_store_class as _redis_conversation_store_class
 from .link import LINK_ATTRIBUTE, link_conversation, linked_conversation
 from .message import (
     Block,
@@ -21,6 +24,9 @@ from .message import (
 from .rules import SCHEMA_VERSION
 from .state import ConversationState, TokenUsage
 from .store import ConversationStore
+
+if TYPE_CHECKING:
+    from .backends.redis import RedisConversationStore
 
 __all__ = [
     "LINK_ATTRIBUTE",
@@ -38,6 +44,7 @@ __all__ = [
     "Message",
     "OtherBlock",
     "PersistenceAdapter",
+    "RedisConversationStore",
     "Role",
     "TextBlock",
     "ThinkingBlock",
@@ -48,3 +55,11 @@ __all__ = [
     "link_conversation",
     "linked_conversation",
 ]
+
+
+if not TYPE_CHECKING:  # pragma: no branch  # type checkers shall go on finding names that do not exist
+
+    def __getattr__(name: str) -> object:
+        if name == "RedisConversationStore":
+            return _redis_conversation_store_class()
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

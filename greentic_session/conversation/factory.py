@@ -1,7 +1,7 @@
 """From a URL or an adapter to a conversation store. The only module that names all the backends."""
 
 from collections.abc import Callable
-from typing import Any, Final, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Final, TypeVar, overload
 from urllib.parse import urlsplit
 
 from greentic_session._fields import check_text
@@ -11,8 +11,12 @@ from greentic_session.conversation.message import Message
 from greentic_session.conversation.store import ConversationStore
 from greentic_session.errors import InvalidInputError
 from greentic_session.expiry import Ttl
+from greentic_session.transport.extra import not_installed
 
-__all__ = ["create_conversation_store"]
+if TYPE_CHECKING:
+    from greentic_session.conversation.backends.redis import RedisConversationStore
+
+__all__ = ["create_conversation_store", "redis_conversation_store_class"]
 
 M = TypeVar("M")
 
@@ -68,6 +72,7 @@ def create_conversation_store(
 
     Args:
         config: A URL, or a `PersistenceAdapter`: a storage of your own. ``memory://``: this process's memory.
+            ``redis://``, ``rediss://``, ``unix://``: a Redis.
         message_type: What messages are: `Message`, or any type that msgspec writes and reads.
         namespace: What sets this store's data apart from others in the same storage, where several can share one; by default
             the backend's own. A store in memory and an adapter have nothing to share and take no notice.
@@ -100,5 +105,29 @@ def _memory(url: str, _namespace: str | None, options: _Options) -> Conversation
     return InMemoryConversationStore(**options)
 
 
-_STORES: Final[dict[str, Callable[[str, str | None, _Options], ConversationStore[Any]]]] = {"memory": _memory}
+def _redis(url: str, namespace: str | None, options: _Options) -> ConversationStore[Any]:
+    if namespace is not None:
+        options["namespace"] = namespace
+    return redis_conversation_store_class().from_url(url, **options)
+
+
+def redis_conversation_store_class() -> "type[RedisConversationStore[Any]]":
+    """Return `RedisConversationStore`, imported now: the package itself does without redis-py.
+
+    Raises:
+        UnavailableError: redis-py is not installed, or too old.
+    """
+    try:
+        from greentic_session.conversation.backends.redis import RedisConversationStore  # noqa: PLC0415  # optional
+    except ImportError as error:
+        raise not_installed() from error
+    return RedisConversationStore
+
+
+_STORES: Final[dict[str, Callable[[str, str | None, _Options], ConversationStore[Any]]]] = {
+    "memory": _memory,
+    "redis": _redis,
+    "rediss": _redis,
+    "unix": _redis,
+}
 """By the scheme of its URL, how a store is made: of the URL, the namespace, and the options of its constructor."""

@@ -1,0 +1,166 @@
+"""The conversation store in Redis: for fleets.
+
+It needs the extra: ``python -m pip install 'greentic-session[redis]'``.
+"""
+
+from typing import Any, TypeVar, Unpack, overload
+
+from redis.asyncio import Redis
+
+from greentic_session.conversation.codec import DEFAULT_MAX_MESSAGE_BYTES
+from greentic_session.conversation.message import Message
+from greentic_session.conversation.moments import Clock, utc_now
+from greentic_session.conversation.store import ConversationStore, StoreOptions
+from greentic_session.expiry import Seconds, Ttl
+from greentic_session.transport.client import client_of, link_of
+from greentic_session.transport.namespace import DEFAULT_NAMESPACE
+
+from .backend import RedisConversationBackend
+from .keys import Keys
+
+__all__ = ["RedisConversationStore"]
+
+M = TypeVar("M")
+N = TypeVar("N")
+
+
+class RedisConversationStore(ConversationStore[M]):
+    """A `ConversationStore` in Redis 6.2 or later; see `from_url`.
+
+    Any number of processes may share one Redis and one namespace, with session stores too. A store serves the asyncio loop
+    in which it is first used. It opens its own connections, with the settings of `client` (all but its retries and its
+    ``socket_timeout``, for which `timeout` stands), and neither uses nor closes those of `client`.
+
+    Every operation is one atomic step on the server, `purge` and lists of more than 500 aside. Those go in steps, so that
+    the server is never blocked; such a list is not of one moment.
+
+    Args:
+        client: A ``redis.asyncio.Redis`` of yours; whether it decodes responses does not matter.
+        message_type: What messages are; `Message` by default.
+        namespace: The front of every key.
+        timeout: For how many seconds an operation may take, connecting included.
+        max_connections: How many connections there may be; an operation beyond that waits for one.
+        options: Those of every `ConversationStore`: `ttl`, `sliding`, `max_message_bytes`, `clock`.
+
+    Raises:
+        InvalidInputError: An option is out of range.
+        TypeError: An option has a wrong type, or `client` is no ``redis.asyncio.Redis``.
+    """
+
+    @overload
+    def __init__(
+        self: "RedisConversationStore[Message]",
+        client: Redis,
+        *,
+        namespace: str = ...,
+        timeout: Seconds = ...,
+        max_connections: int = ...,
+        **options: Unpack[StoreOptions],
+    ) -> None: ...
+
+    @overload
+    def __init__(
+        self,
+        client: Redis,
+        *,
+        message_type: type[M],
+        namespace: str = ...,
+        timeout: Seconds = ...,
+        max_connections: int = ...,
+        **options: Unpack[StoreOptions],
+    ) -> None: ...
+
+    @overload
+    def __init__(
+        self,
+        client: Redis,
+        *,
+        message_type: Any,
+        namespace: str = ...,
+        timeout: Seconds = ...,
+        max_connections: int = ...,
+        **options: Unpack[StoreOptions],
+    ) -> None: ...
+
+    def __init__(
+        self,
+        client: Redis,
+        *,
+        message_type: Any = Message,
+        namespace: str = DEFAULT_NAMESPACE,
+        timeout: Seconds = 5.0,
+        max_connections: int = 16,
+        **options: Unpack[StoreOptions],
+    ) -> None:
+        link = link_of(client, timeout, max_connections)
+        self._client = client  # kept, as the link asks
+        super().__init__(RedisConversationBackend(link, Keys(namespace)), message_type=message_type, **options)
+
+    @overload
+    @classmethod
+    def from_url(
+        cls, url: str, *, message_type: type[Message] = ..., ttl: Ttl = ..., sliding: bool = ..., **options: Any
+    ) -> "RedisConversationStore[Message]": ...
+
+    @overload
+    @classmethod
+    def from_url(
+        cls, url: str, *, message_type: type[N], ttl: Ttl = ..., sliding: bool = ..., **options: Any
+    ) -> "RedisConversationStore[N]": ...
+
+    @overload
+    @classmethod
+    def from_url(
+        cls, url: str, *, message_type: Any, ttl: Ttl = ..., sliding: bool = ..., **options: Any
+    ) -> "RedisConversationStore[Any]": ...
+
+    @classmethod
+    def from_url(
+        cls,
+        url: str,
+        *,
+        message_type: Any = Message,
+        namespace: str = DEFAULT_NAMESPACE,
+        ttl: Ttl = None,
+        sliding: bool = False,
+        max_message_bytes: int = DEFAULT_MAX_MESSAGE_BYTES,
+        clock: Clock = utc_now,
+        timeout: Seconds = 5.0,
+        connect_timeout: Seconds = 5.0,
+        max_connections: int = 16,
+        **connection: Any,
+    ) -> "RedisConversationStore[Any]":
+        """Return a store for a URL. No I/O: the first operation connects.
+
+        Args:
+            url: ``redis://[user:password@]host[:port][/db]``, ``rediss://`` for TLS (the certificate is checked), or
+                ``unix://[user:password@]path[?db=n]``.
+            message_type: What messages are; `Message` by default.
+            namespace: The front of every key.
+            ttl: How long a conversation is kept.
+            sliding: Whether every use begins the lifetime anew.
+            max_message_bytes: The longest message, in bytes of its JSON text.
+            clock: Tells the time in microseconds since the Unix epoch. Lifetimes do not depend on it.
+            timeout: For how many seconds an operation may take, connecting included. A ``socket_timeout`` in the URL may
+                shorten it.
+            connect_timeout: For how many seconds connecting may take.
+            max_connections: How many connections there may be; an operation beyond that waits for one.
+            connection: More for redis-py's connection: ``client_name``, ``username``, ``password``, ``db``,
+                ``ssl_ca_certs`` and its like. They go before what the URL says.
+
+        Raises:
+            InvalidInputError: The URL cannot be read, or an option is out of range.
+            TypeError: An option has a wrong type.
+        """
+        client, timeout = client_of(url, timeout, connect_timeout, connection)
+        return cls(
+            client,
+            message_type=message_type,
+            namespace=namespace,
+            ttl=ttl,
+            sliding=sliding,
+            max_message_bytes=max_message_bytes,
+            clock=clock,
+            timeout=timeout,
+            max_connections=max_connections,
+        )

@@ -1,0 +1,181 @@
+"""Conversations in Redis: every operation is one script, and decodes what it gets.
+
+The scripts decide all that needs stored state, in one atomic step; here is only what they cannot do: reading headers, and
+saying in words what an outcome means. `keys` tells what is stored where.
+"""
+
+from collections.abc import Sequence
+from typing import Final, TypeAlias
+
+from msgspec.structs import replace
+
+from greentic_session.conversation.backend import ConversationBackend
+from greentic_session.conversation.conversation import ConversationSummary
+from greentic_session.conversation.header import (
+    MAX_COUNT,
+    Change,
+    Expected,
+    Header,
+    Lifetime,
+    Revision,
+    Stored,
+    changed_header,
+    replacing,
+)
+from greentic_session.conversation.moments import as_datetime
+from greentic_session.conversation.rules import Room, absent, check_schema, corrupt, warn_skipped
+from greentic_session.errors import OperationTimeoutError, UnavailableError
+from greentic_session.transport.link import Arg, Link
+
+from .fields import counters_of, fields_of, merged_of, read_counter, read_fields
+from .keys import Keys
+from .scripts import Answer, Scripts
+
+__all__ = ["RedisConversationBackend"]
+
+_PAGE: Final = 500
+"""How many conversations one step of a list looks at: the server waits for it, a few milliseconds."""
+_STEP: Final = 100
+"""How many conversations one step of a purge removes."""
+
+_Place: TypeAlias = tuple[Arg, Arg]
+"""A place in a room's index: the id and the score of the one before."""
+
+
+class RedisConversationBackend(ConversationBackend):
+    """Conversations in one namespace of one Redis."""
+
+    def __init__(self, link: Link, keys: Keys) -> None:
+        self._link = link
+        self._scripts = Scripts(link, keys)
+
+    async def put(
+        self, room: Room, id: str, header: Header, messages: Sequence[bytes], expected: Expected, life: Lifetime
+    ) -> Header:
+        times = (header.created_at, header.updated_at)
+        fields, wanted = fields_of(header), _expectation(expected)
+        outcome, *more = await self._scripts.put(room, id, times, fields, messages, wanted, life.ttl_ms, life.again_ms)
+        if outcome == b"other":
+            stored = Header(birth=more[0].decode("utf-8", "replace"), updated_at=int(more[1])) if more else None
+            replacing(stored, header, expected, id)  # it says in what way, and raises
+        created_at, updated_at = _result(outcome, more, id)
+        return replace(header, created_at=int(created_at), updated_at=int(updated_at))
+
+    async def load(self, room: Room, id: str, life: Lifetime) -> tuple[Header, list[bytes]]:
+        outcome, *more = await self._scripts.load(room, id, life.again_ms)
+        fields, messages = _result(outcome, more, id)
+        return read_fields(fields, id), messages
+
+    async def delete(self, room: Room, id: str) -> None:
+        if not await self._scripts.delete(room, id):
+            raise absent(id)
+
+    async def append(self, room: Room, id: str, messages: Sequence[bytes], now: int, life: Lifetime) -> int:
+        outcome, *more = await self._scripts.append(room, id, messages, now, life.again_ms)
+        count: int = _result(outcome, more, id)[0]
+        return count
+
+    async def messages(self, room: Room, id: str, last: int | None, life: Lifetime) -> tuple[int, list[bytes]]:
+        outcome, *more = await self._scripts.messages(room, id, last, life.again_ms)
+        count, messages = _result(outcome, more, id)
+        return count, messages
+
+    async def update(self, room: Room, id: str, change: Change, now: int, life: Lifetime) -> None:
+        counters = [((name, count), MAX_COUNT - count) for name, count in counters_of(change)]
+        outcome, *more = await self._scripts.update(room, id, counters, merged_of(change), now, life.again_ms)
+        if outcome == b"full":
+            changed_header(read_counter(more[0].decode(), int(more[1])), change, now)  # it says which, and raises
+        _result(outcome, more, id)
+
+    async def recent(self, room: Room, limit: int | None, after: str | None, since: int | None) -> list[ConversationSummary]:
+        """Return summaries by recency; what more than one page holds is not of one moment.
+
+        In a list of several pages from the beginning, what was written meanwhile is looked for once more, at the front.
+        """
+        if limit == 0 and (after is None or since is not None):
+            return []
+        most = _PAGE if limit is None else max(min(limit, _PAGE), 1)
+        found: dict[str, ConversationSummary] = {}
+        unreadable = pages = 0
+        place: _Place | None = ("" if after is None else after, "" if since is None else f"-{since}")
+        while place is not None and (limit is None or len(found) < max(limit, 1)):
+            page, skipped, place = await self._page(room, most, place)
+            found.update(page)
+            unreadable += skipped
+            pages += 1
+        warn_skipped("conversations of a room", unreadable)
+        if pages > 1 and after is None:
+            await self._add_newer(room, found)
+        return list(found.values())[:limit]
+
+    async def _add_newer(self, room: Room, found: dict[str, ConversationSummary]) -> None:
+        """Bring what is newer than all that was found up to date."""
+        newest = max((summary.updated_at for summary in found.values()), default=as_datetime(0))
+        place: _Place | None = ("", "")
+        while place is not None:
+            page, _, place = await self._page(room, _PAGE, place)
+            newer = {id: summary for id, summary in page.items() if summary.updated_at > newest}
+            found.update(newer)
+            if len(newer) < len(page):
+                break
+        ordered = sorted(sorted(found.items()), key=lambda item: item[1].updated_at, reverse=True)
+        found.clear()
+        found.update(ordered)
+
+    async def _page(self, room: Room, most: int, place: _Place) -> tuple[dict[str, ConversationSummary], int, _Place | None]:
+        """Return what comes next in the index, how many of it cannot be read, and where it goes on."""
+        self.check_open()
+        outcome, *more = await self._scripts.recent(room, most, *place)
+        if outcome == b"absent":
+            raise absent(str(place[0]))
+        id, score, unreadable, *parts = more
+        found = {}
+        for name, created_at, updated_at, count in zip(*[iter(parts)] * 4, strict=True):
+            key = name.decode("utf-8", "replace")
+            found[key] = ConversationSummary(key, as_datetime(int(created_at)), as_datetime(int(updated_at)), count)
+        return found, unreadable, (id, score) if id else None
+
+    async def purge(self, room: Room) -> int:
+        removed, cursor, begun = 0, b"0", False
+        while not begun or cursor != b"0":
+            self.check_open()
+            cursor, ids = await self._scripts.ids(room, cursor)
+            begun = True
+            for start in range(0, len(ids), _STEP):
+                self.check_open()
+                removed += await self._scripts.purge(room, ids[start : start + _STEP])
+        return removed
+
+    async def health(self) -> None:
+        try:
+            await self._link.call("PING", repeatable=True)
+        except OperationTimeoutError as error:
+            raise UnavailableError("Redis did not answer in time") from error
+
+    async def aclose(self) -> None:
+        self.closed = True
+        await self._link.aclose()
+
+
+def _expectation(expected: Expected) -> str:
+    """Return what must be there as the script reads it; no revision reads like the other two."""
+    if isinstance(expected, Revision):
+        return f"{expected.birth}:{expected.updated_at}"
+    return "*" if expected is Stored.ANYTHING else ""
+
+
+def _result(outcome: bytes, more: Answer, id: str) -> Answer:
+    """Return what belongs to an outcome that is good.
+
+    Raises:
+        CorruptSessionError: The header cannot be read.
+        NotFoundError: The conversation is absent.
+        SchemaVersionError: A newer version wrote it.
+    """
+    if outcome == b"ok":
+        return more
+    if outcome == b"absent":
+        raise absent(id)
+    if outcome == b"schema":
+        check_schema(int(more[0]), id)
+    raise corrupt(id)

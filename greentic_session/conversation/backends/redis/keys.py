@@ -1,0 +1,53 @@
+"""The names of things in Redis.
+
+Below the namespace, and beside the keys of sessions, which never begin with ``conv:``:
+
+================================================  ======  ==============================================================
+key                                               type    value
+================================================  ======  ==============================================================
+``conv:recent:{env}:{tenant}:{team or -}``        zset    the room's conversations: ids, with minus updated_at
+``conv:ends:{env}:{tenant}:{team or -}``          zset    those of them that expire: ids, with when they do, in ms since the
+                                                          epoch
+``conv:head:{env}:{tenant}:{team or -}:{id}``     hash    a conversation's header, see `fields`
+``conv:messages:{env}:{tenant}:{team or -}:{id}`` list    its messages, a JSON text each; not there without messages
+================================================  ======  ==============================================================
+
+Env, tenant and team hold no colon, and no team is called ``-``; an id may hold anything, so it comes last. Two rooms or ids
+never share a key. Every script touches the keys of one room only.
+
+A conversation is there if its header is. Its list ends with it, never earlier. The two sets live as long as the longest of
+their conversations. What has expired is left in them until the next write or list in the room; nothing believes it.
+"""
+
+from greentic_session.conversation.rules import Room
+from greentic_session.fence import NO_TEAM
+from greentic_session.transport.namespace import check_namespace
+
+__all__ = ["Keys"]
+
+
+class Keys:
+    """The keys of one namespace.
+
+    Raises:
+        InvalidInputError: The namespace is empty or no valid Unicode.
+        TypeError: It is no str.
+    """
+
+    def __init__(self, namespace: str) -> None:
+        self._front = f"{check_namespace(namespace)}:conv"
+
+    def index(self, room: Room) -> tuple[str, str]:
+        """Where a room's conversations are by recency, and by end."""
+        place = _place(room)
+        return f"{self._front}:recent:{place}", f"{self._front}:ends:{place}"
+
+    def conversation(self, room: Room, id: str) -> tuple[str, str]:
+        """Where a conversation's header and messages are; of the id "", how all those of the room begin."""
+        place = _place(room)
+        return f"{self._front}:head:{place}:{id}", f"{self._front}:messages:{place}:{id}"
+
+
+def _place(room: Room) -> str:
+    env, tenant, team = room
+    return f"{env}:{tenant}:{team or NO_TEAM}"

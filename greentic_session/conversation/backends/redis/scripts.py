@@ -1,0 +1,127 @@
+"""The scripts of `lua/`, each as a typed function. What one does and returns stands in the head of its file."""
+
+from collections.abc import Awaitable, Sequence
+from typing import Any
+
+from greentic_session.conversation.rules import SCHEMA_VERSION, Room
+from greentic_session.transport.link import Arg, Link
+from greentic_session.transport.scripts import Script
+
+from .fields import Counter
+from .keys import Keys
+
+__all__ = ["Answer", "Scripts"]
+
+Answer = list[Any]
+"""What became of it, and what belongs to that."""
+
+
+def _script(name: str, *, repeatable: bool = False) -> Script:
+    return Script("greentic_session.conversation.backends.redis.lua", name, repeatable=repeatable)
+
+
+_APPEND = _script("append")
+_DELETE = _script("delete")
+_LOAD = _script("load", repeatable=True)
+_LOAD_AND_USE = _script("load")
+_MESSAGES = _script("messages", repeatable=True)
+_MESSAGES_AND_USE = _script("messages")
+_PURGE = _script("purge")
+_PUT = _script("put")
+_RECENT = _script("recent", repeatable=True)
+_UPDATE = _script("update")
+
+
+class Scripts:
+    """The scripts over one link, in one namespace. Each call is one atomic step on the server.
+
+    Lifetimes are in milliseconds. `again_ms` is what begins with this use; None where what is left goes on.
+    """
+
+    def __init__(self, link: Link, keys: Keys) -> None:
+        self._link = link
+        self._keys = keys
+
+    async def put(
+        self,
+        room: Room,
+        id: str,
+        times: tuple[int, int],
+        fields: Sequence[Arg],
+        messages: Sequence[bytes],
+        expected: str,
+        ttl_ms: int | None,
+        again_ms: int | None,
+    ) -> Answer:
+        """Store a whole conversation; `times` are created_at and updated_at, `expected` is what must be there."""
+        args = (expected, _ms(ttl_ms), _ms(again_ms), *times, len(fields), *fields, *messages)
+        return await self._run(_PUT, room, id, *args)
+
+    async def load(self, room: Room, id: str, again_ms: int | None) -> Answer:
+        """Return the header's fields and all messages."""
+        return await self._run(_LOAD if again_ms is None else _LOAD_AND_USE, room, id, _ms(again_ms))
+
+    async def messages(self, room: Room, id: str, last: int | None, again_ms: int | None) -> Answer:
+        """Return how many messages there are, and the last so many; None for all."""
+        script = _MESSAGES if again_ms is None else _MESSAGES_AND_USE
+        return await self._run(script, room, id, _ms(again_ms), 0 if last is None else -last or "")
+
+    async def append(self, room: Room, id: str, messages: Sequence[bytes], now: int, again_ms: int | None) -> Answer:
+        """Add messages; return how many there are now."""
+        return await self._run(_APPEND, room, id, _ms(again_ms), max(now, 0), *messages)
+
+    async def update(
+        self,
+        room: Room,
+        id: str,
+        counters: Sequence[tuple[Counter, int]],
+        fields: Sequence[Arg],
+        now: int,
+        again_ms: int | None,
+    ) -> Answer:
+        """Add to counters, each with the most that it may hold before; set other fields."""
+        adding = [part for (name, count), most in counters for part in (name, count, most)]
+        return await self._run(_UPDATE, room, id, _ms(again_ms), max(now, 0), 6 + len(adding), *adding, *fields)
+
+    async def delete(self, room: Room, id: str) -> bool:
+        """Remove a conversation; False if it is absent."""
+        return bool(await _DELETE(self._link, self._all(room, id), id))
+
+    async def recent(self, room: Room, most: int, after: Arg, score: Arg) -> Answer:
+        """Return summaries of up to so many conversations after one in the index, and where they end in it.
+
+        Args:
+            room: Of which room.
+            most: How many, from 1.
+            after: The id of the one before; "" for the beginning.
+            score: Its place in the index, minus updated_at; "" for the one that it has now.
+        """
+        fronts = self._all(room, "")
+        answer: Answer = await _RECENT(self._link, fronts, SCHEMA_VERSION, most, after, score)
+        return answer
+
+    async def ids(self, room: Room, cursor: bytes) -> tuple[bytes, list[bytes]]:
+        """Return some ids of a room, and the cursor for more; it begins and ends with 0.
+
+        Whatever changes meanwhile, those that are there all the time are all returned, some perhaps twice.
+        """
+        index = self._keys.index(room)[0]
+        cursor, found = await self._link.call("ZSCAN", index, cursor, "COUNT", 200, repeatable=True)
+        return cursor, found[::2]
+
+    async def purge(self, room: Room, ids: Sequence[bytes]) -> int:
+        """Remove some conversations; return how many were there."""
+        front, messages = (key.encode() for key in self._keys.conversation(room, ""))
+        keys = [key for id in ids for key in (front + id, messages + id)]
+        removed: int = await _PURGE(self._link, (*self._keys.index(room), *keys), *ids)
+        return removed
+
+    def _all(self, room: Room, id: str) -> tuple[Arg, ...]:
+        return (*self._keys.index(room), *self._keys.conversation(room, id))
+
+    def _run(self, script: Script, room: Room, id: str, *args: Arg) -> Awaitable[Answer]:
+        return script(self._link, self._all(room, id), id, SCHEMA_VERSION, *args)
+
+
+def _ms(ttl_ms: int | None) -> Arg:
+    return "" if ttl_ms is None else ttl_ms

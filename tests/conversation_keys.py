@@ -1,0 +1,85 @@
+"""What the conversation store keeps in Redis, and whether it belongs together."""
+
+import re
+from typing import Any
+
+import redis
+
+__all__ = ["check", "everything", "ids_left", "pass_time"]
+
+_PASS_TIME = """
+for _, key in ipairs(redis.call('KEYS', '*')) do
+  if key:find(':conv:ends:', 1, true) then
+    local found = redis.call('ZRANGE', key, 0, -1, 'WITHSCORES')
+    for at = 1, #found, 2 do
+      redis.call('ZADD', key, string.format('%.0f', found[at + 1] - ARGV[1]), found[at])
+    end
+  end
+  local ttl = redis.call('PTTL', key)
+  if ttl >= 0 then redis.call('PEXPIRE', key, ttl - ARGV[1]) end
+end
+"""
+
+SLACK = 10
+"""By how many milliseconds lifetimes that belong together may differ: the clock goes on within a script."""
+_DUE = 20
+"""How near to its end, in milliseconds, nothing is said of a key: the next look may find it gone."""
+
+
+def pass_time(raw: redis.Redis, seconds: float) -> None:
+    """Let time pass on a server: every lifetime gets shorter, and the ends that are written down come nearer."""
+    raw.eval(_PASS_TIME, 0, int(seconds * 1000))
+
+
+def everything(raw: redis.Redis, prefix: str = "") -> dict[bytes, Any]:
+    """Return all that a server stores, byte by byte."""
+    pattern = re.sub(r"([\\\[\]*?^-])", r"\\\1", prefix) + "*"
+    return {key: raw.dump(key) for key in sorted(raw.scan_iter(pattern, count=1000))}
+
+
+def ids_left(raw: redis.Redis, namespace: str) -> list[bytes]:
+    """Return all ids that a room's index still names, of all rooms."""
+    found: list[bytes] = []
+    for kind in ("recent", "ends"):
+        for key in raw.scan_iter(f"{namespace}:conv:{kind}:*"):
+            found += raw.zrange(key, 0, -1)
+    return found
+
+
+def check(raw: redis.Redis, namespace: str) -> None:
+    """Check all rooms of a namespace: what is there is in the index, and all lives together."""
+    front = f"{namespace}:conv:".encode()
+    ttls: dict[bytes, int] = {}
+    for key in raw.scan_iter(f"{namespace}:*", count=1000):
+        assert key.startswith(front), key
+        ttls[key[len(front) :]] = raw.pttl(key)  # type: ignore[assignment]
+    ttls = {key: ttl for key, ttl in ttls.items() if ttl == -1 or ttl > _DUE}
+    seconds, micros = raw.time()  # type: ignore[misc]
+    now = seconds * 1000 + micros / 1000
+    rooms: dict[bytes, list[int]] = {}
+    for key, ttl in ttls.items():
+        kind, env, tenant, team, *id = key.split(b":", 4)
+        room = b":".join((env, tenant, team))
+        if kind == b"messages":
+            assert near(ttl, ttls[b":".join((b"head", room, *id))]), "messages without their header, or their lifetime"
+        elif kind == b"head":
+            rooms.setdefault(room, []).append(ttl)
+            updated_at = int(raw.hget(front + key, "updated_at") or b"")
+            assert raw.zscore(front + b"recent:" + room, id[0]) == -updated_at
+            end = raw.zscore(front + b"ends:" + room, id[0])
+            assert near(ttl, -1 if end is None else end - now), "the index knows another end"
+    for key, ttl in ttls.items():
+        kind, _, room = key.partition(b":")
+        if kind == b"recent":
+            lives = rooms.get(room, [])
+            assert near(ttl, -1 if -1 in lives else max(lives)), "the index does not live as long as the longest"
+        elif kind == b"ends":
+            assert near(ttl, ttls[b"recent:" + room])
+    for room, lives in rooms.items():
+        recent, ends = raw.zcard(front + b"recent:" + room), raw.zcard(front + b"ends:" + room)
+        assert recent >= len(lives)
+        assert ends >= sum(ttl != -1 for ttl in lives)
+
+
+def near(ttl: float, other: float) -> bool:
+    return ttl == other if -1 in (ttl, other) else abs(ttl - other) <= SLACK
