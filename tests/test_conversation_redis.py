@@ -1,6 +1,5 @@
 """The conversation store in Redis: the contract, and the state machine on a server whose time the test moves."""
 
-import uuid
 from collections.abc import Callable, Iterator
 
 import pytest
