@@ -6,10 +6,16 @@
 -- @include _conversation
 local header, refusal = look(head, schema)
 if refusal then return refusal end
-local answer = {'ok', redis.call('LLEN', messages), ARGV[4] == '' and {} or redis.call('LRANGE', messages, ARGV[4], -1)}
+local count, first, texts = redis.call('LLEN', messages), tonumber(ARGV[4]), {}
+if first and first < 0 and count > -400 * first then
+  -- Few of many. Before Redis 7, LRANGE comes to them all the way from the first; LINDEX comes from the end.
+  for at = first, -1 do texts[#texts + 1] = redis.call('LINDEX', messages, at) end
+elseif first then
+  texts = redis.call('LRANGE', messages, ARGV[4], -1)
+end
 if ARGV[3] ~= '' then
   local dead = find_dead(id)
   begin(ARGV[3])
   forget(dead)
 end
-return answer
+return {'ok', count, texts}
