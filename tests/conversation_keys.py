@@ -20,6 +20,16 @@ for _, key in ipairs(redis.call('KEYS', '*')) do
 end
 """
 
+_LIFETIMES = """
+local time = redis.call('TIME')
+local answer = {time[1] * 1000 + math.floor(time[2] / 1000)}
+for _, key in ipairs(redis.call('KEYS', ARGV[1])) do
+  answer[#answer + 1] = key
+  answer[#answer + 1] = redis.call('PTTL', key)
+end
+return answer
+"""
+
 SLACK = 10
 """By how many milliseconds lifetimes that belong together may differ: the clock goes on within a script."""
 _DUE = 20
@@ -49,13 +59,11 @@ def ids_left(raw: redis.Redis, namespace: str) -> list[bytes]:
 def check(raw: redis.Redis, namespace: str) -> None:
     """Check all rooms of a namespace: what is there is in the index, and all lives together."""
     front = f"{namespace}:conv:".encode()
-    ttls: dict[bytes, int] = {}
-    for key in raw.scan_iter(f"{namespace}:*", count=1000):
-        assert key.startswith(front), key
-        ttls[key[len(front) :]] = raw.pttl(key)  # type: ignore[assignment]
-    ttls = {key: ttl for key, ttl in ttls.items() if ttl == -1 or ttl > _DUE}
-    seconds, micros = raw.time()  # type: ignore[misc]
-    now = seconds * 1000 + micros / 1000
+    answer: Any = raw.eval(_LIFETIMES, 0, f"{namespace}:*")
+    now, *found = answer
+    assert all(key.startswith(front) for key in found[::2])
+    all_ttls = {key[len(front) :]: ttl for key, ttl in zip(found[::2], found[1::2], strict=True)}
+    ttls = {key: ttl for key, ttl in all_ttls.items() if ttl == -1 or ttl > _DUE}
     rooms: dict[bytes, list[int]] = {}
     for key, ttl in ttls.items():
         kind, env, tenant, team, *id = key.split(b":", 4)
