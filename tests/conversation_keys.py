@@ -49,7 +49,7 @@ def everything(raw: redis.Redis, prefix: str = "") -> dict[bytes, Any]:
 
 def ids_left(raw: redis.Redis, namespace: str) -> list[bytes]:
     """Return all ids that a room's index still names, of all rooms."""
-    found: list[bytes] = []
+    found: list[Any] = []
     for kind in ("recent", "ends"):
         for key in raw.scan_iter(f"{namespace}:conv:{kind}:*"):
             found += raw.zrange(key, 0, -1)
