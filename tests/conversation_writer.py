@@ -1,17 +1,17 @@
-"""A process that appends to one conversation: ``python conversation_writer.py url namespace name count start``."""
+"""A process that appends to one conversation: ``conversation_writer.py url namespace name count``; a line lets it begin."""
 
 import asyncio
 import sys
-import time
 
 from greentic_session._contract.conversation_samples import OPS, said
 from greentic_session.conversation import RedisConversationStore, TokenUsage
 
 
-async def write(url: str, namespace: str, name: str, count: int, start: float) -> None:
+async def write(url: str, namespace: str, name: str, count: int) -> None:
     async with RedisConversationStore.from_url(url, namespace=namespace, timeout=60, connect_timeout=60) as store:
         await store.health()
-        await asyncio.sleep(start - time.time())
+        print("ready", flush=True)  # noqa: T201  # to the test
+        sys.stdin.readline()
         for number in range(count):
             await store.append(OPS, "c", *said(f"{name} {number}"))
             if number % 10 == 0:
@@ -19,5 +19,5 @@ async def write(url: str, namespace: str, name: str, count: int, start: float) -
 
 
 if __name__ == "__main__":
-    url, namespace, name, count, start = sys.argv[1:]
-    asyncio.run(write(url, namespace, name, int(count), float(start)))
+    url, namespace, name, count = sys.argv[1:]
+    asyncio.run(write(url, namespace, name, int(count)))

@@ -228,3 +228,10 @@ async def test_an_index_that_somebody_has_removed_grows_again(raw: redis.Redis, 
             assert {summary.id for summary in await store.list(OPS)} == {"a", "b"}
             check(raw, namespace)
             await store.purge(OPS)
+    async with RedisConversationStore.from_url(redis_url, namespace=namespace, ttl=100, sliding=True) as store:
+        await store.create(OPS, id="a")
+        for use in (store.load, store.messages, store.append, store.update_state):
+            raw.delete(*raw.keys(f"{namespace}:conv:recent:*"))
+            await use(OPS, "a")
+            assert len(await store.list(OPS)) == 1
+            check(raw, namespace)

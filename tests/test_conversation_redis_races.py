@@ -2,7 +2,7 @@
 
 import asyncio
 import sys
-import time
+from asyncio.subprocess import PIPE
 from itertools import pairwise
 from pathlib import Path
 
@@ -27,16 +27,18 @@ async def test_processes_that_append_to_one_conversation(
 ) -> None:
     async with RedisConversationStore.from_url(redis_url, namespace=namespace, timeout=60, ttl=3600) as store:
         held = await store.create(OPS, id="c")
-        start = str(time.time() + 1)
+        command = (sys.executable, str(WRITER), redis_url, namespace)
         writers = [
-            await asyncio.create_subprocess_exec(
-                sys.executable, str(WRITER), redis_url, namespace, name, str(count), start, stderr=asyncio.subprocess.PIPE
-            )
+            await asyncio.create_subprocess_exec(*command, name, str(count), stdin=PIPE, stdout=PIPE, stderr=PIPE)
             for name in ("a", "b")
         ]
         for writer in writers:
-            _, said_last = await writer.communicate()
-            assert writer.returncode == 0, said_last.decode()
+            assert writer.stdout is not None
+            await writer.stdout.readline()
+        for writer, (_, errors) in zip(
+            writers, await asyncio.gather(*(writer.communicate(b"go\n") for writer in writers)), strict=True
+        ):
+            assert writer.returncode == 0, errors.decode()
         found = [text.split() for text in await texts(store)]
         assert len(found) == 2 * count
         for name in ("a", "b"):

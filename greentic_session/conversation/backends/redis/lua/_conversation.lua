@@ -39,6 +39,13 @@ local function move(updated)
   if redis.call('ZADD', recent, '-' .. updated, id) == 1 then go_on(redis.call('PTTL', head)) end
 end
 
+-- Let a use begin a lifetime of so many ms; "": it does not.
+local function use(ttl, updated)
+  if ttl == '' then return end
+  begin(ttl)
+  if redis.call('ZADD', recent, '-' .. updated, id) == 1 then settle() end -- as in `move`
+end
+
 -- Call a command on a key with the arguments from a number to another. Lua cannot hand on all of many at once.
 local function each(command, key, from, to)
   local answer

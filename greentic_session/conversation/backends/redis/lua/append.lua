@@ -6,7 +6,7 @@
 local header, refusal = look(head, schema)
 if refusal then return refusal end
 local dead = find_dead(id)
-local count
+local count, updated = nil, header.updated_at
 if #ARGV == 4 then
   count = redis.call('LLEN', messages)
 else
@@ -15,10 +15,10 @@ else
     local ttl = redis.call('PTTL', head)
     if ttl >= 0 then redis.call('PEXPIRE', messages, math.max(ttl, 1)) end
   end
-  local updated = later(ARGV[4], header.updated_at)
+  updated = later(ARGV[4], updated)
   redis.call('HSET', head, 'updated_at', updated)
   move(updated)
 end
-if ARGV[3] ~= '' then begin(ARGV[3]) end
+use(ARGV[3], updated)
 forget(dead)
 return {'ok', count}

@@ -8,7 +8,7 @@ if refusal then return refusal end
 local answer = {'ok', redis.call('HGETALL', head), redis.call('LRANGE', messages, 0, -1)}
 if ARGV[3] ~= '' then
   local dead = find_dead(id)
-  begin(ARGV[3])
+  use(ARGV[3], header.updated_at)
   forget(dead)
 end
 return answer

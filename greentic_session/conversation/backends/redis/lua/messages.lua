@@ -15,7 +15,7 @@ elseif first then
 end
 if ARGV[3] ~= '' then
   local dead = find_dead(id)
-  begin(ARGV[3])
+  use(ARGV[3], header.updated_at)
   forget(dead)
 end
 return {'ok', count, texts}

@@ -19,6 +19,6 @@ redis.call('HSET', head, 'updated_at', updated)
 for at = 6, others - 1, 3 do redis.call('HINCRBY', head, ARGV[at], ARGV[at + 1]) end
 each('HSET', head, others, #ARGV)
 move(updated)
-if ARGV[3] ~= '' then begin(ARGV[3]) end
+use(ARGV[3], updated)
 forget(dead)
 return {'ok'}
