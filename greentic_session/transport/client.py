@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 from redis.asyncio.connection import ConnectionPool
 
 from greentic_session._fields import check_int
-from greentic_session.errors import GreenticError, InvalidInputError
+from greentic_session.errors import InvalidInputError
 from greentic_session.expiry import Seconds, milliseconds
 
 from .address import connection_of
@@ -65,8 +65,6 @@ def client_of(url: str, timeout: Seconds, connect_timeout: Seconds, connection: 
 def _checked(make: Callable[[], T]) -> T:
     try:
         return make()
-    except GreenticError:
-        raise
     except (RedisError, ValueError):
         # The cause may quote the value, and that may be a password.
         raise InvalidInputError("an option of the connection has a value that redis-py does not know") from None
