@@ -10,7 +10,8 @@ from redis.asyncio import Redis
 from greentic_session.conversation.codec import DEFAULT_MAX_MESSAGE_BYTES
 from greentic_session.conversation.message import Message
 from greentic_session.conversation.moments import Clock, utc_now
-from greentic_session.conversation.store import ConversationStore, StoreOptions
+from greentic_session.conversation.options import StoreOptions
+from greentic_session.conversation.store import ConversationStore
 from greentic_session.expiry import Seconds, Ttl
 from greentic_session.transport.client import client_of, link_of
 from greentic_session.transport.namespace import DEFAULT_NAMESPACE

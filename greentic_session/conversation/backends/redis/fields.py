@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from greentic_session.conversation.envelope import COUNTERS
-from greentic_session.conversation.header import MAX_COUNT, Change, Header
+from greentic_session.conversation.header import MAX_COUNT, MAX_TURNS, Change, Header
 from greentic_session.conversation.rules import corrupt
 from greentic_session.transport.link import Arg
 
@@ -85,7 +85,7 @@ def read_fields(fields: Sequence[bytes], conversation_id: str) -> Header:
             updated_at=int(found["updated_at"]),
             schema_version=int(found["schema_version"]),
             model=_text(found["model"]),
-            max_turns=_count(found["max_turns"]),
+            max_turns=_count(found["max_turns"], MAX_TURNS),
             system_message=None if said is None else _text(said),
             metadata={name: _text(value) for name, value in _part(found, _METADATA).items()},
             cwd=_text(found["cwd"]),
@@ -118,8 +118,8 @@ def _text(value: bytes) -> str:
     return value.decode()
 
 
-def _count(value: bytes) -> int:
+def _count(value: bytes, most: int = MAX_COUNT) -> int:
     count = int(value) if value.isdigit() else -1
-    if not 0 <= count <= MAX_COUNT:
+    if not 0 <= count <= most:
         raise ValueError("this is no counter")
     return count

@@ -1,6 +1,6 @@
--- Numbers as digits: Lua counts in doubles, and our counters go to 2^63 - 1.
+-- Numbers as digits: Lua counts in doubles, and what we keep goes to 2^64 - 1.
 local function is_count(text)
-  return text and #text <= 19 and (text == '0' or text:find('^[1-9]%d*$'))
+  return text and #text <= 20 and (text == '0' or text:find('^[1-9]%d*$'))
 end
 
 -- Microseconds since the epoch; what has more digits is beyond any calendar.
