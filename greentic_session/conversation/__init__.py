@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from .backend import ConversationBackend
 from .backends.adapter import AdapterConversationStore, PersistenceAdapter
+from .backends.file import FileConversationStore
 from .backends.memory import InMemoryConversationStore
 from .conversation import Conversation, ConversationSummary
 from .extra import Extra
@@ -39,6 +40,7 @@ __all__ = [
     "ConversationStore",
     "ConversationSummary",
     "Extra",
+    "FileConversationStore",
     "ImageBlock",
     "InMemoryConversationStore",
     "Message",

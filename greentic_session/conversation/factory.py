@@ -1,11 +1,14 @@
 """From a URL or an adapter to a conversation store. The only module that names all the backends."""
 
+import os
+import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, TypeVar, overload
-from urllib.parse import urlsplit
+from urllib.parse import unquote_to_bytes, urlsplit
 
 from greentic_session._fields import check_text
 from greentic_session.conversation.backends.adapter import AdapterConversationStore, PersistenceAdapter
+from greentic_session.conversation.backends.file import FileConversationStore
 from greentic_session.conversation.backends.memory import InMemoryConversationStore
 from greentic_session.conversation.message import Message
 from greentic_session.conversation.store import ConversationStore
@@ -72,6 +75,7 @@ def create_conversation_store(
 
     Args:
         config: A URL, or a `PersistenceAdapter`: a storage of your own. ``memory://``: this process's memory.
+            ``file:///directory``: files in a directory of this machine; what is special in a URL is written as ``%20``.
             ``redis://``, ``rediss://``, ``unix://``: a Redis.
         message_type: What messages are: `Message`, or any type that msgspec writes and reads.
         namespace: What sets this store's data apart from others in the same storage, where several can share one; by default
@@ -105,6 +109,29 @@ def _memory(url: str, _namespace: str | None, options: _Options) -> Conversation
     return InMemoryConversationStore(**options)
 
 
+def _file(url: str, namespace: str | None, options: _Options) -> ConversationStore[Any]:
+    scheme, rest = url[: len("file://")], url[len("file://") :]
+    host, slash, path = rest.partition("/")
+    if scheme.lower() != "file://":
+        slash = ""
+    elif host:
+        raise InvalidInputError("the URL of a store in files names no host: file:///directory, with three slashes")
+    if not slash or not path.strip("/"):
+        raise InvalidInputError("the URL of a store in files is file:///directory, with the directory's absolute path")
+    if "?" in path or "#" in path:
+        raise InvalidInputError("the URL of a store in files ends with the path; a ? in that is %3F, a # is %23")
+    if re.search("%(?![0-9A-Fa-f]{2})", path):
+        raise InvalidInputError("the URL of a store in files has a % that is no escape; in a path it is %25")
+    if re.search("[\\x00-\\x20\\x7f]|%00", path):
+        raise InvalidInputError("the URL of a store in files has a space or control character; a space is %20")
+    try:
+        directory = unquote_to_bytes(path).decode()
+    except UnicodeError:
+        raise InvalidInputError("the URL of a store in files is no valid Unicode") from None  # the cause quotes it
+    drive = os.name == "nt" and re.match("[A-Za-z]:", directory)
+    return FileConversationStore(directory if drive else f"/{directory}", namespace=namespace, **options)
+
+
 def _redis(url: str, namespace: str | None, options: _Options) -> ConversationStore[Any]:
     if namespace is not None:
         options["namespace"] = namespace
@@ -126,6 +153,7 @@ def redis_conversation_store_class() -> "type[RedisConversationStore[Any]]":
 
 _STORES: Final[dict[str, Callable[[str, str | None, _Options], ConversationStore[Any]]]] = {
     "memory": _memory,
+    "file": _file,
     "redis": _redis,
     "rediss": _redis,
     "unix": _redis,

@@ -1,0 +1,126 @@
+"""The few things that are done with files, for every operating system, and what the system's errors become."""
+
+import errno
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from greentic_session.errors import GreenticError, UnavailableError
+
+__all__ = ["check_usable", "make_directory", "open_file", "read_at", "refused", "remove", "sync_directory", "translated", "write_at"]
+
+# Not through links, not waiting for the other end of a pipe, and (on Windows) bytes as they are.
+_FLAGS: Final = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+_PIECE: Final = 1 << 20
+"""How many bytes are joined for one call of the system, where there are many."""
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Let errors of the operating system leave as UnavailableError."""
+    try:
+        yield
+    except GreenticError:
+        raise  # some of them are OSErrors too
+    except OSError as error:
+        raise refused(error) from error
+
+
+def refused(error: OSError) -> UnavailableError:
+    """Return what an error of the operating system becomes. Its own text would name a file."""
+    name = errno.errorcode.get(error.errno or 0, type(error).__name__)
+    return UnavailableError(f"the file system cannot serve the conversation store: {name}")
+
+
+def open_file(path: str, flags: int) -> int:
+    """Open a file, not following a link; what is made is its owner's only."""
+    return os.open(path, flags | _FLAGS, 0o600)
+
+
+def remove(path: str) -> None:
+    """Delete a file, or an empty directory in the place of one; nothing there is no error."""
+    try:
+        os.unlink(path)  # noqa: PTH108
+    except FileNotFoundError:
+        pass
+    except OSError:
+        if not os.path.isdir(path) or os.path.islink(path):  # noqa: PTH112, PTH114
+            raise
+        os.rmdir(path)  # noqa: PTH106
+
+
+def read_at(fd: int, start: int, length: int) -> bytes:
+    """Return so many bytes from there on; fewer at the end of the file."""
+    os.lseek(fd, start, os.SEEK_SET)
+    part = os.read(fd, length)
+    if len(part) == length or not part:
+        return part
+    parts = [part]
+    missing = length - len(part)
+    while missing and (part := os.read(fd, missing)):
+        parts.append(part)
+        missing -= len(part)
+    return b"".join(parts)
+
+
+def write_at(fd: int, start: int, pieces: Iterable[bytes]) -> None:
+    """Write pieces one behind the other: in one call of the system if they are short."""
+    os.lseek(fd, start, os.SEEK_SET)
+    gathered: list[bytes] = []
+    size = 0
+    for piece in pieces:
+        gathered.append(piece)
+        size += len(piece)
+        if size >= _PIECE:
+            _write(fd, b"".join(gathered))
+            gathered.clear()
+            size = 0
+    _write(fd, b"".join(gathered))
+
+
+def _write(fd: int, data: bytes) -> None:
+    left = memoryview(data)
+    while left:
+        left = left[os.write(fd, left) :]
+
+
+def make_directory(path: str, *, sync: bool) -> None:
+    """Make a directory that only its owner may enter, and those above it, unless they are there."""
+    missing: list[str] = []
+    while not os.path.isdir(path):  # noqa: PTH112  # strings are faster, here and everywhere in this package
+        missing.append(path)
+        path = os.path.dirname(path)  # noqa: PTH120
+    while missing:
+        name = missing.pop()
+        try:
+            os.mkdir(name, 0o700)  # noqa: PTH102
+        except FileExistsError:  # another process was quicker
+            continue
+        if sync:
+            sync_directory(os.path.dirname(name))  # noqa: PTH120
+
+
+def sync_directory(path: str) -> None:
+    """Have the disk know which files a directory holds, where the system can do that."""
+    if os.name == "nt":  # pragma: no cover  # Windows cannot
+        return
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def check_usable(directory: str) -> None:
+    """Return if files can be kept in a directory, which may still have to be made.
+
+    Raises:
+        OSError: They cannot.
+    """
+    while not os.path.lexists(directory):
+        directory = os.path.dirname(directory)  # noqa: PTH120
+    if not os.path.isdir(directory):  # noqa: PTH112
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+    if not os.access(directory, os.R_OK | os.W_OK | os.X_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))

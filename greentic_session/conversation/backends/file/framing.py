@@ -1,0 +1,277 @@
+"""The lines of a conversation's file, written and read; the package's docstring describes them. Nothing here does I/O."""
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+from zlib import crc32
+
+import msgspec
+from msgspec import Struct
+
+from greentic_session.conversation.moments import MAX_MOMENT
+from greentic_session.conversation.rules import Room
+
+__all__ = [
+    "LAYOUT_VERSION",
+    "MESSAGE",
+    "OPENING_LENGTH",
+    "PREAMBLE_LENGTH",
+    "State",
+    "batch",
+    "header_line",
+    "identity_line",
+    "is_torn",
+    "last_state",
+    "message_line",
+    "pick_messages",
+    "preamble",
+    "read_header_line",
+    "read_identity",
+    "read_preamble",
+    "states",
+]
+
+LAYOUT_VERSION: Final = 1
+
+MESSAGE: Final = b"m"
+_IDENTITY: Final = b"!"
+_OPENING: Final = b"+"
+_HEADER: Final = b"h"
+_CLOSING: Final = b"="
+
+_SEEDS: Final = {kind: crc32(kind) for kind in (MESSAGE, _IDENTITY, _OPENING, _HEADER, _CLOSING)}
+_CHECKSUM: Final = slice(2, 10)
+_PAYLOAD: Final = slice(11, None)
+
+_MAGIC: Final = b"#greentic-conversation "
+PREAMBLE_LENGTH: Final = len(_MAGIC) + len("1 ") + 2 * 17 + 9
+OPENING_LENGTH: Final = 11 + 16 + 1
+"""Of the line that opens a batch."""
+
+
+class State(Struct, frozen=True, kw_only=True):
+    """What the line that closes a batch says: all that a file holds up to there, but texts.
+
+    Attributes:
+        end: Where the line ends, in bytes from the beginning of the file.
+        count: How many messages there are.
+        created_at: Microseconds since the Unix epoch.
+        updated_at: The same.
+        expiry: When the conversation ends, in milliseconds since the Unix epoch; 0 for never. The preamble may know better.
+        header_start: Where the line of the latest header begins.
+        header_length: How long that is, with its newline.
+        waste: How many bytes are those of headers before the latest.
+    """
+
+    end: int
+    count: int
+    created_at: int
+    updated_at: int
+    expiry: int
+    header_start: int
+    header_length: int
+    waste: int = 0
+
+
+def _line(kind: bytes, payload: bytes) -> bytes:
+    return b"%b %08x %b\n" % (kind, crc32(payload, _SEEDS[kind]), payload)
+
+
+def _payload(kind: bytes, line: bytes) -> bytes | None:
+    """Return what a line (without its newline) holds; None if it is not an intact one of that kind."""
+    payload = line[_PAYLOAD]
+    return payload if line[:11] == b"%b %08x " % (kind, crc32(payload, _SEEDS[kind])) else None
+
+
+# -- the front of a file
+
+
+def preamble(expiry: int, as_of: int) -> bytes:
+    """Return the first line: when the conversation ends, as it was known when the file ended at `as_of`."""
+    text = b"%b%d %016d %016d " % (_MAGIC, LAYOUT_VERSION, expiry, as_of)
+    return text + b"%08x\n" % crc32(text)
+
+
+def read_preamble(front: bytes) -> tuple[int, int, int] | None:
+    """Return layout version, expiry and as_of from the beginning of a file; None if it is none of ours, or damaged.
+
+    Of another version only that is known, and the rest is 0.
+    """
+    if not front.startswith(_MAGIC):
+        return None
+    version = front[len(_MAGIC) :].split(b" ", 1)[0]
+    if version != b"%d" % LAYOUT_VERSION:
+        return (int(version), 0, 0) if len(version) < 10 and version.isdigit() and int(version) > LAYOUT_VERSION else None
+    text, checksum = front[: PREAMBLE_LENGTH - 9], front[PREAMBLE_LENGTH - 9 : PREAMBLE_LENGTH]
+    if checksum != b"%08x\n" % crc32(text):
+        return None
+    _, _, expiry, as_of, _ = text.split(b" ")
+    return LAYOUT_VERSION, int(expiry), int(as_of)
+
+
+def identity_line(room: Room, id: str) -> bytes:
+    """Return the second line: whose file this is."""
+    return _line(_IDENTITY, msgspec.json.encode({"room": room, "id": id}))
+
+
+class _Identity(Struct):
+    room: Room
+    id: str
+
+
+_IDENTITY_DECODER: Final = msgspec.json.Decoder(_Identity)
+
+
+def read_identity(line: bytes) -> tuple[Room, str] | None:
+    """Return what an `identity_line` (without its newline) says; None if it is none, or damaged."""
+    payload = _payload(_IDENTITY, line)
+    if payload is None:
+        return None
+    try:
+        identity = _IDENTITY_DECODER.decode(payload)
+    except (msgspec.MsgspecError, UnicodeError):
+        return None
+    return identity.room, identity.id
+
+
+# -- batches
+
+
+def header_line(text: bytes, schema_version: int) -> bytes:
+    """Return the line of a header: its schema version and its envelope as JSON."""
+    return _line(_HEADER, b"%d %b" % (schema_version, text))
+
+
+def read_header_line(line: bytes) -> tuple[int, bytes] | None:
+    """Return schema version and text from a line with its newline; None if it is none, or damaged."""
+    payload = _payload(_HEADER, line[:-1]) if line.endswith(b"\n") else None
+    if payload is None:
+        return None
+    version, _, text = payload.partition(b" ")
+    return (int(version), text) if version.isdigit() else None
+
+
+def message_line(position: int, text: bytes) -> bytes:
+    """Return the line of a message: its position, from 0, and its JSON."""
+    return _line(MESSAGE, b"%d %b" % (position, text))
+
+
+def batch(before: State, lines: Sequence[bytes], header: bytes | None = None) -> tuple[list[bytes], State]:
+    """Return what one write adds to a file, in pieces, and the state that it leaves.
+
+    Args:
+        before: The state to be: with the new count, times and expiry, and with the `end`, header and waste of before.
+        lines: The new messages.
+        header: The line of a new header.
+    """
+    start, length, waste = before.header_start, before.header_length, before.waste
+    if header is not None:
+        waste += length
+        start, length = before.end + OPENING_LENGTH, len(header)
+        lines = [header, *lines]
+    fields = (before.count, before.created_at, before.updated_at, before.expiry, start, length, waste)
+    closing = _line(_CLOSING, b"%d %d %d %d %d %d %d" % fields)
+    size = sum(map(len, lines)) + len(closing)
+    opening = _line(_OPENING, b"%016d" % size)
+    return [opening, *lines, closing], _state(before.end + len(opening) + size, *fields)
+
+
+def _state(end: int, *fields: int) -> State:
+    count, created_at, updated_at, expiry, header_start, header_length, waste = fields
+    return State(
+        end=end,
+        count=count,
+        created_at=created_at,
+        updated_at=updated_at,
+        expiry=expiry,
+        header_start=header_start,
+        header_length=header_length,
+        waste=waste,
+    )
+
+
+def _closing(line: bytes, end: int) -> State | None:
+    payload = _payload(_CLOSING, line)
+    if payload is None:
+        return None
+    try:
+        state = _state(end, *map(int, payload.split(b" ")))
+    except ValueError:  # an intact line, but not one that we wrote
+        return None
+    inside = 0 <= state.header_start and 0 <= state.header_length and state.header_start + state.header_length <= end
+    moments = 0 <= state.created_at <= MAX_MOMENT and 0 <= state.updated_at <= MAX_MOMENT
+    return state if inside and moments and 0 <= state.count <= end and state.expiry >= 0 else None
+
+
+def last_state(tail: bytes, end: int) -> State | None:
+    """Return the state of a file from its last bytes; None if it does not end with an intact batch.
+
+    Args:
+        tail: The last bytes, more than a line's.
+        end: The length of the file.
+    """
+    if not tail.endswith(b"\n"):
+        return None
+    return _closing(tail[tail.rfind(b"\n", 0, -1) + 1 : -1], end)
+
+
+def states(part: bytes, start: int) -> Iterable[State]:
+    """Yield the states that whole lines in a part of a file say, the last first.
+
+    Args:
+        part: Some bytes of it.
+        start: Where they are, from the beginning of the file.
+    """
+    end = len(part)
+    while (at := part.rfind(b"\n" + _CLOSING + b" ", 0, end)) >= 0:
+        stop = part.find(b"\n", at + 1)
+        state = None if stop < 0 else _closing(part[at + 1 : stop], start + stop + 1)
+        if state is not None:
+            yield state
+        end = at
+
+
+def is_torn(opening: bytes, length: int, last: bytes) -> bool:
+    """Say whether bytes behind the last intact batch are the beginning of one that was never finished.
+
+    If not, the file is damaged: it has a whole batch there that is not intact, or something that is no batch.
+
+    Args:
+        opening: The first of them, up to `OPENING_LENGTH`.
+        length: How many there are.
+        last: The last one.
+    """
+    if last == b"\0":  # a file system that makes a file longer before it fills it
+        return True
+    if length < OPENING_LENGTH:
+        return opening.startswith((_OPENING + b" ")[:length])
+    payload = _payload(_OPENING, opening[:-1])
+    return payload is not None and length < OPENING_LENGTH + int(payload)
+
+
+def pick_messages(part: bytes, first: int, texts: list[bytes]) -> int | None:
+    """Put the messages that are in a part of a file where they belong; one that is damaged is left out.
+
+    Args:
+        part: Some bytes of it; a line that was cut is not seen.
+        first: The position that the first of `texts` is for.
+        texts: To be filled.
+
+    Returns:
+        The lowest position of all that were seen, also before `first`; None if there was none.
+    """
+    lowest: int | None = None
+    seed = _SEEDS[MESSAGE]
+    for line in part.split(b"\n"):
+        if line.startswith(b"m "):
+            payload = line[_PAYLOAD]
+            if line[_CHECKSUM] != b"%08x" % crc32(payload, seed):
+                continue
+            number, _, text = payload.partition(b" ")
+            if not number.isdigit():
+                continue
+            position = int(number)
+            if lowest is None:
+                lowest = position
+            if 0 <= position - first < len(texts):
+                texts[position - first] = text
+    return lowest

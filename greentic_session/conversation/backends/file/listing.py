@@ -1,0 +1,116 @@
+"""What is in a room's directory. Like `rooms`, all of it is for worker threads."""
+
+import os
+import stat
+import time
+from collections.abc import Iterator
+from typing import Final
+
+from greentic_session.conversation.backends.file import file
+from greentic_session.conversation.backends.file.disk import open_file
+from greentic_session.conversation.backends.file.file import Seen
+from greentic_session.conversation.backends.file.handles import Busy
+from greentic_session.conversation.backends.file.names import LOG, base_of, conversation_name
+from greentic_session.conversation.backends.file.rooms import Rooms
+from greentic_session.conversation.conversation import ConversationSummary
+from greentic_session.conversation.moments import as_datetime
+from greentic_session.conversation.rules import Room, absent, warn_skipped
+from greentic_session.errors import CorruptSessionError, SchemaVersionError
+
+__all__ = ["bases", "recent"]
+
+_TRIES: Final = 10
+_PAUSE: Final = 0.002
+
+_Place = tuple[int, str]
+
+
+def bases(directory: str) -> list[str]:
+    """Return the paths of all conversations' files in a directory, without what tells the files of each apart."""
+    return [os.path.join(directory, base) for base in sorted({base for base, _ in _names(directory)[0]})]  # noqa: PTH118
+
+
+def recent(
+    rooms: Rooms, directory: str, room: Room, limit: int | None, after: str | None, since: int | None
+) -> list[ConversationSummary]:
+    """`ConversationBackend.recent`; `directory` is the room's."""
+    found: dict[str, Seen] = {}
+    names, skipped = _names(directory)
+    for base, kind in names:
+        if kind != LOG:
+            continue
+        try:
+            seen = _seen(rooms, os.path.join(directory, base))  # noqa: PTH118
+        except (CorruptSessionError, SchemaVersionError):
+            skipped += 1
+            continue
+        if seen is not None and seen.room == room and conversation_name(seen.id) == base:
+            found[seen.id] = seen
+        elif seen is not None:
+            skipped += 1
+    warn_skipped("conversations of a room", skipped)
+    ordered = sorted((-seen.state.updated_at, id) for id, seen in found.items())
+    if after is not None:
+        if since is None:
+            if after not in found:
+                raise absent(after)
+            since = found[after].state.updated_at
+        ordered = [place for place in ordered if place > (-since, after)]
+    return [_summary(found[id]) for _, id in ordered[:limit]]
+
+
+def _summary(seen: Seen) -> ConversationSummary:
+    state = seen.state
+    return ConversationSummary(seen.id, as_datetime(state.created_at), as_datetime(state.updated_at), state.count)
+
+
+def _names(directory: str) -> tuple[list[tuple[str, str]], int]:
+    """Return the names in a directory, as `base_of`, and how many there are besides that are none of ours."""
+    try:
+        names = os.listdir(directory)  # noqa: PTH208
+    except FileNotFoundError:
+        return [], 0
+    ours = [parts for parts in map(base_of, names) if parts is not None]
+    return ours, len(names) - len(ours)
+
+
+def _seen(rooms: Rooms, base: str) -> Seen | None:
+    """Return what the file of a conversation tells; None if it has expired (then it is erased) or is gone.
+
+    It is read without a lock, as mostly nobody is writing just there. Only if it does not look right it is looked at again
+    with the lock; if that is taken, somebody is writing, and what was there before is what is there.
+    """
+    for _ in range(_TRIES):
+        seen = error = None
+        try:
+            seen = _glance(base)
+            if seen is None:
+                return None
+            if not seen.torn and not rooms.expired(seen.expiry):
+                return seen
+        except (CorruptSessionError, SchemaVersionError) as caught:
+            error = caught
+        try:
+            return rooms.look(base)
+        except Busy:
+            if seen is not None:
+                return None if rooms.expired(seen.expiry) else seen
+        time.sleep(_PAUSE)
+    assert error is not None
+    raise error
+
+
+def _glance(base: str) -> Seen | None:
+    try:
+        fd = open_file(base + LOG, os.O_RDONLY)
+    except FileNotFoundError:
+        return None
+    try:
+        found = os.fstat(fd)
+        if not stat.S_ISREG(found.st_mode):
+            raise CorruptSessionError("it is no file")
+        seen = file.examine(fd, found.st_size, "")
+        file.read_header(fd, seen.state, "")
+        return seen
+    finally:
+        os.close(fd)
