@@ -5,16 +5,18 @@ import random
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
+from types import GeneratorType
 from typing import Final, TypeVar
 
 import anyio
+from anyio import to_thread
 from anyio.lowlevel import RunVar
 
 from greentic_session._shield import shielded
 from greentic_session.conversation.backend import ConversationBackend
 from greentic_session.conversation.backends.file import listing
-from greentic_session.conversation.backends.file.crew import Crew
-from greentic_session.conversation.backends.file.disk import check_usable, translated
+from greentic_session.conversation.backends.file.crew import Crew, Steps
+from greentic_session.conversation.backends.file.disk import check_usable, refused
 from greentic_session.conversation.backends.file.handles import Busy
 from greentic_session.conversation.backends.file.names import conversation_name, room_name
 from greentic_session.conversation.backends.file.rooms import Rooms
@@ -22,12 +24,16 @@ from greentic_session.conversation.conversation import ConversationSummary
 from greentic_session.conversation.header import Change, Expected, Header, Lifetime
 from greentic_session.conversation.moments import Clock
 from greentic_session.conversation.rules import Room
-from greentic_session.errors import OperationTimeoutError
+from greentic_session.errors import GreenticError, OperationTimeoutError
 
 __all__ = ["FileConversationBackend"]
 
 T = TypeVar("T")
 
+_WORKERS: Final = 2
+_TOGETHER: Final = 64
+_SLOW_WORKERS: Final = 8
+"""For what may take long: others should not have to wait for it."""
 _FIRST_PAUSE: Final = 0.0002
 _LONGEST_PAUSE: Final = 0.02
 _STEP: Final = 64
@@ -50,32 +56,32 @@ class FileConversationBackend(ConversationBackend):
         self.directory = directory
         self._rooms = Rooms(timer, sync=sync)
         self._lock_timeout = lock_timeout
-        self._crews: RunVar[Crew] = RunVar("greentic_session file conversations")
+        self._crews: RunVar[tuple[Crew, Crew]] = RunVar("greentic_session file conversations")
 
     async def put(
         self, room: Room, id: str, header: Header, messages: Sequence[bytes], expected: Expected, life: Lifetime
     ) -> Header:
         base = self._base(room, id)
         work = partial(self._rooms.put, base, room, id, header, messages, expected, life)
-        return await self._run(base, work, alone=len(messages) > _FEW)
+        return await self._run(base, work, brief=False)
 
     async def load(self, room: Room, id: str, life: Lifetime) -> tuple[Header, list[bytes]]:
         base = self._base(room, id)
-        return await self._run(base, partial(self._rooms.load, base, room, id, life), alone=True)
+        return await self._run(base, partial(self._rooms.load, base, room, id, life), brief=False)
 
     async def delete(self, room: Room, id: str) -> None:
         base = self._base(room, id)
-        await self._run(base, partial(self._rooms.delete, base, room, id))
+        await self._run(base, partial(self._rooms.delete, base, room, id), brief=False)
 
     async def append(self, room: Room, id: str, messages: Sequence[bytes], now: int, life: Lifetime) -> int:
         base = self._base(room, id)
         work = partial(self._rooms.append, base, room, id, messages, now, life)
-        return await self._run(base, work, alone=len(messages) > _FEW)
+        return await self._run(base, work, brief=len(messages) <= _FEW)
 
     async def messages(self, room: Room, id: str, last: int | None, life: Lifetime) -> tuple[int, list[bytes]]:
         base = self._base(room, id)
         work = partial(self._rooms.messages, base, room, id, last, life)
-        return await self._run(base, work, alone=last is None or last > _FEW)
+        return await self._run(base, work, brief=last is not None and last <= _FEW)
 
     async def update(self, room: Room, id: str, change: Change, now: int, life: Lifetime) -> None:
         base = self._base(room, id)
@@ -83,26 +89,26 @@ class FileConversationBackend(ConversationBackend):
 
     async def recent(self, room: Room, limit: int | None, after: str | None, since: int | None) -> list[ConversationSummary]:
         work = partial(listing.recent, self._rooms, self._path(room), room, limit, after, since)
-        return await self._run(object(), work, alone=True)
+        return await self._run(object(), work, brief=False)
 
     async def purge(self, room: Room) -> int:
         directory = self._path(room)
-        bases = await self._run(object(), partial(listing.bases, directory), alone=True)
+        bases = await self._run(object(), partial(listing.bases, directory), brief=False)
         erased: list[bool] = []
         while bases:
             step = bases[-_STEP:]
             del bases[-_STEP:]
             while step:
-                await self._run(object(), partial(self._rooms.purge, step, erased), alone=True)
-        await self._run(object(), partial(_remove_directory, directory))
+                await self._run(object(), partial(self._rooms.purge, step, erased), brief=False)
+        await self._run(object(), partial(_remove_directory, directory), brief=False)
         return len(erased)
 
     async def health(self) -> None:
-        await self._run(object(), partial(check_usable, self.directory))
+        await self._run(object(), partial(check_usable, self.directory), brief=False)
 
     async def aclose(self) -> None:
         self.closed = True
-        await shielded(partial(self._crew().run, object(), self._rooms.handles.close))
+        await shielded(partial(to_thread.run_sync, self._rooms.handles.close, limiter=anyio.CapacityLimiter(1)))
 
     def _path(self, room: Room) -> str:
         return os.path.join(self.directory, room_name(room))  # noqa: PTH118
@@ -110,21 +116,21 @@ class FileConversationBackend(ConversationBackend):
     def _base(self, room: Room, id: str) -> str:
         return f"{self._path(room)}{os.sep}{conversation_name(id)}"
 
-    def _crew(self) -> Crew:
+    def _crew(self, *, brief: bool) -> Crew:
         try:
-            return self._crews.get()
+            crews = self._crews.get()
         except LookupError:
-            crew = Crew()
-            self._crews.set(crew)
-            return crew
+            crews = Crew(_WORKERS, _TOGETHER), Crew(_SLOW_WORKERS, 1)
+            self._crews.set(crews)
+        return crews[0 if brief else 1]
 
-    async def _run(self, key: object, work: Callable[[], T], *, alone: bool = False) -> T:
+    async def _run(self, key: object, work: Callable[[], T | Steps[T]], *, brief: bool = True) -> T:
         """Do something in a thread; if another process has its files, wait for them here, where that blocks nobody."""
-        crew = self._crew()
+        crew = self._crew(brief=brief)
         pause, give_up = _FIRST_PAUSE, 0.0
         while True:
             try:
-                return await crew.run(key, partial(self._guarded, work), alone=alone)
+                return await crew.run(key, partial(self._guarded, work))
             except Busy as busy:
                 now = time.monotonic()
                 give_up = give_up or now + self._lock_timeout
@@ -133,10 +139,15 @@ class FileConversationBackend(ConversationBackend):
             await anyio.sleep(pause * random.uniform(0.5, 1))  # noqa: S311  # no secret
             pause = min(pause * 1.5, _LONGEST_PAUSE)
 
-    def _guarded(self, work: Callable[[], T]) -> T:
+    def _guarded(self, work: Callable[[], T | Steps[T]]) -> Steps[T]:
         self.check_open()
-        with translated():
-            return work()
+        try:
+            result = work()
+            return (yield from result) if isinstance(result, GeneratorType) else result  # type: ignore[return-value]
+        except GreenticError:
+            raise  # some of them are OSErrors too
+        except OSError as error:
+            raise refused(error) from error
 
 
 def _remove_directory(path: str) -> None:

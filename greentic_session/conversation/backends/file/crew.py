@@ -1,27 +1,33 @@
 """Worker threads for one event loop: they do what blocks, several calls at a trip where many are waiting.
 
-Handing one call to a thread and waking its caller takes longer than a short write does; so whoever gets a thread takes along
-what others have waiting. The one who leads does so for as long as its own call takes, and passes the lead on.
+Handing one call to a thread and waking its caller takes longer than a short write does, and threads that all run Python wait
+for each other at every call of the system. So few of them work; whoever gets one takes along what others have waiting, and
+leads for as long as that takes. What must be on the disk before calls return is left to helpers, which do nothing else: many
+files at once take hardly longer than one.
 """
 
+import os
 from collections import deque
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Generator, Hashable
+from concurrent.futures import ThreadPoolExecutor, wait
 from functools import partial
-from typing import Any, Final, TypeVar, cast
+from typing import Any, Final, TypeAlias, TypeVar, cast
 
 import anyio
 from anyio import to_thread
 
 from greentic_session._shield import shielded
 
-__all__ = ["Crew"]
+__all__ = ["Crew", "Steps"]
 
 T = TypeVar("T")
 
-_WORKERS: Final = 8
-"""How many threads work at once."""
-_TOGETHER: Final = 16
-"""How many calls a thread does at most before their callers hear of them."""
+Steps: TypeAlias = Generator[int, None, T]
+"""A call in steps: it yields descriptors of files that must be on the disk before it goes on."""
+
+_HELPERS: Final = 8
+_FEW: Final = 4
+"""So many files are not worth a helper."""
 
 
 class _Job:
@@ -29,21 +35,22 @@ class _Job:
 
     Attributes:
         key: What it is about. Of those with the same key one is done at a time, in the order of their coming.
-        work: What is to be done.
-        alone: Whether it may take long, so that no other should wait for it.
+        steps: What is to be done.
+        file: What must be on the disk before it goes on; None if nothing.
         woken: Set when it is done, and when its caller is to lead.
         leads: Whether its caller is to lead, or does.
         taken: Whether it is being done, or was.
+        done: Whether it was.
         result: What came of it.
-        error: What it raised.
+        error: What it raised; or, before it is done, what it is to be told.
     """
 
-    __slots__ = ("alone", "done", "error", "key", "leads", "result", "taken", "woken", "work")
+    __slots__ = ("done", "error", "file", "key", "leads", "result", "steps", "taken", "woken")
 
-    def __init__(self, key: Hashable, work: Callable[[], object], *, alone: bool) -> None:
+    def __init__(self, key: Hashable, steps: Steps[Any]) -> None:
         self.key = key
-        self.work = work
-        self.alone = alone
+        self.steps = steps
+        self.file: int | None = None
         self.woken = anyio.Event()
         self.leads = False
         self.taken = False
@@ -51,11 +58,23 @@ class _Job:
         self.result: object = None
         self.error: BaseException | None = None
 
-    def do(self) -> None:
-        """Do it: in a thread."""
+    def go_on(self) -> bool:
+        """Do the next step, in a thread; say whether another follows."""
+        error, self.error, self.file = self.error, None, None
         try:
-            self.result = self.work()
-        except BaseException as error:  # noqa: BLE001  # it is raised where it belongs: at the caller's
+            self.file = next(self.steps) if error is None else self.steps.throw(error)
+        except StopIteration as end:
+            self.result = end.value
+        except BaseException as raised:  # noqa: BLE001  # it is raised where it belongs: at the caller's
+            self.error = raised
+        return self.file is not None
+
+    def sync(self) -> None:
+        """Have its file on the disk."""
+        assert self.file is not None
+        try:
+            os.fsync(self.file)
+        except OSError as error:
             self.error = error
 
     def outcome(self) -> Any:
@@ -69,30 +88,37 @@ class _Job:
 
 
 class Crew:
-    """Does calls in threads. For one event loop, of asyncio or trio."""
+    """Does calls in threads. For one event loop, of asyncio or trio.
 
-    def __init__(self) -> None:
+    Args:
+        workers: How many threads work at once.
+        together: How many calls one of them does at most before their callers hear of them.
+    """
+
+    def __init__(self, workers: int, together: int) -> None:
+        self._workers = workers
+        self._together = together
         self._jobs: dict[Hashable, deque[_Job]] = {}
         """By key, what is waiting; a key stays as long as one of its jobs is waiting or being done."""
         self._ready: deque[Hashable] = deque()
         """Keys of which nothing is being done, and whose first job nobody was told to lead."""
         self._leaders = 0
+        self._helpers: ThreadPoolExecutor | None = None
 
-    async def run(self, key: Hashable, work: Callable[[], T], *, alone: bool = False) -> T:
-        """Return what `work` returns, called in a thread.
+    async def run(self, key: Hashable, work: Callable[[], Steps[T]]) -> T:
+        """Return what `work` returns, done in a thread.
 
         A cancelled call either was not begun and never will be, or has come to its end.
 
         Args:
             key: Of calls with the same key one is done at a time, in the order of their coming.
             work: What is to be done.
-            alone: It may take long: nobody else should wait for it.
         """
-        job = _Job(key, work, alone=alone)
+        job = _Job(key, work())
         jobs = self._jobs.get(key)
         if jobs is None:
             self._jobs[key] = deque([job])
-            if self._leaders < _WORKERS:
+            if self._leaders < self._workers:
                 self._leaders += 1
                 job.leads = True
             else:
@@ -126,7 +152,7 @@ class Crew:
     async def _lead(self, job: _Job) -> None:
         batch = self._gather(job)
         try:
-            await to_thread.run_sync(_do_all, batch, limiter=anyio.CapacityLimiter(1))
+            await to_thread.run_sync(self._do_all, batch, limiter=anyio.CapacityLimiter(1))
         finally:
             for one in batch:
                 one.done = True
@@ -137,12 +163,9 @@ class Crew:
     def _gather(self, job: _Job) -> list[_Job]:
         """Take a job, and some of those that wait."""
         batch = [self._take(job.key)]
-        if not job.alone:
-            share = min(_TOGETHER, -(-len(self._ready) // _WORKERS))
-            for _ in range(share):
-                if self._jobs[self._ready[0]][0].alone:
-                    break
-                batch.append(self._take(self._ready.popleft()))
+        # Those who lead share what is there: two half batches are done sooner than one whole.
+        share = min(self._together - 1, -(-len(self._ready) // self._workers))
+        batch += [self._take(self._ready.popleft()) for _ in range(share)]
         return batch
 
     def _take(self, key: Hashable) -> _Job:
@@ -156,6 +179,16 @@ class Crew:
         else:
             del self._jobs[key]
 
+    def _do_all(self, jobs: list[_Job]) -> None:
+        while jobs := [job for job in jobs if job.go_on()]:
+            if len(jobs) <= _FEW:
+                _sync(jobs)
+            else:
+                if self._helpers is None:
+                    self._helpers = ThreadPoolExecutor(_HELPERS, "greentic-session-fsync")
+                parts = min(-(-len(jobs) // _FEW), _HELPERS)
+                wait([self._helpers.submit(_sync, jobs[start::parts]) for start in range(parts)])
+
     def _pass_on(self) -> None:
         """Let somebody else lead."""
         if self._ready:
@@ -166,9 +199,9 @@ class Crew:
             self._leaders -= 1
 
 
-def _do_all(jobs: Sequence[_Job]) -> None:
+def _sync(jobs: list[_Job]) -> None:
     for job in jobs:
-        job.do()
+        job.sync()
 
 
 async def _ended(job: _Job) -> None:

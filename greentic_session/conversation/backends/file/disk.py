@@ -2,29 +2,18 @@
 
 import errno
 import os
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+import sys
+from collections.abc import Iterable
 from typing import Final
 
-from greentic_session.errors import GreenticError, UnavailableError
+from greentic_session.errors import UnavailableError
 
-__all__ = ["check_usable", "make_directory", "open_file", "read_at", "refused", "remove", "sync_directory", "translated", "write_at"]
+__all__ = ["check_usable", "make_directory", "open_file", "read_at", "refused", "remove", "sync_directory", "write_at"]
 
 # Not through links, not waiting for the other end of a pipe, and (on Windows) bytes as they are.
 _FLAGS: Final = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 _PIECE: Final = 1 << 20
 """How many bytes are joined for one call of the system, where there are many."""
-
-
-@contextmanager
-def translated() -> Iterator[None]:
-    """Let errors of the operating system leave as UnavailableError."""
-    try:
-        yield
-    except GreenticError:
-        raise  # some of them are OSErrors too
-    except OSError as error:
-        raise refused(error) from error
 
 
 def refused(error: OSError) -> UnavailableError:
@@ -52,37 +41,58 @@ def remove(path: str) -> None:
 
 def read_at(fd: int, start: int, length: int) -> bytes:
     """Return so many bytes from there on; fewer at the end of the file."""
-    os.lseek(fd, start, os.SEEK_SET)
-    part = os.read(fd, length)
+    part = _read(fd, length, start)
     if len(part) == length or not part:
         return part
     parts = [part]
-    missing = length - len(part)
-    while missing and (part := os.read(fd, missing)):
+    while part and (length := length - len(part)):
+        start += len(part)
+        part = _read(fd, length, start)
         parts.append(part)
-        missing -= len(part)
     return b"".join(parts)
 
 
 def write_at(fd: int, start: int, pieces: Iterable[bytes]) -> None:
     """Write pieces one behind the other: in one call of the system if they are short."""
-    os.lseek(fd, start, os.SEEK_SET)
     gathered: list[bytes] = []
     size = 0
     for piece in pieces:
         gathered.append(piece)
         size += len(piece)
         if size >= _PIECE:
-            _write(fd, b"".join(gathered))
+            start = _write(fd, b"".join(gathered), start)
             gathered.clear()
             size = 0
-    _write(fd, b"".join(gathered))
+    _write(fd, b"".join(gathered), start)
 
 
-def _write(fd: int, data: bytes) -> None:
+def _write(fd: int, data: bytes, start: int) -> int:
+    """Write it all, and return where it ends."""
     left = memoryview(data)
     while left:
-        left = left[os.write(fd, left) :]
+        written = _write_some(fd, left, start)
+        left = left[written:]
+        start += written
+    return start
+
+
+if sys.platform == "win32":  # pragma: no cover
+
+    def _read(fd: int, length: int, start: int) -> bytes:
+        os.lseek(fd, start, os.SEEK_SET)
+        return os.read(fd, length)
+
+    def _write_some(fd: int, data: memoryview, start: int) -> int:
+        os.lseek(fd, start, os.SEEK_SET)
+        return os.write(fd, data)
+
+else:
+
+    def _read(fd: int, length: int, start: int) -> bytes:
+        return os.pread(fd, length, start)
+
+    def _write_some(fd: int, data: memoryview, start: int) -> int:
+        return os.pwrite(fd, data, start)
 
 
 def make_directory(path: str, *, sync: bool) -> None:

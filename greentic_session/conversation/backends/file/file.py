@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from typing import Final
 
 from msgspec import Struct
@@ -35,6 +35,7 @@ class Seen(Struct, frozen=True):
         id: The id of the conversation.
         state: The last one.
         expiry: When the conversation ends, in milliseconds since the Unix epoch; 0 for never.
+        preamble: The first line, from which that may come.
         torn: How many bytes are behind the state: of an append that was cut short, or that is just going on.
     """
 
@@ -42,6 +43,7 @@ class Seen(Struct, frozen=True):
     id: str
     state: State
     expiry: int
+    preamble: bytes
     torn: int = 0
 
 
@@ -73,7 +75,7 @@ def examine(fd: int, size: int, id: str) -> Seen:
     state = framing.last_state(tail, size)
     if state is None:
         state = _state_before(fd, size, id)
-    return Seen(*identity, state, expiry_of(front, state, id), size - state.end)
+    return Seen(*identity, state, expiry_of(front, state, id), front[:PREAMBLE_LENGTH], size - state.end)
 
 
 def _check_preamble(front: bytes, id: str) -> tuple[int, int, int]:
@@ -156,7 +158,9 @@ def repair(fd: int, seen: Seen) -> None:
     _log.warning("dropped the torn end of a conversation's file: %d bytes of an append that was cut short", seen.torn)
 
 
-def append(fd: int, before: State, lines: Sequence[bytes], header: bytes | None, *, sync: bool) -> State:
+def append(
+    fd: int, before: State, lines: Sequence[bytes], header: bytes | None, *, sync: bool
+) -> Generator[int, None, State]:
     """Add a batch to a file, all of it or nothing; return the state that it leaves.
 
     Args:
@@ -164,13 +168,13 @@ def append(fd: int, before: State, lines: Sequence[bytes], header: bytes | None,
         before: As for `framing.batch`.
         lines: The lines of new messages.
         header: The line of a new header.
-        sync: Whether the disk must have it before this returns.
+        sync: Yield the file when the disk must have it before this goes on.
     """
     pieces, after = framing.batch(before, lines, header)
     try:
         write_at(fd, before.end, pieces)
         if sync:
-            os.fsync(fd)
+            yield fd
     except BaseException:
         os.ftruncate(fd, before.end)  # if that fails too, whoever comes next finds a torn end
         raise
@@ -182,9 +186,7 @@ def set_expiry(fd: int, expiry: int, end: int) -> None:
     write_at(fd, 0, [framing.preamble(expiry, end)])
 
 
-def write_new(
-    fd: int, room: Room, id: str, header: Header, messages: Sequence[bytes], expiry: int, *, sync: bool
-) -> State:
+def write_new(fd: int, room: Room, id: str, header: Header, messages: Sequence[bytes], expiry: int, *, sync: bool) -> State:
     """Write a whole conversation to an empty file; return its state."""
     identity = framing.identity_line(room, id)
     text = framing.header_line(write_envelope(header, (), id), header.schema_version)

@@ -149,6 +149,15 @@ class Handles:
         Raises:
             Busy: Somebody else holds the lock.
         """
+        try:
+            return self._take(base, create=create)
+        except OSError as error:
+            if error.errno not in {errno.EMFILE, errno.ENFILE} or not self._kept:
+                raise
+            self._close_kept()
+            return self._take(base, create=create)
+
+    def _take(self, base: str, *, create: bool) -> Handle | None:
         handle = self._kept_one(base)
         for _ in range(_TRIES):
             if handle is None:
@@ -184,6 +193,10 @@ class Handles:
         """Close all files that nobody holds, and keep none any more."""
         with self._mutex:
             self._closed = True
+        self._close_kept()
+
+    def _close_kept(self) -> None:
+        with self._mutex:
             kept = list(self._kept.values())
             self._kept.clear()
         for handle in kept:

@@ -1,19 +1,29 @@
 """What is done with the files of rooms, one call an operation. All of it blocks: it is for worker threads."""
 
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Final
 
 from msgspec.structs import replace
 
 from greentic_session.conversation.backends.file import file, framing
+from greentic_session.conversation.backends.file.crew import Steps
 from greentic_session.conversation.backends.file.disk import open_file, remove, sync_directory
 from greentic_session.conversation.backends.file.file import Seen
-from greentic_session.conversation.backends.file.handles import Handle, Handles
+from greentic_session.conversation.backends.file.handles import Busy, Handle, Handles
 from greentic_session.conversation.backends.file.names import LOG, TEMPORARY
+from greentic_session.conversation.backends.file.neighbours import Neighbours
 from greentic_session.conversation.envelope import read_envelope, write_envelope
-from greentic_session.conversation.header import Change, Expected, Header, Lifetime, Revision, Stored, changed_header, replacing
+from greentic_session.conversation.header import (
+    Change,
+    Expected,
+    Header,
+    Lifetime,
+    Revision,
+    Stored,
+    changed_header,
+    replacing,
+)
 from greentic_session.conversation.moments import Clock, later
 from greentic_session.conversation.rules import Room, absent, corrupt
 from greentic_session.errors import CorruptSessionError, GreenticError, SchemaVersionError
@@ -22,6 +32,29 @@ __all__ = ["Rooms"]
 
 _WASTE: Final = 256 * 1024
 """How many bytes of old headers a file may always hold."""
+
+
+class _Holding:
+    """Holds the files of a conversation for a block. (A class, for a generator takes longer than a short write.)"""
+
+    __slots__ = ("_base", "_create", "_handle", "_handles")
+
+    def __init__(self, handles: Handles, base: str, *, create: bool) -> None:
+        self._handles = handles
+        self._base = base
+        self._create = create
+
+    def __enter__(self) -> Handle | None:
+        self._handle = self._handles.take(self._base, create=self._create)
+        return self._handle
+
+    def __exit__(self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: object) -> None:
+        if self._handle is None:
+            return
+        if exc_type is None or issubclass(exc_type, GreenticError):
+            self._handles.give_back(self._handle)
+        else:
+            self._handle.abandon()  # who knows how it was left
 
 
 class Rooms:
@@ -36,6 +69,7 @@ class Rooms:
         self._timer = timer
         self._sync = sync
         self.handles = Handles()
+        self._neighbours = Neighbours()
 
     def put(
         self,
@@ -62,12 +96,17 @@ class Rooms:
             assert handle is not None  # or a revision was expected, and `replacing` has raised
             expiry = self._begin(life.ttl_ms) if seen is None else self._again(seen.expiry, life)
             self._write_whole(handle, room, id, header, messages, expiry)
-            return header
+        if seen is None and life.ttl_ms is not None:
+            self._free_some(os.path.dirname(base))  # noqa: PTH120
+        return header
 
     def load(self, base: str, room: Room, id: str, life: Lifetime) -> tuple[Header, list[bytes]]:
         """`ConversationBackend.load`."""
-        with self._used(base, room, id, life) as (handle, seen):
-            return _header(handle, seen, id), file.read_messages(_fd(handle), seen.state, None)
+        with self._held(base) as handle:
+            seen = self._find(handle, room, id)
+            found = _header(handle, seen, id), file.read_messages(_fd(handle), seen.state, None)
+            self._slide(handle, seen, life)
+            return found
 
     def delete(self, base: str, room: Room, id: str) -> None:
         """`ConversationBackend.delete`."""
@@ -81,31 +120,38 @@ class Rooms:
                 pass
             self._erase(handle)
 
-    def append(self, base: str, room: Room, id: str, messages: Sequence[bytes], now: int, life: Lifetime) -> int:
+    def append(self, base: str, room: Room, id: str, messages: Sequence[bytes], now: int, life: Lifetime) -> Steps[int]:
         """`ConversationBackend.append`."""
-        with self._used(base, room, id, life, slide=not messages) as (handle, seen):
+        with self._held(base) as handle:
+            seen = self._find(handle, room, id)
             state = seen.state
             count = state.count + len(messages)
             if messages:
                 lines = [framing.message_line(position, text) for position, text in enumerate(messages, state.count)]
                 expiry = self._again(seen.expiry, life)
                 state = replace(state, count=count, updated_at=later(now, state.updated_at), expiry=expiry)
-                self._add(handle, state, lines)
+                yield from self._add(handle, state, lines)
+            else:
+                self._slide(handle, seen, life)
             return count
 
     def messages(self, base: str, room: Room, id: str, last: int | None, life: Lifetime) -> tuple[int, list[bytes]]:
         """`ConversationBackend.messages`."""
-        with self._used(base, room, id, life) as (handle, seen):
-            return seen.state.count, file.read_messages(_fd(handle), seen.state, last)
+        with self._held(base) as handle:
+            seen = self._find(handle, room, id)
+            texts = file.read_messages(_fd(handle), seen.state, last)
+            self._slide(handle, seen, life)
+            return seen.state.count, texts
 
-    def update(self, base: str, room: Room, id: str, change: Change, now: int, life: Lifetime) -> None:
+    def update(self, base: str, room: Room, id: str, change: Change, now: int, life: Lifetime) -> Steps[None]:
         """`ConversationBackend.update`."""
-        with self._used(base, room, id, life, slide=False) as (handle, seen):
+        with self._held(base) as handle:
+            seen = self._find(handle, room, id)
             header = changed_header(_header(handle, seen, id), change, now)
             line = framing.header_line(write_envelope(header, (), id), header.schema_version)
             expiry = self._again(seen.expiry, life)
             state = replace(seen.state, updated_at=header.updated_at, expiry=expiry)
-            state = self._add(handle, state, [], line)
+            state = yield from self._add(handle, state, [], line)
             if state.waste > max(_WASTE, state.end // 2):
                 messages = file.read_messages(_fd(handle), state, None)
                 try:
@@ -145,40 +191,36 @@ class Rooms:
         with self._held(base) as handle:
             return None if handle is None else self._look(handle, None, "")
 
+    def _free_some(self, directory: str) -> None:
+        """Look at some conversations of a room, so that those that have expired do not stay for ever."""
+        try:
+            for base in self._neighbours.some(directory):
+                try:
+                    self.look(base)
+                except (Busy, CorruptSessionError, SchemaVersionError):
+                    pass
+        except OSError:
+            pass  # what the caller wanted is done
+
     def expired(self, expiry: int) -> bool:
         """Say whether a conversation has expired."""
         return expiry != 0 and expiry * 1000 <= self._timer()
 
     # -- below: with a conversation held
 
-    @contextmanager
-    def _held(self, base: str, *, create: bool = False) -> Iterator[Handle | None]:
-        handle = self.handles.take(base, create=create)
-        try:
-            yield handle
-        except GreenticError:
-            if handle is not None:
-                self.handles.give_back(handle)
-            raise
-        except BaseException:
-            if handle is not None:
-                handle.abandon()
-            raise
-        if handle is not None:
-            self.handles.give_back(handle)
+    def _held(self, base: str, *, create: bool = False) -> "_Holding":
+        return _Holding(self.handles, base, create=create)
 
-    @contextmanager
-    def _used(
-        self, base: str, room: Room, id: str, life: Lifetime, *, slide: bool = True
-    ) -> Iterator[tuple[Handle, Seen]]:
-        """Hold a conversation that is there; if its lifetime begins anew, and `slide` says so, note that at the end."""
-        with self._held(base) as handle:
-            seen = None if handle is None else self._look(handle, room, id)
-            if handle is None or seen is None:
-                raise absent(id)
-            yield handle, seen
-            if slide and life.again_ms is not None:
-                file.set_expiry(_fd(handle), self._begin(life.again_ms), seen.state.end)
+    def _find(self, handle: Handle | None, room: Room, id: str) -> Seen:
+        seen = None if handle is None else self._look(handle, room, id)
+        if seen is None:
+            raise absent(id)
+        return seen
+
+    def _slide(self, handle: Handle | None, seen: Seen, life: Lifetime) -> None:
+        """Let a use that writes nothing begin a lifetime anew, if it does."""
+        if life.again_ms is not None:
+            file.set_expiry(_fd(handle), self._begin(life.again_ms), seen.state.end)
 
     def _look(self, handle: Handle, room: Room | None, id: str) -> Seen | None:
         """Return what is in a conversation's file; None if there is none, or if it has expired: then it is erased.
@@ -198,12 +240,12 @@ class Rooms:
             if room is not None and (seen.room, seen.id) != (room, id):
                 raise corrupt(id)
         else:
-            front = file.read_at(handle.fd, 0, framing.PREAMBLE_LENGTH)
-            expiry = file.expiry_of(front, seen.state, id)
-            if expiry != seen.expiry:
-                seen = replace(seen, expiry=expiry)
+            preamble = file.read_at(handle.fd, 0, framing.PREAMBLE_LENGTH)
+            if preamble != seen.preamble:
+                expiry = file.expiry_of(preamble, seen.state, id)
+                seen = replace(seen, expiry=expiry, preamble=preamble)
         if self.expired(seen.expiry):
-            self._erase(handle)
+            self._erase(handle, sync=False)  # it stays expired
             return None
         if handle.seen is None:
             file.read_header(handle.fd, seen.state, id)
@@ -214,10 +256,14 @@ class Rooms:
             handle.seen = seen
         return seen
 
-    def _add(self, handle: Handle, state: framing.State, lines: list[bytes], header: bytes | None = None) -> framing.State:
+    def _add(
+        self, handle: Handle | None, state: framing.State, lines: list[bytes], header: bytes | None = None
+    ) -> Steps[framing.State]:
+        assert handle is not None
         assert handle.seen is not None
-        state = file.append(_fd(handle), state, lines, header, sync=self._sync)
-        handle.seen = replace(handle.seen, state=state, expiry=state.expiry)
+        state = yield from file.append(_fd(handle), state, lines, header, sync=self._sync)
+        seen = handle.seen
+        handle.seen = Seen(seen.room, seen.id, state, state.expiry, seen.preamble)
         return state
 
     def _write_whole(
@@ -257,11 +303,12 @@ class Rooms:
         return expiry if life.again_ms is None else self._begin(life.again_ms)
 
 
-def _fd(handle: Handle) -> int:
+def _fd(handle: Handle | None) -> int:
+    assert handle is not None
     assert handle.fd is not None
     return handle.fd
 
 
-def _header(handle: Handle, seen: Seen, id: str) -> Header:
+def _header(handle: Handle | None, seen: Seen, id: str) -> Header:
     header, _ = read_envelope(file.read_header(_fd(handle), seen.state, id), id)
     return replace(header, created_at=seen.state.created_at, updated_at=seen.state.updated_at)

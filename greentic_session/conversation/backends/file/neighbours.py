@@ -1,0 +1,37 @@
+"""Which conversations of a room somebody should look at, to find those that have expired although nobody asks for them."""
+
+import os
+import threading
+from collections import OrderedDict
+from typing import Final
+
+from greentic_session.conversation.backends.file.names import LOG, base_of
+
+__all__ = ["Neighbours"]
+
+_ROOMS: Final = 64
+"""How many rooms are remembered."""
+_SOME: Final = 4
+"""More than the one conversation for which they are looked at, so that the expired cannot pile up."""
+
+
+class Neighbours:
+    """Goes round in each directory, a few conversations at a time. For several threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._rounds: OrderedDict[str, list[str]] = OrderedDict()
+
+    def some(self, directory: str) -> list[str]:
+        """Return the paths of the next few conversations in a directory, without what tells the files of each apart."""
+        with self._lock:
+            names = self._rounds.pop(directory, None)
+        if not names:
+            names = [parts[0] for parts in map(base_of, os.listdir(directory)) if parts and parts[1] == LOG]  # noqa: PTH208
+        found = [os.path.join(directory, name) for name in names[-_SOME:]]  # noqa: PTH118
+        del names[-_SOME:]
+        with self._lock:
+            self._rounds[directory] = names
+            if len(self._rounds) > _ROOMS:
+                self._rounds.popitem(last=False)
+        return found
