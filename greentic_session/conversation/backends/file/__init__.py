@@ -7,18 +7,18 @@ On disk (layout version 1), below the store's directory; directories have the mo
         <id>.lock            empty; locked by whoever is at the conversation
         <id>.tmp             a conversation that is just being written anew, or was when somebody was killed
 
-``<room>`` and ``<id>`` are, as `names` says, what can be read of the text and its SHA-256: ``dev_acme_ops-9f86...``. With a
-namespace, all of that is one directory deeper.
+``<room>`` and ``<id>`` are, as `names` says, what can be read of the text, and its SHA-256: ``dev_acme_ops-9f86...``. With a
+namespace all of that is one directory deeper.
 
 A ``.log`` is text in lines that only ever grows; to replace what is in it, another file takes its name. Every line but the
 first is a letter, the CRC-32 of letter and content in hex, and the content:
 
 ======  ====================================================================================================================
-``#``   The first line: layout version, expiry, as_of, CRC-32. The only one that is ever written over, in place and with the
+``#``   The first line: layout version, expiry, as_of, CRC-32. The only one that is ever written over, in place and in the
         same length: when a use of the conversation begins its lifetime anew.
 ``!``   The second: room and id, as JSON.
 ``+``   Opens a batch, which is what one write adds: how many bytes follow in it.
-``h``   A header, which is the conversation's envelope without messages: its schema version, and it as JSON. The latest counts.
+``h``   A header, which is the conversation's envelope without messages: schema version, and it as JSON. The latest counts.
 ``m``   A message: its position, from 0, and it as JSON.
 ``=``   Closes a batch: count of messages, created_at, updated_at (in microseconds since the Unix epoch), expiry, where the
         latest header is and how long, and how many bytes older headers take.

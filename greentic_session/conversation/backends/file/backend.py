@@ -5,7 +5,6 @@ import random
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from types import GeneratorType
 from typing import Final, TypeVar
 
 import anyio
@@ -63,15 +62,15 @@ class FileConversationBackend(ConversationBackend):
     ) -> Header:
         base = self._base(room, id)
         work = partial(self._rooms.put, base, room, id, header, messages, expected, life)
-        return await self._run(base, work, brief=False)
+        return await self._slow(base, work)
 
     async def load(self, room: Room, id: str, life: Lifetime) -> tuple[Header, list[bytes]]:
         base = self._base(room, id)
-        return await self._run(base, partial(self._rooms.load, base, room, id, life), brief=False)
+        return await self._slow(base, partial(self._rooms.load, base, room, id, life))
 
     async def delete(self, room: Room, id: str) -> None:
         base = self._base(room, id)
-        await self._run(base, partial(self._rooms.delete, base, room, id), brief=False)
+        await self._slow(base, partial(self._rooms.delete, base, room, id))
 
     async def append(self, room: Room, id: str, messages: Sequence[bytes], now: int, life: Lifetime) -> int:
         base = self._base(room, id)
@@ -81,7 +80,7 @@ class FileConversationBackend(ConversationBackend):
     async def messages(self, room: Room, id: str, last: int | None, life: Lifetime) -> tuple[int, list[bytes]]:
         base = self._base(room, id)
         work = partial(self._rooms.messages, base, room, id, last, life)
-        return await self._run(base, work, brief=last is not None and last <= _FEW)
+        return await self._run(base, partial(_at_once, work), brief=last is not None and last <= _FEW)
 
     async def update(self, room: Room, id: str, change: Change, now: int, life: Lifetime) -> None:
         base = self._base(room, id)
@@ -89,22 +88,22 @@ class FileConversationBackend(ConversationBackend):
 
     async def recent(self, room: Room, limit: int | None, after: str | None, since: int | None) -> list[ConversationSummary]:
         work = partial(listing.recent, self._rooms, self._path(room), room, limit, after, since)
-        return await self._run(object(), work, brief=False)
+        return await self._slow(object(), work)
 
     async def purge(self, room: Room) -> int:
         directory = self._path(room)
-        bases = await self._run(object(), partial(listing.bases, directory), brief=False)
+        bases = await self._slow(object(), partial(listing.bases, directory))
         erased: list[bool] = []
         while bases:
             step = bases[-_STEP:]
             del bases[-_STEP:]
             while step:
-                await self._run(object(), partial(self._rooms.purge, step, erased), brief=False)
-        await self._run(object(), partial(_remove_directory, directory), brief=False)
+                await self._slow(object(), partial(self._rooms.purge, step, erased))
+        await self._slow(object(), partial(_remove_directory, directory))
         return len(erased)
 
     async def health(self) -> None:
-        await self._run(object(), partial(check_usable, self.directory), brief=False)
+        await self._slow(object(), partial(check_usable, self.directory))
 
     async def aclose(self) -> None:
         self.closed = True
@@ -124,7 +123,10 @@ class FileConversationBackend(ConversationBackend):
             self._crews.set(crews)
         return crews[0 if brief else 1]
 
-    async def _run(self, key: object, work: Callable[[], T | Steps[T]], *, brief: bool = True) -> T:
+    async def _slow(self, key: object, work: Callable[[], T]) -> T:
+        return await self._run(key, partial(_at_once, work), brief=False)
+
+    async def _run(self, key: object, work: Callable[[], Steps[T]], *, brief: bool = True) -> T:
         """Do something in a thread; if another process has its files, wait for them here, where that blocks nobody."""
         crew = self._crew(brief=brief)
         pause, give_up = _FIRST_PAUSE, 0.0
@@ -139,15 +141,20 @@ class FileConversationBackend(ConversationBackend):
             await anyio.sleep(pause * random.uniform(0.5, 1))  # noqa: S311  # no secret
             pause = min(pause * 1.5, _LONGEST_PAUSE)
 
-    def _guarded(self, work: Callable[[], T | Steps[T]]) -> Steps[T]:
+    def _guarded(self, work: Callable[[], Steps[T]]) -> Steps[T]:
         self.check_open()
         try:
-            result = work()
-            return (yield from result) if isinstance(result, GeneratorType) else result  # type: ignore[return-value]
+            return (yield from work())
         except GreenticError:
             raise  # some of them are OSErrors too
         except OSError as error:
             raise refused(error) from error
+
+
+def _at_once(work: Callable[[], T]) -> Steps[T]:
+    """Make one step of a call."""
+    yield from ()
+    return work()
 
 
 def _remove_directory(path: str) -> None:

@@ -68,10 +68,7 @@ def examine(fd: int, size: int, id: str) -> Seen:
     identity = framing.read_identity(front[PREAMBLE_LENGTH:end])
     if identity is None:
         raise corrupt(id)
-    if size <= len(front):
-        tail = front[-_LONGEST_CLOSING:]
-    else:
-        tail = read_at(fd, size - _LONGEST_CLOSING, _LONGEST_CLOSING)
+    tail = front if size <= len(front) else read_at(fd, size - _LONGEST_CLOSING, _LONGEST_CLOSING)
     state = framing.last_state(tail, size)
     if state is None:
         state = _state_before(fd, size, id)

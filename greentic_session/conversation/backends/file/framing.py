@@ -197,7 +197,7 @@ def _closing(line: bytes, end: int) -> State | None:
         state = _state(end, *map(int, payload.split(b" ")))
     except ValueError:  # an intact line, but not one that we wrote
         return None
-    inside = 0 <= state.header_start and 0 <= state.header_length and state.header_start + state.header_length <= end
+    inside = min(state.header_start, state.header_length) >= 0 and state.header_start + state.header_length <= end
     moments = 0 <= state.created_at <= MAX_MOMENT and 0 <= state.updated_at <= MAX_MOMENT
     return state if inside and moments and 0 <= state.count <= end and state.expiry >= 0 else None
 

@@ -3,7 +3,6 @@
 import os
 import stat
 import time
-from collections.abc import Iterator
 from typing import Final
 
 from greentic_session.conversation.backends.file import file
@@ -15,7 +14,7 @@ from greentic_session.conversation.backends.file.rooms import Rooms
 from greentic_session.conversation.conversation import ConversationSummary
 from greentic_session.conversation.moments import as_datetime
 from greentic_session.conversation.rules import Room, absent, warn_skipped
-from greentic_session.errors import CorruptSessionError, SchemaVersionError
+from greentic_session.errors import CorruptSessionError, GreenticError, SchemaVersionError
 
 __all__ = ["bases", "recent"]
 
@@ -33,7 +32,7 @@ def bases(directory: str) -> list[str]:
 def recent(
     rooms: Rooms, directory: str, room: Room, limit: int | None, after: str | None, since: int | None
 ) -> list[ConversationSummary]:
-    """`ConversationBackend.recent`; `directory` is the room's."""
+    """Do what `ConversationBackend.recent` says; `directory` is the room's."""
     found: dict[str, Seen] = {}
     names, skipped = _names(directory)
     for base, kind in names:
@@ -80,13 +79,12 @@ def _seen(rooms: Rooms, base: str) -> Seen | None:
     It is read without a lock, as mostly nobody is writing just there. Only if it does not look right it is looked at again
     with the lock; if that is taken, somebody is writing, and what was there before is what is there.
     """
+    error: GreenticError | None = None
     for _ in range(_TRIES):
-        seen = error = None
+        seen = None
         try:
             seen = _glance(base)
-            if seen is None:
-                return None
-            if not seen.torn and not rooms.expired(seen.expiry):
+            if seen is None or not (seen.torn or rooms.expired(seen.expiry)):
                 return seen
         except (CorruptSessionError, SchemaVersionError) as caught:
             error = caught

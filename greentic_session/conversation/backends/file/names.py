@@ -50,5 +50,5 @@ def base_of(name: str) -> tuple[str, str] | None:
 def _name(readable: str, *parts: str) -> str:
     # No part holds a NUL, so no two lists of parts are joined to one text.
     front = _UNREADABLE.sub("_", readable[:_READABLE].lower())[:_READABLE]
-    digest = sha256("\0".join(parts).encode()).hexdigest()
+    digest = sha256("\0".join(parts).encode(errors="surrogatepass")).hexdigest()
     return f"{front}-{digest}"

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from greentic_session.conversation.backends.file import file, framing
 from greentic_session.conversation.backends.file.crew import Steps
-from greentic_session.conversation.backends.file.disk import open_file, remove, sync_directory
+from greentic_session.conversation.backends.file.disk import open_file, read_at, remove, sync_directory
 from greentic_session.conversation.backends.file.file import Seen
 from greentic_session.conversation.backends.file.handles import Busy, Handle, Handles
 from greentic_session.conversation.backends.file.names import LOG, TEMPORARY
@@ -35,7 +35,7 @@ _WASTE: Final = 256 * 1024
 
 
 class _Holding:
-    """Holds the files of a conversation for a block. (A class, for a generator takes longer than a short write.)"""
+    """Holds the files of a conversation for a block. A generator would take long beside a short write."""
 
     __slots__ = ("_base", "_create", "_handle", "_handles")
 
@@ -81,7 +81,7 @@ class Rooms:
         expected: Expected,
         life: Lifetime,
     ) -> Header:
-        """`ConversationBackend.put`; `base` is the path of the conversation's files."""
+        """Do what `ConversationBackend.put` says; `base` is the path of the files, without what tells them apart."""
         with self._held(base, create=not isinstance(expected, Revision)) as handle:
             seen = stored = None
             if handle is not None:
@@ -101,15 +101,15 @@ class Rooms:
         return header
 
     def load(self, base: str, room: Room, id: str, life: Lifetime) -> tuple[Header, list[bytes]]:
-        """`ConversationBackend.load`."""
-        with self._held(base) as handle:
-            seen = self._find(handle, room, id)
+        """Do what `ConversationBackend.load` says."""
+        with self._held(base) as held:
+            handle, seen = self._find(held, room, id)
             found = _header(handle, seen, id), file.read_messages(_fd(handle), seen.state, None)
             self._slide(handle, seen, life)
             return found
 
     def delete(self, base: str, room: Room, id: str) -> None:
-        """`ConversationBackend.delete`."""
+        """Do what `ConversationBackend.delete` says."""
         with self._held(base) as handle:
             if handle is None:
                 raise absent(id)
@@ -121,9 +121,9 @@ class Rooms:
             self._erase(handle)
 
     def append(self, base: str, room: Room, id: str, messages: Sequence[bytes], now: int, life: Lifetime) -> Steps[int]:
-        """`ConversationBackend.append`."""
-        with self._held(base) as handle:
-            seen = self._find(handle, room, id)
+        """Do what `ConversationBackend.append` says."""
+        with self._held(base) as held:
+            handle, seen = self._find(held, room, id)
             state = seen.state
             count = state.count + len(messages)
             if messages:
@@ -136,17 +136,17 @@ class Rooms:
             return count
 
     def messages(self, base: str, room: Room, id: str, last: int | None, life: Lifetime) -> tuple[int, list[bytes]]:
-        """`ConversationBackend.messages`."""
-        with self._held(base) as handle:
-            seen = self._find(handle, room, id)
+        """Do what `ConversationBackend.messages` says."""
+        with self._held(base) as held:
+            handle, seen = self._find(held, room, id)
             texts = file.read_messages(_fd(handle), seen.state, last)
             self._slide(handle, seen, life)
             return seen.state.count, texts
 
     def update(self, base: str, room: Room, id: str, change: Change, now: int, life: Lifetime) -> Steps[None]:
-        """`ConversationBackend.update`."""
-        with self._held(base) as handle:
-            seen = self._find(handle, room, id)
+        """Do what `ConversationBackend.update` says."""
+        with self._held(base) as held:
+            handle, seen = self._find(held, room, id)
             header = changed_header(_header(handle, seen, id), change, now)
             line = framing.header_line(write_envelope(header, (), id), header.schema_version)
             expiry = self._again(seen.expiry, life)
@@ -211,13 +211,13 @@ class Rooms:
     def _held(self, base: str, *, create: bool = False) -> "_Holding":
         return _Holding(self.handles, base, create=create)
 
-    def _find(self, handle: Handle | None, room: Room, id: str) -> Seen:
+    def _find(self, handle: Handle | None, room: Room, id: str) -> tuple[Handle, Seen]:
         seen = None if handle is None else self._look(handle, room, id)
-        if seen is None:
+        if handle is None or seen is None:
             raise absent(id)
-        return seen
+        return handle, seen
 
-    def _slide(self, handle: Handle | None, seen: Seen, life: Lifetime) -> None:
+    def _slide(self, handle: Handle, seen: Seen, life: Lifetime) -> None:
         """Let a use that writes nothing begin a lifetime anew, if it does."""
         if life.again_ms is not None:
             file.set_expiry(_fd(handle), self._begin(life.again_ms), seen.state.end)
@@ -240,7 +240,7 @@ class Rooms:
             if room is not None and (seen.room, seen.id) != (room, id):
                 raise corrupt(id)
         else:
-            preamble = file.read_at(handle.fd, 0, framing.PREAMBLE_LENGTH)
+            preamble = read_at(handle.fd, 0, framing.PREAMBLE_LENGTH)
             if preamble != seen.preamble:
                 expiry = file.expiry_of(preamble, seen.state, id)
                 seen = replace(seen, expiry=expiry, preamble=preamble)
@@ -257,9 +257,8 @@ class Rooms:
         return seen
 
     def _add(
-        self, handle: Handle | None, state: framing.State, lines: list[bytes], header: bytes | None = None
+        self, handle: Handle, state: framing.State, lines: list[bytes], header: bytes | None = None
     ) -> Steps[framing.State]:
-        assert handle is not None
         assert handle.seen is not None
         state = yield from file.append(_fd(handle), state, lines, header, sync=self._sync)
         seen = handle.seen
@@ -303,12 +302,11 @@ class Rooms:
         return expiry if life.again_ms is None else self._begin(life.again_ms)
 
 
-def _fd(handle: Handle | None) -> int:
-    assert handle is not None
+def _fd(handle: Handle) -> int:
     assert handle.fd is not None
     return handle.fd
 
 
-def _header(handle: Handle | None, seen: Seen, id: str) -> Header:
+def _header(handle: Handle, seen: Seen, id: str) -> Header:
     header, _ = read_envelope(file.read_header(_fd(handle), seen.state, id), id)
     return replace(header, created_at=seen.state.created_at, updated_at=seen.state.updated_at)
