@@ -222,7 +222,13 @@ def test_options(tmp_path: Path) -> None:
     ):
         with pytest.raises(error):
             FileConversationStore(tmp_path, **options)  # type: ignore[arg-type]
-    for directory, error in ((7, TypeError), (None, TypeError), (b"/tmp", TypeError), ("", InvalidInputError), ("a\0", InvalidInputError)):
+    for directory, error in (
+        (7, TypeError),
+        (None, TypeError),
+        (b"/tmp", TypeError),
+        ("", InvalidInputError),
+        ("a\0", InvalidInputError),
+    ):
         with pytest.raises(error):
             FileConversationStore(directory)  # type: ignore[call-overload]
 

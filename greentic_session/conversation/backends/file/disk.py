@@ -3,12 +3,13 @@
 import errno
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Final
 
 from greentic_session.errors import UnavailableError
 
-__all__ = ["check_usable", "make_directory", "open_file", "read_at", "refused", "remove", "sync_directory", "write_at"]
+__all__ = ["check_usable", "make_directory", "noted", "open_file", "read_at", "refused", "remove", "write_at"]
 
 # Not through links, not waiting for the other end of a pipe, and (on Windows) bytes as they are.
 _FLAGS: Final = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
@@ -104,19 +105,24 @@ def make_directory(path: str, *, sync: bool) -> None:
     while missing:
         name = missing.pop()
         try:
-            os.mkdir(name, 0o700)  # noqa: PTH102
+            with noted(os.path.dirname(name), sync=sync):  # noqa: PTH120
+                os.mkdir(name, 0o700)  # noqa: PTH102
         except FileExistsError:  # another process was quicker
-            continue
-        if sync:
-            sync_directory(os.path.dirname(name))  # noqa: PTH120
+            pass
 
 
-def sync_directory(path: str) -> None:
-    """Have the disk know which files a directory holds, where the system can do that."""
-    if os.name == "nt":  # pragma: no cover  # Windows cannot
+@contextmanager
+def noted(directory: str, *, sync: bool) -> Iterator[None]:
+    """Have the disk know what is done to the names in a directory meanwhile, where the system can do that.
+
+    It is opened before anything is done, so that little is left that can fail afterwards.
+    """
+    if not sync or os.name == "nt":
+        yield
         return
-    fd = os.open(path, os.O_RDONLY)
+    fd = os.open(directory, os.O_RDONLY)
     try:
+        yield
         os.fsync(fd)
     finally:
         os.close(fd)

@@ -128,9 +128,14 @@ def _inode(found: os.stat_result) -> tuple[int, int]:
 
 
 class Handles:
-    """Opens files, and keeps some of them open. For several threads."""
+    """Opens files, and keeps some of them open. For several threads.
 
-    def __init__(self) -> None:
+    Args:
+        sync: Whether directories that are made must be on the disk at once.
+    """
+
+    def __init__(self, *, sync: bool) -> None:
+        self._sync = sync
         self._clean()
 
     def _clean(self) -> None:
@@ -161,7 +166,7 @@ class Handles:
         handle = self._kept_one(base)
         for _ in range(_TRIES):
             if handle is None:
-                lock = _open_lock(base, create=create)
+                lock = _open_lock(base, create=create, sync=self._sync)
                 if lock is None:
                     return None
                 handle = Handle(base, lock)
@@ -212,7 +217,7 @@ class Handles:
             return self._kept.pop(base, None)
 
 
-def _open_lock(base: str, *, create: bool) -> int | None:
+def _open_lock(base: str, *, create: bool, sync: bool) -> int | None:
     """Open the file that is locked; None if it is not needed, as there is no conversation."""
     path = base + LOCK
     for _ in range(_TRIES):
@@ -222,7 +227,7 @@ def _open_lock(base: str, *, create: bool) -> int | None:
             return open_file(path, os.O_RDWR)
         except FileNotFoundError:
             if create:
-                make_directory(os.path.dirname(path), sync=True)  # noqa: PTH120
+                make_directory(os.path.dirname(path), sync=sync)  # noqa: PTH120
             elif os.path.lexists(base + LOG):
                 create = True  # without its lock: somebody has put it there by hand
             else:

@@ -13,7 +13,7 @@ from greentic_session.conversation.backends.file.names import LOG, base_of, conv
 from greentic_session.conversation.backends.file.rooms import Rooms
 from greentic_session.conversation.conversation import ConversationSummary
 from greentic_session.conversation.moments import as_datetime
-from greentic_session.conversation.rules import Room, absent, warn_skipped
+from greentic_session.conversation.rules import Room, absent, corrupt, warn_skipped
 from greentic_session.errors import CorruptSessionError, GreenticError, SchemaVersionError
 
 __all__ = ["bases", "recent"]
@@ -100,14 +100,13 @@ def _seen(rooms: Rooms, base: str) -> Seen | None:
 
 def _glance(base: str) -> Seen | None:
     try:
+        if not stat.S_ISREG(os.lstat(base + LOG).st_mode):
+            raise corrupt("")
         fd = open_file(base + LOG, os.O_RDONLY)
     except FileNotFoundError:
         return None
     try:
-        found = os.fstat(fd)
-        if not stat.S_ISREG(found.st_mode):
-            raise CorruptSessionError("it is no file")
-        seen = file.examine(fd, found.st_size, "")
+        seen = file.examine(fd, os.fstat(fd).st_size, "")
         file.read_header(fd, seen.state, "")
         return seen
     finally:

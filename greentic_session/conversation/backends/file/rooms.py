@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from greentic_session.conversation.backends.file import file, framing
 from greentic_session.conversation.backends.file.crew import Steps
-from greentic_session.conversation.backends.file.disk import open_file, read_at, remove, sync_directory
+from greentic_session.conversation.backends.file.disk import noted, open_file, read_at, remove
 from greentic_session.conversation.backends.file.file import Seen
 from greentic_session.conversation.backends.file.handles import Busy, Handle, Handles
 from greentic_session.conversation.backends.file.names import LOG, TEMPORARY
@@ -68,7 +68,7 @@ class Rooms:
     def __init__(self, timer: Clock, *, sync: bool) -> None:
         self._timer = timer
         self._sync = sync
-        self.handles = Handles()
+        self.handles = Handles(sync=sync)
         self._neighbours = Neighbours()
 
     def put(
@@ -118,7 +118,7 @@ class Rooms:
                     raise absent(id)
             except (CorruptSessionError, SchemaVersionError):
                 pass
-            self._erase(handle)
+            self._erase(handle, sync=self._sync)
 
     def append(self, base: str, room: Room, id: str, messages: Sequence[bytes], now: int, life: Lifetime) -> Steps[int]:
         """Do what `ConversationBackend.append` says."""
@@ -167,7 +167,6 @@ class Rooms:
             bases: Paths; each is taken out of the list when it is done.
             erased: One more in it for each conversation that was there.
         """
-        directory = os.path.dirname(bases[-1]) if bases else ""  # noqa: PTH120
         while bases:
             with self._held(bases[-1], create=True) as handle:
                 assert handle is not None
@@ -175,12 +174,10 @@ class Rooms:
                     there = handle.exists and self._look(handle, None, "") is not None
                 except (CorruptSessionError, SchemaVersionError):
                     there = True
-                self._erase(handle, sync=False)
+                self._erase(handle, sync=self._sync and len(bases) == 1)  # the last speaks for all
             bases.pop()
             if there:
                 erased.append(True)
-        if self._sync and os.path.isdir(directory):  # noqa: PTH112
-            sync_directory(directory)
 
     def look(self, base: str) -> Seen | None:
         """Return what a conversation's file tells, mended if need be; None if it has expired or is not there.
@@ -279,21 +276,19 @@ class Rooms:
                 os.close(fd)
             if handle.exists and handle.fd is None:
                 remove(path)  # an (empty) directory cannot be replaced
-            handle.forget()  # Windows replaces no file that is open
-            os.replace(temporary, path)  # noqa: PTH105
+            with noted(os.path.dirname(path), sync=self._sync):  # noqa: PTH120
+                handle.forget()  # Windows replaces no file that is open
+                os.replace(temporary, path)  # noqa: PTH105
         except BaseException:
             remove(temporary)
             raise
         handle.exists = True
-        if self._sync:
-            sync_directory(os.path.dirname(path))  # noqa: PTH120
 
-    def _erase(self, handle: Handle, *, sync: bool = True) -> None:
-        handle.forget()
-        remove(handle.base + LOG)
-        remove(handle.base + TEMPORARY)
-        if sync and self._sync:
-            sync_directory(os.path.dirname(handle.base))  # noqa: PTH120
+    def _erase(self, handle: Handle, *, sync: bool) -> None:
+        with noted(os.path.dirname(handle.base), sync=sync):  # noqa: PTH120
+            handle.forget()
+            remove(handle.base + TEMPORARY)
+            remove(handle.base + LOG)
 
     def _begin(self, ttl_ms: int | None) -> int:
         return 0 if ttl_ms is None else self._timer() // 1000 + ttl_ms
