@@ -1,0 +1,54 @@
+"""Processes that write conversations in files: run as a script, they say on standard output what was acknowledged."""
+
+import asyncio
+import random
+import sys
+from pathlib import Path
+
+from greentic_session._contract.conversation_samples import OPS, said
+from greentic_session.conversation import FileConversationStore
+from greentic_session.errors import ConflictError
+
+
+async def append(directory: str, writer: str, count: int) -> None:
+    """Append so many messages, one by one."""
+    async with FileConversationStore(directory) as store:
+        print("ready", flush=True)
+        await asyncio.to_thread(sys.stdin.readline)
+        for index in range(count):
+            await store.append(OPS, "c", *said(f"{writer} {index}"))
+    print("done", flush=True)
+
+
+async def everything(directory: str, writer: str, seed: int) -> None:
+    """Append, update and save until killed; say after each what is certain now."""
+    choose = random.Random(seed)
+    appended = events = saved = 0
+    async with FileConversationStore(directory) as store:
+        while True:
+            kind = choose.choice("aaaus")
+            if kind == "a":
+                several = choose.randint(1, 4)
+                size = choose.choice([1, 100, 20_000])
+                await store.append(
+                    OPS, "c", *said(*(f"{writer} {index} {'x' * size}" for index in range(appended, appended + several)))
+                )
+                appended += several
+            elif kind == "u":
+                await store.update_state(OPS, "c", custom={writer: events + 1})
+                events += 1
+            else:
+                conversation = await store.load(OPS, "c")
+                conversation.metadata[writer] = str(saved + 1)
+                try:
+                    await store.save(OPS, conversation)
+                    saved += 1
+                except ConflictError:
+                    continue
+            print(appended, events, saved, flush=True)
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).parent.parent))
+    job, where, who, number = sys.argv[1:]
+    asyncio.run({"append": append, "everything": everything}[job](where, who, int(number)))
