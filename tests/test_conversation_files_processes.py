@@ -106,9 +106,7 @@ def crash(directory: Path, seed: int) -> None:
     create(directory)
     names = "AB" if seed % 2 else "A"
     with ExitStack() as stack:
-        processes = [
-            stack.enter_context(worker("everything", directory, name, choose.randrange(10**9))) for name in names
-        ]
+        processes = [stack.enter_context(worker("everything", directory, name, choose.randrange(10**9))) for name in names]
         readers = [Reader(process) for process in processes]
         for reader in readers:
             assert reader.started.wait(30)

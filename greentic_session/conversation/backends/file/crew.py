@@ -15,6 +15,7 @@ from typing import Any, Final, TypeAlias, TypeVar, cast
 
 import anyio
 from anyio import to_thread
+from anyio.lowlevel import checkpoint_if_cancelled
 
 from greentic_session._shield import shielded
 
@@ -114,6 +115,7 @@ class Crew:
             key: Of calls with the same key one is done at a time, in the order of their coming.
             work: What is to be done.
         """
+        await checkpoint_if_cancelled()  # who gets to lead at once does not wait anywhere else where it could be cancelled
         job = _Job(key, work())
         jobs = self._jobs.get(key)
         if jobs is None:
