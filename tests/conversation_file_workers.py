@@ -10,14 +10,20 @@ from greentic_session.conversation import FileConversationStore
 from greentic_session.errors import ConflictError
 
 
+def say(*words: object) -> None:
+    """Say something at once."""
+    sys.stdout.write(" ".join(map(str, words)) + "\n")
+    sys.stdout.flush()
+
+
 async def append(directory: str, writer: str, count: int) -> None:
     """Append so many messages, one by one."""
     async with FileConversationStore(directory) as store:
-        print("ready", flush=True)
+        say("ready")
         await asyncio.to_thread(sys.stdin.readline)
         for index in range(count):
             await store.append(OPS, "c", *said(f"{writer} {index}"))
-    print("done", flush=True)
+    say("done")
 
 
 async def everything(directory: str, writer: str, seed: int) -> None:
@@ -45,7 +51,7 @@ async def everything(directory: str, writer: str, seed: int) -> None:
                     saved += 1
                 except ConflictError:
                     continue
-            print(appended, events, saved, flush=True)
+            say(appended, events, saved)
 
 
 if __name__ == "__main__":

@@ -26,7 +26,8 @@ class Timer:
 
 def make(directory: Path, **options: Any) -> FileConversationStore[Any]:
     """Return a store that does not wait for the disk: what is tested does not depend on it."""
-    return FileConversationStore(directory, **{"fsync": False, **options})
+    options.setdefault("fsync", False)
+    return FileConversationStore(directory, **options)
 
 
 def log_of(directory: Path, suffix: str = ".log") -> Path:

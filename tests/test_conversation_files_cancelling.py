@@ -14,6 +14,7 @@ from cancelling import CancelledAt
 from conversation_files import make
 
 from greentic_session._contract.conversation_samples import OPS, said, texts
+from greentic_session.conversation import FileConversationStore
 from greentic_session.conversation.backends.file.crew import Crew, Steps
 from greentic_session.errors import ConflictError
 
@@ -32,7 +33,7 @@ OPERATIONS: dict[str, Callable[[Any], Awaitable[object]]] = {
 @pytest.mark.parametrize("busy", [False, True])
 @pytest.mark.parametrize("operation", OPERATIONS)
 @pytest.mark.asyncio
-async def test_a_cancelled_call_has_happened_or_not(operation: str, busy: bool, late: bool, tmp_path: Path) -> None:
+async def test_a_cancelled_call_has_happened_or_not(operation: str, busy: bool, late: bool, tmp_path: Path) -> None:  # noqa: FBT001
     async with make(tmp_path) as store, make(tmp_path, lock_timeout=1) as other:
         for point in range(1, 4):
             await store.purge(OPS)
@@ -147,7 +148,11 @@ async def test_who_is_cancelled_while_waiting_leaves_no_trace() -> None:
         done: list[int] = []
 
         async def call(index: int, crew: Crew = crew, gate: threading.Event = gate, done: list[int] = done) -> None:
-            await crew.run("abca"[index % 4], plain(lambda: (gate.wait(10), done.append(index))))
+            def work() -> None:
+                gate.wait(10)
+                done.append(index)
+
+            await crew.run("abca"[index % 4], plain(work))
 
         tasks = [asyncio.create_task(call(index)) for index in range(8)]
         await asyncio.sleep(0.01)
@@ -190,6 +195,62 @@ async def test_who_is_cancelled_when_told_to_lead_passes_it_on() -> None:
         assert gone
         assert set(range(8)) - set(gone) <= set(done)
         assert (crew._jobs, list(crew._ready), crew._leaders) == ({}, [], 0)
+
+
+@pytest.mark.asyncio
+async def test_who_is_cancelled_while_another_does_its_call_hears_of_it_afterwards() -> None:
+    crew = Crew(1, 10)
+    first, second = threading.Event(), threading.Event()
+    done: list[int] = []
+
+    async def call(index: int) -> None:
+        def work() -> None:
+            (second if index else first).wait(10)
+            done.append(index)
+
+        await crew.run(index, plain(work))
+
+    tasks = [asyncio.create_task(call(index)) for index in range(6)]
+    await asyncio.sleep(0.01)
+    first.set()
+    await asyncio.sleep(0.05)
+    tasks[3].cancel()
+    await asyncio.sleep(0.01)
+    assert not tasks[3].done()
+    second.set()
+    results = await asyncio.gather(*tasks, return_exceptions=True)
+    assert [isinstance(result, asyncio.CancelledError) for result in results] == [index == 3 for index in range(6)]
+    assert done == list(range(6))
+
+
+@pytest.mark.asyncio
+async def test_a_closed_store_leaves_no_threads(tmp_path: Path) -> None:
+    def helpers() -> list[str]:
+        return [thread.name for thread in threading.enumerate() if thread.name.startswith("greentic-session-fsync")]
+
+    async def use(number: int) -> None:
+        async with FileConversationStore(tmp_path / str(number)) as store:
+            for index in range(40):
+                await store.create(OPS, id=str(index))
+            async with anyio.create_task_group() as tasks:
+                for index in range(40):
+                    tasks.start_soon(store.append, OPS, str(index), *said("x"))
+            assert helpers()
+            if number:  # closed under the hands of a thread
+                for crew in store._backend._crews:  # type: ignore[attr-defined]
+                    crew.close()
+                async with anyio.create_task_group() as tasks:
+                    for index in range(40):
+                        tasks.start_soon(store.append, OPS, str(index), *said("y"))
+                assert await texts(store, id="7") == ["x", "y"]
+
+    for number in range(2):
+        await use(number)
+        for _ in range(100):
+            if not helpers():
+                break
+            await asyncio.sleep(0.01)
+        assert helpers() == []
 
 
 @pytest.mark.asyncio

@@ -1,5 +1,7 @@
 """The conversation store in files: names, damaged and foreign files, torn ends, and what the system refuses."""
 
+# ruff: noqa: ASYNC240, PTH208, PT017  # what a test looks at may block it; most of what is tried here may fail or not
+
 import errno
 import os
 import shutil
@@ -16,7 +18,7 @@ from hypothesis import strategies as st
 from greentic_session._contract.conversation_samples import ODD_IDS, OPS, ROOMS, said, texts
 from greentic_session._contract.conversations import newer
 from greentic_session.conversation import Conversation, FileConversationStore, Message
-from greentic_session.conversation.backends.file import crew, disk, file, framing, handles, names
+from greentic_session.conversation.backends.file import disk, file, framing, handles, locks, names
 from greentic_session.conversation.rules import room_of
 from greentic_session.errors import (
     ConflictError,
@@ -27,6 +29,7 @@ from greentic_session.errors import (
     SchemaVersionError,
     UnavailableError,
 )
+from greentic_session.models import TenantCtx
 
 # -- names
 
@@ -371,8 +374,9 @@ async def test_torn_ends(way: str, tmp_path: Path, caplog: pytest.LogCaptureFixt
                 assert [summary.message_count for summary in await store.list(OPS)] == [3]
             else:
                 assert await store.append(OPS, "c") == 3
-            expected = f"dropped the torn end of a conversation's file: {len(text) - len(before)} bytes of an append that was cut short"
-            assert warnings(caplog) == [expected]
+            torn = len(text) - len(before)
+            words = f"dropped the torn end of a conversation's file: {torn} bytes of an append that was cut short"
+            assert warnings(caplog) == [words]
             assert await texts(store) == ["one", "two", "three"]
             assert await store.append(OPS, "c", *said("again")) == 4
             assert await texts(store) == ["one", "two", "three", "again"]
@@ -606,7 +610,10 @@ async def test_places_where_no_directory_can_be(tmp_path: Path) -> None:
     (tmp_path / "room").mkdir()
     (tmp_path / "room" / names.room_name(room_of(OPS))).write_text("x")
     (tmp_path / "loop").symlink_to(tmp_path / "loop")
-    for directory, healthy in (("file", False), ("file/deeper", False), ("room", True), ("loop", False)):
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "linked").mkdir()
+    (tmp_path / "linked" / names.room_name(room_of(OPS))).symlink_to(tmp_path / "outside")
+    for directory, healthy in (("file", False), ("file/deeper", False), ("room", True), ("loop", False), ("linked", True)):
         async with make(tmp_path / directory) as store:
             with pytest.raises(UnavailableError):
                 await store.create(OPS, id="c")
@@ -619,6 +626,7 @@ async def test_places_where_no_directory_can_be(tmp_path: Path) -> None:
             else:
                 with pytest.raises(UnavailableError):
                     await store.health()
+    assert list((tmp_path / "outside").iterdir()) == []
 
 
 @pytest.mark.asyncio
@@ -674,7 +682,7 @@ async def test_too_many_open_files(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 async def test_a_lock_that_is_deleted_again_and_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async with make(tmp_path, lock_timeout=0.02) as store:
         await store.create(OPS, id="c")
-        real = handles.try_lock
+        real = locks.try_lock
 
         def deleted(fd: int) -> bool:
             log_of(tmp_path, ".lock").unlink()
@@ -732,8 +740,67 @@ def test_the_windows_of_a_search_overlap(tmp_path: Path, monkeypatch: pytest.Mon
     os.close(fd)
 
 
+@pytest.mark.asyncio
+async def test_a_room_with_a_very_long_name(tmp_path: Path) -> None:
+    ctx = TenantCtx.new("e" * 10_000, "t" * 10_000)
+    async with make(tmp_path) as store:
+        await store.create(ctx, id="c" * 255)
+        assert await store.append(ctx, "c" * 255, *said("x")) == 1
+        assert [summary.message_count for summary in await store.list(ctx)] == [1]
+    log_of(tmp_path).write_bytes(log_of(tmp_path).read_bytes()[:9000])
+    async with make(tmp_path) as store:
+        with pytest.raises(CorruptSessionError):
+            await store.load(ctx, "c" * 255)
+
+
+@pytest.mark.asyncio
+async def test_an_intact_message_without_a_position(tmp_path: Path) -> None:
+    await prepared(tmp_path)
+    rewritten(b"m", b"x {}")(log_of(tmp_path))
+    async with make(tmp_path) as store:
+        with pytest.raises(CorruptSessionError, match="position 2"):
+            await store.messages(OPS, "c")
+        assert len(await store.messages(OPS, "c", skip_corrupt=True)) == 2
+
+
+@pytest.mark.asyncio
+async def test_a_list_does_not_mind_what_goes_meanwhile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with make(tmp_path) as store:
+        await store.create(OPS, id="c")
+        real = os.listdir
+
+        def gone(path: str) -> list[str]:
+            names = real(path)
+            for file_path in tmp_path.rglob("*.lo*"):
+                file_path.unlink()
+            return names
+
+        monkeypatch.setattr(os, "listdir", gone)
+        assert await store.list(OPS) == []
+
+
+@pytest.mark.asyncio
+async def test_what_was_open_before_a_fork_is_not_used_after_it(tmp_path: Path) -> None:
+    keeper = handles.Handles(sync=False)
+    await prepared(tmp_path)
+    base = str(log_of(tmp_path).with_suffix(""))
+    for owner in (os.getpid(), -1):
+        held = keeper.take(base, create=False)
+        assert held is not None
+        assert held.fd is not None
+        held.seen = file.examine(held.fd, held.size, "c")
+        descriptor = held.lock
+        keeper.give_back(held)
+        keeper._owner = owner
+        again = keeper.take(base, create=False)
+        assert again is not None
+        assert (again is held) is (owner == os.getpid())
+        assert descriptor
+        keeper.give_back(again)
+    keeper.close()
+
+
 def test_errors_without_a_number() -> None:
     assert "TimeoutError" in str(disk.refused(TimeoutError()))
     assert issubclass(UnavailableError, GreenticError)
     assert issubclass(ConflictError, GreenticError)
-    assert crew.Crew

@@ -67,7 +67,8 @@ class FileConversationStore(ConversationStore[M]):
     All work is done in threads of its own; a call that was cancelled has either happened or not when it returns.
 
     The constructor does no I/O. The directory, and those above it that are missing, are made by the first write; as long as
-    it is missing nothing is stored. What the operating system refuses is UnavailableError, and nothing was written then.
+    it is missing nothing is stored. What the operating system refuses is UnavailableError; what was to be written is not
+    there then, if it was not the last step that failed (to have a new name on the disk).
 
     Args:
         directory: Where; a relative path begins at the current directory of now.

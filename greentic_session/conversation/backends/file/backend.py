@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final, TypeVar
+from weakref import WeakKeyDictionary, WeakSet
 
 import anyio
 from anyio import to_thread
@@ -41,6 +42,10 @@ _FEW: Final = 1000
 """So many messages are read without others having to wait long for it."""
 
 
+_CREWS: Final[RunVar["WeakKeyDictionary[FileConversationBackend, tuple[Crew, Crew]]"]] = RunVar("greentic_session crews")
+"""Of this event loop, for each backend: the one for brief calls, the one for those that may take long."""
+
+
 class FileConversationBackend(ConversationBackend):
     """Conversations in files.
 
@@ -55,7 +60,7 @@ class FileConversationBackend(ConversationBackend):
         self.directory = directory
         self._rooms = Rooms(timer, sync=sync)
         self._lock_timeout = lock_timeout
-        self._crews: RunVar[tuple[Crew, Crew]] = RunVar("greentic_session file conversations")
+        self._crews: WeakSet[Crew] = WeakSet()
 
     async def put(
         self, room: Room, id: str, header: Header, messages: Sequence[bytes], expected: Expected, life: Lifetime
@@ -107,6 +112,8 @@ class FileConversationBackend(ConversationBackend):
 
     async def aclose(self) -> None:
         self.closed = True
+        for crew in list(self._crews):
+            crew.close()
         await shielded(partial(to_thread.run_sync, self._rooms.handles.close, limiter=anyio.CapacityLimiter(1)))
 
     def _path(self, room: Room) -> str:
@@ -117,10 +124,14 @@ class FileConversationBackend(ConversationBackend):
 
     def _crew(self, *, brief: bool) -> Crew:
         try:
-            crews = self._crews.get()
+            all_crews = _CREWS.get()
         except LookupError:
-            crews = Crew(_WORKERS, _TOGETHER), Crew(_SLOW_WORKERS, 1)
-            self._crews.set(crews)
+            all_crews = WeakKeyDictionary()
+            _CREWS.set(all_crews)
+        crews = all_crews.get(self)
+        if crews is None:
+            crews = all_crews[self] = Crew(_WORKERS, _TOGETHER), Crew(_SLOW_WORKERS, 1)
+            self._crews.update(crews)
         return crews[0 if brief else 1]
 
     async def _slow(self, key: object, work: Callable[[], T]) -> T:

@@ -9,7 +9,7 @@ files at once take hardly longer than one.
 import os
 from collections import deque
 from collections.abc import Callable, Generator, Hashable
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from functools import partial
 from typing import Any, Final, TypeAlias, TypeVar, cast
 
@@ -28,7 +28,7 @@ Steps: TypeAlias = Generator[int, None, T]
 
 _HELPERS: Final = 8
 _FEW: Final = 4
-"""So many files are not worth a helper."""
+"""So many files are worth a helper."""
 
 
 class _Job:
@@ -75,7 +75,7 @@ class _Job:
         assert self.file is not None
         try:
             os.fsync(self.file)
-        except OSError as error:
+        except BaseException as error:  # noqa: BLE001  # whatever it is, it is not on the disk
             self.error = error
 
     def outcome(self) -> Any:
@@ -183,13 +183,24 @@ class Crew:
 
     def _do_all(self, jobs: list[_Job]) -> None:
         while jobs := [job for job in jobs if job.go_on()]:
-            if len(jobs) <= _FEW:
+            parts = min(-(-len(jobs) // _FEW), _HELPERS)
+            if parts == 1:
                 _sync(jobs)
-            else:
-                if self._helpers is None:
-                    self._helpers = ThreadPoolExecutor(_HELPERS, "greentic-session-fsync")
-                parts = min(-(-len(jobs) // _FEW), _HELPERS)
-                wait([self._helpers.submit(_sync, jobs[start::parts]) for start in range(parts)])
+                continue
+            if self._helpers is None:
+                self._helpers = ThreadPoolExecutor(_HELPERS, "greentic-session-fsync")
+            futures: list[Future[None]] = []
+            for start in range(parts):
+                try:
+                    futures.append(self._helpers.submit(_sync, jobs[start::parts]))
+                except RuntimeError:  # closed meanwhile, or no thread to be had
+                    _sync(jobs[start::parts])
+            wait(futures)
+
+    def close(self) -> None:
+        """Let the helpers go; what is being done comes to its end."""
+        if self._helpers is not None:
+            self._helpers.shutdown(wait=False)
 
     def _pass_on(self) -> None:
         """Let somebody else lead."""

@@ -9,7 +9,17 @@ from typing import Final
 
 from greentic_session.errors import UnavailableError
 
-__all__ = ["check_usable", "make_directory", "noted", "open_file", "read_at", "refused", "remove", "write_at"]
+__all__ = [
+    "check_no_link",
+    "check_usable",
+    "make_directory",
+    "noted",
+    "open_file",
+    "read_at",
+    "refused",
+    "remove",
+    "write_at",
+]
 
 # Not through links, not waiting for the other end of a pipe, and (on Windows) bytes as they are.
 _FLAGS: Final = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
@@ -126,6 +136,16 @@ def noted(directory: str, *, sync: bool) -> Iterator[None]:
         os.fsync(fd)
     finally:
         os.close(fd)
+
+
+def check_no_link(directory: str) -> None:
+    """Refuse a link in the place of a directory: it could lead anywhere.
+
+    Raises:
+        OSError: It is one.
+    """
+    if os.path.islink(directory):  # noqa: PTH114
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
 
 
 def check_usable(directory: str) -> None:

@@ -13,7 +13,7 @@ import threading
 from collections import OrderedDict
 from typing import Final
 
-from greentic_session.conversation.backends.file.disk import make_directory, open_file, remove
+from greentic_session.conversation.backends.file.disk import check_no_link, make_directory, open_file, remove
 from greentic_session.conversation.backends.file.file import Seen
 from greentic_session.conversation.backends.file.locks import try_lock, unlock
 from greentic_session.conversation.backends.file.names import LOCK, LOG
@@ -220,6 +220,7 @@ class Handles:
 def _open_lock(base: str, *, create: bool, sync: bool) -> int | None:
     """Open the file that is locked; None if it is not needed, as there is no conversation."""
     path = base + LOCK
+    check_no_link(os.path.dirname(path))  # noqa: PTH120
     for _ in range(_TRIES):
         try:
             if create:

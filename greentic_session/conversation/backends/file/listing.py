@@ -6,7 +6,7 @@ import time
 from typing import Final
 
 from greentic_session.conversation.backends.file import file
-from greentic_session.conversation.backends.file.disk import open_file
+from greentic_session.conversation.backends.file.disk import check_no_link, open_file
 from greentic_session.conversation.backends.file.file import Seen
 from greentic_session.conversation.backends.file.handles import Busy
 from greentic_session.conversation.backends.file.names import LOG, base_of, conversation_name
@@ -65,6 +65,7 @@ def _summary(seen: Seen) -> ConversationSummary:
 
 def _names(directory: str) -> tuple[list[tuple[str, str]], int]:
     """Return the names in a directory, as `base_of`, and how many there are besides that are none of ours."""
+    check_no_link(directory)
     try:
         names = os.listdir(directory)  # noqa: PTH208
     except FileNotFoundError:
