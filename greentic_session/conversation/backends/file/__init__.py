@@ -41,7 +41,8 @@ from greentic_session.conversation.backends.file.backend import FileConversation
 from greentic_session.conversation.backends.file.names import namespace_name
 from greentic_session.conversation.message import Message
 from greentic_session.conversation.moments import Clock, utc_now
-from greentic_session.conversation.store import ConversationStore, StoreOptions
+from greentic_session.conversation.options import StoreOptions
+from greentic_session.conversation.store import ConversationStore
 from greentic_session.errors import InvalidInputError
 from greentic_session.expiry import Seconds, milliseconds
 
