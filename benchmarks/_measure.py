@@ -9,11 +9,11 @@ import math
 import statistics
 import time
 from array import array
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["Contestant", "Samples", "Spent", "closed_loop", "interleave", "median_of", "median_ratio", "times"]
+__all__ = ["Contestant", "Samples", "Spent", "closed_loop", "interleave", "median_of", "median_ratio", "own_loops", "times"]
 
 
 @dataclass(kw_only=True)
@@ -135,26 +135,44 @@ def closed_loop(call: Callable[[Any], Awaitable[object]], tasks: int) -> Callabl
     """Return a `Contestant.run`: so many tasks, each making the next call when its last one is answered."""
 
     async def run(args: Sequence[Any]) -> Spent:
-        latencies = array("q")
-        clock, note, left = time.perf_counter_ns, latencies.append, iter(args)
-
-        async def task() -> None:
-            for arg in left:  # they share it: whoever is free takes the next one
-                began = clock()
-                await call(arg)
-                note(clock() - began)
-
-        used, began = time.process_time_ns(), clock()
-        if tasks == 1:
-            await task()
-        else:
-            async with asyncio.TaskGroup() as group:
-                for _ in range(min(tasks, len(args))):
-                    group.create_task(task())
-        ended = clock()
-        return Spent(calls=len(args), wall=ended - began, cpu=time.process_time_ns() - used, latencies=latencies)
+        left = iter(args)  # they share it: whoever is free takes the next one
+        return await _loops(call, [left] * min(tasks, len(args)))
 
     return run
+
+
+def own_loops(call: Callable[[Any], Awaitable[object]]) -> Callable[[Sequence[Any]], Awaitable[Spent | None]]:
+    """Return a `Contestant.run`: a task for each different argument, which makes all its calls, one after the other."""
+
+    async def run(args: Sequence[Any]) -> Spent:
+        own: dict[Any, list[Any]] = {}
+        for arg in args:
+            own.setdefault(arg, []).append(arg)
+        return await _loops(call, [iter(each) for each in own.values()])
+
+    return run
+
+
+async def _loops(call: Callable[[Any], Awaitable[object]], lines: Sequence[Iterator[Any]]) -> Spent:
+    """Let a task for each of the lines make a call for what it takes from there, as long as there is something."""
+    latencies = array("q")
+    clock, note = time.perf_counter_ns, latencies.append
+
+    async def task(line: Iterator[Any]) -> None:
+        for arg in line:
+            began = clock()
+            await call(arg)
+            note(clock() - began)
+
+    used, began = time.process_time_ns(), clock()
+    if len(lines) == 1:
+        await task(lines[0])
+    else:
+        async with asyncio.TaskGroup() as group:
+            for line in lines:
+                group.create_task(task(line))
+    ended = clock()
+    return Spent(calls=len(latencies), wall=ended - began, cpu=time.process_time_ns() - used, latencies=latencies)
 
 
 def times(rounds: Sequence[Spent]) -> list[float]:

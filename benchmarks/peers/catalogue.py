@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-__all__ = ["AIOGRAM", "PEERS", "Peer"]
+__all__ = ["AIOGRAM", "CONVERSATIONS", "PEERS", "Peer"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +34,8 @@ AIOGRAM = Peer(
     },
 )
 
+OPENAI_AGENTS = ("openai-agents[redis]>=0.6,<1", "redis[hiredis]")
+
 PEERS = (
     AIOGRAM,
     Peer(
@@ -48,7 +50,7 @@ PEERS = (
     Peer(
         name="openai-agents",
         module="with_openai_agents",
-        requirements=("openai-agents[redis]>=0.6,<1", "redis[hiredis]"),
+        requirements=OPENAI_AGENTS,
         calls={
             "get_session": "openai-agents RedisSession.get_items",
             "register_wait": "openai-agents RedisSession.add_items",
@@ -64,3 +66,15 @@ PEERS = (
         },
     ),
 )
+
+CONVERSATIONS = Peer(
+    name="openai-agents",
+    module="with_openai_conversations",
+    requirements=OPENAI_AGENTS,
+    calls={
+        "memory": "openai-agents SQLiteSession.add_items, in memory",
+        "files": "openai-agents SQLiteSession.add_items, WAL, synchronous=FULL",
+        "Redis": "openai-agents RedisSession.add_items",
+    },
+)
+"""Who stands beside our conversations, in the same environment; the operations are appends, named after our backends."""

@@ -48,8 +48,14 @@ class PeerProcess:
         self._errors = errors
 
     @classmethod
-    async def start(cls, peer: Peer, python: Path, *, port: int, connections: int, loop: str) -> Self:
+    async def start(cls, peer: Peer, python: Path, *, loop: str, **settings: Any) -> Self:
         """Start it, and let it connect.
+
+        Args:
+            peer: Which one.
+            python: The interpreter of its environment.
+            loop: The event loop that it runs.
+            settings: What its adapter is made with.
 
         Raises:
             PeerFailedError: It does not come up.
@@ -66,7 +72,7 @@ class PeerProcess:
         )
         started = cls(peer, process, errors)
         try:
-            started.versions = await started._ask(do="open", port=port, connections=connections)
+            started.versions = await started._ask(do="open", settings=settings)
         except BaseException:
             await started.stop()
             raise
@@ -75,7 +81,9 @@ class PeerProcess:
     async def fill(self, users: int, snapshot: str) -> None:
         await self._ask(do="fill", users=users, snapshot=snapshot)
 
-    def contestants(self, operation: str, tasks: int) -> list[Contestant]:
+    def contestants(self, operation: str, tasks: int | None) -> list[Contestant]:
+        """Return its way of doing an operation, by so many tasks; None: one for each user, and for that one only."""
+
         async def run(users: Sequence[int]) -> Spent:
             took = await self._ask(do="run", operation=operation, tasks=tasks, users=users)
             return Spent(calls=len(users), wall=took["wall"], cpu=took["cpu"], latencies=array("q", took["latencies"]))

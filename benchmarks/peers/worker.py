@@ -15,7 +15,7 @@ from abc import abstractmethod
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Protocol, TextIO
 
-from benchmarks._measure import closed_loop
+from benchmarks._measure import closed_loop, own_loops
 
 __all__ = ["Adapter", "Doing"]
 
@@ -36,9 +36,7 @@ Doing = tuple[Callable[[int], Awaitable[object]], Callable[[int], Awaitable[obje
 
 
 class Adapter(Protocol):
-    """Calls one peer. The class `Adapter` of each module here is one, made with a port and a number of connections."""
-
-    def __init__(self, port: int, connections: int) -> None: ...
+    """Calls one peer. The class `Adapter` of each module here is one, made with what `PeerProcess.start` is given for it."""
 
     @abstractmethod
     async def fill(self, users: int, snapshot: str) -> None:
@@ -52,14 +50,14 @@ class Adapter(Protocol):
 class Worker:
     """Answers questions."""
 
-    def __init__(self, make: Callable[[int, int], Adapter]) -> None:
+    def __init__(self, make: Callable[..., Adapter]) -> None:
         self._make = make
         self._adapter: Adapter | None = None
 
     async def answer(self, question: dict[str, Any]) -> Any:
         match question:
-            case {"do": "open", "port": port, "connections": connections}:
-                self._adapter = self._make(port, connections)
+            case {"do": "open", "settings": settings}:
+                self._adapter = self._make(**settings)
                 return {name: version for name in SHOWN if (version := _version(name))}
             case {"do": "fill", "users": users, "snapshot": snapshot}:
                 assert self._adapter is not None
@@ -72,7 +70,7 @@ class Worker:
             case _:
                 raise ValueError(question)
 
-    async def _run(self, operation: str, tasks: int, users: Sequence[int]) -> dict[str, Any]:
+    async def _run(self, operation: str, tasks: int | None, users: Sequence[int]) -> dict[str, Any]:
         assert self._adapter is not None
         call, prepare = self._adapter.operations()[operation]
         if prepare is not None:
@@ -80,7 +78,7 @@ class Worker:
         gc.collect()
         gc.disable()
         try:
-            spent = await closed_loop(call, tasks)(users)
+            spent = await (own_loops(call) if tasks is None else closed_loop(call, tasks))(users)
         finally:
             gc.enable()
         assert spent is not None

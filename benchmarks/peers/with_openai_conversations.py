@@ -1,0 +1,69 @@
+"""openai-agents' RedisSession and SQLiteSession; a session object for each conversation, and one item a call."""
+
+# pyright: reportMissingImports=false
+# It runs where its peer is installed, and nowhere else.
+
+import json
+import sqlite3
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from agents import SQLiteSession
+from agents.extensions.memory import RedisSession
+from redis.asyncio import Redis
+
+from benchmarks._measure import closed_loop
+
+from .worker import Doing
+
+__all__ = ["Adapter"]
+
+FULL = 2
+"""What SQLite calls ``PRAGMA synchronous=FULL``."""
+
+
+class DurableSQLiteSession(SQLiteSession):  # type: ignore[misc]  # it has no types here
+    """With every connection told that a commit is on the disk when it returns, in WAL mode too.
+
+    It is the default of most builds of SQLite, but not of all; SQLiteSession has no option for it, and leaves it alone.
+    """
+
+    @staticmethod
+    def _configure_connection(conn: sqlite3.Connection) -> None:
+        SQLiteSession._configure_connection(conn)
+        conn.execute("PRAGMA synchronous=FULL")
+
+
+class Adapter:
+    """Sessions that begin empty, and grow with the run as our conversations do."""
+
+    def __init__(self, port: int, connections: int, directory: str) -> None:
+        self._client = Redis(host="127.0.0.1", port=port, max_connections=connections)
+        self._database = Path(directory) / "openai-agents.sqlite"
+        self._sessions: dict[str, list[Any]] = {}
+        self._items: list[Any] = []
+
+    async def fill(self, users: int, snapshot: str) -> None:
+        self._items = [json.loads(snapshot)]
+        names = [f"conversation-{user}" for user in range(users)]
+        self._sessions = {
+            "Redis": [RedisSession(name, redis_client=self._client) for name in names],
+            "files": [DurableSQLiteSession(name, self._database) for name in names],
+            "memory": [SQLiteSession(name) for name in names],
+        }
+        for kind, sessions in self._sessions.items():
+            await closed_loop(self._adding(sessions), 50)(range(users))
+            assert await sessions[-1].get_items() == self._items, kind
+        with self._sessions["files"][0]._locked_connection() as connection:
+            assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+            assert connection.execute("PRAGMA synchronous").fetchone() == (FULL,)
+
+    def operations(self) -> Mapping[str, Doing]:
+        return {kind: (self._adding(sessions), None) for kind, sessions in self._sessions.items()}
+
+    def _adding(self, sessions: Sequence[Any]) -> Any:
+        async def add(user: int) -> None:
+            await sessions[user].add_items(self._items)
+
+        return add
