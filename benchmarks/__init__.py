@@ -3,5 +3,6 @@
 - ``python -m benchmarks`` measures the Redis store, on a Redis that it starts; its peers it installs itself, each in an
   environment of its own.
 - ``python -m benchmarks.memory`` measures the in-memory store; its peer comes with the extra `bench`.
+- ``python -m benchmarks.conversations`` measures the stores of conversations, in memory, in files and in Redis.
 - ``python -m benchmarks.soak`` tells whether the Redis store keeps memory.
 """
