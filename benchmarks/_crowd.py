@@ -81,6 +81,9 @@ async def measure_crowd(
     except PeerFailedError as error:
         lose(error)
         samples = await interleave(contestants[:1], calls, rounds=crowd.rounds, block=block, tick=tick)
+    found = [summary.message_count for summary in await store.list(ROOM)]
+    assert len(found) == crowd.conversations
+    assert min(found) >= 1 + crowd.each[name] * (crowd.rounds + 1)
     cells = [
         Cell(operation=name, contestant=who, tasks=crowd.conversations, size=MESSAGE_BYTES, rounds=rounds)
         for who, rounds in samples.items()
