@@ -66,7 +66,7 @@ class Sizes:
 
 USUALLY = Sizes(
     lengths=Lengths(many=100_000, room=1000, rounds=15, calls=200, append_block=10, read_block=20),
-    crowd=Crowd(conversations=100, each={"memory": 40, "files": 20, "Redis": 40}, rounds=7),
+    crowd=Crowd(conversations=100, each={"memory": 40, "files": 20, "Redis": 40}, rounds=15),
 )
 QUICKLY = Sizes(
     lengths=Lengths(many=2000, room=60, rounds=2, calls=20, append_block=10, read_block=10),
