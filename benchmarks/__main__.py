@@ -14,13 +14,13 @@ import argparse
 import asyncio
 import importlib
 import importlib.util
-import resource
 import sys
 from contextlib import AsyncExitStack
 from dataclasses import asdict, replace
 from pathlib import Path
 
 from ._cells import Cell
+from ._command import allow_files, positive
 from ._figures import write_charts
 from ._inside import measure_json, measure_steps
 from ._operations import measure_operations
@@ -62,27 +62,12 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--charts", metavar="DIR", type=Path, help="draw charts, as SVG files in this directory")
     parser.add_argument("--quick", action="store_true", help="few rounds and calls: to see that it runs")
     parser.add_argument("--only", metavar="NAME", nargs="+", choices=PARTS, default=PARTS, help=f"of: {', '.join(PARTS)}")
-    parser.add_argument("--rounds", type=_positive, help="how often each contestant has its turn")
+    parser.add_argument("--rounds", type=positive, help="how often each contestant has its turn")
     parser.add_argument("--seed", type=int, default=1, help="of the order of the calls (default: %(default)s)")
     parser.add_argument("--loop", choices=("asyncio", "uvloop"), default="asyncio", help="the event loop, for all")
     parser.add_argument("--without-peers", action="store_true", help="leave the other libraries out")
     parser.add_argument("--peers-dir", metavar="DIR", type=Path, default=default_folder(), help="where they are installed")
     return parser.parse_args(argv)
-
-
-def _allow_files(wanted: int) -> None:
-    """Let this process, and the server that it starts, have so many connections, or as many as it may."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
-
-
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError("must be at least 1")
-    return number
 
 
 class _Run:
@@ -161,7 +146,7 @@ def main(argv: list[str] | None = None) -> int:
     scale = Scale.quick() if options.quick else Scale()
     if options.rounds:
         scale = replace(scale, rounds=options.rounds, sized_rounds=options.rounds)
-    _allow_files(FILES)
+    allow_files(FILES)
     factory = importlib.import_module("uvloop").new_event_loop if options.loop == "uvloop" else None
     with Server(binary) as server, asyncio.Runner(loop_factory=factory) as runner:
         run = _Run(options, scale, server)

@@ -12,7 +12,6 @@ target is told, and is no failure of the run.
 import argparse
 import asyncio
 import os
-import resource
 import sys
 import tempfile
 from collections.abc import Callable
@@ -20,6 +19,7 @@ from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from ._command import allow_files, positive
 from ._crowd import Crowd, measure_crowd
 from ._lengths import Lengths, measure_lengths
 from ._progress import progress
@@ -78,7 +78,7 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.conversations", description="What conversations cost.")
     parser.add_argument("--json", metavar="FILE", help="write the figures as JSON too; '-' for stdout, instead of the table")
     parser.add_argument("--quick", action="store_true", help="few rounds and messages: to see that it runs")
-    parser.add_argument("--rounds", type=_positive, help="how often each contestant has its turn")
+    parser.add_argument("--rounds", type=positive, help="how often each contestant has its turn")
     parser.add_argument("--seed", type=int, default=1, help="of the order of the calls (default: %(default)s)")
     parser.add_argument(
         "--directory", metavar="DIR", type=Path, help="where files are kept meanwhile (default: the system's)"
@@ -86,21 +86,6 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--without-peers", action="store_true", help="leave openai-agents out")
     parser.add_argument("--peers-dir", metavar="DIR", type=Path, default=default_folder(), help="where it is installed")
     return parser.parse_args(argv)
-
-
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError("must be at least 1")
-    return number
-
-
-def _allow_files(wanted: int) -> None:
-    """Let this process, and those that it starts, open so many files, or as many as it may."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 def file_system_of(directory: str, mounts: str) -> str:
@@ -193,7 +178,7 @@ def main(argv: list[str] | None = None) -> int:
     sizes = QUICKLY if options.quick else USUALLY
     if options.rounds:
         sizes = sizes.with_rounds(options.rounds)
-    _allow_files(FILES)
+    allow_files(FILES)
     load = ", ".join(f"{average:.1f}" for average in os.getloadavg())
     with Server(binary) as server, tempfile.TemporaryDirectory(prefix="gs-bench-", dir=options.directory) as directory:
         file_system = file_system_of(directory, MOUNTS.read_text(encoding="utf-8")) if MOUNTS.exists() else "unknown"

@@ -11,8 +11,8 @@ Everywhere:
 - Every write makes `updated_at` later than it was, by `moments.later`, and so a new revision; `created_at` stays.
 - A `Lifetime` begins with the creation, and again with every use if `Lifetime.again_ms` says so, reads included.
 - A driver's or the system's errors leave as GreenticErrors. A header that cannot be read is CorruptSessionError, one of a
-  newer schema SchemaVersionError (`rules.check_schema`): in every operation on that conversation but `delete` and a `put`
-  of ANYTHING.
+  newer schema SchemaVersionError (`rules.check_schema`): in every operation on that conversation that reads the part that
+  is broken, but `delete` and a `put` of ANYTHING.
 - A cancelled call has either happened or not.
 """
 

@@ -23,6 +23,7 @@ _UNREADABLE: Final = re.compile("[^a-z0-9]+")
 _OURS: Final = re.compile(r"([a-z0-9_]{0,24}-[0-9a-f]{64})(\.log|\.lock|\.tmp)")
 
 
+@lru_cache(4096)
 def conversation_name(id: str) -> str:
     """Return the name of a conversation's files, without what tells them apart."""
     return _name(id, "conversation", id)
