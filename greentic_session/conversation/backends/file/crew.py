@@ -115,7 +115,10 @@ class Crew:
             key: Of calls with the same key one is done at a time, in the order of their coming.
             work: What is to be done.
         """
-        await checkpoint_if_cancelled()  # who gets to lead at once does not wait anywhere else where it could be cancelled
+        if key not in self._jobs and self._leaders < self._workers:
+            await (
+                checkpoint_if_cancelled()
+            )  # who gets to lead at once does not wait anywhere else where it could be cancelled
         job = _Job(key, work())
         jobs = self._jobs.get(key)
         if jobs is None:
