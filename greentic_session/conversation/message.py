@@ -26,6 +26,7 @@ __all__ = [
     "ToolResultBlock",
     "ToolUseBlock",
     "fold_message",
+    "is_plain_text",
     "read_message",
     "write_message",
 ]
@@ -261,6 +262,11 @@ def write_message(message: Message) -> bytes:
         pass
     unfolded = _unfold(message) | {"content": [_unfold(block) for block in message.content]}
     return _wire.encode(_wire.SNAPSHOT_ENCODER, unfolded, "message")
+
+
+def is_plain_text(message: Message) -> bool:
+    """Say whether a message is of texts only, with no field that we do not know: then what is written reads back."""
+    return not message.extra and all(type(block) is TextBlock and not block.extra for block in message.content)
 
 
 def read_message(text: bytes) -> Message:

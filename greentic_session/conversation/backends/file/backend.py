@@ -1,10 +1,12 @@
 """Conversations in files, as a `ConversationBackend`: every operation one call in a worker thread."""
 
+import asyncio
 import os
 import random
 import time
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import lru_cache, partial
+from threading import get_ident
 from typing import Final, TypeVar
 from weakref import WeakKeyDictionary, WeakSet
 
@@ -61,6 +63,8 @@ class FileConversationBackend(ConversationBackend):
         self._rooms = Rooms(timer, sync=sync)
         self._lock_timeout = lock_timeout
         self._crews: WeakSet[Crew] = WeakSet()
+        self._latest: tuple[int, asyncio.AbstractEventLoop, tuple[Crew, Crew]] | None = None
+        self._base = lru_cache(4096)(self._base_of)
 
     async def put(
         self, room: Room, id: str, header: Header, messages: Sequence[bytes], expected: Expected, life: Lifetime
@@ -119,10 +123,15 @@ class FileConversationBackend(ConversationBackend):
     def _path(self, room: Room) -> str:
         return os.path.join(self.directory, room_name(room))  # noqa: PTH118
 
-    def _base(self, room: Room, id: str) -> str:
+    def _base_of(self, room: Room, id: str) -> str:
         return f"{self._path(room)}{os.sep}{conversation_name(id)}"
 
     def _crew(self, *, brief: bool) -> Crew:
+        latest = self._latest
+        # The loop that runs in this thread is the same as at the last call. To ask which it is goes to the kernel, before
+        # Python 3.12.
+        if latest is not None and latest[0] == get_ident() and latest[1].is_running():
+            return latest[2][0 if brief else 1]
         try:
             all_crews = _CREWS.get()
         except LookupError:
@@ -132,6 +141,10 @@ class FileConversationBackend(ConversationBackend):
         if crews is None:
             crews = all_crews[self] = Crew(_WORKERS, _TOGETHER), Crew(_SLOW_WORKERS, 1)
             self._crews.update(crews)
+        try:
+            self._latest = get_ident(), asyncio.get_running_loop(), crews
+        except RuntimeError:
+            self._latest = None  # trio
         return crews[0 if brief else 1]
 
     async def _slow(self, key: object, work: Callable[[], T]) -> T:
