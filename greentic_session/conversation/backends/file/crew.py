@@ -48,11 +48,11 @@ class _Job:
 
     __slots__ = ("done", "error", "file", "key", "leads", "result", "steps", "taken", "woken")
 
-    def __init__(self, key: Hashable, steps: Steps[Any]) -> None:
+    def __init__(self, key: Hashable, steps: Steps[Any], woken: anyio.Event) -> None:
         self.key = key
         self.steps = steps
         self.file: int | None = None
-        self.woken = anyio.Event()
+        self.woken = woken
         self.leads = False
         self.taken = False
         self.done = False
@@ -97,6 +97,7 @@ class Crew:
     """
 
     def __init__(self, workers: int, together: int) -> None:
+        self._event = type(anyio.Event())  # this event loop's kind: to find out which it is takes as long as a short write
         self._workers = workers
         self._together = together
         self._jobs: dict[Hashable, deque[_Job]] = {}
@@ -119,7 +120,7 @@ class Crew:
             await (
                 checkpoint_if_cancelled()
             )  # who gets to lead at once does not wait anywhere else where it could be cancelled
-        job = _Job(key, work())
+        job = _Job(key, work(), self._event())
         jobs = self._jobs.get(key)
         if jobs is None:
             self._jobs[key] = deque([job])
