@@ -267,6 +267,15 @@ async def test_a_scope_key_that_the_reference_left_behind(
     assert dump(raw, reference.namespace) == {}  # our record went with it
 
 
+async def test_two_scopes_that_lead_to_one_session_hide_no_other(
+    store: RedisSessionStore, raw: redis.Redis, reference: Reference
+) -> None:
+    await park(store, "k1", CHAT)
+    await park(store, "k2", OTHER)
+    raw.set(reference.scope_key(ALICE, CHAT), "k2")  # as if it had lost a race; the numbers of waits agree all the same
+    assert await listed(store) == ["k2"]
+
+
 async def test_a_reused_key_does_not_answer_where_another_waited(store: RedisSessionStore, reference: Reference) -> None:
     await park(store)
     reference.remove_session("k1")
