@@ -276,6 +276,15 @@ async def test_two_scopes_that_lead_to_one_session_hide_no_other(
     assert await listed(store) == ["k2"]
 
 
+async def test_a_list_is_of_the_set_though_a_scope_key_was_left(
+    store: RedisSessionStore, raw: redis.Redis, reference: Reference
+) -> None:
+    await park(store, "k1", CHAT)
+    raw.srem(reference.set_key(ALICE), "k1")
+    reference.register_wait(OTHER, "k2", data())
+    assert await listed(store) == ["k2"]
+
+
 async def test_a_reused_key_does_not_answer_where_another_waited(store: RedisSessionStore, reference: Reference) -> None:
     await park(store)
     reference.remove_session("k1")

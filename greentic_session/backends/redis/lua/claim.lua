@@ -24,10 +24,11 @@ for number = 1, #KEYS do
   local session = find(owner, hash)
   if session then
     if redis.call('EXISTS', claim_key(session.key)) == 1 then return {session.key} end
+    local text = text_of(session) -- now: a server that is held up deletes what is given a millisecond to live
     redis.call('SET', claim_key(session.key), token .. ':' .. hash, 'PX', lease)
     if session.ttl ~= -1 and session.ttl < lease then set_lifetime(session, lease) end
     outlive(scope_key(owner, hash), lease)
-    return {number - 1, session.key, text_of(session)}
+    return {number - 1, session.key, text}
   end
 end
 return nil

@@ -9,11 +9,18 @@ if scopes ~= '' and redis.call('ZCARD', index) == waits then
   -- among the commands that write, so a replica and a full server refuse it.)
   local found, call = redis.pcall('SORT', index, 'BY', 'nosort', 'GET', scopes .. '*'), redis.call
   local session, last = ARGV[1] .. ':session:', tostring(#front - 1) -- a number would be made a string for each
+  local good = not found.err
   for number = 1, #found do
     local key = found[number]
-    if not key or call('GETRANGE', session .. key, '0', last) ~= front then found = nil break end
+    if not key or call('GETRANGE', session .. key, '0', last) ~= front then good = false break end
   end
-  if found and not found.err then return found end
+  -- Each must be in the set, too: the reference may have taken one out, and left the scope key that leads to it.
+  for start = 1, good and #found or 0, 1000 do
+    for _, is_there in ipairs(call('SMISMEMBER', set, unpack(found, start, math.min(start + 999, #found)))) do
+      good = good and is_there == 1
+    end
+  end
+  if good then return found end
 end
 -- @include _rules
 local keys = {}
