@@ -37,7 +37,7 @@ for _, key in ipairs(redis.call('KEYS', ARGV[1])) do
   if ttl >= 0 then ttl = ttl + now() - began end
   found[#found + 1] = {key, kind, ttl, value}
 end
-return found
+return {began, found}
 """
 
 Value: TypeAlias = bytes | frozenset[bytes] | dict[bytes, bytes] | list[bytes]
@@ -73,19 +73,19 @@ Dump: TypeAlias = dict[str, Entry]
 
 def dump(raw: redis.Redis, namespace: str) -> Dump:
     """Return all that is in a namespace, as it is at one moment."""
+    return dump_at(raw, namespace)[0]
+
+
+def dump_at(raw: redis.Redis, namespace: str) -> tuple[Dump, int]:
+    """Return the same, and that moment by the server's clock, in ms since the epoch."""
     pattern = re.sub(r"([\\\[\]*?^-])", r"\\\1", namespace) + ":*"
     start = len(namespace.encode()) + 1
-    found = raw.eval(DUMP, 0, pattern)
-    return {
+    began, found = raw.eval(DUMP, 0, pattern)
+    entries = {
         key[start:].decode("utf-8", "surrogateescape"): Entry(kind.decode(), ttl, _value(kind, value))
         for key, kind, ttl, value in sorted(found)
     }
-
-
-def moment(raw: redis.Redis) -> int:
-    """Return the server's time, in ms since the epoch."""
-    seconds, microseconds = raw.time()
-    return int(seconds * 1000 + microseconds // 1000)
+    return entries, began
 
 
 def _value(kind: bytes, value: list[bytes]) -> Value:
@@ -102,7 +102,7 @@ def check(raw: redis.Redis, namespace: str) -> None:
     A claim whose session was given a shorter life than the lease, by touch or a plain register_wait, would be taken for a
     fault once that life is over; nothing else that our store does may be.
     """
-    State(dump(raw, namespace), moment(raw)).check()
+    State(*dump_at(raw, namespace)).check()
 
 
 class State:
