@@ -168,12 +168,7 @@ def main(argv: list[str] | None = None) -> int:
     if options.charts:
         for path in write_charts(run.cells, options.charts):
             print(f"drawn: {path}", file=sys.stderr)
-    if options.json == "-":
-        sys.stdout.write(report.to_json().decode())
-        return 0
-    print(report.table())
-    if options.json:
-        Path(options.json).write_bytes(report.to_json())
+    report.hand_out(options.json)
     return 0
 
 

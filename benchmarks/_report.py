@@ -3,6 +3,7 @@
 import importlib.metadata
 import os
 import platform
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -77,6 +78,15 @@ class Report(msgspec.Struct, kw_only=True):
 
     def to_json(self) -> bytes:
         return msgspec.json.format(msgspec.json.encode(self), indent=2) + b"\n"
+
+    def hand_out(self, json_file: str | None) -> None:
+        """Print the table, and write the figures as JSON to a file if one is named; for ``-`` print them instead of it."""
+        if json_file == "-":
+            sys.stdout.write(self.to_json().decode())
+            return
+        print(self.table())
+        if json_file:
+            Path(json_file).write_bytes(self.to_json())
 
     def table(self) -> str:
         """Return it as text; columns that no row fills are left out."""

@@ -205,12 +205,7 @@ def main(argv: list[str] | None = None) -> int:
         + [QUICK] * options.quick
         + [WITHOUT_PEERS] * options.without_peers,
     )
-    if options.json == "-":
-        sys.stdout.write(report.to_json().decode())
-        return 0
-    print(report.table())
-    if options.json:
-        Path(options.json).write_bytes(report.to_json())
+    report.hand_out(options.json)
     return 0
 
 

@@ -13,7 +13,6 @@ import argparse
 import asyncio
 import sys
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 from ._calls import Peer, measure_calls
 from ._processes import measure_footprint, measure_import
@@ -104,12 +103,7 @@ def main(argv: list[str] | None = None) -> int:
         + [QUICK] * options.quick
         + [WITHOUT_PEERS] * (peer is None),
     )
-    if options.json == "-":
-        sys.stdout.write(report.to_json().decode())
-        return 0
-    print(report.table())
-    if options.json:
-        Path(options.json).write_bytes(report.to_json())
+    report.hand_out(options.json)
     return 0
 
 
