@@ -4,6 +4,7 @@ import asyncio
 import time
 import uuid
 from collections.abc import AsyncIterator
+from importlib.resources import files
 from typing import Any
 
 import pytest
@@ -313,3 +314,16 @@ async def test_waits_that_nobody_touches_again_leave_nothing(server: Server, wai
             while left := raw.dbsize():
                 assert time.monotonic() < give_up, f"{left} keys are left: {raw.keys()[:5]}"
                 await asyncio.sleep(0.05)
+
+
+@pytest.mark.parametrize("ended", [0, 1, 2, 1000], ids=lambda ms: f"{ms} ms ago")
+async def test_an_index_whose_last_wait_has_ended_is_never_taken_for_one_without_an_end(
+    raw: redis.Redis, namespace: str, ended: int
+) -> None:
+    lua = (files("greentic_session.backends.redis.lua") / "_index.lua").read_text(encoding="utf-8")
+    settle = f"""
+        redis.call('SADD', KEYS[1], 'key')
+        redis.call('ZADD', KEYS[2], now() - {ended}, 'hash')
+        return {{tostring(settle(KEYS[1], KEYS[2])), redis.call('PTTL', KEYS[1]), redis.call('PTTL', KEYS[2])}}
+    """
+    assert raw.eval(lua + settle, 2, f"{namespace}:set", f"{namespace}:index") == [b"false", -1, -1]  # it is for `mend`

@@ -1,7 +1,7 @@
 """Sessions in Redis: every operation is one command or one script, and decodes what it gets.
 
 The scripts decide all that needs stored state, in one atomic step; here is only what they cannot do: reading JSON, and
-saying in words what an outcome means. `lua/_common.lua` tells how the keys hang together.
+saying in words what an outcome means. `lua/_rules.lua` tells how the keys hang together.
 """
 
 import re

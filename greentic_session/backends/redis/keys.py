@@ -1,4 +1,4 @@
-"""The names of things in Redis, as the reference writes them; those of our own are made in `lua/_common.lua`."""
+"""The names of things in Redis, as the reference writes them; those of our own are made in `lua/_rules.lua`."""
 
 from greentic_session.fence import NO_TEAM, Owner
 from greentic_session.models import TenantCtx

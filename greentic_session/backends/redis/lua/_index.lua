@@ -34,8 +34,8 @@ local function settle(set, index)
   if waits ~= redis.call('SCARD', set) then return false end
   if waits == 0 then return true end
   local last = redis.call('ZRANGE', index, '-1', '-1', 'WITHSCORES')
-  local ttl = last[2] == 'inf' and -1 or last[2] - now()
-  if (ttl ~= -1 and ttl <= 0) or (waits > 1 and redis.call('ZCOUNT', index, '-inf', now()) > 0) then return false end
+  local ttl = last[2] == 'inf' and -1 or math.max(last[2] - now(), 0) -- not -1: that one ended a millisecond ago
+  if ttl == 0 or (waits > 1 and redis.call('ZCOUNT', index, '-inf', now()) > 0) then return false end
   keep(set, ttl)
   keep(index, ttl)
   return true
