@@ -1123,7 +1123,7 @@ def quiet() -> Iterator[asyncio.AbstractEventLoop]:
 
 def lane_on(loop: asyncio.AbstractEventLoop) -> tuple[Lane, Wire]:
     wire = Wire()
-    return Lane(cast("asyncio.StreamWriter", SimpleNamespace(transport=wire)), Nobody(), loop), wire
+    return Lane(cast("asyncio.StreamWriter", SimpleNamespace(transport=wire)), Nobody(), loop, "wire"), wire
 
 
 def turn(loop: asyncio.AbstractEventLoop) -> None:

@@ -63,10 +63,12 @@ def _read(url: str) -> dict[str, Any]:
     try:
         parts = urlsplit(url)
         settings = dict(parse_url(f"{scheme.lower()}{separator}{rest}"))
-        # redis-py would take another host or another database, and say nothing.
-        strange = not separator or (scheme.lower() != "unix" and not _DATABASE.fullmatch(parts.path))
+        options = parse_qs(parts.query, strict_parsing=bool(parts.query))
+        # redis-py would take another host or another database, and say nothing. A part of a password, too: one with a # or a
+        # ? in it that is not quoted ends the host there, and messages name the host.
+        strange = not separator or "#" in url or (scheme.lower() != "unix" and not _DATABASE.fullmatch(parts.path))
     except (ValueError, TypeError):
         raise InvalidInputError("the Redis URL cannot be read") from None
-    if strange or "connection_class" in parse_qs(parts.query):
+    if strange or "connection_class" in options:
         raise InvalidInputError("the Redis URL cannot be read")
     return settings

@@ -46,10 +46,11 @@ class Dialer:
         self._failures = 0
         self.not_before = 0.0
         """When the next attempt may begin, by the loop's clock."""
-        connection_class(**self._settings)
+        self.node = _node(connection_class(**self._settings))
+        """Where it connects to, for messages: ``host:port``, or the path of a socket."""
 
-    async def connect(self) -> asyncio.StreamWriter:
-        """Return the writer of a connection, with its handshake done and nothing read beyond it.
+    async def connect(self) -> tuple[asyncio.StreamWriter, str]:
+        """Return the writer of a connection, with its handshake done and nothing read beyond it, and its node.
 
         Raises:
             OSError, RedisError: It cannot be opened, or has ended since.
@@ -67,7 +68,7 @@ class Dialer:
             raise driver.ConnectionError("the connection ended")
         # It is the caller's now. redis-py would close it when it forgets the connection.
         connection._reader = connection._writer = None  # noqa: SLF001
-        return writer
+        return writer, _node(connection)
 
     def failed(self, now: float) -> None:
         """Let the next attempt wait: twice as long as after the last failure, up to a second, with jitter."""
@@ -77,6 +78,14 @@ class Dialer:
     def succeeded(self) -> None:
         """Take it that Redis is well: after the next failure the next attempt comes soon."""
         self._failures = 0
+
+
+def _node(connection: AbstractConnection) -> str:
+    """Return what messages call the other end of a connection. It holds no credentials."""
+    host, port = getattr(connection, "host", None), getattr(connection, "port", None)
+    if host is None:
+        return str(getattr(connection, "path", type(connection).__name__))
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _drop(connection: AbstractConnection) -> None:

@@ -67,17 +67,26 @@ _BY_CLASS: list[tuple[type[Exception], Callable[[str], GreenticError], str]] = [
 ]
 
 
-def translate(error: Exception) -> GreenticError:
-    """Return what a failure means to a caller; to be raised from it. No part of a password or a key is in the message."""
+def translate(error: Exception, node: str) -> GreenticError:
+    """Return what a failure means to a caller; to be raised from it. No part of a password or a key is in the message.
+
+    Args:
+        error: The driver's error, or the socket's.
+        node: Where it happened; the message ends with it.
+    """
+    kind, message = _meaning(error)
+    return kind(f"{message} ({node})")
+
+
+def _meaning(error: Exception) -> tuple[Callable[[str], GreenticError], str]:
     if isinstance(error, driver.ResponseError):
         found = _CODE.search(str(error))
         if found:
-            kind, message = _BY_CODE[found[1]]
-            return kind(message)
-        for text, (kind, message) in _BY_TEXT.items():
+            return _BY_CODE[found[1]]
+        for text, meaning in _BY_TEXT.items():
             if text in str(error):
-                return kind(message)
+                return meaning
     for cause, kind, message in _BY_CLASS:
         if isinstance(error, cause):
-            return kind(message)
-    return InternalError("Redis refused a command of ours; the cause says why")
+            return kind, message
+    return InternalError, "Redis refused a command of ours; the cause says why"

@@ -82,12 +82,14 @@ class Lane(asyncio.Protocol):
         writer: What redis-py made. It is kept: some versions of Python close a transport when its writer is forgotten.
         owner: Who is told when there is room, and when the connection is lost.
         loop: The event loop.
+        node: What messages call the other end.
     """
 
-    def __init__(self, writer: asyncio.StreamWriter, owner: Owner, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, writer: asyncio.StreamWriter, owner: Owner, loop: asyncio.AbstractEventLoop, node: str) -> None:
         self.pending: deque[Call] = deque()
         self.room = _MOST
         """How many calls may be pending for one more to be sent here."""
+        self.node = node
         self.answered = False
         """Whether it ever worked."""
         self.given_up = False

@@ -119,7 +119,7 @@ class Link:
                 if "READONLY" in text and call.lane in self._lanes:
                     # A primary no more. Behind an address that fails over, new connections lead to the new one.
                     self._retire_all()
-                raise translate(error) from error
+                raise translate(error, self._node_of(call)) from error
             except (driver.RedisError, OSError) as error:
                 call.leave()
                 if repeatable and call.lane is not None and isinstance(error, driver.ConnectionError):
@@ -127,7 +127,7 @@ class Link:
                     continue
                 if isinstance(error, GreenticError):
                     raise
-                raise translate(error) from error
+                raise translate(error, self._node_of(call)) from error
             except BaseException:  # cancelled, that is
                 call.leave()
                 if call.lane is not None:
@@ -252,11 +252,11 @@ class Link:
             async with limit:
                 await asyncio.sleep(self._dialer.not_before - loop.time())
                 begun = loop.time()
-                writer = await self._dialer.connect()
+                writer, node = await self._dialer.connect()
                 if self._closed:
                     writer.transport.abort()
                     raise UnavailableError("the store is closed")
-                self._lanes.append(Lane(writer, self, loop))
+                self._lanes.append(Lane(writer, self, loop, node))
         except (driver.RedisError, OSError) as error:
             if begun:  # to wait for the next attempt is no attempt
                 self._dialer.failed(loop.time())
@@ -270,6 +270,9 @@ class Link:
             call.answer.remove_done_callback(hurry)
             self._opening = None
         self._advance()
+
+    def _node_of(self, call: Call) -> str:
+        return self._dialer.node if call.lane is None else call.lane.node
 
     def _retire_all(self) -> None:
         lanes, self._lanes = self._lanes, []

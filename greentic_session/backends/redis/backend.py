@@ -163,7 +163,7 @@ class RedisBackend(SessionBackend):
         try:
             await self._link.call("PING", repeatable=True)
         except OperationTimeoutError as error:
-            raise UnavailableError("Redis did not answer in time") from error
+            raise UnavailableError(error.message) from error
 
     async def scan(self, ctx: TenantCtx) -> AsyncIterator[Wait]:
         yielded: set[str] = set()  # SCAN may name a key twice

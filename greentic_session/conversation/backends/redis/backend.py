@@ -150,7 +150,7 @@ class RedisConversationBackend(ConversationBackend):
         try:
             await self._link.call("PING", repeatable=True)
         except OperationTimeoutError as error:
-            raise UnavailableError("Redis did not answer in time") from error
+            raise UnavailableError(error.message) from error
 
     async def aclose(self) -> None:
         self.closed = True
