@@ -10,7 +10,7 @@ from redis.asyncio.connection import AbstractConnection, Connection, SSLConnecti
 from greentic_session.errors import InvalidInputError
 from greentic_session.expiry import Seconds, milliseconds
 
-__all__ = ["connection_of"]
+__all__ = ["connection_of", "is_cluster", "nodes_of"]
 
 _DATABASE = re.compile(r"/?\d*")
 _IN_URL = frozenset(
@@ -54,6 +54,47 @@ def connection_of(
         settings.setdefault("ssl_cert_reqs", "required")
         settings.setdefault("ssl_check_hostname", settings["ssl_cert_reqs"] != "none")
     return connection_class, settings
+
+
+_CLUSTER = re.compile(r"(rediss?)\+cluster://(?:([^/?#]*)@)?([^/?#@]+)(/0?)?(\?.*)?", re.IGNORECASE | re.DOTALL)
+
+
+def is_cluster(url: str) -> bool:
+    """Say whether a URL names the nodes of a cluster."""
+    return isinstance(url, str) and url.partition("://")[0].lower().endswith("+cluster")
+
+
+def nodes_of(
+    url: str, connect_timeout: Seconds, options: Mapping[str, Any]
+) -> tuple[type[AbstractConnection], dict[str, Any], list[tuple[str, int]]]:
+    """Return the kind of connection that a cluster's URL asks for, its settings, and where to ask first.
+
+    Args:
+        url: ``redis+cluster://[user:password@]host[:port][,host[:port]]``, or ``rediss+cluster://`` for TLS.
+        connect_timeout: As for `connection_of`.
+        options: As for `connection_of`.
+
+    Raises:
+        InvalidInputError: As `connection_of`; or it asks for another database than 0.
+        TypeError: As `connection_of`.
+    """
+    if not isinstance(url, str):
+        raise TypeError(f"url must be a str, not {type(url).__name__}")
+    found = _CLUSTER.fullmatch(url)
+    if found is None:
+        raise InvalidInputError("the Redis URL cannot be read")
+    scheme, user, hosts, _, query = found.groups()
+    front = f"{scheme}://" + (f"{user}@" if user is not None else "")
+    nodes = []
+    for host in hosts.split(","):
+        if not host:
+            raise InvalidInputError("the Redis URL cannot be read")
+        connection_class, settings = connection_of(f"{front}{host}/{query or ''}", connect_timeout, options)
+        if settings.pop("db", 0):
+            raise InvalidInputError("a Redis cluster has no other database than 0")
+        node = settings.pop("host", "localhost"), settings.pop("port", 6379)
+        nodes.append((connection_class, settings, node))
+    return nodes[0][0], nodes[0][1], [node for _, _, node in nodes]
 
 
 def _read(url: str) -> dict[str, Any]:

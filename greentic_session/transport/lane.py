@@ -24,7 +24,7 @@ from redis import exceptions as driver
 if TYPE_CHECKING:
     from typing import Any
 
-__all__ = ["LONG", "Call", "Lane", "Owner"]
+__all__ = ["LONG", "Call", "Lane", "LostError", "Owner"]
 
 LONG = 2**17
 """From how many bytes a command is long; and an answer, of which so much has come without its end."""
@@ -37,6 +37,10 @@ _REMEMBERED = 16
 _MORE = object()
 
 
+class LostError(driver.ConnectionError):
+    """The connection ended with the call on it: whether Redis ran the command cannot be said."""
+
+
 class Call(msgspec.Struct, eq=False):
     """One command on its way.
 
@@ -46,6 +50,7 @@ class Call(msgspec.Struct, eq=False):
         deadline: When that ends, by the loop's clock.
         lane: Where it was sent; None as long as it was not.
         turn: What its caller waits for before that, in the line.
+        before: The bytes of a command that goes out right before it; nobody waits for its answer.
     """
 
     packed: bytes
@@ -53,6 +58,7 @@ class Call(msgspec.Struct, eq=False):
     deadline: float
     lane: "Lane | None" = None
     turn: "asyncio.Future[None] | None" = None
+    before: bytes | None = None
 
     def leave(self) -> None:
         """Wait for the answer no more: what comes is thrown away, and an error that came is no complaint of the loop's."""
@@ -113,6 +119,10 @@ class Lane(asyncio.Protocol):
 
     def send(self, call: Call) -> None:
         """Send a call; there must be room for it."""
+        if call.before is not None:
+            first = Call(call.before, self._loop.create_future(), call.deadline)
+            first.answer.cancel()
+            self.send(first)
         call.lane = self
         pending, outgoing, packed = self.pending, self._outgoing, call.packed
         pending.append(call)
@@ -246,6 +256,6 @@ class Lane(asyncio.Protocol):
 
 
 def _ended(cause: Exception | None) -> Exception:
-    error = driver.ConnectionError("the connection ended")
+    error = LostError("the connection ended")
     error.__cause__ = cause
     return error

@@ -24,19 +24,19 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Mapping
 from threading import get_ident
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import hiredis
 from redis import exceptions as driver
 from redis.asyncio.connection import AbstractConnection
 
-from greentic_session.errors import GreenticError, UnavailableError
+from greentic_session.errors import GreenticError, OperationTimeoutError, UnavailableError
 
 from .dialer import Dialer
 from .failures import translate
 from .lane import LONG, Call, Lane
 
-__all__ = ["Arg", "Link"]
+__all__ = ["Arg", "Link", "Route"]
 
 Arg = bytes | str | int
 
@@ -50,6 +50,25 @@ _GRACE = 1.0
 """For how many seconds closing waits for the answers under way."""
 
 
+class Route(Protocol):
+    """A way to Redis: to one server, or to the nodes of a cluster.
+
+    Attributes:
+        moving: Whether keys may be on their way from one node to another: then scripts look first.
+    """
+
+    moving: bool
+
+    async def call(self, *command: Arg, repeatable: bool = False, script: str | None = None) -> Any:
+        """As `Link.call`."""
+
+    async def ping(self) -> None:
+        """As `Link.ping`."""
+
+    async def aclose(self) -> None:
+        """As `Link.aclose`."""
+
+
 class Link:
     """Sends commands to one Redis.
 
@@ -59,6 +78,8 @@ class Link:
         timeout: For how many seconds a call may take, everything included.
         max_connections: How many connections there may be.
     """
+
+    moving = False
 
     def __init__(
         self,
@@ -81,13 +102,22 @@ class Link:
         self._thread: int | None = None
         self._closed = False
 
-    async def call(self, *command: Arg, repeatable: bool = False, script: str | None = None) -> Any:
+    async def call(
+        self,
+        *command: Arg,
+        repeatable: bool = False,
+        script: str | None = None,
+        deadline: float | None = None,
+        before: bytes | None = None,
+    ) -> Any:
         """Send a command and return its answer, as bytes, ints, lists and None.
 
         Args:
             command: The command and its arguments.
             repeatable: Whether sending it twice does what sending it once does.
             script: If the command is EVALSHA, the script: sent with EVAL where the server answers that it does not know it.
+            deadline: When the call ends, by the loop's clock; by default in a `timeout`.
+            before: A packed command to be sent right before it, whose answer nobody wants.
 
         Raises:
             GreenticError: As `failures.translate` has it, from the driver's error.
@@ -95,13 +125,17 @@ class Link:
         loop = self._loop
         # Not asyncio.get_running_loop(): before Python 3.12 that asks the kernel who we are, every time.
         if loop is None or self._closed or self._thread != get_ident() or not loop.is_running():
-            loop = self._check_loop()
-        deadline = loop.time() + self._timeout
+            loop = self.check_loop()
+        if deadline is None:
+            deadline = loop.time() + self._timeout
+        elif self._alarm is not None and deadline < self._alarm.when():
+            self._alarm.cancel()
+            self._alarm = None
         if self._alarm is None:
             self._alarm = loop.call_at(deadline, self._look)
         packed = _pack(command)
         while True:
-            call = Call(packed, loop.create_future(), deadline)
+            call = Call(packed, loop.create_future(), deadline, before=before)
             try:
                 lane = None if self._line else self._find_lane(call)  # whoever waits goes first
                 if lane is not None:
@@ -133,6 +167,22 @@ class Link:
                 if call.lane is not None:
                     call.lane.give_up(call)
                 raise
+
+    async def ping(self) -> None:
+        """Return if Redis answers.
+
+        Raises:
+            UnavailableError: It does not.
+        """
+        try:
+            await self.call("PING", repeatable=True)
+        except OperationTimeoutError as error:
+            raise UnavailableError(error.message) from error
+
+    @property
+    def closed(self) -> bool:
+        """Whether it takes no more calls."""
+        return self._closed
 
     def close(self) -> None:
         """Take no more calls. Those in the line fail; those under way get their answers."""
@@ -305,7 +355,12 @@ class Link:
         if waiting:
             self._alarm = loop.call_at(max(now + _GRAIN, min(call.deadline for call in waiting)), self._look)
 
-    def _check_loop(self) -> asyncio.AbstractEventLoop:
+    def check_loop(self) -> asyncio.AbstractEventLoop:
+        """Return the running event loop.
+
+        Raises:
+            UnavailableError: It is another one than the link's, or none of asyncio's; or the link is closed.
+        """
         if self._closed:
             raise UnavailableError("the store is closed")
         try:

@@ -2,7 +2,7 @@
 
 from greentic_session.errors import InvalidInputError
 
-__all__ = ["DEFAULT_NAMESPACE", "check_namespace"]
+__all__ = ["DEFAULT_NAMESPACE", "check_cluster_namespace", "check_namespace"]
 
 DEFAULT_NAMESPACE = "greentic:session"
 """The front of every key, unless another is asked for; the reference's."""
@@ -24,3 +24,16 @@ def check_namespace(value: object) -> str:
     except UnicodeEncodeError as error:
         raise InvalidInputError("namespace must be valid Unicode: it holds a lone surrogate") from error
     return value
+
+
+def check_cluster_namespace(value: object) -> str:
+    """Return `value` if it can be a namespace on a cluster.
+
+    Raises:
+        InvalidInputError: As `check_namespace`; or it holds a brace: what stands in braces picks the slot, and is ours to
+        say. TypeError: It is no str.
+    """
+    namespace = check_namespace(value)
+    if "{" in namespace or "}" in namespace:
+        raise InvalidInputError("a namespace on a cluster must not hold a brace")
+    return namespace

@@ -7,7 +7,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from .link import Arg, Link
+from .link import Arg, Route
 
 __all__ = ["Script"]
 
@@ -31,27 +31,47 @@ def _assemble(package: str, name: str, included: set[str]) -> str:
     return _INCLUDE.sub(text_of, _read(package, name))
 
 
+_GUARD = """\
+local tag = KEYS[1]:match('^[^{]*{[^}]+}') or KEYS[1]
+if type(redis.pcall('EXISTS', tag .. '~', tag .. '~~')) == 'table' then
+  return redis.error_reply('TRYAGAIN the slot of this script is on its way to another node')
+end
+"""
+"""What a script begins with on a cluster: it looks at two keys that are never there, in the slot of its own. While that
+slot is on its way to another node, Redis refuses to, at the old node and at the new one, and the script ends before it
+has done anything. Without it Redis would end it at the first key that is not there, be that half way through."""
+
+
 class Script:
     """One script.
 
     What a script includes is a line of its own, ``-- @include _rules``, for the file ``_rules.lua``. It costs time to define
     what is included, so a script that may end early says so after that.
 
+    On a cluster all its keys must have one hash tag, ``{...}``, in the first of them, or it must touch the first only.
+
     Args:
         package: The package that holds the files.
         name: The file's name, without ``.lua``.
         repeatable: Whether running it twice does what running it once does.
+        one_key: Whether it touches its first key only: then it needs no guard while a slot moves.
     """
 
-    def __init__(self, package: str, name: str, *, repeatable: bool = False) -> None:
-        self._text = _assemble(package, name, set())
-        self._sha = hashlib.sha1(self._text.encode(), usedforsecurity=False).hexdigest()
+    def __init__(self, package: str, name: str, *, repeatable: bool = False, one_key: bool = False) -> None:
+        text = _assemble(package, name, set())
+        self._alone = _hashed(text)
+        self._guarded = self._alone if one_key else _hashed(_GUARD + text)
         self._repeatable = repeatable
 
-    def __call__(self, link: Link, keys: tuple[Arg, ...], *args: Arg) -> Awaitable[Any]:
+    def __call__(self, route: Route, keys: tuple[Arg, ...], *args: Arg) -> Awaitable[Any]:
         """Run it; to be awaited for what it returns.
 
         Raises:
             GreenticError: As `Link.call`.
         """
-        return link.call("EVALSHA", self._sha, len(keys), *keys, *args, repeatable=self._repeatable, script=self._text)
+        sha, text = self._guarded if route.moving else self._alone
+        return route.call("EVALSHA", sha, len(keys), *keys, *args, repeatable=self._repeatable, script=text)
+
+
+def _hashed(text: str) -> tuple[str, str]:
+    return hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest(), text
