@@ -63,7 +63,7 @@ class RedisUrlWithNamespace(msgspec.Struct, frozen=True):
 
 SessionBackendConfig: TypeAlias = InMemory | RedisUrl | RedisUrlWithNamespace
 
-_REDIS_SCHEMES = ("redis", "rediss", "unix")
+_REDIS_SCHEMES = ("redis", "rediss", "unix", "redis+cluster", "rediss+cluster")
 
 
 def create_session_store(config: SessionBackendConfig | str, **options: Any) -> SessionStore:

@@ -19,11 +19,13 @@ from multiprocessing.synchronize import Barrier
 from typing import Any, NamedTuple, Self
 
 import redis
+from redis_invariants import Client
 
 from greentic_session import Claim, ClaimedError, ConflictError, NotFoundError, RedisSessionStore, ReplyScope, SessionData
 from greentic_session._contract.samples import ctx, data
-from greentic_session.backends.redis.keys import Keys
+from greentic_session.backends.redis.keys import ClusterKeys, Keys
 from greentic_session.errors import GreenticError, TenantMismatchError
+from greentic_session.fence import Owner
 
 WORKERS = 4
 LONG = 600.0
@@ -37,6 +39,15 @@ Outcome = str | int | None
 def open_store(url: str, namespace: str) -> RedisSessionStore:
     """Return a store that is patient with a busy machine."""
     return RedisSessionStore.from_url(url, namespace=namespace, timeout=60, connect_timeout=60, max_connections=32)
+
+
+def plain_client(url: str) -> Client:
+    """Return a client of a server or a cluster, for looking at what the store does."""
+    scheme, _, hosts = url.partition("://")
+    if scheme != "redis+cluster":
+        return redis.Redis.from_url(url)
+    host, _, port = hosts.partition(",")[0].partition(":")
+    return redis.RedisCluster(host=host, port=int(port))
 
 
 class Round:
@@ -64,9 +75,15 @@ class Player(NamedTuple):
     """A process while it plays: its store, a plain client, and its own dice."""
 
     store: RedisSessionStore
-    raw: redis.Redis
-    keys: Keys
+    raw: Client
+    namespace: str
     dice: random.Random
+
+    def keys(self, owner: Owner) -> Keys:
+        """Return how an owner's keys are named."""
+        if isinstance(self.raw, redis.Redis):
+            return Keys(self.namespace)
+        return ClusterKeys(self.namespace).within(":".join(map(str, owner)))
 
 
 class Race:
@@ -189,8 +206,8 @@ async def _race(number: int, race: Race, url: str, namespace: str, rounds: int, 
     dice = random.Random(f"{number} {namespace.rpartition(':')[2]}")
     told: list[Told] = []
     async with open_store(url, namespace) as store:
-        with redis.Redis.from_url(url) as raw:
-            player = Player(store, raw, Keys(namespace), dice)
+        with plain_client(url) as raw:
+            player = Player(store, raw, namespace, dice)
             for start in range(0, rounds, race.batch):
                 batch = [Round(at) for at in range(start, min(start + race.batch, rounds))]
                 roles = [(number + at.number) % WORKERS for at in batch]
@@ -309,7 +326,8 @@ class FindOfDeadWait(Race):
     async def prepare(self, by: Player, at: Round, role: int) -> None:
         if role:
             return
-        keys, owner, dead = by.keys, ("dev", "acme", "ops", at.user), f"{at.key}-dead"
+        owner, dead = ("dev", "acme", "ops", at.user), f"{at.key}-dead"
+        keys = by.keys(owner)
         match at.number % 4:
             case 0:  # expires about now
                 await at.register(by.store, dead, ttl=0.002)

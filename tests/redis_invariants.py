@@ -10,7 +10,7 @@ import redis
 
 from greentic_session import ReplyScope, SessionData
 
-__all__ = ["Dump", "Entry", "check", "dump"]
+__all__ = ["Client", "Dump", "Entry", "Spread", "check", "clear", "dump"]
 
 SLACK_MS = 250
 """How far two lifetimes that were set in one script may be apart: Redis takes the time anew for each, and on a busy machine
@@ -69,15 +69,79 @@ class Entry:
 
 Dump: TypeAlias = dict[str, Entry]
 """Every key of a namespace, without the namespace and the colon after it."""
+Client: TypeAlias = redis.Redis | redis.RedisCluster
 
 
-def dump(raw: redis.Redis, namespace: str) -> Dump:
-    """Return all that is in a namespace, as it is at one moment."""
+def dump(raw: Client, namespace: str) -> Dump:
+    """Return all that is in a namespace, as it is at one moment; on a cluster see `Spread`."""
     return dump_at(raw, namespace)[0]
 
 
-def dump_at(raw: redis.Redis, namespace: str) -> tuple[Dump, int]:
+def dump_at(raw: Client, namespace: str) -> tuple[Dump, int]:
     """Return the same, and that moment by the server's clock, in ms since the epoch."""
+    if isinstance(raw, redis.RedisCluster):
+        spread = Spread(raw, namespace)
+        return spread.together(), spread.moment
+    return _dump_server(raw, namespace)
+
+
+def clear(raw: Client, namespace: str) -> None:
+    """Delete all that is in a namespace."""
+    for key in raw.scan_iter(f"{namespace}:*", count=1000):
+        raw.unlink(key)
+
+
+class Spread:
+    """A namespace on a cluster that is at rest, all of it as if seen at one moment.
+
+    Attributes:
+        slots: What is in each slot by its hash tag, named as on a single server.
+        pointers: Of each session key the nonce and the hash tag that its owner pointer names, and for how many ms.
+    """
+
+    def __init__(self, raw: redis.RedisCluster, namespace: str) -> None:
+        self.slots: dict[str, Dump] = {}
+        self.pointers: dict[str, tuple[str, str, int]] = {}
+        self.moment = 0
+        for node in raw.get_primaries():  # type: ignore[no-untyped-call]
+            found, moment = _dump_server(raw.get_redis_connection(node), namespace)
+            self.moment = self.moment or moment
+            for key, entry in found.items():
+                seen = Entry(entry.kind, entry.ttl if entry.ttl == -1 else entry.ttl + moment - self.moment, entry.value)
+                if key.startswith("{"):
+                    tag, _, name = key[1:].partition("}:")
+                    self.slots.setdefault(tag, {})[name] = seen
+                else:
+                    assert key.startswith("owner:"), f"a key of no known kind: {key!r}"
+                    nonce, _, tag = seen.text.decode().partition(" ")
+                    self.pointers[key.removeprefix("owner:")] = (nonce, tag, seen.ttl)
+
+    def together(self) -> Dump:
+        """Return what is in all slots; but reservations that are barred, which answer nothing."""
+        merged: Dump = {}
+        for found in self.slots.values():
+            mine = {name: entry for name, entry in found.items() if not name.startswith("barred:")}
+            assert not mine.keys() & merged.keys(), f"in two slots: {mine.keys() & merged.keys()}"
+            merged |= mine
+        return merged
+
+    def check(self) -> None:
+        """Assert that every session's pointer leads to it, and outlives it."""
+        for tag, found in self.slots.items():
+            for key in (name.removeprefix("session:") for name in found if name.startswith("session:")):
+                assert key in self.pointers, f"no pointer leads to {key!r}"
+                nonce, named, lives = self.pointers[key]
+                session, record = found[f"session:{key}"], found[f"own:{key}"].fields
+                assert named == tag, f"the pointer of {key!r} leads to {named}, and it is in {tag}"
+                assert nonce == record[b"g"].decode(), f"{key!r} was stored under another reservation than its pointer's"
+                assert f"barred:{nonce}" not in found, f"the reservation of {key!r} is barred"
+                assert lives != -1, f"the pointer of {key!r} has no end"
+                if session.ttl != -1:
+                    assert lives + SLACK_MS >= session.ttl + int(record[b"u"]), f"the pointer of {key!r} ends too early"
+                    assert int(record[b"u"]) >= 0, f"the pointer of {key!r} ends before it does"
+
+
+def _dump_server(raw: redis.Redis, namespace: str) -> tuple[Dump, int]:
     pattern = re.sub(r"([\\\[\]*?^-])", r"\\\1", namespace) + ":*"
     start = len(namespace.encode()) + 1
     began, found = raw.eval(DUMP, 0, pattern)
@@ -96,13 +160,15 @@ def _value(kind: bytes, value: list[bytes]) -> Value:
     return dict(zip(value[::2], value[1::2], strict=True)) if kind in (b"hash", b"zset") else value
 
 
-def check(raw: redis.Redis, namespace: str) -> None:
+def check(raw: Client, namespace: str) -> None:
     """Assert that sessions, records, claims and indices of a namespace agree.
 
     A claim whose session was given a shorter life than the lease, by touch or a plain register_wait, would be taken for a
     fault once that life is over; nothing else that our store does may be.
     """
     State(*dump_at(raw, namespace)).check()
+    if isinstance(raw, redis.RedisCluster):
+        Spread(raw, namespace).check()
 
 
 class State:

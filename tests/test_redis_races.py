@@ -8,7 +8,6 @@ from typing import Any, TypeVar
 
 import pytest
 import race_workers as races
-import redis
 import redis_invariants
 from race_workers import LONG, STAYING, Crew, Outcome, Played, Race, Round, open_store
 
@@ -31,7 +30,7 @@ PART = 500
 class Track:
     """Where a race takes place: plays it, and looks at what it left."""
 
-    def __init__(self, crew: Crew, url: str, raw: redis.Redis, namespace: str) -> None:
+    def __init__(self, crew: Crew, url: str, raw: redis_invariants.Client, namespace: str) -> None:
         self.crew = crew
         self.url = url
         self.raw = raw
@@ -61,7 +60,7 @@ class Track:
 
 
 @pytest.fixture
-def track(crew: Crew, redis_url: str, raw: redis.Redis, namespace: str) -> Track:
+def track(crew: Crew, redis_url: str, raw: redis_invariants.Client, namespace: str) -> Track:
     return Track(crew, redis_url, raw, namespace)
 
 
@@ -77,8 +76,7 @@ def rounds(some: int, many: int) -> Callable[[Callable[..., None]], Callable[...
             for number, start in enumerate(range(0, rounds, PART)):
                 part = Track(track.crew, track.url, track.raw, f"{track.namespace}:{number}")
                 test(track=part, rounds=min(PART, rounds - start), **more)
-                if left := [f"{part.namespace}:{key}" for key in part.left()]:
-                    track.raw.unlink(*left)
+                redis_invariants.clear(track.raw, part.namespace)
 
         many_rounds = pytest.param(many, marks=pytest.mark.slow)
         marked: Callable[..., None] = pytest.mark.parametrize("rounds", [some, many_rounds], ids=["some", "many"])(

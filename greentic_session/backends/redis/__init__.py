@@ -6,15 +6,18 @@ It needs the extra: ``python -m pip install 'greentic-session[redis]'``.
 from typing import Any, Self
 
 from redis.asyncio import Redis
+from redis.asyncio.cluster import RedisCluster
 
 from greentic_session.expiry import Seconds, Ttl
 from greentic_session.limits import DEFAULT_MAX_SNAPSHOT_BYTES
 from greentic_session.store import SessionStore
 from greentic_session.transport.client import client_of, link_of
+from greentic_session.transport.cluster import ClusterAddress, ClusterLink
 from greentic_session.transport.namespace import DEFAULT_NAMESPACE
 
 from .backend import RedisBackend
-from .keys import Keys
+from .cluster import RedisClusterBackend
+from .keys import ClusterKeys, Keys
 
 __all__ = ["DEFAULT_NAMESPACE", "RedisSessionStore"]
 
@@ -43,7 +46,7 @@ class RedisSessionStore(SessionStore):
 
     def __init__(
         self,
-        client: Redis,
+        client: Redis | RedisCluster | ClusterAddress,
         *,
         namespace: str = DEFAULT_NAMESPACE,
         default_wait_ttl: Ttl = None,
@@ -55,7 +58,9 @@ class RedisSessionStore(SessionStore):
         link = link_of(client, timeout, max_connections)
         self._client = client  # kept, as the link asks
         super().__init__(
-            RedisBackend(link, Keys(namespace)),
+            RedisClusterBackend(link, ClusterKeys(namespace), link)
+            if isinstance(link, ClusterLink)
+            else RedisBackend(link, Keys(namespace)),
             default_wait_ttl=default_wait_ttl,
             default_session_ttl=default_session_ttl,
             max_snapshot_bytes=max_snapshot_bytes,

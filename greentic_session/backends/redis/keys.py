@@ -2,9 +2,9 @@
 
 from greentic_session.fence import NO_TEAM, Owner
 from greentic_session.models import TenantCtx
-from greentic_session.transport.namespace import check_namespace
+from greentic_session.transport.namespace import check_cluster_namespace, check_namespace
 
-__all__ = ["Keys", "front", "identity_text", "owner_text"]
+__all__ = ["ClusterKeys", "Keys", "front", "identity_text", "owner_text"]
 
 
 def owner_text(owner: tuple[str, str, str | None, str | None]) -> str:
@@ -69,6 +69,22 @@ class Keys:
     def latest(self, owner: Owner) -> str:
         """Where the key of a user's latest session is."""
         return f"{self.namespace}:user:{_place(owner)}"
+
+
+class ClusterKeys:
+    """The keys of one namespace on a cluster; see `pointers`.
+
+    Raises:
+        InvalidInputError: The namespace is empty, no valid Unicode, or holds a brace, which on a cluster has a meaning.
+        TypeError: It is no str.
+    """
+
+    def __init__(self, namespace: str) -> None:
+        self.namespace = check_cluster_namespace(namespace)
+
+    def within(self, tag: str) -> Keys:
+        """Return the keys of one slot, by its hash tag."""
+        return Keys(f"{self.namespace}:{{{tag}}}")
 
 
 def _place(owner: Owner) -> str:

@@ -5,14 +5,18 @@ from typing import Any
 
 from greentic_session.fence import Owner
 from greentic_session.models import ReplyScope, SessionData, version_of
-from greentic_session.transport.link import Link
+from greentic_session.transport.link import Route
 from greentic_session.transport.scripts import Script
 
 from .keys import Keys, front, identity_text, owner_text
 
-__all__ = ["Scripts", "Text"]
+__all__ = ["BARRED", "SHORT", "Scripts", "Text"]
 
 _FOR_EVER = -1
+SHORT = b"short"
+"""The answer where the owner pointer would not live as long as the session; nothing was done."""
+BARRED = b"barred"
+"""The answer where the reservation is over; nothing was done."""
 
 
 class Text:
@@ -56,24 +60,29 @@ _REMOVE = _script("remove")
 _RENEW = _script("renew")
 _TOUCH = _script("touch")
 _UPDATE = _script("update")
+_VACATE = _script("vacate")
 
 
 class Scripts:
     """The scripts over one link, in one namespace. Each call is one atomic step on the server.
 
-    Lifetimes are in milliseconds, None for ever. Answers are as Redis gives them: bytes, ints, lists, None.
+    Lifetimes are in milliseconds, None for ever. Answers are as Redis gives them: bytes, ints, lists, None. What a removal
+    did is 1, or on a cluster the nonce of the reservation that it ended. `SHORT` and `BARRED` come on a cluster only.
     """
 
-    def __init__(self, link: Link, keys: Keys) -> None:
-        self._link = link
+    def __init__(self, route: Route, keys: Keys, hold: tuple[str | int, ...] = ()) -> None:
+        """`hold` goes with what may store a session or lengthen its life, on a cluster: see `pointers`."""
+        self._route = route
         self._keys = keys
         self._namespace = keys.namespace
+        self._hold = hold
 
-    async def create(self, key: str, text: Text, pointer: Owner | None, ttl_ms: int | None) -> bool:
-        """Store a new session; False if a live one has the key."""
+    async def create(self, key: str, text: Text, pointer: Owner | None, ttl_ms: int | None) -> int | bytes:
+        """Store a new session; 0 if a live one has the key."""
         led_by = "" if pointer is None else owner_text(pointer)
-        args = (key, text.json, text.version, text.owner, led_by, _ms(ttl_ms))
-        return bool(await self._run(_CREATE, (self._keys.session(key),), *args))
+        args = (key, text.json, text.version, text.owner, led_by, _ms(ttl_ms), *self._hold)
+        answer: int | bytes = await self._run(_CREATE, (self._keys.session(key),), *args)
+        return answer
 
     async def update(self, key: str, text: Text, caller: str, if_version: str, checked: str) -> list[bytes]:
         """Replace a session's text; return the outcome and what belongs to it."""
@@ -81,13 +90,15 @@ class Scripts:
         answer: list[bytes] = await self._run(_UPDATE, (self._keys.session(key),), *args)
         return answer
 
-    async def remove(self, key: str, caller: str) -> bool:
-        """Remove a session; False if it is absent for this caller."""
-        return bool(await self._run(_REMOVE, (self._keys.session(key),), key, caller))
+    async def remove(self, key: str, caller: str) -> int | bytes:
+        """Remove a session; 0 if it is absent for this caller."""
+        answer: int | bytes = await self._run(_REMOVE, (self._keys.session(key),), key, caller)
+        return answer
 
-    async def touch(self, key: str, ttl_ms: int | None, caller: str) -> bool:
-        """Give a session a lifetime; False if it is absent for this caller."""
-        return bool(await self._run(_TOUCH, (self._keys.session(key),), key, _ms(ttl_ms), caller))
+    async def touch(self, key: str, ttl_ms: int | None, caller: str) -> int | bytes:
+        """Give a session a lifetime; 0 if it is absent for this caller."""
+        answer: int | bytes = await self._run(_TOUCH, (self._keys.session(key),), key, _ms(ttl_ms), caller, *self._hold)
+        return answer
 
     async def register(
         self,
@@ -104,8 +115,9 @@ class Scripts:
         hashed = scope.scope_hash()
         keys = self._keys
         leading = (keys.scope(owner, hashed), keys.waits(owner), keys.scopes(owner), keys.latest(owner))
-        args = (key, text.json, text.version, text.owner, text.named, hashed, scope_json, _ms(ttl_ms), on_conflict, token)
-        answer: list[bytes] = await self._run(_REGISTER, leading, *args)
+        what = (key, text.json, text.version, text.owner, text.named)
+        how = (hashed, scope_json, _ms(ttl_ms), on_conflict, token, *self._hold)
+        answer: list[bytes] = await self._run(_REGISTER, leading, *what, *how)
         return answer
 
     def find(self, owner: Owner, scopes: tuple[ReplyScope, ...]) -> Awaitable[list[Any] | None]:
@@ -131,10 +143,11 @@ class Scripts:
         keys = (self._keys.waits(owner), self._keys.scopes(owner))
         return self._run(_KEYS, keys, owner_text(owner), front(owner), scopes)
 
-    async def clear(self, owner: Owner, scope: ReplyScope) -> None:
-        """Remove the session that waits at a scope."""
+    async def clear(self, owner: Owner, scope: ReplyScope) -> list[Any] | None:
+        """Remove the session that waits at a scope; return its key and what the removal did, if there was one."""
         hashed = scope.scope_hash()
-        await self._run(_CLEAR, (self._keys.scope(owner, hashed),), owner_text(owner), hashed)
+        answer: list[Any] | None = await self._run(_CLEAR, (self._keys.scope(owner, hashed),), owner_text(owner), hashed)
+        return answer
 
     async def find_by_user(self, owner: Owner) -> list[bytes] | None:
         """Return the session key and the text; an empty list for several waits."""
@@ -143,25 +156,32 @@ class Scripts:
 
     async def claim(self, owner: Owner, scopes: tuple[ReplyScope, ...], token: str, lease_ms: int) -> list[Any] | None:
         """Return which scope matched, the session key and the text; the session key alone if it is claimed."""
-        answer: list[Any] | None = await self._run(_CLAIM, self._places(owner, scopes), token, lease_ms)
+        answer: list[Any] | None = await self._run(_CLAIM, self._places(owner, scopes), token, lease_ms, *self._hold)
         return answer
 
-    async def complete(self, key: str, token: str) -> bool:
-        """Remove the session of a claim; False if that is over."""
-        return bool(await self._run(_COMPLETE, (self._keys.claim(key),), key, token))
+    async def complete(self, key: str, token: str) -> int | bytes:
+        """Remove the session of a claim; 0 if that is over."""
+        answer: int | bytes = await self._run(_COMPLETE, (self._keys.claim(key),), key, token)
+        return answer
 
     async def release(self, key: str, token: str) -> bool:
         """End a claim; False if it is over."""
         return bool(await self._run(_RELEASE, (self._keys.claim(key),), key, token))
 
-    async def renew(self, key: str, token: str, lease_ms: int) -> bool:
-        """Give a claim a new lease; False if it is over."""
-        return bool(await self._run(_RENEW, (self._keys.claim(key),), key, token, lease_ms))
+    async def renew(self, key: str, token: str, lease_ms: int) -> int | bytes:
+        """Give a claim a new lease; 0 if it is over."""
+        answer: int | bytes = await self._run(_RENEW, (self._keys.claim(key),), key, token, lease_ms, *self._hold)
+        return answer
 
-    async def purge(self, env: str, tenant: str, team: str, user: str, keys: list[bytes]) -> int:
-        """Remove those of some sessions that a caller administers; return how many."""
-        removed: int = await self._run(_PURGE, (self._keys.session(""),), env, tenant, team, user, *keys)
+    async def purge(self, env: str, tenant: str, team: str, user: str, keys: list[bytes]) -> list[list[Any]]:
+        """Remove those of some sessions that a caller administers; return the key of each, and what its removal did."""
+        removed: list[list[Any]] = await self._run(_PURGE, (self._keys.session(""),), env, tenant, team, user, *keys)
         return removed
+
+    async def vacate(self, key: str, nonce: str, owner: str) -> list[bytes]:
+        """Keep a key free that is, on a cluster; return what became of it."""
+        answer: list[bytes] = await self._run(_VACATE, (self._keys.session(key),), key, nonce, owner)
+        return answer
 
     async def read_many(self, enough: int, keys: list[bytes]) -> tuple[int, list[list[bytes]]]:
         """Return how many sessions were looked at until `enough` bytes were read, and key, text and scope of each."""
@@ -172,7 +192,7 @@ class Scripts:
         return tuple([self._keys.scope(owner, scope.scope_hash()) for scope in scopes])
 
     def _run(self, script: Script, keys: tuple[str, ...], *args: str | bytes | int) -> Awaitable[Any]:
-        return script(self._link, keys, self._namespace, *args)
+        return script(self._route, keys, self._namespace, *args)
 
 
 def _ms(ttl_ms: int | None) -> int:

@@ -12,6 +12,9 @@
 --   n  its length in bytes
 --   f  "1" where the reference wrote between our last registering and our last write: then scope keys are believed
 --   c  "1" where that text was somebody else's, and nobody has seen yet whether it is a session at all
+-- and on a cluster, where pointers.py tells what for:
+--   g  the nonce of the reservation under which it was stored
+--   u  for how many ms the owner pointer outlives the session, at least
 -- It lives as long as the session. {ns}:claim:{session key} holds a claim: its token, a colon, and the SHA-256 of the scope
 -- where it was made. It lives as long as its lease.
 --
@@ -64,9 +67,9 @@ end
 local function look(key)
   local ttl = redis.call('PTTL', session_key(key))
   if ttl == -2 then return nil end
-  local own = redis.call('HMGET', own_key(key), 'o', 's', 'p', 'h', 'f', 'c')
+  local own = redis.call('HMGET', own_key(key), 'o', 's', 'p', 'h', 'f', 'c', 'g', 'u')
   local session = {key = key, ttl = ttl, o = own[1], s = own[2] or '', p = own[3], h = own[4], f = own[5] == '1'}
-  session.c = own[6] == '1'
+  session.c, session.g, session.u = own[6] == '1', own[7], tonumber(own[8])
   session.owner = identity(redis.call('GETRANGE', session_key(key), '0', '511'))
     or identity(redis.call('GET', session_key(key))) or session.o
   return session
@@ -219,8 +222,23 @@ local function cut(owner, hash, key)
   redis.pcall('ZREM', index_key(owner), hash)
 end
 
+-- On a cluster: how long an owner pointer lives that "never" expires, and for how long one of a session that never does can
+-- be counted on.
+local FOR_GOOD = 5 * 365 * 86400000
+
+-- On a cluster: whether a session may live for so long, by its owner pointer: the one that it has, or the one that `nonce`
+-- has reserved, which lives for `reach` ms. Anywhere else it may.
+local function may_live(session, ttl, nonce, reach)
+  if not session.g then return true end
+  local left = session.ttl == -1 and FOR_GOOD or session.ttl + session.u
+  if nonce == session.g then left = math.max(left, tonumber(reach)) end
+  session.left = left - math.max(ttl, 0)
+  return left >= (ttl == -1 and FOR_GOOD or ttl)
+end
+
 -- Give a session, and all that leads to it, a lifetime.
 local function set_lifetime(session, ttl)
+  if session.left then redis.call('HSET', own_key(session.key), 'u', string.format('%.0f', session.left)) end
   expire(session_key(session.key), ttl)
   expire(own_key(session.key), ttl)
   for _, name in ipairs(leading(session)) do expire(name, ttl) end
@@ -234,15 +252,23 @@ local function outlive(key, lease)
   if ttl >= 0 and ttl < lease then expire(key, lease) end
 end
 
+-- On a cluster: let nobody store a session under a reservation any more. It is remembered for longer than a call can be on
+-- its way.
+local function barred_key(nonce) return ns .. ':barred:' .. nonce end
+local function bar(nonce) redis.call('SET', barred_key(nonce), '', 'PX', '120000') end
+
 -- Remove a session with its claim and all that leads to it. Whoever drops many mends their users' sets once, at the end.
+-- Returns the nonce of its reservation on a cluster, else 1.
 local function drop(session, unmended)
   local key = session.key
+  if session.g then bar(session.g) end
   redis.call('DEL', session_key(key), own_key(key), claim_key(key), unpack(leading(session)))
   if session.o and session.s ~= '' then redis.pcall('ZREM', index_key(session.o), session.s) end
   if session.owner then
     redis.pcall('SREM', set_key(session.owner), key)
     if not unmended then settle_or_mend(session.owner) end
   end
+  return session.g or 1
 end
 
 -- A session that was displaced stays readable, and is no wait any more.

@@ -10,6 +10,10 @@ if scopes ~= '' and redis.call('ZCARD', index) == waits then
   local found, call = redis.pcall('SORT', index, 'BY', 'nosort', 'GET', scopes .. '*'), redis.call
   local session, last = ARGV[1] .. ':session:', tostring(#front - 1) -- a number would be made a string for each
   local good = not found.err
+  if not good then -- on a cluster SORT looks nothing up
+    found, good = {}, true
+    for number, hash in ipairs(call('ZRANGE', index, '0', '-1')) do found[number] = call('GET', scopes .. hash) end
+  end
   for number = 1, #found do
     local key = found[number]
     if not key or call('GETRANGE', session .. key, '0', last) ~= front then good = false break end

@@ -1,8 +1,10 @@
 -- Store a session and make it the one wait of a scope.
 -- KEYS     the scope, the user's set, its index, the user's pointer
 -- ARGV     namespace, session key, text, its SHA-1, owner, how many bytes at its front name the owner, SHA-256 of
---          the scope, the scope as JSON, lifetime in ms or -1, "fail" or "replace", claim token or ""
--- Returns  {"ok", key of the displaced session or ""}, {"over"} (the claim), {"corrupt"}, {"mismatch", part}, {"held"}
+--          the scope, the scope as JSON, lifetime in ms or -1, "fail" or "replace", claim token or ""; on a cluster nonce and
+--          reach of a reservation, both "" for that of the session that is there
+-- Returns  {"ok", key of the displaced session or ""}, {"over"} (the claim), {"corrupt"}, {"mismatch", part}, {"held"};
+--          {"short"} where it takes a reservation, {"barred"} if that is over
 -- @include _index
 local key, text, sha, owner, named, hash, scope = ARGV[2], ARGV[3], ARGV[4], ARGV[5], tonumber(ARGV[6]), ARGV[7], ARGV[8]
 local ttl, on_conflict, token = tonumber(ARGV[9]), ARGV[10], ARGV[11]
@@ -11,7 +13,7 @@ local ending = end_of(ttl)
 -- Where all is as usual: a new session, or one that waits here already, and no other.
 -- Returns whether the session is parked, and whether the user's set is in order.
 local function park()
-  if token ~= '' then return false end
+  if token ~= '' or ARGV[12] then return false end -- on a cluster there is more to see to
   local session, own, set, index = ARGV[1] .. ':session:' .. key, ARGV[1] .. ':own:' .. key, KEYS[2], KEYS[3]
   local holder, latest = redis.call('GET', KEYS[1]), redis.pcall('GET', KEYS[4])
   local known = redis.call('HMGET', own, 'o', 's', 'p', 'f', 'c')
@@ -68,6 +70,14 @@ if session then
   local part = difference(session.owner, owner)
   if part then return {'mismatch', part} end
 end
+local nonce, left = ARGV[12], nil
+if nonce then
+  if nonce ~= '' and redis.call('EXISTS', barred_key(nonce)) == 1 then return {'barred'} end
+  if session and not (may_live(session, ttl, nonce, ARGV[13]) or nonce ~= '') then return {'short'} end
+  if not session and nonce == '' then return {'short'} end
+  left = nonce == '' and session.left or tonumber(ARGV[13]) - math.max(ttl, 0)
+  if nonce == '' then nonce = session.g end
+end
 local holder = find(owner, hash)
 local displaced = holder and holder.key ~= key and holder
 if displaced and on_conflict == 'fail' then return {'held'} end
@@ -85,6 +95,7 @@ else
   redis.call('DEL', own_key(key), claim_key(key))
 end
 redis.call('HSET', own_key(key), 'o', owner, 's', hash, 'w', scope, 'h', sha, 'n', #text, 'f', '', 'c', '')
+if nonce then redis.call('HSET', own_key(key), 'g', nonce, 'u', string.format('%.0f', left)) end
 redis.call('SET', scope_key(owner, hash), key)
 redis.call('SADD', set_key(owner), key)
 redis.call('ZADD', index_key(owner), ending, hash)

@@ -1,0 +1,317 @@
+"""Sessions on a Redis Cluster: the scripts of a single server, each in the slot of one user.
+
+`pointers` tells where things are and why that is safe. An operation by scope goes to the user's slot, in one round trip.
+One by session key goes to the slot that the client remembers, or asks the key's owner pointer first. Storing a new
+session takes a reservation first, and removing one takes its pointer away afterwards: a round trip more each.
+"""
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from typing import TypeVar
+
+from greentic_session import fence
+from greentic_session.backend import SessionBackend
+from greentic_session.errors import CorruptSessionError, GreenticError
+from greentic_session.fence import NO_TEAM, Owner
+from greentic_session.ids import SessionKey
+from greentic_session.models import ReplyScope, SessionData, TenantCtx
+from greentic_session.transport.cluster import ClusterLink
+from greentic_session.transport.link import Route
+from greentic_session.wait import Wait
+
+from .keys import ClusterKeys, identity_text
+from .pointers import Pointers, Reservation
+from .sessions import BarredError, Sessions, ShortError, key_of
+from .walk import walk
+
+__all__ = ["RedisClusterBackend"]
+
+T = TypeVar("T")
+
+_AT_ONCE = 64
+"""How many slots a walk asks at a time."""
+_UNRESERVED = ("", "")
+
+
+class RedisClusterBackend(SessionBackend):
+    """Storage in one namespace of one cluster.
+
+    Args:
+        link: The way there.
+        keys: How keys are named.
+        reading: The same for reads that may be stale, where the caller asked for that; else `link` again.
+    """
+
+    def __init__(self, link: ClusterLink, keys: ClusterKeys, reading: Route) -> None:
+        self.link = link
+        self._reading = reading
+        self._keys = keys
+        self._pointers = Pointers(link, keys.namespace)
+
+    # -- sessions, by key
+
+    async def create(self, key: SessionKey, data: SessionData, pointer: Owner | None, ttl_ms: int | None) -> bool:
+        async with self.link.in_time():
+            tag = _tag(pointer) if pointer is not None else _tag_without_user(data, key)
+            replaced = ""
+            while True:
+                held = await self._pointers.reserve(key, tag, ttl_ms, replaced)
+                if held.tag != tag:
+                    outcome, *_ = await self._vacate(key, held, "")
+                    if outcome == b"live":
+                        return False
+                    replaced = held.nonce
+                    continue
+                try:
+                    created = bool(await self._at(tag, held).create(key, data, pointer, ttl_ms))
+                except BarredError:
+                    replaced = held.nonce
+                    continue
+                if created:
+                    self._pointers.remember(key, tag)
+                return created
+
+    async def read(self, key: str) -> Wait | None:
+        async with self.link.in_time():
+            return await self._where_it_is(key, lambda at: at.read(key), lambda found: found is not None, stale=True)
+
+    async def update(self, key: str, data: SessionData, ctx: TenantCtx | None, if_version: str | None) -> str:
+        async with self.link.in_time():
+            tag = self._pointers.remembered(key)
+            if tag is not None:
+                try:
+                    return await self._at(tag).update(key, data, ctx, if_version)
+                except LookupError:
+                    pass  # perhaps it is elsewhere
+            asked = await self._pointers.follow(key)
+            if asked is None:
+                raise fence.absent(key)
+            return await self._at(asked).update(key, data, ctx, if_version)
+
+    async def remove(self, key: str, ctx: TenantCtx | None) -> bool:
+        async with self.link.in_time():
+            return await self._ended(key, await self._where_it_is(key, lambda at: at.remove(key, ctx), bool) or 0)
+
+    async def touch(self, key: str, ttl_ms: int | None, ctx: TenantCtx | None) -> bool:
+        async with self.link.in_time():
+            return bool(await self._lengthened(key, ttl_ms, lambda at: at.touch(key, ttl_ms, ctx)))
+
+    # -- waits, by scope
+
+    async def register(
+        self,
+        owner: Owner,
+        scope: ReplyScope,
+        key: SessionKey,
+        data: SessionData,
+        ttl_ms: int | None,
+        *,
+        replace: bool = True,
+        token: str | None = None,
+    ) -> SessionKey | None:
+        async with self.link.in_time():
+            tag = _tag(owner)
+
+            async def register(*hold: str | int) -> SessionKey | None:
+                at = Sessions(self.link, self._keys.within(tag), hold)
+                displaced = await at.register(owner, scope, key, data, ttl_ms, replace=replace, token=token)
+                self._pointers.remember(key, tag)
+                return displaced
+
+            if token is not None or self._pointers.remembered(key) == tag:
+                try:
+                    return await register(*_UNRESERVED)
+                except ShortError:
+                    pass  # it is not there, or its pointer would not live as long
+            replaced = ""
+            while True:
+                held = await self._pointers.reserve(key, tag, ttl_ms, replaced)
+                if held.tag != tag:
+                    if token is not None:
+                        raise fence.claim_over(key)
+                    outcome, *more = await self._vacate(key, held, identity_text(data.tenant_ctx))
+                    if outcome == b"live" and not more[0]:
+                        raise CorruptSessionError("the stored text under this key is not a session", session_key=key)
+                    if outcome == b"live":
+                        raise fence.cannot_change(more[0].decode(), data, key)
+                    replaced = held.nonce
+                    continue
+                try:
+                    return await register(held.nonce, held.lives)
+                except BarredError:
+                    replaced = held.nonce
+
+    async def find(self, owner: Owner, scopes: tuple[ReplyScope, ...]) -> Wait | None:
+        return await self._look_at(_tag(owner)).find(owner, scopes)
+
+    async def find_key(self, owner: Owner, scope: ReplyScope) -> SessionKey | None:
+        return await self._look_at(_tag(owner)).find_key(owner, scope)
+
+    async def keys(self, owner: Owner) -> list[SessionKey]:
+        return await self._at(_tag(owner)).keys(owner)
+
+    async def clear(self, owner: Owner, scope: ReplyScope) -> None:
+        async with self.link.in_time():
+            if removed := await self._at(_tag(owner)).clear(owner, scope):
+                await self._ended(key_of(removed[0]), removed[1])
+
+    async def find_by_user(self, owner: Owner) -> Wait | None:
+        return await self._at(_tag(owner)).find_by_user(owner)
+
+    # -- claims
+
+    async def claim(self, owner: Owner, scopes: tuple[ReplyScope, ...], token: str, lease_ms: int) -> Wait | None:
+        async with self.link.in_time():
+            tag, held = _tag(owner), None
+            while True:
+                try:
+                    found = await self._at(tag, held).claim(owner, scopes, token, lease_ms)
+                except ShortError as error:
+                    held = await self._pointers.reserve(error.key, tag, lease_ms, "")
+                    continue
+                if found is not None:
+                    self._pointers.remember(found.key, tag)
+                return found
+
+    async def complete(self, key: str, token: str) -> bool:
+        async with self.link.in_time():
+            return await self._ended(key, await self._where_it_is(key, lambda at: at.complete(key, token), bool) or 0)
+
+    async def release(self, key: str, token: str) -> bool:
+        async with self.link.in_time():
+            return bool(await self._where_it_is(key, lambda at: at.release(key, token), bool))
+
+    async def renew(self, key: str, token: str, lease_ms: int) -> bool:
+        async with self.link.in_time():
+            return bool(await self._lengthened(key, lease_ms, lambda at: at.renew(key, token, lease_ms)))
+
+    # -- the store as a whole
+
+    async def health(self) -> None:
+        await self.link.ping()
+
+    async def scan(self, ctx: TenantCtx) -> AsyncIterator[Wait]:
+        yielded: set[str] = set()
+
+        async def read(tag: str, keys: list[bytes]) -> list[Wait]:
+            return [wait async for wait in self._at(tag).read_many(keys)]
+
+        async for found in self._steps(read):
+            for wait in found:
+                if wait.key not in yielded and fence.administers(ctx, None, wait.data):
+                    yielded.add(wait.key)
+                    yield wait
+
+    async def purge(self, ctx: TenantCtx, user: str | None) -> int:
+        if user is not None and ctx.effective_user not in (None, user):
+            return 0
+
+        async def remove(tag: str, keys: list[bytes]) -> int:
+            removed = await self._at(tag).remove_many(ctx, user, keys)
+            for key, nonce in removed:
+                await self._ended(key_of(key), nonce)
+            return len(removed)
+
+        removed = 0
+        async for count in self._steps(remove):
+            removed += count
+        return removed
+
+    async def aclose(self) -> None:
+        self.closed = True
+        await self.link.aclose()
+
+    # -- within
+
+    def _at(self, tag: str, held: Reservation | None = None) -> Sessions:
+        """Return the sessions of one slot, and what a reservation allows there."""
+        hold = _UNRESERVED if held is None else (held.nonce, held.lives)
+        return Sessions(self.link, self._keys.within(tag), hold)
+
+    def _look_at(self, tag: str) -> Sessions:
+        """Return the sessions of one slot for a read that may be stale, if the caller asked for that."""
+        return Sessions(self._reading, self._keys.within(tag))
+
+    async def _where_it_is(
+        self, key: str, ask: Callable[[Sessions], Awaitable[T]], is_there: Callable[[T], bool], *, stale: bool = False
+    ) -> T | None:
+        """Ask where a key's session is, as remembered; where it is not there, as its pointer says."""
+        at = self._look_at if stale else self._at
+        tag = self._pointers.remembered(key)
+        if tag is not None:
+            found = await ask(at(tag))
+            if is_there(found):
+                return found
+        asked = await self._pointers.follow(key)
+        return None if asked is None else await ask(at(asked))
+
+    async def _lengthened(
+        self, key: str, ttl_ms: int | None, give: Callable[[Sessions], Awaitable[int | bytes]]
+    ) -> int | bytes:
+        """Give a session a longer life, where its pointer lives longer yet; else let the pointer do so first."""
+        tag, held = self._pointers.remembered(key), None
+        certain = tag is None
+        if tag is None:
+            tag = await self._pointers.follow(key)
+        while tag is not None:
+            try:
+                given = await give(self._at(tag, held))
+            except ShortError:
+                held = await self._pointers.reserve(key, tag, ttl_ms, "")
+                tag = held.tag
+                continue
+            if given or certain:
+                return given
+            tag, held, certain = await self._pointers.follow(key), None, True
+        return 0
+
+    async def _vacate(self, key: str, held: Reservation, owner: str) -> list[bytes]:
+        """Bar a reservation that another slot has, if nothing lives there."""
+        return await Sessions(self.link, self._keys.within(held.tag)).vacate(key, held.nonce, owner)
+
+    async def _ended(self, key: str, nonce: int | bytes) -> bool:
+        """Take the pointer of a removed session away; return whether there was one to be removed."""
+        if isinstance(nonce, bytes):
+            try:
+                await self._pointers.end(key, nonce.decode())
+            except GreenticError:
+                pass  # the session is gone, which is what counts; a lone pointer expires
+        return bool(nonce)
+
+    async def _steps(self, do: Callable[[str, list[bytes]], Awaitable[T]]) -> AsyncIterator[T]:
+        """Do something with all sessions, those of one slot at a time; again where slots have moved meanwhile."""
+        front = self._keys.namespace.encode() + b":{"
+        while True:
+            primaries = await self.link.primaries()
+            before = self.link.owners()
+            for link in primaries:
+                async for found in walk(link, front, b"*}:session:", self.check_open):
+                    work = _by_tag(found, len(front))
+                    for start in range(0, len(work), _AT_ONCE):
+                        for done in await asyncio.gather(*(do(tag, keys) for tag, keys in work[start : start + _AT_ONCE])):
+                            yield done
+            await self.link.primaries()
+            if self.link.owners() == before:
+                return
+
+
+def _by_tag(found: Iterable[bytes], start: int) -> list[tuple[str, list[bytes]]]:
+    """Sort the names of texts by slot; return the hash tag of each, and the session keys."""
+    sorted_: dict[str, list[bytes]] = {}
+    for name in found:
+        tag, _, key = name[start:].partition(b"}:session:")
+        if b"}" not in tag:  # else it is no session's text, whose key has our front in it
+            sorted_.setdefault(tag.decode("utf-8", "replace"), []).append(key)
+    return list(sorted_.items())
+
+
+def _tag(owner: Owner) -> str:
+    env, tenant, team, user = owner
+    return f"{env}:{tenant}:{team or NO_TEAM}:{user}"
+
+
+def _tag_without_user(data: SessionData, key: str) -> str:
+    ctx = data.tenant_ctx
+    spread = hashlib.sha256(key.encode()).hexdigest()[:8]
+    return f"{ctx.env}:{ctx.tenant_id}:{ctx.effective_team or NO_TEAM}::{spread}"

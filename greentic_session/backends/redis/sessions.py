@@ -1,0 +1,234 @@
+"""The sessions and waits of one namespace whose keys are in one place: every operation is one command or one script.
+
+The scripts decide all that needs stored state, in one atomic step; here is only what they cannot do: reading JSON, and
+saying in words what an outcome means. `lua/_rules.lua` tells how the keys hang together.
+"""
+
+from collections.abc import AsyncIterator
+from typing import Any, cast
+
+import msgspec
+
+from greentic_session import fence
+from greentic_session.errors import CorruptSessionError, InvalidInputError
+from greentic_session.fence import Owner
+from greentic_session.ids import SessionKey
+from greentic_session.models import ReplyScope, SessionData, TenantCtx
+from greentic_session.transport.link import Route
+from greentic_session.wait import Wait
+
+from .keys import Keys, identity_text
+from .scripts import BARRED, SHORT, Scripts, Text
+
+__all__ = ["BarredError", "Sessions", "ShortError", "key_of", "wait_of"]
+
+_ENOUGH = 2**20
+"""After how many bytes a step of a walk ends early: snapshots may be long, and the server waits for them."""
+_SCOPE = msgspec.json.Decoder(ReplyScope)
+
+
+class BarredError(Exception):
+    """The reservation is over; nothing was done. On a cluster only, where it is caught."""
+
+
+class ShortError(Exception):
+    """The owner pointer would not live as long as the session; nothing was done. On a cluster only, where it is caught.
+
+    Attributes:
+        key: The session key.
+    """
+
+    def __init__(self, key: str) -> None:
+        super().__init__()
+        self.key = key
+
+
+class Sessions:
+    """What stands under one front of keys.
+
+    Args:
+        route: The way there.
+        keys: How they are named.
+        hold: On a cluster, what may store a session or lengthen its life: see `pointers`.
+    """
+
+    def __init__(self, route: Route, keys: Keys, hold: tuple[str | int, ...] = ()) -> None:
+        self._route = route
+        self._keys = keys
+        self._scripts = Scripts(route, keys, hold)
+
+    # -- sessions, by key
+
+    async def create(self, key: SessionKey, data: SessionData, pointer: Owner | None, ttl_ms: int | None) -> int | bytes:
+        answer = await self._scripts.create(key, Text(data), pointer, ttl_ms)
+        if answer == BARRED:
+            raise BarredError
+        return answer
+
+    async def read(self, key: str) -> Wait | None:
+        text: bytes | None = await self._route.call("GET", self._keys.session(key), repeatable=True)
+        return None if text is None else wait_of(key, text)
+
+    async def update(self, key: str, data: SessionData, ctx: TenantCtx | None, if_version: str | None) -> str:
+        text = Text(data)
+        wanted = "" if if_version is None else if_version or "none"  # an empty one matches nothing
+        checked = ""
+        while True:
+            outcome, *more = await self._scripts.update(key, text, identity_text(ctx), wanted, checked)
+            match outcome:
+                case b"ok":
+                    return text.version
+                case b"check":  # the reference wrote it, or somebody else: is it a session at all?
+                    stored = wait_of(key, more[0])
+                    checked = stored.version
+                case b"absent":
+                    raise fence.absent(key)
+                case b"mismatch":
+                    raise fence.cannot_change(more[0].decode(), data, key)
+                case _:
+                    raise fence.changed(key)
+
+    async def remove(self, key: str, ctx: TenantCtx | None) -> int | bytes:
+        return await self._scripts.remove(key, identity_text(ctx))
+
+    async def touch(self, key: str, ttl_ms: int | None, ctx: TenantCtx | None) -> int | bytes:
+        return _checked(await self._scripts.touch(key, ttl_ms, identity_text(ctx)), key)
+
+    # -- waits, by scope
+
+    async def register(
+        self,
+        owner: Owner,
+        scope: ReplyScope,
+        key: SessionKey,
+        data: SessionData,
+        ttl_ms: int | None,
+        *,
+        replace: bool = True,
+        token: str | None = None,
+    ) -> SessionKey | None:
+        outcome, *more = await self._scripts.register(
+            owner,
+            scope,
+            msgspec.json.encode(scope),
+            key,
+            Text(data),
+            ttl_ms,
+            "replace" if replace else "fail",
+            token or "",
+        )
+        match outcome:
+            case b"ok":
+                return key_of(more[0]) if more[0] else None
+            case b"over":
+                raise fence.claim_over(key)
+            case b"short":
+                raise ShortError(key)
+            case b"barred":
+                raise BarredError
+            case b"corrupt":
+                raise CorruptSessionError("the stored text under this key is not a session", session_key=key)
+            case b"mismatch":
+                raise fence.cannot_change(more[0].decode(), data, key)
+            case _:
+                raise fence.scope_held(key)
+
+    async def find(self, owner: Owner, scopes: tuple[ReplyScope, ...]) -> Wait | None:
+        found = await self._scripts.find(owner, scopes)
+        return None if found is None else wait_of(key_of(found[1]), found[2], scopes[found[0]])
+
+    async def find_key(self, owner: Owner, scope: ReplyScope) -> SessionKey | None:
+        found = await self._scripts.find_key(owner, scope)
+        return None if found is None else key_of(found)
+
+    async def keys(self, owner: Owner) -> list[SessionKey]:
+        # UTF-8 sorts as the characters do.
+        return [key_of(key) for key in sorted(await self._scripts.keys(owner))]
+
+    async def clear(self, owner: Owner, scope: ReplyScope) -> list[Any] | None:
+        return await self._scripts.clear(owner, scope)
+
+    async def find_by_user(self, owner: Owner) -> Wait | None:
+        found = await self._scripts.find_by_user(owner)
+        if found is None:
+            return None
+        if not found:
+            raise fence.several_waits()
+        return wait_of(key_of(found[0]), found[1])
+
+    # -- claims
+
+    async def claim(self, owner: Owner, scopes: tuple[ReplyScope, ...], token: str, lease_ms: int) -> Wait | None:
+        found = await self._scripts.claim(owner, scopes, token, lease_ms)
+        if found is None:
+            return None
+        if len(found) == 1:
+            raise fence.claimed(key_of(found[0]))
+        if len(found) == 2:
+            raise ShortError(key_of(found[0]))
+        number, key, text = found
+        try:
+            return wait_of(key_of(key), text, scopes[number])
+        except CorruptSessionError:
+            await self._scripts.release(key_of(key), token)
+            raise
+
+    async def complete(self, key: str, token: str) -> int | bytes:
+        return await self._scripts.complete(key, token)
+
+    async def release(self, key: str, token: str) -> bool:
+        return await self._scripts.release(key, token)
+
+    async def renew(self, key: str, token: str, lease_ms: int) -> int | bytes:
+        return _checked(await self._scripts.renew(key, token, lease_ms), key)
+
+    async def vacate(self, key: str, nonce: str, owner: str) -> list[bytes]:
+        """Bar a reservation on a cluster, if no session lives here under its key.
+
+        Returns:
+            ``free``; or ``live``, and the part of its identity in which it differs from `owner`, empty if nothing tells.
+        """
+        return await self._scripts.vacate(key, nonce, owner)
+
+    # -- many
+
+    async def read_many(self, keys: list[bytes]) -> AsyncIterator[Wait]:
+        """Yield those of some sessions that are there, without those that are corrupt."""
+        at = 0
+        while at < len(keys):
+            looked, found = await self._scripts.read_many(_ENOUGH, keys[at:])
+            at += looked
+            for key, text, scope in found:
+                try:
+                    yield wait_of(key_of(key), text, _SCOPE.decode(scope) if scope else None)
+                except CorruptSessionError:
+                    continue  # whose it is cannot be said; reading it by its key tells
+
+    async def remove_many(self, ctx: TenantCtx, user: str | None, keys: list[bytes]) -> list[list[Any]]:
+        """Remove those of some sessions that a caller administers; return the key of each, and what its removal did."""
+        wanted = user or ctx.effective_user or ""
+        return await self._scripts.purge(ctx.env, ctx.tenant_id, ctx.effective_team or "", wanted, keys)
+
+
+def key_of(key: bytes) -> SessionKey:
+    """Return a session key as Redis has it."""
+    # Not checked: the reference bounds no session key, and one of its own must not hide the waits beside it.
+    return cast("SessionKey", key.decode("utf-8", "replace"))
+
+
+def wait_of(key: str, text: bytes, scope: ReplyScope | None = None) -> Wait:
+    """Return what a session's text says.
+
+    Raises:
+        CorruptSessionError: It is no session.
+    """
+    try:
+        return Wait(cast("SessionKey", key), SessionData.from_json(text), scope, text)
+    except InvalidInputError as error:
+        raise CorruptSessionError("the stored text is not a session", session_key=key) from error
+
+
+def _checked(answer: int | bytes, key: str) -> int | bytes:
+    if answer == SHORT:
+        raise ShortError(key)
+    return answer

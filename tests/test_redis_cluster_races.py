@@ -1,0 +1,40 @@
+"""The races of `test_redis_races`, unchanged, on a cluster."""
+
+from collections.abc import Callable, Iterator
+
+import pytest
+import race_workers
+import redis_invariants
+import test_redis_races
+from cluster_servers import Cluster
+from test_redis_races import crew, track
+
+__all__ = ["crew", "track"]
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def redis_url() -> Iterator[str]:
+    with Cluster(replicas=False) as cluster:
+        yield cluster.url
+
+
+@pytest.fixture
+def raw(redis_url: str) -> Iterator[redis_invariants.Client]:
+    with race_workers.plain_client(redis_url) as client:
+        yield client
+
+
+@pytest.fixture
+def namespace(raw: redis_invariants.Client, request: pytest.FixtureRequest) -> Iterator[str]:
+    name = f"test-{abs(hash(request.node.name))}"
+    yield name
+    redis_invariants.clear(raw, name)
+
+
+def _races() -> dict[str, Callable[..., None]]:
+    return {name: test for name, test in vars(test_redis_races).items() if name.startswith("test_")}
+
+
+globals().update(_races())
