@@ -157,5 +157,7 @@ _STORES: Final[dict[str, Callable[[str, str | None, _Options], ConversationStore
     "redis": _redis,
     "rediss": _redis,
     "unix": _redis,
+    "redis+cluster": _redis,
+    "rediss+cluster": _redis,
 }
 """By the scheme of its URL, how a store is made: of the URL, the namespace, and the options of its constructor."""

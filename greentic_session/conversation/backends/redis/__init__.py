@@ -6,6 +6,7 @@ It needs the extra: ``python -m pip install 'greentic-session[redis]'``.
 from typing import Any, TypeVar, Unpack, overload
 
 from redis.asyncio import Redis
+from redis.asyncio.cluster import RedisCluster
 
 from greentic_session.conversation.codec import DEFAULT_MAX_MESSAGE_BYTES
 from greentic_session.conversation.message import Message
@@ -14,10 +15,11 @@ from greentic_session.conversation.options import StoreOptions
 from greentic_session.conversation.store import ConversationStore
 from greentic_session.expiry import Seconds, Ttl
 from greentic_session.transport.client import client_of, link_of
+from greentic_session.transport.cluster import ClusterAddress
 from greentic_session.transport.namespace import DEFAULT_NAMESPACE
 
 from .backend import RedisConversationBackend
-from .keys import Keys
+from .keys import ClusterKeys, Keys
 
 __all__ = ["RedisConversationStore"]
 
@@ -51,7 +53,7 @@ class RedisConversationStore(ConversationStore[M]):
     @overload
     def __init__(
         self: "RedisConversationStore[Message]",
-        client: Redis,
+        client: Redis | RedisCluster | ClusterAddress,
         *,
         namespace: str = ...,
         timeout: Seconds = ...,
@@ -62,7 +64,7 @@ class RedisConversationStore(ConversationStore[M]):
     @overload
     def __init__(
         self,
-        client: Redis,
+        client: Redis | RedisCluster | ClusterAddress,
         *,
         message_type: type[M],
         namespace: str = ...,
@@ -74,7 +76,7 @@ class RedisConversationStore(ConversationStore[M]):
     @overload
     def __init__(
         self,
-        client: Redis,
+        client: Redis | RedisCluster | ClusterAddress,
         *,
         message_type: Any,
         namespace: str = ...,
@@ -85,7 +87,7 @@ class RedisConversationStore(ConversationStore[M]):
 
     def __init__(
         self,
-        client: Redis,
+        client: Redis | RedisCluster | ClusterAddress,
         *,
         message_type: Any = Message,
         namespace: str = DEFAULT_NAMESPACE,
@@ -95,7 +97,8 @@ class RedisConversationStore(ConversationStore[M]):
     ) -> None:
         link = link_of(client, timeout, max_connections)
         self._client = client  # kept, as the link asks
-        super().__init__(RedisConversationBackend(link, Keys(namespace)), message_type=message_type, **options)
+        keys = ClusterKeys(namespace) if link.moving else Keys(namespace)
+        super().__init__(RedisConversationBackend(link, keys), message_type=message_type, **options)
 
     @overload
     @classmethod

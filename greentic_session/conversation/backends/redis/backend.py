@@ -24,8 +24,7 @@ from greentic_session.conversation.header import (
 )
 from greentic_session.conversation.moments import as_datetime
 from greentic_session.conversation.rules import Room, absent, check_schema, corrupt, warn_skipped
-from greentic_session.errors import OperationTimeoutError, UnavailableError
-from greentic_session.transport.link import Arg, Link
+from greentic_session.transport.link import Arg, Route
 
 from .fields import counters_of, fields_of, merged_of, read_counter, read_fields
 from .keys import Keys
@@ -45,7 +44,7 @@ _Place: TypeAlias = tuple[Arg, Arg]
 class RedisConversationBackend(ConversationBackend):
     """Conversations in one namespace of one Redis."""
 
-    def __init__(self, link: Link, keys: Keys) -> None:
+    def __init__(self, link: Route, keys: Keys) -> None:
         self._link = link
         self._scripts = Scripts(link, keys)
 
@@ -147,10 +146,7 @@ class RedisConversationBackend(ConversationBackend):
         return removed
 
     async def health(self) -> None:
-        try:
-            await self._link.call("PING", repeatable=True)
-        except OperationTimeoutError as error:
-            raise UnavailableError(error.message) from error
+        await self._link.ping()
 
     async def aclose(self) -> None:
         self.closed = True

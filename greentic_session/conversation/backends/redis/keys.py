@@ -15,15 +15,18 @@ key                                               type    value
 Env, tenant and team hold no colon, and no team is called ``-``; an id may hold anything, so it comes last. Two rooms or ids
 never share a key. Every script touches the keys of one room only.
 
+On a cluster ``{`` env ``:`` tenant ``:`` team or - ``}:`` stands before ``conv:``: a room is in one slot, and rooms are
+in all.
+
 A conversation is there if its header is. Its list ends with it, never earlier. The two sets live as long as the longest of
 their conversations. What has expired is left in them until the next write or list in the room; nothing believes it.
 """
 
 from greentic_session.conversation.rules import Room
 from greentic_session.fence import NO_TEAM
-from greentic_session.transport.namespace import check_namespace
+from greentic_session.transport.namespace import check_cluster_namespace, check_namespace
 
-__all__ = ["Keys"]
+__all__ = ["ClusterKeys", "Keys"]
 
 
 class Keys:
@@ -35,17 +38,37 @@ class Keys:
     """
 
     def __init__(self, namespace: str) -> None:
-        self._front = f"{check_namespace(namespace)}:conv"
+        self._namespace = check_namespace(namespace)
 
     def index(self, room: Room) -> tuple[str, str]:
         """Where a room's conversations are by recency, and by end."""
-        place = _place(room)
-        return f"{self._front}:recent:{place}", f"{self._front}:ends:{place}"
+        front, place = self._front(room)
+        return f"{front}:recent:{place}", f"{front}:ends:{place}"
 
     def conversation(self, room: Room, id: str) -> tuple[str, str]:
         """Where a conversation's header and messages are; of the id "", how all those of the room begin."""
+        front, place = self._front(room)
+        return f"{front}:head:{place}:{id}", f"{front}:messages:{place}:{id}"
+
+    def _front(self, room: Room) -> tuple[str, str]:
+        """Return how the keys of a room begin, and the room."""
+        return f"{self._namespace}:conv", _place(room)
+
+
+class ClusterKeys(Keys):
+    """The keys of one namespace on a cluster.
+
+    Raises:
+        InvalidInputError: The namespace is empty, no valid Unicode, or holds a brace, which on a cluster has a meaning.
+        TypeError: It is no str.
+    """
+
+    def __init__(self, namespace: str) -> None:
+        super().__init__(check_cluster_namespace(namespace))
+
+    def _front(self, room: Room) -> tuple[str, str]:
         place = _place(room)
-        return f"{self._front}:head:{place}:{id}", f"{self._front}:messages:{place}:{id}"
+        return f"{self._namespace}:{{{place}}}:conv", place
 
 
 def _place(room: Room) -> str:

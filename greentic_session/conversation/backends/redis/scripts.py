@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Sequence
 from typing import Any
 
 from greentic_session.conversation.rules import SCHEMA_VERSION, Room
-from greentic_session.transport.link import Arg, Link
+from greentic_session.transport.link import Arg, Route
 from greentic_session.transport.scripts import Script
 
 from .fields import Counter
@@ -38,7 +38,7 @@ class Scripts:
     Lifetimes are in milliseconds. `again_ms` is what begins with this use; None where what is left goes on.
     """
 
-    def __init__(self, link: Link, keys: Keys) -> None:
+    def __init__(self, link: Route, keys: Keys) -> None:
         self._link = link
         self._keys = keys
 
