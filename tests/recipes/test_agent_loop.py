@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+from agent_loop import Agent, Tool
 
 from greentic_session import RedisUrlWithNamespace, TenantCtx, create_session_store
 from greentic_session.conversation import (
@@ -17,7 +18,6 @@ from greentic_session.conversation import (
     ToolUseBlock,
     create_conversation_store,
 )
-from recipes.agent_loop import Agent, Tool
 
 pytestmark = pytest.mark.asyncio
 

@@ -11,9 +11,9 @@ from aiogram import Bot
 from aiogram.client.session.base import BaseSession
 from aiogram.methods import SendMessage, TelegramMethod
 from aiogram.types import Chat, Message, Update, User
+from aiogram_bot import make_dispatcher
 
 from greentic_session import InMemorySessionStore, RedisSessionStore, SessionStore, TenantCtx
-from recipes.aiogram_bot import make_dispatcher
 
 pytestmark = pytest.mark.asyncio
 

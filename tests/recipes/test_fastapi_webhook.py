@@ -20,6 +20,7 @@ from greentic_session import RedisSessionStore, ReplyScope, TenantCtx
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 PROCESS = Path(__file__).with_name("webhook_process.py")
+ROOT = PROCESS.parent.parent.parent
 COUNTER = "how-often-the-flow-ran"
 SECONDS = 30
 
@@ -27,8 +28,7 @@ SECONDS = 30
 @contextmanager
 def served(redis_url: str) -> Iterator[str]:
     """Start a process that serves the webhook; yield its URL."""
-    paths = os.pathsep.join([str(PROCESS.parent.parent), str(PROCESS.parent.parent.parent)])
-    environment = os.environ | {"STORE_URL": redis_url, "COUNTER": COUNTER, "PYTHONPATH": paths}
+    environment = os.environ | {"STORE_URL": redis_url, "COUNTER": COUNTER, "PYTHONPATH": str(ROOT)}
     with subprocess.Popen([sys.executable, PROCESS], env=environment, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None

@@ -9,8 +9,7 @@ import socket
 
 import redis.asyncio
 import uvicorn
-
-from recipes.fastapi_webhook import book, make_app
+from fastapi_webhook import book, make_app
 
 
 async def count_and_book(number: str, guests: str) -> str:
