@@ -1,7 +1,8 @@
 """An agent that keeps its transcript, and asks a person before it uses a tool that needs it. Any machine goes on with it.
 
-What to do next is read from the transcript alone. So an agent that died anywhere in between goes on where it stood: a call
-of the model may be lost and made again, a tool whose result is written down is not used again.
+What to do next is read from the transcript alone. So an agent that died anywhere in between goes on where it stood, and does
+again only what it had not written down: a call of the model, or a tool. A tool is told the id of its use: by that
+it can tell that it did its work before.
 """
 
 import uuid
@@ -26,9 +27,9 @@ WINDOW = 50
 
 
 class Tool(msgspec.Struct, frozen=True):
-    """A function that the model may call, by name; `input` is its argument."""
+    """A function that the model may call, by name, with the id of this use and its input."""
 
-    call: Callable[[Any], Awaitable[str]]
+    call: Callable[[str, Any], Awaitable[str]]
     needs_approval: bool = False
 
 
@@ -96,7 +97,7 @@ class Agent:
             elif tool.needs_approval and use.id not in decisions:
                 return use
             elif decisions.get(use.id, True):
-                result = ToolResultBlock(use.id, await tool.call(use.input))
+                result = ToolResultBlock(use.id, await tool.call(use.id, use.input))
             else:
                 result = ToolResultBlock(use.id, "refused", is_error=True)
             await self._conversations.append(ctx, id, Message("tool", (result,)))

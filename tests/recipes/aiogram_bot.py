@@ -65,7 +65,7 @@ async def resume(message: Message, text: str, user: User, bot: Bot, event_update
     try:
         claim = await store.claim_wait(ctx, str(user.id), scope, lease=30)
     except ClaimedError:
-        return  # another process is at it
+        return  # this very update, or the answer before it, is being worked on
     if claim is None:
         return  # small talk, or the last answer delivered again: nothing waits for it
     async with claim:  # if sending fails, the flow waits on

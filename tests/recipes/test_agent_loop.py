@@ -46,8 +46,8 @@ class Tools:
             "refund": Tool(self._noting("refund", "paid"), needs_approval=True),
         }
 
-    def _noting(self, name: str, result: str) -> Callable[[Any], Any]:
-        async def call(input: Any) -> str:
+    def _noting(self, name: str, result: str) -> Callable[[str, Any], Any]:
+        async def call(id: str, input: Any) -> str:
             self.used.append((name, input))
             return result
 
