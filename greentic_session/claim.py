@@ -27,14 +27,22 @@ class Claim:
     session, when somebody removes or clears it. Its methods work once, and only while it is live; later they raise
     ConflictError and change nothing.
 
-    Example:
-        ::
-
-            claim = await store.claim_wait(ctx, "user-7", scope)
-            if claim is not None:
-                async with claim:
-                    next_step = await run(claim.data)
-                    await claim.park(scope, next_step, ttl=3600)
+    >>> import asyncio
+    >>> from greentic_session import InMemorySessionStore, ReplyScope, SessionCursor, SessionData, TenantCtx
+    >>> async def resume():
+    ...     ctx, scope = TenantCtx.new("dev", "acme", user="u1"), ReplyScope("telegram:chat-1")
+    ...     data = SessionData(tenant_ctx=ctx, flow_id="f", cursor=SessionCursor("ask"), context_json="")
+    ...     async with InMemorySessionStore() as store:
+    ...         await store.register_wait(ctx, "u1", scope, "k1", data.new_context({"asked": 1}), ttl=3600)
+    ...         claim = await store.claim_wait(ctx, "u1", scope, lease=30)
+    ...         if claim is not None:
+    ...             async with claim:
+    ...                 asked = claim.data.context()["asked"]
+    ...                 await claim.park(scope, data.new_context({"asked": asked + 1}), ttl=3600)
+    ...         wait = await store.find_wait(ctx, "u1", scope)
+    ...         return wait and wait.data.context_json
+    >>> asyncio.run(resume())
+    '{"asked":2}'
     """
 
     __slots__ = ("_backend", "_ctx", "_limits", "_over", "_token", "_user_id", "_wait")
@@ -84,6 +92,8 @@ class Claim:
         Raises:
             ConflictError: The claim is over.
             InvalidInputError: As `SessionStore.register_wait`; the claim goes on.
+            TenantMismatchError: `data` is of somebody else; the claim goes on.
+            TypeError: An argument has a wrong type; the claim goes on.
         """
         self._check_live()
         fence.check_scope(scope)
@@ -117,7 +127,8 @@ class Claim:
 
         Raises:
             ConflictError: The claim is over.
-            InvalidInputError: `lease` is no length of time.
+            InvalidInputError: `lease` is out of range, as for `milliseconds`.
+            TypeError: It is neither a number nor a timedelta.
         """
         self._check_live()
         if not await self._backend.renew(self.key, self._token, milliseconds(lease, "lease")):

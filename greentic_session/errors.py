@@ -3,6 +3,12 @@
 A message names the rule that was broken and the caller's own env, tenant and team. It never holds a snapshot, a password,
 a session key, or the ids of anybody's stored session: a program that wants the key finds it in `GreenticError.session_key`,
 and the id of a conversation in `GreenticError.conversation_id`.
+
+>>> error = ClaimedError("another runner holds the claim", session_key="k1")
+>>> (error.code, error.session_key, str(error))
+(<ErrorCode.CONFLICT: 'conflict'>, 'k1', 'another runner holds the claim')
+>>> isinstance(error, ConflictError), isinstance(NotFoundError("no such session"), LookupError)
+(True, True)
 """
 
 from enum import StrEnum
@@ -27,7 +33,11 @@ __all__ = [
 
 
 class ErrorCode(StrEnum):
-    """The kinds of failure, with the names that the Rust reference gives them."""
+    """The kinds of failure, with the names that the Rust reference gives them; equal to their text.
+
+    >>> ErrorCode("timeout") is ErrorCode.TIMEOUT == "timeout"
+    True
+    """
 
     UNKNOWN = "unknown"
     INVALID_INPUT = "invalid_input"
@@ -50,6 +60,9 @@ class GreenticError(Exception):
         session_key: The session key that the call was about, where there is one. It is not part of the message.
         conversation_id: The same for the id of a conversation.
         position: Which message of that conversation, from 0, where it was about one.
+
+    Raises:
+        ValueError: `code` is none.
     """
 
     code: ErrorCode

@@ -46,6 +46,13 @@ def milliseconds(value: Seconds, name: str = "ttl") -> int:
     Raises:
         InvalidInputError: It is zero, negative, NaN, infinite, or beyond 2**52 ms.
         TypeError: It is neither a number nor a timedelta.
+
+    >>> milliseconds(1.5), milliseconds(timedelta(days=1)), milliseconds(0.0000001)
+    (1500, 86400000, 1)
+    >>> milliseconds(0)
+    Traceback (most recent call last):
+        ...
+    greentic_session.errors.InvalidInputError: ttl must be longer than zero
     """
     if type(value) is float and _USUAL[0] <= value <= _USUAL[1]:
         return round(value * 1000)
@@ -84,6 +91,9 @@ def ttl_ms(value: Ttl, default_ms: int | None) -> int | None:
     Raises:
         InvalidInputError: As `milliseconds`.
         TypeError: As `milliseconds`.
+
+    >>> ttl_ms(2, 5000), ttl_ms(None, 5000), ttl_ms(NEVER, 5000)
+    (2000, 5000, None)
     """
     if value is None:
         return default_ms

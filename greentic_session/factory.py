@@ -32,6 +32,9 @@ class RedisUrl(msgspec.Struct, frozen=True):
 
     Attributes:
         url: ``redis://``, ``rediss://`` or ``unix://``; it may hold a password, so it is not part of the repr.
+
+    >>> RedisUrl("redis://:secret@localhost")
+    RedisUrl(url=<hidden>)
     """
 
     url: str
@@ -62,6 +65,7 @@ class RedisUrlWithNamespace(msgspec.Struct, frozen=True):
 
 
 SessionBackendConfig: TypeAlias = InMemory | RedisUrl | RedisUrlWithNamespace
+"""Where sessions are to be kept."""
 
 _REDIS_SCHEMES = ("redis", "rediss", "unix", "redis+cluster", "rediss+cluster")
 
@@ -78,6 +82,14 @@ def create_session_store(config: SessionBackendConfig | str, **options: Any) -> 
         InvalidInputError: The URL names no backend, or an option is out of range.
         TypeError: `config` is none of these, or the store has no such option.
         UnavailableError: What the backend needs is not installed.
+
+    >>> import asyncio
+    >>> from greentic_session import ReplyScope, TenantCtx
+    >>> async def ask():
+    ...     async with create_session_store("memory://", default_wait_ttl=7 * 86_400) as store:
+    ...         return await store.find_wait(TenantCtx.new("dev", "acme"), "u1", ReplyScope("telegram:chat-1"))
+    >>> asyncio.run(ask()) is None
+    True
     """
     if isinstance(config, str):
         config = _parse(config)

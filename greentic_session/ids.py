@@ -2,6 +2,18 @@
 
 An identifier ends up in a Redis key between colons, so it may hold no colon: non-empty, ASCII letters, digits, ``.``,
 ``_`` and ``-`` only (the rule and its wording are the reference's). A session key is opaque, and merely bounded.
+
+`EnvId` and its like check a text and return it as it is. They are for type checkers: a plain str works everywhere, and is
+checked where it is used.
+
+>>> TenantId("acme-eu.1")
+'acme-eu.1'
+>>> TenantId("acme:eu")
+Traceback (most recent call last):
+    ...
+greentic_session.errors.InvalidInputError: TenantId must contain only ASCII letters, digits, '.', '-', or '_'
+>>> SessionKey("any text: up to 1,024 bytes of it")
+'any text: up to 1,024 bytes of it'
 """
 
 import string
@@ -33,12 +45,19 @@ ID_CHARACTERS = string.ascii_letters + string.digits + "._-"
 
 if TYPE_CHECKING:
     EnvId = NewType("EnvId", str)
+    """An environment: ``"dev"``. Raises InvalidInputError for what is no identifier, as all of these."""
     TenantId = NewType("TenantId", str)
+    """A tenant: a customer whose sessions nobody else sees."""
     TeamId = NewType("TeamId", str)
+    """A team of a tenant. Every operation refuses the team ``-``, which stands for none."""
     UserId = NewType("UserId", str)
+    """A person whose answers are waited for."""
     FlowId = NewType("FlowId", str)
+    """The flow that a session is of."""
     PackId = NewType("PackId", str)
+    """The pack that a flow is from."""
     SessionKey = NewType("SessionKey", str)
+    """What a session is found by: any text of 1 to 1,024 UTF-8 bytes."""
 else:
 
     class _Id(NewType):
@@ -48,6 +67,8 @@ else:
             return check_id(self.__name__, value)
 
     class _SessionKey(NewType):
+        """The same for session keys."""
+
         def __call__(self, value: str) -> str:
             return check_session_key(value)
 

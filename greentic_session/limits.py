@@ -14,6 +14,7 @@ from .models import SessionData
 __all__ = ["DEFAULT_MAX_SNAPSHOT_BYTES", "Limits"]
 
 DEFAULT_MAX_SNAPSHOT_BYTES: Final = 16 * 1024 * 1024
+"""How long the wire text of a session may be, in bytes, unless its store says otherwise."""
 
 _LONGEST_ESCAPE = 6
 """The most bytes that one ASCII character takes in a JSON string: ``\\u0000``."""

@@ -24,6 +24,12 @@ def telegram_update_to_session_key(
     Raises:
         InvalidInputError: A part holds a lone surrogate or has thousands of digits, or the team of `ctx` is ``-``.
         TypeError: A part is neither str nor int.
+
+    >>> telegram_update_to_session_key(42, -100123, 7)
+    '7e634950a85ae4fafdabf61e79f1e66b0408aa82b2e5f9a71d15cc5670e58e2d'
+    >>> acme, globex = TenantCtx.new("dev", "acme"), TenantCtx.new("dev", "globex")
+    >>> telegram_update_to_session_key(42, 1, 7, ctx=acme) == telegram_update_to_session_key(42, 1, 7, ctx=globex)
+    False
     """
     return _hashed(_joined(ctx, "tg", _text(bot_id), _text(chat_id), _text(user_id)))
 
@@ -36,6 +42,9 @@ def webhook_to_session_key(
     Raises:
         InvalidInputError: A part holds a lone surrogate or has thousands of digits, or the team of `ctx` is ``-``.
         TypeError: A part is neither str nor int.
+
+    >>> webhook_to_session_key("payments", "invoice-7", "delivery-1")
+    '00410fc24405c6b4193aab97933bdfc1654f6a1aedfad9125e64aeb9f3b0ebfd'
     """
     return _hashed(_joined(ctx, "wh", _text(source), _text(subject), _text(id_hint)))
 
@@ -51,6 +60,11 @@ def canonical_session_key(
         InvalidInputError: A part holds a lone surrogate, the key would have more than 1,024 UTF-8 bytes, or the team of
             `ctx` is ``-``.
         TypeError: A part is no str.
+
+    >>> canonical_session_key("acme", "telegram", user="7")
+    'acme:telegram:conversation:7'
+    >>> canonical_session_key("acme", "telegram", user="7", ctx=TenantCtx.new("dev", "acme"))
+    '3:dev,4:acme,0:,4:acme,8:telegram,12:conversation,1:7,'
     """
     parts = (tenant, provider, "conversation" if anchor is None else anchor, "user" if user is None else user)
     for part in parts:

@@ -2,8 +2,9 @@
 
 Every struct is frozen, all the way down, so a store may keep and hand out the very object it was given: nobody can change
 what is stored by changing what they hold. Field order is wire order; an optional field that is None is left out; unknown
-fields are ignored when read. A struct that exists is valid: ids and types are checked when it is built, copied with a
-change, or decoded. (Whether its texts are valid Unicode is checked when it is written.)
+fields are ignored when read. A struct that exists is valid: ids and ranges (InvalidInputError) and types (TypeError) are
+checked when it is built or copied with a change, or decoded. (Whether its texts are valid Unicode is checked when it is
+written.)
 """
 
 import hashlib
@@ -298,6 +299,14 @@ class SessionData(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True,
     Raises:
         InvalidInputError: An id is not one.
         TypeError: A field has a wrong type.
+
+    >>> ctx = TenantCtx.new("dev", "acme", user="u1")
+    >>> data = SessionData(tenant_ctx=ctx, flow_id="order", cursor=SessionCursor("ask"), context_json="")
+    >>> data = data.new_context({"ticket": 123})
+    >>> data.context_json, data.context(dict[str, int])["ticket"]
+    ('{"ticket":123}', 123)
+    >>> SessionData.from_json(data.to_json()) == data
+    True
     """
 
     tenant_ctx: TenantCtx
@@ -353,11 +362,6 @@ class SessionData(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True,
 
     def new_context(self, value: Any) -> "SessionData":
         """Return a copy whose snapshot is `value`, written as JSON (as msgspec writes it: NaN becomes null).
-
-        >>> data = SessionData(tenant_ctx=TenantCtx.new("dev", "acme"), flow_id="order", cursor=SessionCursor("ask"),
-        ...                    context_json="")
-        >>> data.new_context({"ticket": 123}).context_json
-        '{"ticket":123}'
 
         Raises:
             InvalidInputError: It holds a lone surrogate or itself, or is nested deeper than Python's recursion limit.

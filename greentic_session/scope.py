@@ -20,6 +20,9 @@ class ReplyScope(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
         thread: A thread or topic in it.
         reply_to: The message that is answered.
         correlation: An id that the answer carries; an empty one counts as none.
+
+    Raises:
+        TypeError: A part is no str, or `conversation` is None.
     """
 
     conversation: str
@@ -37,13 +40,21 @@ class ReplyScope(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
         make_plain(self, "conversation", "thread", "reply_to", "correlation")
 
     def normalized(self) -> "ReplyScope":
-        """Return the one scope, of all that name this place, whose empty parts are None."""
+        """Return the one scope, of all that name this place, whose empty parts are None.
+
+        >>> ReplyScope("telegram:chat-1", thread="").normalized()
+        ReplyScope(conversation='telegram:chat-1', thread=None, reply_to=None, correlation=None)
+        """
         if "" not in (self.thread, self.reply_to, self.correlation):
             return self
         return ReplyScope(self.conversation, self.thread or None, self.reply_to or None, self.correlation or None)
 
     def canonical(self) -> str:
-        """Return what is hashed: the four parts joined by newlines, None as empty."""
+        r"""Return what is hashed: the four parts joined by newlines, None as empty.
+
+        >>> ReplyScope("telegram:chat-1", reply_to="7").canonical()
+        'telegram:chat-1\n\n7\n'
+        """
         return "\n".join((self.conversation, self.thread or "", self.reply_to or "", self.correlation or ""))
 
     def scope_hash(self) -> str:
@@ -53,6 +64,11 @@ class ReplyScope(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 
         Raises:
             InvalidInputError: A part holds a lone surrogate.
+
+        >>> ReplyScope("telegram:chat-1").scope_hash()
+        'c13a166e9d5e8809d5b09d2715f6d75cec0e9327a47f3135c3dc423c616cedae'
+        >>> ReplyScope("c", correlation="").scope_hash() == ReplyScope("c").scope_hash()
+        True
         """
         try:
             return hashlib.sha256(self.canonical().encode()).hexdigest()

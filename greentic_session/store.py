@@ -47,6 +47,22 @@ class SessionStore:
         default_wait_ttl: The lifetime of a wait that names none.
         default_session_ttl: The same for `create_session`.
         max_snapshot_bytes: The longest wire text of a session, in bytes.
+
+    Raises:
+        InvalidInputError: An option is out of range.
+        TypeError: An option has a wrong type.
+
+    >>> import asyncio
+    >>> from greentic_session import InMemorySessionStore, SessionCursor
+    >>> async def park_and_find():
+    ...     ctx, scope = TenantCtx.new("dev", "acme", user="u1"), ReplyScope("telegram:chat-1")
+    ...     data = SessionData(tenant_ctx=ctx, flow_id="order", cursor=SessionCursor("ask_size"), context_json="{}")
+    ...     async with InMemorySessionStore() as store:
+    ...         await store.register_wait(ctx, "u1", scope, "order-7", data, ttl=3600)
+    ...         wait = await store.find_wait(ctx, "u1", scope)
+    ...         return wait and (wait.key, wait.data.cursor.node_pointer)
+    >>> asyncio.run(park_and_find())
+    ('order-7', 'ask_size')
     """
 
     def __init__(

@@ -2,11 +2,15 @@
 
 import asyncio
 import inspect
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from readme_blocks import BLOCKS, DEMO, INSTALL, PROSE, README, ROOT, SUITE, block_with
 
 from greentic_session import (
     Claim,
@@ -19,12 +23,15 @@ from greentic_session import (
     TenantCtx,
 )
 from greentic_session.conversation import ConversationStore, Message
-from greentic_session.testing import SessionStoreContract
 
-ROOT = Path(__file__).parent.parent
-README = (ROOT / "README.md").read_text()
-BLOCKS = re.findall(r"^```python\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
-COMMANDS = re.findall(r"^```sh\n(.*?)\n```$", README, re.MULTILINE)
+RUN: list[str] = []
+"""The Python blocks that a test below runs."""
+
+
+def runs(marker: str) -> pytest.MarkDecorator:
+    """Hand a test the block in which `marker` stands, and note that it runs it."""
+    RUN.append(block_with(marker))
+    return pytest.mark.parametrize("block", [RUN[-1]], ids=[marker])
 
 
 def run(block: str) -> dict[str, Any]:
@@ -34,17 +41,15 @@ def run(block: str) -> dict[str, Any]:
     return names
 
 
-def test_there_is_a_test_for_every_block() -> None:
-    assert len(BLOCKS) == 6
-
-
 @pytest.mark.filterwarnings("ignore:use find_wait_by_scope:DeprecationWarning")
-def test_the_shortest_useful_code_runs() -> None:
-    run(BLOCKS[0])
+@runs("await store.find_by_user")
+def test_the_shortest_useful_code_runs(block: str) -> None:
+    run(block)
 
 
-def test_the_runner_that_claims() -> None:
-    on_message = run(BLOCKS[1])["on_message"]
+@runs("async def on_message")
+def test_the_runner_that_claims(block: str) -> None:
+    on_message = run(block)["on_message"]
     ctx = TenantCtx.new("dev", "tenant-42", user="user-7")
     scope = ReplyScope("telegram:chat-1")
     data = SessionData(tenant_ctx=ctx, flow_id="f", cursor=SessionCursor("n"), context_json="{}")
@@ -67,9 +72,10 @@ def test_the_runner_that_claims() -> None:
     assert issubclass(ClaimedError, Exception)
 
 
-def test_the_store_of_a_fleet(monkeypatch: pytest.MonkeyPatch, redis_url: str) -> None:
+@runs('os.environ["REDIS_URL"]')
+def test_the_store_of_a_fleet(block: str, monkeypatch: pytest.MonkeyPatch, redis_url: str) -> None:
     monkeypatch.setenv("REDIS_URL", redis_url)
-    store = run(BLOCKS[2])["make_store"]()
+    store = run(block)["make_store"]()
 
     async def is_there() -> None:
         async with store:
@@ -78,12 +84,14 @@ def test_the_store_of_a_fleet(monkeypatch: pytest.MonkeyPatch, redis_url: str) -
     asyncio.run(is_there())
 
 
-def test_the_shortest_useful_conversation_runs() -> None:
-    run(BLOCKS[3])
+@runs('create_conversation_store("memory://")')
+def test_the_shortest_useful_conversation_runs(block: str) -> None:
+    run(block)
 
 
-def test_the_adapter_of_ones_own() -> None:
-    make_store = run(BLOCKS[4])["make_store"]
+@runs("class Shelf")
+def test_the_adapter_of_ones_own(block: str) -> None:
+    make_store = run(block)["make_store"]
     ctx = TenantCtx.new("dev", "tenant-42")
 
     async def talk() -> list[str]:
@@ -96,19 +104,40 @@ def test_the_adapter_of_ones_own() -> None:
     assert asyncio.run(talk()) == ["a", "b"]
 
 
-def test_the_suite_for_a_backend_of_ones_own() -> None:
-    assert issubclass(run(BLOCKS[5])["TestMyStore"], SessionStoreContract)
+@runs("class TestMyStore")
+def test_the_suite_for_a_backend_of_ones_own(block: str, tmp_path: Path) -> None:
+    (tmp_path / "test_my_store.py").write_text(block)
+    (tmp_path / "pytest.ini").write_text("[pytest]\nasyncio_default_fixture_loop_scope = function\n")
+    command = [sys.executable, "-m", "pytest", "-k", "test_a_created_session_is_read_back or test_complete"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    run = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert "2 passed" in run.stdout, run.stdout + run.stderr
+
+
+def test_every_block_is_run_by_a_test() -> None:
+    assert {block.language for block in BLOCKS} == {"python", "sh"}
+    assert sorted(RUN) == sorted(block.text for block in BLOCKS if block.language == "python")
+    assert sorted([DEMO, SUITE, INSTALL]) == sorted(block.text for block in BLOCKS if block.language == "sh")
+
+
+def test_code_stands_between_fences() -> None:
+    """What is indented, in HTML, or behind a fence that is never closed is code, too, and nobody would run it."""
+    assert re.findall(r"^(?: {4}|\t| *```| *~~~)|<(?:pre|code)\b", PROSE, re.MULTILINE) == []
 
 
 def test_the_two_commands_do_all_of_their_own_set_up() -> None:
-    assert COMMANDS[:2] == [
-        "python3 -m venv .venv && . .venv/bin/activate && python -m pip install . && python -m greentic_session",
-        "python3 -m venv .venv && . .venv/bin/activate && python -m pip install -e '.[test]' && python -m pytest",
-    ]
+    set_up = "python3 -m venv .venv && . .venv/bin/activate && python -m pip install"
+    assert f"{set_up} . && python -m greentic_session\n" == DEMO
+    assert f"{set_up} -e '.[test]' && python -m pytest\n" == SUITE
 
 
 def test_ci_runs_the_test_command_as_it_stands() -> None:
-    assert "README.md" in (ROOT / ".ci/run").read_text()
+    ci = (ROOT / ".ci/run").read_text()
+    pattern = re.search(r'^test_command=\$\(grep -E "(.*)" README.md\)$', ci, re.MULTILINE)
+    assert pattern is not None
+    assert [line for line in README.splitlines() if re.search(pattern[1], line)] == SUITE.splitlines()
+    assert '\neval "$test_command"\n' in ci
+    assert "\npython -m pytest -m slow\n" in ci  # which runs the other two
 
 
 def operations_of(owner: type) -> dict[str, str]:

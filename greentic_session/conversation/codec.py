@@ -17,6 +17,7 @@ __all__ = ["DEFAULT_MAX_MESSAGE_BYTES", "Codec"]
 M = TypeVar("M")
 
 DEFAULT_MAX_MESSAGE_BYTES: Final = 16 * 1024 * 1024
+"""How long the JSON text of a message may be, in bytes, unless its store says otherwise."""
 
 _UNREADABLE: Final = (msgspec.MsgspecError, InvalidInputError, UnicodeError, RecursionError, TypeError)
 

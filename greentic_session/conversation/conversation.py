@@ -27,6 +27,11 @@ class ConversationSummary(Struct, frozen=True):
         created_at: When it was created, in UTC.
         updated_at: When it was last written, in UTC.
         message_count: How many messages it has.
+
+    >>> conversation = Conversation.new("order-7")
+    >>> conversation.messages.append(Message.user("hello"))
+    >>> conversation.summary().message_count
+    1
     """
 
     id: str
@@ -77,6 +82,10 @@ class Conversation(Struct, Generic[M], kw_only=True, eq=False):
         Raises:
             InvalidInputError: The id is empty, has more than 255 characters, or holds a NUL or a lone surrogate.
             TypeError: An argument is no str.
+
+        >>> conversation = Conversation.new("order-7", cwd="/srv/acme")
+        >>> (conversation.id, conversation.messages, conversation.created_at == conversation.updated_at)
+        ('order-7', [], True)
         """
         check_text("cwd", cwd, optional=False)
         now = as_datetime(utc_now())
@@ -95,6 +104,14 @@ class Conversation(Struct, Generic[M], kw_only=True, eq=False):
             InvalidInputError: It is no such session: not JSON, or a field is missing, of a wrong type, or out of range. The
                 message quotes nothing of it; `GreenticError.position` tells which of its messages is none.
             TypeError: `text` is neither str nor bytes.
+
+        >>> conversation = Conversation.from_neuron('''{
+        ...     "id": "s1", "created_at": "2025-01-01T00:00:00Z", "updated_at": "2025-01-01T00:00:01Z",
+        ...     "state": {"cwd": "/srv", "event_count": 1}, "theme": "dark",
+        ...     "messages": [{"role": "User", "content": [{"Text": "hello"}]}]
+        ... }''')
+        >>> (conversation.id, conversation.messages[0].text, conversation.extra)
+        ('s1', 'hello', {'theme': 'dark'})
         """
         return Conversation(**read_neuron(text))
 
@@ -113,6 +130,11 @@ class Conversation(Struct, Generic[M], kw_only=True, eq=False):
             InvalidInputError: It is no such session, or `id` is not one.
             SchemaVersionError: A newer version of fluers_runtime wrote it.
             TypeError: `text` is neither str nor bytes, or `id` is no str.
+
+        >>> text = '{"schema_version":1,"model":"m","messages":[{"role":"user","content":[{"type":"text","text":"hello"}]}]}'
+        >>> conversation = Conversation.from_fluers(text, "s1")
+        >>> (conversation.id, conversation.model, conversation.messages[0].text)
+        ('s1', 'm', 'hello')
         """
         return Conversation(**read_fluers(text, id))
 

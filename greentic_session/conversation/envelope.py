@@ -22,7 +22,9 @@ __all__ = ["COUNTERS", "FIELDS", "STATE_FIELDS", "USAGE_FIELDS", "read_envelope"
 COUNTERS: Final = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_creation_tokens", "reasoning_tokens")
 """The counters of a token usage, in wire order. The first two are always there."""
 USAGE_FIELDS: Final = frozenset(COUNTERS)
+"""What a token usage has of its own: what else is in one is kept in its `extra`."""
 STATE_FIELDS: Final = frozenset(["cwd", "token_usage", "event_count", "custom"])
+"""The same of a state."""
 FIELDS: Final = frozenset(
     [
         "schema_version",

@@ -88,6 +88,17 @@ def create_conversation_store(
         InvalidInputError: The URL names no backend, or an option is out of range.
         TypeError: `config` is none of these, an option has a wrong type, or the store has no such option.
         UnavailableError: What the backend needs is not installed.
+
+    >>> import asyncio
+    >>> from greentic_session import TenantCtx
+    >>> async def talk():
+    ...     ctx = TenantCtx.new("dev", "acme")
+    ...     async with create_conversation_store("memory://", ttl=30 * 86_400, sliding=True) as conversations:
+    ...         id = (await conversations.create(ctx)).id
+    ...         await conversations.append(ctx, id, Message.user("hello"), Message.assistant("good morning"))
+    ...         return [message.text for message in await conversations.messages(ctx, id, last=1)]
+    >>> asyncio.run(talk())
+    ['good morning']
     """
     check_text("namespace", namespace)
     options |= {"message_type": message_type, "ttl": ttl, "sliding": sliding}

@@ -53,6 +53,7 @@ class Stored(Enum):
 
 
 Expected: TypeAlias = Revision | Stored
+"""What must be there for a conversation to be stored: exactly this one, nothing, or whatever it is."""
 
 
 class Lifetime(Struct, frozen=True):

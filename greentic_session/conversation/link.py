@@ -48,6 +48,11 @@ def linked_conversation(data: SessionData) -> str | None:
 
     Raises:
         TypeError: `data` is no SessionData.
+
+    >>> from greentic_session import SessionCursor, TenantCtx
+    >>> ctx = TenantCtx.new("dev", "acme").with_attributes({LINK_ATTRIBUTE: "order-7"})
+    >>> linked_conversation(SessionData(tenant_ctx=ctx, flow_id="order", cursor=SessionCursor("ask"), context_json=""))
+    'order-7'
     """
     check_type("data", data, SessionData)
     return data.tenant_ctx.attributes.get(LINK_ATTRIBUTE)

@@ -154,6 +154,13 @@ class OtherBlock(Struct, frozen=True, tag_field="type", tag=_OFF_THE_WIRE):
 
     Attributes:
         fields: The whole of it, ``type`` included.
+
+    Raises:
+        InvalidInputError: A block of this type has a class of its own.
+        TypeError: It is no mapping of text to anything.
+
+    >>> OtherBlock({"type": "citation", "page": 7}).fields["page"]
+    7
     """
 
     fields: Extra
@@ -193,6 +200,12 @@ class Message(_Open, frozen=True):
     Raises:
         InvalidInputError: The role is none.
         TypeError: A field has a wrong type.
+
+    >>> message = Message("assistant", [TextBlock("Let me see."), ToolUseBlock("u1", "look_up", {"parcel": 7})])
+    >>> (message.text, message.content[1].input)
+    ('Let me see.', {'parcel': 7})
+    >>> Message("tool", [ToolResultBlock("u1", "lost")]).content[0].is_error
+    False
     """
 
     role: Role
@@ -221,7 +234,11 @@ class Message(_Open, frozen=True):
 
     @classmethod
     def assistant(cls, text: str) -> Self:
-        """Return a message of the model."""
+        """Return a message of the model.
+
+        >>> Message.assistant("hello").role
+        'assistant'
+        """
         return cls("assistant", (TextBlock(text),))
 
     @classmethod

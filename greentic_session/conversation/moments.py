@@ -25,12 +25,20 @@ def utc_now() -> int:
 
 
 def later(now: int, before: int) -> int:
-    """Return the moment of a change: `now`, and in any case later than the change `before` it, whatever the clock says."""
+    """Return the moment of a change: `now`, and in any case later than the change `before` it, whatever the clock says.
+
+    >>> later(now=1000, before=7), later(now=1000, before=2000)
+    (1000, 2001)
+    """
     return max(now, before + 1)
 
 
 def as_datetime(moment: int) -> datetime:
-    """Return a moment as a UTC datetime."""
+    """Return a moment as a UTC datetime.
+
+    >>> as_datetime(1_500_000).isoformat()
+    '1970-01-01T00:00:01.500000+00:00'
+    """
     return _EPOCH + timedelta(microseconds=moment)
 
 
@@ -40,6 +48,9 @@ def as_moment(value: object, name: str) -> int:
     Raises:
         InvalidInputError: It has no time zone, or is before 1970 or after 2255.
         TypeError: It is no datetime.
+
+    >>> as_moment(datetime(1970, 1, 2, tzinfo=UTC), "created_at")
+    86400000000
     """
     if not isinstance(value, datetime):
         raise TypeError(f"{name} must be a datetime, not {type(value).__name__}")

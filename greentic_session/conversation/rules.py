@@ -30,6 +30,7 @@ SCHEMA_VERSION: Final = 1
 """The version of the envelope that is written. Older ones are migrated when they are read, newer ones refused."""
 
 MAX_ID_CHARACTERS: Final = 255
+"""The longest id of a conversation."""
 
 _log: Final = logging.getLogger("greentic_session")
 
@@ -53,6 +54,9 @@ def check_conversation_id(value: object) -> str:
     Raises:
         InvalidInputError: It is empty, has more than 255 characters, or holds a NUL or a lone surrogate.
         TypeError: It is no string.
+
+    >>> check_conversation_id("../a:b")
+    '../a:b'
     """
     if not isinstance(value, str):
         raise TypeError(f"a conversation id must be a str, not {type(value).__name__}")

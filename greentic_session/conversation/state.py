@@ -44,7 +44,11 @@ class TokenUsage(Struct, frozen=True):
                 force_setattr(self, name, int.__int__(getattr(self, name)))
 
     def counts(self) -> dict[str, int]:
-        """Return the counters that are there, by name."""
+        """Return the counters that are there, by name.
+
+        >>> TokenUsage(12, 5, reasoning_tokens=3).counts()
+        {'input_tokens': 12, 'output_tokens': 5, 'reasoning_tokens': 3}
+        """
         return {name: count for name in COUNTERS if (count := getattr(self, name)) is not None}
 
 
@@ -57,6 +61,9 @@ class ConversationState(Struct):
         event_count: How many events there were, from 0 to 2**53 - 1.
         custom: Anything that JSON can carry, by name.
         extra: Fields that we do not know, kept as they came.
+
+    >>> ConversationState("/srv/acme", custom={"mood": "calm"}).token_usage.input_tokens
+    0
     """
 
     cwd: str = ""

@@ -67,6 +67,18 @@ class ConversationStore(Generic[M]):
     Raises:
         InvalidInputError: An option is out of range.
         TypeError: An option has a wrong type.
+
+    >>> import asyncio
+    >>> from greentic_session.conversation import InMemoryConversationStore
+    >>> async def count():
+    ...     ctx = TenantCtx.new("dev", "acme")
+    ...     async with InMemoryConversationStore() as conversations:
+    ...         await conversations.create(ctx, id="order-7")
+    ...         await conversations.update_state(ctx, "order-7", add_usage=TokenUsage(12, 5), custom={"mood": "calm"})
+    ...         state = (await conversations.load(ctx, "order-7")).state
+    ...         return state.token_usage.input_tokens, state.custom
+    >>> asyncio.run(count())
+    (12, {'mood': 'calm'})
     """
 
     @overload

@@ -11,6 +11,7 @@ import msgspec
 __all__ = ["FLOW_ID", "Order", "Step", "is_start", "resume", "start"]
 
 FLOW_ID: Final = "order"
+"""What the flow's sessions are of."""
 
 _MOST = 99
 _LONGEST_ITEM = 40

@@ -33,6 +33,20 @@ class InMemorySessionStore(SessionStore):
     Raises:
         InvalidInputError: An option is out of range.
         TypeError: An option has a wrong type.
+
+    >>> import asyncio
+    >>> from greentic_session import SessionCursor
+    >>> now = 0.0
+    >>> async def outlive():
+    ...     global now
+    ...     ctx = TenantCtx.new("dev", "acme")
+    ...     data = SessionData(tenant_ctx=ctx, flow_id="f", cursor=SessionCursor("n"), context_json="")
+    ...     async with InMemorySessionStore(clock=lambda: now) as store:
+    ...         key = await store.create_session(ctx, data, ttl=60)
+    ...         now = 60.0
+    ...         return await store.get_session(key)
+    >>> asyncio.run(outlive()) is None
+    True
     """
 
     def __init__(

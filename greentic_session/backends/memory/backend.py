@@ -234,6 +234,7 @@ class MemoryBackend(Expiring[Entry], SessionBackend):
     # -- below: with the lock held
 
     def shard(self, key: str) -> dict[str, Entry]:
+        """Return the part of the sessions that `key` is in, if it is there."""
         return self.shards[hash(key) % _SHARDS]
 
     def _at(self, owner: Owner, place: ReplyScope) -> Entry | None:
@@ -265,6 +266,7 @@ class MemoryBackend(Expiring[Entry], SessionBackend):
         return (entry for entry in self.waits.get(owner, {}).values() if entry.end > now)
 
     def administers(self, ctx: TenantCtx, user: str | None, entry: Entry, now: float) -> bool:
+        """Say whether an entry that was listed is still there, and `ctx` reaches it."""
         wait = entry.wait
         # Entries are looked at some time after they were listed: it may be gone, and its key used again.
         current = entry.end > now and self.shard(wait.key).get(wait.key) is entry

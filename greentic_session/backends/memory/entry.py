@@ -10,6 +10,7 @@ from greentic_session.wait import Wait
 __all__ = ["GONE", "Entry"]
 
 GONE: Final = float("-inf")
+"""The end of a session that was removed: before every moment."""
 
 
 class Entry:

@@ -86,6 +86,18 @@ class FileConversationStore(ConversationStore[M]):
     Raises:
         InvalidInputError: An option is out of range.
         TypeError: An option has a wrong type.
+
+    >>> import asyncio, tempfile
+    >>> from greentic_session import TenantCtx
+    >>> async def keep(directory):
+    ...     ctx = TenantCtx.new("dev", "acme")
+    ...     async with FileConversationStore(directory) as conversations:
+    ...         await conversations.create(ctx, id="order-7", model="some-model")
+    ...     async with FileConversationStore(directory) as conversations:  # another process, next week
+    ...         return (await conversations.load(ctx, "order-7")).model
+    >>> with tempfile.TemporaryDirectory() as directory:
+    ...     asyncio.run(keep(directory))
+    'some-model'
     """
 
     @overload

@@ -31,8 +31,10 @@ __all__ = [
 ]
 
 LAYOUT_VERSION: Final = 1
+"""The version of all this, which the first line of a file tells."""
 
 MESSAGE: Final = b"m"
+"""The letter of a line that holds a message."""
 _IDENTITY: Final = b"!"
 _OPENING: Final = b"+"
 _HEADER: Final = b"h"
@@ -44,6 +46,7 @@ _PAYLOAD: Final = slice(11, None)
 
 _MAGIC: Final = b"#greentic-conversation "
 PREAMBLE_LENGTH: Final = len(_MAGIC) + len("1 ") + 2 * 17 + 9
+"""Of the first line, in bytes."""
 OPENING_LENGTH: Final = 11 + 16 + 1
 """Of the line that opens a batch."""
 

@@ -15,8 +15,11 @@ from greentic_session.conversation.rules import Room
 __all__ = ["LOCK", "LOG", "TEMPORARY", "base_of", "conversation_name", "namespace_name", "room_name"]
 
 LOG: Final = ".log"
+"""Ends the name of a file that holds a conversation."""
 LOCK: Final = ".lock"
+"""Ends the name of a file that is locked by whoever is at the conversation."""
 TEMPORARY: Final = ".tmp"
+"""Ends the name of a file that is just being written, to take the place of another."""
 
 _READABLE: Final = 24
 _UNREADABLE: Final = re.compile("[^a-z0-9]+")
