@@ -60,16 +60,23 @@ class Sessions:
     # -- sessions, by key
 
     async def create(self, key: SessionKey, data: SessionData, pointer: Owner | None, ttl_ms: int | None) -> int | bytes:
+        """As `SessionBackend.create`; 0 if a live session has the key.
+
+        Raises:
+            BarredError: The reservation is over.
+        """
         answer = await self._scripts.create(key, Text(data), pointer, ttl_ms)
         if answer == BARRED:
             raise BarredError
         return answer
 
     async def read(self, key: str) -> Wait | None:
+        """As `SessionBackend.read`."""
         text: bytes | None = await self._route.call("GET", self._keys.session(key), repeatable=True)
         return None if text is None else wait_of(key, text)
 
     async def update(self, key: str, data: SessionData, ctx: TenantCtx | None, if_version: str | None) -> str:
+        """As `SessionBackend.update`."""
         text = Text(data)
         wanted = "" if if_version is None else if_version or "none"  # an empty one matches nothing
         checked = ""
@@ -89,9 +96,15 @@ class Sessions:
                     raise fence.changed(key)
 
     async def remove(self, key: str, ctx: TenantCtx | None) -> int | bytes:
+        """As `SessionBackend.remove`; what the removal did, as `Scripts` has it."""
         return await self._scripts.remove(key, identity_text(ctx))
 
     async def touch(self, key: str, ttl_ms: int | None, ctx: TenantCtx | None) -> int | bytes:
+        """As `SessionBackend.touch`; 0 if it is absent.
+
+        Raises:
+            ShortError: Its owner pointer would not live as long.
+        """
         return _checked(await self._scripts.touch(key, ttl_ms, identity_text(ctx)), key)
 
     # -- waits, by scope
@@ -107,6 +120,12 @@ class Sessions:
         replace: bool = True,
         token: str | None = None,
     ) -> SessionKey | None:
+        """As `SessionBackend.register`.
+
+        Raises:
+            BarredError: The reservation is over.
+            ShortError: It takes a reservation.
+        """
         outcome, *more = await self._scripts.register(
             owner,
             scope,
@@ -134,21 +153,26 @@ class Sessions:
                 raise fence.scope_held(key)
 
     async def find(self, owner: Owner, scopes: tuple[ReplyScope, ...]) -> Wait | None:
+        """As `SessionBackend.find`."""
         found = await self._scripts.find(owner, scopes)
         return None if found is None else wait_of(key_of(found[1]), found[2], scopes[found[0]])
 
     async def find_key(self, owner: Owner, scope: ReplyScope) -> SessionKey | None:
+        """As `SessionBackend.find_key`."""
         found = await self._scripts.find_key(owner, scope)
         return None if found is None else key_of(found)
 
     async def keys(self, owner: Owner) -> list[SessionKey]:
+        """As `SessionBackend.keys`."""
         # UTF-8 sorts as the characters do.
         return [key_of(key) for key in sorted(await self._scripts.keys(owner))]
 
     async def clear(self, owner: Owner, scope: ReplyScope) -> list[Any] | None:
+        """As `SessionBackend.clear`; the session key and what the removal did, None if nothing was there."""
         return await self._scripts.clear(owner, scope)
 
     async def find_by_user(self, owner: Owner) -> Wait | None:
+        """As `SessionBackend.find_by_user`."""
         found = await self._scripts.find_by_user(owner)
         if found is None:
             return None
@@ -159,6 +183,11 @@ class Sessions:
     # -- claims
 
     async def claim(self, owner: Owner, scopes: tuple[ReplyScope, ...], token: str, lease_ms: int) -> Wait | None:
+        """As `SessionBackend.claim`.
+
+        Raises:
+            ShortError: The session's owner pointer would not live as long as the lease.
+        """
         found = await self._scripts.claim(owner, scopes, token, lease_ms)
         if found is None:
             return None
@@ -174,12 +203,19 @@ class Sessions:
             raise
 
     async def complete(self, key: str, token: str) -> int | bytes:
+        """As `SessionBackend.complete`; what the removal did, 0 if the claim is over."""
         return await self._scripts.complete(key, token)
 
     async def release(self, key: str, token: str) -> bool:
+        """As `SessionBackend.release`."""
         return await self._scripts.release(key, token)
 
     async def renew(self, key: str, token: str, lease_ms: int) -> int | bytes:
+        """As `SessionBackend.renew`; 0 if the claim is over.
+
+        Raises:
+            ShortError: The session's owner pointer would not live as long.
+        """
         return _checked(await self._scripts.renew(key, token, lease_ms), key)
 
     async def vacate(self, key: str, nonce: str, owner: str) -> list[bytes]:
