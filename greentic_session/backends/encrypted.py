@@ -26,7 +26,7 @@ from greentic_session.errors import (
     TenantMismatchError,
 )
 from greentic_session.fence import Owner
-from greentic_session.ids import SessionKey
+from greentic_session.ids import SessionKey, plain
 from greentic_session.keyring import Keyring
 from greentic_session.models import ReplyScope, SessionData, TenantCtx
 from greentic_session.store import SessionStore
@@ -66,16 +66,22 @@ class EncryptedSessionStore(SessionStore):
         super().__init__(self._encrypted)
         self._limits = store._limits  # noqa: SLF001
 
-    # By key, a session of somebody else's is absent, whether this caller has its key or not: the store below decides.
+    # The store below decides what this caller may see, before anything is decrypted: a session of somebody else's is absent,
+    # whichever key it is under. And it may know a shorter way to its own backend.
 
     async def get_session(self, key: str, *, ctx: TenantCtx | None = None) -> SessionData | None:
         """Return the snapshot under `key`; see `SessionStore.get_session`."""
         found = await self._sealed.get_session(key, ctx=ctx)
-        return None if found is None else self._encrypted.opened(key, found)
+        return None if found is None else self._encrypted.opened(plain(key), found)
 
     async def get_versioned(self, key: str, *, ctx: TenantCtx | None = None) -> Wait | None:
         """Return the same with its version; see `SessionStore.get_versioned`."""
         found = await self._sealed.get_versioned(key, ctx=ctx)
+        return None if found is None else self._encrypted.opened_wait(found)
+
+    async def find_wait(self, ctx: TenantCtx, user_id: str, scope: ReplyScope, *, fallback: bool = True) -> Wait | None:
+        """Find the paused flow that an answer belongs to; see `SessionStore.find_wait`."""
+        found = await self._sealed.find_wait(ctx, user_id, scope, fallback=fallback)
         return None if found is None else self._encrypted.opened_wait(found)
 
     def iter_sessions(self, ctx: TenantCtx) -> AsyncIterator[Wait]:
