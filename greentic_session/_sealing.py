@@ -25,6 +25,7 @@ __all__ = ["Box", "Sealer", "parts"]
 
 _FRONT: Final = "gse1:"
 _VERSION: Final = re.compile(r"gse[0-9]+:")
+_KEY_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _NONCE_BYTES: Final = 12
 _TAG_BYTES: Final = 16
 
@@ -118,9 +119,11 @@ class Box:
                 return text.encode("utf-8", "surrogatepass")
             raise self._closed("is not encrypted, and allow_plain is off", position)
         end = text.find(":", len(_FRONT))
-        key = self._sealer.keyring.get(text[len(_FRONT) : end])
+        key_id = text[len(_FRONT) : end]
+        key = self._sealer.keyring.get(key_id)
         if end < 0 or key is None:
-            raise self._closed("is encrypted under a key that is not in the keyring", position)
+            named = f"the key {key_id!r}" if _KEY_ID.fullmatch(key_id) else "a key"  # what is no id may be anything
+            raise self._closed(f"is encrypted under {named}, which is not in the keyring", position)
         raw = _decoded(text, end + 1)
         if raw is None:
             raise self._closed("was damaged: it is no ciphertext any more", position)
@@ -149,7 +152,7 @@ def _decoded(text: str, start: int) -> bytes | None:
     """Return what the base64 at the end of a text says; None if it is not exactly what was written."""
     try:
         raw = msgspec.convert(text[start:], bytes)
-    except msgspec.ValidationError:
+    except (msgspec.ValidationError, UnicodeError):
         return None
     # Of a last group that is not full, some bits say nothing: they could be changed unnoticed.
     rest = len(raw) % 3

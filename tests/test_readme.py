@@ -3,10 +3,12 @@
 import asyncio
 import inspect
 import re
+import uuid
 from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 
 from greentic_session import (
     Claim,
@@ -19,6 +21,7 @@ from greentic_session import (
     TenantCtx,
 )
 from greentic_session.conversation import ConversationStore, Message
+from greentic_session.encryption import EncryptionKey
 from greentic_session.testing import SessionStoreContract
 
 ROOT = Path(__file__).parent.parent
@@ -35,7 +38,7 @@ def run(block: str) -> dict[str, Any]:
 
 
 def test_there_is_a_test_for_every_block() -> None:
-    assert len(BLOCKS) == 6
+    assert len(BLOCKS) == 7
 
 
 @pytest.mark.filterwarnings("ignore:use find_wait_by_scope:DeprecationWarning")
@@ -96,8 +99,29 @@ def test_the_adapter_of_ones_own() -> None:
     assert asyncio.run(talk()) == ["a", "b"]
 
 
+def test_the_stores_that_encrypt(monkeypatch: pytest.MonkeyPatch, redis_url: str, raw: redis.Redis) -> None:
+    keys = [EncryptionKey.generate("2026-02").to_text(), EncryptionKey.generate("2026-01").to_text()]
+    monkeypatch.setenv("SNAPSHOT_KEYS", ",".join(keys))
+    monkeypatch.setenv("REDIS_URL", redis_url)
+    names = run(BLOCKS[5])
+    ctx = TenantCtx.new("dev", f"tenant-{uuid.uuid4()}", user="user-7")
+    data = SessionData(tenant_ctx=ctx, flow_id="f", cursor=SessionCursor("n"), context_json="hush")
+
+    async def use() -> None:
+        async with names["make_store"]() as store, names["make_conversations"]() as conversations:
+            key = await store.create_session(ctx, data, ttl=60)
+            assert await store.get_session(key) == data
+            assert b"gse1:2026-02:" in raw.get(f"greentic:session:session:{key}")  # type: ignore[operator]
+            await conversations.create(ctx, id="c", cwd="/hush")
+            await conversations.append(ctx, "c", Message.user("hush"))
+            assert [message.text for message in await conversations.messages(ctx, "c")] == ["hush"]
+            assert (await store.purge(ctx), await conversations.purge(ctx)) == (1, 1)
+
+    asyncio.run(use())
+
+
 def test_the_suite_for_a_backend_of_ones_own() -> None:
-    assert issubclass(run(BLOCKS[5])["TestMyStore"], SessionStoreContract)
+    assert issubclass(run(BLOCKS[6])["TestMyStore"], SessionStoreContract)
 
 
 def test_the_two_commands_do_all_of_their_own_set_up() -> None:

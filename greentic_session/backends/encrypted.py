@@ -142,15 +142,15 @@ class EncryptedBackend(SessionBackend):
 
     def opened_wait(self, wait: Wait) -> Wait:
         """Return what was found with its snapshot decrypted, and with the version of what is stored."""
-        data = self.opened(wait.key, wait.data)
-        return Wait(wait.key, data, wait.scope, wait.data.to_json() if wait.text is None else wait.text)
+        return _Opened(wait.key, self.opened(wait.key, wait.data), wait.scope, wait.text, sealed=wait)
 
     def _seal(self, key: str, data: SessionData) -> SessionData:
         return replace(data, context_json=self._box(key, data).seal(data.context_json.encode(), _course(data)))
 
     def _box(self, key: str, data: SessionData) -> Box:
         ctx = data.tenant_ctx
-        place = parts("session", ctx.env, ctx.tenant_id, ctx.effective_team, ctx.effective_user, key)
+        # The effective team and user, without two calls.
+        place = parts("session", ctx.env, ctx.tenant_id, ctx.team_id or ctx.team, ctx.user_id or ctx.user, key)
         return Box(self._sealer, place, session_key=key)
 
     async def reseal(self, wait: Wait) -> bool:
@@ -174,7 +174,11 @@ class EncryptedBackend(SessionBackend):
         return await self._inner.create(key, self._seal(key, data), pointer, ttl_ms)
 
     async def read(self, key: str) -> Wait | None:
-        return self._opened(await self._inner.read(key))
+        found = await self._inner.read(key)
+        if found is None:
+            return None
+        text = found.data.to_json() if found.text is None else found.text  # whose version is asked for by whoever reads
+        return Wait(found.key, self.opened(found.key, found.data), found.scope, text)
 
     async def update(self, key: str, data: SessionData, ctx: TenantCtx | None, if_version: str | None) -> str:
         return await self._inner.update(key, self._seal(key, data), ctx, if_version)
@@ -252,6 +256,16 @@ class EncryptedBackend(SessionBackend):
 
     def _opened(self, wait: Wait | None) -> Wait | None:
         return None if wait is None else self.opened_wait(wait)
+
+
+class _Opened(Wait, frozen=True, kw_only=True, gc=False):
+    """What was found, decrypted. Its version is that of what is stored, and computed when asked for."""
+
+    sealed: Wait
+
+    @property
+    def version(self) -> str:
+        return self.sealed.version
 
 
 class _Opening:
