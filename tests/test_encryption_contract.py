@@ -1,6 +1,7 @@
 """Encrypted stores keep the contract, over every backend."""
 
 import json
+import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -10,7 +11,10 @@ import pytest
 from conversation_files import make
 from hypothesis import settings
 
-from greentic_session import InMemorySessionStore, RedisSessionStore
+from greentic_session import InMemorySessionStore, RedisSessionStore, SessionStore
+from greentic_session._sealing import Sealer
+from greentic_session.backends.encrypted import EncryptedBackend
+from greentic_session.backends.memory.backend import MemoryBackend
 from greentic_session.conversation import AdapterConversationStore, InMemoryConversationStore, RedisConversationStore
 from greentic_session.encryption import EncryptedConversationStore, EncryptedSessionStore, EncryptionKey, Keyring
 from greentic_session.testing import (
@@ -66,6 +70,18 @@ class TestInMemory(SessionStoreContract):
     @pytest.fixture
     def make_store(self) -> MakeStore:
         return in_memory
+
+
+class TestTheBackendAlone(SessionStoreContract):
+    """Under a store that knows nothing of encryption, as a wrapper of somebody else's would be."""
+
+    @pytest.fixture
+    def make_store(self) -> MakeStore:
+        def make_store(**options: Any) -> SessionStore:
+            backend = EncryptedBackend(MemoryBackend(time.monotonic), Sealer(RING, allow_plain=False))
+            return SessionStore(backend, **options)
+
+        return make_store
 
 
 class TestRedis(SessionStoreContract):

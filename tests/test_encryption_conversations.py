@@ -179,6 +179,7 @@ async def test_it_has_the_options_of_the_store_that_it_wraps() -> None:
         await store.append(OPS, "c", Message.user("x" * (1000 - empty)))  # longer than the limit, encrypted
         with pytest.raises(ValueError, match="limit"):
             await store.append(OPS, "c", Message.user("x" * (1001 - empty)))
+        await store.health()
         now[0] += 50
         await store.messages(OPS, "c")
         now[0] += 50
