@@ -61,8 +61,10 @@ class Sealer:
             raise TypeError(f"allow_plain must be a bool, not {type(allow_plain).__name__}")
         self.keyring = keyring
         self.allow_plain = allow_plain
-        self.front = f"{_FRONT}{keyring.primary.id}:"
-        self.front_bytes = self.front.encode()
+        self.front: str = f"{_FRONT}{keyring.primary.id}:"
+        self.front_bytes: bytes = self.front.encode()
+        self.cipher: Callable[[bytes], _Cipher]
+        self.invalid: type[Exception]
         self.cipher, self.invalid = _library()
 
     def is_current(self, text: str) -> bool:

@@ -205,6 +205,22 @@ def test_every_method_of_a_backend_is_handed_on() -> None:
     assert ConversationBackend.__abstractmethods__ <= vars(EncryptedConversationBackend).keys()
 
 
+@pytest.mark.asyncio
+async def test_what_was_stored_long_ago_still_decrypts() -> None:
+    """What content is bound to, and how that is written, can never change for texts that begin like these."""
+    cwd = "gse1:k1:WqwF/D+iRUozg6O9DOqzWg9An/kzxGu8mpMBLOjcTIil"
+    value = "gse1:k1:DO0+akRjPS+OZ3eM/OLhUn6dp8+2c4qSiXS0zuTCRis="
+    message = (
+        "gse1:k1:NfK/A4JSCmGPADW5VzvfGa5FSukfxWuVP8HeZpRnTZFKz9IMan3YGf2dhx2yO5"
+        "8Sw45szeMU+9s+cPWI0/Jn94a+mTKMIkrjn3OhEXcjYUKrzWWLsQ=="
+    )
+    header = Header(created_at=1, updated_at=1, cwd=cwd, metadata={"a": value})
+    async with InMemoryConversationStore() as plain:
+        await backend_of(plain).put(HERE, "c", header, [f'"{message}"'.encode()], Stored.NOTHING, KEEP)
+        loaded = await encrypted(plain, EncryptionKey("k1", bytes(range(224, 256)))).load(OPS, "c")
+        assert (loaded.state.cwd, loaded.metadata, loaded.messages) == ("/hush", {"a": "hush"}, said("hush"))
+
+
 # -- wrong keys
 
 

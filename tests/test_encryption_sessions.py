@@ -145,6 +145,16 @@ async def test_what_cannot_be_written_is_refused(plain: SessionStore) -> None:
     assert await plain.get_session("k") is None
 
 
+@pytest.mark.asyncio
+async def test_what_was_stored_long_ago_still_decrypts() -> None:
+    """What a snapshot is bound to, and how that is written, can never change for texts that begin like this one."""
+    ring = Keyring(EncryptionKey("k1", bytes(range(224, 256))))
+    sealed = "gse1:k1:h57kS7O76NSkzMzJzvnSv/xnMnbQAuBd/4gWhJNmr5oEqBrSN94EwLtEEaV3lWV+IzJLtw=="
+    async with InMemorySessionStore() as plain:
+        await plain.create_session(ALICE, replace(FULL, context_json=sealed), key="kä")
+        assert await EncryptedSessionStore(plain, ring).get_session("kä") == FULL
+
+
 # -- wrong keys
 
 
