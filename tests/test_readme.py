@@ -6,10 +6,12 @@ import os
 import re
 import subprocess
 import sys
+import uuid
 from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 from readme_blocks import BLOCKS, DEMO, INSTALL, PROSE, README, ROOT, SUITE, block_with
 
 from greentic_session import (
@@ -23,6 +25,7 @@ from greentic_session import (
     TenantCtx,
 )
 from greentic_session.conversation import ConversationStore, Message
+from greentic_session.encryption import EncryptionKey
 
 RUN: list[str] = []
 """The Python blocks that a test below runs."""
@@ -72,7 +75,7 @@ def test_the_runner_that_claims(block: str) -> None:
     assert issubclass(ClaimedError, Exception)
 
 
-@runs('os.environ["REDIS_URL"]')
+@runs("RedisSessionStore.from_url(\n")
 def test_the_store_of_a_fleet(block: str, monkeypatch: pytest.MonkeyPatch, redis_url: str) -> None:
     monkeypatch.setenv("REDIS_URL", redis_url)
     store = run(block)["make_store"]()
@@ -117,12 +120,34 @@ def test_the_suite_for_a_backend_of_ones_own(block: str, tmp_path: Path) -> None
 def test_every_block_is_run_by_a_test() -> None:
     assert {block.language for block in BLOCKS} == {"python", "sh"}
     assert sorted(RUN) == sorted(block.text for block in BLOCKS if block.language == "python")
-    assert sorted([DEMO, SUITE, INSTALL]) == sorted(block.text for block in BLOCKS if block.language == "sh")
+    assert sorted([DEMO, INSTALL, SUITE]) == sorted(block.text for block in BLOCKS if block.language == "sh")
 
 
 def test_code_stands_between_fences() -> None:
     """What is indented, in HTML, or behind a fence that is never closed is code, too, and nobody would run it."""
     assert re.findall(r"^(?: {4}|\t| *```| *~~~)|<(?:pre|code)\b", PROSE, re.MULTILINE) == []
+
+
+@runs("def make_conversations")
+def test_the_stores_that_encrypt(block: str, monkeypatch: pytest.MonkeyPatch, redis_url: str, raw: redis.Redis) -> None:
+    keys = [EncryptionKey.generate("2026-02").to_text(), EncryptionKey.generate("2026-01").to_text()]
+    monkeypatch.setenv("SNAPSHOT_KEYS", ",".join(keys))
+    monkeypatch.setenv("REDIS_URL", redis_url)
+    names = run(block)
+    ctx = TenantCtx.new("dev", f"tenant-{uuid.uuid4()}", user="user-7")
+    data = SessionData(tenant_ctx=ctx, flow_id="f", cursor=SessionCursor("n"), context_json="hush")
+
+    async def use() -> None:
+        async with names["make_store"]() as store, names["make_conversations"]() as conversations:
+            key = await store.create_session(ctx, data, ttl=60)
+            assert await store.get_session(key) == data
+            assert b"gse1:2026-02:" in raw.get(f"greentic:session:session:{key}")  # type: ignore[operator]
+            await conversations.create(ctx, id="c", cwd="/hush")
+            await conversations.append(ctx, "c", Message.user("hush"))
+            assert [message.text for message in await conversations.messages(ctx, "c")] == ["hush"]
+            assert (await store.purge(ctx), await conversations.purge(ctx)) == (1, 1)
+
+    asyncio.run(use())
 
 
 def test_the_two_commands_do_all_of_their_own_set_up() -> None:
