@@ -25,7 +25,7 @@ FLOORS = [
     ["mapping", "backend", "conversation"],
     ["claim"],
     ["store"],
-    ["backends"],
+    ["backends", "telemetry"],
     ["factory"],
     [""],
     ["_contract", "demo"],
@@ -47,7 +47,7 @@ CONVERSATION_FLOORS = [
 ]
 """The same within `conversation`, for the names below it."""
 MODULES = sorted(path.relative_to(ROOT).with_suffix("").as_posix().replace("/", ".") for path in ROOT.rglob("*.py"))
-EXTRAS = {"pytest", "pytest_asyncio", "hypothesis", "trio", "redis", "hiredis", "aiogram"}
+EXTRAS = {"pytest", "pytest_asyncio", "hypothesis", "trio", "redis", "hiredis", "aiogram", "opentelemetry"}
 
 
 def name_of(module: str) -> str:
@@ -132,6 +132,8 @@ def test_optional_dependencies_stay_in_their_rooms(module: str) -> None:
         optional -= {"redis"}
     if module.startswith("transport"):
         optional -= {"hiredis"}
+    if module.startswith("telemetry"):
+        optional -= {"opentelemetry"}
     assert optional == set()
 
 
@@ -140,7 +142,12 @@ def test_a_bare_import_brings_nothing_optional() -> None:
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert "greentic_session.backends.memory" in loaded
     assert {name.split(".")[0] for name in loaded} & EXTRAS == set()
-    rooms = ("greentic_session._contract", "greentic_session.demo", "greentic_session.conversation")
+    rooms = (
+        "greentic_session._contract",
+        "greentic_session.demo",
+        "greentic_session.conversation",
+        "greentic_session.telemetry",
+    )
     assert not {name for name in loaded if name.startswith(rooms)}
 
 

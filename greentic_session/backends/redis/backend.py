@@ -36,6 +36,8 @@ _SCOPE = msgspec.json.Decoder(ReplyScope)
 class RedisBackend(SessionBackend):
     """Storage in one namespace of one Redis."""
 
+    system = "redis"
+
     def __init__(self, link: Link, keys: Keys) -> None:
         self._link = link
         self._keys = keys
