@@ -21,6 +21,7 @@ from greentic_session import (
     NotFoundError,
     RedisSessionStore,
     ReplyScope,
+    SessionData,
     SessionStore,
     TenantCtx,
     TenantMismatchError,
@@ -107,7 +108,7 @@ def test_every_operation_has_a_span_and_a_place_in_the_histogram(plain: SessionS
         ("health", "ok"),
         ("create_session", "ok"),
         ("get_session", "ok"),
-        ("get_session", "none"),
+        ("get_versioned", "none"),
         ("update_session", "ok"),
         ("touch", "ok"),
         ("touch", "none"),
@@ -419,6 +420,21 @@ def test_wrappers_go_in_any_order(observed: Observed) -> None:
     asyncio.run(use())
     assert observed.outcomes == [("create_session", "ok")] * 3 + [("get_session", "ok")] * 3
     assert all((span.attributes or {})["db.system.name"] == "memory" for span in observed.spans)
+
+
+def test_what_a_store_does_itself_when_it_reads_is_kept(observed: Observed) -> None:
+    class Hiding(SessionStore):
+        async def get_session(self, key: str, *, ctx: TenantCtx | None = None) -> SessionData | None:
+            return None
+
+    async def use() -> None:
+        store = instrument(Hiding(MemoryBackend(float)), **observed.providers)
+        await store.create_session(ALICE, data(), key=KEY)
+        assert await store.get_session(KEY) is None
+        assert await store.get_versioned(KEY, ctx=ctx(tenant="globex")) is None
+
+    asyncio.run(use())
+    assert observed.outcomes[1:] == [("get_session", "none"), ("get_versioned", "none")]
 
 
 def test_both_stores_are_one_storage_and_closed_together(observed: Observed) -> None:

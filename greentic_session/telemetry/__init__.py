@@ -19,10 +19,10 @@ Spans are of kind CLIENT, are called like ``find_wait sessions``, and stand belo
 
 Nothing else is told: no key, user, id, scope or snapshot, no message and no stack trace of an error.
 
-It is the backend that is measured. So what is refused before that (a bad argument, a closed store) is not counted,
-``get_session`` stands for ``get_versioned`` too, a ``ctx`` that does not fit what was read is no outcome of its own, and to
-decode the messages of a conversation takes none of the time. `iter_sessions` has one span from its first session to its
-last; its duration is without what the caller did in between.
+It is the backend that is measured. So what is refused before that (a bad argument, a closed store) is not counted, and to
+decode the messages of a conversation takes none of the time. `get_session`, `get_versioned` and `find_wait`, for which a
+store may know a shorter way, are measured as a whole. `iter_sessions` has one span from its first session to its last; its
+duration is without what the caller did in between.
 """
 
 from typing import TYPE_CHECKING, Any, TypeVar, overload
@@ -70,8 +70,9 @@ def instrument(
 ) -> SessionStore | ConversationStore[Any]:
     """Return a store that tells OpenTelemetry what it does. Use it in the place of `store`, which stays as it is.
 
-    Both are one storage with the same options: to close either closes both. What a subclass of yours overrides is not taken
-    over, as the new one is a plain `SessionStore` or `ConversationStore` on the same backend.
+    Both are one storage with the same options: to close either closes both. The new one has the operations of a
+    `SessionStore` or `ConversationStore` and no others, on the backend of `store`. Wrappers may stand in any order; to
+    instrument what another one wraps leaves that one's work out of the measurement.
 
     Args:
         store: A session or conversation store of any backend.
@@ -86,27 +87,18 @@ def instrument(
     check_bool("tenants", tenants)
     try:
         # The one place where the optional dependency comes in.
-        from .conversations import InstrumentedConversationBackend  # noqa: PLC0415
+        from .conversations import InstrumentedConversationStore  # noqa: PLC0415
         from .recorder import Recorder  # noqa: PLC0415
-        from .sessions import InstrumentedSessionBackend  # noqa: PLC0415
+        from .sessions import InstrumentedSessionStore  # noqa: PLC0415
     except ImportError as error:
         raise UnavailableError("OpenTelemetry needs an extra: python -m pip install 'greentic-session[otel]'") from error
     if isinstance(store, SessionStore):
-        sessions = store._backend  # noqa: SLF001  # the seam at which wrappers of a storage go in
-        recorder = Recorder(sessions.system, "sessions", tracer_provider, meter_provider, tenants=tenants)
-        return _on(SessionStore, store, InstrumentedSessionBackend(sessions, recorder))
+        system = store._backend.system  # noqa: SLF001  # the seam at which wrappers of a storage go in
+        return InstrumentedSessionStore(
+            store, Recorder(system, "sessions", tracer_provider, meter_provider, tenants=tenants)
+        )
     if isinstance(store, ConversationStore):
-        conversations = store._backend  # noqa: SLF001  # the same
-        recorder = Recorder(conversations.system, "conversations", tracer_provider, meter_provider, tenants=tenants)
-        return _on(ConversationStore, store, InstrumentedConversationBackend(conversations, recorder))
+        system = store._backend.system  # noqa: SLF001  # the same
+        recorder = Recorder(system, "conversations", tracer_provider, meter_provider, tenants=tenants)
+        return InstrumentedConversationStore(store, recorder)
     raise TypeError(f"store must be a SessionStore or a ConversationStore, not {type(store).__name__}")
-
-
-S = TypeVar("S", bound=SessionStore | ConversationStore[Any])
-
-
-def _on(plain: type[S], store: S, backend: object) -> S:
-    """Return a store of the plain class, with all that `store` holds, on another backend."""
-    other = plain.__new__(plain)
-    vars(other).update(vars(store), _backend=backend)
-    return other

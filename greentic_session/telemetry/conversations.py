@@ -1,16 +1,33 @@
-"""A conversation backend that tells what it is asked for, by the names of the store's operations."""
+"""A conversation store and its backend that tell what they are asked for, by the names of the store's operations."""
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 from greentic_session.conversation.backend import ConversationBackend
 from greentic_session.conversation.conversation import ConversationSummary
 from greentic_session.conversation.header import Change, Expected, Header, Lifetime, Stored
 from greentic_session.conversation.rules import Room
+from greentic_session.conversation.store import ConversationStore
 
 from .lifecycle import Instrumented
 from .recorder import Operation, Recorder
 
-__all__ = ["InstrumentedConversationBackend"]
+__all__ = ["InstrumentedConversationBackend", "InstrumentedConversationStore"]
+
+M = TypeVar("M")
+
+
+class InstrumentedConversationStore(ConversationStore[M]):
+    """The operations and options of another store, on its backend, with spans and durations.
+
+    Args:
+        store: What does the work.
+        recorder: Whom to tell.
+    """
+
+    def __init__(self, store: ConversationStore[M], recorder: Recorder) -> None:
+        vars(self).update(vars(store))  # its options, and what its backend needs to be kept
+        self._backend = InstrumentedConversationBackend(store._backend, recorder)  # noqa: SLF001  # of a store
 
 
 class InstrumentedConversationBackend(Instrumented, ConversationBackend):  # pyright: ignore[reportIncompatibleVariableOverride]  # `closed`

@@ -10,6 +10,7 @@ from opentelemetry.context import Context
 from opentelemetry.util.types import AttributeValue
 
 from greentic_session.errors import ClaimedError, ConflictError, ErrorCode, GreenticError, NotFoundError
+from greentic_session.models import TenantCtx
 
 __all__ = ["Operation", "Recorder"]
 
@@ -84,9 +85,9 @@ class Operation:
         self._took = 0.0
         self.outcome = "ok"
 
-    def belongs_to(self, env: str, tenant: str) -> None:
+    def belongs_to(self, ctx: TenantCtx) -> None:
         """Tell for whom it was, where that is known afterwards only."""
-        self._told |= self._recorder.of(env, tenant)
+        self._told |= self._recorder.of(ctx.env, ctx.tenant_id)
 
     def resume(self) -> None:
         """Begin, or go on after `pause`."""

@@ -1,18 +1,59 @@
-"""A session backend that tells what it is asked for, by the names of the store's operations."""
+"""A session store and its backend that tell what they are asked for, by the names of the store's operations."""
 
 from collections.abc import AsyncIterator
-from typing import Self
+from typing import Self, TypeVar
 
 from greentic_session.backend import SessionBackend
 from greentic_session.fence import Owner
 from greentic_session.ids import SessionKey
 from greentic_session.models import ReplyScope, SessionData, TenantCtx
+from greentic_session.store import SessionStore
 from greentic_session.wait import Wait
 
 from .lifecycle import Instrumented
 from .recorder import Operation, Recorder
 
-__all__ = ["InstrumentedSessionBackend"]
+__all__ = ["InstrumentedSessionBackend", "InstrumentedSessionStore"]
+
+T = TypeVar("T")
+
+
+class InstrumentedSessionStore(SessionStore):
+    """The operations and options of another store, on its backend, with spans and durations.
+
+    Args:
+        store: What does the work.
+        recorder: Whom to tell.
+    """
+
+    def __init__(self, store: SessionStore, recorder: Recorder) -> None:
+        vars(self).update(vars(store))  # its options, and what its backend needs to be kept
+        self._store = store
+        self._recorder = recorder
+        self._backend = InstrumentedSessionBackend(store._backend, recorder)  # noqa: SLF001  # of a store
+
+    # A store may read by a shorter way than its backend's, or look at what it found before it lets it out.
+
+    async def get_session(self, key: str, *, ctx: TenantCtx | None = None) -> SessionData | None:
+        """Return the snapshot under `key`; see `SessionStore.get_session`."""
+        with _of_ctx(self._recorder, "get_session", ctx) as operation:
+            found = _found(await self._store.get_session(key, ctx=ctx), operation)
+            if found is not None:
+                operation.belongs_to(found.tenant_ctx)
+            return found
+
+    async def get_versioned(self, key: str, *, ctx: TenantCtx | None = None) -> Wait | None:
+        """Return the same with its version; see `SessionStore.get_versioned`."""
+        with _of_ctx(self._recorder, "get_versioned", ctx) as operation:
+            found = _found(await self._store.get_versioned(key, ctx=ctx), operation)
+            if found is not None:
+                operation.belongs_to(found.data.tenant_ctx)
+            return found
+
+    async def find_wait(self, ctx: TenantCtx, user_id: str, scope: ReplyScope, *, fallback: bool = True) -> Wait | None:
+        """Find the paused flow that an answer belongs to; see `SessionStore.find_wait`."""
+        with _of_ctx(self._recorder, "find_wait", ctx) as operation:
+            return _found(await self._store.find_wait(ctx, user_id, scope, fallback=fallback), operation)
 
 
 class InstrumentedSessionBackend(Instrumented, SessionBackend):  # pyright: ignore[reportIncompatibleVariableOverride]  # `closed`
@@ -28,7 +69,7 @@ class InstrumentedSessionBackend(Instrumented, SessionBackend):  # pyright: igno
         self._backend = backend
 
     def _by_ctx(self, name: str, ctx: TenantCtx | None) -> Operation:
-        return self._recorder.operation(name) if ctx is None else self._recorder.operation(name, ctx.env, ctx.tenant_id)
+        return _of_ctx(self._recorder, name, ctx)
 
     def _by_owner(self, name: str, owner: Owner) -> Operation:
         return self._recorder.operation(name, owner[0], owner[1])
@@ -44,11 +85,9 @@ class InstrumentedSessionBackend(Instrumented, SessionBackend):  # pyright: igno
 
     async def read(self, key: str) -> Wait | None:
         with self._recorder.operation("get_session") as operation:
-            found = await self._backend.read(key)
-            if found is None:
-                operation.outcome = "none"
-            else:
-                operation.belongs_to(found.data.tenant_ctx.env, found.data.tenant_ctx.tenant_id)
+            found = _found(await self._backend.read(key), operation)
+            if found is not None:
+                operation.belongs_to(found.data.tenant_ctx)
             return found
 
     async def update(self, key: str, data: SessionData, ctx: TenantCtx | None, if_version: str | None) -> str:
@@ -87,17 +126,11 @@ class InstrumentedSessionBackend(Instrumented, SessionBackend):  # pyright: igno
 
     async def find(self, owner: Owner, scopes: tuple[ReplyScope, ...]) -> Wait | None:
         with self._by_owner("find_wait", owner) as operation:
-            found = await self._backend.find(owner, scopes)
-            if found is None:
-                operation.outcome = "none"
-            return found
+            return _found(await self._backend.find(owner, scopes), operation)
 
     async def find_key(self, owner: Owner, scope: ReplyScope) -> SessionKey | None:
         with self._by_owner("find_wait_by_scope", owner) as operation:
-            found = await self._backend.find_key(owner, scope)
-            if found is None:
-                operation.outcome = "none"
-            return found
+            return _found(await self._backend.find_key(owner, scope), operation)
 
     async def keys(self, owner: Owner) -> list[SessionKey]:
         with self._by_owner("list_waits_for_user", owner):
@@ -109,19 +142,13 @@ class InstrumentedSessionBackend(Instrumented, SessionBackend):  # pyright: igno
 
     async def find_by_user(self, owner: Owner) -> Wait | None:
         with self._by_owner("find_by_user", owner) as operation:
-            found = await self._backend.find_by_user(owner)
-            if found is None:
-                operation.outcome = "none"
-            return found
+            return _found(await self._backend.find_by_user(owner), operation)
 
     # -- claims
 
     async def claim(self, owner: Owner, scopes: tuple[ReplyScope, ...], token: str, lease_ms: int) -> Wait | None:
         with self._by_owner("claim_wait", owner) as operation:
-            found = await self._backend.claim(owner, scopes, token, lease_ms)
-            if found is None:
-                operation.outcome = "none"
-            return found
+            return _found(await self._backend.claim(owner, scopes, token, lease_ms), operation)
 
     async def complete(self, key: str, token: str) -> bool:
         with self._recorder.operation("claim.complete") as operation:
@@ -176,6 +203,17 @@ class _Walk:
 
     def __del__(self) -> None:
         self._end()  # left early
+
+
+def _of_ctx(recorder: Recorder, name: str, ctx: TenantCtx | None) -> Operation:
+    # The store has not always checked it yet.
+    return recorder.operation(name, ctx.env, ctx.tenant_id) if isinstance(ctx, TenantCtx) else recorder.operation(name)
+
+
+def _found(answer: T | None, operation: Operation) -> T | None:
+    if answer is None:
+        operation.outcome = "none"
+    return answer
 
 
 def _live(was_live: bool, operation: Operation) -> bool:  # noqa: FBT001  # an answer handed on, not a switch
