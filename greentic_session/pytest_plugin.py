@@ -73,8 +73,10 @@ def greentic_redis_url() -> Iterator[str]:
 
 
 @pytest.fixture
-def greentic_redis_namespace(greentic_redis_url: str) -> Iterator[str]:
+def greentic_redis_namespace(request: pytest.FixtureRequest, greentic_redis_url: str) -> Iterator[str]:
     """A namespace of the test's own in that Redis, emptied after the test."""
+    if "event_loop" in request.fixturenames:  # pytest-asyncio before 1.0: its loop shall end after what is used in it
+        request.getfixturevalue("event_loop")
     from greentic_session._testing.server import erase  # noqa: PLC0415
 
     namespace = f"test-{uuid.uuid4().hex}"

@@ -1,7 +1,6 @@
 """The fixtures for users' own tests, in projects as users have them: pytest runs there in a process of its own."""
 
 import importlib
-import importlib.metadata
 import subprocess
 import sys
 import tomllib
@@ -9,12 +8,12 @@ from pathlib import Path
 
 import pytest
 import redis
+from projects import PLUGIN, run_project
 from redis_server import HOW_TO_GET_ONE, Server
 
 pytest_plugins = ["pytester"]
 
 ROOT = Path(__file__).parent.parent
-PLUGIN = "greentic_session.pytest_plugin"
 INI = """
 [pytest]
 filterwarnings = error
@@ -79,17 +78,15 @@ def test_run(redis_session_store, session_store, redis_conversation_store, time)
 
 @pytest.fixture(autouse=True)
 def environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.delenv("REDIS_URL", raising=False)
     monkeypatch.delenv("CI", raising=False)
 
 
 def run(pytester: pytest.Pytester, text: str, *options: str, mode: str = "strict") -> pytest.RunResult:
-    """Run pytest on a project of one module; with the plugin also where the package is not installed."""
+    """Run pytest on a project of one module."""
     pytester.makeini(INI.format(mode=mode))
     pytester.makepyfile(test_project=BEGINNING + text)
-    installed = {point.value for point in importlib.metadata.entry_points(group="pytest11")}
-    return pytester.runpytest_subprocess(*(() if PLUGIN in installed else ("-p", PLUGIN)), *options, timeout=120)
+    return run_project(pytester, *options)
 
 
 def keys(server: Server) -> int:

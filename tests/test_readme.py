@@ -1,5 +1,6 @@
 """What README shows is true: its code runs, its commands are the ones that CI runs, its table names what there is."""
 
+import ast
 import asyncio
 import inspect
 import re
@@ -7,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from projects import run_project
 
 from greentic_session import (
     Claim,
@@ -20,6 +22,8 @@ from greentic_session import (
 )
 from greentic_session.conversation import ConversationStore, Message
 from greentic_session.testing import SessionStoreContract
+
+pytest_plugins = ["pytester"]
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -35,7 +39,7 @@ def run(block: str) -> dict[str, Any]:
 
 
 def test_there_is_a_test_for_every_block() -> None:
-    assert len(BLOCKS) == 6
+    assert len(BLOCKS) == 8
 
 
 @pytest.mark.filterwarnings("ignore:use find_wait_by_scope:DeprecationWarning")
@@ -98,6 +102,30 @@ def test_the_adapter_of_ones_own() -> None:
 
 def test_the_suite_for_a_backend_of_ones_own() -> None:
     assert issubclass(run(BLOCKS[5])["TestMyStore"], SessionStoreContract)
+
+
+def test_the_test_that_a_user_writes(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, redis_url: str) -> None:
+    monkeypatch.setenv("REDIS_URL", redis_url)
+    pytester.makeini("[pytest]\nasyncio_default_fixture_loop_scope = function")
+    pytester.makepyfile(BLOCKS[6])
+    run_project(pytester).assert_outcomes(passed=1)
+
+
+def test_the_store_that_is_observed() -> None:
+    store = run(BLOCKS[7])["make_store"]("memory://")
+
+    async def is_there() -> None:
+        async with store:
+            await store.health()
+
+    asyncio.run(is_there())
+
+
+def test_the_fixtures_are_the_ones_that_there_are() -> None:
+    (table,) = re.findall(r"^\| fixture \|.*?\n\n", README, re.DOTALL | re.MULTILINE)
+    tree = ast.parse((ROOT / "greentic_session/pytest_plugin.py").read_text())
+    fixtures = {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
+    assert set(re.findall(r"`(\w+)`", table)) == fixtures
 
 
 def test_the_two_commands_do_all_of_their_own_set_up() -> None:
