@@ -13,8 +13,8 @@ Spans are of kind CLIENT, are called like ``find_wait sessions``, and stand belo
 ``greentic.session.outcome`` ``ok``; ``none``, for an answer of None or False; ``claimed``, ``conflict``, ``not_found``;
                              ``cancelled``; for any other error its code, ``unknown`` if it has none
 ``error.type``               the class of such an other error; the span's status is then an error too
-``greentic.session.env``     only with ``tenants=True``, and where the operation names it: the `complete`, `release` and
-``greentic.session.tenant``  `renew` of a claim, `get_session` where nothing is found, and `health` do not
+``greentic.session.env``     only with ``tenants=True``, and where the operation names it or finds it out: by a key alone,
+``greentic.session.tenant``  `remove_session` and `touch` do not; nor do `health` and a claim's complete, release and renew
 ===========================  =========================================================================================
 
 Nothing else is told: no key, user, id, scope or snapshot, no message and no stack trace of an error.
