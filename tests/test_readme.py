@@ -1,5 +1,6 @@
 """What README shows is true: its code runs, its commands are the ones that CI runs, its table names what there is."""
 
+import ast
 import asyncio
 import inspect
 import os
@@ -12,6 +13,7 @@ from typing import Any
 
 import pytest
 import redis
+from projects import run_project
 from readme_blocks import BLOCKS, DEMO, INSTALL, PROSE, README, ROOT, SUITE, block_with
 
 from greentic_session import (
@@ -26,6 +28,8 @@ from greentic_session import (
 )
 from greentic_session.conversation import ConversationStore, Message
 from greentic_session.encryption import EncryptionKey
+
+pytest_plugins = ["pytester"]
 
 RUN: list[str] = []
 """The Python blocks that a test below runs."""
@@ -148,6 +152,34 @@ def test_the_stores_that_encrypt(block: str, monkeypatch: pytest.MonkeyPatch, re
             assert (await store.purge(ctx), await conversations.purge(ctx)) == (1, 1)
 
     asyncio.run(use())
+
+
+@runs("def test_the_answer_finds_its_flow")
+def test_the_test_that_a_user_writes(
+    block: str, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, redis_url: str
+) -> None:
+    monkeypatch.setenv("REDIS_URL", redis_url)
+    pytester.makeini("[pytest]\nasyncio_default_fixture_loop_scope = function")
+    pytester.makepyfile(block)
+    run_project(pytester).assert_outcomes(passed=1)
+
+
+@runs("instrument(")
+def test_the_store_that_is_observed(block: str) -> None:
+    store = run(block)["make_store"]("memory://")
+
+    async def is_there() -> None:
+        async with store:
+            await store.health()
+
+    asyncio.run(is_there())
+
+
+def test_the_fixtures_are_the_ones_that_there_are() -> None:
+    (table,) = re.findall(r"^\| fixture \|.*?\n\n", README, re.DOTALL | re.MULTILINE)
+    tree = ast.parse((ROOT / "greentic_session/pytest_plugin.py").read_text())
+    fixtures = {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
+    assert set(re.findall(r"`(\w+)`", table)) == fixtures
 
 
 def test_the_two_commands_do_all_of_their_own_set_up() -> None:
