@@ -4,19 +4,20 @@ The scripts decide all that needs stored state, in one atomic step; here is only
 saying in words what an outcome means. `lua/_rules.lua` tells how the keys hang together.
 """
 
-import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from typing import cast
 
 import msgspec
 
 from greentic_session import fence
+from greentic_session.administration import Inspector, Step
 from greentic_session.backend import SessionBackend
 from greentic_session.errors import CorruptSessionError, InvalidInputError, OperationTimeoutError, UnavailableError
 from greentic_session.fence import Owner
 from greentic_session.ids import SessionKey
 from greentic_session.models import ReplyScope, SessionData, TenantCtx
 from greentic_session.transport.link import Link
+from greentic_session.transport.walking import glob_of, walk
 from greentic_session.wait import Wait
 
 from .keys import Keys, identity_text
@@ -24,8 +25,6 @@ from .scripts import Scripts, Text
 
 __all__ = ["RedisBackend"]
 
-_SCANNED = 500
-"""How many keys Redis looks at in one step of a walk."""
 _STEP = 100
 """How many sessions a walk reads, or a purge removes, in one step."""
 _ENOUGH = 2**20
@@ -182,33 +181,58 @@ class RedisBackend(SessionBackend):
                         yield wait
 
     async def purge(self, ctx: TenantCtx, user: str | None) -> int:
-        own = ctx.effective_user
-        if user is not None and own not in (None, user):
-            return 0
-        removed = 0
+        return sum([step.removed async for step in self._purging(ctx, user)])
+
+    async def purging(self, ctx: TenantCtx, user: str | None) -> AsyncGenerator[Step, None]:
+        async for step in self._purging(ctx, user):
+            yield step
+        # What others left behind names users, too: the reference's scope keys, records of what it removed.
+        async for step in self._tidying(ctx, user):
+            yield step
+
+    async def _purging(self, ctx: TenantCtx, user: str | None) -> AsyncGenerator[Step, None]:
+        if (meant := _meant(ctx, user)) is None:
+            return
         async for keys in self._steps():
-            removed += await self._scripts.purge(ctx.env, ctx.tenant_id, ctx.effective_team or "", user or own or "", keys)
-        return removed
+            yield Step(len(keys), await self._scripts.purge(*meant, keys))
+
+    async def _tidying(self, ctx: TenantCtx, user: str | None) -> AsyncGenerator[Step, None]:
+        if (meant := _meant(ctx, user)) is None:
+            return
+        front, within = f"{self._keys.namespace}:".encode(), f":{ctx.env}:{ctx.tenant_id}:".encode()
+        async for keys in walk(self._link, glob_of(front.decode())):
+            self.check_open()
+            names = [key.removeprefix(front) for key in keys]
+            names = [name for name in names if name.startswith(b"own:") or within in name]
+            for start in range(0, len(names), _STEP):
+                await self._scripts.tidy(*meant, names[start : start + _STEP])
+                yield Step(0, 0)
+
+    def inspector(self) -> Inspector:
+        from .inspection import RedisInspector  # noqa: PLC0415  # its scripts are for administration only
+
+        return RedisInspector(self._link, self._keys)
 
     async def _steps(self) -> AsyncIterator[list[bytes]]:
         """Yield the keys of all sessions, a few at a time, without ever blocking the server."""
-        prefix = self._keys.session("").encode()
-        pattern = re.sub(rb"([\\\[\]*?^-])", rb"\\\1", prefix) + b"*"
-        cursor: bytes = b"0"
-        while True:
+        prefix = self._keys.session("")
+        async for found in walk(self._link, glob_of(prefix), "TYPE", "string"):
             self.check_open()
-            cursor, found = await self._link.call(
-                "SCAN", cursor, "MATCH", pattern, "COUNT", _SCANNED, "TYPE", "string", repeatable=True
-            )
-            keys = [key[len(prefix) :] for key in dict.fromkeys(found)]
+            keys = [key[len(prefix.encode()) :] for key in dict.fromkeys(found)]
             for start in range(0, len(keys), _STEP):
                 yield keys[start : start + _STEP]
-            if cursor == b"0":
-                return
 
     async def aclose(self) -> None:
         self.closed = True
         await self._link.aclose()
+
+
+def _meant(ctx: TenantCtx, user: str | None) -> tuple[str, str, str, str] | None:
+    """Return env, tenant, team and user of what is to be purged, "" for all; None where that is nothing."""
+    own = ctx.effective_user
+    if user is not None and own not in (None, user):
+        return None
+    return ctx.env, ctx.tenant_id, ctx.effective_team or "", user or own or ""
 
 
 def _key(key: bytes) -> SessionKey:

@@ -54,6 +54,7 @@ _REGISTER = _script("register")
 _RELEASE = _script("release")
 _REMOVE = _script("remove")
 _RENEW = _script("renew")
+_TIDY = _script("tidy")
 _TOUCH = _script("touch")
 _UPDATE = _script("update")
 
@@ -161,6 +162,11 @@ class Scripts:
     async def purge(self, env: str, tenant: str, team: str, user: str, keys: list[bytes]) -> int:
         """Remove those of some sessions that a caller administers; return how many."""
         removed: int = await self._run(_PURGE, (self._keys.session(""),), env, tenant, team, user, *keys)
+        return removed
+
+    async def tidy(self, env: str, tenant: str, team: str, user: str, names: list[bytes]) -> int:
+        """Remove what leads nowhere among some keys of whoever is purged; return how many."""
+        removed: int = await self._run(_TIDY, (f"{self._namespace}:",), env, tenant, team, user, *names)
         return removed
 
     async def read_many(self, enough: int, keys: list[bytes]) -> tuple[int, list[list[bytes]]]:

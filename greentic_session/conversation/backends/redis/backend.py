@@ -4,11 +4,12 @@ The scripts decide all that needs stored state, in one atomic step; here is only
 saying in words what an outcome means. `keys` tells what is stored where.
 """
 
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
 from typing import Final, TypeAlias
 
 from msgspec.structs import replace
 
+from greentic_session.administration import Step
 from greentic_session.conversation.backend import ConversationBackend
 from greentic_session.conversation.conversation import ConversationSummary
 from greentic_session.conversation.header import (
@@ -26,6 +27,7 @@ from greentic_session.conversation.moments import as_datetime
 from greentic_session.conversation.rules import Room, absent, check_schema, corrupt, warn_skipped
 from greentic_session.errors import OperationTimeoutError, UnavailableError
 from greentic_session.transport.link import Arg, Link
+from greentic_session.transport.walking import walk
 
 from .fields import counters_of, fields_of, merged_of, read_counter, read_fields
 from .keys import Keys
@@ -145,6 +147,26 @@ class RedisConversationBackend(ConversationBackend):
                 self.check_open()
                 removed += await self._scripts.purge(room, ids[start : start + _STEP])
         return removed
+
+    async def purging(self, env: str, tenant: str, team: str | None) -> AsyncGenerator[Step, None]:
+        """Go by the keys themselves: what has fallen out of an index is found, too."""
+        rooms: set[Room] = set()
+        async for keys in walk(self._link, self._scripts.pattern(env, tenant)):
+            found: dict[Room, dict[bytes, None]] = {}
+            for key in keys:
+                place = self._scripts.place(key)
+                if place is not None and place[0][:2] == (env, tenant) and team in (None, place[0][2]):
+                    rooms.add(place[0])
+                    if place[1]:
+                        found.setdefault(place[0], {})[place[1]] = None
+            for room, ids in found.items():
+                some = list(ids)
+                for start in range(0, len(some), _STEP):
+                    self.check_open()
+                    step = some[start : start + _STEP]
+                    yield Step(len(step), await self._scripts.purge(room, step))
+        for room in rooms:  # indices may hold ids of what is gone
+            yield Step(0, await self.purge(room))
 
     async def health(self) -> None:
         try:

@@ -22,6 +22,7 @@ their conversations. What has expired is left in them until the next write or li
 from greentic_session.conversation.rules import Room
 from greentic_session.fence import NO_TEAM
 from greentic_session.transport.namespace import check_namespace
+from greentic_session.transport.walking import glob_of
 
 __all__ = ["Keys"]
 
@@ -46,6 +47,22 @@ class Keys:
         """Where a conversation's header and messages are; of the id "", how all those of the room begin."""
         place = _place(room)
         return f"{self._front}:head:{place}:{id}", f"{self._front}:messages:{place}:{id}"
+
+    def pattern(self, env: str, tenant: str) -> bytes:
+        """Return what SCAN finds all keys of a tenant by, and perhaps some of others: see `place`."""
+        return glob_of(f"{self._front}:", f"*:{env}:{tenant}:*")
+
+    def place(self, key: bytes) -> tuple[Room, bytes] | None:
+        """Return the room of a key, and the id in it, empty for an index; None if it is no key of ours."""
+        kind, *parts = key.removeprefix(f"{self._front}:".encode()).split(b":", 4)
+        if (kind, len(parts)) not in _SHAPES:
+            return None
+        env, tenant, team = (part.decode("utf-8", "replace") for part in parts[:3])
+        return (env, tenant, None if team == NO_TEAM else team), b"".join(parts[3:])
+
+
+_SHAPES = {(b"recent", 3), (b"ends", 3), (b"head", 4), (b"messages", 4)}
+"""Kinds of keys, each with how many parts follow."""
 
 
 def _place(room: Room) -> str:
