@@ -1,4 +1,4 @@
-"""What whoever looks after a store may ask of its backend, beside the operations: figures, faults, settings, single sessions.
+"""What whoever looks after a store may ask of its backend, beside the operations: figures, faults, settings, details.
 
 The command line asks here, so it knows no keys and no server. An `Inspector` only ever reads.
 """

@@ -22,14 +22,16 @@ FLOORS = [
     ["scope"],
     ["models"],
     ["fence", "limits", "wait"],
-    ["mapping", "backend", "conversation"],
+    ["mapping", "administration"],
+    ["backend", "conversation"],
     ["claim"],
     ["store"],
     ["backends"],
     ["factory"],
     [""],
     ["_contract", "demo"],
-    ["testing", "__main__"],
+    ["testing", "cli"],
+    ["__main__"],
 ]
 CONVERSATION_FLOORS = [
     ["moments", "extra"],
@@ -140,7 +142,7 @@ def test_a_bare_import_brings_nothing_optional() -> None:
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert "greentic_session.backends.memory" in loaded
     assert {name.split(".")[0] for name in loaded} & EXTRAS == set()
-    rooms = ("greentic_session._contract", "greentic_session.demo", "greentic_session.conversation")
+    rooms = ("greentic_session._contract", "greentic_session.demo", "greentic_session.conversation", "greentic_session.cli")
     assert not {name for name in loaded if name.startswith(rooms)}
 
 

@@ -65,7 +65,7 @@ def read(commands: Sequence[Command], argv: Sequence[str] | None) -> tuple[Comma
     for name in _DEMO_ONLY:
         if named is not first and hasattr(args, name):
             parser.error(f"argument --{name}: only {first.name} has it")
-    args.store = getattr(args, "store", None) or os.environ.get(ENVIRONMENT) or None
+    args.store = getattr(args, "store", os.environ.get(ENVIRONMENT) or None)
     args.namespace = getattr(args, "namespace", None)
     return named, args
 

@@ -75,7 +75,7 @@ def opened(args: argparse.Namespace) -> Iterator[Opened]:
 
 def open_sessions(args: argparse.Namespace) -> SessionStore:
     """Return the session store that the arguments name, or one in memory. No I/O."""
-    url = args.store or MEMORY
+    url = _url(args)
     if url == MEMORY or args.namespace is None:
         return create_session_store(url)
     return create_session_store(url, namespace=args.namespace)
@@ -83,4 +83,9 @@ def open_sessions(args: argparse.Namespace) -> SessionStore:
 
 def open_conversations(args: argparse.Namespace, **options: Any) -> ConversationStore[Any]:
     """Return the conversation store beside it. No I/O."""
-    return create_conversation_store(args.store or MEMORY, namespace=args.namespace, **options)
+    return create_conversation_store(_url(args), namespace=args.namespace, **options)
+
+
+def _url(args: argparse.Namespace) -> str:
+    url: str | None = args.store
+    return MEMORY if url is None else url

@@ -62,9 +62,7 @@ def _count(desk: Opened, chosen: Selection) -> Tally:
     return total
 
 
-async def _purge(
-    desk: Opened, args: argparse.Namespace, chosen: Selection, removed: _Removed, progress: Progress
-) -> None:
+async def _purge(desk: Opened, args: argparse.Namespace, chosen: Selection, removed: _Removed, progress: Progress) -> None:
     async def take(steps: AsyncGenerator[Step, None]) -> AsyncGenerator[int, None]:
         async with aclosing(steps):
             async for step in steps:

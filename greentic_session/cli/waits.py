@@ -48,9 +48,7 @@ async def _collect(
     async def look() -> None:
         known = await inspector.details([wait.key for wait in batch])
         found.extend(
-            (wait, details)
-            for wait, details in zip(batch, known, strict=True)
-            if details is not None and details.waits
+            (wait, details) for wait, details in zip(batch, known, strict=True) if details is not None and details.waits
         )
         progress.advance(len(batch))
         batch.clear()

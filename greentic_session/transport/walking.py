@@ -2,17 +2,20 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import aclosing
+from typing import Any, TypeVar
 
 from .link import Link
 
-__all__ = ["glob_of", "together", "walk", "walk_along"]
+__all__ = ["glob_of", "stride", "together", "walk", "walk_along"]
+
+T = TypeVar("T")
 
 _SCANNED = 500
-"""How many keys Redis looks at in one step."""
-_AT_ONCE = 8
-"""How many calls of a walk are under way at once: more would make others wait."""
+"""How many keys Redis looks at in one step of a walk that stops for every step."""
+_STRIDE = 2000
+"""The same for one that is made for its length: about a millisecond."""
 
 
 def glob_of(prefix: str, rest: str = "*") -> bytes:
@@ -50,31 +53,41 @@ async def walk(link: Link, pattern: bytes, *more: str) -> AsyncIterator[list[byt
             return
 
 
-async def walk_along(
-    link: Link, pattern: bytes, read: Callable[[list[bytes]], Awaitable[None]], *more: str, step: int
-) -> None:
-    """Hand the keys that a pattern names to `read`, each once and so many in a call, several calls at once.
+async def stride(
+    link: Link, pattern: bytes, do: Callable[[list[bytes]], Awaitable[T]], *more: str, step: int
+) -> AsyncGenerator[list[T], None]:
+    """Hand the keys that a pattern names to `do`, each once and so many in a call; yield what it returns.
+
+    The next keys are looked for while `do` is at work on those before, several calls at once: so a long walk does not wait
+    for the network at every step. Whoever leaves early closes the generator.
 
     Args:
         link: To which server.
         pattern: As SCAN has it.
-        read: What is to be done with some keys; it changes nothing.
+        do: What is to be done with some keys.
         more: More arguments of SCAN.
         step: How many keys a call is given, at most.
     """
     seen: set[int] = set()  # hashes of 64 bits take a quarter of the keys' space; two alike among millions are unheard of
-    waiting: list[Awaitable[None]] = []
-    try:
-        async for keys in walk(link, pattern, *more):
-            fresh = [key for key in dict.fromkeys(keys) if hash(key) not in seen]
-            seen.update(map(hash, fresh))
-            waiting += [read(fresh[start : start + step]) for start in range(0, len(fresh), step)]
-            while len(waiting) >= _AT_ONCE:
-                now, waiting = waiting[:_AT_ONCE], waiting[_AT_ONCE:]
-                await together(*now)
-        now, waiting = waiting, []
-        await together(*now)
-    finally:
-        for call in waiting:
-            if asyncio.iscoroutine(call):
-                call.close()
+    cursor, steps = b"0", list[list[bytes]]()
+    while True:
+        scan = link.call("SCAN", cursor, "MATCH", pattern, "COUNT", _STRIDE, *more, repeatable=True)
+        (cursor, keys), *done = await together(scan, *map(do, steps))
+        fresh = [key for key in dict.fromkeys(keys) if hash(key) not in seen]
+        seen.update(map(hash, fresh))
+        steps = [fresh[start : start + step] for start in range(0, len(fresh), step)]
+        if done:
+            yield done
+        if cursor == b"0":
+            break
+    if steps:
+        yield await together(*map(do, steps))
+
+
+async def walk_along(
+    link: Link, pattern: bytes, read: Callable[[list[bytes]], Awaitable[None]], *more: str, step: int
+) -> None:
+    """Hand the keys that a pattern names to `read`, which returns nothing; else as `stride`."""
+    async with aclosing(stride(link, pattern, read, *more, step=step)) as strides:
+        async for _ in strides:
+            pass

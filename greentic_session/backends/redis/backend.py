@@ -5,6 +5,7 @@ saying in words what an outcome means. `lua/_rules.lua` tells how the keys hang 
 """
 
 from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 from typing import cast
 
 import msgspec
@@ -17,7 +18,7 @@ from greentic_session.fence import Owner
 from greentic_session.ids import SessionKey
 from greentic_session.models import ReplyScope, SessionData, TenantCtx
 from greentic_session.transport.link import Link
-from greentic_session.transport.walking import glob_of, walk
+from greentic_session.transport.walking import glob_of, stride, walk
 from greentic_session.wait import Wait
 
 from .keys import Keys, identity_text
@@ -184,29 +185,46 @@ class RedisBackend(SessionBackend):
         return sum([step.removed async for step in self._purging(ctx, user)])
 
     async def purging(self, ctx: TenantCtx, user: str | None) -> AsyncGenerator[Step, None]:
-        async for step in self._purging(ctx, user):
-            yield step
+        async with aclosing(self._purging(ctx, user)) as steps:
+            async for step in steps:
+                yield step
         # What others left behind names users, too: the reference's scope keys, records of what it removed.
-        async for step in self._tidying(ctx, user):
-            yield step
+        async with aclosing(self._tidying(ctx, user)) as steps:
+            async for step in steps:
+                yield step
 
     async def _purging(self, ctx: TenantCtx, user: str | None) -> AsyncGenerator[Step, None]:
         if (meant := _meant(ctx, user)) is None:
             return
-        async for keys in self._steps():
-            yield Step(len(keys), await self._scripts.purge(*meant, keys))
+        front = self._keys.session("")
+        skipped = len(front.encode())
+
+        async def remove(keys: list[bytes]) -> Step:
+            return Step(len(keys), await self._scripts.purge(*meant, [key[skipped:] for key in keys]))
+
+        async with aclosing(stride(self._link, glob_of(front), remove, "TYPE", "string", step=_STEP)) as strides:
+            async for steps in strides:
+                for step in steps:
+                    yield step
+                self.check_open()
 
     async def _tidying(self, ctx: TenantCtx, user: str | None) -> AsyncGenerator[Step, None]:
         if (meant := _meant(ctx, user)) is None:
             return
-        front, within = f"{self._keys.namespace}:".encode(), f":{ctx.env}:{ctx.tenant_id}:".encode()
-        async for keys in walk(self._link, glob_of(front.decode())):
-            self.check_open()
-            names = [key.removeprefix(front) for key in keys]
+        front, within = f"{self._keys.namespace}:", f":{ctx.env}:{ctx.tenant_id}:".encode()
+        skipped = len(front.encode())
+
+        async def tidy(keys: list[bytes]) -> None:
+            names = [key[skipped:] for key in keys]
             names = [name for name in names if name.startswith(b"own:") or within in name]
-            for start in range(0, len(names), _STEP):
-                await self._scripts.tidy(*meant, names[start : start + _STEP])
-                yield Step(0, 0)
+            if names:
+                await self._scripts.tidy(*meant, names)
+
+        # own, user, waits, scopes; and no sessions
+        async with aclosing(stride(self._link, glob_of(front, "[ouws][wsac][nepio]*"), tidy, step=2 * _STEP)) as strides:
+            async for steps in strides:
+                yield Step(len(steps), 0)
+                self.check_open()
 
     def inspector(self) -> Inspector:
         from .inspection import RedisInspector  # noqa: PLC0415  # its scripts are for administration only

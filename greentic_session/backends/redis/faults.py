@@ -19,8 +19,7 @@ FAULTS: Final[Mapping[str, tuple[bool, str, str]]] = {
     "lost": (
         True,
         "waits whose session is gone, while all that leads to it is still there",
-        "Somebody deleted them by hand, or the server evicted them: the flows are lost. See the eviction policy above; restore "
-        "a backup, or start the flows again. What is left answers nothing; purge removes it.",
+        "Deleted by hand, or evicted: these flows are lost. See the eviction policy; start them again, or restore a backup.",
     ),
     "unreachable": (True, "waits that no scope leads to: their answers find nothing", _PARK_AGAIN),
     "unlisted": (True, "waits that are missing in their user's set: lists leave them out", _PARK_AGAIN),
@@ -48,8 +47,7 @@ FAULTS: Final[Mapping[str, tuple[bool, str, str]]] = {
     "leftover": (
         False,
         "entries that lead to nothing",
-        "They answer nothing, and go when they are seen or end. Runtimes of the Rust reference leave them; where there are none, "
-        "sessions were deleted by hand or evicted.",
+        "They answer nothing. Runtimes of the Rust reference leave them; else sessions were deleted by hand, or evicted.",
     ),
     "foreign": (
         False,

@@ -62,35 +62,23 @@ class RedisInspector(Inspector):
     async def survey(self, looked: Looked, selection: Selection | None = None) -> Mapping[Place, Tally]:
         """See `Inspector.survey`. Sessions of which nobody can tell whose they are count for the env and tenant ""."""
         found: dict[Place, Tally] = {}
-        chosen = ("", "", "", "") if selection is None else (selection.env, selection.tenant, selection.team, selection.user)
-        front = self._keys.session("").encode()
+        wanted = ("", "", "", "") if selection is None else _wanted(selection)
+        session, talk = self._keys.session("").encode(), f"{self._namespace}:conv:head:".encode()
 
         async def count(keys: list[bytes]) -> None:
-            of = [key[len(front) :] for key in keys]
-            wanted = [part or "" for part in chosen]
-            for name, *figures in await _SURVEY(self._link, (front,), self._namespace, *wanted, SOON_MS, *of):
-                found.setdefault(_place(name.decode()), Tally()).add(Tally(*figures))
-            looked(len(keys))
-
-        await walk_along(self._link, glob_of(self._keys.session("")), count, "TYPE", "string", step=_STEP)
-        if selection is None or selection.user is None:
-            await self._count_conversations(found, looked, selection)
-        return found
-
-    async def _count_conversations(self, found: dict[Place, Tally], looked: Looked, selection: Selection | None) -> None:
-        front = f"{self._namespace}:conv:head:"
-        within = "" if selection is None else f"{selection.env}:{selection.tenant}:"
-        within += "" if selection is None or selection.team is None else f"{selection.team}:"
-
-        async def count(keys: list[bytes]) -> None:
+            sessions = [key[len(session) :] for key in keys if key.startswith(session)]
+            if sessions:
+                answer = await _SURVEY(self._link, (session,), self._namespace, *wanted, SOON_MS, *sessions)
+                for name, *figures in answer:
+                    found.setdefault(_place(name.decode()), Tally()).add(Tally(*figures))
             for key in keys:
-                name = key[len(front.encode()) :].decode("utf-8", "replace")
-                env, tenant, team = [*name.split(":", 3), "", "", ""][:3]
-                place = _place(f"{env}:{tenant}:{'' if team == NO_TEAM else team}")
-                found.setdefault(place, Tally()).conversations += 1
+                if key.startswith(talk) and (place := _room(key[len(talk) :], selection)):
+                    found.setdefault(place, Tally()).conversations += 1
             looked(len(keys))
 
-        await walk_along(self._link, glob_of(front + within), count, "TYPE", "hash", step=1000)
+        # session and conv, in one walk; and none of the others
+        await walk_along(self._link, glob_of(f"{self._namespace}:", "[sc][eo][sn][sv]*"), count, step=_STEP)
+        return found
 
     async def details(self, keys: Sequence[str]) -> list[Details | None]:
         """See `Inspector.details`."""
@@ -146,6 +134,20 @@ class RedisInspector(Inspector):
 def _place(name: str) -> Place:
     env, tenant, team = [*name.split(":"), "", ""][:3]
     return (env, tenant, team or None)
+
+
+def _wanted(selection: Selection) -> tuple[str, str, str, str]:
+    return selection.env, selection.tenant, selection.team or "", selection.user or ""
+
+
+def _room(name: bytes, selection: Selection | None) -> Place | None:
+    """Return whose a conversation is, by the end of its key; None where it is not asked for, as of one user."""
+    env, tenant, team = [*name.decode("utf-8", "replace").split(":", 3), "", "", ""][:3]
+    place = (env, tenant, None if team == NO_TEAM else team)
+    if selection is None:
+        return place
+    meant = (env, tenant) == (selection.env, selection.tenant) and selection.team in (None, place[2])
+    return place if meant and selection.user is None else None
 
 
 def _details(ttl: int, size: int, waits: int, scope: bytes, claim: int) -> Details:

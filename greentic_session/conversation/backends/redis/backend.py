@@ -5,6 +5,7 @@ saying in words what an outcome means. `keys` tells what is stored where.
 """
 
 from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from typing import Final, TypeAlias
 
 from msgspec.structs import replace
@@ -27,7 +28,7 @@ from greentic_session.conversation.moments import as_datetime
 from greentic_session.conversation.rules import Room, absent, check_schema, corrupt, warn_skipped
 from greentic_session.errors import OperationTimeoutError, UnavailableError
 from greentic_session.transport.link import Arg, Link
-from greentic_session.transport.walking import walk
+from greentic_session.transport.walking import stride
 
 from .fields import counters_of, fields_of, merged_of, read_counter, read_fields
 from .keys import Keys
@@ -151,20 +152,23 @@ class RedisConversationBackend(ConversationBackend):
     async def purging(self, env: str, tenant: str, team: str | None) -> AsyncGenerator[Step, None]:
         """Go by the keys themselves: what has fallen out of an index is found, too."""
         rooms: set[Room] = set()
-        async for keys in walk(self._link, self._scripts.pattern(env, tenant)):
+
+        async def remove(keys: list[bytes]) -> Step:
             found: dict[Room, dict[bytes, None]] = {}
             for key in keys:
-                place = self._scripts.place(key)
-                if place is not None and place[0][:2] == (env, tenant) and team in (None, place[0][2]):
-                    rooms.add(place[0])
-                    if place[1]:
-                        found.setdefault(place[0], {})[place[1]] = None
-            for room, ids in found.items():
-                some = list(ids)
-                for start in range(0, len(some), _STEP):
-                    self.check_open()
-                    step = some[start : start + _STEP]
-                    yield Step(len(step), await self._scripts.purge(room, step))
+                room, id = self._scripts.place(key)
+                if room[:2] == (env, tenant) and team in (None, room[2]):
+                    rooms.add(room)
+                    if id:
+                        found.setdefault(room, {})[id] = None
+            removed = [await self._scripts.purge(room, list(ids)) for room, ids in found.items()]
+            return Step(len(keys), sum(removed))
+
+        async with aclosing(stride(self._link, self._scripts.pattern(env, tenant), remove, step=_STEP)) as strides:
+            async for steps in strides:
+                for step in steps:
+                    yield step
+                self.check_open()
         for room in rooms:  # indices may hold ids of what is gone
             yield Step(0, await self.purge(room))
 

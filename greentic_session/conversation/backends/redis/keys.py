@@ -52,11 +52,13 @@ class Keys:
         """Return what SCAN finds all keys of a tenant by, and perhaps some of others: see `place`."""
         return glob_of(f"{self._front}:", f"*:{env}:{tenant}:*")
 
-    def place(self, key: bytes) -> tuple[Room, bytes] | None:
-        """Return the room of a key, and the id in it, empty for an index; None if it is no key of ours."""
-        kind, *parts = key.removeprefix(f"{self._front}:".encode()).split(b":", 4)
+    def place(self, key: bytes) -> tuple[Room, bytes]:
+        """Return the room of a key, and the id in it, empty for an index; of none of ours a room that there is not."""
+        name = key.removeprefix(f"{self._front}:".encode())
+        kind = name.partition(b":")[0]
+        _, *parts = name.split(b":", 4)
         if (kind, len(parts)) not in _SHAPES:
-            return None
+            return ("", "", None), b""
         env, tenant, team = (part.decode("utf-8", "replace") for part in parts[:3])
         return (env, tenant, None if team == NO_TEAM else team), b"".join(parts[3:])
 

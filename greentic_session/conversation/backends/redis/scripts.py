@@ -120,8 +120,8 @@ class Scripts:
         """Return what SCAN finds all keys of a tenant by, and perhaps some of others: see `place`."""
         return self._keys.pattern(env, tenant)
 
-    def place(self, key: bytes) -> tuple[Room, bytes] | None:
-        """Return the room of a key, and the id in it, empty for an index; None if it is no key of ours."""
+    def place(self, key: bytes) -> tuple[Room, bytes]:
+        """Return the room of a key, and the id in it, empty for an index; of none of ours a room that there is not."""
         return self._keys.place(key)
 
     def _all(self, room: Room, id: str) -> tuple[Arg, ...]:
