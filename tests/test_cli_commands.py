@@ -310,13 +310,9 @@ def test_the_schema_is_one_and_needs_no_store(capsys: pytest.CaptureFixture[str]
 
 def test_the_schema_fits_every_recorded_text() -> None:
     vectors = json.loads((Path(__file__).parent / "vectors/serialize.json").read_text())
-    known = wire_schema()["$defs"].keys()
-    checked = 0
+    assert vectors
     for vector in vectors:
-        kind, text = vector.get("type"), vector.get("json")
-        if kind in known and isinstance(text, str):
-            validator(kind).validate(json.loads(text))
-            checked += 1
+        validator("SessionData").validate(json.loads(vector["json"]))
     ctx = TenantCtx.new("dev", "acme", user="alice").with_impersonation(Impersonation("root", "why"))
     ctx = ctx.with_deadline(InvocationDeadline(5)).with_attributes({"a": "b"})
     validator("SessionData").validate(json.loads(data_of(ctx).to_json()))

@@ -36,9 +36,8 @@ def _run(args: argparse.Namespace, console: Console) -> int:
 
 
 def _tell(console: Console, settings: Sequence[Setting], found: Examination, *, agree: bool, reveal: bool) -> None:
-    rows = [(setting.level, setting.name, setting.value) for setting in settings]
-    verdict = "they agree" if agree else "they DISAGREE"
-    rows.append(("ok" if agree else "error", "indices", verdict))
+    rows: list[tuple[str, str, str]] = [(setting.level, setting.name, setting.value) for setting in settings]
+    rows.append(("ok", "indices", "they agree") if agree else ("error", "indices", "they DISAGREE"))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for level, name, value in rows:
         console.write(f"{level.ljust(widths[0])}  {name.ljust(widths[1])}  {value}")
