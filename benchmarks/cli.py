@@ -1,8 +1,8 @@
 """What the command line costs on a large store: ``python -m benchmarks.cli``; ``--help`` lists the options.
 
 It starts a Redis of its own, parks so many sessions of 100 tenants in it, and runs `greentic-session` as its operator does,
-each time in a process of its own: `stats`, `doctor`, `waits` of one tenant, and last `purge` of one tenant. Beside each: for
-how long the server kept another client waiting meanwhile, at the most. The table holds medians over the rounds. A missed target
+in a process of its own each time: `stats`, `doctor`, `waits` of one tenant, and last `purge` of one tenant. Beside each: how
+long the server kept another client waiting meanwhile, at the most. The table holds medians over the rounds. A missed target
 is told, and is no failure of the run.
 """
 

@@ -30,8 +30,7 @@ class Cli:
         try:
             code = main([*argv, *self._options])
         except SystemExit as exit_:
-            assert isinstance(exit_.code, int)
-            code = exit_.code
+            code = int(exit_.code or 0)
         captured = self._capsys.readouterr()
         return code, captured.out, captured.err
 

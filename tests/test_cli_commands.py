@@ -22,8 +22,8 @@ from greentic_session.cli.commands import COMMANDS
 from greentic_session.cli.console import Console, Progress, duration, size
 from greentic_session.cli.schema import wire_schema
 from greentic_session.conversation import Conversation, ImageBlock, Message, OtherBlock, TextBlock, TokenUsage
-from greentic_session.conversation.extra import Extra
 from greentic_session.conversation.envelope import write_envelope
+from greentic_session.conversation.extra import Extra
 from greentic_session.conversation.message import write_message
 from greentic_session.conversation.moments import as_datetime
 from greentic_session.conversation.packing import pack

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import AsyncGenerator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -133,7 +134,7 @@ def test_what_other_runtimes_left_behind_goes_too(
     reference = Reference(raw, namespace)
     alice, bob = TenantCtx.new("dev", "acme", user="alice"), TenantCtx.new("dev", "acme", user="bob")
     for who, key in ((alice, "ours-a"), (bob, "ours-b")):
-        in_redis(redis_url, namespace, lambda store, who=who, key=key: park(store, who, key, ttl=None))
+        in_redis(redis_url, namespace, partial(park, ctx=who, key=key, ttl=None))
         reference.remove_session(key)
         reference.register_wait(ReplyScope("elsewhere"), f"theirs-{key}", data_of(who))
         reference.remove_session(f"theirs-{key}")
@@ -174,6 +175,25 @@ def test_a_failure_half_way_is_told_and_repeating_it_finishes(
     assert not of_acme(dumps(raw, namespace))
 
 
+SLOW = """
+import asyncio, sys
+from greentic_session.backends.redis.scripts import Scripts
+from greentic_session.cli import main
+
+purge = Scripts.purge
+
+async def slow(*args):
+    answer = await purge(*args)
+    print("a step", file=sys.stderr, flush=True)
+    await asyncio.sleep(0.3)
+    return answer
+
+Scripts.purge = slow
+sys.exit(main(sys.argv[1:]))
+"""
+"""The command line, with time for a signal in the middle of a purge."""
+
+
 def test_it_can_be_interrupted_and_repeated(redis_url: str, namespace: str, raw: redis.Redis) -> None:
     """Ctrl-C in the middle, with a real process: what was removed is told, and the rest is still whole."""
     sessions = 3000
@@ -186,18 +206,9 @@ def test_it_can_be_interrupted_and_repeated(redis_url: str, namespace: str, raw:
 
     in_redis(redis_url, namespace, many)
     theirs = raw.dump(f"{namespace}:session:theirs")
-    # A server that pauses lets a signal come in the middle for certain.
-    code = (
-        "import sys, time; from greentic_session.backends.redis.scripts import Scripts; from greentic_session.cli import main\n"
-        "import asyncio; purge = Scripts.purge\n"
-        "async def slow(*args):\n"
-        "    answer = await purge(*args); sys.stderr.write('a step\\n'); sys.stderr.flush(); await asyncio.sleep(0.3)\n"
-        "    return answer\n"
-        "Scripts.purge = slow; sys.exit(main(sys.argv[1:]))"
-    )
     environment = {**os.environ, "PYTHONPATH": str(Path(greentic_session.__file__).parents[1])}
     store = ("--store", redis_url, "--namespace", namespace, "--yes")
-    command = [sys.executable, "-c", code, *ACME, *store]
+    command = [sys.executable, "-c", SLOW, *ACME, *store]
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         assert process.stderr.readline() == "a step\n"

@@ -22,7 +22,11 @@ FAULTS: Final[Mapping[str, tuple[bool, str, str]]] = {
         "Deleted by hand, or evicted: these flows are lost. See the eviction policy; start them again, or restore a backup.",
     ),
     "unreachable": (True, "waits that no scope leads to: their answers find nothing", _PARK_AGAIN),
-    "unlisted": (True, "waits that are missing in their user's set: lists leave them out", _PARK_AGAIN),
+    "unlisted": (
+        True,
+        "waits that are missing in their user's set: lists leave them out",
+        "Park the flow again; --reveal names the keys. Somebody took them out: by hand, or a Rust runtime with an old scope key.",
+    ),
     "unindexed": (
         True,
         "waits that are missing in their user's index",
