@@ -29,6 +29,8 @@ async def together(*calls: Awaitable[Any]) -> list[Any]:
     Raises:
         BaseException: What the first of them that failed raised.
     """
+    if len(calls) == 1:
+        return [await calls[0]]  # without a task
     answers = await asyncio.gather(*calls, return_exceptions=True)
     for answer in answers:
         if isinstance(answer, BaseException):

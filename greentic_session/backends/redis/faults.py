@@ -25,7 +25,7 @@ FAULTS: Final[Mapping[str, tuple[bool, str, str]]] = {
     "unlisted": (
         True,
         "waits that are missing in their user's set: lists leave them out",
-        "Park the flow again; --reveal names the keys. Somebody took them out: by hand, or a Rust runtime with an old scope key.",
+        "Park the flow again; --reveal names the keys. They were taken out by hand, or by a Rust runtime's old scope key.",
     ),
     "unindexed": (
         True,
