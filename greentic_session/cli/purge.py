@@ -63,22 +63,20 @@ def _count(desk: Opened, chosen: Selection) -> Tally:
 
 
 async def _purge(desk: Opened, args: argparse.Namespace, chosen: Selection, removed: _Removed, progress: Progress) -> None:
-    async def take(steps: AsyncGenerator[Step, None]) -> AsyncGenerator[int, None]:
-        async with aclosing(steps):
-            async for step in steps:
-                progress.advance(step.removed)
-                yield step.removed
-
-    async with aclosing(take(desk.backend.purging(_ctx(chosen), chosen.user))) as counts:
-        async for count in counts:
-            removed.sessions += count
+    async for count in _counts(desk.backend.purging(_ctx(chosen), chosen.user), progress):
+        removed.sessions += count
     if removed.conversations is None:
         return
     async with open_conversations(args) as conversations:
-        steps = backend_of(conversations).purging(chosen.env, chosen.tenant, chosen.team)
-        async with aclosing(take(steps)) as counts:
-            async for count in counts:
-                removed.conversations += count
+        async for count in _counts(backend_of(conversations).purging(chosen.env, chosen.tenant, chosen.team), progress):
+            removed.conversations += count
+
+
+async def _counts(steps: AsyncGenerator[Step, None], progress: Progress) -> AsyncGenerator[int, None]:
+    async with aclosing(steps):
+        async for step in steps:
+            progress.advance(step.removed)
+            yield step.removed
 
 
 def _ctx(chosen: Selection) -> TenantCtx:

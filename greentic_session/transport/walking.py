@@ -14,8 +14,10 @@ T = TypeVar("T")
 
 _SCANNED = 500
 """How many keys Redis looks at in one step of a walk that stops for every step."""
-_STRIDE = 2000
-"""The same for one that is made for its length: about a millisecond."""
+_STRIDE = 1000
+"""The same for one that is made for its length: a few milliseconds, where the pattern names them all."""
+_AT_ONCE = 4
+"""How many calls of a walk are under way at once: the server may do them in one go, and others wait for that."""
 
 
 def glob_of(prefix: str, rest: str = "*") -> bytes:
@@ -74,7 +76,8 @@ async def stride(
     cursor, steps = b"0", list[list[bytes]]()
     while True:
         scan = link.call("SCAN", cursor, "MATCH", pattern, "COUNT", _STRIDE, *more, repeatable=True)
-        (cursor, keys), *done = await together(scan, *map(do, steps))
+        (cursor, keys), *done = await together(scan, *map(do, steps[:_AT_ONCE]))
+        done += await _in_groups(do, steps[_AT_ONCE:])
         fresh = [key for key in dict.fromkeys(keys) if hash(key) not in seen]
         seen.update(map(hash, fresh))
         steps = [fresh[start : start + step] for start in range(0, len(fresh), step)]
@@ -83,7 +86,14 @@ async def stride(
         if cursor == b"0":
             break
     if steps:
-        yield await together(*map(do, steps))
+        yield await _in_groups(do, steps)
+
+
+async def _in_groups(do: Callable[[list[bytes]], Awaitable[T]], steps: list[list[bytes]]) -> list[T]:
+    done: list[T] = []
+    for start in range(0, len(steps), _AT_ONCE):
+        done += await together(*map(do, steps[start : start + _AT_ONCE]))
+    return done
 
 
 async def walk_along(
