@@ -99,7 +99,7 @@ class Progress:
     """
 
     def __init__(self, what: str, total: int = 0) -> None:
-        self.count = 0
+        self.count: int = 0
         self._what = what
         self._total = total
         self._drawn = 0.0
