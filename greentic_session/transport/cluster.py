@@ -142,10 +142,10 @@ class ClusterLink:
         Raises:
             UnavailableError: One does not.
         """
-        for link in await self.primaries():
+        for link in await self.servers():
             await link.ping()
 
-    async def primaries(self) -> list[Link]:
+    async def servers(self) -> list[Link]:
         """Return a link to each primary that has slots, by the newest map.
 
         Raises:
@@ -351,6 +351,9 @@ class _Stale:
 
     async def ping(self) -> None:
         await self._cluster.ping()
+
+    async def servers(self) -> list[Link]:
+        return await self._cluster.servers()
 
     async def aclose(self) -> None:
         await self._cluster.aclose()

@@ -65,6 +65,10 @@ class Route(Protocol):
     async def ping(self) -> None:
         """As `Link.ping`."""
 
+    async def servers(self) -> "list[Link]":
+        """Return a link to each server that has keys: for walks, and for what is asked of servers themselves."""
+        raise NotImplementedError
+
     async def aclose(self) -> None:
         """As `Link.aclose`."""
 
@@ -178,6 +182,15 @@ class Link:
             await self.call("PING", repeatable=True)
         except OperationTimeoutError as error:
             raise UnavailableError(error.message) from error
+
+    async def servers(self) -> "list[Link]":
+        """Return this one: see `Route`."""
+        return [self]
+
+    @property
+    def node(self) -> str:
+        """Where it leads: ``host:port``, or the path of a socket."""
+        return self._dialer.node
 
     @property
     def closed(self) -> bool:

@@ -20,7 +20,7 @@ from greentic_session.wait import Wait
 from .keys import Keys, identity_text
 from .scripts import BARRED, SHORT, Scripts, Text
 
-__all__ = ["BarredError", "Sessions", "ShortError", "key_of", "wait_of"]
+__all__ = ["BarredError", "Sessions", "ShortError", "key_of", "meant_by", "wait_of"]
 
 _ENOUGH = 2**20
 """After how many bytes a step of a walk ends early: snapshots may be long, and the server waits for them."""
@@ -240,10 +240,17 @@ class Sessions:
                 except CorruptSessionError:
                     continue  # whose it is cannot be said; reading it by its key tells
 
-    async def remove_many(self, ctx: TenantCtx, user: str | None, keys: list[bytes]) -> list[list[Any]]:
-        """Remove those of some sessions that a caller administers; return the key of each, and what its removal did."""
-        wanted = user or ctx.effective_user or ""
-        return await self._scripts.purge(ctx.env, ctx.tenant_id, ctx.effective_team or "", wanted, keys)
+    async def remove_many(self, meant: tuple[str, str, str, str], keys: list[bytes]) -> list[list[Any]]:
+        """Remove those of some sessions that are `meant_by` a caller; return the key of each, and what its removal did."""
+        return await self._scripts.purge(*meant, keys)
+
+
+def meant_by(ctx: TenantCtx, user: str | None) -> tuple[str, str, str, str] | None:
+    """Return env, tenant, team and user of what a caller purges, "" for all; None where that is nothing."""
+    own = ctx.effective_user
+    if user is not None and own not in (None, user):
+        return None
+    return ctx.env, ctx.tenant_id, ctx.effective_team or "", user or own or ""
 
 
 def key_of(key: bytes) -> SessionKey:

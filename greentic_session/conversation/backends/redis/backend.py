@@ -4,11 +4,13 @@ The scripts decide all that needs stored state, in one atomic step; here is only
 saying in words what an outcome means. `keys` tells what is stored where.
 """
 
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from typing import Final, TypeAlias
 
 from msgspec.structs import replace
 
+from greentic_session.administration import Step
 from greentic_session.conversation.backend import ConversationBackend
 from greentic_session.conversation.conversation import ConversationSummary
 from greentic_session.conversation.header import (
@@ -25,6 +27,7 @@ from greentic_session.conversation.header import (
 from greentic_session.conversation.moments import as_datetime
 from greentic_session.conversation.rules import Room, absent, check_schema, corrupt, warn_skipped
 from greentic_session.transport.link import Arg, Route
+from greentic_session.transport.walking import stride
 
 from .fields import counters_of, fields_of, merged_of, read_counter, read_fields
 from .keys import Keys
@@ -146,6 +149,30 @@ class RedisConversationBackend(ConversationBackend):
                 self.check_open()
                 removed += await self._scripts.purge(room, ids[start : start + _STEP])
         return removed
+
+    async def purging(self, env: str, tenant: str, team: str | None) -> AsyncGenerator[Step, None]:
+        """Go by the keys themselves: what has fallen out of an index is found, too."""
+        rooms: set[Room] = set()
+
+        async def remove(keys: list[bytes]) -> Step:
+            found: dict[Room, dict[bytes, None]] = {}
+            for key in keys:
+                room, id = self._scripts.place(key)
+                if room[:2] == (env, tenant) and team in (None, room[2]):
+                    rooms.add(room)
+                    if id:
+                        found.setdefault(room, {})[id] = None
+            removed = [await self._scripts.purge(room, list(ids)) for room, ids in found.items()]
+            return Step(len(keys), sum(removed))
+
+        for server in await self._link.servers():
+            async with aclosing(stride(server, self._scripts.pattern(env, tenant), remove, step=_STEP)) as strides:
+                async for steps in strides:
+                    for step in steps:
+                        yield step
+                    self.check_open()
+        for room in rooms:  # indices may hold ids of what is gone
+            yield Step(0, await self.purge(room))
 
     async def health(self) -> None:
         await self._link.ping()

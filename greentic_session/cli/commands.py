@@ -1,0 +1,21 @@
+"""All commands. A new one is a module with a `Command`, and a line here."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from . import demo, doctor, purge, schema, sessions, stats, waits
+from .command import Command
+
+__all__ = ["COMMANDS"]
+
+COMMANDS: Final[Sequence[Command]] = (
+    demo.DEMO,
+    waits.WAITS,
+    sessions.SHOW,
+    sessions.REMOVE,
+    purge.PURGE,
+    stats.STATS,
+    doctor.DOCTOR,
+    schema.SCHEMA,
+)
+"""In the order in which the help names them; the first is what runs when none is named."""
