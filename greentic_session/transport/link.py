@@ -22,7 +22,7 @@ The promises:
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from threading import get_ident
 from typing import Any, cast
 
@@ -32,7 +32,7 @@ from redis.asyncio.connection import AbstractConnection
 
 from greentic_session.errors import GreenticError, UnavailableError
 
-from .dialer import Dialer
+from .dialer import Dialer, Finder
 from .failures import translate
 from .lane import LONG, Call, Lane
 
@@ -50,6 +50,10 @@ _GRACE = 1.0
 """For how many seconds closing waits for the answers under way."""
 
 
+_DEMOTED = ("READONLY", "UNBLOCKED", "MASTERDOWN")
+"""What a replica answers, and a primary that becomes one."""
+
+
 class Link:
     """Sends commands to one Redis.
 
@@ -58,6 +62,7 @@ class Link:
         settings: Its arguments.
         timeout: For how many seconds a call may take, everything included.
         max_connections: How many connections there may be.
+        finder: Knows where that Redis is, if the settings do not.
     """
 
     def __init__(
@@ -67,8 +72,12 @@ class Link:
         *,
         timeout: float,
         max_connections: int,
+        finder: Finder | None = None,
     ) -> None:
-        self._dialer = Dialer(connection_class, settings)
+        self._dialer = Dialer(connection_class, settings, finder)
+        self._finder = finder
+        if finder is not None:
+            finder.serve(self)
         self._timeout = timeout
         self._most = max_connections
         self._lanes: list[Lane] = []
@@ -116,7 +125,7 @@ class Link:
                     # done before, so this is no repetition.
                     packed, script = _pack(("EVAL", script, *command[2:])), None
                     continue
-                if "READONLY" in text and call.lane in self._lanes:
+                if call.lane in self._lanes and any(word in text for word in _DEMOTED):
                     # A primary no more. Behind an address that fails over, new connections lead to the new one.
                     self._retire_all()
                 raise translate(error, self._node_of(call)) from error
@@ -137,6 +146,8 @@ class Link:
     def close(self) -> None:
         """Take no more calls. Those in the line fail; those under way get their answers."""
         self._closed = True
+        if self._finder is not None:
+            self._finder.close()
         if self._opening is not None:
             _end(self._opening, 0)
         while self._line:
@@ -175,6 +186,29 @@ class Link:
         self._retired.discard(lane)
         if not self._retired and self._emptied is not None:
             self._emptied.set()
+        if self._line:
+            self._call_next()
+
+    # -- what a finder tells
+
+    def keep(self, nodes: Collection[str], *, at_once: bool) -> None:
+        """Leave all nodes but these.
+
+        Args:
+            nodes: As `Dialer.dial` returns them.
+            at_once: Let the calls that are under way elsewhere fail: what they write there would be lost.
+        """
+        lanes, self._lanes = self._lanes, []
+        for lane in lanes:
+            if lane.node in nodes:
+                self._lanes.append(lane)
+            else:
+                self._retire(lane)
+        if at_once:
+            for lane in self._retired:
+                if lane.node not in nodes:
+                    lane.abort()
+        self._dialer.moved()
         if self._line:
             self._call_next()
 
@@ -299,6 +333,8 @@ class Link:
                 lane.retire()
         if self._line:
             self._call_next()
+        if self._finder is not None:
+            self._finder.look()
         waiting = [*self._line, *(call for lane in self._lanes for call in lane.pending)]
         waiting += [call for lane in self._retired for call in lane.pending if not call.answer.done()]
         self._alarm = None

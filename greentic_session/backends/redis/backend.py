@@ -34,12 +34,20 @@ _SCOPE = msgspec.json.Decoder(ReplyScope)
 
 
 class RedisBackend(SessionBackend):
-    """Storage in one namespace of one Redis."""
+    """Storage in one namespace of one Redis.
 
-    def __init__(self, link: Link, keys: Keys) -> None:
+    Args:
+        link: The way to it.
+        keys: Those of the namespace.
+        reading: The way for reads that may be stale; the same by default.
+    """
+
+    def __init__(self, link: Link, keys: Keys, reading: Link | None = None) -> None:
         self._link = link
+        self._reading = reading or link
         self._keys = keys
         self._scripts = Scripts(link, keys)
+        self._reads = Scripts(self._reading, keys)
 
     # -- sessions, by key
 
@@ -47,7 +55,7 @@ class RedisBackend(SessionBackend):
         return await self._scripts.create(key, Text(data), pointer, ttl_ms)
 
     async def read(self, key: str) -> Wait | None:
-        text: bytes | None = await self._link.call("GET", self._keys.session(key), repeatable=True)
+        text: bytes | None = await self._reading.call("GET", self._keys.session(key), repeatable=True)
         return None if text is None else _wait(key, text)
 
     async def update(self, key: str, data: SessionData, ctx: TenantCtx | None, if_version: str | None) -> str:
@@ -111,11 +119,11 @@ class RedisBackend(SessionBackend):
                 raise fence.scope_held(key)
 
     async def find(self, owner: Owner, scopes: tuple[ReplyScope, ...]) -> Wait | None:
-        found = await self._scripts.find(owner, scopes)
+        found = await self._reads.find(owner, scopes)
         return None if found is None else _wait(_key(found[1]), found[2], scopes[found[0]])
 
     async def find_key(self, owner: Owner, scope: ReplyScope) -> SessionKey | None:
-        found = await self._scripts.find_key(owner, scope)
+        found = await self._reads.find_key(owner, scope)
         return None if found is None else _key(found)
 
     async def keys(self, owner: Owner) -> list[SessionKey]:
@@ -209,6 +217,7 @@ class RedisBackend(SessionBackend):
     async def aclose(self) -> None:
         self.closed = True
         await self._link.aclose()
+        await self._reading.aclose()
 
 
 def _key(key: bytes) -> SessionKey:

@@ -13,7 +13,7 @@ from greentic_session.conversation.moments import Clock, utc_now
 from greentic_session.conversation.options import StoreOptions
 from greentic_session.conversation.store import ConversationStore
 from greentic_session.expiry import Seconds, Ttl
-from greentic_session.transport.client import client_of, link_of
+from greentic_session.transport.client import client_of, links_of
 from greentic_session.transport.namespace import DEFAULT_NAMESPACE
 
 from .backend import RedisConversationBackend
@@ -41,6 +41,8 @@ class RedisConversationStore(ConversationStore[M]):
         namespace: The front of every key.
         timeout: For how many seconds an operation may take, connecting included.
         max_connections: How many connections there may be; an operation beyond that waits for one.
+        stale_reads: Let `load`, `messages` and `list` read from a replica, which may not know yet what was written a moment
+            ago. With `sliding`, `load` and `messages` write too, and stay with the primary. It needs a client of a Sentinel.
         options: Those of every `ConversationStore`: `ttl`, `sliding`, `max_message_bytes`, `clock`.
 
     Raises:
@@ -56,6 +58,7 @@ class RedisConversationStore(ConversationStore[M]):
         namespace: str = ...,
         timeout: Seconds = ...,
         max_connections: int = ...,
+        stale_reads: bool = ...,
         **options: Unpack[StoreOptions],
     ) -> None: ...
 
@@ -68,6 +71,7 @@ class RedisConversationStore(ConversationStore[M]):
         namespace: str = ...,
         timeout: Seconds = ...,
         max_connections: int = ...,
+        stale_reads: bool = ...,
         **options: Unpack[StoreOptions],
     ) -> None: ...
 
@@ -80,6 +84,7 @@ class RedisConversationStore(ConversationStore[M]):
         namespace: str = ...,
         timeout: Seconds = ...,
         max_connections: int = ...,
+        stale_reads: bool = ...,
         **options: Unpack[StoreOptions],
     ) -> None: ...
 
@@ -91,11 +96,11 @@ class RedisConversationStore(ConversationStore[M]):
         namespace: str = DEFAULT_NAMESPACE,
         timeout: Seconds = 5.0,
         max_connections: int = 16,
+        stale_reads: bool = False,
         **options: Unpack[StoreOptions],
     ) -> None:
-        link = link_of(client, timeout, max_connections)
-        self._client = client  # kept, as the link asks
-        super().__init__(RedisConversationBackend(link, Keys(namespace)), message_type=message_type, **options)
+        link, reading = links_of(client, timeout, max_connections, stale_reads=stale_reads)
+        super().__init__(RedisConversationBackend(link, Keys(namespace), reading), message_type=message_type, **options)
 
     @overload
     @classmethod
@@ -129,13 +134,15 @@ class RedisConversationStore(ConversationStore[M]):
         timeout: Seconds = 5.0,
         connect_timeout: Seconds = 5.0,
         max_connections: int = 16,
+        stale_reads: bool = False,
         **connection: Any,
     ) -> "RedisConversationStore[Any]":
         """Return a store for a URL. No I/O: the first operation connects.
 
         Args:
             url: ``redis://[user:password@]host[:port][/db]``, ``rediss://`` for TLS (the certificate is checked), or
-                ``unix://[user:password@]path[?db=n]``.
+                ``unix://[user:password@]path[?db=n]``. Where sentinels watch it:
+                ``redis+sentinel://[user:password@]host[:port],host[:port]/service[/db]``, or ``rediss+sentinel://``.
             message_type: What messages are; `Message` by default.
             namespace: The front of every key.
             ttl: How long a conversation is kept.
@@ -146,8 +153,10 @@ class RedisConversationStore(ConversationStore[M]):
                 shorten it.
             connect_timeout: For how many seconds connecting may take.
             max_connections: How many connections there may be; an operation beyond that waits for one.
+            stale_reads: As for the constructor; it needs sentinels.
             connection: More for redis-py's connection: ``client_name``, ``username``, ``password``, ``db``,
-                ``ssl_ca_certs`` and its like. They go before what the URL says.
+                ``ssl_ca_certs`` and its like; ``sentinel_username`` and ``sentinel_password`` for the sentinels. They go
+                before what the URL says.
 
         Raises:
             InvalidInputError: The URL cannot be read, or an option is out of range.
@@ -164,4 +173,5 @@ class RedisConversationStore(ConversationStore[M]):
             clock=clock,
             timeout=timeout,
             max_connections=max_connections,
+            stale_reads=stale_reads,
         )

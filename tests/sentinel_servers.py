@@ -1,0 +1,171 @@
+"""Three sentinels that watch a primary and two replicas, all real, on free loopback ports."""
+
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Self
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+from redis_server import Server, free_port
+
+__all__ = ["NAME", "Fleet"]
+
+NAME = "flows"
+"""What the sentinels call the service."""
+_CONF = """
+port {port}
+bind 127.0.0.1
+dir {folder}
+sentinel monitor {name} 127.0.0.1 {primary} 2
+sentinel down-after-milliseconds {name} 500
+sentinel failover-timeout {name} 4000
+sentinel parallel-syncs {name} 2
+"""
+
+
+class Fleet:
+    """A service with its sentinels; its servers can be killed, and started again.
+
+    Args:
+        password: What the servers want.
+        sentinel_password: What the sentinels want.
+    """
+
+    def __init__(self, *, password: str | None = None, sentinel_password: str | None = None) -> None:
+        self.password = password
+        self.sentinel_password = sentinel_password
+        secret = [] if password is None else ["--requirepass", password, "--masterauth", password]
+        quick = ["--repl-diskless-sync", "yes", "--repl-diskless-sync-delay", "0", "--repl-ping-replica-period", "1"]
+        self.servers = [Server(*secret, *quick) for _ in range(3)]
+        self.sentinels: list[int] = []
+        self._processes: list[subprocess.Popen[bytes]] = []
+
+    def __enter__(self) -> Self:
+        try:
+            self._start()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        for process in self._processes:
+            process.kill()
+            process.wait()
+        for server in self.servers:
+            server.close()
+
+    def _start(self) -> None:
+        first = self.servers[0].start()
+        for server in self.servers[1:]:
+            server.options = (*server.options, "--replicaof", "127.0.0.1", str(first.port))
+            server.start()
+        for server in self.servers[1:]:
+            self.until(lambda server=server: self.role(server)[3:4] == [b"connected"])
+        for number in range(3):
+            self.sentinels.append(free_port())
+            conf = Path(first.folder) / f"sentinel-{number}.conf"
+            text = _CONF.format(port=self.sentinels[-1], folder=first.folder, name=NAME, primary=first.port)
+            if self.password is not None:
+                text += f"sentinel auth-pass {NAME} {self.password}\n"
+            if self.sentinel_password is not None:
+                text += f"requirepass {self.sentinel_password}\nsentinel sentinel-pass {self.sentinel_password}\n"
+            conf.write_text(text, encoding="ascii")
+            command = [first.binary, str(conf), "--sentinel"]
+            self._processes.append(subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
+        self.until(self.is_settled)
+
+    # -- what there is
+
+    @property
+    def hosts(self) -> str:
+        return ",".join(f"127.0.0.1:{port}" for port in self.sentinels)
+
+    @property
+    def url(self) -> str:
+        user = "" if self.password is None else f":{self.password}@"
+        return f"redis+sentinel://{user}{self.hosts}/{NAME}"
+
+    @property
+    def primary(self) -> Server:
+        """The server that the sentinels agree on."""
+        found = {int(self.ask(number, "GET-MASTER-ADDR-BY-NAME", NAME)[1]) for number in range(3)}
+        assert len(found) == 1, "the sentinels do not agree yet"
+        return next(server for server in self.servers if server.port in found)
+
+    @property
+    def replicas(self) -> list[Server]:
+        primary = self.primary
+        return [server for server in self.servers if server is not primary]
+
+    def raw(self, server: Server) -> redis.Redis:
+        return server.client(password=self.password)
+
+    def role(self, server: Server) -> list[Any]:
+        with self.raw(server) as raw:
+            return list(raw.execute_command("ROLE"))
+
+    def ask(self, number: int, *words: str) -> Any:
+        """Return what a sentinel answers, as it came."""
+        never = Retry(NoBackoff(), 0)
+        with redis.Redis(port=self.sentinels[number], password=self.sentinel_password, protocol=2, retry=never) as raw:
+            raw.response_callbacks.clear()
+            return raw.execute_command("SENTINEL", *words)
+
+    def calls(self, server: Server, command: str) -> int:
+        """Return how many times a server was asked to execute a command."""
+        with self.raw(server) as raw:
+            stats: Any = raw.info("commandstats")
+        return int(stats.get(f"cmdstat_{command}", {"calls": 0})["calls"])
+
+    # -- what happens
+
+    def fail_over(self) -> None:
+        """Ask for a switch, with nothing broken; return when it has begun, which is at once."""
+        with redis.Redis(port=self.sentinels[0], password=self.sentinel_password) as raw:
+            assert raw.execute_command("SENTINEL", "FAILOVER", NAME)
+
+    def pause_sentinel(self, number: int) -> None:
+        self._processes[number].send_signal(signal.SIGSTOP)
+
+    def resume_sentinel(self, number: int) -> None:
+        self._processes[number].send_signal(signal.SIGCONT)
+
+    def kill_sentinel(self, number: int) -> None:
+        self._processes[number].kill()
+        self._processes[number].wait()
+
+    def is_settled(self) -> bool:
+        """Say whether the sentinels know each other, and one primary with two replicas that follow it."""
+        try:
+            for number in range(3):
+                master = _fields(self.ask(number, "MASTER", NAME))
+                if (master["flags"], master["num-other-sentinels"], master["num-slaves"]) != ("master", "2", "2"):
+                    return False
+                for replica in map(_fields, self.ask(number, "REPLICAS", NAME)):
+                    if replica["flags"] != "slave" or replica["master-link-status"] != "ok":
+                        return False
+            primary = self.primary
+            roles = [self.role(server) for server in self.servers if server is not primary]
+            return self.role(primary)[0] == b"master" and all(role[3:4] == [b"connected"] for role in roles)
+        except (redis.RedisError, AssertionError):
+            return False
+
+    @staticmethod
+    def until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
+        give_up = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < give_up, "it does not come to pass"
+            time.sleep(0.02)
+
+
+def _fields(flat: list[bytes]) -> dict[str, str]:
+    texts = [each.decode() for each in flat]
+    return dict(zip(texts[::2], texts[1::2], strict=True))
