@@ -1,9 +1,11 @@
 """Three sentinels that watch a primary and two replicas, all real, on free loopback ports."""
 
+import secrets
 import signal
 import subprocess
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -68,11 +70,18 @@ class Fleet:
             server.options = (*server.options, "--replicaof", "127.0.0.1", str(first.port))
             server.start()
         for server in self.servers[1:]:
-            self.until(lambda server=server: self.role(server)[3:4] == [b"connected"])
-        for number in range(3):
-            self.sentinels.append(free_port())
+            self.until(partial(self._follows, server))
+        self.catch_up(first)
+        self.sentinels = [free_port() for _ in range(3)]
+        ids = [secrets.token_hex(20) for _ in range(3)]
+        for number, port in enumerate(self.sentinels):
             conf = Path(first.folder) / f"sentinel-{number}.conf"
-            text = _CONF.format(port=self.sentinels[-1], folder=first.folder, name=NAME, primary=first.port)
+            text = _CONF.format(port=port, folder=first.folder, name=NAME, primary=first.port)
+            # What they would find out within two seconds.
+            text += f"sentinel myid {ids[number]}\n"
+            text += "".join(f"sentinel known-replica {NAME} 127.0.0.1 {server.port}\n" for server in self.servers[1:])
+            others = [pair for pair in zip(self.sentinels, ids, strict=True) if pair[0] != port]
+            text += "".join(f"sentinel known-sentinel {NAME} 127.0.0.1 {other} {id}\n" for other, id in others)
             if self.password is not None:
                 text += f"sentinel auth-pass {NAME} {self.password}\n"
             if self.sentinel_password is not None:
@@ -81,6 +90,9 @@ class Fleet:
             command = [first.binary, str(conf), "--sentinel"]
             self._processes.append(subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
         self.until(self.is_settled)
+
+    def _follows(self, server: Server) -> bool:
+        return self.role(server)[3:4] == [b"connected"]
 
     # -- what there is
 
@@ -113,11 +125,15 @@ class Fleet:
             return list(raw.execute_command("ROLE"))
 
     def ask(self, number: int, *words: str) -> Any:
+        """Return what a sentinel says of the service."""
+        return self.ask_any(number, "SENTINEL", *words)
+
+    def ask_any(self, number: int, *command: str) -> Any:
         """Return what a sentinel answers, as it came."""
         never = Retry(NoBackoff(), 0)
         with redis.Redis(port=self.sentinels[number], password=self.sentinel_password, protocol=2, retry=never) as raw:
             raw.response_callbacks.clear()
-            return raw.execute_command("SENTINEL", *words)
+            return raw.execute_command(*command)
 
     def calls(self, server: Server, command: str) -> int:
         """Return how many times a server was asked to execute a command."""
@@ -127,10 +143,25 @@ class Fleet:
 
     # -- what happens
 
+    def catch_up(self, primary: Server) -> None:
+        """Return when both replicas have all that the primary has; at first a second passes before they get anything."""
+        with self.raw(primary) as raw:
+            raw.set("nothing", "")
+            raw.delete("nothing")
+            assert raw.execute_command("WAIT", 2, 9_000) == 2
+
     def fail_over(self) -> None:
-        """Ask for a switch, with nothing broken; return when it has begun, which is at once."""
-        with redis.Redis(port=self.sentinels[0], password=self.sentinel_password) as raw:
-            assert raw.execute_command("SENTINEL", "FAILOVER", NAME)
+        """Ask for a switch, with nothing broken; return when it has begun."""
+
+        def has_begun() -> bool:
+            try:
+                return bool(self.ask(0, "FAILOVER", NAME))
+            except redis.ResponseError as error:
+                if "NOGOODSLAVE" in str(error):  # this sentinel has not looked at the replicas lately
+                    return False
+                raise
+
+        self.until(has_begun)
 
     def pause_sentinel(self, number: int) -> None:
         self._processes[number].send_signal(signal.SIGSTOP)
@@ -149,12 +180,10 @@ class Fleet:
                 master = _fields(self.ask(number, "MASTER", NAME))
                 if (master["flags"], master["num-other-sentinels"], master["num-slaves"]) != ("master", "2", "2"):
                     return False
-                for replica in map(_fields, self.ask(number, "REPLICAS", NAME)):
-                    if replica["flags"] != "slave" or replica["master-link-status"] != "ok":
-                        return False
+                if any(_fields(each)["flags"] != "slave" for each in self.ask(number, "REPLICAS", NAME)):
+                    return False
             primary = self.primary
-            roles = [self.role(server) for server in self.servers if server is not primary]
-            return self.role(primary)[0] == b"master" and all(role[3:4] == [b"connected"] for role in roles)
+            return self.role(primary)[0] == b"master" and all(map(self._follows, self.replicas))
         except (redis.RedisError, AssertionError):
             return False
 

@@ -23,6 +23,7 @@ class TestSessions(SessionStoreContract):
         return lambda **options: create_session_store(fleet.url, namespace=f"test-{uuid.uuid4().hex}", **options)
 
 
+@pytest.mark.slow
 class TestConversations(ConversationStoreContract):
     @pytest.fixture
     def make_store(self, fleet: Fleet) -> MakeConversationStore:

@@ -45,7 +45,7 @@ class Finder(Protocol):
     """Who knows where to connect to, where that changes.
 
     Attributes:
-        node: What messages say in place of a node, as long as it is not known.
+        node: What messages call the other end where nothing was sent: where it was tried to connect to, or whom was asked.
     """
 
     node: str
@@ -89,9 +89,12 @@ class Dialer:
         self.not_before = 0.0
         """When the next attempt may begin, by the loop's clock."""
         self._finder = finder
-        node = _node(connection_class(**self._settings))
-        self.node = node if finder is None else finder.node
+        self._node = _node(connection_class(**self._settings))
+
+    @property
+    def node(self) -> str:
         """Where it connects to, for messages: ``host:port``, or the path of a socket."""
+        return self._node if self._finder is None else self._finder.node
 
     async def connect(self) -> Opened:
         """Return the writer of a connection, with its handshake done and nothing read beyond it, and its node.

@@ -14,7 +14,7 @@ from .dialer import Dialer
 
 __all__ = ["Answer", "Place", "Sentinel", "Tell"]
 
-_PROMISE = b"+failover-state-wait-promotion"
+_PROMISE = b"+failover-state-send-slaveof-noone"
 _SWITCH = b"+switch-master"
 _CHANNELS = (_PROMISE, b"+promoted-slave", _SWITCH)
 """What a sentinel tells: the one that leads a failover all three, in this order; the others the last."""
@@ -24,7 +24,7 @@ _MORE = object()
 
 Place: TypeAlias = tuple[str, int]
 Tell: TypeAlias = Callable[[Place, bool], None]
-"""Told where the new primary is, and whether that is so: at first it is a replica that has just been sent word."""
+"""Told where the new primary is, and whether that is so: at first it is a replica that is about to be promoted."""
 
 
 class Answer(msgspec.Struct):

@@ -6,9 +6,9 @@ one with the latest configuration is believed: sentinels number them.
 
 A failover makes a second primary, and the old one, if it lives, takes writes for some ten seconds more, which are lost when
 it becomes a replica. Nothing on its connections tells. So with each answer we subscribe to what the sentinels tell of a
-failover. The one that leads it tells which replica it has sent word to become the primary: from that moment on no call goes
-to the old one, and new connections go to that replica as soon as ROLE says that it is one; the sentinels themselves see that
-up to a second later. Calls under way to the old primary fail, for their answers might be of what is lost.
+failover. The one that leads it tells which replica it is about to promote, a tenth of a second before: from that moment on
+no call goes to the old primary, and new ones wait until ROLE says that the replica is one, which the sentinels themselves
+see up to a second later. Calls to the old one that are under way still then fail: their answers might be of what is lost.
 
 Subscriptions may be lost too. So as long as there are calls the sentinels are asked again whenever the link looks at its
 deadlines, once in a `timeout`, and that renews the subscriptions. There is no task but that one question, which ends soon,
@@ -40,6 +40,7 @@ _GRACE = 0.1
 """For how many seconds the others are waited for when the first sentinel has answered."""
 _PROMISE = 3.0
 """For how many seconds a replica may be becoming a primary: sentinels look at it every second."""
+_REFUSED = ("NOAUTH", "NOPERM", "WRONGPASS")
 _MOMENT = 0.01
 """How often it is asked whether it is one, in seconds."""
 
@@ -152,15 +153,13 @@ class _Service:
         self._promised = None if done else self._seen(primary)
         self._promised_until = asyncio.get_running_loop().time() + _PROMISE
         for finder in self._finders:
-            finder.switched(self._seen(primary))
+            finder.switched(self._seen(primary), done=done)
 
 
 def _worst(errors: Sequence[Exception]) -> Exception:
     """Return what to say where no sentinel has an answer: what a person has to mend goes first."""
     for error in errors:
-        if isinstance(error, driver.AuthenticationError | driver.NoPermissionError):
-            return error
-        if isinstance(error, driver.ResponseError) and not str(error).startswith("No such master"):
+        if isinstance(error, driver.AuthenticationError | driver.NoPermissionError) or str(error).startswith(_REFUSED):
             return error
     error = MasterNotFoundError("no sentinel has an answer")
     error.__cause__ = errors[0] if errors else None
@@ -171,7 +170,7 @@ class _Finder(ABC):
     """What both kinds have in common: see `dialer.Finder`."""
 
     def __init__(self, service: _Service) -> None:
-        self.node = f"sentinel service '{service.name}'"
+        self.node = self._name = f"sentinel service '{service.name}'"
         self._service = service
         self._movers: list[Mover] = []
         service.add(self)
@@ -184,6 +183,7 @@ class _Finder(ABC):
         """Ask the sentinels, and open a connection to where they point; again, if they tell of a switch meanwhile."""
         while True:
             switches = self._service.switches
+            self.node = self._name
             try:
                 writer, node = await self._open(dialer, await self._service.ask())
             except (driver.RedisError, OSError):
@@ -204,6 +204,7 @@ class _Finder(ABC):
 
     async def _dial(self, dialer: Dialer, check: Check, place: Place) -> Opened:
         host, port = place
+        self.node = node_of(host, port)
         async with asyncio.timeout(self._service.patience):  # a host that has died answers nothing; another may serve soon
             return await dialer.dial(check, host=host, port=port)
 
@@ -220,8 +221,8 @@ class _Finder(ABC):
         """Leave what is not right by this answer."""
 
     @abstractmethod
-    def switched(self, primary: Place) -> None:
-        """Take it that this is the primary now."""
+    def switched(self, primary: Place, *, done: bool) -> None:
+        """Take it that this is the primary now; or will be in a moment, if that is not done yet."""
 
 
 class _Primary(_Finder):
@@ -230,17 +231,21 @@ class _Primary(_Finder):
     async def _open(self, dialer: Dialer, answer: Answer) -> Opened:
         while True:
             try:
-                return await self._dial(dialer, _check_primary, answer.primary)
+                opened = await self._dial(dialer, _check_primary, answer.primary)
             except MasterNotFoundError:
                 if self._service.promised() != answer.primary:
                     raise
                 await asyncio.sleep(_MOMENT)
+            else:
+                if self._service.promised() == answer.primary:
+                    self.switched(answer.primary, done=True)
+                return opened
 
     def settle(self, answer: Answer) -> None:
-        self.switched(answer.primary)
+        self.switched(answer.primary, done=True)
 
-    def switched(self, primary: Place) -> None:
-        self._keep({node_of(*primary)}, at_once=True)
+    def switched(self, primary: Place, *, done: bool) -> None:
+        self._keep({node_of(*primary)}, at_once=done)
 
 
 class _Replica(_Finder):
@@ -257,7 +262,7 @@ class _Replica(_Finder):
     def settle(self, answer: Answer) -> None:
         self._keep({node_of(*each) for each in answer.replicas or [answer.primary]}, at_once=False)
 
-    def switched(self, primary: Place) -> None:  # noqa: ARG002  # it was a replica of the old one, perhaps ours
+    def switched(self, primary: Place, *, done: bool) -> None:  # noqa: ARG002  # it was a replica of the old one, perhaps ours
         self._service.look()
 
 
