@@ -14,7 +14,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 from redis_server import Server, free_port
 
-__all__ = ["NAME", "Fleet"]
+__all__ = ["NAME", "Fleet", "start_sentinel"]
 
 NAME = "flows"
 """What the sentinels call the service."""
@@ -87,8 +87,7 @@ class Fleet:
             if self.sentinel_password is not None:
                 text += f"requirepass {self.sentinel_password}\nsentinel sentinel-pass {self.sentinel_password}\n"
             conf.write_text(text, encoding="ascii")
-            command = [first.binary, str(conf), "--sentinel"]
-            self._processes.append(subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
+            self._processes.append(start_sentinel(first.binary, conf))
         self.until(self.is_settled)
 
     def _follows(self, server: Server) -> bool:
@@ -193,6 +192,11 @@ class Fleet:
         while not condition():
             assert time.monotonic() < give_up, "it does not come to pass"
             time.sleep(0.02)
+
+
+def start_sentinel(binary: str, conf: Path) -> subprocess.Popen[bytes]:
+    """Start a sentinel, which may write to its configuration; whoever starts it kills it."""
+    return subprocess.Popen([binary, str(conf), "--sentinel"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
 def _fields(flat: list[bytes]) -> dict[str, str]:

@@ -1,16 +1,18 @@
 """Stores behind sentinels: which server they use, whom they ask, and what they say when nobody knows."""
 
 import asyncio
+import socket
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
 from redis.asyncio.sentinel import Sentinel
 from redis_operations import prepare
 from redis_server import Server, free_port
-from sentinel_servers import NAME, Fleet
+from sentinel_servers import NAME, Fleet, start_sentinel
 
 from greentic_session import RedisSessionStore, ReplyScope, create_session_store
 from greentic_session._contract.conversation_samples import OPS, said, texts
@@ -50,6 +52,11 @@ def nodes(store: RedisSessionStore) -> tuple[list[str], list[str]]:
     backend = store._backend
     assert isinstance(backend, RedisBackend)
     return [lane.node for lane in backend._link._lanes], [lane.node for lane in backend._reading._lanes]
+
+
+def listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 async def works(store: RedisSessionStore) -> None:
@@ -197,6 +204,39 @@ async def test_a_sentinel_that_is_silent_costs_a_moment_only() -> None:
             await store.health()
 
 
+async def test_what_they_call_the_primary_is_a_replica(fleet: Fleet, namespace: str) -> None:
+    """As a moment after a failover, or after a mistake of somebody's."""
+    replica = fleet.replicas[0]
+    fleet.ask(0, "MONITOR", namespace, "127.0.0.1", str(replica.port), "1")
+    before = [fleet.calls(replica, command) for command in READS]
+    try:
+        store = RedisSessionStore.from_url(f"redis+sentinel://127.0.0.1:{fleet.sentinels[0]}/{namespace}")
+        await said_of(store, UnavailableError, rf"^the sentinels lead to no primary \(127.0.0.1:{replica.port}\)$")
+        assert [fleet.calls(replica, command) for command in READS] == before
+    finally:
+        fleet.ask(0, "REMOVE", namespace)
+
+
+async def test_the_sentinel_with_the_latest_configuration_is_believed(tmp_path: Path, namespace: str) -> None:
+    with Server() as older, Server() as newer, ExitStack() as ends:
+        ports = []
+        for epoch, server in ((3, older), (4, newer), (1, older)):
+            ports.append(free_port())
+            conf = tmp_path / f"{epoch}.conf"
+            lines = [f"port {ports[-1]}", f"dir {tmp_path}", f"sentinel monitor {NAME} 127.0.0.1 {server.port} 1"]
+            conf.write_text("\n".join([*lines, f"sentinel config-epoch {NAME} {epoch}"]), encoding="ascii")
+            process = start_sentinel(server.binary, conf)
+            ends.callback(process.wait)
+            ends.callback(process.kill)
+        hosts = ",".join(f"127.0.0.1:{port}" for port in ports)
+        async with RedisSessionStore.from_url(f"redis+sentinel://{hosts}/{NAME}", namespace=namespace) as store:
+            await asyncio.to_thread(Fleet.until, lambda: all(map(listens, ports)))
+            await prepare(store)
+        with newer.client() as raw, older.client() as other:
+            assert raw.exists(f"{namespace}:session:k")
+            assert other.dbsize() == 0
+
+
 # -- credentials
 
 
@@ -300,6 +340,25 @@ async def test_a_stale_read_is_stale(fleet: Fleet, namespace: str) -> None:
         fleet.catch_up(fleet.primary)
         assert await store.find_wait(ALICE, "alice", CHAT) is None
         assert await store.find_wait_by_scope(ALICE, "alice", CHAT) is None
+
+
+async def test_a_replica_that_follows_nobody_is_left() -> None:
+    with Fleet() as fleet:
+        async with RedisSessionStore.from_url(fleet.url, stale_reads=True) as store:
+            await store.register_wait(ALICE, "alice", CHAT, "k", data())
+            fleet.catch_up(fleet.primary)
+            assert await store.get_session("k") == data()
+            (reading,) = nodes(store)[1]
+            lost = next(server for server in fleet.replicas if reading.endswith(str(server.port)))
+            with fleet.raw(lost) as raw:
+                raw.config_set("replica-serve-stale-data", "no")
+                raw.execute_command("REPLICAOF", "127.0.0.1", str(free_port()))
+            assert await store.get_session("k") == data()
+            assert nodes(store)[1] != [reading]
+        for _ in range(8):  # each finds one by chance
+            async with RedisSessionStore.from_url(fleet.url, stale_reads=True) as store:
+                assert await store.get_session("k") == data()
+                assert nodes(store)[1] != [reading]
 
 
 async def test_without_replicas_the_primary_is_read(namespace: str) -> None:

@@ -114,7 +114,7 @@ async def leads_to(link: Link, server: Server) -> None:
     """Return when a link has a connection to this server, and no other."""
     async with asyncio.timeout(3 * TIMEOUT):
         while [lane.node for lane in link._lanes] != [f"127.0.0.1:{server.port}"]:
-            await link.call("PING")
+            await link.call("PING", repeatable=True)
             await asyncio.sleep(0.02)
 
 
@@ -145,10 +145,10 @@ async def test_a_switch_that_was_asked_for(fleet: Fleet) -> None:
         # The old primary would still take writes, but it gets none.
         assert fleet.role(old)[0] == b"master"
         assert fleet.calls(old, "evalsha") == scripts
-        assert load.since(switched) > 50
+        assert load.since(switched) > 10
         await store.health()
     load.check()
-    assert len(before) > 200
+    assert len(before) > 20
     there = stored(fleet, fleet.primary, namespace)
     assert before - there == set()
     lost = load.acknowledged.keys() - there

@@ -10,7 +10,7 @@ one, with all who came after behind it, and if it is cancelled the next in line 
 The promises:
 
 - A write is sent once. redis-py repeats a failed command, by default ten times; here only what changes nothing is sent
-  again, once, and only when the connection turned out to be dead.
+  again, once, and only when the connection turned out to be dead, or to lead to a node that does not serve any more.
 - One deadline holds for the whole of a call, from waiting in the line to reading the answer. One timer serves all calls: it
   looks at them when the oldest of them may be late, which under load is once in a `timeout`.
 - A call that is cancelled or late leaves its neighbours alone. A connection on which one was late may be dead, though: it
@@ -50,8 +50,8 @@ _GRACE = 1.0
 """For how many seconds closing waits for the answers under way."""
 
 
-_DEMOTED = ("READONLY", "UNBLOCKED", "MASTERDOWN")
-"""What a replica answers, and a primary that becomes one."""
+_DEMOTED = ("READONLY", "UNBLOCKED", "MASTERDOWN", "LOADING")
+"""What a replica answers, a primary that becomes one, and a replica that follows none."""
 
 
 class Link:
@@ -125,9 +125,13 @@ class Link:
                     # done before, so this is no repetition.
                     packed, script = _pack(("EVAL", script, *command[2:])), None
                     continue
-                if call.lane in self._lanes and any(word in text for word in _DEMOTED):
+                if any(word in text for word in _DEMOTED):
                     # A primary no more. Behind an address that fails over, new connections lead to the new one.
-                    self._retire_all()
+                    if call.lane in self._lanes:
+                        self._retire_all()
+                    if repeatable and self._finder is not None:
+                        repeatable = False
+                        continue
                 raise translate(error, self._node_of(call)) from error
             except (driver.RedisError, OSError) as error:
                 call.leave()
