@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import redis
 from redis.backoff import NoBackoff
@@ -121,7 +121,7 @@ class Fleet:
 
     def role(self, server: Server) -> list[Any]:
         with self.raw(server) as raw:
-            return list(raw.execute_command("ROLE"))
+            return cast("list[Any]", raw.execute_command("ROLE"))
 
     def ask(self, number: int, *words: str) -> Any:
         """Return what a sentinel says of the service."""

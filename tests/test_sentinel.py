@@ -259,6 +259,33 @@ async def test_credentials_of_servers_and_of_sentinels(namespace: str) -> None:
         await said_of(RedisSessionStore.from_url(bare, **for_bob), PermissionDeniedError, rf"README names .* \({primary}\)$")
 
 
+FOR_SERVERS = "+get +set +del +exists +evalsha +eval +scan +ping +time +@string +@hash +@set +@sortedset +@keyspace +role ~{namespace}:*"
+FOR_SENTINELS = (
+    "+sentinel|master +sentinel|get-master-addr-by-name +sentinel|replicas +subscribe +unsubscribe resetchannels"
+    " &+failover-state-send-slaveof-noone &+promoted-slave &+switch-master"
+)
+"""What users need, as README says."""
+
+
+async def test_users_need_no_more_than_the_readme_says(namespace: str) -> None:
+    with Fleet() as fleet:
+        for server in fleet.servers:
+            with fleet.raw(server) as raw:
+                rules = FOR_SERVERS.format(namespace=namespace).split()
+                raw.execute_command("ACL", "SETUSER", "bob", "reset", "on", ">one", *rules)
+        for number in range(3):
+            fleet.ask_any(number, "ACL", "SETUSER", "eve", "reset", "on", ">two", *FOR_SENTINELS.split())
+        url = f"redis+sentinel://bob:one@{fleet.hosts}/{NAME}?sentinel_username=eve&sentinel_password=two"
+        async with RedisSessionStore.from_url(url, namespace=namespace, stale_reads=True) as store:
+            await store.register_wait(ALICE, "alice", CHAT, "k", data())
+            fleet.catch_up(fleet.primary)
+            await read_sessions(store)
+        for number in range(3):
+            fleet.ask_any(number, "ACL", "SETUSER", "eve", "-subscribe")
+        denied = RedisSessionStore.from_url(url, namespace=namespace)
+        await said_of(denied, PermissionDeniedError, rf"README names .* \(sentinel service '{NAME}'\)$")
+
+
 # -- reading from replicas
 
 

@@ -59,6 +59,7 @@ class Finder(Protocol):
         Raises:
             OSError, RedisError: There is no node to connect to, or it cannot be reached.
         """
+        raise NotImplementedError
 
     def look(self) -> None:
         """See in a while whether it is still the right node; called now and then, as long as there are calls."""

@@ -20,7 +20,7 @@ import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Sequence
 from random import sample
-from typing import Any
+from typing import Any, cast
 
 from redis import exceptions as driver
 from redis.asyncio.connection import AbstractConnection, Connection, SSLConnection
@@ -268,8 +268,7 @@ class _Replica(_Finder):
 
 async def _role(connection: AbstractConnection) -> list[Any]:
     await connection.send_command("ROLE")
-    role: list[Any] = await connection.read_response()
-    return role
+    return cast("list[Any]", await connection.read_response())
 
 
 async def _check_primary(connection: AbstractConnection) -> None:
