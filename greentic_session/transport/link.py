@@ -48,8 +48,6 @@ _PATIENCE = 0.1
 """For how many seconds whoever opens a connection goes on with that when its own answer has come another way."""
 _GRACE = 1.0
 """For how many seconds closing waits for the answers under way."""
-
-
 _DEMOTED = ("READONLY", "UNBLOCKED", "MASTERDOWN", "LOADING")
 """What a replica answers, a primary that becomes one, and a replica that follows none."""
 
@@ -209,7 +207,7 @@ class Link:
             else:
                 self._retire(lane)
         if at_once:
-            for lane in self._retired:
+            for lane in tuple(self._retired):
                 if lane.node not in nodes:
                     lane.abort()
         self._dialer.moved()

@@ -38,8 +38,8 @@ _SHARE = 1 / 3
 """Which part of a call's time a sentinel may take to answer, and a server to be connected to."""
 _GRACE = 0.1
 """For how many seconds the others are waited for when the first sentinel has answered."""
-_PROMISE = 3.0
-"""For how many seconds a replica may be becoming a primary: sentinels look at it every second."""
+_SOON = 3.0
+"""For how many seconds a replica may be about to become a primary: sentinels look at it every second."""
 _REFUSED = ("NOAUTH", "NOPERM", "WRONGPASS")
 _MOMENT = 0.01
 """How often it is asked whether it is one, in seconds."""
@@ -151,7 +151,7 @@ class _Service:
     def _switched(self, primary: Place, done: bool) -> None:  # noqa: FBT001  # as a `Tell` has it
         self.switches += 1
         self._promised = None if done else self._seen(primary)
-        self._promised_until = asyncio.get_running_loop().time() + _PROMISE
+        self._promised_until = asyncio.get_running_loop().time() + _SOON
         for finder in self._finders:
             finder.switched(self._seen(primary), done=done)
 

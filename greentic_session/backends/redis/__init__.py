@@ -36,7 +36,8 @@ class RedisSessionStore(SessionStore):
         max_connections: How many connections there may be. Operations share them, so nearly always one carries all; more are
             opened where operations would wait behind long answers, and for sessions longer than 128 KiB on their way out.
         stale_reads: Let `get_session`, `get_versioned`, `find_wait` and `find_wait_by_scope` read from a replica, which may
-            not know yet what was written a moment ago. It needs a client of a Sentinel.
+            not know yet what was written a moment ago; by connections of its own, up to as many. It needs a client of a
+            Sentinel.
 
     Raises:
         InvalidInputError: An option is out of range.

@@ -42,7 +42,8 @@ class RedisConversationStore(ConversationStore[M]):
         timeout: For how many seconds an operation may take, connecting included.
         max_connections: How many connections there may be; an operation beyond that waits for one.
         stale_reads: Let `load`, `messages` and `list` read from a replica, which may not know yet what was written a moment
-            ago. With `sliding`, `load` and `messages` write too, and stay with the primary. It needs a client of a Sentinel.
+            ago; by connections of its own, up to as many. With `sliding`, `load` and `messages` write too, and stay with the
+            primary. It needs a client of a Sentinel.
         options: Those of every `ConversationStore`: `ttl`, `sliding`, `max_message_bytes`, `clock`.
 
     Raises:
