@@ -9,7 +9,7 @@ from greentic_session.backend import SessionBackend
 from greentic_session.fence import Owner
 from greentic_session.ids import SessionKey
 from greentic_session.models import ReplyScope, SessionData, TenantCtx
-from greentic_session.transport.link import Link
+from greentic_session.transport.link import Link, Route
 from greentic_session.transport.walking import glob_of, stride, walk
 from greentic_session.wait import Wait
 
@@ -23,12 +23,18 @@ _STEP = 100
 
 
 class RedisBackend(Sessions, SessionBackend):
-    """Storage in one namespace of one Redis."""
+    """Storage in one namespace of one Redis.
+
+    Args:
+        link: The way to it.
+        keys: Those of the namespace.
+        reading: The way for reads that may be stale; the same by default.
+    """
 
     system = "redis"
 
-    def __init__(self, link: Link, keys: Keys) -> None:
-        super().__init__(link, keys)
+    def __init__(self, link: Link, keys: Keys, reading: Route | None = None) -> None:
+        super().__init__(link, keys, reading=reading)
         self._link = link
 
     async def create(self, key: SessionKey, data: SessionData, pointer: Owner | None, ttl_ms: int | None) -> bool:
@@ -122,3 +128,4 @@ class RedisBackend(Sessions, SessionBackend):
     async def aclose(self) -> None:
         self.closed = True
         await self._link.aclose()
+        await self._reading.aclose()

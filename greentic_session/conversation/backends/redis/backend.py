@@ -45,13 +45,21 @@ _Place: TypeAlias = tuple[Arg, Arg]
 
 
 class RedisConversationBackend(ConversationBackend):
-    """Conversations in one namespace of one Redis."""
+    """Conversations in one namespace of one Redis.
+
+    Args:
+        link: The way to it.
+        keys: Those of the namespace.
+        reading: The way for reads that may be stale; the same by default.
+    """
 
     system = "redis"
 
-    def __init__(self, link: Route, keys: Keys) -> None:
+    def __init__(self, link: Route, keys: Keys, reading: Route | None = None) -> None:
         self._link = link
+        self._reading = reading or link
         self._scripts = Scripts(link, keys)
+        self._reads = Scripts(self._reading, keys)
 
     async def put(
         self, room: Room, id: str, header: Header, messages: Sequence[bytes], expected: Expected, life: Lifetime
@@ -66,7 +74,7 @@ class RedisConversationBackend(ConversationBackend):
         return replace(header, created_at=int(created_at), updated_at=int(updated_at))
 
     async def load(self, room: Room, id: str, life: Lifetime) -> tuple[Header, list[bytes]]:
-        outcome, *more = await self._scripts.load(room, id, life.again_ms)
+        outcome, *more = await self._reads_of(life).load(room, id, life.again_ms)
         fields, messages = _result(outcome, more, id)
         return read_fields(fields, id), messages
 
@@ -80,7 +88,7 @@ class RedisConversationBackend(ConversationBackend):
         return count
 
     async def messages(self, room: Room, id: str, last: int | None, life: Lifetime) -> tuple[int, list[bytes]]:
-        outcome, *more = await self._scripts.messages(room, id, last, life.again_ms)
+        outcome, *more = await self._reads_of(life).messages(room, id, last, life.again_ms)
         count, messages = _result(outcome, more, id)
         return count, messages
 
@@ -129,7 +137,7 @@ class RedisConversationBackend(ConversationBackend):
     async def _page(self, room: Room, most: int, place: _Place) -> tuple[dict[str, ConversationSummary], int, _Place | None]:
         """Return what comes next in the index, how many of it cannot be read, and where it goes on."""
         self.check_open()
-        outcome, *more = await self._scripts.recent(room, most, *place)
+        outcome, *more = await self._reads.recent(room, most, *place)
         if outcome == b"absent":
             raise absent(str(place[0]))
         id, score, unreadable, *parts = more
@@ -180,6 +188,10 @@ class RedisConversationBackend(ConversationBackend):
     async def aclose(self) -> None:
         self.closed = True
         await self._link.aclose()
+        await self._reading.aclose()
+
+    def _reads_of(self, life: Lifetime) -> Scripts:
+        return self._reads if life.again_ms is None else self._scripts  # a use that begins the lifetime anew is a write
 
 
 def _expectation(expected: Expected) -> str:
