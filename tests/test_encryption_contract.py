@@ -72,6 +72,7 @@ class TestInMemory(SessionStoreContract):
         return in_memory
 
 
+@pytest.mark.slow
 class TestTheBackendAlone(SessionStoreContract):
     """Under a store that knows nothing of encryption, as a wrapper of somebody else's would be."""
 
@@ -84,6 +85,7 @@ class TestTheBackendAlone(SessionStoreContract):
         return make_store
 
 
+@pytest.mark.slow
 class TestRedis(SessionStoreContract):
     @pytest.fixture
     def make_store(self, redis_url: str, namespaces: Callable[[], str]) -> MakeStore:
@@ -100,6 +102,7 @@ class TestConversationsInMemory(ConversationStoreContract):
         return conversations_in_memory
 
 
+@pytest.mark.slow
 class TestConversationsInRedis(ConversationStoreContract):
     @pytest.fixture
     def make_store(self, redis_url: str, namespaces: Callable[[], str]) -> MakeConversationStore:
@@ -112,6 +115,7 @@ class TestConversationsInRedis(ConversationStoreContract):
         return make_store
 
 
+@pytest.mark.slow
 class TestConversationsInFiles(ConversationStoreContract):
     @pytest.fixture
     def make_store(self, tmp_path: Path) -> MakeConversationStore:
@@ -119,6 +123,7 @@ class TestConversationsInFiles(ConversationStoreContract):
         return lambda **options: EncryptedConversationStore(make(tmp_path / f"{next(numbers)}", **options), RING)
 
 
+@pytest.mark.slow
 class TestConversationsOnAnAdapter(ConversationStoreContract):
     @pytest.fixture
     def make_store(self) -> MakeConversationStore:

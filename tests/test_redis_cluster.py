@@ -75,7 +75,7 @@ class TestContract(SessionStoreContract):
 
 
 @pytest.mark.parametrize(
-    ("examples", "steps"), [(8, 25), pytest.param(100, 50, marks=pytest.mark.slow)], ids=["some", "many"]
+    ("examples", "steps"), [(5, 25), pytest.param(60, 50, marks=pytest.mark.slow)], ids=["some", "many"]
 )
 def test_state_machine(cluster: Cluster, fresh: Callable[[], str], examples: int, steps: int) -> None:
     clients = cluster.clients()
@@ -360,7 +360,7 @@ async def test_slots_move_under_load(
     cluster: Cluster, store: RedisSessionStore, raw: redis.RedisCluster, namespace: str
 ) -> None:
     """There and back, all slots that the traffic is in; nothing fails, and nothing is lost."""
-    slots = [slot_of(f"dev:acme:ops:u{number}") for number in range(12)]
+    slots = [slot_of(f"dev:acme:ops:u{number}") for number in range(5)]
     async with Traffic(store, 12, timeout=TIMEOUT) as traffic:
         for _ in range(2):
             for slot in slots:
@@ -421,6 +421,7 @@ def is_primary(node: Node) -> bool:
     return node.role() == "master"
 
 
+@pytest.mark.slow
 @pytest.mark.asyncio
 async def test_a_manual_failover_loses_nothing(broken: Cluster) -> None:
     async with (
@@ -457,6 +458,7 @@ async def test_a_primary_is_killed_under_load(broken: Cluster) -> None:
         await store.health()
 
 
+@pytest.mark.slow
 @pytest.mark.asyncio
 async def test_a_silent_primary_costs_no_more_than_the_timeout(broken: Cluster) -> None:
     async with (
@@ -473,6 +475,7 @@ async def test_a_silent_primary_costs_no_more_than_the_timeout(broken: Cluster) 
             broken.nodes[1].signal(signal.SIGCONT)
 
 
+@pytest.mark.slow
 @pytest.mark.asyncio
 async def test_a_node_is_added_and_another_one_leaves(broken: Cluster) -> None:
     newcomer = Node()

@@ -17,6 +17,7 @@ def fleet() -> Iterator[Fleet]:
         yield fleet
 
 
+@pytest.mark.slow
 class TestSessions(SessionStoreContract):
     @pytest.fixture
     def make_store(self, fleet: Fleet) -> MakeStore:

@@ -52,6 +52,7 @@ class TestContractInMemory(SessionStoreContract):
         return lambda **options: instrument(InMemorySessionStore(**options), **observed.providers, tenants=True)
 
 
+@pytest.mark.slow
 class TestContractInRedis(SessionStoreContract):
     @pytest.fixture
     def make_store(self, observed: Observed, redis_url: str, namespaces: Callable[[], str]) -> MakeStore:

@@ -37,6 +37,7 @@ class TestContractInMemory(ConversationStoreContract):
         return lambda **options: instrument(InMemoryConversationStore(**options), **observed.providers, tenants=True)
 
 
+@pytest.mark.slow
 class TestContractInRedis(ConversationStoreContract):
     @pytest.fixture
     def make_store(self, observed: Observed, redis_url: str, namespaces: Callable[[], str]) -> MakeConversationStore:
