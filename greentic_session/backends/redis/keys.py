@@ -1,10 +1,12 @@
 """The names of things in Redis, as the reference writes them; those of our own are made in `lua/_rules.lua`."""
 
+import hashlib
+
 from greentic_session.fence import NO_TEAM, Owner
 from greentic_session.models import TenantCtx
 from greentic_session.transport.namespace import check_cluster_namespace, check_namespace
 
-__all__ = ["ClusterKeys", "Keys", "front", "identity_text", "owner_text"]
+__all__ = ["ClusterKeys", "Keys", "front", "identity_text", "owner_text", "tag_of", "tag_without_user"]
 
 
 def owner_text(owner: tuple[str, str, str | None, str | None]) -> str:
@@ -85,6 +87,17 @@ class ClusterKeys:
     def within(self, tag: str) -> Keys:
         """Return the keys of one slot, by its hash tag."""
         return Keys(f"{self.namespace}:{{{tag}}}")
+
+
+def tag_of(owner: Owner) -> str:
+    """Return the hash tag of a user's slot on a cluster."""
+    return _place(owner)
+
+
+def tag_without_user(env: str, tenant: str, team: str | None, key: str) -> str:
+    """Return the hash tag of the slot where a session without a user is that is nobody's latest."""
+    spread = hashlib.sha256(key.encode()).hexdigest()[:8]
+    return f"{env}:{tenant}:{team or NO_TEAM}::{spread}"
 
 
 def _place(owner: Owner) -> str:
