@@ -27,9 +27,7 @@ async def walk(
     cursor: bytes = b"0"
     while True:
         check_open()
-        cursor, found = await link.call(
-            "SCAN", cursor, "MATCH", pattern, "COUNT", SCANNED, "TYPE", kind, repeatable=True
-        )
+        cursor, found = await link.call("SCAN", cursor, "MATCH", pattern, "COUNT", SCANNED, "TYPE", kind, repeatable=True)
         yield list(dict.fromkeys(found))
         if cursor == b"0":
             return

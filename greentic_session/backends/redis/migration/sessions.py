@@ -14,7 +14,8 @@ __all__ = ["Source", "Target"]
 
 _ENOUGH = 2**18
 """After how many bytes a step of the export ends early."""
-_UNKNOWN = b"?"
+_ON_ITS_WAY = 1000
+"""Of what is left of a reservation so many ms are not counted on: the import may wait in a line."""
 
 
 def _script(name: str, *, repeatable: bool = False) -> Script:
@@ -126,7 +127,8 @@ class Target:
 
     async def remove(self, keys: Keys, names: list[bytes]) -> None:
         """Remove the copies under some keys of one slot that are as they were left."""
-        self._report.removed += (await self._expunge(keys, names))[0]
+        removed, _ = await self._expunge(keys, names)
+        self._report.removed += removed
 
     async def _into_server(self, session: Exported) -> bytes | None:
         keys = self._side.keys
@@ -146,7 +148,9 @@ class Target:
         while (now := session.aged()) is not None:
             held = await side.pointers.reserve(key, tag, None if now.ttl == -1 else now.ttl, replaced)
             within = side.keys.within(held.tag)
-            outcome = b"other" if held.tag != tag else await self._import(within, now, held.nonce, held.lives)
+            since = (asyncio.get_running_loop().time() - now.seen) * 1000
+            reach = max(held.lives - round(since) - _ON_ITS_WAY, 0)
+            outcome = b"other" if held.tag != tag else await self._import(within, now, held.nonce, reach)
             if outcome not in (b"other", b"barred"):
                 return outcome
             replaced = held.nonce

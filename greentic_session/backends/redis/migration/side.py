@@ -92,9 +92,7 @@ class ServerSide(Side):
     async def servers(self) -> list[Link]:
         return [self._link]
 
-    async def walk(
-        self, kind: bytes, advance: Callable[[int], None], redis_type: str = "string"
-    ) -> AsyncIterator[Group]:
+    async def walk(self, kind: bytes, advance: Callable[[int], None], redis_type: str = "string") -> AsyncIterator[Group]:
         prefix = self.keys.namespace.encode() + kind
         async for found in walk(self._link, prefix, b"", _always, redis_type):
             advance(SCANNED)
@@ -123,9 +121,7 @@ class ClusterSide(Side):
     async def servers(self) -> list[Link]:
         return await self._link.primaries()
 
-    async def walk(
-        self, kind: bytes, advance: Callable[[int], None], redis_type: str = "string"
-    ) -> AsyncIterator[Group]:
+    async def walk(self, kind: bytes, advance: Callable[[int], None], redis_type: str = "string") -> AsyncIterator[Group]:
         front = self.keys.namespace.encode() + b":{"
         while True:
             primaries = await self._link.primaries()
