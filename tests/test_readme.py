@@ -1,15 +1,19 @@
 """What README shows is true: its code runs, its commands are the ones that CI runs, its table names what there is."""
 
+import ast
 import asyncio
 import inspect
 import os
 import re
 import subprocess
 import sys
+import uuid
 from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
+from projects import run_project
 from readme_blocks import BLOCKS, DEMO, INSTALL, PROSE, README, ROOT, SUITE, block_with
 
 from greentic_session import (
@@ -23,6 +27,9 @@ from greentic_session import (
     TenantCtx,
 )
 from greentic_session.conversation import ConversationStore, Message
+from greentic_session.encryption import EncryptionKey
+
+pytest_plugins = ["pytester"]
 
 RUN: list[str] = []
 """The Python blocks that a test below runs."""
@@ -72,7 +79,7 @@ def test_the_runner_that_claims(block: str) -> None:
     assert issubclass(ClaimedError, Exception)
 
 
-@runs('os.environ["REDIS_URL"]')
+@runs("RedisSessionStore.from_url(\n")
 def test_the_store_of_a_fleet(block: str, monkeypatch: pytest.MonkeyPatch, redis_url: str) -> None:
     monkeypatch.setenv("REDIS_URL", redis_url)
     store = run(block)["make_store"]()
@@ -117,12 +124,62 @@ def test_the_suite_for_a_backend_of_ones_own(block: str, tmp_path: Path) -> None
 def test_every_block_is_run_by_a_test() -> None:
     assert {block.language for block in BLOCKS} == {"python", "sh"}
     assert sorted(RUN) == sorted(block.text for block in BLOCKS if block.language == "python")
-    assert sorted([DEMO, SUITE, INSTALL]) == sorted(block.text for block in BLOCKS if block.language == "sh")
+    assert sorted([DEMO, INSTALL, SUITE]) == sorted(block.text for block in BLOCKS if block.language == "sh")
 
 
 def test_code_stands_between_fences() -> None:
     """What is indented, in HTML, or behind a fence that is never closed is code, too, and nobody would run it."""
     assert re.findall(r"^(?: {4}|\t| *```| *~~~)|<(?:pre|code)\b", PROSE, re.MULTILINE) == []
+
+
+@runs("def make_conversations")
+def test_the_stores_that_encrypt(block: str, monkeypatch: pytest.MonkeyPatch, redis_url: str, raw: redis.Redis) -> None:
+    keys = [EncryptionKey.generate("2026-02").to_text(), EncryptionKey.generate("2026-01").to_text()]
+    monkeypatch.setenv("SNAPSHOT_KEYS", ",".join(keys))
+    monkeypatch.setenv("REDIS_URL", redis_url)
+    names = run(block)
+    ctx = TenantCtx.new("dev", f"tenant-{uuid.uuid4()}", user="user-7")
+    data = SessionData(tenant_ctx=ctx, flow_id="f", cursor=SessionCursor("n"), context_json="hush")
+
+    async def use() -> None:
+        async with names["make_store"]() as store, names["make_conversations"]() as conversations:
+            key = await store.create_session(ctx, data, ttl=60)
+            assert await store.get_session(key) == data
+            assert b"gse1:2026-02:" in raw.get(f"greentic:session:session:{key}")  # type: ignore[operator]
+            await conversations.create(ctx, id="c", cwd="/hush")
+            await conversations.append(ctx, "c", Message.user("hush"))
+            assert [message.text for message in await conversations.messages(ctx, "c")] == ["hush"]
+            assert (await store.purge(ctx), await conversations.purge(ctx)) == (1, 1)
+
+    asyncio.run(use())
+
+
+@runs("def test_the_answer_finds_its_flow")
+def test_the_test_that_a_user_writes(
+    block: str, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, redis_url: str
+) -> None:
+    monkeypatch.setenv("REDIS_URL", redis_url)
+    pytester.makeini("[pytest]\nasyncio_default_fixture_loop_scope = function")
+    pytester.makepyfile(block)
+    run_project(pytester).assert_outcomes(passed=1)
+
+
+@runs("instrument(")
+def test_the_store_that_is_observed(block: str) -> None:
+    store = run(block)["make_store"]("memory://")
+
+    async def is_there() -> None:
+        async with store:
+            await store.health()
+
+    asyncio.run(is_there())
+
+
+def test_the_fixtures_are_the_ones_that_there_are() -> None:
+    (table,) = re.findall(r"^\| fixture \|.*?\n\n", README, re.DOTALL | re.MULTILINE)
+    tree = ast.parse((ROOT / "greentic_session/pytest_plugin.py").read_text())
+    fixtures = {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
+    assert set(re.findall(r"`(\w+)`", table)) == fixtures
 
 
 def test_the_two_commands_do_all_of_their_own_set_up() -> None:

@@ -7,9 +7,9 @@ import race_workers
 import redis_invariants
 import test_redis_races
 from cluster_servers import Cluster
-from test_redis_races import crew, track
+from test_redis_races import Track, crew
 
-__all__ = ["crew", "track"]
+__all__ = ["crew"]
 
 pytestmark = pytest.mark.slow
 
@@ -24,6 +24,13 @@ def redis_url() -> Iterator[str]:
 def raw(redis_url: str) -> Iterator[redis_invariants.Client]:
     with race_workers.plain_client(redis_url) as client:
         yield client
+
+
+@pytest.fixture
+def track(crew: race_workers.Crew, redis_url: str, raw: redis_invariants.Client, namespace: str) -> Track:
+    made = Track(crew, redis_url, raw, namespace)
+    made.thinned = 5
+    return made
 
 
 @pytest.fixture

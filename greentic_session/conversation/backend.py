@@ -28,7 +28,13 @@ __all__ = ["ConversationBackend"]
 
 
 class ConversationBackend(Closable, ABC):
-    """Storage for conversations. Each method is one atomic step, `purge` excepted."""
+    """Storage for conversations. Each method is one atomic step, `purge` excepted.
+
+    Attributes:
+        system: As for a `SessionBackend`.
+    """
+
+    system: str = "other"
 
     @abstractmethod
     async def put(

@@ -7,10 +7,6 @@ import sys
 from importlib.metadata import entry_points
 from pathlib import Path
 
-import pytest
-
-pytest.importorskip("greentic_session.pytest_plugin")
-
 PROJECT = Path(__file__).with_name("own_project")
 # An installed greentic_session brings its plugin along. One that merely lies on the path has to be asked for it.
 INSTALLED = any(point.value == "greentic_session.pytest_plugin" for point in entry_points(group="pytest11"))

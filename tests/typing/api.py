@@ -23,6 +23,7 @@ from greentic_session import (
     Wait,
     create_session_store,
 )
+from greentic_session.encryption import EncryptedSessionStore, EncryptionKey, Keyring
 from greentic_session.mapping import telegram_update_to_session_key
 
 
@@ -67,3 +68,4 @@ async def use(store: SessionStore) -> None:
 store: SessionStore = InMemorySessionStore(default_wait_ttl=60, default_session_ttl=NEVER)
 assert_type(create_session_store("memory://", default_wait_ttl=5), SessionStore)
 assert_type(telegram_update_to_session_key(1, "2", 3, ctx=ctx), SessionKey)
+encrypted: SessionStore = EncryptedSessionStore(store, Keyring.from_text(EncryptionKey.generate("k1").to_text()))

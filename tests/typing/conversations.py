@@ -17,6 +17,7 @@ from greentic_session.conversation import (
     link_conversation,
     linked_conversation,
 )
+from greentic_session.encryption import EncryptedConversationStore, EncryptionKey, Keyring
 
 
 class Turn(msgspec.Struct):
@@ -35,6 +36,11 @@ assert_type(InMemoryConversationStore(message_type=Turn), InMemoryConversationSt
 assert_type(Conversation[Turn].new("c"), Conversation[Turn])
 assert_type(Conversation.from_neuron("{}"), Conversation[Message])
 assert_type(Conversation.from_fluers(b"{}", "c"), Conversation[Message])
+
+ring = Keyring(EncryptionKey.generate("k1"))
+turns = InMemoryConversationStore(message_type=Turn)
+assert_type(EncryptedConversationStore(turns, ring), EncryptedConversationStore[Turn])
+assert_type(EncryptedConversationStore(create_conversation_store("memory://"), ring), EncryptedConversationStore[Message])
 
 
 async def use(store: ConversationStore[Message], data: SessionData) -> None:

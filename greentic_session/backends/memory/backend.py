@@ -28,6 +28,8 @@ _STEP: Final = 256
 class MemoryBackend(Expiring[Entry], SessionBackend):
     """Sessions in dicts. `waits` and `latest` lead to the same entries as the shards; whoever drops one drops all."""
 
+    system = "memory"
+
     def __init__(self, timer: Timer) -> None:
         super().__init__(timer)
         self.shards: tuple[dict[str, Entry], ...] = tuple({} for _ in range(_SHARDS))

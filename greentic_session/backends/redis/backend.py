@@ -23,6 +23,8 @@ _STEP = 100
 class RedisBackend(Sessions, SessionBackend):
     """Storage in one namespace of one Redis."""
 
+    system = "redis"
+
     def __init__(self, link: Link, keys: Keys) -> None:
         super().__init__(link, keys)
         self._link = link

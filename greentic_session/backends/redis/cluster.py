@@ -42,6 +42,8 @@ class RedisClusterBackend(SessionBackend):
         reading: The same for reads that may be stale, where the caller asked for that; else `link` again.
     """
 
+    system = "redis"
+
     def __init__(self, link: ClusterLink, keys: ClusterKeys, reading: Route) -> None:
         self.link = link
         self._reading = reading

@@ -43,6 +43,8 @@ _HOUR = 3_600_000
 _FOR_EVER = 10 * 365 * 24 * _HOUR
 _MOST = 2**52
 """Beyond this many ms Redis's arithmetic ends."""
+_ON_THE_WAY = 120_000
+"""How long no call is on its way, in ms; what `bar` in _rules.lua counts on, too."""
 _REMEMBERED = 65_536
 """How many keys a client remembers the slots of."""
 
@@ -62,7 +64,7 @@ class Reservation:
     Attributes:
         nonce: Names this reservation, and no other one ever.
         tag: The hash tag of the slot that it leads to.
-        lives: For how many ms.
+        lives: For how many ms from when it is used: that is later than now, but no later than a call takes.
     """
 
     nonce: str
@@ -117,7 +119,7 @@ class Pointers:
         given = _FOR_EVER if ttl_ms is None else min(ttl_ms + max(ttl_ms, _HOUR), _MOST)
         args = (tag, secrets.token_hex(8), needed, max(given, needed), replaced)
         nonce, held, lives = await _RESERVE(self._route, (self._name(key),), *args)
-        return Reservation(nonce.decode(), held.decode(), lives)
+        return Reservation(nonce.decode(), held.decode(), lives - _ON_THE_WAY)
 
     async def end(self, key: str, nonce: str) -> None:
         """Delete the pointer of a reservation that was barred, if it is still that one."""

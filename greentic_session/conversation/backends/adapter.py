@@ -129,6 +129,8 @@ class AdapterConversationStore(ConversationStore[M]):
 class _AdapterBackend(ConversationBackend):
     """Conversations as whole JSON values."""
 
+    system = "adapter"
+
     def __init__(self, adapter: PersistenceAdapter, timer: Clock) -> None:
         self._adapter = adapter
         self._timer = timer

@@ -58,6 +58,8 @@ class FileConversationBackend(ConversationBackend):
         lock_timeout: How many seconds to wait for other processes that are at the same conversation.
     """
 
+    system = "file"
+
     def __init__(self, directory: str, timer: Clock, *, sync: bool, lock_timeout: float) -> None:
         self.directory = directory
         self._rooms = Rooms(timer, sync=sync)

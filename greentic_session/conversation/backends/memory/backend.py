@@ -48,6 +48,8 @@ class Shelf:
 class MemoryConversationBackend(Expiring[Entry], ConversationBackend):
     """Conversations in dicts. A shelf holds its entries twice, by id and by recency; whoever drops one drops both."""
 
+    system = "memory"
+
     def __init__(self, timer: Timer) -> None:
         super().__init__(timer)
         self.shelves: dict[Room, Shelf] = {}

@@ -44,6 +44,8 @@ _Place: TypeAlias = tuple[Arg, Arg]
 class RedisConversationBackend(ConversationBackend):
     """Conversations in one namespace of one Redis."""
 
+    system = "redis"
+
     def __init__(self, link: Route, keys: Keys) -> None:
         self._link = link
         self._scripts = Scripts(link, keys)

@@ -1,0 +1,1 @@
+"""What stands behind the fixtures of `pytest_plugin`; needs pytest and redis-py."""

