@@ -93,7 +93,7 @@ class Conversations:
             self._report.conversations_corrupt += 1
             return
         parts, messages = more
-        fields = dict(zip(parts[::2], parts[1::2], strict=True))
+        fields: dict[bytes, bytes] = dict(zip(parts[::2], parts[1::2], strict=True))
         created, updated = (int(fields.pop(time)) for time in _TIMES)
         expected = "" if ours is None else f"{ours.birth}:{ours.updated_at}"
         if ours is not None and (ours.birth != theirs.birth or (theirs.ttl == -1 and ours.ttl != -1)):
@@ -119,9 +119,12 @@ class Conversations:
         )
         if ttl == -2:
             return None
-        # What cannot be read counts as the oldest; the scripts refuse it.
-        is_moment = updated is not None and updated.isdigit() and len(updated) <= 17
-        return _Seen(int(updated) if is_moment else 0, (birth or b"").decode("utf-8", "replace"), ttl, at)
+        return _Seen(_moment(updated or b""), (birth or b"").decode("utf-8", "replace"), ttl, at)
+
+
+def _moment(text: bytes) -> int:
+    """Return a moment; what cannot be read counts as the oldest: the scripts refuse it."""
+    return int(text) if text.isdigit() and len(text) <= 17 else 0
 
 
 def _is_older(ours: _Seen, theirs: _Seen) -> bool:

@@ -1,12 +1,12 @@
 """The sessions of a copy: out of one Redis, and into another, each in one step."""
 
 import asyncio
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
+from greentic_session.backends.redis.keys import Keys, tag_of, tag_without_user
 from greentic_session.transport.link import Arg
 from greentic_session.transport.scripts import Script
 
-from greentic_session.backends.redis.keys import Keys, tag_of, tag_without_user
 from .report import Report
 from .side import ClusterSide, Group, ServerSide, Side
 
@@ -31,11 +31,13 @@ class Exported(NamedTuple):
     """A session on its way, as `lua/export.lua` tells it.
 
     Attributes:
-        lease: What is left of the claim, in ms.
         believed: Whether only a scope key tells that it waits there.
         seen: When it was read, by the loop's clock.
+        lease: What is left of the claim, in ms.
     """
 
+    believed: bool
+    seen: float
     key: bytes
     text: bytes
     ttl: int
@@ -46,8 +48,6 @@ class Exported(NamedTuple):
     claim: bytes
     lease: int
     unseen: bytes
-    believed: bool
-    seen: float
 
     def aged(self) -> Self | None:
         """Return it as it is now; None if its life is over."""
@@ -81,16 +81,18 @@ class Source:
         keys, names = group
         kind = "scopes" if believed else "keys"
         exported, at = list[Exported](), 0
+        looked: int
+        found: list[list[Any]]
         while at < len(names):
             seen = asyncio.get_running_loop().time()
-            args = (keys.namespace, _ENOUGH, kind, *names[at:])
-            looked, found = await _EXPORT(self._side.link, (keys.session(""),), *args)
+            asked = (keys.session(""),)
+            looked, found = await _EXPORT(self._side.link, asked, keys.namespace, _ENOUGH, kind, *names[at:])
             at += looked
             for one in found:
                 if len(one) == 1 or not _is_text(one[0]):
                     self._report.corrupt += 1
                 else:
-                    exported.append(Exported(*one, believed=believed, seen=seen))
+                    exported.append(Exported(believed, seen, *one))
         return exported
 
     async def lacks(self, key: bytes) -> bool:
@@ -174,8 +176,8 @@ class Target:
 
     async def _expunge(self, keys: Keys, names: list[bytes], nonce: str = "", *, ends: bool = True) -> tuple[int, int]:
         """Return how many copies were removed, and how many stay; end the pointers of those removed, if that is wanted."""
-        args = (keys.namespace, self._source, nonce, *names)
-        removed, kept = await _EXPUNGE(self._side.link, (keys.session(""),), *args)
+        asked = (keys.session(""),)
+        removed, kept = await _EXPUNGE(self._side.link, asked, keys.namespace, self._source, nonce, *names)
         if ends and isinstance(self._side, ClusterSide):
             pointers = self._side.pointers
             await asyncio.gather(*(pointers.end(key.decode(), held.decode()) for key, held in removed))

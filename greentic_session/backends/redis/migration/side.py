@@ -6,16 +6,15 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TypeVar
 
+from greentic_session.backends.redis.keys import ClusterKeys, Keys
+from greentic_session.backends.redis.pointers import Pointers
+from greentic_session.backends.redis.walk import SCANNED, walk
 from greentic_session.conversation.backends.redis.keys import ClusterKeys as ConversationClusterKeys
 from greentic_session.conversation.backends.redis.keys import Keys as ConversationKeys
 from greentic_session.transport.address import connection_of, is_cluster, nodes_of
 from greentic_session.transport.client import client_of, link_of
 from greentic_session.transport.cluster import ClusterLink
 from greentic_session.transport.link import Link, Route
-
-from greentic_session.backends.redis.keys import ClusterKeys, Keys
-from greentic_session.backends.redis.pointers import Pointers
-from greentic_session.backends.redis.walk import SCANNED, walk
 
 __all__ = ["ClusterSide", "Group", "ServerSide", "Side", "each", "side_of"]
 
