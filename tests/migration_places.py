@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+import redis
 from race_workers import plain_client
 from redis_invariants import Client, Dump, check, dump, dump_at
 
@@ -115,12 +116,29 @@ def opened(url: str) -> Place:
     return Place(url, namespace, store, plain_client(url))
 
 
+def empty(place: Place) -> None:
+    """Delete all that is in a place."""
+    for server in servers_of(place.raw):
+        with server.pipeline(transaction=False) as pipeline:
+            for key in server.scan_iter(f"{place.namespace}:*", count=1000):
+                pipeline.unlink(key)
+                if len(pipeline) == 1000:
+                    pipeline.execute()
+            pipeline.execute()
+
+
+def servers_of(raw: Client) -> list[redis.Redis]:
+    """Return a client of each server."""
+    if isinstance(raw, redis.Redis):
+        return [raw]
+    return [raw.get_redis_connection(node) for node in raw.get_primaries()]  # type: ignore[no-untyped-call]
+
+
 async def close(pair: Pair) -> None:
     """Empty both places."""
     for place in (pair.source, pair.target):
         await place.store.aclose()
-        for key in place.raw.scan_iter(f"{place.namespace}:*", count=1000):
-            place.raw.delete(key)
+        empty(place)
         place.raw.close()
 
 

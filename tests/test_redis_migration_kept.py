@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 import redis
-from migration_places import BOB, LONG, NOBODY, ROUTES, SCOPES, TO_BOTH, Pair, build_world, close, opened, url_of
+from migration_places import BOB, LONG, NOBODY, ROUTES, SCOPES, TO_BOTH, Pair, build_world, close, empty, opened, url_of
 from redis_invariants import dump
 from reference_fleet import Reference
 
@@ -51,8 +51,7 @@ async def test_a_source_that_was_emptied_removes_nothing(pair: Pair) -> None:
     await build_world(pair.source.store)
     await pair.copy()
     before = pair.target.ends()
-    for key in pair.source.raw.scan_iter(f"{pair.source.namespace}:*"):
-        pair.source.raw.delete(key)
+    empty(pair.source)
     assert await pair.copy() == Report()
     assert pair.target.ends().keys() == before.keys()
 
@@ -71,8 +70,7 @@ async def test_sessions_of_another_source_stay(pair: Pair) -> None:
         assert await other.copy() == Report(copied=1, kept=1)
     finally:
         await other.source.store.aclose()
-        for key in other.source.raw.scan_iter(f"{other.source.namespace}:*"):
-            other.source.raw.delete(key)
+        empty(other.source)
         other.source.raw.close()
     assert await pair.copy() == Report(unchanged=2)
     assert await pair.target.store.list_waits_for_user(BOB, "bob") == ["other's"]
