@@ -9,9 +9,10 @@ claim on it. A driver's errors leave as GreenticErrors.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 
 from ._closing import Closable
+from .administration import Inspector, Step
 from .fence import Owner
 from .ids import SessionKey
 from .models import ReplyScope, SessionData, TenantCtx
@@ -128,6 +129,19 @@ class SessionBackend(Closable, ABC):
     @abstractmethod
     async def purge(self, ctx: TenantCtx, user: str | None) -> int:
         """Remove the sessions that `fence.administers` allows; return how many. Never block for long."""
+
+    async def purging(self, ctx: TenantCtx, user: str | None) -> AsyncGenerator[Step, None]:
+        """Do what `purge` does, step by step; then remove what else the tenant has left, if there is such.
+
+        Whoever stops in between has removed what the steps have told, and may begin again. This one is for a backend that
+        has no steps.
+        """
+        removed = await self.purge(ctx, user)
+        yield Step(removed, removed)
+
+    def inspector(self) -> Inspector | None:
+        """Return who looks into this backend for administration; None if nobody can."""
+        return None
 
     @abstractmethod
     async def aclose(self) -> None:

@@ -1,7 +1,6 @@
 """From a configuration or a URL to a store. The only module that names all the backends."""
 
 from typing import TYPE_CHECKING, Any, TypeAlias
-from urllib.parse import urlsplit
 
 import msgspec
 
@@ -9,6 +8,7 @@ from .backends.memory import InMemorySessionStore
 from .errors import InvalidInputError
 from .store import SessionStore
 from .transport.extra import not_installed
+from .transport.scheme import REDIS_SCHEMES, scheme_of
 
 if TYPE_CHECKING:
     from .backends.redis import RedisSessionStore
@@ -31,7 +31,8 @@ class RedisUrl(msgspec.Struct, frozen=True):
     """Keep sessions in Redis, in the default namespace.
 
     Attributes:
-        url: ``redis://``, ``rediss://`` or ``unix://``; it may hold a password, so it is not part of the repr.
+        url: ``redis://``, ``rediss://``, ``unix://``, ``redis+sentinel://``, ``rediss+sentinel://``, ``redis+cluster://`` or
+            ``rediss+cluster://``; it may hold a password, so it is not part of the repr.
 
     >>> RedisUrl("redis://:secret@localhost")
     RedisUrl(url=<hidden>)
@@ -67,15 +68,14 @@ class RedisUrlWithNamespace(msgspec.Struct, frozen=True):
 SessionBackendConfig: TypeAlias = InMemory | RedisUrl | RedisUrlWithNamespace
 """Where sessions are to be kept."""
 
-_REDIS_SCHEMES = ("redis", "rediss", "unix", "redis+cluster", "rediss+cluster")
-
 
 def create_session_store(config: SessionBackendConfig | str, **options: Any) -> SessionStore:
     """Return the store that `config` asks for. No I/O, and never another one than asked for.
 
     Args:
         config: `InMemory()`, `RedisUrl(url)`, `RedisUrlWithNamespace(url, namespace)`, or a URL: ``memory://``,
-            ``redis://``, ``rediss://``, ``unix://``.
+            ``redis://``, ``rediss://``, ``unix://``, ``redis+sentinel://``, ``rediss+sentinel://``,
+            ``redis+cluster://``, ``rediss+cluster://``.
         options: For the store's constructor: `default_wait_ttl`, `default_session_ttl`, `max_snapshot_bytes`, ...
 
     Raises:
@@ -114,12 +114,9 @@ def _redis_scheme(url: str) -> None:
     # A URL may hold a password: no message quotes any part of it.
     if not isinstance(url, str):
         raise TypeError(f"url must be a str, not {type(url).__name__}")
-    try:
-        scheme = urlsplit(url).scheme
-    except ValueError:
-        raise InvalidInputError("the store's URL cannot be read") from None  # the cause quotes it
-    if scheme not in _REDIS_SCHEMES:
-        raise InvalidInputError("the store's URL must begin with memory://, redis://, rediss:// or unix://")
+    if scheme_of(url) not in REDIS_SCHEMES:
+        schemes = ", ".join(f"{name}://" for name in ("memory", *REDIS_SCHEMES))
+        raise InvalidInputError(f"the store's URL must begin with one of: {schemes}")
 
 
 def redis_store_class() -> type["RedisSessionStore"]:

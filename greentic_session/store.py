@@ -21,7 +21,7 @@ from .limits import DEFAULT_MAX_SNAPSHOT_BYTES, Limits
 from .models import ReplyScope, SessionData, TenantCtx
 from .wait import Wait
 
-__all__ = ["SessionStore"]
+__all__ = ["SessionStore", "backend_of"]
 
 
 class SessionStore:
@@ -372,6 +372,11 @@ class SessionStore:
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
         await self.aclose()
+
+
+def backend_of(store: SessionStore) -> SessionBackend:
+    """Return the backend of a store, for administration: what is done there is not checked."""
+    return store._backend  # noqa: SLF001  # this is the way to it
 
 
 def _check_keyed(key: str, ctx: TenantCtx | None) -> SessionKey:

@@ -22,15 +22,16 @@ FLOORS = [
     ["scope"],
     ["models"],
     ["fence", "limits", "wait"],
-    ["mapping", "backend", "conversation"],
+    ["mapping", "administration"],
+    ["backend", "conversation"],
     ["claim"],
     ["store"],
     ["backends", "telemetry"],
     ["factory", "encryption"],
     [""],
     ["_contract", "demo"],
-    ["testing", "_testing", "__main__"],
-    ["pytest_plugin"],
+    ["testing", "_testing", "cli"],
+    ["__main__", "pytest_plugin"],
 ]
 CONVERSATION_FLOORS = [
     ["moments", "extra"],
@@ -165,6 +166,7 @@ def test_a_bare_import_brings_nothing_optional() -> None:
         "greentic_session.demo",
         "greentic_session.conversation",
         "greentic_session.telemetry",
+        "greentic_session.cli",
     )
     assert not {name for name in loaded if name.startswith(rooms)}
 

@@ -15,6 +15,7 @@ import pytest
 
 from greentic_session import InMemorySessionStore, ReplyScope, SessionCursor, SessionData, TenantCtx
 from greentic_session import __main__ as command_line
+from greentic_session.cli import opening
 from greentic_session.conversation import InMemoryConversationStore, linked_conversation
 from greentic_session.conversation import Message as Said
 from greentic_session.demo import flow, recording
@@ -269,13 +270,13 @@ def test_a_store_that_fails_is_one_line_and_exit_code_1(
         anyio.run(store.aclose)
         return store
 
-    def conversation_store(url: str, *, ttl: float, sliding: bool) -> Transcripts:
-        assert url == "redis://elsewhere"
+    def conversation_store(url: str, *, namespace: str | None, ttl: float, sliding: bool) -> Transcripts:
+        assert (url, namespace) == ("redis://elsewhere", None)
         assert ttl > 3600
         return InMemoryConversationStore(ttl=ttl, sliding=sliding)
 
-    monkeypatch.setattr(command_line, "create_session_store", closed_store)
-    monkeypatch.setattr(command_line, "create_conversation_store", conversation_store)
+    monkeypatch.setattr(opening, "create_session_store", closed_store)
+    monkeypatch.setattr(opening, "create_conversation_store", conversation_store)
     assert command_line.main(["--store", "redis://elsewhere"]) == 1
     captured = capsys.readouterr()
     assert captured.err.startswith("error: ")

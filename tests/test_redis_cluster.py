@@ -319,6 +319,39 @@ async def test_nodes_that_are_none(cluster: Cluster, namespace: str) -> None:
             await store.health()
 
 
+@pytest.mark.asyncio
+async def test_replicas_are_read_only_if_asked_for(cluster: Cluster, namespace: str) -> None:
+    def reads() -> int:
+        """Return how many scripts and GETs the replicas have run."""
+        total = 0
+        for node in cluster.nodes:
+            with node.client(decode_responses=True) as client:
+                if node.role() == "slave":
+                    stats = client.info("commandstats")
+                    total += sum(stats.get(f"cmdstat_{name}", {}).get("calls", 0) for name in ("evalsha", "eval", "get"))
+        return total
+
+    async def look(stale_reads: bool) -> int:  # noqa: FBT001  # the option itself
+        url = cluster.url
+        async with RedisSessionStore.from_url(url, namespace=namespace, stale_reads=stale_reads) as store:
+            before = reads()
+            for _ in range(5):
+                assert await store.get_session("k") == data()
+                assert await store.find_wait_by_scope(ALICE, "alice", CHAT) == "k"
+                assert (await store.find_wait(ALICE, "alice", CHAT)) is not None
+                assert await store.list_waits_for_user(ALICE, "alice") == ["k"]
+            await store.touch("k", 600)
+            return reads() - before
+
+    async with RedisSessionStore.from_url(cluster.url, namespace=namespace) as store:
+        await store.register_wait(ALICE, "alice", CHAT, "k", data(), ttl=600)
+        for client in cluster.clients():
+            with client:
+                client.wait(1, 5000)
+    assert await look(stale_reads=False) == 0
+    assert await look(stale_reads=True) >= 15
+
+
 # -- while it changes
 
 
@@ -458,7 +491,7 @@ async def test_a_node_is_added_and_another_one_leaves(broken: Cluster) -> None:
                     await asyncio.to_thread(broken.move, slot, newcomer)
                 await traffic.more(200)
             assert traffic.failures == 0
-            assert all(link._dialer.node != "" for link in await store._backend.link.primaries())  # type: ignore[attr-defined]
+            assert all(link._dialer.node != "" for link in await store._backend.link.servers())  # type: ignore[attr-defined]
         finally:
             newcomer.close()
 

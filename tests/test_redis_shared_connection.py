@@ -21,7 +21,6 @@ from cancelling import CancelledAt
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from redis.asyncio.connection import Connection
-from redis.exceptions import ConnectionError as DriverConnectionError
 from redis.exceptions import ResponseError
 from redis_server import Server, free_port
 from shared_connection import NAME, buffered, connections, counting, echo, link_to, linked, settle, until
@@ -30,7 +29,7 @@ from tcp_proxy import TcpProxy
 from greentic_session import RedisSessionStore
 from greentic_session._contract.samples import CHAT, MINUTE, ctx, data
 from greentic_session.errors import ConflictError, GreenticError, InternalError, OperationTimeoutError, UnavailableError
-from greentic_session.transport.lane import LONG, Call, Lane
+from greentic_session.transport.lane import LONG, Call, Lane, LostError
 from greentic_session.transport.link import Link
 
 asynchronous = pytest.mark.asyncio
@@ -1231,7 +1230,7 @@ def test_nothing_is_written_to_a_connection_that_has_ended(quiet: asyncio.Abstra
     lane.connection_lost(None)
     turn(quiet)
     assert wire.sent == b"0;"
-    assert kinds(call.answer.exception() for call in calls) == {DriverConnectionError: 3}
+    assert kinds(call.answer.exception() for call in calls) == {LostError: 3}
 
 
 def test_no_call_goes_behind_a_long_answer_that_has_begun(quiet: asyncio.AbstractEventLoop) -> None:

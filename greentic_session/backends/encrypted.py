@@ -11,12 +11,13 @@ What is not noticed: an older snapshot of the same session put back in the place
 changes to the rest of `tenant_ctx` (attributes, tracing, attempt, deadline, impersonation).
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Self
 
 from msgspec.structs import replace
 
 from greentic_session._sealing import Box, Sealer, parts
+from greentic_session.administration import Inspector, Step
 from greentic_session.backend import SessionBackend
 from greentic_session.errors import (
     ConflictError,
@@ -251,6 +252,12 @@ class EncryptedBackend(SessionBackend):
 
     async def purge(self, ctx: TenantCtx, user: str | None) -> int:
         return await self._inner.purge(ctx, user)
+
+    def purging(self, ctx: TenantCtx, user: str | None) -> AsyncGenerator[Step, None]:
+        return self._inner.purging(ctx, user)
+
+    def inspector(self) -> Inspector | None:
+        return self._inner.inspector()
 
     async def aclose(self) -> None:
         await self._inner.aclose()

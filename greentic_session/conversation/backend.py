@@ -17,12 +17,14 @@ Everywhere:
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
 
 from greentic_session._closing import Closable
+from greentic_session.administration import Step
 from greentic_session.conversation.conversation import ConversationSummary
 from greentic_session.conversation.header import Change, Expected, Header, Lifetime
 from greentic_session.conversation.rules import Room
+from greentic_session.errors import InvalidInputError
 
 __all__ = ["ConversationBackend"]
 
@@ -113,6 +115,19 @@ class ConversationBackend(Closable, ABC):
     @abstractmethod
     async def purge(self, room: Room) -> int:
         """Remove all conversations of a room, each in one step; return how many. Never block for long."""
+
+    async def purging(self, env: str, tenant: str, team: str | None) -> AsyncGenerator[Step, None]:
+        """Remove all conversations of a tenant step by step, those of all its teams, or of one if `team` names it.
+
+        Whoever stops in between may begin again.
+
+        Raises:
+            InvalidInputError: This backend cannot tell the rooms of a tenant. So it is unless a backend says how.
+        """
+        if team is None:
+            raise InvalidInputError("this store cannot tell which teams a tenant has: purge its rooms one by one")
+        removed = await self.purge((env, tenant, team))
+        yield Step(removed, removed)
 
     @abstractmethod
     async def health(self) -> None:

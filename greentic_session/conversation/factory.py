@@ -4,7 +4,7 @@ import os
 import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, TypeVar, overload
-from urllib.parse import unquote_to_bytes, urlsplit
+from urllib.parse import unquote_to_bytes
 
 from greentic_session._fields import check_text
 from greentic_session.conversation.backends.adapter import AdapterConversationStore, PersistenceAdapter
@@ -15,6 +15,7 @@ from greentic_session.conversation.store import ConversationStore
 from greentic_session.errors import InvalidInputError
 from greentic_session.expiry import Ttl
 from greentic_session.transport.extra import not_installed
+from greentic_session.transport.scheme import REDIS_SCHEMES, scheme_of
 
 if TYPE_CHECKING:
     from greentic_session.conversation.backends.redis import RedisConversationStore
@@ -76,7 +77,8 @@ def create_conversation_store(
     Args:
         config: A URL, or a `PersistenceAdapter`: a storage of your own. ``memory://``: this process's memory.
             ``file:///directory``: files in a directory of this machine; what is special in a URL is written as ``%20``.
-            ``redis://``, ``rediss://``, ``unix://``: a Redis.
+            ``redis://``, ``rediss://``, ``unix://``: a Redis; ``redis+sentinel://``, ``rediss+sentinel://``: one that
+            sentinels watch; ``redis+cluster://``, ``rediss+cluster://``: a cluster.
         message_type: What messages are: `Message`, or any type that msgspec writes and reads.
         namespace: What sets this store's data apart from others in the same storage, where several can share one; by default
             the backend's own. A store in memory and an adapter have nothing to share and take no notice.
@@ -104,11 +106,7 @@ def create_conversation_store(
     options |= {"message_type": message_type, "ttl": ttl, "sliding": sliding}
     if not isinstance(config, str):
         return AdapterConversationStore(config, **options)
-    # A URL may hold a password: no message quotes any part of it.
-    try:
-        scheme = urlsplit(config).scheme
-    except ValueError:
-        raise InvalidInputError("the store's URL cannot be read") from None  # the cause quotes it
+    scheme = scheme_of(config)
     if scheme not in _STORES:
         raise InvalidInputError(f"the store's URL must begin with one of: {', '.join(f'{name}://' for name in _STORES)}")
     return _STORES[scheme](config, namespace, options)
@@ -165,10 +163,6 @@ def redis_conversation_store_class() -> "type[RedisConversationStore[Any]]":
 _STORES: Final[dict[str, Callable[[str, str | None, _Options], ConversationStore[Any]]]] = {
     "memory": _memory,
     "file": _file,
-    "redis": _redis,
-    "rediss": _redis,
-    "unix": _redis,
-    "redis+cluster": _redis,
-    "rediss+cluster": _redis,
+    **dict.fromkeys(REDIS_SCHEMES, _redis),
 }
 """By the scheme of its URL, how a store is made: of the URL, the namespace, and the options of its constructor."""

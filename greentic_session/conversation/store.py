@@ -29,7 +29,7 @@ from greentic_session.errors import CorruptSessionError, InvalidInputError
 from greentic_session.expiry import Ttl, default_ttl_ms
 from greentic_session.models import TenantCtx
 
-__all__ = ["ConversationStore"]
+__all__ = ["ConversationStore", "backend_of"]
 
 M = TypeVar("M")
 
@@ -354,6 +354,11 @@ class ConversationStore(Generic[M]):
                 await checkpoint()
         warn_skipped("messages of a conversation", skipped)
         return messages
+
+
+def backend_of(store: ConversationStore[Any]) -> ConversationBackend:
+    """Return the backend of a store, for administration: what is done there is not checked."""
+    return store._backend  # noqa: SLF001  # this is the way to it
 
 
 def _token() -> str:

@@ -1,8 +1,9 @@
 """A conversation store and its backend that tell what they are asked for, by the names of the store's operations."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
 from typing import TypeVar
 
+from greentic_session.administration import Step
 from greentic_session.conversation.backend import ConversationBackend
 from greentic_session.conversation.conversation import ConversationSummary
 from greentic_session.conversation.header import Change, Expected, Header, Lifetime, Stored
@@ -80,3 +81,6 @@ class InstrumentedConversationBackend(Instrumented, ConversationBackend):  # pyr
     async def purge(self, room: Room) -> int:
         with self._in_room("purge", room):
             return await self._backend.purge(room)
+
+    def purging(self, env: str, tenant: str, team: str | None) -> AsyncGenerator[Step, None]:
+        return self._backend.purging(env, tenant, team)  # steps of administration are not counted

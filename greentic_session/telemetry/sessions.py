@@ -1,8 +1,9 @@
 """A session store and its backend that tell what they are asked for, by the names of the store's operations."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Self, TypeVar
 
+from greentic_session.administration import Inspector, Step
 from greentic_session.backend import SessionBackend
 from greentic_session.fence import Owner
 from greentic_session.ids import SessionKey
@@ -170,6 +171,12 @@ class InstrumentedSessionBackend(Instrumented, SessionBackend):  # pyright: igno
     async def purge(self, ctx: TenantCtx, user: str | None) -> int:
         with self._by_ctx("purge", ctx):
             return await self._backend.purge(ctx, user)
+
+    def purging(self, ctx: TenantCtx, user: str | None) -> AsyncGenerator[Step, None]:
+        return self._backend.purging(ctx, user)  # steps of administration are not counted
+
+    def inspector(self) -> Inspector | None:
+        return self._backend.inspector()
 
 
 class _Walk:

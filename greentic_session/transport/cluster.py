@@ -71,18 +71,17 @@ class ClusterLink:
         address: Where it is.
         timeout: For how many seconds a call may take, everything included.
         max_connections: How many connections there may be to each node.
-        stale_reads: Whether calls that say so go to replicas.
     """
 
     moving = True
     """Slots may move: scripts must look whether theirs does."""
 
-    def __init__(self, address: ClusterAddress, *, timeout: float, max_connections: int, stale_reads: bool = False) -> None:
+    def __init__(self, address: ClusterAddress, *, timeout: float, max_connections: int) -> None:
         self._cluster = address
         self._seeds = tuple(address.nodes)
         self._timeout = timeout
         self._most = max_connections
-        self._stale_reads = stale_reads
+        self._stale_reads = False  # whether anybody asks for them
         self._links: dict[Address, Link] = {}
         self._slots: list[Link | None] = [None] * REDIS_CLUSTER_HASH_SLOTS
         self._replicas: dict[Link, list[Link]] = {}
@@ -142,10 +141,10 @@ class ClusterLink:
         Raises:
             UnavailableError: One does not.
         """
-        for link in await self.primaries():
+        for link in await self.servers():
             await link.ping()
 
-    async def primaries(self) -> list[Link]:
+    async def servers(self) -> list[Link]:
         """Return a link to each primary that has slots, by the newest map.
 
         Raises:
@@ -157,6 +156,7 @@ class ClusterLink:
     @property
     def stale(self) -> "Route":
         """The same for reads that a replica may answer."""
+        self._stale_reads = True
         return _Stale(self)
 
     def owners(self) -> tuple[Link | None, ...]:
@@ -351,6 +351,9 @@ class _Stale:
 
     async def ping(self) -> None:
         await self._cluster.ping()
+
+    async def servers(self) -> list[Link]:
+        return await self._cluster.servers()
 
     async def aclose(self) -> None:
         await self._cluster.aclose()

@@ -1,15 +1,15 @@
 """Opening connections to one Redis, with redis-py's own handshake, TLS, AUTH and names, and with patience after failures."""
 
 import asyncio
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from typing import Any, Protocol, TypeAlias
 
 from redis import exceptions as driver
 from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import EqualJitterBackoff, NoBackoff
 
-__all__ = ["Dialer"]
+__all__ = ["Check", "Dialer", "Finder", "Mover", "Opened", "node_of"]
 
 # Settings of redis-py that would break a promise of `link`, or the parsing of answers.
 _OURS: Mapping[str, Any] = {
@@ -28,36 +28,94 @@ _BACKOFF = EqualJitterBackoff(cap=1.0, base=0.02)
 """Between attempts to connect, in seconds."""
 
 
+Opened: TypeAlias = tuple[asyncio.StreamWriter, str]
+"""A connection, and what messages call its other end."""
+Check: TypeAlias = Callable[[AbstractConnection], Awaitable[None]]
+"""Looks at a connection before it is used, and raises a RedisError if it should not be."""
+
+
+class Mover(Protocol):
+    """Who has connections, and can leave a node."""
+
+    def keep(self, nodes: Collection[str], *, at_once: bool) -> None:
+        """Leave all nodes but these; `at_once`: without waiting for the answers that are under way."""
+
+
+class Finder(Protocol):
+    """Who knows where to connect to, where that changes.
+
+    Attributes:
+        node: What messages call the other end where nothing was sent: where it was tried to connect to, or whom was asked.
+    """
+
+    node: str
+
+    def serve(self, mover: Mover) -> None:
+        """Tell this one when to leave a node."""
+
+    async def connect(self, dialer: "Dialer") -> Opened:
+        """Open a connection with ``dialer.dial``.
+
+        Raises:
+            OSError, RedisError: There is no node to connect to, or it cannot be reached.
+        """
+        raise NotImplementedError
+
+    def look(self) -> None:
+        """See in a while whether it is still the right node; called now and then, as long as there are calls."""
+
+    def close(self) -> None:
+        """Let go of everything; idempotent."""
+
+
 class Dialer:
     """Opens connections.
 
     Args:
         connection_class: One of redis-py's asyncio connections.
         settings: Its arguments.
+        finder: Knows where to, if the settings do not.
 
     Raises:
         TypeError: It does not know one of the settings.
     """
 
-    def __init__(self, connection_class: type[AbstractConnection], settings: Mapping[str, Any]) -> None:
+    def __init__(
+        self, connection_class: type[AbstractConnection], settings: Mapping[str, Any], finder: Finder | None = None
+    ) -> None:
         ours = {name: value for name, value in settings.items() if not name.startswith(("maint_notifications", "orig_"))}
         self._settings = {**ours, **_OURS, "retry": Retry(NoBackoff(), 0)}
         self._connection_class = connection_class
         self._failures = 0
         self.not_before = 0.0
         """When the next attempt may begin, by the loop's clock."""
-        self.node = _node(connection_class(**self._settings))
-        """Where it connects to, for messages: ``host:port``, or the path of a socket."""
+        self._finder = finder
+        self._node = _node(connection_class(**self._settings))
 
-    async def connect(self) -> tuple[asyncio.StreamWriter, str]:
+    @property
+    def node(self) -> str:
+        """Where it connects to, for messages: ``host:port``, or the path of a socket."""
+        return self._node if self._finder is None else self._finder.node
+
+    async def connect(self) -> Opened:
         """Return the writer of a connection, with its handshake done and nothing read beyond it, and its node.
 
         Raises:
             OSError, RedisError: It cannot be opened, or has ended since.
         """
-        connection = self._connection_class(**self._settings)
+        return await (self.dial() if self._finder is None else self._finder.connect(self))
+
+    async def dial(self, check: Check | None = None, **place: Any) -> Opened:
+        """Do the same at a place that is not in the settings: a host and a port.
+
+        Raises:
+            OSError, RedisError: It cannot be opened, or has ended since.
+        """
+        connection = self._connection_class(**{**self._settings, **place})
         try:
             await connection.connect()  # type: ignore[no-untyped-call]  # redis-py says nothing of it
+            if check is not None:
+                await check(connection)
         except BaseException:
             _drop(connection)
             raise
@@ -79,12 +137,21 @@ class Dialer:
         """Take it that Redis is well: after the next failure the next attempt comes soon."""
         self._failures = 0
 
+    def moved(self) -> None:
+        """Take it that Redis is elsewhere now: what failed before says nothing, and the next attempt may begin at once."""
+        self._failures, self.not_before = 0, 0.0
+
 
 def _node(connection: AbstractConnection) -> str:
     """Return what messages call the other end of a connection. It holds no credentials."""
     host, port = getattr(connection, "host", None), getattr(connection, "port", None)
     if host is None:
         return str(getattr(connection, "path", type(connection).__name__))
+    return node_of(host, port)
+
+
+def node_of(host: str, port: object) -> str:
+    """Return what messages call a host and a port."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 

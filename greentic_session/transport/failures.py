@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable
 
 from redis import exceptions as driver
+from redis.asyncio.sentinel import MasterNotFoundError
 
 from greentic_session.errors import (
     GreenticError,
@@ -62,6 +63,7 @@ _BY_CLASS: list[tuple[type[Exception], Callable[[str], GreenticError], str]] = [
     (driver.InvalidResponse, UnavailableError, "what answers there does not speak Redis's protocol"),
     (driver.TimeoutError, OperationTimeoutError, "Redis did not answer in time"),
     (TimeoutError, OperationTimeoutError, "Redis did not answer in time"),
+    (MasterNotFoundError, UnavailableError, "the sentinels lead to no primary"),
     (driver.ConnectionError, UnavailableError, "the connection to Redis failed"),
     (OSError, UnavailableError, "Redis cannot be reached"),
 ]

@@ -10,7 +10,7 @@ one, with all who came after behind it, and if it is cancelled the next in line 
 The promises:
 
 - A write is sent once. redis-py repeats a failed command, by default ten times; here only what changes nothing is sent
-  again, once, and only when the connection turned out to be dead.
+  again, once, and only when the connection turned out to be dead, or to lead to a node that does not serve any more.
 - One deadline holds for the whole of a call, from waiting in the line to reading the answer. One timer serves all calls: it
   looks at them when the oldest of them may be late, which under load is once in a `timeout`.
 - A call that is cancelled or late leaves its neighbours alone. A connection on which one was late may be dead, though: it
@@ -22,7 +22,7 @@ The promises:
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from threading import get_ident
 from typing import Any, Protocol, cast
 
@@ -32,7 +32,7 @@ from redis.asyncio.connection import AbstractConnection
 
 from greentic_session.errors import GreenticError, OperationTimeoutError, UnavailableError
 
-from .dialer import Dialer
+from .dialer import Dialer, Finder
 from .failures import translate
 from .lane import LONG, Call, Lane
 
@@ -48,6 +48,8 @@ _PATIENCE = 0.1
 """For how many seconds whoever opens a connection goes on with that when its own answer has come another way."""
 _GRACE = 1.0
 """For how many seconds closing waits for the answers under way."""
+_DEMOTED = ("READONLY", "UNBLOCKED", "MASTERDOWN", "LOADING")
+"""What a replica answers, a primary that becomes one, and a replica that follows none."""
 
 
 class Route(Protocol):
@@ -65,6 +67,10 @@ class Route(Protocol):
     async def ping(self) -> None:
         """As `Link.ping`."""
 
+    async def servers(self) -> "list[Link]":
+        """Return a link to each server that has keys: for walks, and for what is asked of servers themselves."""
+        raise NotImplementedError
+
     async def aclose(self) -> None:
         """As `Link.aclose`."""
 
@@ -77,6 +83,7 @@ class Link:
         settings: Its arguments.
         timeout: For how many seconds a call may take, everything included.
         max_connections: How many connections there may be.
+        finder: Knows where that Redis is, if the settings do not.
     """
 
     moving = False
@@ -88,8 +95,12 @@ class Link:
         *,
         timeout: float,
         max_connections: int,
+        finder: Finder | None = None,
     ) -> None:
-        self._dialer = Dialer(connection_class, settings)
+        self._dialer = Dialer(connection_class, settings, finder)
+        self._finder = finder
+        if finder is not None:
+            finder.serve(self)
         self._timeout = timeout
         self._most = max_connections
         self._lanes: list[Lane] = []
@@ -150,9 +161,13 @@ class Link:
                     # done before, so this is no repetition.
                     packed, script = _pack(("EVAL", script, *command[2:])), None
                     continue
-                if "READONLY" in text and call.lane in self._lanes:
+                if any(word in text for word in _DEMOTED):
                     # A primary no more. Behind an address that fails over, new connections lead to the new one.
-                    self._retire_all()
+                    if call.lane in self._lanes:
+                        self._retire_all()
+                    if repeatable and self._finder is not None:
+                        repeatable = False
+                        continue
                 raise translate(error, self._node_of(call)) from error
             except (driver.RedisError, OSError) as error:
                 call.leave()
@@ -179,6 +194,15 @@ class Link:
         except OperationTimeoutError as error:
             raise UnavailableError(error.message) from error
 
+    async def servers(self) -> "list[Link]":
+        """Return this one: see `Route`."""
+        return [self]
+
+    @property
+    def node(self) -> str:
+        """Where it leads: ``host:port``, or the path of a socket."""
+        return self._dialer.node
+
     @property
     def closed(self) -> bool:
         """Whether it takes no more calls."""
@@ -187,6 +211,8 @@ class Link:
     def close(self) -> None:
         """Take no more calls. Those in the line fail; those under way get their answers."""
         self._closed = True
+        if self._finder is not None:
+            self._finder.close()
         if self._opening is not None:
             _end(self._opening, 0)
         while self._line:
@@ -225,6 +251,29 @@ class Link:
         self._retired.discard(lane)
         if not self._retired and self._emptied is not None:
             self._emptied.set()
+        if self._line:
+            self._call_next()
+
+    # -- what a finder tells
+
+    def keep(self, nodes: Collection[str], *, at_once: bool) -> None:
+        """Leave all nodes but these.
+
+        Args:
+            nodes: As `Dialer.dial` returns them.
+            at_once: Let the calls that are under way elsewhere fail: what they write there would be lost.
+        """
+        lanes, self._lanes = self._lanes, []
+        for lane in lanes:
+            if lane.node in nodes:
+                self._lanes.append(lane)
+            else:
+                self._retire(lane)
+        if at_once:
+            for lane in tuple(self._retired):
+                if lane.node not in nodes:
+                    lane.abort()
+        self._dialer.moved()
         if self._line:
             self._call_next()
 
@@ -349,6 +398,8 @@ class Link:
                 lane.retire()
         if self._line:
             self._call_next()
+        if self._finder is not None:
+            self._finder.look()
         waiting = [*self._line, *(call for lane in self._lanes for call in lane.pending)]
         waiting += [call for lane in self._retired for call in lane.pending if not call.answer.done()]
         self._alarm = None

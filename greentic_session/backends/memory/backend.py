@@ -3,15 +3,17 @@
 They are kept as the frozen objects that came in and handed out as they are: nothing is copied, encoded or decoded.
 """
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from typing import Final, Self
 
 from anyio.lowlevel import checkpoint
 
 from greentic_session import fence
 from greentic_session._expiring import Expiring, Timer
+from greentic_session.administration import Inspector, Step
 from greentic_session.backend import SessionBackend
 from greentic_session.backends.memory.entry import GONE, Entry
+from greentic_session.backends.memory.inspection import MemoryInspector
 from greentic_session.fence import Owner
 from greentic_session.ids import SessionKey
 from greentic_session.models import ReplyScope, SessionData, TenantCtx, version_of
@@ -204,15 +206,21 @@ class MemoryBackend(Expiring[Entry], SessionBackend):
         return _Walk(self, ctx)
 
     async def purge(self, ctx: TenantCtx, user: str | None) -> int:
-        removed = 0
+        return sum([step.removed async for step in self.purging(ctx, user)])
+
+    async def purging(self, ctx: TenantCtx, user: str | None) -> AsyncGenerator[Step, None]:
         for step in self.steps():
+            removed = 0
             with self._lock:
                 now = self.timer()
                 for entry in step:
                     if self.administers(ctx, user, entry, now):
                         removed += self._drop(entry)
             await checkpoint()
-        return removed
+            yield Step(len(step), removed)
+
+    def inspector(self) -> Inspector:
+        return MemoryInspector(self)
 
     def steps(self) -> Iterator[list[Entry]]:
         """Yield every entry, a few at a time. The caller lets others run in between."""

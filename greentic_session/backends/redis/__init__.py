@@ -11,7 +11,7 @@ from redis.asyncio.cluster import RedisCluster
 from greentic_session.expiry import Seconds, Ttl
 from greentic_session.limits import DEFAULT_MAX_SNAPSHOT_BYTES
 from greentic_session.store import SessionStore
-from greentic_session.transport.client import client_of, link_of
+from greentic_session.transport.client import client_of, links_of
 from greentic_session.transport.cluster import ClusterAddress, ClusterLink
 from greentic_session.transport.namespace import DEFAULT_NAMESPACE
 
@@ -30,7 +30,7 @@ class RedisSessionStore(SessionStore):
     its retries and its ``socket_timeout``, for which `timeout` stands), and neither uses nor closes those of `client`.
 
     Args:
-        client: A ``redis.asyncio.Redis`` of yours; whether it decodes responses does not matter.
+        client: A ``redis.asyncio.Redis`` or ``RedisCluster`` of yours; whether it decodes responses does not matter.
         namespace: The front of every key.
         default_wait_ttl: The lifetime of a wait that names none.
         default_session_ttl: The same for `create_session`.
@@ -38,10 +38,13 @@ class RedisSessionStore(SessionStore):
         timeout: For how many seconds an operation may take, connecting included.
         max_connections: How many connections there may be. Operations share them, so nearly always one carries all; more are
             opened where operations would wait behind long answers, and for sessions longer than 128 KiB on their way out.
+        stale_reads: Let `get_session`, `get_versioned`, `find_wait` and `find_wait_by_scope` read from a replica, which may
+            not know yet what was written a moment ago; by connections of its own, up to as many. It needs a client of a
+            Sentinel, or of a cluster.
 
     Raises:
         InvalidInputError: An option is out of range.
-        TypeError: An option has a wrong type, or `client` is no ``redis.asyncio.Redis``.
+        TypeError: An option has a wrong type, or `client` is neither of these.
     """
 
     def __init__(
@@ -54,13 +57,13 @@ class RedisSessionStore(SessionStore):
         max_snapshot_bytes: int = DEFAULT_MAX_SNAPSHOT_BYTES,
         timeout: Seconds = 5.0,
         max_connections: int = 16,
+        stale_reads: bool = False,
     ) -> None:
-        link = link_of(client, timeout, max_connections)
-        self._client = client  # kept, as the link asks
+        link, reading = links_of(client, timeout, max_connections, stale_reads=stale_reads)
         super().__init__(
-            RedisClusterBackend(link, ClusterKeys(namespace), link)
+            RedisClusterBackend(link, ClusterKeys(namespace), reading)
             if isinstance(link, ClusterLink)
-            else RedisBackend(link, Keys(namespace)),
+            else RedisBackend(link, Keys(namespace), reading),
             default_wait_ttl=default_wait_ttl,
             default_session_ttl=default_session_ttl,
             max_snapshot_bytes=max_snapshot_bytes,
@@ -78,13 +81,16 @@ class RedisSessionStore(SessionStore):
         timeout: Seconds = 5.0,
         connect_timeout: Seconds = 5.0,
         max_connections: int = 16,
+        stale_reads: bool = False,
         **connection: Any,
     ) -> Self:
         """Return a store for a URL. No I/O: the first operation connects.
 
         Args:
             url: ``redis://[user:password@]host[:port][/db]``, ``rediss://`` for TLS (the certificate is checked), or
-                ``unix://[user:password@]path[?db=n]``.
+                ``unix://[user:password@]path[?db=n]``. Where sentinels watch it:
+                ``redis+sentinel://[user:password@]host[:port],host[:port]/service[/db]``, or ``rediss+sentinel://``. A
+                cluster: ``redis+cluster://[user:password@]host[:port],host[:port]``, or ``rediss+cluster://``.
             namespace: The front of every key.
             default_wait_ttl: The lifetime of a wait that names none.
             default_session_ttl: The same for `create_session`.
@@ -93,8 +99,10 @@ class RedisSessionStore(SessionStore):
                 shorten it.
             connect_timeout: For how many seconds connecting may take.
             max_connections: How many connections there may be; operations share them.
+            stale_reads: As for the constructor; it needs sentinels or a cluster.
             connection: More for redis-py's connection: ``client_name``, ``username``, ``password``, ``db``,
-                ``ssl_ca_certs`` and its like. They go before what the URL says.
+                ``ssl_ca_certs`` and its like; ``sentinel_username`` and ``sentinel_password`` for the sentinels. They go
+                before what the URL says.
 
         Raises:
             InvalidInputError: The URL cannot be read, or an option is out of range.
@@ -109,4 +117,5 @@ class RedisSessionStore(SessionStore):
             max_snapshot_bytes=max_snapshot_bytes,
             timeout=timeout,
             max_connections=max_connections,
+            stale_reads=stale_reads,
         )

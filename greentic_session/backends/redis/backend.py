@@ -1,18 +1,20 @@
 """Sessions on one Redis."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 
 from greentic_session import fence
+from greentic_session.administration import Inspector, Step
 from greentic_session.backend import SessionBackend
 from greentic_session.fence import Owner
 from greentic_session.ids import SessionKey
 from greentic_session.models import ReplyScope, SessionData, TenantCtx
-from greentic_session.transport.link import Link
+from greentic_session.transport.link import Link, Route
+from greentic_session.transport.walking import glob_of, stride, walk
 from greentic_session.wait import Wait
 
 from .keys import Keys
-from .sessions import Sessions
-from .walk import walk
+from .sessions import Sessions, meant_by
 
 __all__ = ["RedisBackend"]
 
@@ -21,12 +23,18 @@ _STEP = 100
 
 
 class RedisBackend(Sessions, SessionBackend):
-    """Storage in one namespace of one Redis."""
+    """Storage in one namespace of one Redis.
+
+    Args:
+        link: The way to it.
+        keys: Those of the namespace.
+        reading: The way for reads that may be stale; the same by default.
+    """
 
     system = "redis"
 
-    def __init__(self, link: Link, keys: Keys) -> None:
-        super().__init__(link, keys)
+    def __init__(self, link: Link, keys: Keys, reading: Route | None = None) -> None:
+        super().__init__(link, keys, reading=reading)
         self._link = link
 
     async def create(self, key: SessionKey, data: SessionData, pointer: Owner | None, ttl_ms: int | None) -> bool:
@@ -59,20 +67,65 @@ class RedisBackend(Sessions, SessionBackend):
                     yield wait
 
     async def purge(self, ctx: TenantCtx, user: str | None) -> int:
-        if user is not None and ctx.effective_user not in (None, user):
-            return 0
-        removed = 0
-        async for keys in self._steps():
-            removed += len(await self.remove_many(ctx, user, keys))
-        return removed
+        return sum([step.removed async for step in self._purging(ctx, user)])
+
+    async def purging(self, ctx: TenantCtx, user: str | None) -> AsyncGenerator[Step, None]:
+        async with aclosing(self._purging(ctx, user)) as steps:
+            async for step in steps:
+                yield step
+        # What others left behind names users, too: the reference's scope keys, records of what it removed.
+        async with aclosing(self._tidying(ctx, user)) as steps:
+            async for step in steps:
+                yield step
+
+    async def _purging(self, ctx: TenantCtx, user: str | None) -> AsyncGenerator[Step, None]:
+        if (meant := meant_by(ctx, user)) is None:
+            return
+        front = self._keys.session("")
+        skipped = len(front.encode())
+
+        async def remove(keys: list[bytes]) -> Step:
+            return Step(len(keys), len(await self.remove_many(meant, [key[skipped:] for key in keys])))
+
+        async with aclosing(stride(self._link, glob_of(front), remove, "TYPE", "string", step=_STEP)) as strides:
+            async for steps in strides:
+                for step in steps:
+                    yield step
+                self.check_open()
+
+    async def _tidying(self, ctx: TenantCtx, user: str | None) -> AsyncGenerator[Step, None]:
+        if (meant := meant_by(ctx, user)) is None:
+            return
+        front, within = f"{self._keys.namespace}:", f":{ctx.env}:{ctx.tenant_id}:".encode()
+        skipped = len(front.encode())
+
+        async def tidy(keys: list[bytes]) -> None:
+            names = [key[skipped:] for key in keys]
+            names = [name for name in names if name.startswith(b"own:") or within in name]
+            if names:
+                await self._scripts.tidy(*meant, names)
+
+        # own, user, waits, scopes; and no sessions
+        async with aclosing(stride(self._link, glob_of(front, "[ouws][wsac][nepio]*"), tidy, step=2 * _STEP)) as strides:
+            async for steps in strides:
+                yield Step(len(steps), 0)
+                self.check_open()
+
+    def inspector(self) -> Inspector:
+        from .inspection import RedisInspector  # noqa: PLC0415  # its scripts are for administration only
+
+        return RedisInspector(self._link, self._keys)
 
     async def _steps(self) -> AsyncIterator[list[bytes]]:
-        """Yield the keys of all sessions, a few at a time."""
-        prefix = self._keys.session("").encode()
-        async for found in walk(self._link, prefix, b"", self.check_open):
-            for start in range(0, len(found), _STEP):
-                yield [key[len(prefix) :] for key in found[start : start + _STEP]]
+        """Yield the keys of all sessions, a few at a time, without ever blocking the server."""
+        prefix = self._keys.session("")
+        async for found in walk(self._link, glob_of(prefix), "TYPE", "string"):
+            self.check_open()
+            keys = [key[len(prefix.encode()) :] for key in dict.fromkeys(found)]
+            for start in range(0, len(keys), _STEP):
+                yield keys[start : start + _STEP]
 
     async def aclose(self) -> None:
         self.closed = True
         await self._link.aclose()
+        await self._reading.aclose()

@@ -5,11 +5,12 @@ One by session key goes to the slot that the client remembers, or asks the key's
 session takes a reservation first, and removing one takes its pointer away afterwards: a round trip more each.
 """
 
-import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import aclosing
 from typing import TypeVar
 
 from greentic_session import fence
+from greentic_session.administration import Inspector, Step
 from greentic_session.backend import SessionBackend
 from greentic_session.errors import CorruptSessionError, GreenticError
 from greentic_session.fence import Owner
@@ -17,12 +18,12 @@ from greentic_session.ids import SessionKey
 from greentic_session.models import ReplyScope, SessionData, TenantCtx
 from greentic_session.transport.cluster import ClusterLink
 from greentic_session.transport.link import Route
+from greentic_session.transport.walking import together, walk
 from greentic_session.wait import Wait
 
 from .keys import ClusterKeys, identity_text, tag_of, tag_without_user
 from .pointers import Pointers, Reservation
-from .sessions import BarredError, Sessions, ShortError, key_of
-from .walk import walk
+from .sessions import BarredError, Sessions, ShortError, key_of, meant_by
 
 __all__ = ["RedisClusterBackend"]
 
@@ -205,19 +206,27 @@ class RedisClusterBackend(SessionBackend):
                     yield wait
 
     async def purge(self, ctx: TenantCtx, user: str | None) -> int:
-        if user is not None and ctx.effective_user not in (None, user):
-            return 0
+        return sum([step.removed async for step in self.purging(ctx, user)])
 
-        async def remove(tag: str, keys: list[bytes]) -> int:
-            removed = await self._at(tag).remove_many(ctx, user, keys)
+    async def purging(self, ctx: TenantCtx, user: str | None) -> AsyncGenerator[Step, None]:
+        meant = meant_by(ctx, user)
+        if meant is None:
+            return
+
+        async def remove(tag: str, keys: list[bytes]) -> Step:
+            removed = await self._at(tag).remove_many(meant, keys)
             for key, nonce in removed:
                 await self._ended(key_of(key), nonce)
-            return len(removed)
+            return Step(len(keys), len(removed))
 
-        removed = 0
-        async for count in self._steps(remove):
-            removed += count
-        return removed
+        async with aclosing(self._steps(remove)) as steps:
+            async for step in steps:
+                yield step
+
+    def inspector(self) -> Inspector:
+        from .cluster_inspection import RedisClusterInspector  # noqa: PLC0415  # its scripts are for administration only
+
+        return RedisClusterInspector(self.link, self._keys, self._pointers)
 
     async def aclose(self) -> None:
         self.closed = True
@@ -280,31 +289,21 @@ class RedisClusterBackend(SessionBackend):
                 pass  # the session is gone, which is what counts; a lone pointer expires
         return bool(nonce)
 
-    async def _steps(self, do: Callable[[str, list[bytes]], Awaitable[T]]) -> AsyncIterator[T]:
+    async def _steps(self, do: Callable[[str, list[bytes]], Awaitable[T]]) -> AsyncGenerator[T, None]:
         """Do something with all sessions, those of one slot at a time; again where slots have moved meanwhile."""
-        front = self._keys.namespace.encode() + b":{"
         while True:
-            primaries = await self.link.primaries()
+            servers = await self.link.servers()
             before = self.link.owners()
-            for link in primaries:
-                async for found in walk(link, front, b"*}:session:", self.check_open):
-                    work = _by_tag(found, len(front))
+            for server in servers:
+                async for found in walk(server, self._keys.every("session:*"), "TYPE", "string"):
+                    self.check_open()
+                    work = list(self._keys.by_tag(dict.fromkeys(found), "session:").items())
                     for start in range(0, len(work), _AT_ONCE):
-                        for done in await asyncio.gather(*(do(tag, keys) for tag, keys in work[start : start + _AT_ONCE])):
+                        for done in await together(*(do(tag, keys) for tag, keys in work[start : start + _AT_ONCE])):
                             yield done
-            await self.link.primaries()
+            await self.link.servers()
             if self.link.owners() == before:
                 return
-
-
-def _by_tag(found: Iterable[bytes], start: int) -> list[tuple[str, list[bytes]]]:
-    """Sort the names of texts by slot; return the hash tag of each, and the session keys."""
-    sorted_: dict[str, list[bytes]] = {}
-    for name in found:
-        tag, _, key = name[start:].partition(b"}:session:")
-        if b"}" not in tag:  # else it is no session's text, whose key has our front in it
-            sorted_.setdefault(tag.decode("utf-8", "replace"), []).append(key)
-    return list(sorted_.items())
 
 
 def _tag_without_user(data: SessionData, key: str) -> str:

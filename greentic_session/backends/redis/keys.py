@@ -1,10 +1,12 @@
 """The names of things in Redis, as the reference writes them; those of our own are made in `lua/_rules.lua`."""
 
 import hashlib
+from collections.abc import Iterable
 
 from greentic_session.fence import NO_TEAM, Owner
 from greentic_session.models import TenantCtx
 from greentic_session.transport.namespace import check_cluster_namespace, check_namespace
+from greentic_session.transport.walking import glob_of
 
 __all__ = ["ClusterKeys", "Keys", "front", "identity_text", "owner_text", "tag_of", "tag_without_user"]
 
@@ -87,6 +89,20 @@ class ClusterKeys:
     def within(self, tag: str) -> Keys:
         """Return the keys of one slot, by its hash tag."""
         return Keys(f"{self.namespace}:{{{tag}}}")
+
+    def every(self, rest: str) -> bytes:
+        """Return the pattern of SCAN for keys that go on like `rest` in any slot, and for some others: see `by_tag`."""
+        return glob_of(f"{self.namespace}:{{", f"*}}:{rest}")
+
+    def by_tag(self, found: Iterable[bytes], prefix: str = "") -> dict[str, list[bytes]]:
+        """Sort keys by hash tag; return how they go on behind it and `prefix`, without those that do not."""
+        start, middle = len(self.namespace.encode()) + 2, f"}}:{prefix}".encode()
+        sorted_: dict[str, list[bytes]] = {}
+        for key in found:
+            tag, there, name = key[start:].partition(middle)
+            if there and b"}" not in tag:  # what is in a key that somebody chose comes behind the tag
+                sorted_.setdefault(tag.decode("utf-8", "replace"), []).append(name)
+        return sorted_
 
 
 def tag_of(owner: Owner) -> str:

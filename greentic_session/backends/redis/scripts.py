@@ -58,6 +58,7 @@ _REGISTER = _script("register")
 _RELEASE = _script("release")
 _REMOVE = _script("remove")
 _RENEW = _script("renew")
+_TIDY = _script("tidy")
 _TOUCH = _script("touch")
 _UPDATE = _script("update")
 _VACATE = _script("vacate")
@@ -182,6 +183,11 @@ class Scripts:
         """Keep a key free that is, on a cluster; return what became of it."""
         answer: list[bytes] = await self._run(_VACATE, (self._keys.session(key),), key, nonce, owner)
         return answer
+
+    async def tidy(self, env: str, tenant: str, team: str, user: str, names: list[bytes]) -> int:
+        """Remove what leads nowhere among some keys of whoever is purged; return how many."""
+        removed: int = await self._run(_TIDY, (f"{self._namespace}:",), env, tenant, team, user, *names)
+        return removed
 
     async def read_many(self, enough: int, keys: list[bytes]) -> tuple[int, list[list[bytes]]]:
         """Return how many sessions were looked at until `enough` bytes were read, and key, text and scope of each."""

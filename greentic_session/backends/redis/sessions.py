@@ -20,7 +20,7 @@ from greentic_session.wait import Wait
 from .keys import Keys, identity_text
 from .scripts import BARRED, SHORT, Scripts, Text
 
-__all__ = ["BarredError", "Sessions", "ShortError", "key_of", "wait_of"]
+__all__ = ["BarredError", "Sessions", "ShortError", "key_of", "meant_by", "wait_of"]
 
 _ENOUGH = 2**20
 """After how many bytes a step of a walk ends early: snapshots may be long, and the server waits for them."""
@@ -50,12 +50,14 @@ class Sessions:
         route: The way there.
         keys: How they are named.
         hold: On a cluster, what may store a session or lengthen its life: see `pointers`.
+        reading: The way for reads that may be stale; the same by default.
     """
 
-    def __init__(self, route: Route, keys: Keys, hold: tuple[str | int, ...] = ()) -> None:
-        self._route = route
+    def __init__(self, route: Route, keys: Keys, hold: tuple[str | int, ...] = (), *, reading: Route | None = None) -> None:
+        self._reading = reading or route
         self._keys = keys
         self._scripts = Scripts(route, keys, hold)
+        self._reads = self._scripts if reading is None else Scripts(reading, keys)
 
     # -- sessions, by key
 
@@ -72,7 +74,7 @@ class Sessions:
 
     async def read(self, key: str) -> Wait | None:
         """As `SessionBackend.read`."""
-        text: bytes | None = await self._route.call("GET", self._keys.session(key), repeatable=True)
+        text: bytes | None = await self._reading.call("GET", self._keys.session(key), repeatable=True)
         return None if text is None else wait_of(key, text)
 
     async def update(self, key: str, data: SessionData, ctx: TenantCtx | None, if_version: str | None) -> str:
@@ -154,12 +156,12 @@ class Sessions:
 
     async def find(self, owner: Owner, scopes: tuple[ReplyScope, ...]) -> Wait | None:
         """As `SessionBackend.find`."""
-        found = await self._scripts.find(owner, scopes)
+        found = await self._reads.find(owner, scopes)
         return None if found is None else wait_of(key_of(found[1]), found[2], scopes[found[0]])
 
     async def find_key(self, owner: Owner, scope: ReplyScope) -> SessionKey | None:
         """As `SessionBackend.find_key`."""
-        found = await self._scripts.find_key(owner, scope)
+        found = await self._reads.find_key(owner, scope)
         return None if found is None else key_of(found)
 
     async def keys(self, owner: Owner) -> list[SessionKey]:
@@ -240,10 +242,17 @@ class Sessions:
                 except CorruptSessionError:
                     continue  # whose it is cannot be said; reading it by its key tells
 
-    async def remove_many(self, ctx: TenantCtx, user: str | None, keys: list[bytes]) -> list[list[Any]]:
-        """Remove those of some sessions that a caller administers; return the key of each, and what its removal did."""
-        wanted = user or ctx.effective_user or ""
-        return await self._scripts.purge(ctx.env, ctx.tenant_id, ctx.effective_team or "", wanted, keys)
+    async def remove_many(self, meant: tuple[str, str, str, str], keys: list[bytes]) -> list[list[Any]]:
+        """Remove those of some sessions that are `meant_by` a caller; return the key of each, and what its removal did."""
+        return await self._scripts.purge(*meant, keys)
+
+
+def meant_by(ctx: TenantCtx, user: str | None) -> tuple[str, str, str, str] | None:
+    """Return env, tenant, team and user of what a caller purges, "" for all; None where that is nothing."""
+    own = ctx.effective_user
+    if user is not None and own not in (None, user):
+        return None
+    return ctx.env, ctx.tenant_id, ctx.effective_team or "", user or own or ""
 
 
 def key_of(key: bytes) -> SessionKey:

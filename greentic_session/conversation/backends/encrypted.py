@@ -12,7 +12,7 @@ deleted and created again under the same id.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 from anyio.lowlevel import checkpoint
@@ -20,6 +20,7 @@ from msgspec import Raw
 from msgspec.structs import replace
 
 from greentic_session._sealing import Box, Sealer, parts
+from greentic_session.administration import Step
 from greentic_session.conversation.backend import ConversationBackend
 from greentic_session.conversation.conversation import ConversationSummary
 from greentic_session.conversation.header import Change, Expected, Header, Lifetime
@@ -157,6 +158,9 @@ class EncryptedConversationBackend(ConversationBackend):
 
     async def purge(self, room: Room) -> int:
         return await self._inner.purge(room)
+
+    def purging(self, env: str, tenant: str, team: str | None) -> AsyncGenerator[Step, None]:
+        return self._inner.purging(env, tenant, team)
 
     async def health(self) -> None:
         await self._inner.health()

@@ -27,8 +27,8 @@ async def migrate(
     Both sides may be in use meanwhile. Cancel it whenever you like, and call it again.
 
     Args:
-        source: The URL of the Redis to copy from: ``redis://``, ``rediss://``, ``unix://``, ``redis+cluster://`` or
-            ``rediss+cluster://``. It is read only. Name it the same way each time: copies remember where they came from.
+        source: The URL of the Redis to copy from: ``redis://``, ``rediss://``, ``unix://``, ``redis+sentinel://`` or
+            ``redis+cluster://``. It is read only. Name it the same way each time: copies remember where they came from.
         target: The same of the Redis to copy to.
         namespace: Which namespace to copy.
         to_namespace: How it is called in the target; by default the same.
@@ -82,11 +82,11 @@ async def _copy(origin: ServerSide | ClusterSide, goal: ServerSide | ClusterSide
         for name in group[1]:  # one by one: they may be long
             await conversations.copy(name)
 
-    passes: list[tuple[ServerSide | ClusterSide, bytes, str, Callable[[Group], Awaitable[None]]]] = [
-        (origin, b":session:", "string", write_sessions),
-        (origin, b":waits:scope:", "string", write_waits),
-        (origin, b":conv:head:", "hash", write_conversations),
-        (goal, b":copied:", "string", remove),
+    passes: list[tuple[ServerSide | ClusterSide, str, str, Callable[[Group], Awaitable[None]]]] = [
+        (origin, "session:", "string", write_sessions),
+        (origin, "waits:scope:", "string", write_waits),
+        (origin, "conv:head:", "hash", write_conversations),
+        (goal, "copied:", "string", remove),
     ]
     for side, kind, redis_type, do in passes:
         if do is remove and not found:

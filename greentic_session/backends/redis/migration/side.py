@@ -3,18 +3,19 @@
 import asyncio
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from typing import TypeVar
 
 from greentic_session.backends.redis.keys import ClusterKeys, Keys
 from greentic_session.backends.redis.pointers import Pointers
-from greentic_session.backends.redis.walk import SCANNED, walk
 from greentic_session.conversation.backends.redis.keys import ClusterKeys as ConversationClusterKeys
 from greentic_session.conversation.backends.redis.keys import Keys as ConversationKeys
 from greentic_session.transport.address import connection_of, is_cluster, nodes_of
-from greentic_session.transport.client import client_of, link_of
+from greentic_session.transport.client import client_of, links_of
 from greentic_session.transport.cluster import ClusterLink
-from greentic_session.transport.link import Link, Route
+from greentic_session.transport.link import Route
+from greentic_session.transport.service_url import service_of
+from greentic_session.transport.walking import glob_of, together, walk
 
 __all__ = ["ClusterSide", "Group", "ServerSide", "Side", "each", "side_of"]
 
@@ -36,16 +37,16 @@ class Side(ABC):
     """One side.
 
     Attributes:
-        link: The way there.
         name: Tells which Redis and which namespace it is; never a password.
+        link: The way there.
         conversations: How the conversations there are named.
     """
 
-    link: Route
     conversations: ConversationKeys
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, link: Route) -> None:
         self.name = name
+        self.link = link
 
     @property
     def id(self) -> str:
@@ -53,16 +54,12 @@ class Side(ABC):
         return hashlib.sha256(self.name.encode()).hexdigest()[:16]
 
     @abstractmethod
-    async def servers(self) -> list[Link]:
-        """Return a link to each server."""
-
-    @abstractmethod
-    def walk(self, kind: bytes, advance: Callable[[int], None], redis_type: str = "string") -> AsyncIterator[Group]:
+    def walk(self, kind: str, looked: Callable[[int], None], redis_type: str = "string") -> AsyncIterator[Group]:
         """Yield the names of all keys of a kind, some perhaps twice.
 
         Args:
-            kind: What follows the namespace in such a key, with colons around it.
-            advance: Told of how many keys were looked at.
+            kind: What follows the namespace in such a key, with a colon at the end.
+            looked: Told of how many keys were looked at.
             redis_type: What they are in Redis.
         """
 
@@ -72,7 +69,8 @@ class Side(ABC):
 
     async def size(self) -> int:
         """Return how many keys there are, of whomever."""
-        return sum(await asyncio.gather(*(link.call("DBSIZE", repeatable=True) for link in await self.servers())))
+        servers = await self.link.servers()
+        return sum(await together(*(server.call("DBSIZE", repeatable=True) for server in servers)))
 
     async def aclose(self) -> None:
         """End all connections."""
@@ -80,26 +78,27 @@ class Side(ABC):
 
 
 class ServerSide(Side):
-    """One server."""
+    """One server.
 
-    def __init__(self, name: str, link: Link, namespace: str) -> None:
-        super().__init__(name)
-        self.link = self._link = link
+    Attributes:
+        keys: How keys are named.
+    """
+
+    def __init__(self, name: str, link: Route, namespace: str) -> None:
+        super().__init__(name, link)
         self.keys = Keys(namespace)
         self.conversations = ConversationKeys(namespace)
 
-    async def servers(self) -> list[Link]:
-        return [self._link]
-
-    async def walk(self, kind: bytes, advance: Callable[[int], None], redis_type: str = "string") -> AsyncIterator[Group]:
-        prefix = self.keys.namespace.encode() + kind
-        async for found in walk(self._link, prefix, b"", _always, redis_type):
-            advance(SCANNED)
-            for start in range(0, len(found), _STEP):
-                yield self.keys, [name[len(prefix) :] for name in found[start : start + _STEP]]
+    async def walk(self, kind: str, looked: Callable[[int], None], redis_type: str = "string") -> AsyncIterator[Group]:
+        prefix = f"{self.keys.namespace}:{kind}"
+        start = len(prefix.encode())
+        for server in await self.link.servers():
+            async for found in walk(server, glob_of(prefix), "TYPE", redis_type, looked=looked):
+                for group in _groups(self.keys, [name[start:] for name in found]):
+                    yield group
 
     async def has(self, key: str) -> bool:
-        return bool(await self._link.call("EXISTS", self.keys.session(key), repeatable=True))
+        return bool(await self.link.call("EXISTS", self.keys.session(key), repeatable=True))
 
 
 class ClusterSide(Side):
@@ -111,46 +110,36 @@ class ClusterSide(Side):
     """
 
     def __init__(self, name: str, link: ClusterLink, namespace: str) -> None:
-        super().__init__(name)
-        self.link = self._link = link
+        super().__init__(name, link)
+        self._cluster = link
         self.keys = ClusterKeys(namespace)
         self.pointers = Pointers(link, namespace)
         self.conversations = ConversationClusterKeys(namespace)
 
-    async def servers(self) -> list[Link]:
-        return await self._link.primaries()
-
-    async def walk(self, kind: bytes, advance: Callable[[int], None], redis_type: str = "string") -> AsyncIterator[Group]:
-        front = self.keys.namespace.encode() + b":{"
+    async def walk(self, kind: str, looked: Callable[[int], None], redis_type: str = "string") -> AsyncIterator[Group]:
+        pattern = self.keys.every(f"{kind}*")
         while True:
-            primaries = await self._link.primaries()
-            before = self._link.owners()
-            for link in primaries:
-                async for found in walk(link, front, b"*}" + kind, _always, redis_type):
-                    advance(SCANNED)
-                    for group in self._by_slot(found, len(front), b"}" + kind):
-                        yield group
-            await self._link.primaries()
-            if self._link.owners() == before:
+            servers = await self._cluster.servers()
+            before = self._cluster.owners()
+            for server in servers:
+                async for found in walk(server, pattern, "TYPE", redis_type, looked=looked):
+                    for tag, names in self.keys.by_tag(found, kind).items():
+                        for group in _groups(self.keys.within(tag), names):
+                            yield group
+            await self._cluster.servers()
+            if self._cluster.owners() == before:
                 return  # else a slot has moved, perhaps from a node that was yet to be asked to one that had been
-
-    def _by_slot(self, found: list[bytes], start: int, mark: bytes) -> list[Group]:
-        names: dict[bytes, list[bytes]] = {}
-        for key in found:
-            tag, _, name = key[start:].partition(mark)
-            if b"}" not in tag:  # else it is of another kind, and its name has this mark in it
-                names.setdefault(tag, []).append(name)
-        return [
-            (self.keys.within(tag.decode("utf-8", "replace")), some[at : at + _STEP])
-            for tag, some in names.items()
-            for at in range(0, len(some), _STEP)
-        ]
 
     async def has(self, key: str) -> bool:
         tag = await self.pointers.follow(key)
         if tag is None:
             return False
-        return bool(await self._link.call("EXISTS", self.keys.within(tag).session(key), repeatable=True))
+        return bool(await self.link.call("EXISTS", self.keys.within(tag).session(key), repeatable=True))
+
+
+def _groups(keys: Keys, names: list[bytes]) -> list[Group]:
+    unlike = list(dict.fromkeys(names))  # SCAN may name one twice
+    return [(keys, unlike[start : start + _STEP]) for start in range(0, len(unlike), _STEP)]
 
 
 def side_of(url: str, namespace: str) -> ServerSide | ClusterSide:
@@ -161,7 +150,7 @@ def side_of(url: str, namespace: str) -> ServerSide | ClusterSide:
         TypeError: One of them is no str.
     """
     client, timeout = client_of(url, _TIMEOUT, _TIMEOUT, {})
-    link = link_of(client, timeout, _CONNECTIONS)
+    link, _ = links_of(client, timeout, _CONNECTIONS, stale_reads=False)
     name = f"{_name_of(url)} {namespace}"
     if isinstance(link, ClusterLink):
         return ClusterSide(name, link, namespace)
@@ -170,10 +159,17 @@ def side_of(url: str, namespace: str) -> ServerSide | ClusterSide:
 
 def _name_of(url: str) -> str:
     if is_cluster(url):
-        return ",".join(sorted(f"{host}:{port}" for host, port in nodes_of(url, _TIMEOUT, {})[2]))
+        return _names(nodes_of(url, _TIMEOUT, {})[2])
+    service, url, _ = service_of(url, {})
     _, settings = connection_of(url, _TIMEOUT, {})
     at = settings.get("path") or f"{settings.get('host', 'localhost')}:{settings.get('port', 6379)}"
+    if service is not None:
+        at = f"{_names(service.sentinels)}/{service.name}"
     return f"{at}/{settings.get('db', 0)}"
+
+
+def _names(places: Iterable[tuple[str, int]]) -> str:
+    return ",".join(sorted(f"{host}:{port}" for host, port in places))
 
 
 async def each(found: AsyncIterator[T], do: Callable[[T], Awaitable[None]]) -> None:
@@ -199,7 +195,3 @@ async def each(found: AsyncIterator[T], do: Callable[[T], Awaitable[None]]) -> N
         for task in under_way:
             task.cancel()
         await asyncio.gather(*under_way, return_exceptions=True)
-
-
-def _always() -> None:
-    """No store is to be closed here: whoever cancels the copy ends it."""

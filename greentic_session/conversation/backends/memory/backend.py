@@ -1,12 +1,13 @@
 """Conversations in dicts, under one lock."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
 from typing import Final
 
 from anyio.lowlevel import checkpoint
 from msgspec.structs import replace
 
 from greentic_session._expiring import NEVER_ENDS, Expiring, Timer
+from greentic_session.administration import Step
 from greentic_session.conversation.backend import ConversationBackend
 from greentic_session.conversation.backends.memory.recency import Recency
 from greentic_session.conversation.conversation import ConversationSummary
@@ -129,18 +130,28 @@ class MemoryConversationBackend(Expiring[Entry], ConversationBackend):
         return found
 
     async def purge(self, room: Room) -> int:
-        removed = 0
+        return sum([step.removed async for step in self._purging(room)])
+
+    async def purging(self, env: str, tenant: str, team: str | None) -> AsyncGenerator[Step, None]:
+        with self._lock:
+            rooms = [room for room in self.shelves if room[:2] == (env, tenant) and team in (None, room[2])]
+        for room in rooms:
+            async for step in self._purging(room):
+                yield step
+
+    async def _purging(self, room: Room) -> AsyncGenerator[Step, None]:
         with self._lock:
             shelf = self.shelves.get(room)
             entries = [] if shelf is None else list(shelf.entries.values())
         for start in range(0, len(entries), _STEP):
+            removed = 0
             with self._lock:
                 self.check_open()
                 now = self.timer()
                 for entry in entries[start : start + _STEP]:
                     removed += entry.end > now and self._drop(entry)
             await checkpoint()
-        return removed
+            yield Step(len(entries[start : start + _STEP]), removed)
 
     async def health(self) -> None:
         pass

@@ -14,7 +14,7 @@ from greentic_session.conversation.moments import Clock, utc_now
 from greentic_session.conversation.options import StoreOptions
 from greentic_session.conversation.store import ConversationStore
 from greentic_session.expiry import Seconds, Ttl
-from greentic_session.transport.client import client_of, link_of
+from greentic_session.transport.client import client_of, links_of
 from greentic_session.transport.cluster import ClusterAddress
 from greentic_session.transport.namespace import DEFAULT_NAMESPACE
 
@@ -38,16 +38,19 @@ class RedisConversationStore(ConversationStore[M]):
     the server is never blocked; such a list is not of one moment.
 
     Args:
-        client: A ``redis.asyncio.Redis`` of yours; whether it decodes responses does not matter.
+        client: A ``redis.asyncio.Redis`` or ``RedisCluster`` of yours; whether it decodes responses does not matter.
         message_type: What messages are; `Message` by default.
         namespace: The front of every key.
         timeout: For how many seconds an operation may take, connecting included.
         max_connections: How many connections there may be; an operation beyond that waits for one.
+        stale_reads: Let `load`, `messages` and `list` read from a replica, which may not know yet what was written a moment
+            ago; by connections of its own, up to as many. With `sliding`, `load` and `messages` write too, and stay with the
+            primary. It needs a client of a Sentinel.
         options: Those of every `ConversationStore`: `ttl`, `sliding`, `max_message_bytes`, `clock`.
 
     Raises:
         InvalidInputError: An option is out of range.
-        TypeError: An option has a wrong type, or `client` is no ``redis.asyncio.Redis``.
+        TypeError: An option has a wrong type, or `client` is neither of these.
     """
 
     @overload
@@ -58,6 +61,7 @@ class RedisConversationStore(ConversationStore[M]):
         namespace: str = ...,
         timeout: Seconds = ...,
         max_connections: int = ...,
+        stale_reads: bool = ...,
         **options: Unpack[StoreOptions],
     ) -> None: ...
 
@@ -70,6 +74,7 @@ class RedisConversationStore(ConversationStore[M]):
         namespace: str = ...,
         timeout: Seconds = ...,
         max_connections: int = ...,
+        stale_reads: bool = ...,
         **options: Unpack[StoreOptions],
     ) -> None: ...
 
@@ -82,6 +87,7 @@ class RedisConversationStore(ConversationStore[M]):
         namespace: str = ...,
         timeout: Seconds = ...,
         max_connections: int = ...,
+        stale_reads: bool = ...,
         **options: Unpack[StoreOptions],
     ) -> None: ...
 
@@ -93,12 +99,12 @@ class RedisConversationStore(ConversationStore[M]):
         namespace: str = DEFAULT_NAMESPACE,
         timeout: Seconds = 5.0,
         max_connections: int = 16,
+        stale_reads: bool = False,
         **options: Unpack[StoreOptions],
     ) -> None:
-        link = link_of(client, timeout, max_connections)
-        self._client = client  # kept, as the link asks
+        link, reading = links_of(client, timeout, max_connections, stale_reads=stale_reads)
         keys = ClusterKeys(namespace) if link.moving else Keys(namespace)
-        super().__init__(RedisConversationBackend(link, keys), message_type=message_type, **options)
+        super().__init__(RedisConversationBackend(link, keys, reading), message_type=message_type, **options)
 
     @overload
     @classmethod
@@ -132,13 +138,16 @@ class RedisConversationStore(ConversationStore[M]):
         timeout: Seconds = 5.0,
         connect_timeout: Seconds = 5.0,
         max_connections: int = 16,
+        stale_reads: bool = False,
         **connection: Any,
     ) -> "RedisConversationStore[Any]":
         """Return a store for a URL. No I/O: the first operation connects.
 
         Args:
             url: ``redis://[user:password@]host[:port][/db]``, ``rediss://`` for TLS (the certificate is checked), or
-                ``unix://[user:password@]path[?db=n]``.
+                ``unix://[user:password@]path[?db=n]``. Where sentinels watch it:
+                ``redis+sentinel://[user:password@]host[:port],host[:port]/service[/db]``, or ``rediss+sentinel://``. A
+                cluster: ``redis+cluster://[user:password@]host[:port],host[:port]``, or ``rediss+cluster://``.
             message_type: What messages are; `Message` by default.
             namespace: The front of every key.
             ttl: How long a conversation is kept.
@@ -149,8 +158,10 @@ class RedisConversationStore(ConversationStore[M]):
                 shorten it.
             connect_timeout: For how many seconds connecting may take.
             max_connections: How many connections there may be; an operation beyond that waits for one.
+            stale_reads: As for the constructor; it needs sentinels or a cluster.
             connection: More for redis-py's connection: ``client_name``, ``username``, ``password``, ``db``,
-                ``ssl_ca_certs`` and its like. They go before what the URL says.
+                ``ssl_ca_certs`` and its like; ``sentinel_username`` and ``sentinel_password`` for the sentinels. They go
+                before what the URL says.
 
         Raises:
             InvalidInputError: The URL cannot be read, or an option is out of range.
@@ -167,4 +178,5 @@ class RedisConversationStore(ConversationStore[M]):
             clock=clock,
             timeout=timeout,
             max_connections=max_connections,
+            stale_reads=stale_reads,
         )

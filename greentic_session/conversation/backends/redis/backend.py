@@ -4,11 +4,13 @@ The scripts decide all that needs stored state, in one atomic step; here is only
 saying in words what an outcome means. `keys` tells what is stored where.
 """
 
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from typing import Final, TypeAlias
 
 from msgspec.structs import replace
 
+from greentic_session.administration import Step
 from greentic_session.conversation.backend import ConversationBackend
 from greentic_session.conversation.conversation import ConversationSummary
 from greentic_session.conversation.header import (
@@ -25,6 +27,7 @@ from greentic_session.conversation.header import (
 from greentic_session.conversation.moments import as_datetime
 from greentic_session.conversation.rules import Room, absent, check_schema, corrupt, warn_skipped
 from greentic_session.transport.link import Arg, Route
+from greentic_session.transport.walking import stride
 
 from .fields import counters_of, fields_of, merged_of, read_counter, read_fields
 from .keys import Keys
@@ -42,13 +45,21 @@ _Place: TypeAlias = tuple[Arg, Arg]
 
 
 class RedisConversationBackend(ConversationBackend):
-    """Conversations in one namespace of one Redis."""
+    """Conversations in one namespace of one Redis.
+
+    Args:
+        link: The way to it.
+        keys: Those of the namespace.
+        reading: The way for reads that may be stale; the same by default.
+    """
 
     system = "redis"
 
-    def __init__(self, link: Route, keys: Keys) -> None:
+    def __init__(self, link: Route, keys: Keys, reading: Route | None = None) -> None:
         self._link = link
+        self._reading = reading or link
         self._scripts = Scripts(link, keys)
+        self._reads = Scripts(self._reading, keys)
 
     async def put(
         self, room: Room, id: str, header: Header, messages: Sequence[bytes], expected: Expected, life: Lifetime
@@ -63,7 +74,7 @@ class RedisConversationBackend(ConversationBackend):
         return replace(header, created_at=int(created_at), updated_at=int(updated_at))
 
     async def load(self, room: Room, id: str, life: Lifetime) -> tuple[Header, list[bytes]]:
-        outcome, *more = await self._scripts.load(room, id, life.again_ms)
+        outcome, *more = await self._reads_of(life).load(room, id, life.again_ms)
         fields, messages = _result(outcome, more, id)
         return read_fields(fields, id), messages
 
@@ -77,7 +88,7 @@ class RedisConversationBackend(ConversationBackend):
         return count
 
     async def messages(self, room: Room, id: str, last: int | None, life: Lifetime) -> tuple[int, list[bytes]]:
-        outcome, *more = await self._scripts.messages(room, id, last, life.again_ms)
+        outcome, *more = await self._reads_of(life).messages(room, id, last, life.again_ms)
         count, messages = _result(outcome, more, id)
         return count, messages
 
@@ -126,7 +137,7 @@ class RedisConversationBackend(ConversationBackend):
     async def _page(self, room: Room, most: int, place: _Place) -> tuple[dict[str, ConversationSummary], int, _Place | None]:
         """Return what comes next in the index, how many of it cannot be read, and where it goes on."""
         self.check_open()
-        outcome, *more = await self._scripts.recent(room, most, *place)
+        outcome, *more = await self._reads.recent(room, most, *place)
         if outcome == b"absent":
             raise absent(str(place[0]))
         id, score, unreadable, *parts = more
@@ -147,12 +158,40 @@ class RedisConversationBackend(ConversationBackend):
                 removed += await self._scripts.purge(room, ids[start : start + _STEP])
         return removed
 
+    async def purging(self, env: str, tenant: str, team: str | None) -> AsyncGenerator[Step, None]:
+        """Go by the keys themselves: what has fallen out of an index is found, too."""
+        rooms: set[Room] = set()
+
+        async def remove(keys: list[bytes]) -> Step:
+            found: dict[Room, dict[bytes, None]] = {}
+            for key in keys:
+                room, id = self._scripts.place(key)
+                if room[:2] == (env, tenant) and team in (None, room[2]):
+                    rooms.add(room)
+                    if id:
+                        found.setdefault(room, {})[id] = None
+            removed = [await self._scripts.purge(room, list(ids)) for room, ids in found.items()]
+            return Step(len(keys), sum(removed))
+
+        for server in await self._link.servers():
+            async with aclosing(stride(server, self._scripts.pattern(env, tenant), remove, step=_STEP)) as strides:
+                async for steps in strides:
+                    for step in steps:
+                        yield step
+                    self.check_open()
+        for room in rooms:  # indices may hold ids of what is gone
+            yield Step(0, await self.purge(room))
+
     async def health(self) -> None:
         await self._link.ping()
 
     async def aclose(self) -> None:
         self.closed = True
         await self._link.aclose()
+        await self._reading.aclose()
+
+    def _reads_of(self, life: Lifetime) -> Scripts:
+        return self._reads if life.again_ms is None else self._scripts  # a use that begins the lifetime anew is a write
 
 
 def _expectation(expected: Expected) -> str:

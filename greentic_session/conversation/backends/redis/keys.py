@@ -25,6 +25,7 @@ their conversations. What has expired is left in them until the next write or li
 from greentic_session.conversation.rules import Room
 from greentic_session.fence import NO_TEAM
 from greentic_session.transport.namespace import check_cluster_namespace, check_namespace
+from greentic_session.transport.walking import glob_of
 
 __all__ = ["ClusterKeys", "Keys"]
 
@@ -50,9 +51,27 @@ class Keys:
         front, place = self._front(room)
         return f"{front}:head:{place}:{id}", f"{front}:messages:{place}:{id}"
 
+    def pattern(self, env: str, tenant: str) -> bytes:
+        """Return what SCAN finds all keys of a tenant by, and perhaps some of others: see `place`."""
+        return glob_of(f"{self._namespace}:conv:", f"*:{env}:{tenant}:*")
+
+    def place(self, key: bytes) -> tuple[Room, bytes]:
+        """Return the room of a key, and the id in it, empty for an index; of none of ours a room that there is not."""
+        name = self._within(key)
+        kind = name.partition(b":")[0]
+        _, *parts = name.split(b":", 4)
+        if (kind, len(parts)) not in _SHAPES:
+            return ("", "", None), b""
+        env, tenant, team = (part.decode("utf-8", "replace") for part in parts[:3])
+        return (env, tenant, None if team == NO_TEAM else team), b"".join(parts[3:])
+
     def _front(self, room: Room) -> tuple[str, str]:
         """Return how the keys of a room begin, and the room."""
         return f"{self._namespace}:conv", _place(room)
+
+    def _within(self, key: bytes) -> bytes:
+        """Return what tells a key from others."""
+        return key.removeprefix(f"{self._namespace}:conv:".encode())
 
 
 class ClusterKeys(Keys):
@@ -69,6 +88,17 @@ class ClusterKeys(Keys):
     def _front(self, room: Room) -> tuple[str, str]:
         place = _place(room)
         return f"{self._namespace}:{{{place}}}:conv", place
+
+    def pattern(self, env: str, tenant: str) -> bytes:
+        """Return what SCAN finds all keys of a tenant by, and perhaps some of others: see `place`."""
+        return glob_of(f"{self._namespace}:{{{env}:{tenant}:", "*}:conv:*")
+
+    def _within(self, key: bytes) -> bytes:
+        return key.removeprefix(f"{self._namespace}:{{".encode()).partition(b"}:conv:")[2]
+
+
+_SHAPES = {(b"recent", 3), (b"ends", 3), (b"head", 4), (b"messages", 4)}
+"""Kinds of keys, each with how many parts follow."""
 
 
 def _place(room: Room) -> str:

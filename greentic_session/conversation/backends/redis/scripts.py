@@ -116,6 +116,14 @@ class Scripts:
         removed: int = await _PURGE(self._link, (*self._keys.index(room), *keys), *ids)
         return removed
 
+    def pattern(self, env: str, tenant: str) -> bytes:
+        """Return what SCAN finds all keys of a tenant by, and perhaps some of others: see `place`."""
+        return self._keys.pattern(env, tenant)
+
+    def place(self, key: bytes) -> tuple[Room, bytes]:
+        """Return the room of a key, and the id in it, empty for an index; of none of ours a room that there is not."""
+        return self._keys.place(key)
+
     def _all(self, room: Room, id: str) -> tuple[Arg, ...]:
         return (*self._keys.index(room), *self._keys.conversation(room, id))
 

@@ -1,0 +1,156 @@
+"""What the command line costs on a large store: ``python -m benchmarks.cli``; ``--help`` lists the options.
+
+It starts a Redis of its own, parks so many sessions of 100 tenants in it, and runs `greentic-session` as its operator does,
+in a process of its own each time: `stats`, `doctor`, `waits` of one tenant, and last `purge` of one tenant. Beside each: how
+long the server kept another client waiting meanwhile, at the most. The table holds medians over the rounds. A missed target
+is told, and is no failure of the run.
+"""
+
+import argparse
+import asyncio
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+
+import redis.asyncio
+
+from greentic_session import RedisSessionStore
+
+from ._command import positive
+from ._population import make_ctx, make_data, make_key, make_scope
+from ._progress import progress
+from ._report import Report, Row, Target, machine
+from ._server import HOW_TO_GET_ONE, Server, find_binary
+
+__all__ = ["main"]
+
+TENANT = ("--env", "production", "--tenant", "tenant-7")
+COMMANDS = {
+    "stats": (),
+    "doctor": (),
+    "waits": TENANT,
+    "purge": (*TENANT, "--yes"),
+}
+TARGETS = {"stats": 10.0}
+"""Seconds."""
+AT_ONCE = 200
+"""How many sessions are parked at once."""
+PAUSE = 0.002
+"""Seconds between two looks at how long the server lets a client wait."""
+
+NOTES = [
+    "Seconds of a command from its start to its end, the start of Python included; medians over the rounds.",
+    "Sessions of 4 KiB, all waits, a user each, 100 tenants; so a fifth of the server's keys are sessions.",
+    "Longest wait: the slowest PING of another client while the command ran. Client, command and server share the cores.",
+]
+QUICK = "A quick run: too small to judge by."
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sizes:
+    """How much is measured."""
+
+    sessions: int = 100_000
+    rounds: int = 3
+
+
+QUICKLY = Sizes(sessions=2000, rounds=1)
+
+
+def _arguments(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.cli", description="What the command line costs.")
+    parser.add_argument("--json", metavar="FILE", help="write the figures as JSON too; '-' for stdout, instead of the table")
+    parser.add_argument("--quick", action="store_true", help="few sessions: to see that it runs")
+    parser.add_argument("--sessions", type=positive, help="how many are in the store")
+    parser.add_argument("--rounds", type=positive, help="how often each command runs")
+    return parser.parse_args(argv)
+
+
+async def _fill(url: str, sessions: int, tick: Callable[[], object]) -> None:
+    async with RedisSessionStore.from_url(url) as store:
+        for start in range(0, sessions, AT_ONCE):
+            numbers = range(start, min(start + AT_ONCE, sessions))
+            await asyncio.gather(*(_park(store, number) for number in numbers))
+            tick()
+
+
+async def _park(store: RedisSessionStore, number: int) -> None:
+    ctx = make_ctx(number)
+    ttl = 1800 if number % 2 else 7 * 86_400
+    await store.register_wait(ctx, f"user-{number}", make_scope(number), make_key(number), make_data(ctx), ttl)
+
+
+async def _run(command: str, url: str) -> tuple[float, float]:
+    """Return how many seconds a command takes, and how many milliseconds another client had to wait at the most."""
+    longest, done = 0.0, False
+
+    async def look() -> None:
+        nonlocal longest
+        async with redis.asyncio.Redis.from_url(url) as client:
+            await client.ping()
+            while not done:
+                began = time.perf_counter()
+                await client.ping()
+                longest = max(longest, time.perf_counter() - began)
+                await asyncio.sleep(PAUSE)
+
+    looking = asyncio.create_task(look())
+    began = time.perf_counter()
+    arguments = (sys.executable, "-m", "greentic_session", command, "--store", url, "--json", *COMMANDS[command])
+    process = await asyncio.create_subprocess_exec(*arguments, stdout=subprocess.DEVNULL)
+    code = await process.wait()
+    taken = time.perf_counter() - began
+    done = True  # redis-py may swallow a cancellation
+    await looking
+    if code:
+        raise RuntimeError(f"{command} ended with {code}")
+    return taken, longest * 1000
+
+
+async def _measure(url: str, sizes: Sizes) -> list[Row]:
+    rows = []
+    with progress(-(-sizes.sessions // AT_ONCE) + len(COMMANDS) * sizes.rounds) as tick:
+        await _fill(url, sizes.sessions, tick)
+        for command in COMMANDS:
+            found = []
+            for _ in range(sizes.rounds):
+                found.append(await _run(command, url))
+                tick()
+            taken = statistics.median(seconds for seconds, _ in found)
+            target = Target("value", "max", TARGETS[command]) if command in TARGETS else None
+            rows.append(Row(measurement=command, contestant="takes", value=taken, unit="s", target=target))
+            most = statistics.median(longest for _, longest in found)
+            rows.append(Row(measurement=command, contestant="longest wait of another client", value=most, unit="ms"))
+    return rows
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Measure, print, and return the exit code."""
+    options = _arguments(argv)
+    binary = find_binary()
+    if binary is None:
+        print(HOW_TO_GET_ONE, file=sys.stderr)
+        return 2
+    sizes = QUICKLY if options.quick else Sizes()
+    sizes = Sizes(sessions=options.sessions or sizes.sessions, rounds=options.rounds or sizes.rounds)
+    load = ", ".join(f"{average:.1f}" for average in os.getloadavg())
+    with Server(binary) as server:
+        rows = asyncio.run(_measure(server.url, sizes))
+        version = server.version
+    report = Report(
+        machine={**machine("msgspec", "redis", "hiredis"), "server": version, "load before": load},
+        settings={**asdict(sizes), "quick": options.quick},
+        rows=rows,
+        findings={},
+        notes=NOTES + [QUICK] * options.quick,
+    )
+    report.hand_out(options.json)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,133 @@
+"""Reads what was typed."""
+
+import argparse
+import os
+import re
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import PurePath
+from typing import Any, Final, NoReturn
+
+from greentic_session.administration import Selection
+from greentic_session.errors import InvalidInputError
+from greentic_session.ids import check_id, check_session_key
+
+from .command import EXIT_CODES, Command
+
+__all__ = ["ENVIRONMENT", "add_key", "add_reveal", "add_tenant", "read", "selection_of"]
+
+ENVIRONMENT: Final = "GREENTIC_SESSION_URL"
+"""The environment variable that names the store where ``--store`` does not."""
+
+_DEMO_ONLY: Final = ("updates", "ttl")
+_URL: Final = re.compile(r"\S*://\S*")
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose complaints quote no URL: one may hold a password."""
+
+    def error(self, message: str) -> NoReturn:
+        super().error(_URL.sub("<a URL>", message))
+
+
+def read(commands: Sequence[Command], argv: Sequence[str] | None) -> tuple[Command, argparse.Namespace]:
+    """Return the command that was named, or the first, and its arguments.
+
+    Of them `store` is the URL or None, `namespace` a text or None; others are the command's own.
+
+    Raises:
+        SystemExit: With 2 if an argument is wrong, with 0 after ``--help``.
+    """
+    first, *_ = commands
+    parser = _Parser(
+        prog=_prog(),
+        description="Look after a store of sessions, as its operator.",
+        epilog=_epilog(first),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    _add_common(parser)
+    own = parser.add_argument_group(f"of {first.name}, which runs when no command is named")
+    first.configure(own)  # type: ignore[arg-type]  # a group takes arguments as a parser does
+    chosen = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands", parser_class=_Parser)
+    for command in commands:
+        its = chosen.add_parser(
+            command.name, help=command.help, description=_sentence(command.help), allow_abbrev=False, epilog=_SEE
+        )
+        _add_common(its)
+        if command.asks:
+            its.add_argument("--yes", action="store_true", help="do not ask")
+        if command.writes_json:
+            its.add_argument("--json", action="store_true", help="write JSON, for programs")
+        command.configure(its)
+    args = parser.parse_args(argv)
+    named = next((command for command in commands if command.name == args.command), first)
+    for name in _DEMO_ONLY:
+        if named is not first and hasattr(args, name):
+            parser.error(f"argument --{name}: only {first.name} has it")
+    args.store = getattr(args, "store", os.environ.get(ENVIRONMENT) or None)
+    args.namespace = getattr(args, "namespace", None)
+    return named, args
+
+
+def _add_common(parser: argparse.ArgumentParser) -> None:
+    # No defaults: those of a command would hide what stands before it.
+    parser.add_argument(
+        "--store", metavar="URL", default=argparse.SUPPRESS, help=f"where the sessions are (else: what {ENVIRONMENT} says)"
+    )
+    parser.add_argument(
+        "--namespace", metavar="NAME", default=argparse.SUPPRESS, help="the front of every key (else: the store's default)"
+    )
+
+
+def add_tenant(parser: argparse.ArgumentParser) -> None:
+    """Let a command be about one tenant; `selection_of` returns which."""
+    parser.add_argument("--env", required=True, type=_checked("EnvId"), help="the environment")
+    parser.add_argument("--tenant", required=True, type=_checked("TenantId"), help="the tenant")
+    parser.add_argument("--team", type=_checked("TeamId"), help="one team of it only")
+    parser.add_argument("--user", type=_checked("UserId"), help="one user only, in every team unless --team names one")
+
+
+def selection_of(args: argparse.Namespace) -> Selection:
+    """Return whose sessions a command is about."""
+    return Selection(env=args.env, tenant=args.tenant, team=args.team, user=args.user)
+
+
+def add_key(parser: argparse.ArgumentParser) -> None:
+    """Let a command be about one session."""
+    parser.add_argument("key", metavar="KEY", type=_refusing(check_session_key), help="the session key")
+
+
+def add_reveal(parser: argparse.ArgumentParser, help: str) -> None:
+    """Let a command show what it hides."""
+    parser.add_argument("--reveal", action="store_true", help=help)
+
+
+def _checked(kind: str) -> Callable[[str], str]:
+    return _refusing(lambda text: check_id(kind, text))
+
+
+def _refusing(check: Callable[[str], Any]) -> Callable[[str], Any]:
+    def read_one(text: str) -> Any:
+        try:
+            return check(text)
+        except InvalidInputError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+
+    return read_one
+
+
+def _prog() -> str:
+    return "python -m greentic_session" if PurePath(sys.argv[0]).name == "__main__.py" else "greentic-session"
+
+
+def _sentence(text: str) -> str:
+    return text[0].upper() + text[1:] + "."
+
+
+def _epilog(first: Command) -> str:
+    codes = "\n".join(f"  {code:3}  {meaning}" for code, meaning in EXIT_CODES)
+    return f"Without a command: {first.name}. `COMMAND --help` tells more.\n\nexit codes:\n{codes}"
+
+
+_SEE: Final = f"exit codes: {'; '.join(f'{int(code)} {meaning}' for code, meaning in EXIT_CODES)}"

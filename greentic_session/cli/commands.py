@@ -1,0 +1,22 @@
+"""All commands. A new one is a module with a `Command`, and a line here."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from . import demo, doctor, migrate, purge, schema, sessions, stats, waits
+from .command import Command
+
+__all__ = ["COMMANDS"]
+
+COMMANDS: Final[Sequence[Command]] = (
+    demo.DEMO,
+    waits.WAITS,
+    sessions.SHOW,
+    sessions.REMOVE,
+    purge.PURGE,
+    stats.STATS,
+    doctor.DOCTOR,
+    migrate.MIGRATE,
+    schema.SCHEMA,
+)
+"""In the order in which the help names them; the first is what runs when none is named."""

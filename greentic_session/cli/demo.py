@@ -1,0 +1,58 @@
+"""``demo``: recorded Telegram updates, played to a flow that parks between its steps."""
+
+import argparse
+from typing import Final
+
+import anyio
+
+from greentic_session.demo.playback import DEFAULT_TTL, play
+from greentic_session.demo.recording import RecordingError, lines, open_recording
+
+from .command import Command, Exit
+from .console import Console
+from .opening import open_conversations, open_sessions
+
+__all__ = ["DEMO"]
+
+_TRANSCRIPT_TTL: Final = 3600.0  # seconds, and as long as a question waits: it must not be gone when the answer comes
+
+
+def _configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--updates",
+        metavar="FILE",
+        default=argparse.SUPPRESS,
+        help="updates, one JSON object a line; - reads the standard input (default: the recording that comes with it)",
+    )
+    parser.add_argument(
+        "--ttl",
+        metavar="SECONDS",
+        type=_seconds,
+        default=argparse.SUPPRESS,
+        help=f"how long a question waits for its answer (default: {DEFAULT_TTL}); a slow store needs more",
+    )
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 0.001 <= value <= 3600:
+        raise argparse.ArgumentTypeError("must be from 0.001 to 3600 seconds")
+    return value
+
+
+def _run(args: argparse.Namespace, console: Console) -> int:
+    ttl = getattr(args, "ttl", DEFAULT_TTL)
+    try:
+        store = open_sessions(args)
+        conversations = open_conversations(args, ttl=ttl + _TRANSCRIPT_TTL, sliding=True)
+        with open_recording(getattr(args, "updates", None)) as file:
+            anyio.run(play, store, conversations, lines(file), ttl)
+    except RecordingError as error:
+        return console.fail(error, Exit.USAGE)
+    return Exit.FINE
+
+
+DEMO: Final = Command(
+    "demo", "play recorded Telegram updates to a flow that parks between its steps", _configure, _run, writes_json=False
+)
+"""What runs when no command is named."""
