@@ -40,9 +40,8 @@ def test_it_says_what_it_did(cli: Cli, redis_url: str, target: Server) -> None:
     code, out, err = cli("migrate", redis_url, url_of(target))
     assert (code, err) == (0, "")
     assert out.splitlines() == [
-        "sessions       6 copied, 0 there already, 0 changed there, and left alone, 0 removed: gone from the source,"
-        " 0 unreadable",
-        "conversations  0 copied, 0 there already, 0 changed there, and left alone, 0 unreadable",
+        "sessions       6 copied, 0 there already, 0 left alone, 0 removed, 0 unreadable",
+        "conversations  0 copied, 0 there already, 0 left alone, 0 unreadable",
     ]
     told = cli.json("migrate", redis_url, url_of(target))
     assert (told["copied"], told["unchanged"]) == (0, 6)
@@ -51,7 +50,7 @@ def test_it_says_what_it_did(cli: Cli, redis_url: str, target: Server) -> None:
 def test_another_namespace(cli: Cli, redis_url: str, target: Server) -> None:
     assert cli.json("migrate", redis_url, url_of(target), "--to-namespace", "moved")["copied"] == 6
     with target.client(password="sesame") as client:
-        assert {key.split(b":")[0] for key in client.keys()} == {b"moved"}
+        assert {bytes(key).partition(b":")[0] for key in client.scan_iter("*")} == {b"moved"}
 
 
 def test_the_doctor_knows_what_a_copy_leaves(

@@ -222,7 +222,9 @@ async def test_sessions_and_waits_of_the_reference_are_copied(pair: Pair) -> Non
     assert await store.get_session("theirs") is not None
     assert await store.list_waits_for_user(ALICE, "alice") == ["for ever", "later"]
     await pair.assert_still()
+    assert {wait.scope async for wait in store.iter_sessions(ALICE)} == {None}
     await store.register_wait(ALICE, "alice", SCOPES[2], "for ever", data(), ttl=LONG)
+    assert SCOPES[2] in {wait.scope async for wait in store.iter_sessions(ALICE)}
     await store.clear_wait(ALICE, "alice", SCOPES[1])
     reference.clear_wait(ALICE, SCOPES[1])
     await pair.copy()

@@ -65,7 +65,7 @@ def _rows(report: "Report") -> list[tuple[str, str]]:
         None,
         report.conversations_corrupt,
     )
-    words = ("copied", "there already", "changed there, and left alone", "removed: gone from the source", "unreadable")
+    words = ("copied", "there already", "left alone", "removed", "unreadable")
     return [
         (what, ", ".join(f"{count:,} {word}" for count, word in zip(counts, words, strict=True) if count is not None))
         for what, counts in (("sessions", sessions), ("conversations", conversations))
