@@ -226,6 +226,7 @@ CLUSTER = "redis+cluster://a:1,b:2"
     [
         ("redis://127.0.0.1", "redis://user:sesame@127.0.0.1:6379/0", None),
         (CLUSTER, "redis+cluster://:sesame@b:2,a:1", "greentic:session"),
+        ("redis+sentinel://a:1,b:2/main", "redis+sentinel://:sesame@b:2,a:1/main/0?sentinel_password=sesame", None),
         ("unix:///run/redis.sock", "unix://:sesame@/run/redis.sock?db=0", None),
         ("redis://127.0.0.1", CLUSTER, "a{b}"),
         ("redis://127.0.0.1", CLUSTER, ""),

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 
 from greentic_session.errors import InvalidInputError
 from greentic_session.transport.namespace import DEFAULT_NAMESPACE
+from greentic_session.transport.walking import together
 
 from .conversations import Conversations
 from .report import OnProgress, Progress, Report
@@ -62,7 +63,7 @@ async def _copy(origin: ServerSide | ClusterSide, goal: ServerSide | ClusterSide
 
     async def write(group: Group, *, believed: bool = False) -> None:
         sessions = await source.read(group, believed=believed)
-        await asyncio.gather(*(target.write(session) for session in sessions))
+        await together(*(target.write(session) for session in sessions))
 
     async def write_sessions(group: Group) -> None:
         nonlocal found
@@ -74,7 +75,7 @@ async def _copy(origin: ServerSide | ClusterSide, goal: ServerSide | ClusterSide
 
     async def remove(group: Group) -> None:
         keys, names = group
-        lacks = await asyncio.gather(*(source.lacks(name) for name in names))
+        lacks = await together(*(source.lacks(name) for name in names))
         if gone := [name for name, is_gone in zip(names, lacks, strict=True) if is_gone]:
             await target.remove(keys, gone)
 

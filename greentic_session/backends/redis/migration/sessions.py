@@ -6,6 +6,7 @@ from typing import Any, NamedTuple, Self
 from greentic_session.backends.redis.keys import Keys, tag_of, tag_without_user
 from greentic_session.transport.link import Arg
 from greentic_session.transport.scripts import Script
+from greentic_session.transport.walking import together
 
 from .report import Report
 from .side import ClusterSide, Group, ServerSide, Side
@@ -71,7 +72,7 @@ class Source:
         self._side = side
         self._report = report
 
-    async def read(self, group: Group, *, believed: bool = False) -> "list[Exported]":
+    async def read(self, group: Group, *, believed: bool = False) -> list[Exported]:
         """Return those of some sessions that are there.
 
         Args:
@@ -97,7 +98,7 @@ class Source:
 
     async def lacks(self, key: bytes) -> bool:
         """Say whether no session lives under a key."""
-        return not await self._side.has(key.decode())
+        return not await self._side.has(key.decode("utf-8", "replace"))
 
 
 class Target:
@@ -180,7 +181,7 @@ class Target:
         removed, kept = await _EXPUNGE(self._side.link, asked, keys.namespace, self._source, nonce, *names)
         if ends and isinstance(self._side, ClusterSide):
             pointers = self._side.pointers
-            await asyncio.gather(*(pointers.end(key.decode(), held.decode()) for key, held in removed))
+            await together(*(pointers.end(key.decode(), held.decode()) for key, held in removed))
         return len(removed), kept
 
 
