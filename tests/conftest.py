@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 import redis
+from cluster_servers import Cluster
 from hypothesis import settings
 from redis_server import Server
 
@@ -59,3 +60,10 @@ def server() -> Iterator[Server]:
     """A redis-server of the test's own, to be flushed, reconfigured or killed."""
     with Server() as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def bare_cluster() -> Iterator[Cluster]:
+    """A Redis Cluster without replicas that tests share: each touches a random namespace only."""
+    with Cluster(replicas=False) as cluster:
+        yield cluster

@@ -184,12 +184,13 @@ class State:
         self.sets = self.under("waits:user")
         self.indices = self.under("scopes")
         self.pointers = self.under("user")
+        self.marks = self.under("copied")
 
     def under(self, prefix: str) -> Dump:
         return {key.removeprefix(f"{prefix}:"): entry for key, entry in self.found.items() if key.startswith(f"{prefix}:")}
 
     def check(self) -> None:
-        known = (self.sessions, self.records, self.claims, self.scopes, self.sets, self.indices, self.pointers)
+        known = (self.sessions, self.records, self.claims, self.scopes, self.sets, self.indices, self.pointers, self.marks)
         assert sum(map(len, known)) == len(self.found), f"a key of no known kind: {sorted(self.found)}"
         assert self.sessions.keys() == self.records.keys(), "sessions and their records are not the same keys"
         for key in self.sessions:

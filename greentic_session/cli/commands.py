@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Final
 
-from . import demo, doctor, purge, schema, sessions, stats, waits
+from . import demo, doctor, migrate, purge, schema, sessions, stats, waits
 from .command import Command
 
 __all__ = ["COMMANDS"]
@@ -16,6 +16,7 @@ COMMANDS: Final[Sequence[Command]] = (
     purge.PURGE,
     stats.STATS,
     doctor.DOCTOR,
+    migrate.MIGRATE,
     schema.SCHEMA,
 )
 """In the order in which the help names them; the first is what runs when none is named."""

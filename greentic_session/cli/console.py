@@ -124,6 +124,11 @@ class Progress:
             sys.stderr.write(f"\r\x1b[K{self.line()}")
             sys.stderr.flush()
 
+    def reach(self, count: int, total: int) -> None:
+        """Take note that so many are done, of so many."""
+        self._total = total
+        self.advance(count - self.count)
+
     def line(self) -> str:
         """Return what is drawn."""
         if not self._total:

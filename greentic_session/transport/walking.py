@@ -40,17 +40,22 @@ async def together(*calls: Awaitable[Any]) -> list[Any]:
     return answers
 
 
-async def walk(link: Link, pattern: bytes, *more: str) -> AsyncIterator[list[bytes]]:
+async def walk(
+    link: Link, pattern: bytes, *more: str, looked: Callable[[int], None] | None = None
+) -> AsyncIterator[list[bytes]]:
     """Yield the keys that a pattern names, a few at a time. SCAN may name one twice.
 
     Args:
         link: To which server.
         pattern: As SCAN has it.
         more: More arguments of SCAN: ``"TYPE", "string"``.
+        looked: Told of how many keys were looked at in a step, roughly.
     """
     cursor = b"0"
     while True:
         cursor, keys = await link.call("SCAN", cursor, "MATCH", pattern, "COUNT", _SCANNED, *more, repeatable=True)
+        if looked is not None:
+            looked(_SCANNED)
         if keys:
             yield keys
         if cursor == b"0":

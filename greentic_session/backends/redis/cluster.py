@@ -5,7 +5,6 @@ One by session key goes to the slot that the client remembers, or asks the key's
 session takes a reservation first, and removing one takes its pointer away afterwards: a round trip more each.
 """
 
-import hashlib
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 from typing import TypeVar
@@ -14,7 +13,7 @@ from greentic_session import fence
 from greentic_session.administration import Inspector, Step
 from greentic_session.backend import SessionBackend
 from greentic_session.errors import CorruptSessionError, GreenticError
-from greentic_session.fence import NO_TEAM, Owner
+from greentic_session.fence import Owner
 from greentic_session.ids import SessionKey
 from greentic_session.models import ReplyScope, SessionData, TenantCtx
 from greentic_session.transport.cluster import ClusterLink
@@ -22,7 +21,7 @@ from greentic_session.transport.link import Route
 from greentic_session.transport.walking import together, walk
 from greentic_session.wait import Wait
 
-from .keys import ClusterKeys, identity_text
+from .keys import ClusterKeys, identity_text, tag_of, tag_without_user
 from .pointers import Pointers, Reservation
 from .sessions import BarredError, Sessions, ShortError, key_of, meant_by
 
@@ -56,7 +55,7 @@ class RedisClusterBackend(SessionBackend):
 
     async def create(self, key: SessionKey, data: SessionData, pointer: Owner | None, ttl_ms: int | None) -> bool:
         async with self.link.in_time():
-            tag = _tag(pointer) if pointer is not None else _tag_without_user(data, key)
+            tag = tag_of(pointer) if pointer is not None else _tag_without_user(data, key)
             replaced = ""
             while True:
                 held = await self._pointers.reserve(key, tag, ttl_ms, replaced)
@@ -114,7 +113,7 @@ class RedisClusterBackend(SessionBackend):
         token: str | None = None,
     ) -> SessionKey | None:
         async with self.link.in_time():
-            tag = _tag(owner)
+            tag = tag_of(owner)
 
             async def register(*hold: str | int) -> SessionKey | None:
                 at = Sessions(self.link, self._keys.within(tag), hold)
@@ -146,27 +145,27 @@ class RedisClusterBackend(SessionBackend):
                     replaced = held.nonce
 
     async def find(self, owner: Owner, scopes: tuple[ReplyScope, ...]) -> Wait | None:
-        return await self._look_at(_tag(owner)).find(owner, scopes)
+        return await self._look_at(tag_of(owner)).find(owner, scopes)
 
     async def find_key(self, owner: Owner, scope: ReplyScope) -> SessionKey | None:
-        return await self._look_at(_tag(owner)).find_key(owner, scope)
+        return await self._look_at(tag_of(owner)).find_key(owner, scope)
 
     async def keys(self, owner: Owner) -> list[SessionKey]:
-        return await self._at(_tag(owner)).keys(owner)
+        return await self._at(tag_of(owner)).keys(owner)
 
     async def clear(self, owner: Owner, scope: ReplyScope) -> None:
         async with self.link.in_time():
-            if removed := await self._at(_tag(owner)).clear(owner, scope):
+            if removed := await self._at(tag_of(owner)).clear(owner, scope):
                 await self._ended(key_of(removed[0]), removed[1])
 
     async def find_by_user(self, owner: Owner) -> Wait | None:
-        return await self._at(_tag(owner)).find_by_user(owner)
+        return await self._at(tag_of(owner)).find_by_user(owner)
 
     # -- claims
 
     async def claim(self, owner: Owner, scopes: tuple[ReplyScope, ...], token: str, lease_ms: int) -> Wait | None:
         async with self.link.in_time():
-            tag, held = _tag(owner), None
+            tag, held = tag_of(owner), None
             while True:
                 try:
                     found = await self._at(tag, held).claim(owner, scopes, token, lease_ms)
@@ -307,12 +306,6 @@ class RedisClusterBackend(SessionBackend):
                 return
 
 
-def _tag(owner: Owner) -> str:
-    env, tenant, team, user = owner
-    return f"{env}:{tenant}:{team or NO_TEAM}:{user}"
-
-
 def _tag_without_user(data: SessionData, key: str) -> str:
     ctx = data.tenant_ctx
-    spread = hashlib.sha256(key.encode()).hexdigest()[:8]
-    return f"{ctx.env}:{ctx.tenant_id}:{ctx.effective_team or NO_TEAM}::{spread}"
+    return tag_without_user(ctx.env, ctx.tenant_id, ctx.effective_team, key)

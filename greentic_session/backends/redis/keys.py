@@ -1,5 +1,6 @@
 """The names of things in Redis, as the reference writes them; those of our own are made in `lua/_rules.lua`."""
 
+import hashlib
 from collections.abc import Iterable
 
 from greentic_session.fence import NO_TEAM, Owner
@@ -7,7 +8,7 @@ from greentic_session.models import TenantCtx
 from greentic_session.transport.namespace import check_cluster_namespace, check_namespace
 from greentic_session.transport.walking import glob_of
 
-__all__ = ["ClusterKeys", "Keys", "front", "identity_text", "owner_text"]
+__all__ = ["ClusterKeys", "Keys", "front", "identity_text", "owner_text", "tag_of", "tag_without_user"]
 
 
 def owner_text(owner: tuple[str, str, str | None, str | None]) -> str:
@@ -102,6 +103,17 @@ class ClusterKeys:
             if there and b"}" not in tag:  # what is in a key that somebody chose comes behind the tag
                 sorted_.setdefault(tag.decode("utf-8", "replace"), []).append(name)
         return sorted_
+
+
+def tag_of(owner: Owner) -> str:
+    """Return the hash tag of a user's slot on a cluster."""
+    return _place(owner)
+
+
+def tag_without_user(env: str, tenant: str, team: str | None, key: str) -> str:
+    """Return the hash tag of the slot where a session without a user is that is nobody's latest."""
+    spread = hashlib.sha256(key.encode()).hexdigest()[:8]
+    return f"{env}:{tenant}:{team or NO_TEAM}::{spread}"
 
 
 def _place(owner: Owner) -> str:

@@ -6,7 +6,7 @@
 -- colon). Beside each session there is a record of our own, the hash {ns}:own:{session key}:
 --   o  the owner of what we wrote
 --   s  the SHA-256 of the scope where it waits, empty if it is no wait
---   w  that scope as JSON, for whoever walks the store
+--   w  that scope as JSON, for whoever walks the store; a copy of a wait that only the reference wrote has none
 --   p  the owner whose latest session it is, if it is one
 --   h  the SHA-1 of the text that we wrote last
 --   n  its length in bytes

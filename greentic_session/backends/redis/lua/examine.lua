@@ -133,10 +133,12 @@ end
 
 function check.barred() end -- on a cluster; see pointers.py
 
+function check.copied() end -- it may outlive its session; see _copied.lua
+
 local KINDS = {
   {'session:', check.session}, {'own:', check.own}, {'claim:', check.claim}, {'waits:scope:', check.scope},
   {'waits:user:', check.set}, {'scopes:', check.index}, {'user:', check.pointer},
-  {'barred:', check.barred},
+  {'barred:', check.barred}, {'copied:', check.copied},
 }
 for number = 3, #ARGV do
   if size > tonumber(ARGV[2]) then break end

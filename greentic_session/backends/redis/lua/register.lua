@@ -29,9 +29,9 @@ local function park()
     redis.call('DEL', own, ARGV[1] .. ':claim:' .. key)
     redis.call('HSET', own, 'o', owner, 's', hash, 'w', scope, 'h', sha, 'n', #text)
   elseif known[4] == '1' or known[5] == '1' then
-    redis.call('HSET', own, 'h', sha, 'n', #text, 'f', '', 'c', '')
+    redis.call('HSET', own, 'w', scope, 'h', sha, 'n', #text, 'f', '', 'c', '')
   else
-    redis.call('HSET', own, 'h', sha, 'n', #text)
+    redis.call('HSET', own, 'w', scope, 'h', sha, 'n', #text) -- a copy of a wait of the reference's has no `w` yet
   end
   if ttl == -1 then
     redis.call('SET', session, text)
