@@ -46,8 +46,9 @@ class Server:
         version: What it says of itself.
     """
 
-    def __init__(self, binary: str) -> None:
+    def __init__(self, binary: str, *options: str) -> None:
         self._binary = binary
+        self._options = options
         self._folder = tempfile.mkdtemp(prefix="gs-bench-")
         self._process: subprocess.Popen[bytes] | None = None
         self.port = _free_port()
@@ -59,7 +60,7 @@ class Server:
 
     def __enter__(self) -> Self:
         command = [self._binary, "--port", str(self.port), "--bind", "127.0.0.1", "--dir", self._folder]
-        command += ["--save", "", "--appendonly", "no", "--daemonize", "no", "--loglevel", "warning"]
+        command += ["--save", "", "--appendonly", "no", "--daemonize", "no", "--loglevel", "warning", *self._options]
         self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
             self._wait_until_up()

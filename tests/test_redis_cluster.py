@@ -2,6 +2,7 @@
 
 import asyncio
 import functools
+import re
 import signal
 import uuid
 from collections import Counter
@@ -17,6 +18,7 @@ from cluster_traffic import SCOPE, Traffic
 from hypothesis import settings
 from hypothesis.stateful import run_state_machine_as_test
 from race_workers import plain_client
+from readme_blocks import README
 from redis.asyncio.cluster import ClusterNode, RedisCluster
 from redis_invariants import Spread, check
 from test_redis_contract import PASS_TIME, UNIT
@@ -350,6 +352,34 @@ async def test_replicas_are_read_only_if_asked_for(cluster: Cluster, namespace: 
                 client.wait(1, 5000)
     assert await look(stale_reads=False) == 0
     assert await look(stale_reads=True) >= 15
+
+
+RIGHTS = re.findall(r"[+]@?[a-z|]+", " ".join(re.findall(r"A Redis user needs[^.]*[.]", README)))
+"""What README says that a user needs, for all that the Redis stores do."""
+
+
+@pytest.mark.asyncio
+async def test_a_user_needs_no_more_than_the_readme_says(cluster: Cluster, namespace: str) -> None:
+    for node in cluster.nodes:
+        with node.client() as client:
+            client.execute_command("ACL", "SETUSER", "limited", "reset", "on", ">pass", f"~{namespace}:*", *RIGHTS)
+    url = cluster.url.replace("://", "://limited:pass@")
+    async with RedisSessionStore.from_url(url, namespace=namespace, stale_reads=True, timeout=TIMEOUT) as store:
+        await store.register_wait(ALICE, "alice", CHAT, "k", data(), ttl=600)
+        source = cluster.owner(slot_of(f"{namespace}:owner:k"))
+        target = next(node for node in cluster.primaries if node is not source)
+
+        async def look() -> None:  # while the pointer's slot is half way: Redis answers ASK
+            async with RedisSessionStore.from_url(url, namespace=namespace, timeout=TIMEOUT) as other:
+                assert await other.get_session("k") == data()
+
+        pauses = iter([lambda: None, lambda: asyncio.run(look())])
+        await asyncio.to_thread(cluster.move, slot_of(f"{namespace}:owner:k"), target, lambda: next(pauses)())  # noqa: PLW0108
+        assert (await store.find_wait(ALICE, "alice", CHAT)) is not None
+        await store.health()
+        claim = await store.claim_wait(ALICE, "alice", CHAT)
+        assert claim is not None
+        await claim.complete()
 
 
 # -- while it changes

@@ -24,6 +24,7 @@ from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any, TypeAlias
 
+import anyio
 from redis import exceptions as driver
 from redis.asyncio.connection import AbstractConnection
 from redis.crc import REDIS_CLUSTER_HASH_SLOTS, key_slot
@@ -172,7 +173,9 @@ class ClusterLink:
     async def aclose(self) -> None:
         """Close, and return when every answer under way has come, or has not within a second; idempotent."""
         self.close()
-        await asyncio.gather(*(link.aclose() for link in tuple(self._links.values())))
+        async with anyio.create_task_group() as closing:  # on trio, too: there the store was of no use, but is closed
+            for link in tuple(self._links.values()):
+                closing.start_soon(link.aclose)
 
     # -- what is not usual
 
