@@ -1,33 +1,18 @@
 """A Redis Cluster of the tests' own: three primaries with a replica each, on loopback."""
 
-import random
-import socket
 import time
 from collections.abc import Callable
 from typing import Any, Self
 
 import redis
 from redis.crc import key_slot
-from redis_server import Server
+from redis_server import Server, free_port
 
 SLOTS = 16384
 BUS = 10_000
 """How far a node's second port is from its first."""
 NODE_TIMEOUT = 1500
 """Milliseconds of silence after which a node counts as failed."""
-
-
-def free_port() -> int:
-    """Return a loopback port that nobody listens on, nor on that of its cluster bus."""
-    while True:
-        port = random.randint(15_000, 30_000)
-        try:
-            for number in (port, port + BUS):
-                with socket.socket() as probe:
-                    probe.bind(("127.0.0.1", number))
-        except OSError:
-            continue
-        return port
 
 
 class Node(Server):
@@ -37,7 +22,7 @@ class Node(Server):
         super().__init__(
             "--cluster-enabled", "yes", "--cluster-node-timeout", str(NODE_TIMEOUT), "--repl-diskless-sync-delay", "0"
         )
-        self.port = free_port()
+        self.port = free_port(apart=(0, BUS))
 
     @property
     def name(self) -> str:

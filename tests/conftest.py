@@ -17,6 +17,12 @@ settings.register_profile("patient", deadline=None)
 settings.load_profile("patient")
 
 
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Run all tests in several processes: they wait a lot. A few are quicker in one, and the longer proofs are races."""
+    everything = config.args_source != pytest.Config.ArgsSource.ARGS and config.option.markexpr == "not slow"
+    return min(os.cpu_count() or 1, 4) if everything else 0
+
+
 @pytest.fixture(scope="session")
 def redis_url() -> Iterator[str]:
     """A Redis that tests share: each touches a random namespace only, and nothing flushes or reconfigures it."""

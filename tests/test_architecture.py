@@ -176,7 +176,9 @@ def test_every_public_name_is_there_and_no_other() -> None:
     for name in greentic_session.__all__:
         assert getattr(greentic_session, name) is not None
     submodules = {module.name for module in pkgutil.iter_modules(greentic_session.__path__)}
-    public = {name for name in vars(greentic_session) if name.isidentifier() and name[0] != "_"} - submodules - {"TYPE_CHECKING"}
+    public = (
+        {name for name in vars(greentic_session) if name.isidentifier() and name[0] != "_"} - submodules - {"TYPE_CHECKING"}
+    )
     assert public | {"RedisSessionStore"} == set(greentic_session.__all__)  # imported when it is asked for
 
 
