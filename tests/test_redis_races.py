@@ -31,7 +31,7 @@ class Track:
     """Where a race takes place: plays it, and looks at what it left.
 
     Attributes:
-        thinned: Of how many rounds one is played, where they take longer.
+        thinned: Of how many rounds one is played, where there are many and they take longer.
     """
 
     thinned = 1
@@ -79,7 +79,8 @@ def rounds(some: int, many: int) -> Callable[[Callable[..., None]], Callable[...
     def decorate(test: Callable[..., None]) -> Callable[..., None]:
         @functools.wraps(test)
         def play_parts(track: Track, rounds: int, **more: Any) -> None:
-            rounds = -(-rounds // track.thinned)
+            if rounds >= PART:
+                rounds = -(-rounds // track.thinned)
             for number, start in enumerate(range(0, rounds, PART)):
                 part = Track(track.crew, track.url, track.raw, f"{track.namespace}:{number}")
                 test(track=part, rounds=min(PART, rounds - start), **more)

@@ -89,9 +89,8 @@ class ClusterLink:
         self._reading: asyncio.Future[UnavailableError | None] | None = None
         self._read_at = float("-inf")
         self._closed = False
-        self._keeper = self._link_to(
-            self._seeds[0]
-        )  # keeps the event loop; and refuses settings that redis-py does not know
+        # Keeps the event loop; and refuses settings that redis-py does not know.
+        self._keeper = self._link_to(self._seeds[0])
 
     async def call(self, *command: Arg, repeatable: bool = False, script: str | None = None, stale: bool = False) -> Any:
         """Send a command to the node that has its key, and return the answer.
@@ -192,16 +191,19 @@ class ClusterLink:
     ) -> Any:
         """Try until there is an answer that is one, or no time. `failure` is that of a first attempt; it may be repeated."""
         loop = self._keeper.check_loop()
-        deadline, delay = loop.time() + seconds, _DELAY
+        deadline, delay, trusting = loop.time() + seconds, _DELAY, True
         while True:
-            asked = None if failure is None else self._redirect(slot, failure)
-            if failure is not None and asked is None and not _is(failure, "MOVED"):
-                pause = delay * random.uniform(0.5, 1)  # noqa: S311  # jitter
-                if loop.time() + pause >= deadline:
-                    raise failure
-                await asyncio.sleep(pause)
-                delay = min(2 * delay, _MOST_DELAY)
-                await self._read_map(deadline)
+            asked = None
+            if failure is not None:
+                asked = self._redirect(slot, failure)
+                if asked is None and not (trusting and _is(failure, "MOVED")):
+                    pause = delay * random.uniform(0.5, 1)  # noqa: S311  # jitter
+                    if loop.time() + pause >= deadline:
+                        raise failure
+                    await asyncio.sleep(pause)
+                    delay = min(2 * delay, _MOST_DELAY)
+                    await self._read_map(deadline)
+                trusting = trusting and asked is not None  # nodes that disagree would send us back and forth
             link, before = asked or self._slots[slot], None if asked is None else _ASKING
             if link is None:
                 await self._read_map(deadline, anew=failure is None)
