@@ -243,10 +243,10 @@ def test_a_soak_prints_its_samples_and_its_verdict() -> None:
 
 
 @pytest.mark.slow
-def test_a_million_operations_leave_the_memory_flat() -> None:
+def test_a_longer_soak_leaves_the_memory_flat() -> None:
     require(find_binary())
     done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.soak", "--operations", "1000000"],
+        [sys.executable, "-m", "benchmarks.soak", "--operations", "300000"],
         cwd=ROOT,
         check=False,
         capture_output=True,

@@ -29,7 +29,7 @@ def raw(redis_url: str) -> Iterator[redis_invariants.Client]:
 @pytest.fixture
 def track(crew: race_workers.Crew, redis_url: str, raw: redis_invariants.Client, namespace: str) -> Track:
     made = Track(crew, redis_url, raw, namespace)
-    made.thinned = 5
+    made.thinned = 3
     return made
 
 

@@ -127,7 +127,7 @@ def last_of(displaced: dict[str, Outcome]) -> str:
 # -- sessions
 
 
-@rounds(100, 4000)
+@rounds(100, 2000)
 def test_update_against_remove_never_resurrects(track: Track, rounds: int) -> None:
     outcomes = track.run(races.UpdateAgainstRemove, rounds)
     for one, other, blind, versioned in outcomes:
@@ -138,7 +138,7 @@ def test_update_against_remove_never_resurrects(track: Track, rounds: int) -> No
     assert track.left() == []
 
 
-@rounds(75, 2000)
+@rounds(75, 1000)
 def test_versioned_updates_lose_none(track: Track, rounds: int) -> None:
     outcomes = track.run(races.VersionedUpdates, rounds)
     assert track.ask(session, rounds) == [str(races.WORKERS)] * rounds
@@ -146,7 +146,7 @@ def test_versioned_updates_lose_none(track: Track, rounds: int) -> None:
     track.check_indices()
 
 
-@rounds(100, 4000)
+@rounds(100, 2000)
 def test_of_many_who_create_one_key_one_does(track: Track, rounds: int) -> None:
     outcomes = track.run(races.CreateOneKey, rounds)
     assert {tuple(sorted(map(str, told))) for told in outcomes} == {("ConflictError",) * 3 + ("created",)}
@@ -157,7 +157,7 @@ def test_of_many_who_create_one_key_one_does(track: Track, rounds: int) -> None:
 # -- waits
 
 
-@rounds(100, 2000)
+@rounds(100, 1000)
 def test_take_overs_leave_exactly_one_wait(track: Track, rounds: int) -> None:
     outcomes = track.run(races.TakeOvers, rounds)
     track.check_indices()
@@ -175,7 +175,7 @@ def test_take_overs_leave_exactly_one_wait(track: Track, rounds: int) -> None:
     assert track.ask(readable, rounds) == [["0", "1", "2", "3"]] * rounds
 
 
-@rounds(100, 2500)
+@rounds(100, 1500)
 def test_of_many_who_want_a_free_scope_one_gets_it(track: Track, rounds: int) -> None:
     outcomes = track.run(races.PoliteTakeOvers, rounds)
     assert {tuple(sorted(map(str, told))) for told in outcomes} == {("ConflictError",) * 3 + ("registered",)}
@@ -184,7 +184,7 @@ def test_of_many_who_want_a_free_scope_one_gets_it(track: Track, rounds: int) ->
     assert sum(key.startswith("session:") for key in track.left()) == rounds, "a refusal wrote something"
 
 
-@rounds(100, 2500)
+@rounds(100, 1500)
 def test_moves_leave_a_session_at_one_scope(track: Track, rounds: int) -> None:
     outcomes = track.run(races.Moves, rounds)
     assert outcomes == [["registered"] * races.WORKERS] * rounds
@@ -195,7 +195,7 @@ def test_moves_leave_a_session_at_one_scope(track: Track, rounds: int) -> None:
     assert track.ask(waits, rounds) == [[f"k{number}"] for number in range(rounds)]
 
 
-@rounds(100, 2500)
+@rounds(100, 1500)
 def test_the_find_of_a_dead_wait_never_unroutes_a_fresh_one(track: Track, rounds: int) -> None:
     outcomes = track.run(races.FindOfDeadWait, rounds)
     for number, (registered, by_scope, found, listed) in enumerate(outcomes):
@@ -234,7 +234,7 @@ def test_purge_against_register_leaves_all_or_nothing(track: Track, rounds: int)
 # -- claims
 
 
-@rounds(100, 3000)
+@rounds(100, 1500)
 def test_of_many_claimers_one_wins(track: Track, rounds: int) -> None:
     outcomes = track.run(races.OneWinner, rounds)
     assert {tuple(sorted(map(str, told))) for told in outcomes} == {("ClaimedError",) * 3 + ("claimed",)}
@@ -245,7 +245,7 @@ def test_of_many_claimers_one_wins(track: Track, rounds: int) -> None:
         assert claimed.ttl == -1 or claimed.ttl > claim.ttl - redis_invariants.SLACK_MS, "the session ends before its claim"
 
 
-@rounds(100, 3000)
+@rounds(100, 1500)
 def test_of_many_who_claim_and_complete_one_does(track: Track, rounds: int) -> None:
     outcomes = track.run(races.ClaimAndComplete, rounds)
     for told in outcomes:
@@ -263,7 +263,7 @@ def test_what_is_done_under_claims_is_never_lost(track: Track, race: type[Race],
     track.check_indices()
 
 
-@rounds(60, 2000)
+@rounds(60, 1000)
 def test_at_the_end_of_a_lease_the_old_holder_or_a_new_one_completes(track: Track, rounds: int) -> None:
     outcomes = track.run(races.LeaseAgainstComplete, rounds)
     assert {told.count("completed") for told in outcomes} == {1}
@@ -272,7 +272,7 @@ def test_at_the_end_of_a_lease_the_old_holder_or_a_new_one_completes(track: Trac
     assert track.left() == []
 
 
-@rounds(100, 2500)
+@rounds(100, 1500)
 def test_park_against_register_leaves_exactly_one_wait(track: Track, rounds: int) -> None:
     outcomes = track.run(races.ParkAgainstRegister, rounds)
     lasts = []
@@ -289,7 +289,7 @@ def test_park_against_register_leaves_exactly_one_wait(track: Track, rounds: int
     track.check_indices()
 
 
-@rounds(100, 2500)
+@rounds(100, 1500)
 def test_what_is_completed_stays_gone(track: Track, rounds: int) -> None:
     outcomes = track.run(races.CompleteAgainstPlain, rounds)
     for number, (completed, touched, updated, shortened) in enumerate(outcomes):
@@ -336,7 +336,7 @@ def test_a_key_that_is_used_again_is_no_wait_of_its_former_user(track: Track, ot
     track.check_indices()
 
 
-@rounds(100, 4000)
+@rounds(100, 2000)
 def test_claim_against_clear_leaves_nothing(track: Track, rounds: int) -> None:
     outcomes = track.run(races.ClaimAgainstClear, rounds)
     for *claimers, one, other in outcomes:
@@ -354,7 +354,7 @@ def expire() -> None:
     time.sleep(0.1)
 
 
-@rounds(80, 2000)
+@rounds(80, 1000)
 def test_brief_lives_end_for_good(track: Track, rounds: int) -> None:
     outcomes = track.run(races.BriefLives, rounds)
     assert outcomes == [["played"] * races.WORKERS] * rounds
@@ -362,7 +362,7 @@ def test_brief_lives_end_for_good(track: Track, rounds: int) -> None:
     assert track.left() == []
 
 
-@rounds(80, 2000)
+@rounds(80, 1000)
 def test_everything_at_once_leaves_the_indices_in_order(track: Track, rounds: int) -> None:
     async def stay(store: RedisSessionStore, _: Round) -> None:
         for at in STAYING:
