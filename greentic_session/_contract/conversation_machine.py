@@ -34,7 +34,7 @@ class ConversationStoreMachine(ConversationModel, RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.loop: asyncio.AbstractEventLoop = asyncio.new_event_loop()
-        self.clock = StandingClock()
+        self.clock: StandingClock = StandingClock()
         self.store: Any = None
         self.held: list[Held] = []
         self.pages: list[tuple[int, ConversationSummary]] = []
@@ -42,7 +42,8 @@ class ConversationStoreMachine(ConversationModel, RuleBasedStateMachine):
     @initialize(ttl=st.sampled_from([None, TTL]), sliding=st.booleans())
     def make(self, ttl: int | None, sliding: bool) -> None:  # noqa: FBT001
         """Make the store, with or without a lifetime."""
-        self.ttl, self.sliding = ttl, sliding and ttl is not None
+        self.ttl: int | None = ttl
+        self.sliding: bool = sliding and ttl is not None
         lifetime = None if ttl is None else ttl * self.unit
         self.store = type(self).make_store(ttl=lifetime, sliding=self.sliding, clock=self.clock)
 
@@ -261,7 +262,7 @@ class ConversationStoreMachine(ConversationModel, RuleBasedStateMachine):
         waiting = type(self).advance(seconds * self.unit)
         if waiting is not None:
             self.run(waiting)
-        self.now += seconds
+        self.passed(seconds)
 
     @rule(microseconds=st.sampled_from([1, 1_000_000, -1, -5_000_000]))
     def set_the_clock(self, microseconds: int) -> None:

@@ -44,7 +44,7 @@ class ConversationModel:
 
     def __init__(self) -> None:
         super().__init__()
-        self.now = 0.0
+        self.now: float = 0.0
         self.sliding = False
         self.ttl: int | None = None
         self.known: dict[tuple[int, str], Known] = {}
@@ -58,6 +58,10 @@ class ConversationModel:
         """Return what a list should tell."""
         there = [known.content.summary() for place in PLACES if place[0] == room and (known := self.live(place))]
         return sorted(there, key=recency)
+
+    def passed(self, seconds: float) -> None:
+        """Let lifetimes get shorter."""
+        self.now += seconds
 
     def ends(self) -> float:
         """Return when a lifetime that begins now ends."""

@@ -129,7 +129,7 @@ class EncryptedBackend(SessionBackend):
     def __init__(self, backend: SessionBackend, sealer: Sealer) -> None:
         self._inner = backend
         self._sealer = sealer
-        self.system = backend.system
+        self.system: str = backend.system
 
     @property
     def closed(self) -> bool:  # type: ignore[override]  # pyright: ignore[reportIncompatibleVariableOverride]  # the inner one's

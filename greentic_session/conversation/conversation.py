@@ -1,7 +1,7 @@
 """One conversation, as its owner holds it."""
 
 from datetime import datetime
-from typing import Any, Generic, Self, TypeVar
+from typing import Any, ClassVar, Generic, Self, TypeVar
 
 from msgspec import Struct, field
 
@@ -147,7 +147,7 @@ class Conversation(Struct, Generic[M], kw_only=True, eq=False):
             return NotImplemented
         return all(getattr(self, name) == getattr(other, name) for name in self.__struct_fields__ if name != "_revision")
 
-    __hash__ = None  # type: ignore[assignment]  # it changes
+    __hash__: ClassVar[None] = None  # type: ignore[assignment]  # pyright: ignore[reportIncompatibleMethodOverride]  # it changes
 
     def __repr__(self) -> str:
         # Without what was said: a repr ends up in logs and error trackers. And of anything: nothing is checked yet.

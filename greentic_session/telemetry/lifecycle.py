@@ -20,7 +20,7 @@ class Instrumented(Closable):
     def __init__(self, backend: SessionBackend | ConversationBackend, recorder: Recorder) -> None:
         self._wrapped = backend
         self._recorder = recorder
-        self.system = backend.system
+        self.system: str = backend.system
 
     @property
     def closed(self) -> bool:  # type: ignore[override]  # pyright: ignore[reportIncompatibleVariableOverride]  # only what is wrapped is ever closed

@@ -42,8 +42,9 @@ class Recorder:
         self._collection = collection
         self._common = {"db.system.name": system, "db.collection.name": collection}
         self._tenants = tenants
-        self.tracer = trace.get_tracer("greentic_session", version, tracer_provider)
-        self.duration = metrics.get_meter("greentic_session", version or "", meter_provider).create_histogram(
+        self.tracer: trace.Tracer = trace.get_tracer("greentic_session", version, tracer_provider)
+        meter = metrics.get_meter("greentic_session", version or "", meter_provider)
+        self.duration: metrics.Histogram = meter.create_histogram(
             "db.client.operation.duration",
             unit="s",
             description="Duration of operations on sessions and conversations.",
@@ -83,7 +84,7 @@ class Operation:
         self._told = told
         self._span: trace.Span | None = None
         self._took = 0.0
-        self.outcome = "ok"
+        self.outcome: str = "ok"
 
     def belongs_to(self, ctx: TenantCtx) -> None:
         """Tell for whom it was, where that is known afterwards only."""

@@ -87,7 +87,7 @@ class Dialer:
         self._settings = {**ours, **_OURS, "retry": Retry(NoBackoff(), 0)}
         self._connection_class = connection_class
         self._failures = 0
-        self.not_before = 0.0
+        self.not_before: float = 0.0
         """When the next attempt may begin, by the loop's clock."""
         self._finder = finder
         self._node = _node(connection_class(**self._settings))

@@ -93,12 +93,12 @@ class Lane(asyncio.Protocol):
 
     def __init__(self, writer: asyncio.StreamWriter, owner: Owner, loop: asyncio.AbstractEventLoop, node: str) -> None:
         self.pending: deque[Call] = deque()
-        self.room = _MOST
+        self.room: int = _MOST
         """How many calls may be pending for one more to be sent here."""
-        self.node = node
-        self.answered = False
+        self.node: str = node
+        self.answered: bool = False
         """Whether it ever worked."""
-        self.given_up = False
+        self.given_up: bool = False
         """Whether it ended because of a caller."""
         self._writer = writer
         self._owner = owner

@@ -77,7 +77,7 @@ class Notes:
     def __init__(self) -> None:
         self._counts: Counter[str] = Counter()
         self._shown: dict[str, list[str]] = {}
-        self.total = 0
+        self.total: int = 0
 
     def note(self, name: str, key: bytes) -> None:
         """Take note of a finding."""

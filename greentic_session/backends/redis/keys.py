@@ -48,7 +48,7 @@ class Keys:
     """
 
     def __init__(self, namespace: str) -> None:
-        self.namespace = check_namespace(namespace)
+        self.namespace: str = check_namespace(namespace)
 
     def session(self, key: str) -> str:
         """Where a session's text is."""
@@ -84,7 +84,7 @@ class ClusterKeys:
     """
 
     def __init__(self, namespace: str) -> None:
-        self.namespace = check_cluster_namespace(namespace)
+        self.namespace: str = check_cluster_namespace(namespace)
 
     def within(self, tag: str) -> Keys:
         """Return the keys of one slot, by its hash tag."""

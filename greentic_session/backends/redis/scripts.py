@@ -32,10 +32,10 @@ class Text:
     __slots__ = ("json", "named", "owner", "version")
 
     def __init__(self, data: SessionData) -> None:
-        self.json = data.to_json()
-        self.version = version_of(self.json)
-        self.owner = identity_text(data.tenant_ctx)
-        self.named = self.json.find(
+        self.json: bytes = data.to_json()
+        self.version: str = version_of(self.json)
+        self.owner: str = identity_text(data.tenant_ctx)
+        self.named: int = self.json.find(
             b'"attempt":'
         )  # always there, and behind the identity; in a value its quotes are escaped
 

@@ -113,7 +113,7 @@ class EncryptedConversationBackend(ConversationBackend):
     def __init__(self, backend: ConversationBackend, sealer: Sealer) -> None:
         self._inner = backend
         self._sealer = sealer
-        self.system = backend.system
+        self.system: str = backend.system
 
     @property
     def closed(self) -> bool:  # type: ignore[override]  # pyright: ignore[reportIncompatibleVariableOverride]  # the inner one's

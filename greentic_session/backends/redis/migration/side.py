@@ -86,8 +86,8 @@ class ServerSide(Side):
 
     def __init__(self, name: str, link: Route, namespace: str) -> None:
         super().__init__(name, link)
-        self.keys = Keys(namespace)
-        self.conversations = ConversationKeys(namespace)
+        self.keys: Keys = Keys(namespace)
+        self.conversations: ConversationKeys = ConversationKeys(namespace)
 
     async def walk(self, kind: str, looked: Callable[[int], None], redis_type: str = "string") -> AsyncIterator[Group]:
         prefix = f"{self.keys.namespace}:{kind}"
@@ -112,9 +112,9 @@ class ClusterSide(Side):
     def __init__(self, name: str, link: ClusterLink, namespace: str) -> None:
         super().__init__(name, link)
         self._cluster = link
-        self.keys = ClusterKeys(namespace)
-        self.pointers = Pointers(link, namespace)
-        self.conversations = ConversationClusterKeys(namespace)
+        self.keys: ClusterKeys = ClusterKeys(namespace)
+        self.pointers: Pointers = Pointers(link, namespace)
+        self.conversations: ConversationKeys = ConversationClusterKeys(namespace)
 
     async def walk(self, kind: str, looked: Callable[[int], None], redis_type: str = "string") -> AsyncIterator[Group]:
         pattern = self.keys.every(f"{kind}*")

@@ -45,14 +45,14 @@ class Handle:
     __slots__ = ("_lock_inode", "_locked", "base", "exists", "fd", "inode", "lock", "seen", "size")
 
     def __init__(self, base: str, lock: int) -> None:
-        self.base = base
-        self.lock = lock
+        self.base: str = base
+        self.lock: int = lock
         self._lock_inode = _inode(os.fstat(lock))
         self._locked = False
         self.fd: int | None = None
         self.inode: tuple[int, int] | None = None
-        self.size = 0
-        self.exists = False
+        self.size: int = 0
+        self.exists: bool = False
         self.seen: Seen | None = None
 
     def take(self) -> bool:

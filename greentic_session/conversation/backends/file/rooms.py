@@ -68,7 +68,7 @@ class Rooms:
     def __init__(self, timer: Clock, *, sync: bool) -> None:
         self._timer = timer
         self._sync = sync
-        self.handles = Handles(sync=sync)
+        self.handles: Handles = Handles(sync=sync)
         self._neighbours = Neighbours()
 
     def put(

@@ -27,12 +27,12 @@ class Entry:
     __slots__ = ("bucket", "end", "header", "id", "messages", "room", "updated_at")
 
     def __init__(self, room: Room, id: str, header: Header, messages: list[bytes]) -> None:
-        self.room = room
-        self.id = id
-        self.header = header
-        self.updated_at = header.updated_at
-        self.messages = messages
-        self.end = NEVER_ENDS
+        self.room: Room = room
+        self.id: str = id
+        self.header: Header = header
+        self.updated_at: int = header.updated_at
+        self.messages: list[bytes] = messages
+        self.end: float = NEVER_ENDS
         self.bucket: set[Entry] | None = None
 
 
@@ -43,7 +43,7 @@ class Shelf:
 
     def __init__(self) -> None:
         self.entries: dict[str, Entry] = {}
-        self.recency = Recency()
+        self.recency: Recency = Recency()
 
 
 class MemoryConversationBackend(Expiring[Entry], ConversationBackend):
