@@ -51,8 +51,9 @@ def namespaces(raw: redis.Redis) -> Iterator[Callable[[], str]]:
 
     yield make
     for namespace in made:
-        for key in raw.scan_iter(f"{namespace}:*", count=1000):
-            raw.delete(key)
+        found = list(raw.scan_iter(f"{namespace}:*", count=1000))
+        for start in range(0, len(found), 1000):
+            raw.unlink(*found[start : start + 1000])
 
 
 @pytest.fixture

@@ -113,7 +113,7 @@ TestMachine = Machine.TestCase
 
 @pytest.mark.slow
 class TestMachineAtLength(Machine.TestCase):  # type: ignore[name-defined,misc]  # made at run time
-    settings = settings(max_examples=500, stateful_step_count=60, deadline=None)
+    settings = settings(max_examples=250, stateful_step_count=60, deadline=None)
 
 
 def held(store: InMemorySessionStore) -> int:
