@@ -11,14 +11,14 @@ from typing import Any
 
 import pytest
 from redis_server import Server
-from sentinel_servers import Fleet
+from sentinel_servers import NAME, Fleet
 
 from greentic_session import RedisSessionStore, SessionStore
 from greentic_session._contract.samples import ALICE, data
 from greentic_session.backends.redis.backend import RedisBackend
 from greentic_session.errors import GreenticError, OperationTimeoutError, UnavailableError
 from greentic_session.transport.link import Link
-from greentic_session.transport.service import _Primary
+from greentic_session.transport.service import _SOON, _Primary
 
 pytestmark = pytest.mark.asyncio
 
@@ -126,6 +126,18 @@ def links(store: RedisSessionStore) -> tuple[Link, Link]:
     return backend._link, backend._reading
 
 
+def promoted(fleet: Fleet, old: Server) -> list[Server]:
+    """Return what has become a primary beside the old one, as soon as it has."""
+    found: list[Server] = []
+
+    def is_there() -> bool:
+        found[:] = [server for server in fleet.servers if server is not old and fleet.role(server)[0] == b"master"]
+        return bool(found)
+
+    Fleet.until(is_there)
+    return found
+
+
 def agree(fleet: Fleet, old: Server) -> bool:
     try:
         return fleet.primary is not old
@@ -168,6 +180,26 @@ async def test_a_switch_that_nobody_told_of_is_noticed(fleet: Fleet) -> None:
         await until(lambda: agree(fleet, old))
         await leads_to(links(store)[0], fleet.primary)
         await goes_on(load)
+    load.check()
+
+
+@pytest.mark.slow
+async def test_a_switch_that_only_its_leader_knows_is_kept_to(fleet: Fleet) -> None:
+    """The leader has told of it and says nothing more: the others name the old primary, and what that took would be lost."""
+    timeout, old = 0.6, fleet.primary
+    async with RedisSessionStore.from_url(fleet.url, namespace="n", timeout=timeout) as store, loaded(store) as load:
+        await asyncio.to_thread(fleet.fail_over)  # sentinel 0 leads this
+        (new,) = await asyncio.to_thread(promoted, fleet, old)
+        fleet.pause_sentinel(0)
+        try:
+            await leads_to(links(store)[0], new)
+            scripts, calm = fleet.calls(old, "evalsha"), len(load.errors)
+            await asyncio.sleep(_SOON + 2 * timeout)  # the sentinels are asked in this time, and the promise is forgotten
+            assert b"%d" % old.port in fleet.ask(1, "GET-MASTER-ADDR-BY-NAME", NAME)
+            assert len(load.errors) == calm
+            assert fleet.calls(old, "evalsha") == scripts
+        finally:
+            fleet.resume_sentinel(0)
     load.check()
 
 

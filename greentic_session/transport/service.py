@@ -9,6 +9,8 @@ it becomes a replica. Nothing on its connections tells. So with each answer we s
 failover. The one that leads it tells which replica it is about to promote, a tenth of a second before: from that moment on
 no call goes to the old primary, and new ones wait until ROLE says that the replica is one, which the sentinels themselves
 see up to a second later. Calls to the old one that are under way still then fail: their answers might be of what is lost.
+What was told outweighs what is answered until an answer is of a later configuration than any before: when the leader is slow
+to answer, the others still name the old primary.
 
 Subscriptions may be lost too. So as long as there are calls the sentinels are asked again whenever the link looks at its
 deadlines, once in a `timeout`, and that renews the subscriptions. There is no task but that one question, which ends soon,
@@ -22,6 +24,7 @@ from collections.abc import Collection, Sequence
 from random import sample
 from typing import Any, cast
 
+import msgspec
 from redis import exceptions as driver
 from redis.asyncio.connection import AbstractConnection, Connection, SSLConnection
 from redis.asyncio.sentinel import MasterNotFoundError, SentinelConnectionPool
@@ -40,9 +43,27 @@ _GRACE = 0.1
 """For how many seconds the others are waited for when the first sentinel has answered."""
 _SOON = 3.0
 """For how many seconds a replica may be about to become a primary: sentinels look at it every second."""
+_SPREADS = 10.0
+"""For how many seconds some sentinels may not know yet what another one told: they may have to write it to a slow disk."""
 _REFUSED = ("NOAUTH", "NOPERM", "WRONGPASS")
 _MOMENT = 0.01
 """How often it is asked whether it is one, in seconds."""
+
+
+class _Told(msgspec.Struct, frozen=True):
+    """What a sentinel told by itself.
+
+    Attributes:
+        primary: Where the primary is.
+        done: Whether it is one already.
+        epoch: The latest configuration then; an answer of a later one includes this.
+        until: When it does not count any more, by the loop's clock.
+    """
+
+    primary: Place
+    done: bool
+    epoch: int
+    until: float
 
 
 class _Service:
@@ -63,8 +84,7 @@ class _Service:
         self._least = int(manager.min_other_sentinels)
         self._host: str | None = getattr(manager, "_force_master_ip", None)
         self._epoch = 0
-        self._promised: Place | None = None
-        self._promised_until = 0.0
+        self._told: _Told | None = None
         self._looking: asyncio.Task[None] | None = None
         self._closed = False
         pools = [client.connection_pool for client in manager.sentinels]
@@ -103,14 +123,25 @@ class _Service:
             raise _worst(errors)
         best = max(found, key=lambda answer: answer.epoch)
         self._epoch = max(self._epoch, best.epoch)
-        best.primary = self.promised() or self._seen(best.primary)
+        told = self._news()
+        best.primary = self._seen(best.primary) if told is None else told.primary
         return best
 
-    def promised(self) -> Place | None:
-        """Return the replica that is becoming the primary, as far as the sentinels have not seen yet that it is."""
-        if asyncio.get_running_loop().time() > self._promised_until:
-            self._promised = None
-        return self._promised
+    def is_promised(self, place: Place) -> bool:
+        """Say whether a replica is about to become the primary."""
+        told = self._news()
+        return told is not None and told.primary == place and not told.done
+
+    def opened(self, place: Place) -> None:
+        """Take it that a promise is kept: this is the primary."""
+        if self.is_promised(place):
+            self._tell(place, done=True)
+
+    def failed(self, place: Place) -> None:
+        """Take it that this one does not serve, whoever told of it; what the sentinels answer counts again."""
+        told = self._news()
+        if told is not None and told.primary == place and told.done:
+            self._told = None
 
     def look(self) -> None:
         """Ask again, and leave what is not right any more."""
@@ -150,10 +181,20 @@ class _Service:
 
     def _switched(self, primary: Place, done: bool) -> None:  # noqa: FBT001  # as a `Tell` has it
         self.switches += 1
-        self._promised = None if done else self._seen(primary)
-        self._promised_until = asyncio.get_running_loop().time() + _SOON
+        self._tell(self._seen(primary), done=done)
+
+    def _tell(self, primary: Place, *, done: bool) -> None:
+        until = asyncio.get_running_loop().time() + (_SPREADS if done else _SOON)
+        self._told = _Told(primary, done, self._epoch, until)
         for finder in self._finders:
-            finder.switched(self._seen(primary), done=done)
+            finder.switched(primary, done=done)
+
+    def _news(self) -> _Told | None:
+        """Return what was told last, as long as the sentinels may not all know it."""
+        told = self._told
+        if told is not None and (self._epoch > told.epoch or asyncio.get_running_loop().time() > told.until):
+            told = self._told = None
+        return told
 
 
 def _worst(errors: Sequence[Exception]) -> Exception:
@@ -233,12 +274,15 @@ class _Primary(_Finder):
             try:
                 opened = await self._dial(dialer, _check_primary, answer.primary)
             except MasterNotFoundError:
-                if self._service.promised() != answer.primary:
+                if not self._service.is_promised(answer.primary):
+                    self._service.failed(answer.primary)
                     raise
                 await asyncio.sleep(_MOMENT)
+            except (driver.RedisError, OSError):
+                self._service.failed(answer.primary)
+                raise
             else:
-                if self._service.promised() == answer.primary:
-                    self.switched(answer.primary, done=True)
+                self._service.opened(answer.primary)
                 return opened
 
     def settle(self, answer: Answer) -> None:
