@@ -16,7 +16,8 @@ from greentic_session.expiry import Seconds, milliseconds
 
 from .address import connection_of, is_cluster, nodes_of
 from .cluster import ClusterAddress, ClusterLink
-from .link import Link, Route
+from .link import Link
+from .route import Route
 from .service import links_of_service
 from .service_url import client_of_service, service_of
 

@@ -32,7 +32,8 @@ from redis.crc import REDIS_CLUSTER_HASH_SLOTS, key_slot
 from greentic_session.errors import GreenticError, OperationTimeoutError, UnavailableError
 
 from .lane import LostError
-from .link import Arg, Link, Route
+from .link import Link
+from .route import Arg, Route
 
 __all__ = ["Address", "ClusterAddress", "ClusterLink"]
 

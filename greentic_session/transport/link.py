@@ -24,7 +24,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Collection, Mapping
 from threading import get_ident
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 import hiredis
 from redis import exceptions as driver
@@ -35,10 +35,9 @@ from greentic_session.errors import GreenticError, OperationTimeoutError, Unavai
 from .dialer import Dialer, Finder
 from .failures import translate
 from .lane import LONG, Call, Lane
+from .route import Arg
 
-__all__ = ["Arg", "Link", "Route"]
-
-Arg = bytes | str | int
+__all__ = ["Link"]
 
 _pack = cast("Callable[[tuple[Arg, ...]], bytes]", hiredis.pack_command)  # its own types allow one argument only
 
@@ -50,29 +49,6 @@ _GRACE = 1.0
 """For how many seconds closing waits for the answers under way."""
 _DEMOTED = ("READONLY", "UNBLOCKED", "MASTERDOWN", "LOADING")
 """What a replica answers, a primary that becomes one, and a replica that follows none."""
-
-
-class Route(Protocol):
-    """A way to Redis: to one server, or to the nodes of a cluster.
-
-    Attributes:
-        moving: Whether keys may be on their way from one node to another: then scripts look first.
-    """
-
-    moving: bool
-
-    async def call(self, *command: Arg, repeatable: bool = False, script: str | None = None) -> Any:
-        """As `Link.call`."""
-
-    async def ping(self) -> None:
-        """As `Link.ping`."""
-
-    async def servers(self) -> "list[Link]":
-        """Return a link to each server that has keys: for walks, and for what is asked of servers themselves."""
-        raise NotImplementedError
-
-    async def aclose(self) -> None:
-        """As `Link.aclose`."""
 
 
 class Link:

@@ -30,8 +30,9 @@ def check_cluster_namespace(value: object) -> str:
     """Return `value` if it can be a namespace on a cluster.
 
     Raises:
-        InvalidInputError: As `check_namespace`; or it holds a brace: what stands in braces picks the slot, and is ours to
-        say. TypeError: It is no str.
+        InvalidInputError: As `check_namespace`; or it holds a brace: what stands in braces picks the slot, which is ours to
+            say.
+        TypeError: It is no str.
     """
     namespace = check_namespace(value)
     if "{" in namespace or "}" in namespace:

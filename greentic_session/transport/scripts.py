@@ -3,11 +3,11 @@
 import hashlib
 import re
 from collections.abc import Awaitable
-from functools import cache
+from functools import cache, cached_property
 from importlib.resources import files
 from typing import Any
 
-from .link import Arg, Route
+from .route import Arg, Route
 
 __all__ = ["Script"]
 
@@ -58,10 +58,13 @@ class Script:
     """
 
     def __init__(self, package: str, name: str, *, repeatable: bool = False, one_key: bool = False) -> None:
-        text = _assemble(package, name, set())
-        self._alone = _hashed(text)
-        self._guarded = self._alone if one_key else _hashed(_GUARD + text)
+        self._alone = _hashed(_assemble(package, name, set()))
+        self._one_key = one_key
         self._repeatable = repeatable
+
+    @cached_property
+    def _guarded(self) -> tuple[str, str]:
+        return self._alone if self._one_key else _hashed(_GUARD + self._alone[1])
 
     def __call__(self, route: Route, keys: tuple[Arg, ...], *args: Arg) -> Awaitable[Any]:
         """Run it; to be awaited for what it returns.

@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 from typing import Any, TypeVar
 
-from .link import Link
+from .route import ServerRoute
 
 __all__ = ["glob_of", "stride", "together", "walk", "walk_along"]
 
@@ -41,7 +41,7 @@ async def together(*calls: Awaitable[Any]) -> list[Any]:
 
 
 async def walk(
-    link: Link, pattern: bytes, *more: str, looked: Callable[[int], None] | None = None
+    link: ServerRoute, pattern: bytes, *more: str, looked: Callable[[int], None] | None = None
 ) -> AsyncIterator[list[bytes]]:
     """Yield the keys that a pattern names, a few at a time. SCAN may name one twice.
 
@@ -63,7 +63,7 @@ async def walk(
 
 
 async def stride(
-    link: Link, pattern: bytes, do: Callable[[list[bytes]], Awaitable[T]], *more: str, step: int
+    link: ServerRoute, pattern: bytes, do: Callable[[list[bytes]], Awaitable[T]], *more: str, step: int
 ) -> AsyncGenerator[list[T], None]:
     """Hand the keys that a pattern names to `do`, each once and so many in a call; yield what it returns.
 
@@ -102,7 +102,7 @@ async def _in_groups(do: Callable[[list[bytes]], Awaitable[T]], steps: list[list
 
 
 async def walk_along(
-    link: Link, pattern: bytes, read: Callable[[list[bytes]], Awaitable[None]], *more: str, step: int
+    link: ServerRoute, pattern: bytes, read: Callable[[list[bytes]], Awaitable[None]], *more: str, step: int
 ) -> None:
     """Hand the keys that a pattern names to `read`, which returns nothing; else as `stride`."""
     async with aclosing(stride(link, pattern, read, *more, step=step)) as strides:

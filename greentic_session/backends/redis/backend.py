@@ -9,7 +9,8 @@ from greentic_session.backend import SessionBackend
 from greentic_session.fence import Owner
 from greentic_session.ids import SessionKey
 from greentic_session.models import ReplyScope, SessionData, TenantCtx
-from greentic_session.transport.link import Link, Route
+from greentic_session.transport.link import Link
+from greentic_session.transport.route import Route
 from greentic_session.transport.walking import glob_of, stride, walk
 from greentic_session.wait import Wait
 

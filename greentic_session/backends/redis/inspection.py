@@ -23,7 +23,8 @@ from greentic_session.administration import (
 from greentic_session.conversation.backends.redis.inspection import CONVERSATION_FAULTS, examine_conversations
 from greentic_session.fence import NO_TEAM
 from greentic_session.models import ReplyScope
-from greentic_session.transport.link import Link, Route
+from greentic_session.transport.link import Link
+from greentic_session.transport.route import Route
 from greentic_session.transport.scripts import Script
 from greentic_session.transport.walking import glob_of, together, walk_along
 

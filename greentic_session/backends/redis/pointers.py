@@ -34,7 +34,7 @@ the script of a session that is there already, which needs no reservation as lon
 import secrets
 from dataclasses import dataclass
 
-from greentic_session.transport.link import Route
+from greentic_session.transport.route import Route
 from greentic_session.transport.scripts import Script
 
 __all__ = ["Pointers", "Reservation"]

@@ -5,7 +5,7 @@ from typing import Any
 
 from greentic_session.fence import Owner
 from greentic_session.models import ReplyScope, SessionData, version_of
-from greentic_session.transport.link import Route
+from greentic_session.transport.route import Route
 from greentic_session.transport.scripts import Script
 
 from .keys import Keys, front, identity_text, owner_text

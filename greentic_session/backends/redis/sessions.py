@@ -14,7 +14,7 @@ from greentic_session.errors import CorruptSessionError, InvalidInputError
 from greentic_session.fence import Owner
 from greentic_session.ids import SessionKey
 from greentic_session.models import ReplyScope, SessionData, TenantCtx
-from greentic_session.transport.link import Route
+from greentic_session.transport.route import Route
 from greentic_session.wait import Wait
 
 from .keys import Keys, identity_text

@@ -4,7 +4,7 @@ import asyncio
 from typing import Any, NamedTuple, Self
 
 from greentic_session.backends.redis.keys import Keys, tag_of, tag_without_user
-from greentic_session.transport.link import Arg
+from greentic_session.transport.route import Arg
 from greentic_session.transport.scripts import Script
 from greentic_session.transport.walking import together
 

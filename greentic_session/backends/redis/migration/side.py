@@ -13,7 +13,7 @@ from greentic_session.conversation.backends.redis.keys import Keys as Conversati
 from greentic_session.transport.address import connection_of, is_cluster, nodes_of
 from greentic_session.transport.client import client_of, links_of
 from greentic_session.transport.cluster import ClusterLink
-from greentic_session.transport.link import Route
+from greentic_session.transport.route import Route
 from greentic_session.transport.service_url import service_of
 from greentic_session.transport.walking import glob_of, together, walk
 

@@ -26,7 +26,7 @@ from greentic_session.conversation.header import (
 )
 from greentic_session.conversation.moments import as_datetime
 from greentic_session.conversation.rules import Room, absent, check_schema, corrupt, warn_skipped
-from greentic_session.transport.link import Arg, Route
+from greentic_session.transport.route import Arg, Route
 from greentic_session.transport.walking import stride
 
 from .fields import counters_of, fields_of, merged_of, read_counter, read_fields

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from greentic_session.transport.link import Route
+from greentic_session.transport.route import Route
 from greentic_session.transport.scripts import Script
 
 __all__ = ["CONVERSATION_FAULTS", "examine_conversations"]

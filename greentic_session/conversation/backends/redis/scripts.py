@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Sequence
 from typing import Any
 
 from greentic_session.conversation.rules import SCHEMA_VERSION, Room
-from greentic_session.transport.link import Arg, Route
+from greentic_session.transport.route import Arg, Route
 from greentic_session.transport.scripts import Script
 
 from .fields import Counter

@@ -1,0 +1,41 @@
+"""What a way to Redis looks like to whoever sends commands: a link to one server, or to the nodes of a cluster."""
+
+from collections.abc import Sequence
+from typing import Any, Protocol, TypeAlias
+
+__all__ = ["Arg", "Route", "ServerRoute"]
+
+Arg: TypeAlias = bytes | str | int
+"""A word of a command."""
+
+
+class Route(Protocol):
+    """A way to Redis: to one server, or to the nodes of a cluster.
+
+    Attributes:
+        moving: Whether keys may be on their way from one node to another: then scripts look first.
+    """
+
+    moving: bool
+
+    async def call(self, *command: Arg, repeatable: bool = False, script: str | None = None) -> Any:
+        """As `Link.call`."""
+
+    async def ping(self) -> None:
+        """As `Link.ping`."""
+
+    async def servers(self) -> "Sequence[ServerRoute]":
+        """Return a way to each server that has keys: for walks, and for what is asked of servers themselves."""
+        raise NotImplementedError
+
+    async def aclose(self) -> None:
+        """As `Link.aclose`."""
+
+
+class ServerRoute(Route, Protocol):
+    """A way to one server."""
+
+    @property
+    def node(self) -> str:
+        """As `Link.node`."""
+        raise NotImplementedError
