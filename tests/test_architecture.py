@@ -17,7 +17,7 @@ ROOT = Path(greentic_session.__file__).parent
 FLOORS = [
     ["errors"],
     ["ids", "expiry", "_attempt", "_shield", "_closing", "_expiry_wheel", "_idle_sweeper"],
-    ["_wire", "_fields", "_expiring", "keyring"],
+    ["_wire", "_fields", "_expiring", "_wrapping", "keyring"],
     ["transport", "_sealing"],
     ["scope"],
     ["models"],

@@ -17,6 +17,7 @@ from typing import Self
 from msgspec.structs import replace
 
 from greentic_session._sealing import Box, Sealer, parts
+from greentic_session._wrapping import Wrapping
 from greentic_session.administration import Inspector, Step
 from greentic_session.backend import SessionBackend
 from greentic_session.errors import (
@@ -123,17 +124,12 @@ class EncryptedSessionStore(SessionStore):
         await self._sealed.aclose()
 
 
-class EncryptedBackend(SessionBackend):
+class EncryptedBackend(Wrapping[SessionBackend], SessionBackend):
     """Seals what goes in to another backend, and opens what comes out."""
 
     def __init__(self, backend: SessionBackend, sealer: Sealer) -> None:
-        self._inner = backend
+        super().__init__(backend)
         self._sealer = sealer
-        self.system: str = backend.system
-
-    @property
-    def closed(self) -> bool:  # type: ignore[override]  # pyright: ignore[reportIncompatibleVariableOverride]  # the inner one's
-        return self._inner.closed
 
     # -- snapshots
 
@@ -244,9 +240,6 @@ class EncryptedBackend(SessionBackend):
 
     # -- the store as a whole
 
-    async def health(self) -> None:
-        await self._inner.health()
-
     def scan(self, ctx: TenantCtx) -> AsyncIterator[Wait]:
         return _Opening(self, self._inner.scan(ctx))
 
@@ -258,9 +251,6 @@ class EncryptedBackend(SessionBackend):
 
     def inspector(self) -> Inspector | None:
         return self._inner.inspector()
-
-    async def aclose(self) -> None:
-        await self._inner.aclose()
 
     def _opened(self, wait: Wait | None) -> Wait | None:
         return None if wait is None else self.opened_wait(wait)

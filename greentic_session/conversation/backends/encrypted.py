@@ -20,6 +20,7 @@ from msgspec import Raw
 from msgspec.structs import replace
 
 from greentic_session._sealing import Box, Sealer, parts
+from greentic_session._wrapping import Wrapping
 from greentic_session.administration import Step
 from greentic_session.conversation.backend import ConversationBackend
 from greentic_session.conversation.conversation import ConversationSummary
@@ -107,17 +108,12 @@ class EncryptedConversationStore(ConversationStore[M]):
         await self._sealed.aclose()
 
 
-class EncryptedConversationBackend(ConversationBackend):
+class EncryptedConversationBackend(Wrapping[ConversationBackend], ConversationBackend):
     """Seals what goes in to another backend, and opens what comes out."""
 
     def __init__(self, backend: ConversationBackend, sealer: Sealer) -> None:
-        self._inner = backend
+        super().__init__(backend)
         self._sealer = sealer
-        self.system: str = backend.system
-
-    @property
-    def closed(self) -> bool:  # type: ignore[override]  # pyright: ignore[reportIncompatibleVariableOverride]  # the inner one's
-        return self._inner.closed
 
     async def put(
         self, room: Room, id: str, header: Header, messages: Sequence[bytes], expected: Expected, life: Lifetime
@@ -161,12 +157,6 @@ class EncryptedConversationBackend(ConversationBackend):
 
     def purging(self, env: str, tenant: str, team: str | None) -> AsyncGenerator[Step, None]:
         return self._inner.purging(env, tenant, team)
-
-    async def health(self) -> None:
-        await self._inner.health()
-
-    async def aclose(self) -> None:
-        await self._inner.aclose()
 
     async def reseal(self, room: Room, id: str) -> bool:
         """Write a stored conversation anew, under the primary key; False if that was not needed (any more)."""
