@@ -16,17 +16,11 @@ from typing import Self
 
 from msgspec.structs import replace
 
-from greentic_session._sealing import Box, Sealer, parts
+from greentic_session._sealing import Box, Resealing, Sealer, parts
 from greentic_session._wrapping import Wrapping
 from greentic_session.administration import Inspector, Step
 from greentic_session.backend import SessionBackend
-from greentic_session.errors import (
-    ConflictError,
-    CorruptSessionError,
-    DecryptionError,
-    NotFoundError,
-    TenantMismatchError,
-)
+from greentic_session.errors import ConflictError, DecryptionError, NotFoundError, TenantMismatchError
 from greentic_session.fence import Owner
 from greentic_session.ids import SessionKey, plain
 from greentic_session.keyring import Keyring
@@ -108,16 +102,10 @@ class EncryptedSessionStore(SessionStore):
             CorruptSessionError: One is no session any more; all others were seen to.
             DecryptionError: One does not decrypt; all others were seen to.
         """
-        rewritten = 0
-        failure: CorruptSessionError | DecryptionError | None = None
+        resealing = Resealing()
         async for wait in self._sealed.iter_sessions(ctx):
-            try:
-                rewritten += await self._encrypted.reseal(wait)
-            except (CorruptSessionError, DecryptionError) as error:
-                failure = failure or error
-        if failure is not None:
-            raise failure
-        return rewritten
+            await resealing.see_to(self._encrypted.reseal(wait))
+        return resealing.end()
 
     async def aclose(self) -> None:
         """Close this store and the one that it wraps; idempotent."""

@@ -19,7 +19,7 @@ from anyio.lowlevel import checkpoint
 from msgspec import Raw
 from msgspec.structs import replace
 
-from greentic_session._sealing import Box, Sealer, parts
+from greentic_session._sealing import Box, Resealing, Sealer, parts
 from greentic_session._wrapping import Wrapping
 from greentic_session.administration import Step
 from greentic_session.conversation.backend import ConversationBackend
@@ -27,7 +27,7 @@ from greentic_session.conversation.conversation import ConversationSummary
 from greentic_session.conversation.header import Change, Expected, Header, Lifetime
 from greentic_session.conversation.rules import Room, room_of
 from greentic_session.conversation.store import ConversationStore
-from greentic_session.errors import ConflictError, CorruptSessionError, DecryptionError, NotFoundError, SchemaVersionError
+from greentic_session.errors import ConflictError, NotFoundError
 from greentic_session.keyring import Keyring
 from greentic_session.models import TenantCtx
 
@@ -92,16 +92,10 @@ class EncryptedConversationStore(ConversationStore[M]):
         """
         self._encrypted.check_open()
         room = room_of(ctx)
-        rewritten = 0
-        failure: CorruptSessionError | DecryptionError | SchemaVersionError | None = None
+        resealing = Resealing()
         for summary in await self._encrypted.recent(room, None, None, None):
-            try:
-                rewritten += await self._encrypted.reseal(room, summary.id)
-            except (CorruptSessionError, DecryptionError, SchemaVersionError) as error:
-                failure = failure or error
-        if failure is not None:
-            raise failure
-        return rewritten
+            await resealing.see_to(self._encrypted.reseal(room, summary.id))
+        return resealing.end()
 
     async def aclose(self) -> None:
         """Close this store and the one that it wraps; idempotent."""
