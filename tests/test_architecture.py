@@ -184,7 +184,7 @@ def test_every_public_name_is_there_and_no_other() -> None:
 
 def test_a_name_that_is_not_there() -> None:
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
-        _ = greentic_session.nonsense  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
+        _ = greentic_session.nonsense  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]  # that is what is refused
 
 
 @pytest.mark.parametrize("module", [module for module in MODULES if not module.startswith("__main__")])

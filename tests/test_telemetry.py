@@ -468,7 +468,7 @@ def test_wrong_types_are_refused(arguments: tuple[Any], named: str) -> None:
     with pytest.raises(TypeError, match=named):
         instrument(*arguments)
     with pytest.raises(TypeError, match="tenants"):
-        instrument(InMemorySessionStore(), tenants=1)  # type: ignore[call-overload]
+        instrument(InMemorySessionStore(), tenants=1)  # type: ignore[call-overload]  # that is what is refused
 
 
 def test_without_opentelemetry_it_names_the_extra_and_all_else_works() -> None:
