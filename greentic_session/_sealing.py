@@ -13,15 +13,15 @@ told: a text that is changed in any byte, stands elsewhere, or belongs to anothe
 import binascii
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Final, Protocol
 
 import msgspec
 
-from .errors import DecryptionError, UnavailableError
+from .errors import CorruptSessionError, DecryptionError, SchemaVersionError, UnavailableError
 from .keyring import EncryptionKey, Keyring
 
-__all__ = ["Box", "Sealer", "parts"]
+__all__ = ["Box", "Resealing", "Sealer", "parts"]
 
 _FRONT: Final = "gse1:"
 _VERSION: Final = re.compile(r"gse[0-9]+:")
@@ -148,6 +148,33 @@ class Box:
         return DecryptionError(
             f"{what} {rule}", session_key=self._session_key, conversation_id=self._conversation_id, position=position
         )
+
+
+class Resealing:
+    """A round over much that is stored, to seal it anew: what cannot be read does not end it."""
+
+    def __init__(self) -> None:
+        self._rewritten = 0
+        self._failure: CorruptSessionError | DecryptionError | SchemaVersionError | None = None
+
+    async def see_to(self, reseal: Awaitable[bool]) -> None:
+        """Wait for one of them; it says whether it was written anew. Errors of storage are raised at once."""
+        try:
+            self._rewritten += await reseal
+        except (CorruptSessionError, DecryptionError, SchemaVersionError) as error:
+            self._failure = self._failure or error
+
+    def end(self) -> int:
+        """Return how many were written anew.
+
+        Raises:
+            CorruptSessionError: The first that could not be read is damaged.
+            DecryptionError: It does not decrypt.
+            SchemaVersionError: A newer version wrote it.
+        """
+        if self._failure is not None:
+            raise self._failure
+        return self._rewritten
 
 
 def _decoded(text: str, start: int) -> bytes | None:

@@ -131,7 +131,7 @@ def servers_of(raw: Client) -> list[redis.Redis]:
     """Return a client of each server."""
     if isinstance(raw, redis.Redis):
         return [raw]
-    return [raw.get_redis_connection(node) for node in raw.get_primaries()]  # type: ignore[no-untyped-call]
+    return [raw.get_redis_connection(node) for node in raw.get_primaries()]  # type: ignore[no-untyped-call]  # redis-py says nothing of it
 
 
 async def close(pair: Pair) -> None:

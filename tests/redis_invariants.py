@@ -103,7 +103,7 @@ class Spread:
         self.slots: dict[str, Dump] = {}
         self.pointers: dict[str, tuple[str, str, int]] = {}
         self.moment = 0
-        for node in raw.get_primaries():  # type: ignore[no-untyped-call]
+        for node in raw.get_primaries():  # type: ignore[no-untyped-call]  # redis-py says nothing of it
             found, moment = _dump_server(raw.get_redis_connection(node), namespace)
             self.moment = self.moment or moment
             for key, entry in found.items():

@@ -237,7 +237,7 @@ async def test_a_closed_store_leaves_no_threads(tmp_path: Path) -> None:
                     tasks.start_soon(store.append, OPS, str(index), *said("x"))
             assert helpers()
             if number:  # closed under the hands of a thread
-                for crew in store._backend._crews:  # type: ignore[attr-defined]
+                for crew in store._backend._crews:  # type: ignore[attr-defined]  # the file backend's
                     crew.close()
                 async with anyio.create_task_group() as tasks:
                     for index in range(40):

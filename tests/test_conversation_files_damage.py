@@ -6,6 +6,7 @@ import errno
 import os
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -479,7 +480,7 @@ async def test_a_call_that_fails_has_not_happened(
                 calls: dict[str, Callable[[], Any]] = {
                     "append": lambda: store.append(OPS, "c", *said("x")),
                     "update": lambda: store.update_state(OPS, "c", add_events=1),
-                    "save": lambda conversation=conversation: store.save(OPS, conversation),  # type: ignore[misc]
+                    "save": partial(store.save, OPS, conversation),
                     "create": lambda: store.create(OPS, id="new"),
                 }
                 with monkeypatch.context() as patch:
@@ -591,16 +592,17 @@ async def test_fsync_is_a_choice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(os, "fsync", counted)
     for fsync in (True, False):
         async with FileConversationStore(tmp_path / str(fsync), fsync=fsync) as store:
-            for call in (
-                lambda store=store: store.create(OPS, id="c"),
-                lambda store=store: store.append(OPS, "c", *said("x")),
-                lambda store=store: store.update_state(OPS, "c"),
-                lambda store=store: store.delete(OPS, "c"),
-                lambda store=store: store.create(OPS, id="c"),
-                lambda store=store: store.purge(OPS),
-            ):
+            writes: list[Callable[[], Any]] = [
+                partial(store.create, OPS, id="c"),
+                partial(store.append, OPS, "c", *said("x")),
+                partial(store.update_state, OPS, "c"),
+                partial(store.delete, OPS, "c"),
+                partial(store.create, OPS, id="c"),
+                partial(store.purge, OPS),
+            ]
+            for write in writes:
                 before = calls[0]
-                await call()  # type: ignore[no-untyped-call]
+                await write()
                 assert (calls[0] > before) is fsync
 
 

@@ -138,4 +138,4 @@ def test_public_names() -> None:
     for name in greentic_session.conversation.__all__:
         assert getattr(greentic_session.conversation, name) is not None
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
-        _ = greentic_session.conversation.nonsense  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
+        _ = greentic_session.conversation.nonsense  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]  # that is what is refused

@@ -71,18 +71,18 @@ def test_wrong_types() -> None:
     wrong: list[object] = [None, 7, "secret", bytearray(SECRET)]
     for value in wrong:
         with pytest.raises(TypeError):
-            EncryptionKey("k", value)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+            EncryptionKey("k", value)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  # that is what is refused
         with pytest.raises(TypeError):
-            Keyring(KEY, value)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+            Keyring(KEY, value)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  # that is what is refused
         with pytest.raises(TypeError):
-            Sealer(value, allow_plain=False)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+            Sealer(value, allow_plain=False)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  # that is what is refused
     for value in (None, b"k1:"):
         with pytest.raises(TypeError):
-            EncryptionKey.from_text(value)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+            EncryptionKey.from_text(value)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  # that is what is refused
         with pytest.raises(TypeError):
-            Keyring.from_text(value)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+            Keyring.from_text(value)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  # that is what is refused
     with pytest.raises(TypeError):
-        Sealer(Keyring(KEY), allow_plain=1)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+        Sealer(Keyring(KEY), allow_plain=1)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  # that is what is refused
 
 
 def test_a_keyring_is_read_with_the_primary_key_first() -> None:

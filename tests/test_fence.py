@@ -187,8 +187,8 @@ def test_a_held_scope_names_the_callers_session_only() -> None:
 @pytest.mark.parametrize(
     "fields", [{"team": "-"}, {"team_id": "-"}, {"team": "-", "team_id": "ops"}, {"team": "-", "team_id": "-"}]
 )
-def test_the_team_that_means_no_team_is_refused(fields: dict[str, str]) -> None:
-    ctx = TenantCtx(env="dev", tenant="acme", tenant_id="acme", attempt=0, **fields)  # type: ignore[arg-type]
+def test_the_team_that_means_no_team_is_refused(fields: dict[str, Any]) -> None:
+    ctx = TenantCtx(env="dev", tenant="acme", tenant_id="acme", attempt=0, **fields)
     with pytest.raises(InvalidInputError, match="team id '-' is reserved"):
         fence.check_ctx(ctx)
     with pytest.raises(InvalidInputError, match="team id '-' is reserved"):

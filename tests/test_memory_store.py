@@ -389,7 +389,7 @@ async def test_nothing_is_written_into_a_closed_store() -> None:
     await store.aclose()
     for call in (
         lambda: store._memory.create("k", data(), None, None),  # type: ignore[arg-type]  # a plain str
-        lambda: store._memory.register(("dev", "acme", "ops", "alice"), CHAT, "k", data(), None),  # type: ignore[arg-type]
+        lambda: store._memory.register(("dev", "acme", "ops", "alice"), CHAT, "k", data(), None),  # type: ignore[arg-type]  # a plain str
     ):
         with pytest.raises(UnavailableError):
             await call()

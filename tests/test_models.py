@@ -73,7 +73,7 @@ FREE_TEXTS = [
 def builders() -> list[tuple[Callable[[Any], Any], str]]:
     """Each field that holds an id: how to build a struct with it, and what the id is called."""
     made: list[tuple[Callable[[Any], Any], str]] = [
-        (lambda value, field=field: ctx(**{field: value}), kind)  # type: ignore[misc]
+        (lambda value, field=field: ctx(**{field: value}), kind)  # type: ignore[misc]  # of a lambda with a default it infers nothing
         for field, kind in ID_FIELDS.items()
     ]
     made.append((lambda value: data(flow_id=value), "FlowId"))
@@ -184,9 +184,9 @@ def test_session_keys() -> None:
         assert wrong == "" or wrong not in str(caught.value)
     for no_text in (None, 5, b"k"):
         with pytest.raises(TypeError, match=r"^SessionKey must be a str, not "):
-            SessionKey(no_text)  # type: ignore[arg-type]
+            SessionKey(no_text)  # type: ignore[arg-type]  # that is what is refused
     with pytest.raises(TypeError, match=r"^FlowId must be a str, not int$"):
-        FlowId(5)  # type: ignore[arg-type]
+        FlowId(5)  # type: ignore[arg-type]  # that is what is refused
 
 
 # A context and its copies.

@@ -202,7 +202,7 @@ async def test_names_are_different_for_whoever_is_different(
 
 async def touched(store: RedisSessionStore, raw: redis.Redis, who: TenantCtx, scope: ReplyScope, key: str) -> dict[str, str]:
     """Return every key that one session writes in its life, each with what it belongs to; nothing is left of it."""
-    space = store._backend._keys.namespace  # type: ignore[attr-defined]
+    space = store._backend._keys.namespace  # type: ignore[attr-defined]  # the Redis backend's
     user = str(who.user_id)
     await store.create_session(who, data(who), key=key)
     await store.register_wait(who, user, scope, key, data(who))

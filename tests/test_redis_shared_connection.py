@@ -1004,7 +1004,7 @@ async def test_an_end_that_comes_while_much_is_unsent(shared: Server) -> None:
             writer.write(b"+OK\r\n" * greeted)
         while b"BEGIN" not in await reader.read(1000):
             pass
-        writer.transport.pause_reading()  # type: ignore[attr-defined]
+        writer.transport.pause_reading()  # type: ignore[attr-defined]  # a socket's, which reads too
         await asyncio.sleep(0.05)
         writer.write_eof()
 

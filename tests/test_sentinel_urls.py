@@ -161,7 +161,7 @@ def test_stale_reads_is_a_bool(make: Callable[..., object]) -> None:
 
 @pytest.mark.parametrize("store", [RedisSessionStore, RedisConversationStore])
 def test_a_client_of_replicas_is_refused(store: Callable[[Any], object]) -> None:
-    sentinel = Sentinel([("127.0.0.1", 26379)])  # type: ignore[no-untyped-call]
+    sentinel = Sentinel([("127.0.0.1", 26379)])  # type: ignore[no-untyped-call]  # redis-py says nothing of it
     with pytest.raises(InvalidInputError, match="master_for"):
         store(sentinel.slave_for("flows"))
     store(sentinel.master_for("flows"))

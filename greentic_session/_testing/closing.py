@@ -25,7 +25,7 @@ class ClosedWithItsLoop:
     def __init__(self, store: SessionStore | ConversationStore[Any]) -> None:
         self._store = store
         self._backend = store._backend  # noqa: SLF001  # every operation asks it first whether it is open
-        self._backend.check_open = self._begin  # type: ignore[method-assign]
+        self._backend.check_open = self._begin  # type: ignore[method-assign]  # of this one, until it is used
         self._loop: asyncio.AbstractEventLoop | None = None
         self._end: AsyncGenerator[None, None] | None = None
 

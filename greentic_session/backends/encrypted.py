@@ -16,16 +16,11 @@ from typing import Self
 
 from msgspec.structs import replace
 
-from greentic_session._sealing import Box, Sealer, parts
+from greentic_session._sealing import Box, Resealing, Sealer, parts
+from greentic_session._wrapping import Wrapping
 from greentic_session.administration import Inspector, Step
 from greentic_session.backend import SessionBackend
-from greentic_session.errors import (
-    ConflictError,
-    CorruptSessionError,
-    DecryptionError,
-    NotFoundError,
-    TenantMismatchError,
-)
+from greentic_session.errors import ConflictError, DecryptionError, NotFoundError, TenantMismatchError
 from greentic_session.fence import Owner
 from greentic_session.ids import SessionKey, plain
 from greentic_session.keyring import Keyring
@@ -107,33 +102,22 @@ class EncryptedSessionStore(SessionStore):
             CorruptSessionError: One is no session any more; all others were seen to.
             DecryptionError: One does not decrypt; all others were seen to.
         """
-        rewritten = 0
-        failure: CorruptSessionError | DecryptionError | None = None
+        resealing = Resealing()
         async for wait in self._sealed.iter_sessions(ctx):
-            try:
-                rewritten += await self._encrypted.reseal(wait)
-            except (CorruptSessionError, DecryptionError) as error:
-                failure = failure or error
-        if failure is not None:
-            raise failure
-        return rewritten
+            await resealing.see_to(self._encrypted.reseal(wait))
+        return resealing.end()
 
     async def aclose(self) -> None:
         """Close this store and the one that it wraps; idempotent."""
         await self._sealed.aclose()
 
 
-class EncryptedBackend(SessionBackend):
+class EncryptedBackend(Wrapping[SessionBackend], SessionBackend):
     """Seals what goes in to another backend, and opens what comes out."""
 
     def __init__(self, backend: SessionBackend, sealer: Sealer) -> None:
-        self._inner = backend
+        super().__init__(backend)
         self._sealer = sealer
-        self.system: str = backend.system
-
-    @property
-    def closed(self) -> bool:  # type: ignore[override]  # pyright: ignore[reportIncompatibleVariableOverride]  # the inner one's
-        return self._inner.closed
 
     # -- snapshots
 
@@ -244,9 +228,6 @@ class EncryptedBackend(SessionBackend):
 
     # -- the store as a whole
 
-    async def health(self) -> None:
-        await self._inner.health()
-
     def scan(self, ctx: TenantCtx) -> AsyncIterator[Wait]:
         return _Opening(self, self._inner.scan(ctx))
 
@@ -258,9 +239,6 @@ class EncryptedBackend(SessionBackend):
 
     def inspector(self) -> Inspector | None:
         return self._inner.inspector()
-
-    async def aclose(self) -> None:
-        await self._inner.aclose()
 
     def _opened(self, wait: Wait | None) -> Wait | None:
         return None if wait is None else self.opened_wait(wait)

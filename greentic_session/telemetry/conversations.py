@@ -31,17 +31,13 @@ class InstrumentedConversationStore(ConversationStore[M]):
         self._backend = InstrumentedConversationBackend(store._backend, recorder)  # noqa: SLF001  # of a store
 
 
-class InstrumentedConversationBackend(Instrumented, ConversationBackend):  # pyright: ignore[reportIncompatibleVariableOverride]  # `closed`
+class InstrumentedConversationBackend(Instrumented[ConversationBackend], ConversationBackend):
     """Any `ConversationBackend`, with spans and durations.
 
     Args:
         backend: What does the work.
         recorder: Whom to tell.
     """
-
-    def __init__(self, backend: ConversationBackend, recorder: Recorder) -> None:
-        super().__init__(backend, recorder)
-        self._backend = backend
 
     def _in_room(self, name: str, room: Room) -> Operation:
         return self._recorder.operation(name, room[0], room[1])
@@ -52,35 +48,35 @@ class InstrumentedConversationBackend(Instrumented, ConversationBackend):  # pyr
         # To save a new conversation without messages is to create it; nobody could tell the two apart.
         name = "create" if expected is Stored.NOTHING and not messages else "save"
         with self._in_room(name, room):
-            return await self._backend.put(room, id, header, messages, expected, life)
+            return await self._inner.put(room, id, header, messages, expected, life)
 
     async def load(self, room: Room, id: str, life: Lifetime) -> tuple[Header, list[bytes]]:
         with self._in_room("load", room):
-            return await self._backend.load(room, id, life)
+            return await self._inner.load(room, id, life)
 
     async def delete(self, room: Room, id: str) -> None:
         with self._in_room("delete", room):
-            await self._backend.delete(room, id)
+            await self._inner.delete(room, id)
 
     async def append(self, room: Room, id: str, messages: Sequence[bytes], now: int, life: Lifetime) -> int:
         with self._in_room("append", room):
-            return await self._backend.append(room, id, messages, now, life)
+            return await self._inner.append(room, id, messages, now, life)
 
     async def messages(self, room: Room, id: str, last: int | None, life: Lifetime) -> tuple[int, list[bytes]]:
         with self._in_room("messages", room):
-            return await self._backend.messages(room, id, last, life)
+            return await self._inner.messages(room, id, last, life)
 
     async def update(self, room: Room, id: str, change: Change, now: int, life: Lifetime) -> None:
         with self._in_room("update_state", room):
-            await self._backend.update(room, id, change, now, life)
+            await self._inner.update(room, id, change, now, life)
 
     async def recent(self, room: Room, limit: int | None, after: str | None, since: int | None) -> list[ConversationSummary]:
         with self._in_room("list", room):
-            return await self._backend.recent(room, limit, after, since)
+            return await self._inner.recent(room, limit, after, since)
 
     async def purge(self, room: Room) -> int:
         with self._in_room("purge", room):
-            return await self._backend.purge(room)
+            return await self._inner.purge(room)
 
     def purging(self, env: str, tenant: str, team: str | None) -> AsyncGenerator[Step, None]:
-        return self._backend.purging(env, tenant, team)  # steps of administration are not counted
+        return self._inner.purging(env, tenant, team)  # steps of administration are not counted

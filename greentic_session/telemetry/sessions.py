@@ -57,17 +57,13 @@ class InstrumentedSessionStore(SessionStore):
             return _found(await self._store.find_wait(ctx, user_id, scope, fallback=fallback), operation)
 
 
-class InstrumentedSessionBackend(Instrumented, SessionBackend):  # pyright: ignore[reportIncompatibleVariableOverride]  # `closed`
+class InstrumentedSessionBackend(Instrumented[SessionBackend], SessionBackend):
     """Any `SessionBackend`, with spans and durations.
 
     Args:
         backend: What does the work.
         recorder: Whom to tell.
     """
-
-    def __init__(self, backend: SessionBackend, recorder: Recorder) -> None:
-        super().__init__(backend, recorder)
-        self._backend = backend
 
     def _by_ctx(self, name: str, ctx: TenantCtx | None) -> Operation:
         return _of_ctx(self._recorder, name, ctx)
@@ -79,32 +75,32 @@ class InstrumentedSessionBackend(Instrumented, SessionBackend):  # pyright: igno
 
     async def create(self, key: SessionKey, data: SessionData, pointer: Owner | None, ttl_ms: int | None) -> bool:
         with self._by_ctx("create_session", data.tenant_ctx) as operation:
-            created = await self._backend.create(key, data, pointer, ttl_ms)
+            created = await self._inner.create(key, data, pointer, ttl_ms)
             if not created:
                 operation.outcome = "conflict"
             return created
 
     async def read(self, key: str) -> Wait | None:
         with self._recorder.operation("get_session") as operation:
-            found = _found(await self._backend.read(key), operation)
+            found = _found(await self._inner.read(key), operation)
             if found is not None:
                 operation.belongs_to(found.data.tenant_ctx)
             return found
 
     async def update(self, key: str, data: SessionData, ctx: TenantCtx | None, if_version: str | None) -> str:
         with self._by_ctx("update_session", data.tenant_ctx):
-            return await self._backend.update(key, data, ctx, if_version)
+            return await self._inner.update(key, data, ctx, if_version)
 
     async def remove(self, key: str, ctx: TenantCtx | None) -> bool:
         with self._by_ctx("remove_session", ctx) as operation:
-            removed = await self._backend.remove(key, ctx)
+            removed = await self._inner.remove(key, ctx)
             if not removed:
                 operation.outcome = "not_found"
             return removed
 
     async def touch(self, key: str, ttl_ms: int | None, ctx: TenantCtx | None) -> bool:
         with self._by_ctx("touch", ctx) as operation:
-            touched = await self._backend.touch(key, ttl_ms, ctx)
+            touched = await self._inner.touch(key, ttl_ms, ctx)
             if not touched:
                 operation.outcome = "none"
             return touched
@@ -123,60 +119,60 @@ class InstrumentedSessionBackend(Instrumented, SessionBackend):  # pyright: igno
         token: str | None = None,
     ) -> SessionKey | None:
         with self._by_owner("register_wait" if token is None else "claim.park", owner):
-            return await self._backend.register(owner, scope, key, data, ttl_ms, replace=replace, token=token)
+            return await self._inner.register(owner, scope, key, data, ttl_ms, replace=replace, token=token)
 
     async def find(self, owner: Owner, scopes: tuple[ReplyScope, ...]) -> Wait | None:
         with self._by_owner("find_wait", owner) as operation:
-            return _found(await self._backend.find(owner, scopes), operation)
+            return _found(await self._inner.find(owner, scopes), operation)
 
     async def find_key(self, owner: Owner, scope: ReplyScope) -> SessionKey | None:
         with self._by_owner("find_wait_by_scope", owner) as operation:
-            return _found(await self._backend.find_key(owner, scope), operation)
+            return _found(await self._inner.find_key(owner, scope), operation)
 
     async def keys(self, owner: Owner) -> list[SessionKey]:
         with self._by_owner("list_waits_for_user", owner):
-            return await self._backend.keys(owner)
+            return await self._inner.keys(owner)
 
     async def clear(self, owner: Owner, scope: ReplyScope) -> None:
         with self._by_owner("clear_wait", owner):
-            await self._backend.clear(owner, scope)
+            await self._inner.clear(owner, scope)
 
     async def find_by_user(self, owner: Owner) -> Wait | None:
         with self._by_owner("find_by_user", owner) as operation:
-            return _found(await self._backend.find_by_user(owner), operation)
+            return _found(await self._inner.find_by_user(owner), operation)
 
     # -- claims
 
     async def claim(self, owner: Owner, scopes: tuple[ReplyScope, ...], token: str, lease_ms: int) -> Wait | None:
         with self._by_owner("claim_wait", owner) as operation:
-            return _found(await self._backend.claim(owner, scopes, token, lease_ms), operation)
+            return _found(await self._inner.claim(owner, scopes, token, lease_ms), operation)
 
     async def complete(self, key: str, token: str) -> bool:
         with self._recorder.operation("claim.complete") as operation:
-            return _live(await self._backend.complete(key, token), operation)
+            return _live(await self._inner.complete(key, token), operation)
 
     async def release(self, key: str, token: str) -> bool:
         with self._recorder.operation("claim.release") as operation:
-            return _live(await self._backend.release(key, token), operation)
+            return _live(await self._inner.release(key, token), operation)
 
     async def renew(self, key: str, token: str, lease_ms: int) -> bool:
         with self._recorder.operation("claim.renew") as operation:
-            return _live(await self._backend.renew(key, token, lease_ms), operation)
+            return _live(await self._inner.renew(key, token, lease_ms), operation)
 
     # -- the store as a whole
 
     def scan(self, ctx: TenantCtx) -> AsyncIterator[Wait]:
-        return _Walk(self._backend.scan(ctx), self._by_ctx("iter_sessions", ctx))
+        return _Walk(self._inner.scan(ctx), self._by_ctx("iter_sessions", ctx))
 
     async def purge(self, ctx: TenantCtx, user: str | None) -> int:
         with self._by_ctx("purge", ctx):
-            return await self._backend.purge(ctx, user)
+            return await self._inner.purge(ctx, user)
 
     def purging(self, ctx: TenantCtx, user: str | None) -> AsyncGenerator[Step, None]:
-        return self._backend.purging(ctx, user)  # steps of administration are not counted
+        return self._inner.purging(ctx, user)  # steps of administration are not counted
 
     def inspector(self) -> Inspector | None:
-        return self._backend.inspector()
+        return self._inner.inspector()
 
 
 class _Walk:

@@ -19,14 +19,15 @@ from anyio.lowlevel import checkpoint
 from msgspec import Raw
 from msgspec.structs import replace
 
-from greentic_session._sealing import Box, Sealer, parts
+from greentic_session._sealing import Box, Resealing, Sealer, parts
+from greentic_session._wrapping import Wrapping
 from greentic_session.administration import Step
 from greentic_session.conversation.backend import ConversationBackend
 from greentic_session.conversation.conversation import ConversationSummary
 from greentic_session.conversation.header import Change, Expected, Header, Lifetime
 from greentic_session.conversation.rules import Room, room_of
 from greentic_session.conversation.store import ConversationStore
-from greentic_session.errors import ConflictError, CorruptSessionError, DecryptionError, NotFoundError, SchemaVersionError
+from greentic_session.errors import ConflictError, NotFoundError
 from greentic_session.keyring import Keyring
 from greentic_session.models import TenantCtx
 
@@ -91,33 +92,22 @@ class EncryptedConversationStore(ConversationStore[M]):
         """
         self._encrypted.check_open()
         room = room_of(ctx)
-        rewritten = 0
-        failure: CorruptSessionError | DecryptionError | SchemaVersionError | None = None
+        resealing = Resealing()
         for summary in await self._encrypted.recent(room, None, None, None):
-            try:
-                rewritten += await self._encrypted.reseal(room, summary.id)
-            except (CorruptSessionError, DecryptionError, SchemaVersionError) as error:
-                failure = failure or error
-        if failure is not None:
-            raise failure
-        return rewritten
+            await resealing.see_to(self._encrypted.reseal(room, summary.id))
+        return resealing.end()
 
     async def aclose(self) -> None:
         """Close this store and the one that it wraps; idempotent."""
         await self._sealed.aclose()
 
 
-class EncryptedConversationBackend(ConversationBackend):
+class EncryptedConversationBackend(Wrapping[ConversationBackend], ConversationBackend):
     """Seals what goes in to another backend, and opens what comes out."""
 
     def __init__(self, backend: ConversationBackend, sealer: Sealer) -> None:
-        self._inner = backend
+        super().__init__(backend)
         self._sealer = sealer
-        self.system: str = backend.system
-
-    @property
-    def closed(self) -> bool:  # type: ignore[override]  # pyright: ignore[reportIncompatibleVariableOverride]  # the inner one's
-        return self._inner.closed
 
     async def put(
         self, room: Room, id: str, header: Header, messages: Sequence[bytes], expected: Expected, life: Lifetime
@@ -161,12 +151,6 @@ class EncryptedConversationBackend(ConversationBackend):
 
     def purging(self, env: str, tenant: str, team: str | None) -> AsyncGenerator[Step, None]:
         return self._inner.purging(env, tenant, team)
-
-    async def health(self) -> None:
-        await self._inner.health()
-
-    async def aclose(self) -> None:
-        await self._inner.aclose()
 
     async def reseal(self, room: Room, id: str) -> bool:
         """Write a stored conversation anew, under the primary key; False if that was not needed (any more)."""
