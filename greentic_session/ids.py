@@ -104,7 +104,7 @@ def check_id(kind: str, value: object) -> str:
     # strip() takes allowed characters off both ends: what is left over is not allowed. A third of a regex's time.
     if value.strip(ID_CHARACTERS):
         raise InvalidInputError(f"{kind} must contain only ASCII letters, digits, '.', '-', or '_'")
-    return plain(value)
+    return value if type(value) is str else plain(value)
 
 
 def are_ids(values: list[str]) -> bool:

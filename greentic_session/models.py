@@ -354,7 +354,7 @@ class SessionData(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True,
             InvalidInputError: It is no SessionData. The message says where, and quotes nothing of it.
             TypeError: `text` is neither str nor bytes.
         """
-        raw = _wire.as_bytes(text, "SessionData")
+        raw = text if type(text) is bytes else _wire.as_bytes(text, "SessionData")
         data = _wire.decode(_DECODER, raw, "SessionData")
         if data.tenant_ctx.attempt == 0 and is_negative_zero(raw):
             raise InvalidInputError("not a SessionData: -0 is no attempt - at `$.tenant_ctx.attempt`")

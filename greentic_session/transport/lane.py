@@ -34,6 +34,8 @@ _MOST = 1024
 """How many calls may be under way on one lane."""
 _REMEMBERED = 16
 """Of how many answers the mean is, roughly."""
+_BITE = 2**14
+"""How many bytes hiredis is fed at once: with each answer that it takes out it moves all that it has of the next ones."""
 _MORE = object()
 
 
@@ -41,7 +43,7 @@ class LostError(driver.ConnectionError):
     """The connection ended with the call on it: whether Redis ran the command cannot be said."""
 
 
-class Call(msgspec.Struct, eq=False):
+class Call(msgspec.Struct, eq=False, gc=False):
     """One command on its way.
 
     Attributes:
@@ -178,17 +180,18 @@ class Lane(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Hand out the answers that are complete."""
         reader, pending, count = self._reader, self.pending, 0
-        reader.feed(data)
         try:
-            while (answer := reader.gets()) is not _MORE:
-                waiting = pending.popleft().answer
-                count += 1
-                if waiting.done():
-                    continue
-                if isinstance(answer, driver.ResponseError):
-                    waiting.set_exception(answer)
-                else:
-                    waiting.set_result(answer)
+            for start in range(0, len(data), _BITE):
+                reader.feed(data, start, min(_BITE, len(data) - start))
+                while (answer := reader.gets()) is not _MORE:
+                    waiting = pending.popleft().answer
+                    count += 1
+                    if waiting.done():
+                        continue
+                    if isinstance(answer, driver.ResponseError):
+                        waiting.set_exception(answer)
+                    else:
+                        waiting.set_result(answer)
         except (driver.InvalidResponse, IndexError):  # not Redis's protocol, or an answer that nobody asked for
             self._fail(lambda: driver.InvalidResponse("this is not Redis's protocol"))
             self.abort()
