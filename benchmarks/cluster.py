@@ -10,18 +10,14 @@ the rounds; a ratio is the median of the rounds' ratios. A missed target is told
 import argparse
 import asyncio
 import random
-import socket
 import statistics
 import sys
-import time
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
-import redis
-
 from greentic_session import RedisSessionStore
+from greentic_session._testing.cluster import Cluster
 
 from ._command import positive
 from ._measure import Contestant, closed_loop, interleave, median_of
@@ -32,9 +28,6 @@ from ._server import HOW_TO_GET_ONE, Server, find_binary
 __all__ = ["main"]
 
 PRIMARIES = 3
-SLOTS = 16384
-BUS = 10_000
-"""How far a node's second port is from its first."""
 LIMIT = 0.7
 """Of a single server's throughput, at least, for find_wait at 100 tasks."""
 SINGLE, CLUSTER = "one server", "cluster"
@@ -65,48 +58,6 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--rounds", type=positive, help="how often each contestant has its turn")
     parser.add_argument("--seed", type=int, default=1, help="of the order of the calls (default: %(default)s)")
     return parser.parse_args(argv)
-
-
-def _free_port(dice: random.Random) -> int:
-    while True:
-        port = dice.randint(15_000, 30_000)
-        try:
-            for number in (port, port + BUS):
-                with socket.socket() as probe:
-                    probe.bind(("127.0.0.1", number))
-        except OSError:
-            continue
-        return port
-
-
-@contextmanager
-def _cluster(binary: str) -> Iterator[str]:
-    """Start primaries that share all slots, and yield their URL."""
-    dice = random.Random()
-    with ExitStack() as stack:
-        servers = []
-        for _ in range(PRIMARIES):
-            server = Server(binary, "--cluster-enabled", "yes")
-            server.port = _free_port(dice)
-            servers.append(stack.enter_context(server))
-        nodes = [stack.enter_context(redis.Redis(port=server.port)) for server in servers]
-        for number, node in enumerate(nodes):
-            bounds = [SLOTS * number // PRIMARIES, SLOTS * (number + 1) // PRIMARIES]
-            node.execute_command("CLUSTER ADDSLOTS", *range(*bounds))
-            node.execute_command("CLUSTER MEET", "127.0.0.1", servers[0].port)
-        give_up = time.monotonic() + 30
-        while any(_state(node) != b"ok" for node in nodes):
-            if time.monotonic() > give_up:
-                raise TimeoutError("the cluster does not come up")
-            time.sleep(0.05)
-        yield "redis+cluster://" + ",".join(f"127.0.0.1:{server.port}" for server in servers)
-
-
-def _state(node: redis.Redis) -> bytes:
-    with socket.create_connection(("127.0.0.1", node.get_connection_kwargs()["port"])) as plain:
-        plain.sendall(b"CLUSTER INFO\r\n")
-        answer = plain.recv(65_536)
-    return b"ok" if b"cluster_state:ok" in answer and b"cluster_known_nodes:%d" % PRIMARIES in answer else b"fail"
 
 
 async def _measure(sizes: Sizes, urls: dict[str, str], seed: int) -> list[Row]:
@@ -178,8 +129,8 @@ def main(argv: list[str] | None = None) -> int:
         sys.stderr.write(f"{HOW_TO_GET_ONE}\n")
         return 1
     sizes = QUICKLY if args.quick else Sizes(rounds=args.rounds or Sizes.rounds)
-    with Server(binary) as server, _cluster(binary) as cluster:
-        rows = asyncio.run(_measure(sizes, {SINGLE: server.url, CLUSTER: cluster}, args.seed))
+    with Server(binary) as server, Cluster(binary, primaries=PRIMARIES) as cluster:
+        rows = asyncio.run(_measure(sizes, {SINGLE: server.url, CLUSTER: cluster.url}, args.seed))
     report = Report(
         machine=machine("redis", "hiredis") | {"server": server.version},
         settings={"snapshot": len(SNAPSHOT), "users": sizes.users, "rounds": sizes.rounds, "primaries": PRIMARIES},

@@ -143,7 +143,7 @@ def test_optional_dependencies_stay_in_their_rooms(module: str) -> None:
         optional -= {"pytest", "pytest_asyncio", "hypothesis"}
     if module.startswith(("_testing.required", "pytest_plugin")):
         optional -= {"pytest"}
-    if module == "_testing.server":
+    if module in ("_testing.server", "_testing.cluster"):
         optional -= {"redis"}
     if module.startswith(("transport", "backends.redis", "conversation.backends.redis")):
         optional -= {"redis"}
