@@ -20,7 +20,7 @@ import redis.asyncio
 
 from greentic_session import RedisSessionStore
 
-from ._command import positive
+from ._command import make_parser, positive
 from ._population import make_ctx, make_data, make_key, make_scope
 from ._progress import progress
 from ._report import Report, Row, Target, machine
@@ -62,11 +62,10 @@ QUICKLY = Sizes(sessions=2000, rounds=1)
 
 
 def _arguments(argv: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.cli", description="What the command line costs.")
-    parser.add_argument("--json", metavar="FILE", help="write the figures as JSON too; '-' for stdout, instead of the table")
-    parser.add_argument("--quick", action="store_true", help="few sessions: to see that it runs")
+    parser = make_parser(
+        "benchmarks.cli", "What the command line costs.", few="sessions", rounds="how often each command runs", seed=False
+    )
     parser.add_argument("--sessions", type=positive, help="how many are in the store")
-    parser.add_argument("--rounds", type=positive, help="how often each command runs")
     return parser.parse_args(argv)
 
 

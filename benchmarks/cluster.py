@@ -19,7 +19,7 @@ from typing import Any
 from greentic_session import RedisSessionStore
 from greentic_session._testing.cluster import Cluster
 
-from ._command import positive
+from ._command import QUICK, make_parser
 from ._measure import Contestant, closed_loop, interleave, median_of
 from ._population import SNAPSHOT, make_ctx, make_data, make_key, make_scope
 from ._report import Report, Row, Target, machine
@@ -35,7 +35,6 @@ NOTES = [
     "Three primaries, the single server and the client share this machine's cores.",
     "A new session takes a second round trip on a cluster: its key is reserved first. Parking it again takes one.",
 ]
-QUICK = "A quick run: too short to judge by."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,12 +51,7 @@ QUICKLY = Sizes(users=100, rounds=2, block=100)
 
 
 def _arguments(argv: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.cluster", description="What a cluster costs.")
-    parser.add_argument("--json", metavar="FILE", help="write the figures as JSON too; '-' for stdout, instead of the table")
-    parser.add_argument("--quick", action="store_true", help="few rounds and calls: to see that it runs")
-    parser.add_argument("--rounds", type=positive, help="how often each contestant has its turn")
-    parser.add_argument("--seed", type=int, default=1, help="of the order of the calls (default: %(default)s)")
-    return parser.parse_args(argv)
+    return make_parser("benchmarks.cluster", "What a cluster costs.", few="rounds and calls").parse_args(argv)
 
 
 async def _measure(sizes: Sizes, urls: dict[str, str], seed: int) -> list[Row]:

@@ -33,7 +33,7 @@ from greentic_session.conversation import ConversationStore, InMemoryConversatio
 from greentic_session.encryption import EncryptedConversationStore, EncryptedSessionStore, EncryptionKey, Keyring
 from greentic_session.errors import UnavailableError
 
-from ._command import positive
+from ._command import QUICK, make_parser
 from ._measure import Contestant, closed_loop, interleave, median_of
 from ._population import SNAPSHOT, make_ctx, make_data, make_key, make_scope
 from ._report import Report, Row, Target, machine
@@ -53,7 +53,6 @@ NOTES = [
     "this process's processor: in memory nothing is waited for, so a call takes no longer, unless others need the machine.",
     "A plain store in memory copies nothing. In Redis's rows its server and the client share the cores.",
 ]
-QUICK = "A quick run: too short to judge by."
 NO_SERVER = "No redis-server was found: nothing is measured in Redis."
 MISSING = "cryptography is needed: python -m pip install -e '.[bench]'"
 
@@ -76,12 +75,7 @@ QUICKLY = Sizes(calls=60, rounds=2, block=20, redis_rounds=2, redis_block=30)
 
 
 def _arguments(argv: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.encryption", description="What encryption at rest costs.")
-    parser.add_argument("--json", metavar="FILE", help="write the figures as JSON too; '-' for stdout, instead of the table")
-    parser.add_argument("--quick", action="store_true", help="few rounds and calls: to see that it runs")
-    parser.add_argument("--rounds", type=positive, help="how often each contestant has its turn")
-    parser.add_argument("--seed", type=int, default=1, help="of the order of the calls (default: %(default)s)")
-    return parser.parse_args(argv)
+    return make_parser("benchmarks.encryption", "What encryption at rest costs.", few="rounds and calls").parse_args(argv)
 
 
 def _parks(count: int) -> list[Park]:
