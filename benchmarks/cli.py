@@ -8,7 +8,6 @@ is told, and is no failure of the run.
 
 import argparse
 import asyncio
-import os
 import statistics
 import subprocess
 import sys
@@ -21,10 +20,12 @@ import redis.asyncio
 from greentic_session import RedisSessionStore
 
 from ._command import make_parser, positive
-from ._population import make_ctx, make_data, make_key, make_scope
+from ._ours import register
+from ._population import SNAPSHOT
 from ._progress import progress
-from ._report import Report, Row, Target, machine
+from ._report import Report, Row, Target, load_average, machine
 from ._server import HOW_TO_GET_ONE, Server, find_binary
+from ._sides import make_parked
 
 __all__ = ["main"]
 
@@ -78,9 +79,7 @@ async def _fill(url: str, sessions: int, tick: Callable[[], object]) -> None:
 
 
 async def _park(store: RedisSessionStore, number: int) -> None:
-    ctx = make_ctx(number)
-    ttl = 1800 if number % 2 else 7 * 86_400
-    await store.register_wait(ctx, f"user-{number}", make_scope(number), make_key(number), make_data(ctx), ttl)
+    await register(store, make_parked(number, SNAPSHOT), ttl=1800 if number % 2 else 7 * 86_400)
 
 
 async def _run(command: str, url: str) -> tuple[float, float]:
@@ -136,7 +135,7 @@ def main(argv: list[str] | None = None) -> int:
         return 2
     sizes = QUICKLY if options.quick else Sizes()
     sizes = Sizes(sessions=options.sessions or sizes.sessions, rounds=options.rounds or sizes.rounds)
-    load = ", ".join(f"{average:.1f}" for average in os.getloadavg())
+    load = load_average()
     with Server(binary) as server:
         rows = asyncio.run(_measure(server.url, sizes))
         version = server.version

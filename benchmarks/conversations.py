@@ -23,7 +23,7 @@ from ._command import QUICK, WITHOUT_PEERS, allow_files, make_parser
 from ._crowd import Crowd, measure_crowd
 from ._lengths import Lengths, measure_lengths
 from ._progress import progress
-from ._report import Report, Row, machine
+from ._report import Report, Row, load_average, machine
 from ._server import HOW_TO_GET_ONE, Server, find_binary
 from ._transcripts import Backend, backends, make_message, text_of
 from .peers.catalogue import CONVERSATIONS
@@ -173,7 +173,7 @@ def main(argv: list[str] | None = None) -> int:
     if options.rounds:
         sizes = sizes.with_rounds(options.rounds)
     allow_files(FILES)
-    load = ", ".join(f"{average:.1f}" for average in os.getloadavg())
+    load = load_average()
     with Server(binary) as server, tempfile.TemporaryDirectory(prefix="gs-bench-", dir=options.directory) as directory:
         file_system = file_system_of(directory, MOUNTS.read_text(encoding="utf-8")) if MOUNTS.exists() else "unknown"
         run = _Run(options, sizes, server, directory)

@@ -23,10 +23,7 @@ from typing import Any
 from greentic_session import (
     InMemorySessionStore,
     RedisUrlWithNamespace,
-    ReplyScope,
-    SessionData,
     SessionStore,
-    TenantCtx,
     create_session_store,
 )
 from greentic_session.conversation import ConversationStore, InMemoryConversationStore, Message
@@ -35,9 +32,10 @@ from greentic_session.errors import UnavailableError
 
 from ._command import QUICK, make_parser
 from ._measure import Contestant, closed_loop, interleave, median_of
-from ._population import SNAPSHOT, make_ctx, make_data, make_key, make_scope
+from ._population import SNAPSHOT
 from ._report import Report, Row, Target, machine
 from ._server import Server, find_binary
+from ._sides import Parked, make_parked
 from ._transcripts import ROOM, make_message
 
 __all__ = ["main"]
@@ -56,7 +54,6 @@ NOTES = [
 NO_SERVER = "No redis-server was found: nothing is measured in Redis."
 MISSING = "cryptography is needed: python -m pip install -e '.[bench]'"
 
-Park = tuple[TenantCtx, str, ReplyScope, str, SessionData]
 Run = Callable[[Sequence[Any]], Awaitable[Any]]
 
 
@@ -76,11 +73,6 @@ QUICKLY = Sizes(calls=60, rounds=2, block=20, redis_rounds=2, redis_block=30)
 
 def _arguments(argv: list[str] | None) -> argparse.Namespace:
     return make_parser("benchmarks.encryption", "What encryption at rest costs.", few="rounds and calls").parse_args(argv)
-
-
-def _parks(count: int) -> list[Park]:
-    contexts = [make_ctx(n) for n in range(count)]
-    return [(ctx, str(ctx.user_id), make_scope(n), make_key(n), make_data(ctx)) for n, ctx in enumerate(contexts)]
 
 
 def _one_by_one(call: Callable[[Any], Awaitable[object]]) -> Run:
@@ -131,20 +123,20 @@ class _Bench:
 
 
 async def _sessions(where: str, plain: SessionStore, encrypted: SessionStore, bench: _Bench) -> list[Row]:
-    parks = _parks(len(bench.order))
+    parks = [make_parked(n, SNAPSHOT) for n in range(len(bench.order))]
 
-    async def park(store: SessionStore, call: Park) -> None:
+    async def park(store: SessionStore, call: Parked) -> None:
         ctx, user, scope, key, data = call
         await store.register_wait(ctx, user, scope, key, data)
 
-    async def find(store: SessionStore, call: Park) -> None:
+    async def find(store: SessionStore, call: Parked) -> None:
         ctx, user, scope, _, _ = call
         await store.find_wait(ctx, user, scope)
 
-    async def get(store: SessionStore, call: Park) -> None:
+    async def get(store: SessionStore, call: Parked) -> None:
         await store.get_session(call[3])
 
-    async def update(store: SessionStore, call: Park) -> None:
+    async def update(store: SessionStore, call: Parked) -> None:
         await store.update_session(call[3], call[4])
 
     for store in (plain, encrypted):
