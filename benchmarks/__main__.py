@@ -20,7 +20,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from ._cells import Cell
-from ._command import allow_files, positive
+from ._command import QUICK, WITHOUT_PEERS, allow_files, make_parser
 from ._figures import write_charts
 from ._inside import measure_json, measure_steps
 from ._operations import measure_operations
@@ -52,18 +52,12 @@ NOTES = [
     "Peers run in processes of their own, with the client library that each asks for, and a connection for each task.",
     "aiogram's data is a dict with one item, the snapshot's text; the others' value, message or channel is that text too.",
 ]
-QUICK = "A quick run: too short to judge by."
-WITHOUT_PEERS = "Measured without the peers: what is held against them has no ratio."
 
 
 def _arguments(argv: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="What the Redis store costs.")
-    parser.add_argument("--json", metavar="FILE", help="write the figures as JSON too; '-' for stdout, instead of the table")
+    parser = make_parser("benchmarks", "What the Redis store costs.", few="rounds and calls")
     parser.add_argument("--charts", metavar="DIR", type=Path, help="draw charts, as SVG files in this directory")
-    parser.add_argument("--quick", action="store_true", help="few rounds and calls: to see that it runs")
     parser.add_argument("--only", metavar="NAME", nargs="+", choices=PARTS, default=PARTS, help=f"of: {', '.join(PARTS)}")
-    parser.add_argument("--rounds", type=positive, help="how often each contestant has its turn")
-    parser.add_argument("--seed", type=int, default=1, help="of the order of the calls (default: %(default)s)")
     parser.add_argument("--loop", choices=("asyncio", "uvloop"), default="asyncio", help="the event loop, for all")
     parser.add_argument("--without-peers", action="store_true", help="leave the other libraries out")
     parser.add_argument("--peers-dir", metavar="DIR", type=Path, default=default_folder(), help="where they are installed")

@@ -11,18 +11,15 @@ import gc
 import os
 import sys
 import tracemalloc
-from pathlib import Path
 
 import msgspec
 
 from greentic_session import InMemorySessionStore
 
 from ._population import fill, make_ctx, make_scope
+from ._resident import IS_KNOWN, resident_set
 
 __all__ = ["Footprint"]
-
-STATM = Path("/proc/self/statm")
-RESIDENT_SET = STATM.exists()
 
 
 class Footprint(msgspec.Struct):
@@ -34,15 +31,15 @@ class Footprint(msgspec.Struct):
 
 def _used() -> int:
     gc.collect()
-    if RESIDENT_SET:
-        return int(STATM.read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    if IS_KNOWN:
+        return resident_set()
     return tracemalloc.get_traced_memory()[0]
 
 
 async def _measure(waits: int, users: int, ttl: float | None) -> Footprint:
     async with InMemorySessionStore() as warm:
         await fill(warm, waits=100, users=10, ttl=ttl)  # so that imports, caches and the thread are there
-    if not RESIDENT_SET:
+    if not IS_KNOWN:
         tracemalloc.start()
     before = _used()
     store = InMemorySessionStore()
@@ -51,7 +48,7 @@ async def _measure(waits: int, users: int, ttl: float | None) -> Footprint:
     for n in (0, waits // 2, waits - 1):
         ctx = make_ctx(n % users)
         assert await store.find_wait(ctx, str(ctx.user_id), make_scope(n)) is not None
-    method = "growth of the resident set in a fresh process" if RESIDENT_SET else "tracemalloc in a fresh process"
+    method = "growth of the resident set in a fresh process" if IS_KNOWN else "tracemalloc in a fresh process"
     return Footprint(used / waits, method)
 
 

@@ -37,6 +37,10 @@ def _in_turn(name: str, step: Callable[[Any], object], arg: Callable[[int], Any]
     return Contestant(name=name, pick=lambda n, _: arg(n), run=run)
 
 
+def _always(arg: object) -> Callable[[int], Any]:
+    return lambda _: arg
+
+
 def _checks(place: tuple[Any, str, Any]) -> object:
     return fence.lookup_owner(place[0], place[1]), fence.candidates(place[2], fallback=True)
 
@@ -111,8 +115,8 @@ async def measure_json(*, calls: int, rounds: int, tick: Callable[[], object]) -
         assert json.loads(data.to_json()) == content
         ours, plain = "to_json + from_json", "json.dumps + json.loads"
         lineup = [
-            _in_turn(ours, lambda data: SessionData.from_json(data.to_json()), lambda _, data=data: data),  # type: ignore[misc]
-            _in_turn(plain, lambda content: json.loads(json.dumps(content)), lambda _, content=content: content),  # type: ignore[misc]
+            _in_turn(ours, lambda data: SessionData.from_json(data.to_json()), _always(data)),
+            _in_turn(plain, lambda content: json.loads(json.dumps(content)), _always(content)),
         ]
         samples = await interleave(lineup, range(calls), rounds=rounds, block=50, tick=tick)
         measurement = f"JSON there and back, {size_text(size)}"

@@ -66,6 +66,7 @@ class Replay:
             for command, at in self._versions:
                 command[at] = version
         if len(self._commands) == 1:
+            # redis-py leaves this method without types.
             answer: Awaitable[Any] = self._client.execute_command(*self._commands[0])  # type: ignore[no-untyped-call]
             return answer
         pipeline = self._client.pipeline(transaction=self._transaction)

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import msgspec
 
-__all__ = ["Report", "Row", "Target", "machine"]
+__all__ = ["Report", "Row", "Target", "load_average", "machine"]
 
 
 class Target(msgspec.Struct, frozen=True):
@@ -146,6 +146,11 @@ def machine(*distributions: str) -> dict[str, str]:
         except importlib.metadata.PackageNotFoundError:
             found[name] = "not installed"
     return found
+
+
+def load_average() -> str:
+    """Return how busy the machine was in the last one, five and fifteen minutes."""
+    return ", ".join(f"{average:.1f}" for average in os.getloadavg())
 
 
 def _processor() -> str:

@@ -8,7 +8,6 @@ is told, and is no failure of the run.
 
 import argparse
 import asyncio
-import os
 import statistics
 import subprocess
 import sys
@@ -20,11 +19,13 @@ import redis.asyncio
 
 from greentic_session import RedisSessionStore
 
-from ._command import positive
-from ._population import make_ctx, make_data, make_key, make_scope
+from ._command import make_parser, positive
+from ._ours import register
+from ._population import SNAPSHOT
 from ._progress import progress
-from ._report import Report, Row, Target, machine
+from ._report import Report, Row, Target, load_average, machine
 from ._server import HOW_TO_GET_ONE, Server, find_binary
+from ._sides import make_parked
 
 __all__ = ["main"]
 
@@ -62,11 +63,10 @@ QUICKLY = Sizes(sessions=2000, rounds=1)
 
 
 def _arguments(argv: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.cli", description="What the command line costs.")
-    parser.add_argument("--json", metavar="FILE", help="write the figures as JSON too; '-' for stdout, instead of the table")
-    parser.add_argument("--quick", action="store_true", help="few sessions: to see that it runs")
+    parser = make_parser(
+        "benchmarks.cli", "What the command line costs.", few="sessions", rounds="how often each command runs", seed=False
+    )
     parser.add_argument("--sessions", type=positive, help="how many are in the store")
-    parser.add_argument("--rounds", type=positive, help="how often each command runs")
     return parser.parse_args(argv)
 
 
@@ -79,9 +79,7 @@ async def _fill(url: str, sessions: int, tick: Callable[[], object]) -> None:
 
 
 async def _park(store: RedisSessionStore, number: int) -> None:
-    ctx = make_ctx(number)
-    ttl = 1800 if number % 2 else 7 * 86_400
-    await store.register_wait(ctx, f"user-{number}", make_scope(number), make_key(number), make_data(ctx), ttl)
+    await register(store, make_parked(number, SNAPSHOT), ttl=1800 if number % 2 else 7 * 86_400)
 
 
 async def _run(command: str, url: str) -> tuple[float, float]:
@@ -137,7 +135,7 @@ def main(argv: list[str] | None = None) -> int:
         return 2
     sizes = QUICKLY if options.quick else Sizes()
     sizes = Sizes(sessions=options.sessions or sizes.sessions, rounds=options.rounds or sizes.rounds)
-    load = ", ".join(f"{average:.1f}" for average in os.getloadavg())
+    load = load_average()
     with Server(binary) as server:
         rows = asyncio.run(_measure(server.url, sizes))
         version = server.version

@@ -10,20 +10,16 @@ the rounds; a ratio is the median of the rounds' ratios. A missed target is told
 import argparse
 import asyncio
 import random
-import socket
 import statistics
 import sys
-import time
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
-import redis
-
 from greentic_session import RedisSessionStore
+from greentic_session._testing.cluster import Cluster
 
-from ._command import positive
+from ._command import QUICK, make_parser
 from ._measure import Contestant, closed_loop, interleave, median_of
 from ._population import SNAPSHOT, make_ctx, make_data, make_key, make_scope
 from ._report import Report, Row, Target, machine
@@ -32,9 +28,6 @@ from ._server import HOW_TO_GET_ONE, Server, find_binary
 __all__ = ["main"]
 
 PRIMARIES = 3
-SLOTS = 16384
-BUS = 10_000
-"""How far a node's second port is from its first."""
 LIMIT = 0.7
 """Of a single server's throughput, at least, for find_wait at 100 tasks."""
 SINGLE, CLUSTER = "one server", "cluster"
@@ -42,7 +35,6 @@ NOTES = [
     "Three primaries, the single server and the client share this machine's cores.",
     "A new session takes a second round trip on a cluster: its key is reserved first. Parking it again takes one.",
 ]
-QUICK = "A quick run: too short to judge by."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,54 +51,7 @@ QUICKLY = Sizes(users=100, rounds=2, block=100)
 
 
 def _arguments(argv: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.cluster", description="What a cluster costs.")
-    parser.add_argument("--json", metavar="FILE", help="write the figures as JSON too; '-' for stdout, instead of the table")
-    parser.add_argument("--quick", action="store_true", help="few rounds and calls: to see that it runs")
-    parser.add_argument("--rounds", type=positive, help="how often each contestant has its turn")
-    parser.add_argument("--seed", type=int, default=1, help="of the order of the calls (default: %(default)s)")
-    return parser.parse_args(argv)
-
-
-def _free_port(dice: random.Random) -> int:
-    while True:
-        port = dice.randint(15_000, 30_000)
-        try:
-            for number in (port, port + BUS):
-                with socket.socket() as probe:
-                    probe.bind(("127.0.0.1", number))
-        except OSError:
-            continue
-        return port
-
-
-@contextmanager
-def _cluster(binary: str) -> Iterator[str]:
-    """Start primaries that share all slots, and yield their URL."""
-    dice = random.Random()
-    with ExitStack() as stack:
-        servers = []
-        for _ in range(PRIMARIES):
-            server = Server(binary, "--cluster-enabled", "yes")
-            server.port = _free_port(dice)
-            servers.append(stack.enter_context(server))
-        nodes = [stack.enter_context(redis.Redis(port=server.port)) for server in servers]
-        for number, node in enumerate(nodes):
-            bounds = [SLOTS * number // PRIMARIES, SLOTS * (number + 1) // PRIMARIES]
-            node.execute_command("CLUSTER ADDSLOTS", *range(*bounds))
-            node.execute_command("CLUSTER MEET", "127.0.0.1", servers[0].port)
-        give_up = time.monotonic() + 30
-        while any(_state(node) != b"ok" for node in nodes):
-            if time.monotonic() > give_up:
-                raise TimeoutError("the cluster does not come up")
-            time.sleep(0.05)
-        yield "redis+cluster://" + ",".join(f"127.0.0.1:{server.port}" for server in servers)
-
-
-def _state(node: redis.Redis) -> bytes:
-    with socket.create_connection(("127.0.0.1", node.get_connection_kwargs()["port"])) as plain:
-        plain.sendall(b"CLUSTER INFO\r\n")
-        answer = plain.recv(65_536)
-    return b"ok" if b"cluster_state:ok" in answer and b"cluster_known_nodes:%d" % PRIMARIES in answer else b"fail"
+    return make_parser("benchmarks.cluster", "What a cluster costs.", few="rounds and calls").parse_args(argv)
 
 
 async def _measure(sizes: Sizes, urls: dict[str, str], seed: int) -> list[Row]:
@@ -178,8 +123,8 @@ def main(argv: list[str] | None = None) -> int:
         sys.stderr.write(f"{HOW_TO_GET_ONE}\n")
         return 1
     sizes = QUICKLY if args.quick else Sizes(rounds=args.rounds or Sizes.rounds)
-    with Server(binary) as server, _cluster(binary) as cluster:
-        rows = asyncio.run(_measure(sizes, {SINGLE: server.url, CLUSTER: cluster}, args.seed))
+    with Server(binary) as server, Cluster(binary, primaries=PRIMARIES) as cluster:
+        rows = asyncio.run(_measure(sizes, {SINGLE: server.url, CLUSTER: cluster.url}, args.seed))
     report = Report(
         machine=machine("redis", "hiredis") | {"server": server.version},
         settings={"snapshot": len(SNAPSHOT), "users": sizes.users, "rounds": sizes.rounds, "primaries": PRIMARIES},

@@ -19,11 +19,11 @@ from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from ._command import allow_files, positive
+from ._command import QUICK, WITHOUT_PEERS, allow_files, make_parser
 from ._crowd import Crowd, measure_crowd
 from ._lengths import Lengths, measure_lengths
 from ._progress import progress
-from ._report import Report, Row, machine
+from ._report import Report, Row, load_average, machine
 from ._server import HOW_TO_GET_ONE, Server, find_binary
 from ._transcripts import Backend, backends, make_message, text_of
 from .peers.catalogue import CONVERSATIONS
@@ -48,8 +48,6 @@ NOTES = [
     "SQLiteSession sets WAL mode itself, but has no option for durability: PRAGMA synchronous=FULL is set on each of its",
     "connections. So every commit is on the disk when it returns, as every append of ours in files is.",
 ]
-QUICK = "A quick run: too short to judge by."
-WITHOUT_PEERS = "Measured without the peers: what is held against them has no ratio."
 NO_DISK = "The directory is in memory: nothing is learnt about a disk. Choose another with --directory."
 
 
@@ -75,11 +73,7 @@ QUICKLY = Sizes(
 
 
 def _arguments(argv: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.conversations", description="What conversations cost.")
-    parser.add_argument("--json", metavar="FILE", help="write the figures as JSON too; '-' for stdout, instead of the table")
-    parser.add_argument("--quick", action="store_true", help="few rounds and messages: to see that it runs")
-    parser.add_argument("--rounds", type=positive, help="how often each contestant has its turn")
-    parser.add_argument("--seed", type=int, default=1, help="of the order of the calls (default: %(default)s)")
+    parser = make_parser("benchmarks.conversations", "What conversations cost.", few="rounds and messages")
     parser.add_argument(
         "--directory", metavar="DIR", type=Path, help="where files are kept meanwhile (default: the system's)"
     )
@@ -179,7 +173,7 @@ def main(argv: list[str] | None = None) -> int:
     if options.rounds:
         sizes = sizes.with_rounds(options.rounds)
     allow_files(FILES)
-    load = ", ".join(f"{average:.1f}" for average in os.getloadavg())
+    load = load_average()
     with Server(binary) as server, tempfile.TemporaryDirectory(prefix="gs-bench-", dir=options.directory) as directory:
         file_system = file_system_of(directory, MOUNTS.read_text(encoding="utf-8")) if MOUNTS.exists() else "unknown"
         run = _Run(options, sizes, server, directory)

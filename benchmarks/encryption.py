@@ -23,21 +23,19 @@ from typing import Any
 from greentic_session import (
     InMemorySessionStore,
     RedisUrlWithNamespace,
-    ReplyScope,
-    SessionData,
     SessionStore,
-    TenantCtx,
     create_session_store,
 )
 from greentic_session.conversation import ConversationStore, InMemoryConversationStore, Message
 from greentic_session.encryption import EncryptedConversationStore, EncryptedSessionStore, EncryptionKey, Keyring
 from greentic_session.errors import UnavailableError
 
-from ._command import positive
+from ._command import QUICK, make_parser
 from ._measure import Contestant, closed_loop, interleave, median_of
-from ._population import SNAPSHOT, make_ctx, make_data, make_key, make_scope
+from ._population import SNAPSHOT
 from ._report import Report, Row, Target, machine
 from ._server import Server, find_binary
+from ._sides import Parked, make_parked
 from ._transcripts import ROOM, make_message
 
 __all__ = ["main"]
@@ -53,11 +51,9 @@ NOTES = [
     "this process's processor: in memory nothing is waited for, so a call takes no longer, unless others need the machine.",
     "A plain store in memory copies nothing. In Redis's rows its server and the client share the cores.",
 ]
-QUICK = "A quick run: too short to judge by."
 NO_SERVER = "No redis-server was found: nothing is measured in Redis."
 MISSING = "cryptography is needed: python -m pip install -e '.[bench]'"
 
-Park = tuple[TenantCtx, str, ReplyScope, str, SessionData]
 Run = Callable[[Sequence[Any]], Awaitable[Any]]
 
 
@@ -76,17 +72,7 @@ QUICKLY = Sizes(calls=60, rounds=2, block=20, redis_rounds=2, redis_block=30)
 
 
 def _arguments(argv: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.encryption", description="What encryption at rest costs.")
-    parser.add_argument("--json", metavar="FILE", help="write the figures as JSON too; '-' for stdout, instead of the table")
-    parser.add_argument("--quick", action="store_true", help="few rounds and calls: to see that it runs")
-    parser.add_argument("--rounds", type=positive, help="how often each contestant has its turn")
-    parser.add_argument("--seed", type=int, default=1, help="of the order of the calls (default: %(default)s)")
-    return parser.parse_args(argv)
-
-
-def _parks(count: int) -> list[Park]:
-    contexts = [make_ctx(n) for n in range(count)]
-    return [(ctx, str(ctx.user_id), make_scope(n), make_key(n), make_data(ctx)) for n, ctx in enumerate(contexts)]
+    return make_parser("benchmarks.encryption", "What encryption at rest costs.", few="rounds and calls").parse_args(argv)
 
 
 def _one_by_one(call: Callable[[Any], Awaitable[object]]) -> Run:
@@ -137,20 +123,20 @@ class _Bench:
 
 
 async def _sessions(where: str, plain: SessionStore, encrypted: SessionStore, bench: _Bench) -> list[Row]:
-    parks = _parks(len(bench.order))
+    parks = [make_parked(n, SNAPSHOT) for n in range(len(bench.order))]
 
-    async def park(store: SessionStore, call: Park) -> None:
+    async def park(store: SessionStore, call: Parked) -> None:
         ctx, user, scope, key, data = call
         await store.register_wait(ctx, user, scope, key, data)
 
-    async def find(store: SessionStore, call: Park) -> None:
+    async def find(store: SessionStore, call: Parked) -> None:
         ctx, user, scope, _, _ = call
         await store.find_wait(ctx, user, scope)
 
-    async def get(store: SessionStore, call: Park) -> None:
+    async def get(store: SessionStore, call: Parked) -> None:
         await store.get_session(call[3])
 
-    async def update(store: SessionStore, call: Park) -> None:
+    async def update(store: SessionStore, call: Parked) -> None:
         await store.update_session(call[3], call[4])
 
     for store in (plain, encrypted):

@@ -15,6 +15,7 @@ import sys
 from dataclasses import asdict, dataclass
 
 from ._calls import Peer, measure_calls
+from ._command import QUICK, make_parser
 from ._processes import measure_footprint, measure_import
 from ._report import Report, Row, machine
 from ._scale import WAITS_A_USER, measure_scaling
@@ -28,7 +29,6 @@ NOTES = [
     "aiogram's data is a dict with one item, the snapshot's text: no dict is cheaper to copy.",
 ]
 WITHOUT_PEERS = "Measured without aiogram: what is held against it has no ratio."
-QUICK = "A quick run: too short to judge by."
 MISSING = "aiogram is needed to measure against: python -m pip install -e '.[bench]' (or leave it out: --without-peers)"
 
 
@@ -51,11 +51,8 @@ QUICKLY = Sizes(users=100, rounds=3, many=10_000, lookups=500, scaling_rounds=3,
 
 
 def _arguments(argv: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.memory", description="What the in-memory store costs.")
-    parser.add_argument("--json", metavar="FILE", help="write the figures as JSON too; '-' for stdout, instead of the table")
-    parser.add_argument("--quick", action="store_true", help="few rounds and waits: to see that it runs")
+    parser = make_parser("benchmarks.memory", "What the in-memory store costs.", few="rounds and waits", rounds=None)
     parser.add_argument("--without-peers", action="store_true", help="leave aiogram out")
-    parser.add_argument("--seed", type=int, default=1, help="of the order of the calls (default: %(default)s)")
     return parser.parse_args(argv)
 
 

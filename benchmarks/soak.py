@@ -7,14 +7,12 @@ samples is not noticeably above that of the first ones after warming up.
 
 import argparse
 import asyncio
-import os
 import statistics
 import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 from greentic_session import RedisSessionStore
 
@@ -22,6 +20,7 @@ from ._measure import closed_loop
 from ._operations import USUAL
 from ._ours import open_store, register
 from ._population import make_snapshot_for
+from ._resident import IS_KNOWN, resident_set
 from ._server import HOW_TO_GET_ONE, Server, find_binary
 from ._sides import Parked, make_parked
 
@@ -35,7 +34,6 @@ SAMPLES = 100
 WARM_UP = 0.2
 """Which part of the samples is warming up: the allocator's pools, the server's answers of every length."""
 ALLOWED = 0.02
-STATM = Path("/proc/self/statm")
 
 
 @dataclass(frozen=True)
@@ -59,10 +57,6 @@ def growth(samples: Sequence[float]) -> Flatness:
     counted = samples[int(len(samples) * WARM_UP) :]
     quarter = max(1, len(counted) // 4)
     return Flatness(statistics.median(counted[:quarter]), statistics.median(counted[-quarter:]))
-
-
-def _resident() -> int:
-    return int(STATM.read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 async def _live(store: RedisSessionStore, wait: Parked) -> None:
@@ -93,7 +87,7 @@ async def _soak(url: str, operations: int) -> list[int]:
                 waits = [make_parked(n % USERS, snapshot) for n in range(start, min(start + USERS, until))]
                 await closed_loop(partial(_live, store), TASKS)(waits)
             done = until
-            samples.append(_resident())
+            samples.append(resident_set())
             rate = done * IN_A_LIFE / (time.perf_counter() - began)
             print(f"{done * IN_A_LIFE:>12,} operations  {rate:>8,.0f}/s  {samples[-1] / 2**20:8.2f} MiB", flush=True)
     return samples
@@ -105,7 +99,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--operations", type=int, default=10_000_000, help="how many (default: %(default)s)")
     options = parser.parse_args(argv)
     binary = find_binary()
-    if binary is None or not STATM.exists():
+    if binary is None or not IS_KNOWN:
         print(HOW_TO_GET_ONE if binary is None else "the resident set is read from /proc: Linux only", file=sys.stderr)
         return 2
     with Server(binary) as server:

@@ -6,7 +6,6 @@ It starts a Redis of its own. Contestants run in turns, one call at a time (`_me
 over the rounds; what a call costs more is the median of the rounds' differences.
 """
 
-import argparse
 import asyncio
 import random
 import statistics
@@ -18,6 +17,7 @@ from typing import Any
 from greentic_session import InMemorySessionStore, RedisSessionStore, SessionStore
 from greentic_session.telemetry import instrument
 
+from ._command import QUICK, make_parser
 from ._measure import Contestant, interleave, times
 from ._population import make_ctx, make_data, make_key, make_scope
 from ._report import Report, Row, machine
@@ -25,7 +25,6 @@ from ._server import HOW_TO_GET_ONE, Server, find_binary
 
 __all__ = ["main"]
 
-QUICK = "A quick run: too short to judge by."
 NOTES = ["Without OpenTelemetry a store is what it was before: the first line is not instrumented, and has no switch."]
 MISSING = "the SDK of OpenTelemetry is needed: python -m pip install -e '.[test,bench]'"
 
@@ -134,10 +133,7 @@ async def _measure(sizes: Sizes, url: str, seed: int) -> list[Row]:
 
 def main(argv: list[str] | None = None) -> int:
     """Measure, print, and return the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.telemetry", description="What OpenTelemetry costs a call.")
-    parser.add_argument("--json", metavar="FILE", help="write the figures as JSON too; '-' for stdout, instead of the table")
-    parser.add_argument("--quick", action="store_true", help="few rounds and sessions: to see that it runs")
-    parser.add_argument("--seed", type=int, default=1, help="of the order of the calls (default: %(default)s)")
+    parser = make_parser("benchmarks.telemetry", "What OpenTelemetry costs a call.", few="rounds and sessions", rounds=None)
     options = parser.parse_args(argv)
     sizes = QUICKLY if options.quick else Sizes()
     if (binary := find_binary()) is None:

@@ -1,118 +1,36 @@
-"""A Redis Cluster of the tests' own: three primaries with a replica each, on loopback."""
+"""A Redis Cluster of the tests' own: three primaries with a replica each, on loopback, whose slots can be moved."""
 
-import time
 from collections.abc import Callable
-from typing import Any, Self
 
 import redis
 from redis.crc import key_slot
-from redis_server import Server, free_port
+from redis_server import find_binary, require
 
-SLOTS = 16384
-BUS = 10_000
-"""How far a node's second port is from its first."""
+from greentic_session._testing import cluster
+from greentic_session._testing.cluster import SLOTS, Node
+
+__all__ = ["SLOTS", "Cluster", "Node", "make_node", "slot_of"]
+
 NODE_TIMEOUT = 1500
 """Milliseconds of silence after which a node counts as failed."""
+OPTIONS = ("--cluster-node-timeout", str(NODE_TIMEOUT), "--repl-diskless-sync-delay", "0")
 
 
-class Node(Server):
-    """A node that has met no other yet."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            "--cluster-enabled", "yes", "--cluster-node-timeout", str(NODE_TIMEOUT), "--repl-diskless-sync-delay", "0"
-        )
-        self.port = free_port(apart=(0, BUS))
-
-    @property
-    def name(self) -> str:
-        return f"127.0.0.1:{self.port}"
-
-    def cluster(self, *command: Any) -> Any:
-        """Send a CLUSTER command."""
-        with self.client(decode_responses=True) as client:
-            client.response_callbacks.clear()
-            return client.execute_command("CLUSTER", *command)
-
-    @property
-    def id(self) -> str:
-        return str(self.cluster("MYID"))
-
-    def role(self) -> str:
-        with self.client(decode_responses=True) as client:
-            return str(client.info("replication")["role"])
+def make_node() -> Node:
+    """Return one that is to join a cluster."""
+    return Node(require(find_binary()), *OPTIONS)
 
 
-class Cluster:
+class Cluster(cluster.Cluster):
     """Some primaries with all slots between them, and a replica of each."""
 
     def __init__(self, primaries: int = 3, *, replicas: bool = True) -> None:
-        self.size = primaries
-        self.nodes = [Node() for _ in range(primaries * (2 if replicas else 1))]
-
-    @property
-    def url(self) -> str:
-        return f"redis+cluster://{','.join(node.name for node in self.nodes)}"
+        super().__init__(require(find_binary()), *OPTIONS, primaries=primaries, replicas=replicas)
 
     @property
     def primaries(self) -> list[Node]:
         """Who has slots now, of those that run."""
-        return [
-            node
-            for node in self.nodes
-            if node.process is not None and node.process.poll() is None and node.role() == "master"
-        ]
-
-    def start(self) -> Self:
-        for node in self.nodes:
-            node.start(wait=False)
-        for node in self.nodes:
-            node.wait_until_up()
-        bounds = [SLOTS * number // self.size for number in range(self.size + 1)]
-        for number, node in enumerate(self.nodes):
-            node.cluster("SET-CONFIG-EPOCH", number + 1)
-            if number < self.size:
-                node.cluster("ADDSLOTS", *range(bounds[number], bounds[number + 1]))
-        for node in self.nodes[1:]:
-            node.cluster("MEET", "127.0.0.1", self.nodes[0].port)
-        self.wait_until(lambda: all(self._knows_all(node) for node in self.nodes))
-        for primary, replica in zip(self.nodes[: self.size], self.nodes[self.size :], strict=False):
-            replica.cluster("REPLICATE", primary.id)
-        self.wait_until_well()
-        return self
-
-    def _knows_all(self, node: Node) -> bool:
-        info = str(node.cluster("INFO"))
-        return f"cluster_known_nodes:{len(self.nodes)}" in info
-
-    def wait_until_well(self) -> None:
-        """Return when every running node says that all is well, and every replica follows."""
-
-        def is_well() -> bool:
-            for node in self.nodes:
-                if node.process is None or node.process.poll() is not None:
-                    continue
-                if "cluster_state:ok" not in str(node.cluster("INFO")):
-                    return False
-                with node.client(decode_responses=True) as client:
-                    found = client.info("replication")
-                if found["role"] == "slave" and found["master_link_status"] != "up":
-                    return False
-            return True
-
-        self.wait_until(is_well)
-
-    @staticmethod
-    def wait_until(is_so: Callable[[], bool], seconds: float = 30) -> None:
-        give_up = time.monotonic() + seconds
-        while True:
-            try:
-                if is_so():
-                    return
-            except redis.RedisError:
-                pass
-            assert time.monotonic() < give_up, "the cluster does not get there"
-            time.sleep(0.02)
+        return [node for node in self.nodes if node.is_running and node.role() == "master"]
 
     def owner(self, slot: int) -> Node:
         """Who has a slot."""
@@ -141,20 +59,6 @@ class Cluster:
         for client in self.clients():
             with client:
                 client.flushall()
-
-    def close(self) -> None:
-        for node in self.nodes:
-            node.close()
-
-    def __enter__(self) -> Self:
-        try:
-            return self.start()
-        except BaseException:
-            self.close()
-            raise
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
 
 def slot_of(tag: str) -> int:

