@@ -43,7 +43,7 @@ class LostError(driver.ConnectionError):
     """The connection ended with the call on it: whether Redis ran the command cannot be said."""
 
 
-class Call(msgspec.Struct, eq=False, gc=False):
+class Call(msgspec.Struct, eq=False):
     """One command on its way.
 
     Attributes:
