@@ -403,7 +403,7 @@ async def test_a_replica_that_follows_nobody_is_left() -> None:
 
 async def test_without_replicas_the_primary_is_read(namespace: str) -> None:
     with Fleet() as fleet:
-        async with RedisSessionStore.from_url(fleet.url, namespace=namespace, stale_reads=True, timeout=1.0) as store:
+        async with RedisSessionStore.from_url(fleet.url, namespace=namespace, stale_reads=True, timeout=2.0) as store:
             await store.register_wait(ALICE, "alice", CHAT, "k", data())
             fleet.catch_up(fleet.primary)
             assert await store.get_session("k") == data()

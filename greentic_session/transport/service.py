@@ -38,7 +38,7 @@ from .sentinel import Answer, Place, Sentinel
 __all__ = ["links_of_service"]
 
 _SHARE = 1 / 3
-"""Which part of a call's time a sentinel may take to answer, and a server to be connected to."""
+"""Which part of a call's time a server may take to be connected to; where no sentinel answers, they have the rest."""
 _GRACE = 0.1
 """For how many seconds the others are waited for when the first sentinel has answered."""
 _SOON = 3.0
@@ -89,7 +89,7 @@ class _Service:
         self._closed = False
         pools = [client.connection_pool for client in manager.sentinels]
         self._sentinels = [
-            Sentinel(each.connection_class, each.connection_kwargs, self.patience, self.name, self._switched)
+            Sentinel(each.connection_class, each.connection_kwargs, timeout - self.patience, self.name, self._switched)
             for each in pools
         ]
 
