@@ -171,6 +171,7 @@ def test_the_file_system_is_that_of_the_deepest_mount(tmp_path: Path) -> None:
 
 
 @pytest.mark.asyncio
+@pytest.mark.slow
 async def test_a_peer_appends_beside_ours_and_a_run_goes_on_without_it_when_it_fails() -> None:
     if importlib.util.find_spec("aiogram") is None:  # importing it here too would take seconds
         pytest.skip("needs aiogram")

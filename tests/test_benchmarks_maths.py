@@ -220,6 +220,7 @@ async def test_the_wire_notes_what_a_store_sends() -> None:
         assert probe.connect_ex(("127.0.0.1", server.port)) != 0  # it was stopped
 
 
+@pytest.mark.slow
 def test_a_peer_that_cannot_be_installed_says_why(tmp_path: Path) -> None:
     nobody = Peer(name="nobody", module="with_nobody", requirements=("./nowhere",), calls={})
     with pytest.raises(CannotInstallError, match="nowhere"):
@@ -238,6 +239,7 @@ async def test_a_peer_that_is_not_there_says_so() -> None:
 
 
 @pytest.mark.asyncio
+@pytest.mark.slow
 async def test_a_peer_measures_its_own_calls_in_its_own_process() -> None:
     pytest.importorskip("aiogram")
     with Server(require(find_binary())) as server:
@@ -258,6 +260,7 @@ async def test_a_peer_measures_its_own_calls_in_its_own_process() -> None:
 
 
 @pytest.mark.asyncio
+@pytest.mark.slow
 async def test_a_run_goes_on_without_a_peer_that_fails() -> None:
     pytest.importorskip("aiogram")
     lost: list[PeerFailedError] = []

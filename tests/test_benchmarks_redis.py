@@ -127,6 +127,7 @@ def everything(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, dict[str,
     return done.stdout, json.loads((folder / "redis.json").read_bytes()), folder / "charts"
 
 
+@pytest.mark.slow
 def test_everything_is_measured(everything: tuple[str, dict[str, Any], Path]) -> None:
     rows = everything[1]["rows"]
     measured: dict[str, set[str]] = {}
@@ -136,6 +137,7 @@ def test_everything_is_measured(everything: tuple[str, dict[str, Any], Path]) ->
     assert len(rows) == sum(map(len, MEASURED.values()))
 
 
+@pytest.mark.slow
 def test_every_figure_is_one(everything: tuple[str, dict[str, Any], Path]) -> None:
     for row in everything[1]["rows"]:
         if row["contestant"] in MISSING:
@@ -150,6 +152,7 @@ def test_every_figure_is_one(everything: tuple[str, dict[str, Any], Path]) -> No
             assert row["ratio_of"] in {None, "ours: x its speed", "ours: x its time"}
 
 
+@pytest.mark.slow
 def test_every_target_is_there_and_says_whether_it_holds(everything: tuple[str, dict[str, Any], Path]) -> None:
     aimed = [row for row in everything[1]["rows"] if row["target"] is not None]
     targets = {(row["measurement"], row["contestant"], row["target"]["bound"], row["target"]["limit"]) for row in aimed}
@@ -158,6 +161,7 @@ def test_every_target_is_there_and_says_whether_it_holds(everything: tuple[str, 
         assert type(row["holds"]) is (type(None) if row["contestant"] in MISSING else bool), row
 
 
+@pytest.mark.slow
 def test_the_steps_of_a_call_make_up_the_call(everything: tuple[str, dict[str, Any], Path]) -> None:
     for tasks in ("1 task", "100 tasks"):
         steps = [row for row in everything[1]["rows"] if row["measurement"] == f"steps of find_wait, {tasks}, 4 KiB"]
@@ -166,6 +170,7 @@ def test_the_steps_of_a_call_make_up_the_call(everything: tuple[str, dict[str, A
         assert sum(row["ratio"] for row in steps[1:]) == pytest.approx(1, abs=0.1)
 
 
+@pytest.mark.slow
 def test_the_run_says_where_and_how_it_measured(everything: tuple[str, dict[str, Any], Path]) -> None:
     report = everything[1]
     assert set(report) == {"machine", "settings", "rows", "findings", "notes"}
@@ -178,6 +183,7 @@ def test_the_run_says_where_and_how_it_measured(everything: tuple[str, dict[str,
     assert any("too short to judge" in note for note in report["notes"])
 
 
+@pytest.mark.slow
 def test_the_table_holds_what_the_json_holds(everything: tuple[str, dict[str, Any], Path]) -> None:
     table, report, _ = everything
     for row in report["rows"]:
@@ -188,10 +194,12 @@ def test_the_table_holds_what_the_json_holds(everything: tuple[str, dict[str, An
     assert all(name in table for name in ("p50 us", "p99 us", "CPU us"))
 
 
+@pytest.mark.slow
 def test_the_charts_are_drawn(everything: tuple[str, dict[str, Any], Path]) -> None:
     assert {path.name for path in everything[2].iterdir()} == set(CHARTS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CHARTS)
 def test_a_chart_shows_all_that_it_promises(everything: tuple[str, dict[str, Any], Path], name: str) -> None:
     contestants, points = CHARTS[name]
