@@ -6,7 +6,7 @@ import re
 import uuid
 import warnings
 from collections.abc import Awaitable
-from typing import Any, ClassVar, TypeVar, cast
+from typing import Any, ClassVar, TypeVar
 
 import pytest
 import redis
@@ -155,7 +155,7 @@ class MixedFleet(RuleBasedStateMachine):
 
     def now_ms(self) -> int:
         """What the server's clock says."""
-        seconds, micros = cast("tuple[int, int]", self.raw.time())
+        seconds, micros = self.raw.time()
         return seconds * 1000 + micros // 1000
 
     def unchanged(self, before: Seen) -> bool:

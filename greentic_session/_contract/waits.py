@@ -229,6 +229,8 @@ class WaitsContract:
             await store.register_wait(ALICE, "alice", ReplyScope(f"c{index}"), key, data(), ttl=MINUTE)
         await store.create_session(ALICE, data(), key="no wait")
         assert await store.list_waits_for_user(ALICE, "alice") == sorted(keys)
+        await store.register_wait(ALICE, "alice", OTHER, "two\nlines", data(), ttl=MINUTE)
+        assert await store.list_waits_for_user(ALICE, "alice") == sorted([*keys, "two\nlines"])
         assert await store.list_waits_for_user(ctx("bob"), "bob") == []
 
     async def test_clear_takes_wait_and_session(self, store: SessionStore) -> None:
