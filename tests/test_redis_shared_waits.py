@@ -1,11 +1,12 @@
 """Waits that both sides have a hand in: what only the reference knows of, and what it does to ours."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import pytest
 import pytest_asyncio
 import redis
 from redis_invariants import dump
+from redis_server import Server
 from reference_fleet import Reference
 
 from greentic_session import ReplyScope
@@ -108,6 +109,91 @@ async def test_a_find_sees_that_the_set_outlives_the_wait(
     await store.find_wait(ALICE, "alice", CHAT)
     assert await store.list_waits_for_user(ALICE, "alice") == ["k"]
     assert raw.pttl(users) > 50_000
+
+
+def they_park_there(raw: redis.Redis, reference: Reference) -> None:
+    reference.register_wait(CHAT, "theirs", data())
+
+
+def they_park_elsewhere(raw: redis.Redis, reference: Reference) -> None:
+    reference.register_wait(OTHER, "theirs", data(), 60_000)
+
+
+def they_update_it(raw: redis.Redis, reference: Reference) -> None:
+    reference.update_session("k", data(node="theirs"))
+
+
+def they_make_it_the_latest(raw: redis.Redis, reference: Reference) -> None:
+    raw.set(reference.pointer_key(ALICE), "k")
+
+
+def our_record_is_lost(raw: redis.Redis, reference: Reference) -> None:
+    raw.delete(f"{reference.namespace}:own:k")
+
+
+def they_take_it_out_of_the_set(raw: redis.Redis, reference: Reference) -> None:
+    raw.srem(reference.set_key(ALICE), "k")
+
+
+MEDDLING: list[tuple[Callable[[redis.Redis, Reference], None], list[str]]] = [
+    (lambda *_: None, []),
+    (they_park_there, ["theirs"]),
+    (they_park_elsewhere, ["theirs"]),
+    (they_update_it, []),
+    (they_make_it_the_latest, []),
+    (our_record_is_lost, []),
+    (they_take_it_out_of_the_set, []),
+]
+
+
+@pytest.mark.parametrize("more", [0, 1], ids=["the only wait", "one of two"])
+@pytest.mark.parametrize(("meddle", "theirs"), MEDDLING)
+async def test_what_is_completed_is_gone_whatever_was_done_to_it(
+    store: RedisSessionStore,
+    reference: Reference,
+    raw: redis.Redis,
+    namespace: str,
+    meddle: Callable[[redis.Redis, Reference], None],
+    theirs: list[str],
+    more: int,
+) -> None:
+    """The usual case takes few commands on the server; all others are as thorough as ever."""
+    ours = [f"k{number}" for number in range(more)]
+    for key in ours:
+        await store.register_wait(ALICE, "alice", ReplyScope(key), key, data(), ttl=60)
+    await store.register_wait(ALICE, "alice", CHAT, "k", data(), ttl=600)
+    claim = await store.claim_wait(ALICE, "alice", CHAT)
+    assert claim is not None
+    meddle(raw, reference)
+    await claim.complete()
+    found = dump(raw, namespace)
+    assert not found.keys() & {"session:k", "own:k", "claim:k"}
+    assert not [name for name, entry in found.items() if entry.value in (b"k", b"k:")]
+    assert await store.list_waits_for_user(ALICE, "alice") == ours + theirs
+    users = found.get(f"waits:user:{reference.place(ALICE)}")
+    if theirs == ["theirs"] and meddle is they_park_there:
+        assert users is not None
+        assert users.ttl == -1
+    elif ours or theirs:
+        assert users is not None
+        assert 0 < users.ttl <= 60_000
+    else:
+        assert users is None
+        assert found == {}
+
+
+@pytest.mark.parametrize("waits", [1, 300])
+async def test_completing_takes_the_same_few_commands_however_many_waits_there_are(server: Server, waits: int) -> None:
+    async with RedisSessionStore.from_url(server.url) as store:
+        for number in range(waits):
+            await store.register_wait(ALICE, "alice", ReplyScope(f"chat-{number}"), f"k{number}", data(), ttl=60)
+        claim = await store.claim_wait(ALICE, "alice", ReplyScope("chat-0"))
+        assert claim is not None
+        with server.client() as raw:
+            raw.config_resetstat()
+            await claim.complete()
+            stats = raw.info("commandstats")
+        assert sum(one["calls"] for name, one in stats.items() if "config" not in name) <= 17
 
 
 async def test_a_walk_over_long_snapshots_goes_in_small_steps(store: RedisSessionStore) -> None:
