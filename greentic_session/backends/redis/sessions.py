@@ -166,9 +166,11 @@ class Sessions:
 
     async def keys(self, owner: Owner) -> list[SessionKey]:
         """As `SessionBackend.keys`."""
-        found = sorted(await self._scripts.keys(owner))  # UTF-8 sorts as the characters do
+        found = await self._scripts.keys(owner)
         together = key_of(b"\n".join(found)).split("\n")  # in one step, if no key holds a newline
-        return cast("list[SessionKey]", together) if len(together) == len(found) else [*map(key_of, found)]
+        keys = cast("list[SessionKey]", together) if len(together) == len(found) else [*map(key_of, found)]
+        keys.sort()
+        return keys
 
     async def clear(self, owner: Owner, scope: ReplyScope) -> list[Any] | None:
         """As `SessionBackend.clear`; the session key and what the removal did, None if nothing was there."""
