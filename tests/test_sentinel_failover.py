@@ -203,6 +203,17 @@ async def test_a_switch_that_only_its_leader_knows_is_kept_to(fleet: Fleet) -> N
     load.check()
 
 
+async def test_what_is_told_and_is_not_so_is_soon_forgotten(fleet: Fleet) -> None:
+    async with RedisSessionStore.from_url(fleet.url, namespace="n", timeout=TIMEOUT) as store, loaded(store, 2) as load:
+        finder = links(store)[0]._finder
+        assert isinstance(finder, _Primary)
+        primary = fleet.primary
+        finder._service._switched(("127.0.0.1", fleet.replicas[0].port), done=True)
+        await goes_on(load)
+        assert [lane.node for lane in links(store)[0]._lanes] == [f"127.0.0.1:{primary.port}"]
+    load.check()
+
+
 async def test_a_primary_that_dies(fleet: Fleet) -> None:
     namespace, old = "killed", fleet.primary
     async with RedisSessionStore.from_url(fleet.url, namespace=namespace, timeout=TIMEOUT) as store, loaded(store) as load:

@@ -137,8 +137,8 @@ class _Service:
         if self.is_promised(place):
             self._tell(place, done=True)
 
-    def failed(self, place: Place) -> None:
-        """Take it that this one does not serve, whoever told of it; what the sentinels answer counts again."""
+    def demoted(self, place: Place) -> None:
+        """Take it that this is no primary any more, whoever told of it; what the sentinels answer counts again."""
         told = self._news()
         if told is not None and told.primary == place and told.done:
             self._told = None
@@ -275,12 +275,9 @@ class _Primary(_Finder):
                 opened = await self._dial(dialer, _check_primary, answer.primary)
             except MasterNotFoundError:
                 if not self._service.is_promised(answer.primary):
-                    self._service.failed(answer.primary)
+                    self._service.demoted(answer.primary)
                     raise
                 await asyncio.sleep(_MOMENT)
-            except (driver.RedisError, OSError):
-                self._service.failed(answer.primary)
-                raise
             else:
                 self._service.opened(answer.primary)
                 return opened
