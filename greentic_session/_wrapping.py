@@ -38,7 +38,7 @@ class Wrapping(Closable, Generic[B]):
         return self._inner.closed
 
     # To type checkers it is the variable that it is everywhere else: a property over one they would refuse in each wrapper.
-    closed = cast("bool", property(_is_closed, doc="Whether the wrapped backend is closed."))
+    closed: bool = cast("bool", property(_is_closed, doc="Whether the wrapped backend is closed."))
 
     def check_open(self) -> None:
         """Refuse work after `aclose`."""
