@@ -1,4 +1,5 @@
 -- @include _index
+-- @include _owner
 
 -- What the scripts share.
 --
@@ -26,11 +27,6 @@ local ns = ARGV[1]
 local function session_key(key) return ns .. ':session:' .. key end
 local function own_key(key) return ns .. ':own:' .. key end
 local function claim_key(key) return ns .. ':claim:' .. key end
-
--- The owner as the reference writes it: "-" for no team.
-local function place(owner)
-  return (owner:gsub('^([^:]*:[^:]*:):', '%1-:'))
-end
 
 local function scope_key(owner, hash) return ns .. ':waits:scope:' .. place(owner) .. ':' .. hash end
 local function set_key(owner) return ns .. ':waits:user:' .. place(owner) end

@@ -2,10 +2,10 @@
 -- owner, both fields of each pair alike; our record says that the session waits there; and the user's set outlives it. That
 -- is what `find` in _rules.lua would find out, too. Whose the scope is, and its hash, are read from its key: a request that is
 -- short travels faster, and Redis reads more of them at a time.
--- @include _front
+-- @include _owner
 local ns = ARGV[1]
-local place = KEYS[1]:sub(#ns + 14, -66) -- {ns}:waits:scope:{place}:{64 hex digits}
-local env, tenant, team, user = place:match('^([^:]*):([^:]*):([^:]*):([^:]*)$')
+local at = KEYS[1]:sub(#ns + 14, -66) -- {ns}:waits:scope:{at}:{64 hex digits}
+local env, tenant, team, user = at:match('^([^:]*):([^:]*):([^:]*):([^:]*)$')
 if team == '-' then team = '' end
 local owner = env .. ':' .. tenant .. ':' .. team .. ':' .. user
 
@@ -18,7 +18,7 @@ local function usual(scope)
   if not text or own[1] ~= owner or own[2] ~= scope:sub(-64) then return nil end
   local front = front_of(env, tenant, team, user)
   if text:sub(1, #front) ~= front then return nil end
-  local ttl, kept = redis.call('PTTL', ns .. ':session:' .. key), redis.call('PTTL', ns .. ':waits:user:' .. place)
+  local ttl, kept = redis.call('PTTL', ns .. ':session:' .. key), redis.call('PTTL', ns .. ':waits:user:' .. at)
   if kept == -1 or (ttl ~= -1 and kept >= ttl - 5) then return key, text, ttl end
   return nil
 end

@@ -3,7 +3,7 @@
 -- ARGV     namespace, session key, token
 -- Returns  1, or on a cluster the nonce of its reservation; 0 if the claim is over
 -- @include _index
--- @include _front
+-- @include _owner
 local key, token = ARGV[2], ARGV[3]
 
 -- Where all is as usual: we wrote the session last, it waits where it was claimed, and it is on no cluster.
@@ -18,13 +18,13 @@ local function remove()
   local env, tenant, team, user = owner:match('^([^:]*):([^:]*):([^:]*):([^:]*)$')
   local front = front_of(env, tenant, team, user)
   if redis.call('GETRANGE', session, '0', tostring(#front - 1)) ~= front then return nil end
-  local place = env .. ':' .. tenant .. ':' .. (team == '' and '-' or team) .. ':' .. user
-  local scope, pointer = ARGV[1] .. ':waits:scope:' .. place .. ':' .. hash, ARGV[1] .. ':user:' .. place
+  local at = place(owner)
+  local scope, pointer = ARGV[1] .. ':waits:scope:' .. at .. ':' .. hash, ARGV[1] .. ':user:' .. at
   if redis.pcall('GET', scope) ~= key then return nil end
   local is_latest = redis.pcall('GET', pointer) == key
 
   redis.call('DEL', session, own, KEYS[1], scope, is_latest and pointer or scope)
-  local set, index = ARGV[1] .. ':waits:user:' .. place, ARGV[1] .. ':scopes:' .. place
+  local set, index = ARGV[1] .. ':waits:user:' .. at, ARGV[1] .. ':scopes:' .. at
   redis.pcall('ZREM', index, hash)
   redis.pcall('SREM', set, key)
   local known_types, settled = pcall(settle, set, index)

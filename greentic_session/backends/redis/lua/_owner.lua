@@ -1,3 +1,8 @@
+-- The owner as the reference writes it: "-" for no team.
+local function place(owner)
+  return (owner:gsub('^([^:]*:[^:]*:):', '%1-:'))
+end
+
 -- How the payload of an owner's session begins where the fields of each pair are alike, as nearly always. No other owner's
 -- begins like it: the fields have a fixed order, and those of the identity end with the user.
 local function front_of(env, tenant, team, user)
