@@ -16,7 +16,7 @@ from greentic_session.errors import (
     UnavailableError,
 )
 
-__all__ = ["translate"]
+__all__ = ["is_demotion", "translate"]
 
 _BY_CODE: dict[str, tuple[Callable[[str], GreenticError], str]] = {
     "ASK": (UnavailableError, "this Redis is a node of a cluster, and another one has the key"),
@@ -67,6 +67,12 @@ _BY_CLASS: list[tuple[type[Exception], Callable[[str], GreenticError], str]] = [
     (driver.ConnectionError, UnavailableError, "the connection to Redis failed"),
     (OSError, UnavailableError, "Redis cannot be reached"),
 ]
+_DEMOTED = ("READONLY", "UNBLOCKED", "MASTERDOWN", "LOADING")
+
+
+def is_demotion(text: str) -> bool:
+    """Say whether an error is what a replica answers, a primary that becomes one, or a replica that follows none."""
+    return any(word in text for word in _DEMOTED)
 
 
 def translate(error: Exception, node: str) -> GreenticError:

@@ -67,6 +67,11 @@ class Call(msgspec.Struct, eq=False):
         if not self.answer.cancel() and not self.answer.cancelled():
             self.answer.exception()
 
+    def turn_away(self, error: Exception) -> None:
+        """Fail its caller, who waits in the line."""
+        if self.turn is not None and not self.turn.done():
+            self.turn.set_exception(error)
+
     def has_left(self) -> bool:
         """Say whether the caller was cancelled or turned away in the line, and has not run since."""
         turn = self.turn

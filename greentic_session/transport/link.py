@@ -33,7 +33,7 @@ from redis.asyncio.connection import AbstractConnection
 from greentic_session.errors import GreenticError, OperationTimeoutError, UnavailableError
 
 from .dialer import Dialer, Finder
-from .failures import translate
+from .failures import is_demotion, translate
 from .lane import LONG, Call, Lane
 from .route import Arg
 
@@ -47,8 +47,6 @@ _PATIENCE = 0.1
 """For how many seconds whoever opens a connection goes on with that when its own answer has come another way."""
 _GRACE = 1.0
 """For how many seconds closing waits for the answers under way."""
-_DEMOTED = ("READONLY", "UNBLOCKED", "MASTERDOWN", "LOADING")
-"""What a replica answers, a primary that becomes one, and a replica that follows none."""
 
 
 class Link:
@@ -137,7 +135,7 @@ class Link:
                     # done before, so this is no repetition.
                     packed, script = _pack(("EVAL", script, *command[2:])), None
                     continue
-                if any(word in text for word in _DEMOTED):
+                if is_demotion(text):
                     # A primary no more. Behind an address that fails over, new connections lead to the new one.
                     if call.lane in self._lanes:
                         self._retire_all()
@@ -192,7 +190,7 @@ class Link:
         if self._opening is not None:
             _end(self._opening, 0)
         while self._line:
-            self._turn_away(self._line.popleft(), UnavailableError("the store is closed"))
+            self._line.popleft().turn_away(UnavailableError("the store is closed"))
         self._retire_all()
 
     async def aclose(self) -> None:
@@ -301,11 +299,6 @@ class Link:
                     call.turn.set_result(None)
                     break
 
-    @staticmethod
-    def _turn_away(call: Call, error: Exception) -> None:
-        if call.turn is not None and not call.turn.done():
-            call.turn.set_exception(error)
-
     # -- connections
 
     async def _open(self, call: Call) -> None:
@@ -339,7 +332,7 @@ class Link:
                 raise UnavailableError("the store is closed") from error
             if call.lane is None and (limit.expired() or not self._lanes):
                 while self._line and not limit.expired():
-                    self._turn_away(self._line.popleft(), error)
+                    self._line.popleft().turn_away(error)
                 raise
         finally:
             call.answer.remove_done_callback(hurry)
@@ -365,7 +358,7 @@ class Link:
         loop = asyncio.get_running_loop()
         now = loop.time()
         for call in [call for call in self._line if call.deadline <= now]:
-            self._turn_away(call, TimeoutError("no connection in time"))
+            call.turn_away(TimeoutError("no connection in time"))
         for lane in (*self._lanes, *self._retired):
             if lane.expire(now) and lane in self._lanes:
                 self._lanes.remove(lane)
