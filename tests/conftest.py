@@ -10,6 +10,8 @@ from cluster_servers import Cluster
 from hypothesis import settings
 from redis_server import Server
 
+from greentic_session._testing.server import erase
+
 pytest.register_assert_rewrite("greentic_session._contract")
 
 # A machine that is busy with something else is no defect of ours.
@@ -41,7 +43,7 @@ def raw(redis_url: str) -> Iterator[redis.Redis]:
 
 
 @pytest.fixture
-def namespaces(raw: redis.Redis) -> Iterator[Callable[[], str]]:
+def namespaces(redis_url: str) -> Iterator[Callable[[], str]]:
     """Makes random namespaces, which are emptied after the test."""
     made: list[str] = []
 
@@ -51,9 +53,7 @@ def namespaces(raw: redis.Redis) -> Iterator[Callable[[], str]]:
 
     yield make
     for namespace in made:
-        found = list(raw.scan_iter(f"{namespace}:*", count=1000))
-        for start in range(0, len(found), 1000):
-            raw.unlink(*found[start : start + 1000])
+        erase(redis_url, namespace)
 
 
 @pytest.fixture

@@ -14,6 +14,8 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 from redis_server import Server, free_port
 
+from greentic_session._testing.server import Throwaway
+
 __all__ = ["NAME", "Fleet", "start_sentinel"]
 
 NAME = "flows"
@@ -29,7 +31,7 @@ sentinel parallel-syncs {name} 2
 """
 
 
-class Fleet:
+class Fleet(Throwaway):
     """A service with its sentinels; its servers can be killed, and started again.
 
     Args:
@@ -46,17 +48,6 @@ class Fleet:
         self.sentinels: list[int] = []
         self._processes: list[subprocess.Popen[bytes]] = []
 
-    def __enter__(self) -> Self:
-        try:
-            self._start()
-        except BaseException:
-            self.close()
-            raise
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
     def close(self) -> None:
         for process in self._processes:
             process.kill()
@@ -64,7 +55,7 @@ class Fleet:
         for server in self.servers:
             server.close()
 
-    def _start(self) -> None:
+    def start(self) -> Self:
         first = self.servers[0].start()
         for server in self.servers[1:]:
             server.options = (*server.options, "--replicaof", "127.0.0.1", str(first.port))
@@ -89,6 +80,7 @@ class Fleet:
             conf.write_text(text, encoding="ascii")
             self._processes.append(start_sentinel(first.binary, conf))
         self.until(self.is_settled)
+        return self
 
     def _follows(self, server: Server) -> bool:
         return self.role(server)[3:4] == [b"connected"]

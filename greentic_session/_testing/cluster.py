@@ -6,7 +6,7 @@ from typing import Any, Self
 
 import redis
 
-from .server import Server, free_port
+from .server import Server, Throwaway, free_port
 
 __all__ = ["SLOTS", "Cluster", "Node"]
 
@@ -45,7 +45,7 @@ class Node(Server):
         return self.process is not None and self.process.poll() is None
 
 
-class Cluster:
+class Cluster(Throwaway):
     """Some primaries with all slots between them, and a replica of each if that is asked for.
 
     Args:
@@ -118,13 +118,3 @@ class Cluster:
     def close(self) -> None:
         for node in self.nodes:
             node.close()
-
-    def __enter__(self) -> Self:
-        try:
-            return self.start()
-        except BaseException:
-            self.close()
-            raise
-
-    def __exit__(self, *_: object) -> None:
-        self.close()

