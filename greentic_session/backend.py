@@ -107,8 +107,8 @@ class SessionBackend(Closable, ABC):
         """
 
     @abstractmethod
-    async def complete(self, key: str, token: str) -> bool:
-        """Remove the session of a live claim; False if the claim is over."""
+    async def complete(self, owner: Owner, key: str, token: str) -> bool:
+        """Remove the session of a live claim on a wait of `owner`; False if the claim is over."""
 
     @abstractmethod
     async def release(self, key: str, token: str) -> bool:

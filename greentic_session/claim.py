@@ -45,15 +45,15 @@ class Claim:
     '{"asked":2}'
     """
 
-    __slots__ = ("_backend", "_ctx", "_limits", "_over", "_token", "_user_id", "_wait")
+    __slots__ = ("_backend", "_ctx", "_limits", "_over", "_owner", "_token", "_wait")
 
     def __init__(
-        self, backend: SessionBackend, limits: Limits, ctx: TenantCtx, user_id: str, wait: Wait, token: str
+        self, backend: SessionBackend, limits: Limits, ctx: TenantCtx, owner: fence.Owner, wait: Wait, token: str
     ) -> None:
         self._backend = backend
         self._limits = limits
-        self._ctx = ctx.with_user(user_id)  # the caller may have no user; whoever parks acts for the wait's own
-        self._user_id = user_id
+        self._ctx = ctx
+        self._owner = owner
         self._wait = wait
         self._token = token
         self._over = False
@@ -98,7 +98,9 @@ class Claim:
         self._check_live()
         fence.check_scope(scope)
         self._limits.check(data)
-        owner = fence.wait_owner(self._ctx, self._user_id, data)
+        user = self._owner[3]
+        # The caller may have no user; whoever parks acts for the wait's own.
+        owner = fence.wait_owner(self._ctx.with_user(user), user, data)
         lifetime = ttl_ms(ttl, self._limits.wait_ttl_ms)
         displaced = await self._backend.register(owner, scope, self.key, data, lifetime, token=self._token)
         self._over = True
@@ -111,7 +113,7 @@ class Claim:
             ConflictError: The claim is over.
         """
         self._check_live()
-        self._end(await self._backend.complete(self.key, self._token))
+        self._end(await self._backend.complete(self._owner, self.key, self._token))
 
     async def release(self) -> None:
         """Give the wait back, unchanged: another runner may claim it at once.

@@ -324,7 +324,7 @@ class SessionStore:
             return None
         token = secrets.token_hex(16)
         wait = await self._backend.claim(owner, scopes, token, lease_ms)
-        return None if wait is None else Claim(self._backend, self._limits, ctx, user_id, wait, token)
+        return None if wait is None else Claim(self._backend, self._limits, ctx, owner, wait, token)
 
     # -- the store as a whole
 

@@ -217,8 +217,8 @@ class EncryptedBackend(Wrapping[SessionBackend], SessionBackend):
                 await self._inner.release(wait.key, token)
             raise
 
-    async def complete(self, key: str, token: str) -> bool:
-        return await self._inner.complete(key, token)
+    async def complete(self, owner: Owner, key: str, token: str) -> bool:
+        return await self._inner.complete(owner, key, token)
 
     async def release(self, key: str, token: str) -> bool:
         return await self._inner.release(key, token)

@@ -147,9 +147,9 @@ class InstrumentedSessionBackend(Instrumented[SessionBackend], SessionBackend):
         with self._by_owner("claim_wait", owner) as operation:
             return _found(await self._inner.claim(owner, scopes, token, lease_ms), operation)
 
-    async def complete(self, key: str, token: str) -> bool:
+    async def complete(self, owner: Owner, key: str, token: str) -> bool:
         with self._recorder.operation("claim.complete") as operation:
-            return _live(await self._inner.complete(key, token), operation)
+            return _live(await self._inner.complete(owner, key, token), operation)
 
     async def release(self, key: str, token: str) -> bool:
         with self._recorder.operation("claim.release") as operation:

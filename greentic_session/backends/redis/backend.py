@@ -50,8 +50,8 @@ class RedisBackend(Sessions, SessionBackend):
     async def clear(self, owner: Owner, scope: ReplyScope) -> None:
         await super().clear(owner, scope)
 
-    async def complete(self, key: str, token: str) -> bool:
-        return bool(await super().complete(key, token))
+    async def complete(self, owner: Owner, key: str, token: str) -> bool:
+        return bool(await super().complete(owner, key, token))
 
     async def renew(self, key: str, token: str, lease_ms: int) -> bool:
         return bool(await super().renew(key, token, lease_ms))

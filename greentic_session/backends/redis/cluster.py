@@ -176,9 +176,9 @@ class RedisClusterBackend(SessionBackend):
                     self._pointers.remember(found.key, tag)
                 return found
 
-    async def complete(self, key: str, token: str) -> bool:
+    async def complete(self, owner: Owner, key: str, token: str) -> bool:
         async with self.link.in_time():
-            return await self._ended(key, await self._where_it_is(key, lambda at: at.complete(key, token), bool) or 0)
+            return await self._ended(key, await self._at(tag_of(owner)).complete(owner, key, token))
 
     async def release(self, key: str, token: str) -> bool:
         async with self.link.in_time():

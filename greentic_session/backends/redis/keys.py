@@ -8,7 +8,7 @@ from greentic_session.models import TenantCtx
 from greentic_session.transport.namespace import check_cluster_namespace, check_namespace
 from greentic_session.transport.walking import glob_of
 
-__all__ = ["ClusterKeys", "Keys", "front", "identity_text", "owner_text", "tag_of", "tag_without_user"]
+__all__ = ["ClusterKeys", "Keys", "front", "identity_text", "owner_text", "place_of", "tag_of", "tag_without_user"]
 
 
 def owner_text(owner: tuple[str, str, str | None, str | None]) -> str:
@@ -60,19 +60,19 @@ class Keys:
 
     def scope(self, owner: Owner, scope_hash: str) -> str:
         """Where the session key of a wait is."""
-        return f"{self.namespace}:waits:scope:{_place(owner)}:{scope_hash}"
+        return f"{self.namespace}:waits:scope:{place_of(owner)}:{scope_hash}"
 
     def waits(self, owner: Owner) -> str:
         """Where the set of a user's waits is."""
-        return f"{self.namespace}:waits:user:{_place(owner)}"
+        return f"{self.namespace}:waits:user:{place_of(owner)}"
 
     def scopes(self, owner: Owner) -> str:
         """Where the index of a user's waits is; see `lua/_index.lua`."""
-        return f"{self.namespace}:scopes:{_place(owner)}"
+        return f"{self.namespace}:scopes:{place_of(owner)}"
 
     def latest(self, owner: Owner) -> str:
         """Where the key of a user's latest session is."""
-        return f"{self.namespace}:user:{_place(owner)}"
+        return f"{self.namespace}:user:{place_of(owner)}"
 
 
 class ClusterKeys:
@@ -107,7 +107,7 @@ class ClusterKeys:
 
 def tag_of(owner: Owner) -> str:
     """Return the hash tag of a user's slot on a cluster."""
-    return _place(owner)
+    return place_of(owner)
 
 
 def tag_without_user(env: str, tenant: str, team: str | None, key: str) -> str:
@@ -116,6 +116,7 @@ def tag_without_user(env: str, tenant: str, team: str | None, key: str) -> str:
     return f"{env}:{tenant}:{team or NO_TEAM}::{spread}"
 
 
-def _place(owner: Owner) -> str:
+def place_of(owner: Owner) -> str:
+    """Return an identity as the reference's keys have it."""
     env, tenant, team, user = owner
     return f"{env}:{tenant}:{team or NO_TEAM}:{user}"

@@ -8,7 +8,7 @@ from greentic_session.models import ReplyScope, SessionData, version_of
 from greentic_session.transport.route import Route
 from greentic_session.transport.scripts import Script
 
-from .keys import Keys, front, identity_text, owner_text
+from .keys import Keys, front, identity_text, owner_text, place_of
 
 __all__ = ["BARRED", "SHORT", "Scripts", "Text"]
 
@@ -121,9 +121,10 @@ class Scripts:
         answer: list[bytes] = await self._run(_REGISTER, leading, *what, *how)
         return answer
 
-    def find(self, owner: Owner, scopes: tuple[ReplyScope, ...]) -> Awaitable[list[Any] | None]:
-        """Return which scope matched, the session key and the text."""
-        return self._run(_FIND, self._places(owner, scopes))
+    def find(self, owner: Owner, scopes: tuple[ReplyScope, ...], *, thorough: bool = False) -> Awaitable[list[Any] | None]:
+        """Return which scope matched, the session key and the text; the owner's for certain after a thorough look only."""
+        places = self._places(owner, scopes)
+        return self._run(_FIND, places, "thorough") if thorough else self._run(_FIND, places)
 
     async def find_key(self, owner: Owner, scope: ReplyScope) -> bytes | None:
         """Return the session key."""
@@ -157,17 +158,19 @@ class Scripts:
 
     async def claim(self, owner: Owner, scopes: tuple[ReplyScope, ...], token: str, lease_ms: int) -> list[Any] | None:
         """Return which scope matched, the session key and the text; the session key alone if it is claimed."""
-        answer: list[Any] | None = await self._run(_CLAIM, self._places(owner, scopes), token, lease_ms, *self._hold)
+        what = (front(owner), token, lease_ms)
+        answer: list[Any] | None = await self._run(_CLAIM, self._places(owner, scopes), *what, *self._hold)
         return answer
 
-    async def complete(self, key: str, token: str) -> int | bytes:
+    async def complete(self, owner: Owner, key: str, token: str) -> int | bytes:
         """Remove the session of a claim; 0 if that is over."""
-        answer: int | bytes = await self._run(_COMPLETE, (self._keys.claim(key),), key, token)
+        args = (key, token, place_of(owner), front(owner))
+        answer: int | bytes = await self._run(_COMPLETE, (self._keys.claim(key),), *args)
         return answer
 
     async def release(self, key: str, token: str) -> bool:
         """End a claim; False if it is over."""
-        return bool(await self._run(_RELEASE, (self._keys.claim(key),), key, token))
+        return bool(await self._run(_RELEASE, (self._keys.claim(key), self._keys.session(key)), token))
 
     async def renew(self, key: str, token: str, lease_ms: int) -> int | bytes:
         """Give a claim a new lease; 0 if it is over."""

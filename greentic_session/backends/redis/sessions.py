@@ -157,6 +157,16 @@ class Sessions:
     async def find(self, owner: Owner, scopes: tuple[ReplyScope, ...]) -> Wait | None:
         """As `SessionBackend.find`."""
         found = await self._reads.find(owner, scopes)
+        if found is None:
+            return None
+        try:
+            wait = wait_of(key_of(found[1]), found[2], scopes[found[0]])
+            if fence.owner_of(wait.data) == owner:
+                return wait
+        except CorruptSessionError:
+            pass
+        # Somebody else has overwritten it, or nobody can tell whose it is: that is for the rules to say.
+        found = await self._reads.find(owner, scopes, thorough=True)
         return None if found is None else wait_of(key_of(found[1]), found[2], scopes[found[0]])
 
     async def find_key(self, owner: Owner, scope: ReplyScope) -> SessionKey | None:
@@ -207,9 +217,9 @@ class Sessions:
             await self._scripts.release(key_of(key), token)
             raise
 
-    async def complete(self, key: str, token: str) -> int | bytes:
+    async def complete(self, owner: Owner, key: str, token: str) -> int | bytes:
         """As `SessionBackend.complete`; what the removal did, 0 if the claim is over."""
-        return await self._scripts.complete(key, token)
+        return await self._scripts.complete(owner, key, token)
 
     async def release(self, key: str, token: str) -> bool:
         """As `SessionBackend.release`."""

@@ -1,12 +1,8 @@
--- The owner as the reference writes it: "-" for no team.
+-- An owner is "env:tenant:team:user", with an empty team for none. In keys, as the reference writes them, it is "-" for none.
 local function place(owner)
   return (owner:gsub('^([^:]*:[^:]*:):', '%1-:'))
 end
 
--- How the payload of an owner's session begins where the fields of each pair are alike, as nearly always. No other owner's
--- begins like it: the fields have a fixed order, and those of the identity end with the user.
-local function front_of(env, tenant, team, user)
-  local within = team == '' and '' or '"team":"' .. team .. '","team_id":"' .. team .. '",'
-  return '{"tenant_ctx":{"env":"' .. env .. '","tenant":"' .. tenant .. '","tenant_id":"' .. tenant .. '",' .. within
-    .. '"user":"' .. user .. '","user_id":"' .. user .. '",'
+local function owner_at(place)
+  return (place:gsub('^([^:]*:[^:]*:)-:', '%1:'))
 end

@@ -1,41 +1,37 @@
 -- Remove the session of a live claim.
 -- KEYS[1]  the claim
--- ARGV     namespace, session key, token
+-- ARGV     namespace, session key, token, owner as in keys, how the owner's payloads begin
 -- Returns  1, or on a cluster the nonce of its reservation; 0 if the claim is over
 -- @include _index
--- @include _owner
-local key, token = ARGV[2], ARGV[3]
+local ns, key, token, at, front = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 
--- Where all is as usual: we wrote the session last, it waits where it was claimed, and it is on no cluster.
--- Returns whose it was, and whether the user's set is in order; nil if nothing was done.
+-- Where all is as usual: our record says that it waits where it was claimed, it is the owner's, and it is on no cluster.
+-- Returns whether it is removed, and whether the user's set is in order.
 local function remove()
+  local call = redis.call
   local claim = redis.pcall('GET', KEYS[1])
-  if type(claim) ~= 'string' or claim:sub(1, #token + 1) ~= token .. ':' then return nil end
-  local hash, session, own = claim:sub(#token + 2), ARGV[1] .. ':session:' .. key, ARGV[1] .. ':own:' .. key
-  local known = redis.call('HMGET', own, 'o', 's', 'p', 'g')
-  local owner = known[1]
-  if not owner or known[2] ~= hash or known[3] or known[4] then return nil end
-  local env, tenant, team, user = owner:match('^([^:]*):([^:]*):([^:]*):([^:]*)$')
-  local front = front_of(env, tenant, team, user)
-  if redis.call('GETRANGE', session, '0', tostring(#front - 1)) ~= front then return nil end
-  local at = place(owner)
-  local scope, pointer = ARGV[1] .. ':waits:scope:' .. at .. ':' .. hash, ARGV[1] .. ':user:' .. at
-  if redis.pcall('GET', scope) ~= key then return nil end
+  if type(claim) ~= 'string' or claim:sub(1, #token + 1) ~= token .. ':' then return false end
+  local hash, session, own = claim:sub(#token + 2), ns .. ':session:' .. key, ns .. ':own:' .. key
+  local known = call('HMGET', own, 's', 'p', 'g')
+  if known[1] ~= hash or known[2] or known[3] then return false end
+  local scope, pointer = ns .. ':waits:scope:' .. at .. ':' .. hash, ns .. ':user:' .. at
+  if redis.pcall('GET', scope) ~= key or call('GETRANGE', session, '0', tostring(#front - 1)) ~= front then return false end
   local is_latest = redis.pcall('GET', pointer) == key
 
-  redis.call('DEL', session, own, KEYS[1], scope, is_latest and pointer or scope)
-  local set, index = ARGV[1] .. ':waits:user:' .. at, ARGV[1] .. ':scopes:' .. at
+  call('DEL', session, own, KEYS[1], scope, is_latest and pointer or scope)
+  local set, index = ns .. ':waits:user:' .. at, ns .. ':scopes:' .. at
   redis.pcall('ZREM', index, hash)
   redis.pcall('SREM', set, key)
+  if call('EXISTS', set, index) == 0 then return true, true end
   local known_types, settled = pcall(settle, set, index)
-  return owner, known_types and settled
+  return true, known_types and settled
 end
 
-local owner, settled = remove()
+local removed, settled = remove()
 if settled then return 1 end
 -- @include _rules
-if owner then
-  mend(owner)
+if removed then
+  mend(owner_at(at))
   return 1
 end
 local session = look(key)

@@ -14,42 +14,41 @@ local ending = end_of(ttl)
 -- Returns whether the session is parked, and whether the user's set is in order.
 local function park()
   if token ~= '' or ARGV[12] then return false end -- on a cluster there is more to see to
+  local call = redis.call
   local session, own, set, index = ARGV[1] .. ':session:' .. key, ARGV[1] .. ':own:' .. key, KEYS[2], KEYS[3]
-  local holder, latest = redis.call('GET', KEYS[1]), redis.pcall('GET', KEYS[4])
-  local known = redis.call('HMGET', own, 'o', 's', 'p', 'f', 'c')
-  if (holder and holder ~= key) or latest == key or known[3] then return false end
-  local begins = redis.call('GETRANGE', session, '0', named - 1)
-  local new = begins == '' and redis.call('EXISTS', session) == 0
-  if new == (holder == key) then return false end
-  if not new and not (begins == text:sub(1, named) and known[1] == owner and known[2] == hash) then return false end
-  local waits = redis.call('ZCARD', index)
+  local holder = call('GET', KEYS[1])
+  if (holder and holder ~= key) or redis.pcall('GET', KEYS[4]) == key then return false end
+  local members, waits = call('SCARD', set), call('ZCARD', index) -- now: they fail for a wrong type
 
-  local members = redis.call('SADD', set, key) -- first: it fails for a wrong type, and a server that is full refuses it
-  if new then
-    redis.call('DEL', own, ARGV[1] .. ':claim:' .. key)
-    redis.call('HSET', own, 'o', owner, 's', hash, 'w', scope, 'h', sha, 'n', #text)
-  elseif known[4] == '1' or known[5] == '1' then
-    redis.call('HSET', own, 'w', scope, 'h', sha, 'n', #text, 'f', '', 'c', '')
+  if holder then
+    local known = call('HMGET', own, 'o', 's', 'p', 'f', 'c')
+    if known[1] ~= owner or known[2] ~= hash or known[3] then return false end
+    if call('GETRANGE', session, '0', named - 1) ~= text:sub(1, named) then return false end
+    if ttl == -1 then call('SET', session, text) else call('SET', session, text, 'PX', ARGV[9]) end
+    if known[4] == '1' or known[5] == '1' then call('HSET', own, 'f', '', 'c', '') end
+    call('HSET', own, 'w', scope, 'h', sha, 'n', #text) -- a copy of a wait of the reference's has no `w` yet
   else
-    redis.call('HSET', own, 'w', scope, 'h', sha, 'n', #text) -- a copy of a wait of the reference's has no `w` yet
+    local stored = ttl == -1 and call('SET', session, text, 'NX') or ttl ~= -1 and call('SET', session, text, 'PX', ARGV[9], 'NX')
+    if not stored then return false end
+    call('DEL', own, ARGV[1] .. ':claim:' .. key)
+    call('HSET', own, 'o', owner, 's', hash, 'w', scope, 'h', sha, 'n', #text)
   end
+  local joined = call('SADD', set, key)
   if ttl == -1 then
-    redis.call('SET', session, text)
-    redis.call('SET', KEYS[1], key)
-    if not new then redis.call('PERSIST', own) end
+    call('SET', KEYS[1], key)
+    if holder then call('PERSIST', own) end
   else
-    redis.call('SET', session, text, 'PX', ARGV[9])
-    redis.call('SET', KEYS[1], key, 'PX', ARGV[9])
-    redis.call('PEXPIRE', own, ARGV[9])
+    call('SET', KEYS[1], key, 'PX', ARGV[9])
+    call('PEXPIRE', own, ARGV[9])
   end
-  waits = waits + redis.call('ZADD', index, ending, hash)
-  if waits > 1 or redis.call('SCARD', set) > 1 then return true, settle(set, index) end
+  waits, members = waits + call('ZADD', index, ending, hash), members + joined
+  if waits > 1 or members > 1 then return true, settle(set, index) end
   if ttl ~= -1 then
-    redis.call('PEXPIRE', set, ARGV[9])
-    redis.call('PEXPIRE', index, ARGV[9])
-  elseif members == 0 then -- else they are new, and have no lifetime
-    redis.call('PERSIST', set)
-    redis.call('PERSIST', index)
+    call('PEXPIRE', set, ARGV[9])
+    call('PEXPIRE', index, ARGV[9])
+  elseif joined == 0 then -- else they are new, and have no lifetime
+    call('PERSIST', set)
+    call('PERSIST', index)
   end
   return true, true
 end

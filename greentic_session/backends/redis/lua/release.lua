@@ -1,9 +1,8 @@
 -- End a live claim.
--- KEYS[1]  the claim
--- ARGV     namespace, session key, token
+-- KEYS     the claim, its session
+-- ARGV     namespace, token
 -- Returns  1; 0 if the claim is over
--- @include _rules
-local key, token = ARGV[2], ARGV[3]
-if not look(key) or not claimed_at(key, token) then return 0 end
-redis.call('DEL', claim_key(key))
-return 1
+local claim, token = redis.pcall('GET', KEYS[1]), ARGV[2]
+if type(claim) ~= 'string' or claim:sub(1, #token + 1) ~= token .. ':' then return 0 end
+if redis.call('EXISTS', KEYS[2]) == 0 then return 0 end
+return redis.call('DEL', KEYS[1])
