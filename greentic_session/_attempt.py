@@ -28,15 +28,9 @@ _DECODER = msgspec.json.Decoder(_SessionData)
 
 def is_negative_zero(text: bytes) -> bool:
     """Say so of the attempt in the text of a session, which was decoded before and has the attempt 0."""
-    at = text.find(_ATTEMPT, len(_FRONT), 512)
-    if (
-        at > 0
-        and text[at + len(_ATTEMPT)] in b",}"
-        and text.startswith(_FRONT)
-        and text.find(b"{", len(_FRONT), at) < 0
-        and text.find(b"}", len(_FRONT), at) < 0
-    ):
-        return False  # a field of the tenant context itself: nothing was opened or closed before it
+    end = text.find(b"}")
+    if text.endswith(_ATTEMPT, 0, end) and text.startswith(_FRONT) and text.find(b"{", len(_FRONT), end) < 0:
+        return False  # the last field of the tenant context itself: nothing was opened or closed before it
     if _USUAL.match(text):
         return False
     try:

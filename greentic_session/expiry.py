@@ -54,7 +54,7 @@ def milliseconds(value: Seconds, name: str = "ttl") -> int:
         ...
     greentic_session.errors.InvalidInputError: ttl must be longer than zero
     """
-    if type(value) is float and _USUAL[0] <= value <= _USUAL[1]:
+    if (type(value) is float or type(value) is int) and _USUAL[0] <= value <= _USUAL[1]:
         return round(value * 1000)
     if isinstance(value, timedelta):
         microseconds = value // timedelta(microseconds=1)

@@ -194,7 +194,7 @@ async def test_names_are_different_for_whoever_is_different(
         names.append((keys.scope(owner(who), where.scope_hash()), "scope", (owner(who), where.scope_hash())))
         names.append((keys.waits(owner(who)), "waits", owner(who)))
         names.append((keys.scopes(owner(who)), "scopes", owner(who)))
-        names.append((keys.latest(owner(who)), "latest", owner(who)))
+        names.append((keys.parking(owner(who), "")[3], "latest", owner(who)))
     for name, kind, what in names:
         for other_name, other_kind, other_what in names:
             assert (name == other_name) == ((kind, what) == (other_kind, other_what))

@@ -58,6 +58,16 @@ class Keys:
         """Where the claim on a session is."""
         return f"{self.namespace}:claim:{key}"
 
+    def parking(self, owner: Owner, scope_hash: str) -> tuple[str, str, str, str]:
+        """Where all is that may lead to a wait: as `scope`, `waits` and `scopes`, and the key of the user's latest session."""
+        namespace, place = self.namespace, place_of(owner)
+        return (
+            f"{namespace}:waits:scope:{place}:{scope_hash}",
+            f"{namespace}:waits:user:{place}",
+            f"{namespace}:scopes:{place}",
+            f"{namespace}:user:{place}",
+        )
+
     def scope(self, owner: Owner, scope_hash: str) -> str:
         """Where the session key of a wait is."""
         return f"{self.namespace}:waits:scope:{place_of(owner)}:{scope_hash}"
@@ -69,10 +79,6 @@ class Keys:
     def scopes(self, owner: Owner) -> str:
         """Where the index of a user's waits is; see `lua/_index.lua`."""
         return f"{self.namespace}:scopes:{place_of(owner)}"
-
-    def latest(self, owner: Owner) -> str:
-        """Where the key of a user's latest session is."""
-        return f"{self.namespace}:user:{place_of(owner)}"
 
 
 class ClusterKeys:

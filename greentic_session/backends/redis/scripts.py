@@ -114,8 +114,7 @@ class Scripts:
     ) -> list[bytes]:
         """Make a session the one wait of a scope; return the outcome and what belongs to it."""
         hashed = scope.scope_hash()
-        keys = self._keys
-        leading = (keys.scope(owner, hashed), keys.waits(owner), keys.scopes(owner), keys.latest(owner))
+        leading = self._keys.parking(owner, hashed)
         what = (key, text.json, text.version, text.owner, text.named)
         how = (hashed, scope_json, _ms(ttl_ms), on_conflict, token, *self._hold)
         answer: list[bytes] = await self._run(_REGISTER, leading, *what, *how)
@@ -198,6 +197,8 @@ class Scripts:
         return looked, found
 
     def _places(self, owner: Owner, scopes: tuple[ReplyScope, ...]) -> tuple[str, ...]:
+        if len(scopes) == 1:  # without a loop: every answer comes by
+            return (self._keys.scope(owner, scopes[0].scope_hash()),)
         return tuple([self._keys.scope(owner, scope.scope_hash()) for scope in scopes])
 
     def _run(self, script: Script, keys: tuple[str, ...], *args: str | bytes | int) -> Awaitable[Any]:

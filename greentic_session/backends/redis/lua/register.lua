@@ -17,30 +17,42 @@ local function park()
   local call = redis.call
   local session, own, set, index = ARGV[1] .. ':session:' .. key, ARGV[1] .. ':own:' .. key, KEYS[2], KEYS[3]
   local holder = call('GET', KEYS[1])
-  if (holder and holder ~= key) or redis.pcall('GET', KEYS[4]) == key then return false end
+  if holder and holder ~= key then return false end
   local members, waits = call('SCARD', set), call('ZCARD', index) -- now: they fail for a wrong type
 
   if holder then
     local known = call('HMGET', own, 'o', 's', 'p', 'f', 'c')
     if known[1] ~= owner or known[2] ~= hash or known[3] then return false end
-    if call('GETRANGE', session, '0', named - 1) ~= text:sub(1, named) then return false end
-    if ttl == -1 then call('SET', session, text) else call('SET', session, text, 'PX', ARGV[9]) end
+    local begins = call('GETRANGE', session, '0', ARGV[6]) -- and one byte more, which is alike; a number would be made a string
+    if #begins <= named or text:find(begins, 1, true) ~= 1 then return false end
+    if ttl == -1 then
+      call('SET', session, text)
+      call('PERSIST', KEYS[1])
+      call('PERSIST', own)
+    else
+      call('SET', session, text, 'PX', ARGV[9])
+      call('PEXPIRE', KEYS[1], ARGV[9])
+      call('PEXPIRE', own, ARGV[9])
+    end
     if known[4] == '1' or known[5] == '1' then call('HSET', own, 'f', '', 'c', '') end
     call('HSET', own, 'w', scope, 'h', sha, 'n', #text) -- a copy of a wait of the reference's has no `w` yet
   else
-    local stored = ttl == -1 and call('SET', session, text, 'NX') or ttl ~= -1 and call('SET', session, text, 'PX', ARGV[9], 'NX')
-    if not stored then return false end
-    call('DEL', own, ARGV[1] .. ':claim:' .. key)
-    call('HSET', own, 'o', owner, 's', hash, 'w', scope, 'h', sha, 'n', #text)
+    if redis.pcall('GET', KEYS[4]) == key then return false end
+    local claim = ARGV[1] .. ':claim:' .. key
+    if ttl == -1 then
+      if not call('SET', session, text, 'NX') then return false end
+      call('DEL', own, claim)
+      call('HSET', own, 'o', owner, 's', hash, 'w', scope, 'h', sha, 'n', #text)
+      call('SET', KEYS[1], key)
+    else
+      if not call('SET', session, text, 'PX', ARGV[9], 'NX') then return false end
+      call('DEL', own, claim)
+      call('HSET', own, 'o', owner, 's', hash, 'w', scope, 'h', sha, 'n', #text)
+      call('PEXPIRE', own, ARGV[9])
+      call('SET', KEYS[1], key, 'PX', ARGV[9])
+    end
   end
   local joined = call('SADD', set, key)
-  if ttl == -1 then
-    call('SET', KEYS[1], key)
-    if holder then call('PERSIST', own) end
-  else
-    call('SET', KEYS[1], key, 'PX', ARGV[9])
-    call('PEXPIRE', own, ARGV[9])
-  end
   waits, members = waits + call('ZADD', index, ending, hash), members + joined
   if waits > 1 or members > 1 then return true, settle(set, index) end
   if ttl ~= -1 then
@@ -94,6 +106,8 @@ else
   redis.call('DEL', own_key(key), claim_key(key))
 end
 redis.call('HSET', own_key(key), 'o', owner, 's', hash, 'w', scope, 'h', sha, 'n', #text, 'f', '', 'c', '')
+-- The reference's create made it its user's latest: our record says so from now on.
+if session and not session.p and holds(pointer_key(owner), key) then redis.call('HSET', own_key(key), 'p', owner) end
 if nonce then redis.call('HSET', own_key(key), 'g', nonce, 'u', string.format('%.0f', left)) end
 redis.call('SET', scope_key(owner, hash), key)
 redis.call('SADD', set_key(owner), key)

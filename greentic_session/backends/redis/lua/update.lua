@@ -11,12 +11,13 @@ local ctx, version, checked = ARGV[7], ARGV[8], ARGV[9]
 -- lifetime away or sets its own: where session and record still share one, and the length is the one that we wrote, nobody
 -- did, and the text need not be read. (Whose it is is read all the same.) Without a lifetime its SHA-1 tells.
 local function untouched()
-  local own = ARGV[1] .. ':own:' .. key
-  local known, ttl = redis.call('HMGET', own, 'o', 'n', 'c', 'h'), redis.call('PTTL', KEYS[1])
-  if known[1] ~= owner or known[3] == '1' or redis.call('PTTL', own) ~= ttl then return false end
-  if ttl == -1 then return redis.sha1hex(redis.call('GET', KEYS[1])) == known[4] end
-  return redis.call('STRLEN', KEYS[1]) == tonumber(known[2])
-    and redis.call('GETRANGE', KEYS[1], '0', named - 1) == text:sub(1, named)
+  local own, call = ARGV[1] .. ':own:' .. key, redis.call
+  local known, ttl = call('HMGET', own, 'o', 'n', 'c', 'h'), call('PTTL', KEYS[1])
+  if known[1] ~= owner or known[3] == '1' or call('PTTL', own) ~= ttl then return false end
+  if ttl == -1 then return redis.sha1hex(call('GET', KEYS[1])) == known[4] end
+  if call('STRLEN', KEYS[1]) ~= tonumber(known[2]) then return false end
+  local begins = call('GETRANGE', KEYS[1], '0', ARGV[6]) -- and one byte more, which is alike; a number would be made a string
+  return #begins > named and text:find(begins, 1, true) == 1
 end
 
 if version == '' and (ctx == '' or ctx == owner) and untouched() then
