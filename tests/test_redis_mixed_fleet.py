@@ -333,6 +333,39 @@ async def test_the_reference_overwrites_our_session_for_another_user(store: Redi
     assert await listed(store, BOB) == ["k1"]
 
 
+@pytest.mark.parametrize("readable", [True, False], ids=["readable", "corrupt"])
+@pytest.mark.parametrize("operation", ["find", "claim", "complete"])
+async def test_what_is_bobs_under_the_key_and_as_usual_in_all_else_is_not_alices(
+    store: RedisSessionStore, raw: redis.Redis, reference: Reference, operation: str, *, readable: bool
+) -> None:
+    await park(store)
+    claim = await store.claim_wait(ALICE, "alice", CHAT) if operation == "complete" else None
+    text = data(BOB).to_json() if readable else data(BOB).to_json()[:-9]
+    raw.set(reference.session_key("k1"), text, keepttl=True)
+
+    if operation == "find":
+        assert await store.find_wait(ALICE, "alice", CHAT) is None
+    elif operation == "claim":
+        assert await store.claim_wait(ALICE, "alice", CHAT) is None
+        assert not raw.exists(f"{reference.namespace}:claim:k1")
+    else:
+        assert claim is not None
+        with pytest.raises(ConflictError):
+            await claim.complete()
+    assert raw.get(reference.session_key("k1")) == text
+
+
+async def test_a_pointer_that_the_reference_left_lives_as_long_as_the_wait_it_leads_to_now(
+    store: RedisSessionStore, raw: redis.Redis, reference: Reference
+) -> None:
+    await store.create_session(ALICE, data(), key="k1")
+    reference.remove_session("k1")
+    for ttl in (60, 600):
+        await park(store, ttl=ttl)
+        assert ttl - 5 < raw.ttl(reference.pointer_key(ALICE)) <= ttl
+    assert raw.get(reference.pointer_key(ALICE)) == b"k1"
+
+
 async def test_the_latest_session_of_alice_becomes_bobs(
     store: RedisSessionStore, raw: redis.Redis, reference: Reference
 ) -> None:

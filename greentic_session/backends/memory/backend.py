@@ -178,7 +178,7 @@ class MemoryBackend(Expiring[Entry], SessionBackend):
                     return _matched(entry, scope)
         return None
 
-    async def complete(self, owner: Owner, key: str, token: str) -> bool:
+    async def complete(self, owner: Owner, key: str, token: str) -> bool:  # noqa: ARG002  # an owner's for good, here
         with self._lock:
             return self._drop(self._held(key, token, self.timer()))
 

@@ -59,7 +59,7 @@ class Keys:
         return f"{self.namespace}:claim:{key}"
 
     def parking(self, owner: Owner, scope_hash: str) -> tuple[str, str, str, str]:
-        """Where all is that may lead to a wait: as `scope`, `waits` and `scopes`, and the key of the user's latest session."""
+        """Where all is that leads to a wait: as `scope`, `waits` and `scopes`, and the key of the user's latest session."""
         namespace, place = self.namespace, place_of(owner)
         return (
             f"{namespace}:waits:scope:{place}:{scope_hash}",

@@ -35,7 +35,7 @@ if removed then
   return 1
 end
 local session = look(key)
-local hash = session and claimed_at(key, token)
-if not hash then return 0 end
-if session.owner then cut(session.owner, hash, key) end
+local hash, owner = session and claimed_at(key, token), owner_at(at)
+if not hash or (session.owner or owner) ~= owner then return 0 end -- the reference has given the key to somebody else
+cut(owner, hash, key)
 return drop(session)

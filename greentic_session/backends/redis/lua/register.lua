@@ -106,8 +106,8 @@ else
   redis.call('DEL', own_key(key), claim_key(key))
 end
 redis.call('HSET', own_key(key), 'o', owner, 's', hash, 'w', scope, 'h', sha, 'n', #text, 'f', '', 'c', '')
--- The reference's create made it its user's latest: our record says so from now on.
-if session and not session.p and holds(pointer_key(owner), key) then redis.call('HSET', own_key(key), 'p', owner) end
+-- A pointer that the reference left, of another session under this key, leads here: our record says so from now on.
+if not (session and session.p) and holds(pointer_key(owner), key) then redis.call('HSET', own_key(key), 'p', owner) end
 if nonce then redis.call('HSET', own_key(key), 'g', nonce, 'u', string.format('%.0f', left)) end
 redis.call('SET', scope_key(owner, hash), key)
 redis.call('SADD', set_key(owner), key)
