@@ -21,9 +21,9 @@ from greentic_session.transport.route import Route
 from greentic_session.transport.walking import together, walk
 from greentic_session.wait import Wait
 
-from .keys import ClusterKeys, identity_text, tag_of, tag_without_user
+from .keys import ClusterKeys, identity_text, key_of, tag_of, tag_without_user
 from .pointers import Pointers, Reservation
-from .sessions import BarredError, Sessions, ShortError, key_of, meant_by
+from .sessions import BarredError, Sessions, ShortError, meant_by
 
 __all__ = ["RedisClusterBackend"]
 

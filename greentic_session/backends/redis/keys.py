@@ -2,13 +2,15 @@
 
 import hashlib
 from collections.abc import Iterable
+from typing import cast
 
 from greentic_session.fence import NO_TEAM, Owner
+from greentic_session.ids import SessionKey
 from greentic_session.models import TenantCtx
 from greentic_session.transport.namespace import check_cluster_namespace, check_namespace
 from greentic_session.transport.walking import glob_of
 
-__all__ = ["ClusterKeys", "Keys", "front", "identity_text", "owner_text", "place_of", "tag_of", "tag_without_user"]
+__all__ = ["ClusterKeys", "Keys", "front", "identity_text", "key_of", "owner_text", "place_of", "tag_of", "tag_without_user"]
 
 
 def owner_text(owner: tuple[str, str, str | None, str | None]) -> str:
@@ -37,6 +39,12 @@ def front(owner: Owner) -> str:
     within = f'"team":"{team}","team_id":"{team}",' if team else ""
     is_user = f'"user":"{user}","user_id":"{user}",'
     return f'{{"tenant_ctx":{{"env":"{env}","tenant":"{tenant}","tenant_id":"{tenant}",{within}{is_user}'
+
+
+def key_of(key: bytes) -> SessionKey:
+    """Return a session key as Redis has it."""
+    # Not checked: the reference bounds no session key, and one of its own must not hide the waits beside it.
+    return cast("SessionKey", key.decode("utf-8", "replace"))
 
 
 class Keys:

@@ -1,14 +1,15 @@
 """The scripts of `lua/`, each as a typed function. What one does and returns stands in the head of its file."""
 
 from collections.abc import Awaitable
-from typing import Any
+from typing import Any, cast
 
 from greentic_session.fence import Owner
+from greentic_session.ids import SessionKey
 from greentic_session.models import ReplyScope, SessionData, version_of
 from greentic_session.transport.route import Route
 from greentic_session.transport.scripts import Script
 
-from .keys import Keys, front, identity_text, owner_text, place_of
+from .keys import Keys, front, identity_text, key_of, owner_text, place_of
 
 __all__ = ["BARRED", "SHORT", "Scripts", "Text"]
 
@@ -131,16 +132,21 @@ class Scripts:
         answer: bytes | None = await self._run(_FIND_KEY, (self._keys.scope(owner, hashed),), owner_text(owner), hashed)
         return answer
 
-    async def keys(self, owner: Owner) -> list[bytes]:
+    async def keys(self, owner: Owner) -> list[SessionKey]:
         """Return the session keys of a user's waits, in no order."""
         # SORT puts what it looks up in place of the first star.
         scopes = "" if "*" in self._namespace else self._keys.scope(owner, "")
         found = await self._keys_of(owner, scopes)
-        if len(set(found)) < len(found):  # two scopes lead to one session: somebody else wrote
+        if found and isinstance(found[0], int):
+            number, lines = found
+            keys = key_of(lines).split("\n") if number else []  # all in one step
+            if len(set(keys)) == len(keys) == number:
+                return cast("list[SessionKey]", keys)
+            # Two scopes lead to one session (somebody else wrote), or a key holds a newline.
             found = await self._keys_of(owner, "")
-        return found
+        return [*map(key_of, found)]
 
-    def _keys_of(self, owner: Owner, scopes: str) -> Awaitable[list[bytes]]:
+    def _keys_of(self, owner: Owner, scopes: str) -> Awaitable[list[Any]]:
         keys = (self._keys.waits(owner), self._keys.scopes(owner))
         return self._run(_KEYS, keys, owner_text(owner), front(owner), scopes)
 

@@ -17,10 +17,10 @@ from greentic_session.models import ReplyScope, SessionData, TenantCtx
 from greentic_session.transport.route import Route
 from greentic_session.wait import Wait
 
-from .keys import Keys, identity_text
+from .keys import Keys, identity_text, key_of
 from .scripts import BARRED, SHORT, Scripts, Text
 
-__all__ = ["BarredError", "Sessions", "ShortError", "key_of", "meant_by", "wait_of"]
+__all__ = ["BarredError", "Sessions", "ShortError", "meant_by", "wait_of"]
 
 _ENOUGH = 2**20
 """After how many bytes a step of a walk ends early: snapshots may be long, and the server waits for them."""
@@ -176,11 +176,7 @@ class Sessions:
 
     async def keys(self, owner: Owner) -> list[SessionKey]:
         """As `SessionBackend.keys`."""
-        found = await self._scripts.keys(owner)
-        together = key_of(b"\n".join(found)).split("\n")  # in one step, if no key holds a newline
-        keys = cast("list[SessionKey]", together) if len(together) == len(found) else [*map(key_of, found)]
-        keys.sort()
-        return keys
+        return sorted(await self._scripts.keys(owner))
 
     async def clear(self, owner: Owner, scope: ReplyScope) -> list[Any] | None:
         """As `SessionBackend.clear`; the session key and what the removal did, None if nothing was there."""
@@ -266,12 +262,6 @@ def meant_by(ctx: TenantCtx, user: str | None) -> tuple[str, str, str, str] | No
     if user is not None and own not in (None, user):
         return None
     return ctx.env, ctx.tenant_id, ctx.effective_team or "", user or own or ""
-
-
-def key_of(key: bytes) -> SessionKey:
-    """Return a session key as Redis has it."""
-    # Not checked: the reference bounds no session key, and one of its own must not hide the waits beside it.
-    return cast("SessionKey", key.decode("utf-8", "replace"))
 
 
 def wait_of(key: str, text: bytes, scope: ReplyScope | None = None) -> Wait:

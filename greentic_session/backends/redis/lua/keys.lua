@@ -1,7 +1,8 @@
 -- List the waits of a user.
 -- KEYS     the user's set, its index
 -- ARGV     namespace, owner, how the owner's payloads begin, how the owner's scope keys begin; "" for a thorough look
--- Returns  session keys, in no order; if one is there twice, only a thorough look tells what waits
+-- Returns  how many session keys, and all of them in one text, a line each, in no order; after a thorough look a list. If one is
+--          there twice, or there are more lines than keys, only a thorough look tells what waits.
 local set, index, front, scopes = KEYS[1], KEYS[2], ARGV[3], ARGV[4]
 local waits = redis.call('SCARD', set)
 if scopes ~= '' and redis.call('ZCARD', index) == waits then
@@ -20,11 +21,12 @@ if scopes ~= '' and redis.call('ZCARD', index) == waits then
   end
   -- Each must be in the set, too: the reference may have taken one out, and left the scope key that leads to it.
   for start = 1, good and #found or 0, 1000 do
-    for _, is_there in ipairs(call('SMISMEMBER', set, unpack(found, start, math.min(start + 999, #found)))) do
-      good = good and is_there == 1
+    local are_there = call('SMISMEMBER', set, unpack(found, start, math.min(start + 999, #found)))
+    for number = 1, #are_there do
+      if are_there[number] == 0 then good = false end
     end
   end
-  if good then return found end
+  if good then return {#found, table.concat(found, '\n')} end -- a reply for each would take longer, there and here
 end
 -- @include _rules
 local keys = {}
