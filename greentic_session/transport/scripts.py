@@ -32,8 +32,8 @@ def _assemble(package: str, name: str, included: set[str]) -> str:
 
 
 _GUARD = """\
-local tag = KEYS[1]:match('^[^{]*{[^}]+}') or KEYS[1]
-if type(redis.pcall('EXISTS', tag .. '~', tag .. '~~')) == 'table' then
+local tag = KEYS[1]:sub(1, (KEYS[1]:find('}', 1, true)))
+if redis.pcall('EXISTS', tag .. '~', tag .. '~~') ~= 0 then
   return redis.error_reply('TRYAGAIN the slot of this script is on its way to another node')
 end
 """
