@@ -70,11 +70,7 @@ class ReplyScope(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
         >>> ReplyScope("c", correlation="").scope_hash() == ReplyScope("c").scope_hash()
         True
         """
-        if self.thread is self.reply_to is self.correlation is None:
-            canonical = f"{self.conversation}\n\n\n"  # the usual case, without a call
-        else:
-            canonical = self.canonical()
         try:
-            return hashlib.sha256(canonical.encode()).hexdigest()
+            return hashlib.sha256(self.canonical().encode()).hexdigest()
         except UnicodeEncodeError as error:
             raise InvalidInputError("ReplyScope must be valid Unicode: it holds a lone surrogate") from error

@@ -22,7 +22,6 @@ local function remove()
   local set, index = ns .. ':waits:user:' .. at, ns .. ':scopes:' .. at
   redis.pcall('ZREM', index, hash)
   redis.pcall('SREM', set, key)
-  if call('EXISTS', set, index) == 0 then return true, true end
   local known_types, settled = pcall(settle, set, index)
   return true, known_types and settled
 end
