@@ -14,7 +14,7 @@ local ending = end_of(ttl)
 -- Returns whether the session is parked, and whether the user's set is in order.
 local function park()
   if token ~= '' or ARGV[12] then return false end -- on a cluster there is more to see to
-  local call = redis.call
+  local call, lifetime = redis.call, ttl == -1 and {} or {'PX', ARGV[9]} -- as it came: a number would be made a string
   local session, own, set, index = ARGV[1] .. ':session:' .. key, ARGV[1] .. ':own:' .. key, KEYS[2], KEYS[3]
   local holder = call('GET', KEYS[1])
   if holder and holder ~= key then return false end
@@ -23,34 +23,21 @@ local function park()
   if holder then
     local known = call('HMGET', own, 'o', 's', 'p', 'f', 'c')
     if known[1] ~= owner or known[2] ~= hash or known[3] then return false end
-    local begins = call('GETRANGE', session, '0', ARGV[6]) -- and one byte more, which is alike; a number would be made a string
-    if #begins <= named or text:find(begins, 1, true) ~= 1 then return false end
-    if ttl == -1 then
-      call('SET', session, text)
-      call('PERSIST', KEYS[1])
-      call('PERSIST', own)
-    else
-      call('SET', session, text, 'PX', ARGV[9])
-      call('PEXPIRE', KEYS[1], ARGV[9])
-      call('PEXPIRE', own, ARGV[9])
-    end
+    if call('GETRANGE', session, '0', ARGV[6]) ~= text:sub(1, named + 1) then return false end -- and the byte behind it
+    call('SET', session, text, unpack(lifetime))
     if known[4] == '1' or known[5] == '1' then call('HSET', own, 'f', '', 'c', '') end
     call('HSET', own, 'w', scope, 'h', sha, 'n', #text) -- a copy of a wait of the reference's has no `w` yet
   else
     if redis.pcall('GET', KEYS[4]) == key then return false end
-    local claim = ARGV[1] .. ':claim:' .. key
-    if ttl == -1 then
-      if not call('SET', session, text, 'NX') then return false end
-      call('DEL', own, claim)
-      call('HSET', own, 'o', owner, 's', hash, 'w', scope, 'h', sha, 'n', #text)
-      call('SET', KEYS[1], key)
-    else
-      if not call('SET', session, text, 'PX', ARGV[9], 'NX') then return false end
-      call('DEL', own, claim)
-      call('HSET', own, 'o', owner, 's', hash, 'w', scope, 'h', sha, 'n', #text)
-      call('PEXPIRE', own, ARGV[9])
-      call('SET', KEYS[1], key, 'PX', ARGV[9])
-    end
+    if not call('SET', session, text, 'NX', unpack(lifetime)) then return false end
+    call('DEL', own, ARGV[1] .. ':claim:' .. key)
+    call('HSET', own, 'o', owner, 's', hash, 'w', scope, 'h', sha, 'n', #text)
+  end
+  call('SET', KEYS[1], key, unpack(lifetime))
+  if ttl ~= -1 then
+    call('PEXPIRE', own, ARGV[9])
+  elseif holder then -- else it is new, and has no lifetime
+    call('PERSIST', own)
   end
   local joined = call('SADD', set, key)
   waits, members = waits + call('ZADD', index, ending, hash), members + joined
@@ -58,7 +45,7 @@ local function park()
   if ttl ~= -1 then
     call('PEXPIRE', set, ARGV[9])
     call('PEXPIRE', index, ARGV[9])
-  elseif joined == 0 then -- else they are new, and have no lifetime
+  elseif joined == 0 then -- the same
     call('PERSIST', set)
     call('PERSIST', index)
   end

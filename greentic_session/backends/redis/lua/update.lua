@@ -16,8 +16,7 @@ local function untouched()
   if known[1] ~= owner or known[3] == '1' or call('PTTL', own) ~= ttl then return false end
   if ttl == -1 then return redis.sha1hex(call('GET', KEYS[1])) == known[4] end
   if call('STRLEN', KEYS[1]) ~= tonumber(known[2]) then return false end
-  local begins = call('GETRANGE', KEYS[1], '0', ARGV[6]) -- and one byte more, which is alike; a number would be made a string
-  return #begins > named and text:find(begins, 1, true) == 1
+  return call('GETRANGE', KEYS[1], '0', ARGV[6]) == text:sub(1, named + 1) -- and the byte behind it
 end
 
 if version == '' and (ctx == '' or ctx == owner) and untouched() then
