@@ -10,7 +10,7 @@ import hiredis
 import msgspec
 
 from greentic_session import SessionData, SessionKey, Wait, fence
-from greentic_session.backends.redis.keys import Keys, owner_text
+from greentic_session.backends.redis.keys import Keys, place_of
 
 from ._cells import size_text
 from ._measure import Contestant, closed_loop, interleave, median_of, median_ratio, times
@@ -68,7 +68,7 @@ async def measure_steps(
     steps = [
         _in_turn("checks of the arguments", _checks, place),
         _in_turn("hash of the scope", lambda scope: scope.scope_hash(), make_scope),
-        _in_turn("names of the keys", lambda _: (names.scope(owner, hashed), owner_text(owner)), lambda n: n),
+        _in_turn("names of the keys", lambda _: names.scope(place_of(owner), hashed), lambda n: n),
         _in_turn("packing", lambda _: [hiredis.pack_command(command) for command in commands], lambda n: n),
         _in_turn("decoding", lambda _: Wait(key, SessionData.from_json(text), waits[0].scope, text), lambda n: n),
     ]

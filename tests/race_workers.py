@@ -23,7 +23,7 @@ from redis_invariants import Client
 
 from greentic_session import Claim, ClaimedError, ConflictError, NotFoundError, RedisSessionStore, ReplyScope, SessionData
 from greentic_session._contract.samples import ctx, data
-from greentic_session.backends.redis.keys import ClusterKeys, Keys
+from greentic_session.backends.redis.keys import ClusterKeys, Keys, place_of
 from greentic_session.errors import GreenticError, TenantMismatchError
 from greentic_session.fence import Owner
 
@@ -333,7 +333,7 @@ class FindOfDeadWait(Race):
         if role:
             return
         owner, dead = ("dev", "acme", "ops", at.user), f"{at.key}-dead"
-        keys = by.keys(owner)
+        keys, place = by.keys(owner), place_of(owner)
         match at.number % 4:
             case 0:  # expires about now
                 await at.register(by.store, dead, ttl=0.002)
@@ -341,12 +341,12 @@ class FindOfDeadWait(Race):
                 await at.register(by.store, dead, ttl=LONG)
                 by.raw.delete(keys.session(dead))
             case 2:  # nothing is left but the scope and a member of the set
-                by.raw.set(keys.scope(owner, at.scope.scope_hash()), dead)
-                by.raw.sadd(keys.waits(owner), dead)
+                by.raw.set(keys.scope(place, at.scope.scope_hash()), dead)
+                by.raw.sadd(keys.waits(place), dead)
             case _:  # the session is there, but waits elsewhere
                 elsewhere = at.elsewhere
                 await by.store.register_wait(at.owner, at.user, elsewhere, dead, at.data("dead"), ttl=LONG)
-                by.raw.set(keys.scope(owner, at.scope.scope_hash()), dead)
+                by.raw.set(keys.scope(place, at.scope.scope_hash()), dead)
 
     async def play(self, by: Player, at: Round, role: int, prepared: Any) -> Outcome:
         match role:

@@ -19,7 +19,7 @@ from reference_fleet import Reference
 
 from greentic_session import RedisSessionStore, ReplyScope, TenantCtx
 from greentic_session._contract.samples import ALICE, CHAT, ctx, data
-from greentic_session.backends.redis.keys import Keys
+from greentic_session.backends.redis.keys import Keys, place_of
 
 pytestmark = pytest.mark.asyncio
 
@@ -191,10 +191,11 @@ async def test_names_are_different_for_whoever_is_different(
     ]
     names += [(keys.claim(key), "claim", key), (keys.claim(other_key), "claim", other_key)]
     for who, where in ((one, scope), (other, other_scope)):
-        names.append((keys.scope(owner(who), where.scope_hash()), "scope", (owner(who), where.scope_hash())))
-        names.append((keys.waits(owner(who)), "waits", owner(who)))
-        names.append((keys.scopes(owner(who)), "scopes", owner(who)))
-        names.append((keys.parking(owner(who), "")[3], "latest", owner(who)))
+        place = place_of(owner(who))
+        names.append((keys.scope(place, where.scope_hash()), "scope", (owner(who), where.scope_hash())))
+        names.append((keys.waits(place), "waits", owner(who)))
+        names.append((keys.scopes(place), "scopes", owner(who)))
+        names.append((keys.latest(place), "latest", owner(who)))
     for name, kind, what in names:
         for other_name, other_kind, other_what in names:
             assert (name == other_name) == ((kind, what) == (other_kind, other_what))

@@ -48,7 +48,7 @@ def key_of(key: bytes) -> SessionKey:
 
 
 class Keys:
-    """The keys of one namespace.
+    """The keys of one namespace; a user is named as by `place_of`.
 
     Raises:
         InvalidInputError: The namespace is empty or no valid Unicode.
@@ -66,27 +66,21 @@ class Keys:
         """Where the claim on a session is."""
         return f"{self.namespace}:claim:{key}"
 
-    def parking(self, owner: Owner, scope_hash: str) -> tuple[str, str, str, str]:
-        """Where all is that leads to a wait: as `scope`, `waits` and `scopes`, and the key of the user's latest session."""
-        namespace, place = self.namespace, place_of(owner)
-        return (
-            f"{namespace}:waits:scope:{place}:{scope_hash}",
-            f"{namespace}:waits:user:{place}",
-            f"{namespace}:scopes:{place}",
-            f"{namespace}:user:{place}",
-        )
-
-    def scope(self, owner: Owner, scope_hash: str) -> str:
+    def scope(self, place: str, scope_hash: str) -> str:
         """Where the session key of a wait is."""
-        return f"{self.namespace}:waits:scope:{place_of(owner)}:{scope_hash}"
+        return f"{self.namespace}:waits:scope:{place}:{scope_hash}"
 
-    def waits(self, owner: Owner) -> str:
+    def waits(self, place: str) -> str:
         """Where the set of a user's waits is."""
-        return f"{self.namespace}:waits:user:{place_of(owner)}"
+        return f"{self.namespace}:waits:user:{place}"
 
-    def scopes(self, owner: Owner) -> str:
+    def scopes(self, place: str) -> str:
         """Where the index of a user's waits is; see `lua/_index.lua`."""
-        return f"{self.namespace}:scopes:{place_of(owner)}"
+        return f"{self.namespace}:scopes:{place}"
+
+    def latest(self, place: str) -> str:
+        """Where the key of a user's latest session is."""
+        return f"{self.namespace}:user:{place}"
 
 
 class ClusterKeys:

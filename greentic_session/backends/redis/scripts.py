@@ -115,7 +115,8 @@ class Scripts:
     ) -> list[bytes]:
         """Make a session the one wait of a scope; return the outcome and what belongs to it."""
         hashed = scope.scope_hash()
-        leading = self._keys.parking(owner, hashed)
+        keys, place = self._keys, place_of(owner)
+        leading = (keys.scope(place, hashed), keys.waits(place), keys.scopes(place), keys.latest(place))
         what = (key, text.json, text.version, text.owner, text.named)
         how = (hashed, scope_json, _ms(ttl_ms), on_conflict, token, *self._hold)
         answer: list[bytes] = await self._run(_REGISTER, leading, *what, *how)
@@ -129,13 +130,14 @@ class Scripts:
     async def find_key(self, owner: Owner, scope: ReplyScope) -> bytes | None:
         """Return the session key."""
         hashed = scope.scope_hash()
-        answer: bytes | None = await self._run(_FIND_KEY, (self._keys.scope(owner, hashed),), owner_text(owner), hashed)
+        scoped = self._keys.scope(place_of(owner), hashed)
+        answer: bytes | None = await self._run(_FIND_KEY, (scoped,), owner_text(owner), hashed)
         return answer
 
     async def keys(self, owner: Owner) -> list[SessionKey]:
         """Return the session keys of a user's waits, in no order."""
         # SORT puts what it looks up in place of the first star.
-        scopes = "" if "*" in self._namespace else self._keys.scope(owner, "")
+        scopes = "" if "*" in self._namespace else self._keys.scope(place_of(owner), "")
         found = await self._keys_of(owner, scopes)
         if found and isinstance(found[0], int):
             number, lines = found
@@ -147,18 +149,20 @@ class Scripts:
         return [*map(key_of, found)]
 
     def _keys_of(self, owner: Owner, scopes: str) -> Awaitable[list[Any]]:
-        keys = (self._keys.waits(owner), self._keys.scopes(owner))
+        place = place_of(owner)
+        keys = (self._keys.waits(place), self._keys.scopes(place))
         return self._run(_KEYS, keys, owner_text(owner), front(owner), scopes)
 
     async def clear(self, owner: Owner, scope: ReplyScope) -> list[Any] | None:
         """Remove the session that waits at a scope; return its key and what the removal did, if there was one."""
         hashed = scope.scope_hash()
-        answer: list[Any] | None = await self._run(_CLEAR, (self._keys.scope(owner, hashed),), owner_text(owner), hashed)
+        scoped = self._keys.scope(place_of(owner), hashed)
+        answer: list[Any] | None = await self._run(_CLEAR, (scoped,), owner_text(owner), hashed)
         return answer
 
     async def find_by_user(self, owner: Owner) -> list[bytes] | None:
         """Return the session key and the text; an empty list for several waits."""
-        answer: list[bytes] | None = await self._run(_FIND_BY_USER, (self._keys.waits(owner),), owner_text(owner))
+        answer: list[bytes] | None = await self._run(_FIND_BY_USER, (self._keys.waits(place_of(owner)),), owner_text(owner))
         return answer
 
     async def claim(self, owner: Owner, scopes: tuple[ReplyScope, ...], token: str, lease_ms: int) -> list[Any] | None:
@@ -203,9 +207,10 @@ class Scripts:
         return looked, found
 
     def _places(self, owner: Owner, scopes: tuple[ReplyScope, ...]) -> tuple[str, ...]:
+        place = place_of(owner)
         if len(scopes) == 1:  # without a loop: every answer comes by
-            return (self._keys.scope(owner, scopes[0].scope_hash()),)
-        return tuple([self._keys.scope(owner, scope.scope_hash()) for scope in scopes])
+            return (self._keys.scope(place, scopes[0].scope_hash()),)
+        return tuple([self._keys.scope(place, scope.scope_hash()) for scope in scopes])
 
     def _run(self, script: Script, keys: tuple[str, ...], *args: str | bytes | int) -> Awaitable[Any]:
         return script(self._route, keys, self._namespace, *args)

@@ -1,3 +1,4 @@
+-- @include _claim
 -- @include _index
 -- @include _owner
 
@@ -104,13 +105,6 @@ end
 local function holds(key, value)
   local found = redis.pcall('GET', key)
   return found == value
-end
-
--- The scope where a live claim was made (of a session that only the reference wrote, nothing else tells); nil if it is over.
-local function claimed_at(key, token)
-  local found = redis.pcall('GET', claim_key(key))
-  if type(found) ~= 'string' or found:sub(1, #token + 1) ~= token .. ':' then return nil end
-  return found:sub(#token + 2)
 end
 
 -- Remove what leads to a session that is not there; never fails a read (on a replica it cannot).

@@ -2,16 +2,16 @@
 -- KEYS[1]  the claim
 -- ARGV     namespace, session key, token, owner as in keys, how the owner's payloads begin
 -- Returns  1, or on a cluster the nonce of its reservation; 0 if the claim is over
+-- @include _claim
 -- @include _index
 local ns, key, token, at, front = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 
 -- Where all is as usual: our record says that it waits where it was claimed, it is the owner's, and it is on no cluster.
 -- Returns whether it is removed, and whether the user's set is in order.
 local function remove()
-  local call = redis.call
-  local claim = redis.pcall('GET', KEYS[1])
-  if type(claim) ~= 'string' or claim:sub(1, #token + 1) ~= token .. ':' then return false end
-  local hash, session, own = claim:sub(#token + 2), ns .. ':session:' .. key, ns .. ':own:' .. key
+  local call, hash = redis.call, claimed_at(KEYS[1], token)
+  if not hash then return false end
+  local session, own = ns .. ':session:' .. key, ns .. ':own:' .. key
   local known = call('HMGET', own, 's', 'p', 'g')
   if known[1] ~= hash or known[2] or known[3] then return false end
   local scope, pointer = ns .. ':waits:scope:' .. at .. ':' .. hash, ns .. ':user:' .. at
@@ -34,7 +34,7 @@ if removed then
   return 1
 end
 local session = look(key)
-local hash, owner = session and claimed_at(key, token), owner_at(at)
+local hash, owner = session and claimed_at(KEYS[1], token), owner_at(at)
 if not hash or (session.owner or owner) ~= owner then return 0 end -- the reference has given the key to somebody else
 cut(owner, hash, key)
 return drop(session)

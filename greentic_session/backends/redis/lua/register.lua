@@ -61,7 +61,7 @@ if parked then
 end
 check_types(owner, hash, key)
 local session = look(key)
-local parked_at = token ~= '' and session and claimed_at(key, token)
+local parked_at = token ~= '' and session and claimed_at(claim_key(key), token)
 if token ~= '' and not parked_at then return {'over'} end
 if session then
   if not session.owner then return {'corrupt'} end

@@ -5,7 +5,7 @@
 -- @include _rules
 local key, token, lease = ARGV[2], ARGV[3], tonumber(ARGV[4])
 local session = look(key)
-local hash = session and claimed_at(key, token)
+local hash = session and claimed_at(KEYS[1], token)
 if not hash then return 0 end
 local lengthened = session.ttl ~= -1 and session.ttl < lease
 if lengthened and not may_live(session, lease, ARGV[5], ARGV[6]) then return 'short' end
