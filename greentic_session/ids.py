@@ -16,8 +16,9 @@ greentic_session.errors.InvalidInputError: TenantId must contain only ASCII lett
 'any text: up to 1,024 bytes of it'
 """
 
+import re
 import string
-from typing import TYPE_CHECKING, NewType, cast
+from typing import TYPE_CHECKING, Final, NewType, cast
 
 from .errors import InvalidInputError
 
@@ -34,6 +35,7 @@ __all__ = [
     "check_id",
     "check_session_key",
     "plain",
+    "stranger_in",
 ]
 
 MAX_SESSION_KEY_BYTES = 1024
@@ -41,6 +43,9 @@ MAX_SESSION_KEY_BYTES = 1024
 
 ID_CHARACTERS = string.ascii_letters + string.digits + "._-"
 """What an identifier may be made of."""
+
+stranger_in: Final = re.compile(f"[^{re.escape(ID_CHARACTERS)}]").search
+"""Returns what no identifier may have, in a text; None if there is nothing."""
 
 
 if TYPE_CHECKING:
@@ -97,14 +102,15 @@ def check_id(kind: str, value: object) -> str:
         InvalidInputError: It is empty or has a character that no identifier may have.
         TypeError: It is no string.
     """
+    if type(value) is str and value and not stranger_in(value):
+        return value  # nearly always
     if not isinstance(value, str):
         raise TypeError(f"{kind} must be a str, not {type(value).__name__}")
     if not value:
         raise InvalidInputError(f"{kind} must not be empty")
-    # strip() takes allowed characters off both ends: what is left over is not allowed. A third of a regex's time.
-    if value.strip(ID_CHARACTERS):
+    if stranger_in(value):
         raise InvalidInputError(f"{kind} must contain only ASCII letters, digits, '.', '-', or '_'")
-    return value if type(value) is str else plain(value)
+    return plain(value)
 
 
 def are_ids(values: list[str]) -> bool:
@@ -113,7 +119,7 @@ def are_ids(values: list[str]) -> bool:
     Raises:
         TypeError: One of them is no string.
     """
-    return not "".join(values).strip(ID_CHARACTERS) and "" not in values
+    return not stranger_in("".join(values)) and "" not in values
 
 
 def check_session_key(value: object) -> SessionKey:
@@ -124,7 +130,7 @@ def check_session_key(value: object) -> SessionKey:
         TypeError: It is no string.
     """
     if type(value) is str and value.isascii() and 0 < len(value) <= MAX_SESSION_KEY_BYTES:
-        return cast("SessionKey", value)  # the usual case, in one step
+        return value  # type: ignore[return-value]  # the usual case, without a call: to type checkers it is no SessionKey yet
     if not isinstance(value, str):
         raise TypeError(f"SessionKey must be a str, not {type(value).__name__}")
     if not value:

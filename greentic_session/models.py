@@ -18,7 +18,7 @@ from . import _wire
 from ._attempt import is_negative_zero
 from ._fields import NO_ATTRIBUTES, check_int, check_text, check_type, freeze, make_plain
 from .errors import InvalidInputError
-from .ids import ID_CHARACTERS, EnvId, FlowId, PackId, SessionKey, TeamId, TenantId, UserId, are_ids, check_id
+from .ids import EnvId, FlowId, PackId, SessionKey, TeamId, TenantId, UserId, are_ids, check_id, stranger_in
 from .scope import ReplyScope
 
 __all__ = [
@@ -141,8 +141,26 @@ class TenantCtx(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, g
     }
 
     def __post_init__(self) -> None:
-        # Runs on every decode: the usual case first, in few steps; _explain() finds the words when something is wrong.
-        if self._is_usual():
+        # Runs on every decode: the usual case first, in few steps; _explain() finds the words when something is wrong. It is
+        # usual that both fields of each pair are alike, that nothing else is there, and all is as it should be.
+        env, tenant, team, user = self.env, self.tenant_id, self.team_id, self.user_id
+        if (
+            type(env) is type(tenant) is type(self.tenant) is str
+            and type(team) in _TEXT_OR_NONE
+            and type(user) in _TEXT_OR_NONE
+            and tenant == self.tenant
+            and (team is self.team or (team == self.team and type(self.team) is str))
+            and (user is self.user or (user == self.user and type(self.user) is str))
+            and "" not in (env, tenant, team, user)
+            and not stranger_in(f"{env}{tenant}{team}{user}")
+            and self.session_id is self.flow_id is self.node_id is self.provider_id is self.trace_id is self.i18n_id is None
+            and self.correlation_id is self.idempotency_key is None
+            and self.deadline is None
+            and self.impersonation is None
+            and self.attributes is NO_ATTRIBUTES
+            and type(self.attempt) is int
+            and 0 <= self.attempt <= _U32_MAX
+        ):
             return
         ids = [self.env, self.tenant, self.tenant_id]
         optional = (self.team, self.team_id, self.user, self.user_id)
@@ -177,27 +195,6 @@ class TenantCtx(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, g
             check_type("impersonation", self.impersonation, Impersonation)
         if self.attributes is not NO_ATTRIBUTES:
             force_setattr(self, "attributes", freeze(self.attributes))
-
-    def _is_usual(self) -> bool:
-        """Say whether both fields of each pair are alike, nothing else is there, and all is as it should be."""
-        env, tenant, team, user = self.env, self.tenant_id, self.team_id, self.user_id
-        return (
-            type(env) is type(tenant) is type(self.tenant) is str
-            and type(team) in _TEXT_OR_NONE
-            and type(user) in _TEXT_OR_NONE
-            and tenant == self.tenant
-            and (team is self.team or (team == self.team and type(self.team) is str))
-            and (user is self.user or (user == self.user and type(self.user) is str))
-            and "" not in (env, tenant, team, user)
-            and not f"{env}{tenant}{team}{user}".strip(ID_CHARACTERS)
-            and self.session_id is self.flow_id is self.node_id is self.provider_id is self.trace_id is self.i18n_id is None
-            and self.correlation_id is self.idempotency_key is None
-            and self.deadline is None
-            and self.impersonation is None
-            and self.attributes is NO_ATTRIBUTES
-            and type(self.attempt) is int
-            and 0 <= self.attempt <= _U32_MAX
-        )
 
     def _explain(self) -> None:
         for field, kind in self._ids.items():  # pragma: no branch  # one of them is refused
@@ -344,7 +341,10 @@ class SessionData(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True,
         Raises:
             InvalidInputError: A text in it holds a lone surrogate.
         """
-        return _wire.encode(_wire.ENCODER, self, "SessionData")
+        try:
+            return _wire.ENCODER.encode(self)
+        except Exception:  # noqa: BLE001  # whatever it is, there are words for it
+            return _wire.encode(_wire.ENCODER, self, "SessionData")
 
     @classmethod
     def from_json(cls, text: str | bytes) -> "SessionData":
@@ -355,7 +355,10 @@ class SessionData(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True,
             TypeError: `text` is neither str nor bytes.
         """
         raw = text if type(text) is bytes else _wire.as_bytes(text, "SessionData")
-        data = _wire.decode(_DECODER, raw, "SessionData")
+        try:
+            data = _DECODER.decode(raw)
+        except Exception:  # noqa: BLE001  # whatever it is, there are words for it, or another way to read it
+            data = _wire.decode(_DECODER, raw, "SessionData")
         if data.tenant_ctx.attempt == 0 and is_negative_zero(raw):
             raise InvalidInputError("not a SessionData: -0 is no attempt - at `$.tenant_ctx.attempt`")
         return data

@@ -55,6 +55,8 @@ class ReplyScope(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
         >>> ReplyScope("telegram:chat-1", reply_to="7").canonical()
         'telegram:chat-1\n\n7\n'
         """
+        if self.thread is self.reply_to is self.correlation is None:
+            return self.conversation + "\n\n\n"  # the usual case, in one step
         return "\n".join((self.conversation, self.thread or "", self.reply_to or "", self.correlation or ""))
 
     def scope_hash(self) -> str:
