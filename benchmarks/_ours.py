@@ -78,7 +78,7 @@ class Ours:
                     Call(
                         name=PLAIN_SET,
                         pick=lambda user: (f"plain:{user}", parked(user).data.to_json()),
-                        make=lambda change: send("SET", *change),
+                        make=lambda change: send(("SET", *change)),
                     ),
                 ]
             case "claim_wait + complete":

@@ -27,12 +27,17 @@ class SessionBackend(Closable, ABC):
     Attributes:
         system: What keeps the data, for observers: OpenTelemetry's ``db.system.name`` where it has one. A backend that wraps
             another says what that one says.
+        keeps_text: Whether it keeps wire texts. Then what stores a session is given the `text` of `data`, which was made to
+            see that it is not too long. Others are given None, and so is it by a wrapper that changes the data.
     """
 
     system: str = "other"
+    keeps_text: bool = False
 
     @abstractmethod
-    async def create(self, key: SessionKey, data: SessionData, pointer: Owner | None, ttl_ms: int | None) -> bool:
+    async def create(
+        self, key: SessionKey, data: SessionData, pointer: Owner | None, ttl_ms: int | None, text: bytes | None = None, /
+    ) -> bool:
         """Store a new session; False if a live one has the key. Make it the latest session of `pointer`."""
 
     @abstractmethod
@@ -40,7 +45,9 @@ class SessionBackend(Closable, ABC):
         """Return the session, whoever owns it. Raises CorruptSessionError."""
 
     @abstractmethod
-    async def update(self, key: str, data: SessionData, ctx: TenantCtx | None, if_version: str | None) -> str:
+    async def update(
+        self, key: str, data: SessionData, ctx: TenantCtx | None, if_version: str | None, text: bytes | None = None, /
+    ) -> str:
         """Replace the data of a session, keep its lifetime, wait, scope and claim; return the new version.
 
         In this order: NotFoundError if it is absent; CorruptSessionError; NotFoundError if `ctx` is given and the session
@@ -64,6 +71,8 @@ class SessionBackend(Closable, ABC):
         key: SessionKey,
         data: SessionData,
         ttl_ms: int | None,
+        text: bytes | None = None,
+        /,
         *,
         replace: bool = True,
         token: str | None = None,

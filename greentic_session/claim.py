@@ -97,12 +97,12 @@ class Claim:
         """
         self._check_live()
         fence.check_scope(scope)
-        self._limits.check(data)
+        text = self._limits.admit(data, as_text=self._backend.keeps_text)
         user = self._owner[3]
         # The caller may have no user; whoever parks acts for the wait's own.
         owner = fence.wait_owner(self._ctx.with_user(user), user, data)
         lifetime = ttl_ms(ttl, self._limits.wait_ttl_ms)
-        displaced = await self._backend.register(owner, scope, self.key, data, lifetime, token=self._token)
+        displaced = await self._backend.register(owner, scope, self.key, data, lifetime, text, token=self._token)
         self._over = True
         return displaced
 

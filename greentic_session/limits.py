@@ -50,8 +50,8 @@ class Limits(msgspec.Struct, frozen=True):
             max_snapshot_bytes,
         )
 
-    def check(self, data: SessionData) -> None:
-        """Refuse data that cannot be written, or is too large.
+    def admit(self, data: SessionData, *, as_text: bool) -> bytes | None:
+        """Refuse data that cannot be written, or is too large; return its wire text, if that is asked for.
 
         Raises:
             InvalidInputError: Its wire text would be longer than `max_snapshot_bytes`, or is not valid Unicode.
@@ -59,6 +59,11 @@ class Limits(msgspec.Struct, frozen=True):
         """
         if type(data) is not SessionData:  # a subclass need not be frozen
             raise TypeError(f"data must be a SessionData, not {type(data).__name__}")
+        if as_text:
+            text = data.to_json()
+            if len(text) > self.max_snapshot_bytes:
+                raise self._too_long(len(text))
+            return text
         # The snapshot is nearly all of the text, and most are ASCII: a bound that needs no look at it settles most calls.
         snapshot = data.context_json
         if snapshot.isascii():
@@ -67,7 +72,11 @@ class Limits(msgspec.Struct, frozen=True):
             except UnicodeEncodeError:
                 rest = self.max_snapshot_bytes  # to_json finds the words
             if rest + len(snapshot) * _LONGEST_ESCAPE + _PUNCTUATION <= self.max_snapshot_bytes:
-                return
+                return None
         size = len(data.to_json())
         if size > self.max_snapshot_bytes:
-            raise InvalidInputError(f"the session is {size} bytes long, and the limit is {self.max_snapshot_bytes}")
+            raise self._too_long(size)
+        return None
+
+    def _too_long(self, size: int) -> InvalidInputError:
+        return InvalidInputError(f"the session is {size} bytes long, and the limit is {self.max_snapshot_bytes}")

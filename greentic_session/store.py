@@ -100,11 +100,11 @@ class SessionStore:
         """
         self._backend.check_open()
         fence.check_ctx(ctx)
-        self._limits.check(data)
+        text = self._limits.admit(data, as_text=self._backend.keeps_text)
         fence.check_alignment(ctx, data)
         session_key = SessionKey(str(uuid.uuid4()) if key is None else key)
         lifetime = ttl_ms(ttl, self._limits.session_ttl_ms)
-        if not await self._backend.create(session_key, data, fence.pointer_owner(ctx, data), lifetime):
+        if not await self._backend.create(session_key, data, fence.pointer_owner(ctx, data), lifetime, text):
             raise fence.taken(session_key)
         return session_key
 
@@ -149,15 +149,16 @@ class SessionStore:
             TenantMismatchError: `data` is not aligned with `ctx`, or would change whose session it is.
         """
         self._backend.check_open()
-        key = _check_keyed(key, ctx)
-        self._limits.check(data)
+        key = check_session_key(key)
+        text = self._limits.admit(data, as_text=self._backend.keeps_text)
         if ctx is None:
             fence.check_ctx(data.tenant_ctx)
         else:
+            fence.check_ctx(ctx)
             fence.check_alignment(ctx, data)
         if if_version is not None and not isinstance(if_version, str):
             raise TypeError(f"if_version must be a str or None, not {type(if_version).__name__}")
-        return await self._backend.update(key, data, ctx, if_version)
+        return await self._backend.update(key, data, ctx, if_version, text)
 
     async def remove_session(self, key: str, *, ctx: TenantCtx | None = None) -> None:
         """Remove the session under `key` and every index entry that leads to it.
@@ -224,13 +225,13 @@ class SessionStore:
         fence.check_ctx(ctx)
         fence.check_scope(scope)
         key = check_session_key(session_key)
-        self._limits.check(data)
+        text = self._limits.admit(data, as_text=self._backend.keeps_text)
         owner = fence.wait_owner(ctx, user_id, data)
         lifetime = ttl_ms(ttl, self._limits.wait_ttl_ms)
         if on_conflict not in ("replace", "fail"):
             raise InvalidInputError("on_conflict must be 'replace' or 'fail'")
         replace = on_conflict == "replace"
-        return await self._backend.register(owner, scope, key, data, lifetime, replace=replace)
+        return await self._backend.register(owner, scope, key, data, lifetime, text, replace=replace)
 
     async def find_wait(self, ctx: TenantCtx, user_id: str, scope: ReplyScope, *, fallback: bool = True) -> Wait | None:
         """Find the paused flow that an answer belongs to, in one round trip.

@@ -29,7 +29,7 @@ async def linked(url: str, **options: Any) -> AsyncIterator[Link]:
     """Return a link that is connected already."""
     link = link_to(url, **options)
     try:
-        await link.call("PING")
+        await link.call(("PING",))
         yield link
     finally:
         await link.aclose()
@@ -37,7 +37,7 @@ async def linked(url: str, **options: Any) -> AsyncIterator[Link]:
 
 async def echo(link: Link, text: str) -> None:
     """Make a call, and check that its answer is its own."""
-    assert await link.call("ECHO", text, repeatable=True) == text.encode()
+    assert await link.call(("ECHO", text), repeatable=True) == text.encode()
 
 
 def connections(raw: redis.Redis) -> int:

@@ -54,11 +54,18 @@ def session(snapshot: str) -> SessionData:
 
 
 def accepts(data: SessionData, size: int) -> bool:
-    try:
-        limit(size).check(data)
-    except InvalidInputError:
-        return False
-    return True
+    """Say whether data of this size is accepted; whether its text is wanted, too, makes no difference."""
+    outcomes = set()
+    for as_text in (True, False):
+        try:
+            text = limit(size).admit(data, as_text=as_text)
+        except InvalidInputError:
+            outcomes.add("refused")
+        else:
+            outcomes.add("accepted")
+            assert text == (data.to_json() if as_text else None)
+    assert len(outcomes) == 1
+    return outcomes == {"accepted"}
 
 
 @given(sessions, st.data())
@@ -79,10 +86,11 @@ def test_a_snapshot_of_one_character(character: str) -> None:
     assert not accepts(data, size - 1)
 
 
-def test_the_message_names_both_sizes_and_nothing_of_the_snapshot() -> None:
+@pytest.mark.parametrize("as_text", [True, False])
+def test_the_message_names_both_sizes_and_nothing_of_the_snapshot(*, as_text: bool) -> None:
     data = session("secret" * 100)
     with pytest.raises(InvalidInputError) as caught:
-        limit(100).check(data)
+        limit(100).admit(data, as_text=as_text)
     assert str(caught.value) == f"the session is {len(data.to_json())} bytes long, and the limit is 100"
 
 
@@ -95,15 +103,17 @@ def test_the_message_names_both_sizes_and_nothing_of_the_snapshot() -> None:
         SessionData(tenant_ctx=CTX, flow_id="f", cursor=SessionCursor("\ud800"), context_json=""),
     ],
 )
-def test_a_lone_surrogate_is_refused_wherever_it_is(data: SessionData, size: int) -> None:
+@pytest.mark.parametrize("as_text", [True, False])
+def test_a_lone_surrogate_is_refused_wherever_it_is(data: SessionData, size: int, *, as_text: bool) -> None:
     with pytest.raises(InvalidInputError, match="lone surrogate"):
-        limit(size).check(data)
+        limit(size).admit(data, as_text=as_text)
 
 
 @pytest.mark.parametrize("wrong", [None, {}, b"{}", CTX])
-def test_no_session(wrong: Any) -> None:
+@pytest.mark.parametrize("as_text", [True, False])
+def test_no_session(wrong: Any, *, as_text: bool) -> None:
     with pytest.raises(TypeError, match=f"^data must be a SessionData, not {type(wrong).__name__}$"):
-        limit(100).check(wrong)
+        limit(100).admit(wrong, as_text=as_text)
 
 
 def test_options() -> None:

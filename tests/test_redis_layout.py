@@ -161,6 +161,84 @@ async def test_a_set_lives_no_longer_for_a_key_that_its_user_uses_for_no_wait(
     check(raw, namespace)
 
 
+# -- the index of a user's waits
+
+INDEX = "scopes:dev:acme:ops:alice"
+OTHER, THIRD = ReplyScope("telegram:chat-2"), ReplyScope("telegram:chat-3")
+
+
+def indexed(raw: redis.Redis, namespace: str) -> set[bytes] | None:
+    """Return the scopes in alice's index; None if she has none."""
+    index = dump(raw, namespace).get(INDEX)
+    return None if index is None else set(index.fields)
+
+
+async def test_only_a_user_with_several_waits_has_an_index(
+    store: RedisSessionStore, raw: redis.Redis, namespace: str
+) -> None:
+    chat, other = CHAT.scope_hash().encode(), OTHER.scope_hash().encode()
+    await store.register_wait(ALICE, "alice", CHAT, "k1", data(), 60)
+    await store.register_wait(ALICE, "alice", CHAT, "k1", data(node="again"), 50)
+    assert await store.list_waits_for_user(ALICE, "alice") == ["k1"]
+    assert indexed(raw, namespace) is None
+    await store.register_wait(ALICE, "alice", OTHER, "k2", data(), 600)
+    assert indexed(raw, namespace) == {chat, other}
+    check(raw, namespace)
+    await store.clear_wait(ALICE, "alice", OTHER)
+    assert indexed(raw, namespace) is None
+    check(raw, namespace)  # the set lives as long as the wait that is left
+    await store.register_wait(ALICE, "alice", OTHER, "k2", data())
+    claim = await store.claim_wait(ALICE, "alice", CHAT)
+    assert claim is not None
+    await claim.park(THIRD, data(), 600)
+    assert indexed(raw, namespace) == {THIRD.scope_hash().encode(), other}
+    check(raw, namespace)
+    claim = await store.claim_wait(ALICE, "alice", OTHER)
+    assert claim is not None
+    await claim.complete()
+    assert indexed(raw, namespace) is None
+    check(raw, namespace)
+
+
+@pytest.mark.parametrize("ends", [b"inf", b"1", b"9999999999999"])
+async def test_an_index_of_one_wait_as_0_1_0_keeps_it_does_no_harm(
+    store: RedisSessionStore, raw: redis.Redis, namespace: str, ends: bytes
+) -> None:
+    def leave() -> None:
+        raw.zadd(f"{namespace}:{INDEX}", {CHAT.scope_hash(): ends.decode()})
+
+    await store.register_wait(ALICE, "alice", CHAT, "k1", data(), 60)
+    leave()
+    await store.register_wait(ALICE, "alice", CHAT, "k1", data(), 600)
+    assert 595_000 < raw.pttl(f"{namespace}:waits:user:dev:acme:ops:alice") <= 600_020
+    assert await store.list_waits_for_user(ALICE, "alice") == ["k1"]
+    await store.register_wait(ALICE, "alice", OTHER, "k2", data(), 60)
+    check(raw, namespace)
+    await store.clear_wait(ALICE, "alice", OTHER)
+    leave()
+    claim = await store.claim_wait(ALICE, "alice", CHAT)
+    assert claim is not None
+    await claim.complete()
+    await store.register_wait(ALICE, "alice", OTHER, "k2", data(), 60)
+    await store.clear_wait(ALICE, "alice", OTHER)
+    assert dump(raw, namespace) == {}
+
+
+@pytest.mark.parametrize("waits", [1, 2, 3])
+async def test_what_is_no_index_is_made_anew(store: RedisSessionStore, raw: redis.Redis, namespace: str, waits: int) -> None:
+    for number in range(1, waits):
+        await store.register_wait(ALICE, "alice", ReplyScope(f"{number}"), f"k{number}", data(), 60)
+    raw.delete(f"{namespace}:{INDEX}")
+    raw.set(f"{namespace}:{INDEX}", "not ours")
+    await store.register_wait(ALICE, "alice", CHAT, "k", data(), 60)
+    assert len(await store.list_waits_for_user(ALICE, "alice")) == waits
+    await store.register_wait(ALICE, "alice", OTHER, "l", data(), 60)
+    check(raw, namespace)
+    for wait in await store.list_waits_for_user(ALICE, "alice"):
+        await store.remove_session(wait)
+    assert dump(raw, namespace) == {}
+
+
 # -- no two of anything share a key
 
 alphabet = "abAB01.-_"
@@ -207,11 +285,17 @@ async def touched(store: RedisSessionStore, raw: redis.Redis, who: TenantCtx, sc
     user = str(who.user_id)
     await store.create_session(who, data(who), key=key)
     await store.register_wait(who, user, scope, key, data(who))
+    another, beside = (
+        uuid.uuid4().hex,
+        ReplyScope("beside"),
+    )  # a second wait has the user's index made; its own keys do not count
+    await store.register_wait(who, user, beside, another, data(who))
     claim = await store.claim_wait(who, user, scope)
     assert claim is not None
     assert claim.key == key
-    found = dump(raw, space)
+    found = [name for name in dump(raw, space) if another not in name and beside.scope_hash() not in name]
     await claim.complete()
+    await store.clear_wait(who, user, beside)
     assert dump(raw, space) == {}
     return {name: "key" if name.startswith(("session:", "own:", "claim:")) else "owner" for name in found}
 
@@ -323,8 +407,8 @@ async def test_an_index_whose_last_wait_has_ended_is_never_taken_for_one_without
 ) -> None:
     lua = (files("greentic_session.backends.redis.lua") / "_index.lua").read_text(encoding="utf-8")
     settle = f"""
-        redis.call('SADD', KEYS[1], 'key')
-        redis.call('ZADD', KEYS[2], now() - {ended}, 'hash')
+        redis.call('SADD', KEYS[1], 'key', 'other')
+        redis.call('ZADD', KEYS[2], now() - {ended}, 'hash', now() - {ended}, 'other')
         return {{tostring(settle(KEYS[1], KEYS[2])), redis.call('PTTL', KEYS[1]), redis.call('PTTL', KEYS[2])}}
     """
     assert raw.eval(lua + settle, 2, f"{namespace}:set", f"{namespace}:index") == [b"false", -1, -1]  # it is for `mend`

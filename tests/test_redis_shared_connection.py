@@ -133,7 +133,7 @@ async def test_an_error_reaches_its_caller_only(shared: Server, raw: redis.Redis
 
         async def refused(number: int) -> None:
             with pytest.raises(InternalError, match=r"another type|refused a command"):
-                await (link.call("GET", "list") if number % 2 else link.call("NO-SUCH", f"{number}"))
+                await (link.call(("GET", "list")) if number % 2 else link.call(("NO-SUCH", f"{number}")))
 
         calls = [refused(number) if number % 3 == 0 else echo(link, f"{number}") for number in range(200)]
         await asyncio.gather(*calls)
@@ -148,7 +148,7 @@ async def test_two_hundred_scripts_that_the_server_forgot(shared: Server, raw: r
         before = evals(raw)
         for wave in range(3):
             calls = [
-                link.call("EVALSHA", sha, 1, f"once-{wave}-{number}", f"{number}", script=script) for number in range(200)
+                link.call(("EVALSHA", sha, 1, f"once-{wave}-{number}", f"{number}"), script=script) for number in range(200)
             ]
             under_way = [asyncio.ensure_future(call) for call in calls]
             raw.script_flush()
@@ -313,16 +313,16 @@ class Traffic:
 
     async def _read_long(self, name: str) -> None:
         long = name + "y" * 40_000
-        assert await self.link.call("ECHO", long, repeatable=True) == long.encode()
+        assert await self.link.call(("ECHO", long), repeatable=True) == long.encode()
 
     async def _write(self, name: str) -> None:
         self.written.append(name)
-        assert await self.link.call("INCR", name) == 1
+        assert await self.link.call(("INCR", name)) == 1
         self.acknowledged.add(name)
 
     async def _write_long(self, name: str) -> None:
         self.written.append(name)
-        assert await self.link.call("APPEND", name, "1" + "0" * 2 * LONG) == 2 * LONG + 1
+        assert await self.link.call(("APPEND", name, "1" + "0" * 2 * LONG)) == 2 * LONG + 1
         self.acknowledged.add(name)
 
     async def run(self, more: int) -> None:
@@ -389,7 +389,7 @@ async def test_reads_survive_a_kill_and_writes_do_not(proxy: TcpProxy) -> None:
     async with linked(proxy.url) as link:
         proxy.stall()
         reads = [asyncio.create_task(echo(link, f"{number}")) for number in range(50)]
-        writes = [asyncio.create_task(link.call("INCR", f"{number}")) for number in range(50)]
+        writes = [asyncio.create_task(link.call(("INCR", f"{number}"))) for number in range(50)]
         await asyncio.sleep(0.02)
         proxy.end(reset=True)
         proxy.resume()
@@ -402,10 +402,10 @@ async def test_those_in_the_line_go_on_when_the_only_connection_is_lost(proxy: T
     raw.set("long", b"x" * 2_000_000)
     async with linked(proxy.url, most=1) as link:
         proxy.hold(after=3 * LONG)
-        long = asyncio.create_task(link.call("GET", "long"))
+        long = asyncio.create_task(link.call(("GET", "long")))
         [lane] = link._lanes
         await until(lambda: lane._unfinished > LONG, "the answer has not begun")
-        line = [asyncio.create_task(timed(link.call("INCR", f"{number}"))) for number in range(20)]
+        line = [asyncio.create_task(timed(link.call(("INCR", f"{number}")))) for number in range(20)]
         await until(lambda: len(link._line) == 20, "they do not wait")
         proxy.end()
         assert kinds(await asyncio.gather(long, return_exceptions=True)) == {UnavailableError: 1}
@@ -423,7 +423,7 @@ async def test_a_full_send_buffer_pushes_back(proxy: TcpProxy) -> None:
     text = "z" * 50_000
     async with linked(proxy.url, most=1) as link:
         proxy.stall()
-        calls = [asyncio.create_task(link.call("SET", f"{number}", text)) for number in range(400)]
+        calls = [asyncio.create_task(link.call(("SET", f"{number}", text))) for number in range(400)]
         await asyncio.sleep(0.05)
         assert buffered(link) < 2 * LONG + 2 * len(text)
         assert len(link._line) > 100
@@ -439,14 +439,14 @@ async def test_a_full_send_buffer_pushes_back(proxy: TcpProxy) -> None:
             await asyncio.sleep(0)
         assert most < 2 * LONG + 2 * len(text)
         assert await asyncio.gather(*calls[:-50]) == [b"OK"] * 350
-        assert await link.call("DBSIZE") == 350
+        assert await link.call(("DBSIZE",)) == 350
 
 
 @asynchronous
 async def test_those_who_wait_in_the_line_are_late_in_time(proxy: TcpProxy) -> None:
     async with linked(proxy.url, most=1, timeout=0.3) as link:
         proxy.stall()
-        outcomes = await asyncio.gather(*(timed(link.call("SET", f"{number}", "z" * 50_000)) for number in range(300)))
+        outcomes = await asyncio.gather(*(timed(link.call(("SET", f"{number}", "z" * 50_000))) for number in range(300)))
         assert kinds([end for end, _ in outcomes]) == {OperationTimeoutError: 300}
         assert all(0.29 < took < 0.3 + 2 * SLACK for _, took in outcomes)
         assert not link._line
@@ -462,7 +462,7 @@ async def test_a_long_answer_that_is_held_up_holds_up_no_small_one(proxy: TcpPro
     raw.set("long", b"x" * 2_000_000)
     async with linked(proxy.url) as link:
         proxy.hold(after=3 * LONG)
-        long = asyncio.create_task(link.call("GET", "long"))
+        long = asyncio.create_task(link.call(("GET", "long")))
         behind = [asyncio.create_task(echo(link, f"{number}")) for number in range(5)]
         [lane] = link._lanes
         await until(lambda: lane._unfinished > LONG, "the answer has not begun")
@@ -482,7 +482,7 @@ async def test_a_long_answer_that_is_held_up_on_the_only_connection(proxy: TcpPr
     raw.set("long", b"x" * 2_000_000)
     async with linked(proxy.url, most=1) as link:
         proxy.hold(after=3 * LONG)
-        long = asyncio.create_task(link.call("GET", "long"))
+        long = asyncio.create_task(link.call(("GET", "long")))
         [lane] = link._lanes
         await until(lambda: lane._unfinished > LONG, "the answer has not begun")
         behind = [asyncio.create_task(echo(link, f"{number}")) for number in range(50)]
@@ -500,7 +500,7 @@ async def test_a_long_command_has_a_connection_to_itself(proxy: TcpProxy, raw: r
         proxy.hold()
         small = [asyncio.create_task(echo(link, f"{number}")) for number in range(20)]
         await asyncio.sleep(0.02)
-        assert await link.call("SET", "long", "x" * 2 * LONG) == b"OK"
+        assert await link.call(("SET", "long", "x" * 2 * LONG)) == b"OK"
         assert not any(call.done() for call in small)
         assert connections(raw) == 2
         proxy.release()
@@ -514,11 +514,11 @@ async def test_a_long_command_that_is_given_up_leaves_its_neighbours_alone(
 ) -> None:
     text = "x" * 12_000_000  # no socket buffers that much
     async with linked(proxy.url, timeout=5 if how == "cancelled" else 0.5) as link:
-        await asyncio.gather(link.call("SET", "long", "x" * 2 * LONG), echo(link, "small"))
+        await asyncio.gather(link.call(("SET", "long", "x" * 2 * LONG)), echo(link, "small"))
         assert connections(raw) == 2  # one for each
         raw.delete("long")
         proxy.stall()
-        long = asyncio.create_task(link.call("SET", "long", text))
+        long = asyncio.create_task(link.call(("SET", "long", text)))
         await asyncio.sleep(0.2)
         small = [asyncio.create_task(echo(link, f"{number}")) for number in range(20)]
         if how == "cancelled":
@@ -571,7 +571,7 @@ async def test_calls_end_when_their_time_is_over(proxy: TcpProxy) -> None:
         proxy.stall()
         outcomes = []
         for _ in range(10):
-            outcomes.append(asyncio.create_task(timed(link.call("PING"))))
+            outcomes.append(asyncio.create_task(timed(link.call(("PING",)))))
             await asyncio.sleep(0.03)
         for end, took in await asyncio.gather(*outcomes):
             assert type(end) is OperationTimeoutError
@@ -585,7 +585,7 @@ async def test_those_in_the_line_go_on_when_a_late_call_ends_the_only_connection
     raw.set("long", b"x" * 2_000_000)
     async with linked(proxy.url, most=1, timeout=0.5) as link:
         proxy.hold(after=3 * LONG)
-        late = asyncio.create_task(timed(link.call("GET", "long")))
+        late = asyncio.create_task(timed(link.call(("GET", "long"))))
         await asyncio.sleep(0.2)
         [lane] = link._lanes
         assert lane._unfinished > LONG
@@ -619,9 +619,9 @@ async def test_a_connection_that_ends_for_a_late_call_is_looked_at_no_more_than_
     monkeypatch.setattr(Link, "_look", counted)
     async with linked(proxy.url, timeout=0.5) as link:
         proxy.hold()
-        late = asyncio.create_task(link.call("PING"))
+        late = asyncio.create_task(link.call(("PING",)))
         await asyncio.sleep(0.4)
-        later = asyncio.create_task(link.call("PING"))
+        later = asyncio.create_task(link.call(("PING",)))
         assert kinds(await asyncio.gather(late, later, return_exceptions=True)) == {OperationTimeoutError: 2}
         assert looks < 10
         proxy.release()
@@ -634,9 +634,9 @@ async def test_a_connection_that_ends_for_a_late_call_is_looked_at_no_more_than_
 async def test_closing_lets_answers_come_and_turns_the_line_away(proxy: TcpProxy, raw: redis.Redis) -> None:
     raw.set("long", b"x" * 2_000_000)
     link = link_to(proxy.url, most=1)
-    await link.call("PING")
+    await link.call(("PING",))
     proxy.hold(after=3 * LONG)
-    long = asyncio.create_task(link.call("GET", "long"))
+    long = asyncio.create_task(link.call(("GET", "long")))
     [lane] = link._lanes
     await until(lambda: lane._unfinished > LONG, "the answer has not begun")
     line = [asyncio.create_task(timed(echo(link, f"{number}"))) for number in range(20)]
@@ -647,7 +647,7 @@ async def test_closing_lets_answers_come_and_turns_the_line_away(proxy: TcpProxy
         assert "closed" in str(end)
     assert not long.done()
     with pytest.raises(UnavailableError, match="closed"):
-        await link.call("PING")
+        await link.call(("PING",))
     proxy.release()
     assert len(await long) == 2_000_000
     await closing
@@ -657,9 +657,9 @@ async def test_closing_lets_answers_come_and_turns_the_line_away(proxy: TcpProxy
 @asynchronous
 async def test_closing_waits_for_no_silent_server(proxy: TcpProxy) -> None:
     link = link_to(proxy.url)
-    await link.call("PING")
+    await link.call(("PING",))
     proxy.stall()
-    calls = [asyncio.create_task(link.call("PING")) for _ in range(50)]
+    calls = [asyncio.create_task(link.call(("PING",))) for _ in range(50)]
     await asyncio.sleep(0.01)
     _, took = await timed(link.aclose())
     assert 0.9 < took < 1.0 + SLACK
@@ -671,9 +671,9 @@ async def test_closing_waits_for_no_silent_server(proxy: TcpProxy) -> None:
 @asynchronous
 async def test_closing_that_is_cancelled_closes_all_the_same(proxy: TcpProxy) -> None:
     link = link_to(proxy.url)
-    await link.call("PING")
+    await link.call(("PING",))
     proxy.stall()
-    call = asyncio.create_task(link.call("PING"))
+    call = asyncio.create_task(link.call(("PING",)))
     closing = asyncio.create_task(link.aclose())
     await asyncio.sleep(0.02)
     closing.cancel()
@@ -691,7 +691,7 @@ async def test_closing_that_is_cancelled_closes_all_the_same(proxy: TcpProxy) ->
 async def test_closing_while_connecting(proxy: TcpProxy, callers: int) -> None:
     link = link_to(proxy.url)
     proxy.stall()
-    calls = [asyncio.create_task(link.call("PING")) for _ in range(callers)]
+    calls = [asyncio.create_task(link.call(("PING",))) for _ in range(callers)]
     await until(lambda: proxy.open == 1, "nobody connects")
     _, took = await timed(link.aclose())
     assert took < PROMPT
@@ -708,7 +708,7 @@ async def test_closing_while_connecting(proxy: TcpProxy, callers: int) -> None:
 async def test_closing_when_somebody_in_the_line_was_just_told_to_go_on(proxy: TcpProxy) -> None:
     link = link_to(proxy.url)
     proxy.stall()
-    calls = [asyncio.create_task(link.call("PING")) for _ in range(2)]
+    calls = [asyncio.create_task(link.call(("PING",))) for _ in range(2)]
     await until(lambda: proxy.open == 1, "nobody connects")
     turn = link._line[1].turn
     assert turn is not None
@@ -725,9 +725,9 @@ async def test_closing_when_somebody_in_the_line_was_just_told_to_go_on(proxy: T
 @asynchronous
 async def test_closing_twice(proxy: TcpProxy) -> None:
     link = link_to(proxy.url)
-    await link.call("PING")
+    await link.call(("PING",))
     proxy.hold()
-    call = asyncio.create_task(link.call("ECHO", "x"))
+    call = asyncio.create_task(link.call(("ECHO", "x")))
     await asyncio.sleep(0.01)
     closings = [asyncio.create_task(timed(link.aclose())) for _ in range(3)]
     await asyncio.sleep(0.02)
@@ -745,7 +745,7 @@ async def test_a_link_that_was_never_used_closes() -> None:
     link = link_to(f"redis://127.0.0.1:{free_port()}")
     await link.aclose()
     with pytest.raises(UnavailableError, match="closed"):
-        await link.call("PING")
+        await link.call(("PING",))
 
 
 # -- connecting
@@ -761,7 +761,7 @@ async def test_many_callers_make_few_attempts() -> None:
         nonlocal failures
         while asyncio.get_running_loop().time() < end:
             with pytest.raises(UnavailableError, match="connection to Redis failed"):
-                await link.call("PING", repeatable=True)
+                await link.call(("PING",), repeatable=True)
             failures += 1
 
     end = asyncio.get_running_loop().time() + 1
@@ -790,7 +790,7 @@ async def test_attempts_are_spread_and_bounded() -> None:
 async def test_a_long_outage_is_no_other_failure() -> None:
     link = link_to(f"redis://127.0.0.1:{free_port()}")
     link._dialer._failures = 2000  # half an hour of attempts
-    outcomes = await ends([link.call("PING") for _ in range(3)])
+    outcomes = await ends([link.call(("PING",)) for _ in range(3)])
     assert kinds(outcomes) == {UnavailableError: 3}
     await link.aclose()
 
@@ -801,17 +801,17 @@ async def test_the_first_attempt_after_a_quiet_time_is_made_at_once_and_success_
     link = link_to(proxy.url, kind=kind)
     proxy.refuse()
     for _ in range(5):
-        assert kinds(await ends([link.call("PING")])) == {UnavailableError: 1}
+        assert kinds(await ends([link.call(("PING",))])) == {UnavailableError: 1}
     await proxy.allow()
     await asyncio.sleep(max(0.0, link._dialer.not_before - asyncio.get_running_loop().time()))
-    _, took = await timed(link.call("PING"))
+    _, took = await timed(link.call(("PING",)))
     assert took < 0.1
     proxy.refuse()
     await until(lambda: not link._lanes, "the loss is not seen")
     kind.tries.clear()
     started = asyncio.get_running_loop().time()
     for _ in range(3):
-        assert kinds(await ends([link.call("PING")])) == {UnavailableError: 1}
+        assert kinds(await ends([link.call(("PING",))])) == {UnavailableError: 1}
     assert len(kind.tries) == 3
     assert kind.tries[0] - started < 0.02
     assert kind.tries[-1] - started < 0.04 + 0.08 + SLACK  # it begins anew
@@ -828,7 +828,7 @@ async def test_a_timeout_that_is_shorter_than_the_delay_between_attempts(proxy: 
     loop = asyncio.get_running_loop()
     give_up = loop.time() + 2
     while loop.time() < give_up:
-        [end] = await ends([link.call("PING")])
+        [end] = await ends([link.call(("PING",))])
         if not isinstance(end, Exception):
             break
     else:
@@ -857,7 +857,7 @@ async def test_an_answer_is_not_kept_waiting_for_a_connection(proxy: TcpProxy, r
     raw.set("long", b"x" * 2_000_000)
     async with linked(proxy.url) as link:
         proxy.hold(after=3 * LONG)
-        long = asyncio.create_task(link.call("GET", "long"))
+        long = asyncio.create_task(link.call(("GET", "long")))
         [lane] = link._lanes
         await until(lambda: lane._unfinished > LONG, "the answer has not begun")
         link._dialer._failures = 10  # no other connection could be opened lately
@@ -876,7 +876,7 @@ async def test_giving_up_long_commands_is_no_failure_to_connect(proxy: TcpProxy)
     text = "x" * 12_000_000
     async with linked(proxy.url, most=1) as link:
         for _ in range(10):
-            call = asyncio.create_task(link.call("SET", "long", text))
+            call = asyncio.create_task(link.call(("SET", "long", text)))
             await until(lambda: any(lane._alone for lane in link._lanes), "it is not sent")
             call.cancel()
             await asyncio.wait([call])
@@ -889,12 +889,12 @@ async def test_a_replica_is_not_connected_to_for_every_refusal(server: Server) -
     async with TcpProxy(server.port) as proxy, linked(proxy.url) as link:
         with server.client() as raw:
             raw.replicaof("127.0.0.1", free_port())
-        outcomes = await ends([link.call("INCR", f"{number}") for number in range(300)])
+        outcomes = await ends([link.call(("INCR", f"{number}")) for number in range(300)])
         assert kinds(outcomes) == {UnavailableError: 300}
         assert proxy.accepted <= 3
         before = proxy.accepted
-        await ends([link.call("INCR", "x")])
-        await ends([link.call("INCR", "x")])
+        await ends([link.call(("INCR", "x"))])
+        await ends([link.call(("INCR", "x"))])
         assert proxy.accepted > before  # a new one may lead to the new primary
 
 
@@ -933,12 +933,12 @@ async def impostor() -> AsyncIterator[tuple[Impostor, str]]:
 async def test_garbage_ends_the_connection(garbage: bytes) -> None:
     async with impostor() as (one, url):
         link = link_to(url)
-        assert await link.call("PING") == b"PONG"
+        assert await link.call(("PING",)) == b"PONG"
         one.answers = [garbage]
-        outcomes = await ends([link.call("PING") for _ in range(3)])
+        outcomes = await ends([link.call(("PING",)) for _ in range(3)])
         assert kinds(outcomes[1:]) == {UnavailableError: 2}
         assert "does not speak Redis's protocol" in str(outcomes[2])
-        _, took = await timed(link.call("PING"))
+        _, took = await timed(link.call(("PING",)))
         assert took < PROMPT
         assert one.accepted == 2
         await link.aclose()
@@ -949,9 +949,9 @@ async def test_an_answer_that_nobody_asked_for_ends_the_connection() -> None:
     async with impostor() as (one, url):
         link = link_to(url)
         one.answers = [b"+PONG\r\n+PONG\r\n"]
-        assert await link.call("PING") == b"PONG"
+        assert await link.call(("PING",)) == b"PONG"
         await until(lambda: not link._lanes, "it is used further")
-        assert await link.call("PING") == b"PONG"
+        assert await link.call(("PING",)) == b"PONG"
         assert one.accepted == 2
         await link.aclose()
 
@@ -982,11 +982,11 @@ async def test_a_connection_that_ends_with_its_handshake(how: Callable[[asyncio.
 
         link = link_to(url, kind=Slow, timeout=1.0)
         one.greeting = how
-        end, took = await timed(link.call("PING"))
+        end, took = await timed(link.call(("PING",)))
         assert type(end) is UnavailableError
         assert took < PROMPT
         one.greeting = None
-        assert await link.call("PING") == b"PONG"
+        assert await link.call(("PING",)) == b"PONG"
         await until(lambda: not link._retired, "it is kept for ever")
         await link.aclose()
 
@@ -1010,7 +1010,7 @@ async def test_an_end_that_comes_while_much_is_unsent(shared: Server) -> None:
 
     async with await asyncio.start_server(serve, "127.0.0.1", 0, limit=1000) as listener:
         link = link_to(f"redis://127.0.0.1:{listener.sockets[0].getsockname()[1]}", timeout=2)
-        calls = [asyncio.create_task(link.call("SET", "BEGIN", "x" * 12_000_000))]
+        calls = [asyncio.create_task(link.call(("SET", "BEGIN", "x" * 12_000_000)))]
         outcomes, took = await timed(asyncio.gather(*calls, return_exceptions=True))
         assert kinds(cast("Iterable[object]", outcomes)) == {UnavailableError: 1}
         assert took < 1
@@ -1272,12 +1272,12 @@ async def test_whoever_is_cancelled_as_the_turn_comes_leaves_nothing_behind(
     raw.rpush("list", "a")
     async with linked(proxy.url, most=1) as link:
         proxy.hold(after=3 * LONG)
-        long = asyncio.create_task(link.call("GET", "long"))
+        long = asyncio.create_task(link.call(("GET", "long")))
         [lane] = link._lanes
         await until(lambda: lane._unfinished > LONG, "the answer has not begun")
         attempts = []
         for number in range(10):
-            work = CancelledAt(link.call(*(("GET", "list") if number % 2 else ("INCR", f"{number}"))), 1, late=True)
+            work = CancelledAt(link.call(("GET", "list") if number % 2 else ("INCR", f"{number}")), 1, late=True)
             attempts.append(asyncio.create_task(finished(work)))
         await asyncio.sleep(0.01)
         assert len(link._line) == 10

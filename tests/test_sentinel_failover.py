@@ -114,7 +114,7 @@ async def leads_to(link: Link, server: Server) -> None:
     """Return when a link has a connection to this server, and no other."""
     async with asyncio.timeout(3 * TIMEOUT):
         while [lane.node for lane in link._lanes] != [f"127.0.0.1:{server.port}"]:
-            await link.call("PING", repeatable=True)
+            await link.call(("PING",), repeatable=True)
             await asyncio.sleep(0.02)
 
 

@@ -156,7 +156,9 @@ class EncryptedBackend(Wrapping[SessionBackend], SessionBackend):
 
     # -- sessions, by key
 
-    async def create(self, key: SessionKey, data: SessionData, pointer: Owner | None, ttl_ms: int | None) -> bool:
+    async def create(
+        self, key: SessionKey, data: SessionData, pointer: Owner | None, ttl_ms: int | None, _text: bytes | None = None, /
+    ) -> bool:
         return await self._inner.create(key, self._seal(key, data), pointer, ttl_ms)
 
     async def read(self, key: str) -> Wait | None:
@@ -166,7 +168,9 @@ class EncryptedBackend(Wrapping[SessionBackend], SessionBackend):
         text = found.data.to_json() if found.text is None else found.text  # whose version is asked for by whoever reads
         return Wait(found.key, self.opened(found.key, found.data), found.scope, text)
 
-    async def update(self, key: str, data: SessionData, ctx: TenantCtx | None, if_version: str | None) -> str:
+    async def update(
+        self, key: str, data: SessionData, ctx: TenantCtx | None, if_version: str | None, _text: bytes | None = None, /
+    ) -> str:
         return await self._inner.update(key, self._seal(key, data), ctx, if_version)
 
     async def remove(self, key: str, ctx: TenantCtx | None) -> bool:
@@ -184,6 +188,8 @@ class EncryptedBackend(Wrapping[SessionBackend], SessionBackend):
         key: SessionKey,
         data: SessionData,
         ttl_ms: int | None,
+        _text: bytes | None = None,
+        /,
         *,
         replace: bool = True,
         token: str | None = None,

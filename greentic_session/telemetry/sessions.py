@@ -65,6 +65,10 @@ class InstrumentedSessionBackend(Instrumented[SessionBackend], SessionBackend):
         recorder: Whom to tell.
     """
 
+    def __init__(self, backend: SessionBackend, recorder: Recorder) -> None:
+        super().__init__(backend, recorder)
+        self.keeps_text = backend.keeps_text
+
     def _by_ctx(self, name: str, ctx: TenantCtx | None) -> Operation:
         return _of_ctx(self._recorder, name, ctx)
 
@@ -73,9 +77,11 @@ class InstrumentedSessionBackend(Instrumented[SessionBackend], SessionBackend):
 
     # -- sessions, by key
 
-    async def create(self, key: SessionKey, data: SessionData, pointer: Owner | None, ttl_ms: int | None) -> bool:
+    async def create(
+        self, key: SessionKey, data: SessionData, pointer: Owner | None, ttl_ms: int | None, text: bytes | None = None, /
+    ) -> bool:
         with self._by_ctx("create_session", data.tenant_ctx) as operation:
-            created = await self._inner.create(key, data, pointer, ttl_ms)
+            created = await self._inner.create(key, data, pointer, ttl_ms, text)
             if not created:
                 operation.outcome = "conflict"
             return created
@@ -87,9 +93,11 @@ class InstrumentedSessionBackend(Instrumented[SessionBackend], SessionBackend):
                 operation.belongs_to(found.data.tenant_ctx)
             return found
 
-    async def update(self, key: str, data: SessionData, ctx: TenantCtx | None, if_version: str | None) -> str:
+    async def update(
+        self, key: str, data: SessionData, ctx: TenantCtx | None, if_version: str | None, text: bytes | None = None, /
+    ) -> str:
         with self._by_ctx("update_session", data.tenant_ctx):
-            return await self._inner.update(key, data, ctx, if_version)
+            return await self._inner.update(key, data, ctx, if_version, text)
 
     async def remove(self, key: str, ctx: TenantCtx | None) -> bool:
         with self._by_ctx("remove_session", ctx) as operation:
@@ -114,12 +122,14 @@ class InstrumentedSessionBackend(Instrumented[SessionBackend], SessionBackend):
         key: SessionKey,
         data: SessionData,
         ttl_ms: int | None,
+        text: bytes | None = None,
+        /,
         *,
         replace: bool = True,
         token: str | None = None,
     ) -> SessionKey | None:
         with self._by_owner("register_wait" if token is None else "claim.park", owner):
-            return await self._inner.register(owner, scope, key, data, ttl_ms, replace=replace, token=token)
+            return await self._inner.register(owner, scope, key, data, ttl_ms, text, replace=replace, token=token)
 
     async def find(self, owner: Owner, scopes: tuple[ReplyScope, ...]) -> Wait | None:
         with self._by_owner("find_wait", owner) as operation:

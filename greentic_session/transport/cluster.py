@@ -93,7 +93,9 @@ class ClusterLink:
         # Keeps the event loop; and refuses settings that redis-py does not know.
         self._keeper = self._link_to(self._seeds[0])
 
-    async def call(self, *command: Arg, repeatable: bool = False, script: str | None = None, stale: bool = False) -> Any:
+    async def call(
+        self, command: tuple[Arg, ...], *, repeatable: bool = False, script: str | None = None, stale: bool = False
+    ) -> Any:
         """Send a command to the node that has its key, and return the answer.
 
         Args:
@@ -110,7 +112,7 @@ class ClusterLink:
         link, failure, begun = self._slots[slot], None, monotonic()
         if link is not None and not stale:
             try:
-                return await link.call(*command, repeatable=repeatable, script=script)
+                return await link.call(command, repeatable=repeatable, script=script)
             except GreenticError as error:
                 failure = error
                 if not self._may_go_on(link, error, repeatable=repeatable):
@@ -214,7 +216,7 @@ class ClusterLink:
             try:
                 if link is None:
                     raise UnavailableError("no node of the Redis cluster has this slot") from driver.ClusterDownError("")
-                return await link.call(*command, repeatable=repeatable, script=script, deadline=deadline, before=before)
+                return await link.call(command, repeatable=repeatable, script=script, deadline=deadline, before=before)
             except GreenticError as error:
                 if not self._may_go_on(link, error, repeatable=repeatable):
                     raise
@@ -288,7 +290,7 @@ class ClusterLink:
             # A node that is silent must not use up the time for the others.
             share = now + (deadline - now) / (len(known) - number)
             try:
-                found = await self._link_to(address).call("CLUSTER", "SLOTS", repeatable=True, deadline=share)
+                found = await self._link_to(address).call(("CLUSTER", "SLOTS"), repeatable=True, deadline=share)
             except GreenticError as error:
                 failure = error if isinstance(error, UnavailableError) else UnavailableError(str(error))
                 failure.__cause__ = error.__cause__
@@ -352,8 +354,8 @@ class _Stale:
     def __init__(self, cluster: ClusterLink) -> None:
         self._cluster = cluster
 
-    async def call(self, *command: Arg, repeatable: bool = False, script: str | None = None) -> Any:
-        return await self._cluster.call(*command, repeatable=repeatable, script=script, stale=True)
+    async def call(self, command: tuple[Arg, ...], *, repeatable: bool = False, script: str | None = None) -> Any:
+        return await self._cluster.call(command, repeatable=repeatable, script=script, stale=True)
 
     async def ping(self) -> None:
         await self._cluster.ping()

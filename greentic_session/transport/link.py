@@ -89,7 +89,8 @@ class Link:
 
     async def call(
         self,
-        *command: Arg,
+        command: tuple[Arg, ...],
+        *,
         repeatable: bool = False,
         script: str | None = None,
         deadline: float | None = None,
@@ -164,7 +165,7 @@ class Link:
             UnavailableError: It does not.
         """
         try:
-            await self.call("PING", repeatable=True)
+            await self.call(("PING",), repeatable=True)
         except OperationTimeoutError as error:
             raise UnavailableError(error.message) from error
 

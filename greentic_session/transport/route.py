@@ -18,7 +18,7 @@ class Route(Protocol):
 
     moving: bool
 
-    async def call(self, *command: Arg, repeatable: bool = False, script: str | None = None) -> Any:
+    async def call(self, command: tuple[Arg, ...], *, repeatable: bool = False, script: str | None = None) -> Any:
         """As `Link.call`."""
 
     async def ping(self) -> None:

@@ -66,14 +66,19 @@ class Script:
     def _guarded(self) -> tuple[str, str]:
         return self._alone if self._one_key else _hashed(_GUARD + self._alone[1])
 
-    def __call__(self, route: Route, keys: tuple[Arg, ...], *args: Arg) -> Awaitable[Any]:
+    def run(self, route: Route, keys: int, words: tuple[Arg, ...]) -> Awaitable[Any]:
         """Run it; to be awaited for what it returns.
+
+        Args:
+            route: The way there.
+            keys: How many of the words are keys.
+            words: The keys, and what else it is given.
 
         Raises:
             GreenticError: As `Link.call`.
         """
         sha, text = self._guarded if route.moving else self._alone
-        return route.call("EVALSHA", sha, len(keys), *keys, *args, repeatable=self._repeatable, script=text)
+        return route.call(("EVALSHA", sha, keys, *words), repeatable=self._repeatable, script=text)
 
 
 def _hashed(text: str) -> tuple[str, str]:

@@ -53,7 +53,7 @@ async def walk(
     """
     cursor = b"0"
     while True:
-        cursor, keys = await link.call("SCAN", cursor, "MATCH", pattern, "COUNT", _SCANNED, *more, repeatable=True)
+        cursor, keys = await link.call(("SCAN", cursor, "MATCH", pattern, "COUNT", _SCANNED, *more), repeatable=True)
         if looked is not None:
             looked(_SCANNED)
         if keys:
@@ -80,7 +80,7 @@ async def stride(
     seen: set[int] = set()  # hashes of 64 bits take a quarter of the keys' space; two alike among millions are unheard of
     cursor, steps = b"0", list[list[bytes]]()
     while True:
-        scan = link.call("SCAN", cursor, "MATCH", pattern, "COUNT", _STRIDE, *more, repeatable=True)
+        scan = link.call(("SCAN", cursor, "MATCH", pattern, "COUNT", _STRIDE, *more), repeatable=True)
         (cursor, keys), *done = await together(scan, *map(do, steps[:_AT_ONCE]))
         done += await _in_groups(do, steps[_AT_ONCE:])
         fresh = [key for key in dict.fromkeys(keys) if hash(key) not in seen]

@@ -40,7 +40,9 @@ class MemoryBackend(Expiring[Entry], SessionBackend):
 
     # -- sessions, by key
 
-    async def create(self, key: SessionKey, data: SessionData, pointer: Owner | None, ttl_ms: int | None) -> bool:
+    async def create(
+        self, key: SessionKey, data: SessionData, pointer: Owner | None, ttl_ms: int | None, _text: bytes | None = None, /
+    ) -> bool:
         with self._lock:
             self.check_open()
             now = self.timer()
@@ -60,7 +62,9 @@ class MemoryBackend(Expiring[Entry], SessionBackend):
             entry = self._peek(key, self.timer())
             return None if entry is None else entry.wait
 
-    async def update(self, key: str, data: SessionData, ctx: TenantCtx | None, if_version: str | None) -> str:
+    async def update(
+        self, key: str, data: SessionData, ctx: TenantCtx | None, if_version: str | None, _text: bytes | None = None, /
+    ) -> str:
         version = version_of(data.to_json())
         seen: Wait | None = None
         matches = True
@@ -99,6 +103,8 @@ class MemoryBackend(Expiring[Entry], SessionBackend):
         key: SessionKey,
         data: SessionData,
         ttl_ms: int | None,
+        _text: bytes | None = None,
+        /,
         *,
         replace: bool = True,
         token: str | None = None,

@@ -33,13 +33,16 @@ class RedisBackend(Sessions, SessionBackend):
     """
 
     system = "redis"
+    keeps_text = True
 
     def __init__(self, link: Link, keys: Keys, reading: Route | None = None) -> None:
         super().__init__(link, keys, reading=reading)
         self._link = link
 
-    async def create(self, key: SessionKey, data: SessionData, pointer: Owner | None, ttl_ms: int | None) -> bool:
-        return bool(await super().create(key, data, pointer, ttl_ms))
+    async def create(
+        self, key: SessionKey, data: SessionData, pointer: Owner | None, ttl_ms: int | None, text: bytes | None = None, /
+    ) -> bool:
+        return bool(await super().create(key, data, pointer, ttl_ms, text))
 
     async def remove(self, key: str, ctx: TenantCtx | None) -> bool:
         return bool(await super().remove(key, ctx))

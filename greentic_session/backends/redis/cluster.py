@@ -44,6 +44,7 @@ class RedisClusterBackend(SessionBackend):
     """
 
     system = "redis"
+    keeps_text = True
 
     def __init__(self, link: ClusterLink, keys: ClusterKeys, reading: Route) -> None:
         self.link = link
@@ -53,7 +54,9 @@ class RedisClusterBackend(SessionBackend):
 
     # -- sessions, by key
 
-    async def create(self, key: SessionKey, data: SessionData, pointer: Owner | None, ttl_ms: int | None) -> bool:
+    async def create(
+        self, key: SessionKey, data: SessionData, pointer: Owner | None, ttl_ms: int | None, text: bytes | None = None, /
+    ) -> bool:
         async with self.link.in_time():
             tag = tag_of(pointer) if pointer is not None else _tag_without_user(data, key)
             replaced = ""
@@ -66,7 +69,7 @@ class RedisClusterBackend(SessionBackend):
                     replaced = held.nonce
                     continue
                 try:
-                    created = bool(await self._at(tag, held).create(key, data, pointer, ttl_ms))
+                    created = bool(await self._at(tag, held).create(key, data, pointer, ttl_ms, text))
                 except BarredError:
                     replaced = held.nonce
                     continue
@@ -78,18 +81,20 @@ class RedisClusterBackend(SessionBackend):
         async with self.link.in_time():
             return await self._where_it_is(key, lambda at: at.read(key), lambda found: found is not None, stale=True)
 
-    async def update(self, key: str, data: SessionData, ctx: TenantCtx | None, if_version: str | None) -> str:
+    async def update(
+        self, key: str, data: SessionData, ctx: TenantCtx | None, if_version: str | None, text: bytes | None = None, /
+    ) -> str:
         async with self.link.in_time():
             tag = self._pointers.remembered(key)
             if tag is not None:
                 try:
-                    return await self._at(tag).update(key, data, ctx, if_version)
+                    return await self._at(tag).update(key, data, ctx, if_version, text)
                 except LookupError:
                     pass  # perhaps it is elsewhere
             asked = await self._pointers.follow(key)
             if asked is None:
                 raise fence.absent(key)
-            return await self._at(asked).update(key, data, ctx, if_version)
+            return await self._at(asked).update(key, data, ctx, if_version, text)
 
     async def remove(self, key: str, ctx: TenantCtx | None) -> bool:
         async with self.link.in_time():
@@ -108,6 +113,8 @@ class RedisClusterBackend(SessionBackend):
         key: SessionKey,
         data: SessionData,
         ttl_ms: int | None,
+        text: bytes | None = None,
+        /,
         *,
         replace: bool = True,
         token: str | None = None,
@@ -117,7 +124,7 @@ class RedisClusterBackend(SessionBackend):
 
             async def register(*hold: str | int) -> SessionKey | None:
                 at = Sessions(self.link, self._keys.within(tag), hold)
-                displaced = await at.register(owner, scope, key, data, ttl_ms, replace=replace, token=token)
+                displaced = await at.register(owner, scope, key, data, ttl_ms, text, replace=replace, token=token)
                 self._pointers.remember(key, tag)
                 return displaced
 

@@ -24,7 +24,7 @@ from greentic_session.conversation.backends.redis.inspection import CONVERSATION
 from greentic_session.fence import NO_TEAM
 from greentic_session.models import ReplyScope
 from greentic_session.transport.link import Link
-from greentic_session.transport.route import Route
+from greentic_session.transport.route import Arg, Route
 from greentic_session.transport.scripts import Script
 from greentic_session.transport.walking import glob_of, together, walk_along
 
@@ -65,7 +65,8 @@ class Tallies:
         sessions = [name[len(session) :] for name in names if name.startswith(session)]
         if sessions:
             wanted = ("", "", "", "") if self.selection is None else _wanted(self.selection)
-            for name, *figures in await _SURVEY(route, (keys.session(""),), keys.namespace, *wanted, SOON_MS, *sessions):
+            words: tuple[Arg, ...] = (keys.session(""), keys.namespace, *wanted, SOON_MS, *sessions)
+            for name, *figures in await _SURVEY.run(route, 1, words):
                 self.found.setdefault(_place(name.decode()), Tally()).add(Tally(*figures))
         for name in names:
             if name.startswith(talk) and (place := _room(name[len(talk) :], self.selection)):
@@ -93,7 +94,7 @@ class Notes:
         at = 0
         while at < len(sessions):
             front = f"{keys.namespace}:"
-            looked, *told = await _EXAMINE(route, (front,), keys.namespace, _ENOUGH, *sessions[at:])
+            looked, *told = await _EXAMINE.run(route, 1, (front, keys.namespace, _ENOUGH, *sessions[at:]))
             at += looked
             for name, key in zip(told[::2], told[1::2], strict=True):
                 self.note(name.decode(), key)
@@ -162,7 +163,7 @@ class RedisInspector(Inspector):
 
 async def details(route: Route, keys: Keys, sessions: Sequence[str]) -> list[Details | None]:
     """Return what is known of some sessions of one slot."""
-    answer = await _DETAILS(route, (keys.session(""),), keys.namespace, *sessions)
+    answer = await _DETAILS.run(route, 1, (keys.session(""), keys.namespace, *sessions))
     return [_details(*found) if found else None for found in answer]
 
 

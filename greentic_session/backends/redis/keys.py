@@ -2,11 +2,10 @@
 
 import hashlib
 from collections.abc import Iterable
-from typing import cast
 
 from greentic_session.fence import NO_TEAM, Owner
 from greentic_session.ids import SessionKey
-from greentic_session.models import TenantCtx
+from greentic_session.models import ReplyScope, TenantCtx
 from greentic_session.transport.namespace import check_cluster_namespace, check_namespace
 from greentic_session.transport.walking import glob_of
 
@@ -44,7 +43,7 @@ def front(owner: Owner) -> str:
 def key_of(key: bytes) -> SessionKey:
     """Return a session key as Redis has it."""
     # Not checked: the reference bounds no session key, and one of its own must not hide the waits beside it.
-    return cast("SessionKey", key.decode("utf-8", "replace"))
+    return key.decode("utf-8", "replace")  # type: ignore[return-value]  # and so it is one, without a call
 
 
 class Keys:
@@ -69,6 +68,10 @@ class Keys:
     def scope(self, place: str, scope_hash: str) -> str:
         """Where the session key of a wait is."""
         return f"{self.namespace}:waits:scope:{place}:{scope_hash}"
+
+    def wait(self, owner: Owner, scope: ReplyScope) -> str:
+        """Where that of an owner's wait at a scope is."""
+        return self.scope(place_of(owner), scope.scope_hash())
 
     def waits(self, place: str) -> str:
         """Where the set of a user's waits is."""

@@ -1,44 +1,47 @@
 """The scripts of `lua/`, each as a typed function. What one does and returns stands in the head of its file."""
 
 from collections.abc import Awaitable
-from typing import Any, cast
+from typing import Any, Self, cast
+
+import msgspec
 
 from greentic_session.fence import Owner
 from greentic_session.ids import SessionKey
 from greentic_session.models import ReplyScope, SessionData, version_of
-from greentic_session.transport.route import Route
+from greentic_session.transport.route import Arg, Route
 from greentic_session.transport.scripts import Script
 
 from .keys import Keys, front, identity_text, key_of, owner_text, place_of
 
-__all__ = ["BARRED", "SHORT", "Scripts", "Text"]
+__all__ = ["BARRED", "SHORT", "THOROUGH", "Scripts", "Text"]
 
 _FOR_EVER = -1
 SHORT = b"short"
 """The answer where the owner pointer would not live as long as the session; nothing was done."""
 BARRED = b"barred"
 """The answer where the reservation is over; nothing was done."""
+THOROUGH = "thorough"
+"""For a look that leaves nothing to the reader."""
 
 
-class Text:
+class Text(msgspec.Struct, frozen=True, gc=False):
     """A session's text on its way to Redis, with what the scripts want to know of it.
 
     Attributes:
         json: The text.
         version: Its SHA-1.
         owner: Whose it is, as the scripts read it.
-        named: How many bytes at its front tell all of that, and perhaps more: two texts that agree in them have one owner.
     """
 
-    __slots__ = ("json", "named", "owner", "version")
+    json: bytes
+    version: str
+    owner: str
 
-    def __init__(self, data: SessionData) -> None:
-        self.json: bytes = data.to_json()
-        self.version: str = version_of(self.json)
-        self.owner: str = identity_text(data.tenant_ctx)
-        self.named: int = self.json.find(
-            b'"attempt":'
-        )  # always there, and behind the identity; in a value its quotes are escaped
+    @classmethod
+    def of(cls, data: SessionData, text: bytes | None) -> Self:
+        """Return a session's text; `text` is it, if somebody has written it before."""
+        json = data.to_json() if text is None else text
+        return cls(json, version_of(json), identity_text(data.tenant_ctx))
 
 
 def _script(name: str, *, repeatable: bool = False) -> Script:
@@ -79,60 +82,51 @@ class Scripts:
         self._namespace = keys.namespace
         self._hold = hold
 
-    async def create(self, key: str, text: Text, pointer: Owner | None, ttl_ms: int | None) -> int | bytes:
+    def create(self, key: str, text: Text, pointer: Owner | None, ttl_ms: int | None) -> Awaitable[int | bytes]:
         """Store a new session; 0 if a live one has the key."""
         led_by = "" if pointer is None else owner_text(pointer)
-        args = (key, text.json, text.version, text.owner, led_by, _ms(ttl_ms), *self._hold)
-        answer: int | bytes = await self._run(_CREATE, (self._keys.session(key),), *args)
-        return answer
+        what = (key, text.json, text.version, text.owner, led_by, _ms(ttl_ms))
+        return _CREATE.run(self._route, 1, (self._keys.session(key), self._namespace, *what, *self._hold))
 
-    async def update(self, key: str, text: Text, caller: str, if_version: str, checked: str) -> list[bytes]:
-        """Replace a session's text; return the outcome and what belongs to it."""
-        args = (key, text.json, text.version, text.owner, text.named, caller, if_version, checked)
-        answer: list[bytes] = await self._run(_UPDATE, (self._keys.session(key),), *args)
-        return answer
+    def update(self, key: str, text: Text, terms: tuple[str, ...]) -> Awaitable[int | list[bytes]]:
+        """Replace a session's text; return 1, or what came in the way.
 
-    async def remove(self, key: str, caller: str) -> int | bytes:
+        Args:
+            key: The session key.
+            text: The new text.
+            terms: If there are any: for whom, over which version, and the SHA-1 of what is a session for sure.
+        """
+        what: tuple[Arg, ...] = (key, text.json, text.version, text.owner, *terms)
+        return _UPDATE.run(self._route, 1, (self._keys.session(key), self._namespace, *what))
+
+    def remove(self, key: str, caller: str) -> Awaitable[int | bytes]:
         """Remove a session; 0 if it is absent for this caller."""
-        answer: int | bytes = await self._run(_REMOVE, (self._keys.session(key),), key, caller)
-        return answer
+        return _REMOVE.run(self._route, 1, (self._keys.session(key), self._namespace, key, caller))
 
-    async def touch(self, key: str, ttl_ms: int | None, caller: str) -> int | bytes:
+    def touch(self, key: str, ttl_ms: int | None, caller: str) -> Awaitable[int | bytes]:
         """Give a session a lifetime; 0 if it is absent for this caller."""
-        answer: int | bytes = await self._run(_TOUCH, (self._keys.session(key),), key, _ms(ttl_ms), caller, *self._hold)
-        return answer
+        words = (self._keys.session(key), self._namespace, key, _ms(ttl_ms), caller, *self._hold)
+        return _TOUCH.run(self._route, 1, words)
 
-    async def register(
-        self,
-        owner: Owner,
-        scope: ReplyScope,
-        scope_json: bytes,
-        key: str,
-        text: Text,
-        ttl_ms: int | None,
-        on_conflict: str,
-        token: str,
-    ) -> list[bytes]:
-        """Make a session the one wait of a scope; return the outcome and what belongs to it."""
-        hashed = scope.scope_hash()
+    def register(
+        self, owner: Owner, scope: ReplyScope, scope_json: bytes, key: str, text: Text, ttl_ms: int | None, on_conflict: str
+    ) -> Awaitable[int | bytes | list[bytes]]:
+        """Make a session the one wait of a scope; return 1, the key of the displaced session, or what came in the way."""
         keys, place = self._keys, place_of(owner)
-        leading = (keys.scope(place, hashed), keys.waits(place), keys.scopes(place), keys.latest(place))
-        what = (key, text.json, text.version, text.owner, text.named)
-        how = (hashed, scope_json, _ms(ttl_ms), on_conflict, token, *self._hold)
-        answer: list[bytes] = await self._run(_REGISTER, leading, *what, *how)
-        return answer
+        leading = (keys.scope(place, scope.scope_hash()), keys.waits(place), keys.latest(place))
+        what = (key, text.json, text.version, text.owner, scope_json, _ms(ttl_ms), on_conflict)
+        return _REGISTER.run(self._route, 3, (*leading, self._namespace, *what, *self._hold))
 
-    def find(self, owner: Owner, scopes: tuple[ReplyScope, ...], *, thorough: bool = False) -> Awaitable[list[Any] | None]:
-        """Return which scope matched, the session key and the text; the owner's for certain after a thorough look only."""
-        places = self._places(owner, scopes)
-        return self._run(_FIND, places, "thorough") if thorough else self._run(_FIND, places)
+    def find(self, owner: Owner, scopes: tuple[ReplyScope, ...], *terms: str) -> Awaitable[list[Any] | None]:
+        """Return which scope matched, the session key and the text.
 
-    async def find_key(self, owner: Owner, scope: ReplyScope) -> bytes | None:
+        With `THOROUGH` among the terms it is the owner's for certain; else the reader has to see whose it is.
+        """
+        return _FIND.run(self._route, len(scopes), (*self._places(owner, scopes), self._namespace, *terms))
+
+    def find_key(self, owner: Owner, scope: ReplyScope) -> Awaitable[bytes | None]:
         """Return the session key."""
-        hashed = scope.scope_hash()
-        scoped = self._keys.scope(place_of(owner), hashed)
-        answer: bytes | None = await self._run(_FIND_KEY, (scoped,), owner_text(owner), hashed)
-        return answer
+        return _FIND_KEY.run(self._route, 1, (self._keys.wait(owner, scope), self._namespace, owner_text(owner)))
 
     async def keys(self, owner: Owner) -> list[SessionKey]:
         """Return the session keys of a user's waits, in no order."""
@@ -151,69 +145,57 @@ class Scripts:
     def _keys_of(self, owner: Owner, scopes: str) -> Awaitable[list[Any]]:
         place = place_of(owner)
         keys = (self._keys.waits(place), self._keys.scopes(place))
-        return self._run(_KEYS, keys, owner_text(owner), front(owner), scopes)
+        return _KEYS.run(self._route, 2, (*keys, self._namespace, owner_text(owner), front(owner), scopes))
 
-    async def clear(self, owner: Owner, scope: ReplyScope) -> list[Any] | None:
+    def clear(self, owner: Owner, scope: ReplyScope) -> Awaitable[list[Any] | None]:
         """Remove the session that waits at a scope; return its key and what the removal did, if there was one."""
-        hashed = scope.scope_hash()
-        scoped = self._keys.scope(place_of(owner), hashed)
-        answer: list[Any] | None = await self._run(_CLEAR, (scoped,), owner_text(owner), hashed)
-        return answer
+        return _CLEAR.run(self._route, 1, (self._keys.wait(owner, scope), self._namespace, owner_text(owner)))
 
-    async def find_by_user(self, owner: Owner) -> list[bytes] | None:
+    def find_by_user(self, owner: Owner) -> Awaitable[list[bytes] | None]:
         """Return the session key and the text; an empty list for several waits."""
-        answer: list[bytes] | None = await self._run(_FIND_BY_USER, (self._keys.waits(place_of(owner)),), owner_text(owner))
-        return answer
+        words = (self._keys.waits(place_of(owner)), self._namespace, owner_text(owner))
+        return _FIND_BY_USER.run(self._route, 1, words)
 
-    async def claim(self, owner: Owner, scopes: tuple[ReplyScope, ...], token: str, lease_ms: int) -> list[Any] | None:
+    def claim(self, owner: Owner, scopes: tuple[ReplyScope, ...], token: str, lease_ms: int) -> Awaitable[list[Any] | None]:
         """Return which scope matched, the session key and the text; the session key alone if it is claimed."""
-        what = (front(owner), token, lease_ms)
-        answer: list[Any] | None = await self._run(_CLAIM, self._places(owner, scopes), *what, *self._hold)
-        return answer
+        words = (*self._places(owner, scopes), self._namespace, front(owner), token, lease_ms, *self._hold)
+        return _CLAIM.run(self._route, len(scopes), words)
 
-    async def complete(self, owner: Owner, key: str, token: str) -> int | bytes:
+    def complete(self, owner: Owner, key: str, token: str) -> Awaitable[int | bytes]:
         """Remove the session of a claim; 0 if that is over."""
-        args = (key, token, place_of(owner), front(owner))
-        answer: int | bytes = await self._run(_COMPLETE, (self._keys.claim(key),), *args)
-        return answer
+        words = (self._keys.claim(key), self._namespace, key, token, place_of(owner), front(owner))
+        return _COMPLETE.run(self._route, 1, words)
 
-    async def release(self, key: str, token: str) -> bool:
-        """End a claim; False if it is over."""
-        return bool(await self._run(_RELEASE, (self._keys.claim(key), self._keys.session(key)), token))
+    def release(self, key: str, token: str) -> Awaitable[int]:
+        """End a claim; 0 if it is over."""
+        return _RELEASE.run(self._route, 2, (self._keys.claim(key), self._keys.session(key), self._namespace, token))
 
-    async def renew(self, key: str, token: str, lease_ms: int) -> int | bytes:
+    def renew(self, key: str, token: str, lease_ms: int) -> Awaitable[int | bytes]:
         """Give a claim a new lease; 0 if it is over."""
-        answer: int | bytes = await self._run(_RENEW, (self._keys.claim(key),), key, token, lease_ms, *self._hold)
-        return answer
+        words = (self._keys.claim(key), self._namespace, key, token, lease_ms, *self._hold)
+        return _RENEW.run(self._route, 1, words)
 
-    async def purge(self, env: str, tenant: str, team: str, user: str, keys: list[bytes]) -> list[list[Any]]:
+    def purge(self, env: str, tenant: str, team: str, user: str, keys: list[bytes]) -> Awaitable[list[list[Any]]]:
         """Remove those of some sessions that a caller administers; return the key of each, and what its removal did."""
-        removed: list[list[Any]] = await self._run(_PURGE, (self._keys.session(""),), env, tenant, team, user, *keys)
-        return removed
+        words: tuple[Arg, ...] = (self._keys.session(""), self._namespace, env, tenant, team, user, *keys)
+        return _PURGE.run(self._route, 1, words)
 
-    async def vacate(self, key: str, nonce: str, owner: str) -> list[bytes]:
+    def vacate(self, key: str, nonce: str, owner: str) -> Awaitable[list[bytes]]:
         """Keep a key free that is, on a cluster; return what became of it."""
-        answer: list[bytes] = await self._run(_VACATE, (self._keys.session(key),), key, nonce, owner)
-        return answer
+        return _VACATE.run(self._route, 1, (self._keys.session(key), self._namespace, key, nonce, owner))
 
-    async def tidy(self, env: str, tenant: str, team: str, user: str, names: list[bytes]) -> int:
+    def tidy(self, env: str, tenant: str, team: str, user: str, names: list[bytes]) -> Awaitable[int]:
         """Remove what leads nowhere among some keys of whoever is purged; return how many."""
-        removed: int = await self._run(_TIDY, (f"{self._namespace}:",), env, tenant, team, user, *names)
-        return removed
+        return _TIDY.run(self._route, 1, (f"{self._namespace}:", self._namespace, env, tenant, team, user, *names))
 
-    async def read_many(self, enough: int, keys: list[bytes]) -> tuple[int, list[list[bytes]]]:
+    def read_many(self, enough: int, keys: list[bytes]) -> Awaitable[tuple[int, list[list[bytes]]]]:
         """Return how many sessions were looked at until `enough` bytes were read, and key, text and scope of each."""
-        looked, found = await self._run(_READ_MANY, (self._keys.session(""),), enough, *keys)
-        return looked, found
+        return _READ_MANY.run(self._route, 1, (self._keys.session(""), self._namespace, enough, *keys))
 
     def _places(self, owner: Owner, scopes: tuple[ReplyScope, ...]) -> tuple[str, ...]:
-        place = place_of(owner)
         if len(scopes) == 1:  # without a loop: every answer comes by
-            return (self._keys.scope(place, scopes[0].scope_hash()),)
-        return tuple([self._keys.scope(place, scope.scope_hash()) for scope in scopes])
-
-    def _run(self, script: Script, keys: tuple[str, ...], *args: str | bytes | int) -> Awaitable[Any]:
-        return script(self._route, keys, self._namespace, *args)
+            return (self._keys.wait(owner, scopes[0]),)
+        return tuple([self._keys.wait(owner, scope) for scope in scopes])
 
 
 def _ms(ttl_ms: int | None) -> int:

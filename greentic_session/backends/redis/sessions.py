@@ -5,7 +5,7 @@ saying in words what an outcome means. `lua/_rules.lua` tells how the keys hang 
 """
 
 from collections.abc import AsyncIterator
-from typing import Any, cast
+from typing import Any
 
 import msgspec
 
@@ -18,7 +18,7 @@ from greentic_session.transport.route import Route
 from greentic_session.wait import Wait
 
 from .keys import Keys, identity_text, key_of
-from .scripts import BARRED, SHORT, Scripts, Text
+from .scripts import BARRED, SHORT, THOROUGH, Scripts, Text
 
 __all__ = ["BarredError", "Sessions", "ShortError", "meant_by", "wait_of"]
 
@@ -61,41 +61,45 @@ class Sessions:
 
     # -- sessions, by key
 
-    async def create(self, key: SessionKey, data: SessionData, pointer: Owner | None, ttl_ms: int | None) -> int | bytes:
+    async def create(
+        self, key: SessionKey, data: SessionData, pointer: Owner | None, ttl_ms: int | None, text: bytes | None = None, /
+    ) -> int | bytes:
         """As `SessionBackend.create`; 0 if a live session has the key.
 
         Raises:
             BarredError: The reservation is over.
         """
-        answer = await self._scripts.create(key, Text(data), pointer, ttl_ms)
+        answer = await self._scripts.create(key, Text.of(data, text), pointer, ttl_ms)
         if answer == BARRED:
             raise BarredError
         return answer
 
     async def read(self, key: str) -> Wait | None:
         """As `SessionBackend.read`."""
-        text: bytes | None = await self._reading.call("GET", self._keys.session(key), repeatable=True)
+        text: bytes | None = await self._reading.call(("GET", self._keys.session(key)), repeatable=True)
         return None if text is None else wait_of(key, text)
 
-    async def update(self, key: str, data: SessionData, ctx: TenantCtx | None, if_version: str | None) -> str:
+    async def update(
+        self, key: str, data: SessionData, ctx: TenantCtx | None, if_version: str | None, text: bytes | None = None, /
+    ) -> str:
         """As `SessionBackend.update`."""
-        text = Text(data)
-        wanted = "" if if_version is None else if_version or "none"  # an empty one matches nothing
-        checked = ""
-        while True:
-            outcome, *more = await self._scripts.update(key, text, identity_text(ctx), wanted, checked)
+        new = Text.of(data, text)
+        terms: tuple[str, ...] = ()
+        if ctx is not None or if_version is not None:
+            # An empty version matches nothing.
+            terms = (identity_text(ctx), "" if if_version is None else if_version or "none")
+        while isinstance(answer := await self._scripts.update(key, new, terms), list):
+            outcome, *more = answer
             match outcome:
-                case b"ok":
-                    return text.version
                 case b"check":  # the reference wrote it, or somebody else: is it a session at all?
-                    stored = wait_of(key, more[0])
-                    checked = stored.version
+                    terms = (*(terms or ("", "")), wait_of(key, more[0]).version)
                 case b"absent":
                     raise fence.absent(key)
                 case b"mismatch":
                     raise fence.cannot_change(more[0].decode(), data, key)
                 case _:
                     raise fence.changed(key)
+        return new.version
 
     async def remove(self, key: str, ctx: TenantCtx | None) -> int | bytes:
         """As `SessionBackend.remove`; what the removal did, as `Scripts` has it."""
@@ -118,6 +122,8 @@ class Sessions:
         key: SessionKey,
         data: SessionData,
         ttl_ms: int | None,
+        text: bytes | None = None,
+        /,
         *,
         replace: bool = True,
         token: str | None = None,
@@ -128,19 +134,16 @@ class Sessions:
             BarredError: The reservation is over.
             ShortError: It takes a reservation.
         """
-        outcome, *more = await self._scripts.register(
-            owner,
-            scope,
-            msgspec.json.encode(scope),
-            key,
-            Text(data),
-            ttl_ms,
-            "replace" if replace else "fail",
-            token or "",
+        on_conflict = token or ("" if replace else "fail")
+        answer = await self._scripts.register(
+            owner, scope, msgspec.json.encode(scope), key, Text.of(data, text), ttl_ms, on_conflict
         )
+        if isinstance(answer, int):
+            return None
+        if isinstance(answer, bytes):
+            return key_of(answer)
+        outcome, *more = answer
         match outcome:
-            case b"ok":
-                return key_of(more[0]) if more[0] else None
             case b"over":
                 raise fence.claim_over(key)
             case b"short":
@@ -166,7 +169,7 @@ class Sessions:
         except CorruptSessionError:
             pass
         # Somebody else has overwritten it, or nobody can tell whose it is: that is for the rules to say.
-        found = await self._reads.find(owner, scopes, thorough=True)
+        found = await self._reads.find(owner, scopes, THOROUGH)
         return None if found is None else wait_of(key_of(found[1]), found[2], scopes[found[0]])
 
     async def find_key(self, owner: Owner, scope: ReplyScope) -> SessionKey | None:
@@ -219,7 +222,7 @@ class Sessions:
 
     async def release(self, key: str, token: str) -> bool:
         """As `SessionBackend.release`."""
-        return await self._scripts.release(key, token)
+        return bool(await self._scripts.release(key, token))
 
     async def renew(self, key: str, token: str, lease_ms: int) -> int | bytes:
         """As `SessionBackend.renew`; 0 if the claim is over.
@@ -271,7 +274,7 @@ def wait_of(key: str, text: bytes, scope: ReplyScope | None = None) -> Wait:
         CorruptSessionError: It is no session.
     """
     try:
-        return Wait(cast("SessionKey", key), SessionData.from_json(text), scope, text)
+        return Wait(key, SessionData.from_json(text), scope, text)  # type: ignore[arg-type]  # a key that leads somewhere is one
     except InvalidInputError as error:
         raise CorruptSessionError("the stored text is not a session", session_key=key) from error
 

@@ -21,7 +21,7 @@ async def read_settings(link: Link) -> list[Setting]:
         GreenticError: The server failed.
     """
     try:
-        text: bytes = await link.call("INFO", repeatable=True)
+        text: bytes = await link.call(("INFO",), repeatable=True)
     except PermissionDeniedError:
         return [_unknown("settings", "INFO", "+info")]
     info = dict(line.split(":", 1) for line in text.decode("utf-8", "replace").splitlines() if ":" in line)
@@ -30,7 +30,7 @@ async def read_settings(link: Link) -> list[Setting]:
 
 async def _config(link: Link, name: str) -> str | None:
     try:
-        found = await link.call("CONFIG", "GET", name, repeatable=True)
+        found = await link.call(("CONFIG", "GET", name), repeatable=True)
     except (PermissionDeniedError, InternalError):  # managed servers have no CONFIG
         return None
     return found[1].decode("utf-8", "replace") if len(found) == 2 else None

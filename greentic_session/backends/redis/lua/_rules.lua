@@ -153,14 +153,14 @@ local function aligned(ctx, owner)
 end
 
 -- Look at every member of a user's set: what is no wait goes, and it lives as long as the longest of the others; then make
--- the index anew. A thorough look returns the waits; another one takes our record's word where it says that a member waits.
+-- the index anew, if there are several. A thorough look returns the waits; another one takes our record's word where it says
+-- that a member waits.
 -- Never fails: it comes last in a write, and reads do it too, on a replica as well, where it changes nothing.
 local function mend(owner, thorough)
   local set, index = set_key(owner), index_key(owner)
   local members = redis.pcall('SMEMBERS', set)
-  local waits, longest = {}, nil
+  local waits, longest, left, entries = {}, nil, 0, {}
   if members.err then return waits end
-  local at = now()
   redis.pcall('DEL', index)
   for _, key in ipairs(members) do
     local ttl = redis.call('PTTL', session_key(key))
@@ -176,12 +176,14 @@ local function mend(owner, thorough)
       redis.pcall('SREM', set, key)
       if ttl == -2 then forget(key) end
     else
+      left = left + 1
       if longest ~= -1 and (ttl == -1 or ttl > (longest or -1)) then longest = ttl end
-      if parked then redis.pcall('ZADD', index, ttl == -1 and 'inf' or at + ttl, parked) end
+      if parked then entries[parked] = end_of(ttl) end
     end
   end
-  if longest then
-    pcall(keep, set, longest)
+  if longest then pcall(keep, set, longest) end
+  if left > 1 then
+    for hash, ending in pairs(entries) do redis.pcall('ZADD', index, ending, hash) end
     pcall(keep, index, longest)
   end
   return waits
@@ -282,11 +284,10 @@ local function difference(stored, new)
   return team ~= new_team and 'team' or 'user'
 end
 
--- Fail now, before anything is written, if a key that will be written holds a wrong type.
+-- Fail now, before anything is written, if a key that will be written holds a wrong type. (An index that is none is made anew.)
 local function check_types(owner, hash, key)
   redis.call('GET', scope_key(owner, hash))
   redis.call('SCARD', set_key(owner))
-  redis.call('ZCARD', index_key(owner))
   redis.call('HLEN', own_key(key))
   redis.call('STRLEN', claim_key(key))
   redis.call('STRLEN', session_key(key))

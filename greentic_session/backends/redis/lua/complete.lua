@@ -20,9 +20,11 @@ local function remove()
 
   call('DEL', session, own, KEYS[1], scope, is_latest and pointer or scope)
   local set, index = ns .. ':waits:user:' .. at, ns .. ':scopes:' .. at
-  redis.pcall('ZREM', index, hash)
   redis.pcall('SREM', set, key)
-  local known_types, settled = pcall(settle, set, index)
+  local members = redis.pcall('SCARD', set)
+  if members == 0 then return true, true end -- there was no index
+  redis.pcall('ZREM', index, hash)
+  local known_types, settled = pcall(settle, set, index, members)
   return true, known_types and settled
 end
 

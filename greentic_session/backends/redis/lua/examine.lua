@@ -40,12 +40,26 @@ local function check_wait(name, session)
     if session.ttl ~= -1 and not same_life(scope, session.ttl) then tell('lifetimes', name) end
     return
   end
-  local set = redis.call('PTTL', set_key(owner))
-  local ending = redis.pcall('ZSCORE', index_key(owner), hash)
-  if type(ending) ~= 'string' then tell('unindexed', name) return end
-  local left = ending == 'inf' and -1 or ending - now()
+  local set, left = redis.call('PTTL', set_key(owner)), session.ttl
+  if redis.call('EXISTS', index_key(owner)) == 1 then
+    local ending = redis.pcall('ZSCORE', index_key(owner), hash)
+    if type(ending) ~= 'string' then tell('unindexed', name) return end
+    left = ending == 'inf' and -1 or ending - now()
+  end
   local brief = set ~= -1 and (session.ttl == -1 or set < session.ttl - SLACK)
   if brief or not same_life(scope, session.ttl) or not same_life(left, session.ttl) then tell('lifetimes', name) end
+end
+
+-- Whether several members of a user's set are waits of ours. (The reference's are in no index.)
+local function are_several(members)
+  local ours = 0
+  for _, key in ipairs(members) do
+    local session = live(key)
+    if session and session.s ~= '' and is_known(session) and holds(scope_key(session.o, session.s), key) then
+      ours = ours + 1
+    end
+  end
+  return ours > 1
 end
 
 local check = {}
@@ -110,9 +124,11 @@ end
 
 function check.set(name, rest)
   local set = ns .. ':waits:user:' .. rest
-  local members = redis.call('SCARD', set)
-  if redis.call('PTTL', set) ~= -1 or members > 1000 then return end
-  for _, key in ipairs(redis.call('SMEMBERS', set)) do
+  if redis.call('SCARD', set) > 1000 then return end
+  local members = redis.call('SMEMBERS', set)
+  if redis.call('EXISTS', ns .. ':scopes:' .. rest) == 0 and are_several(members) then tell('unindexed', name) end
+  if redis.call('PTTL', set) ~= -1 then return end
+  for _, key in ipairs(members) do
     if redis.call('PTTL', session_key(key)) == -1 then return end
   end
   tell('endless_set', name)

@@ -96,8 +96,7 @@ if wanted == '' then
 else
   if scope ~= '' then redis.call('HSET', own, 'w', scope) end
   redis.call('SET', scope_key(owner, wanted), key)
-  redis.call('SADD', set_key(owner), key)
-  redis.call('ZADD', index_key(owner), end_of(ttl), wanted)
+  enlist(set_key(owner), index_key(owner), redis.call('SCARD', set_key(owner)), key, wanted, ttl)
 end
 local before = session and (session.p or owner)
 if before and before ~= leads_for and holds(pointer_key(before), key) then redis.call('DEL', pointer_key(before)) end

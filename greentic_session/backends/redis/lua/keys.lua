@@ -4,29 +4,51 @@
 -- Returns  how many session keys, and all of them in one text, a line each, in no order; after a thorough look a list. If one is
 --          there twice, or there are more lines than keys, only a thorough look tells what waits.
 local set, index, front, scopes = KEYS[1], KEYS[2], ARGV[3], ARGV[4]
-local waits = redis.call('SCARD', set)
-if scopes ~= '' and redis.call('ZCARD', index) == waits then
-  -- SORT looks up where each scope leads within Redis: what is left to do in Lua is one look at each payload. (Redis counts it
-  -- among the commands that write, so a replica and a full server refuse it.)
-  local found, call = redis.pcall('SORT', index, 'BY', 'nosort', 'GET', scopes .. '*'), redis.call
+local call, waits = redis.call, redis.call('SCARD', set)
+
+-- Where the scopes lead that our records know; nil where they may not know all.
+local function led_to()
+  if waits < 2 then
+    local key = call('SMEMBERS', set)[1]
+    if not key then return {} end
+    local hash = redis.pcall('HGET', ARGV[1] .. ':own:' .. key, 's')
+    return type(hash) == 'string' and {redis.pcall('GET', scopes .. hash)} or nil
+  end
+  if call('ZCARD', index) ~= waits then return nil end
+  -- SORT looks them up within Redis. (It counts among the commands that write, so a replica and a full server refuse it.)
+  local found = redis.pcall('SORT', index, 'BY', 'nosort', 'GET', scopes .. '*')
+  if not found.err then return found end
+  found = {} -- on a cluster SORT looks nothing up
+  for number, hash in ipairs(call('ZRANGE', index, '0', '-1')) do found[number] = call('GET', scopes .. hash) end
+  return found
+end
+
+-- Whether each is a session of the owner's.
+local function are_owners(keys)
   local session, last = ARGV[1] .. ':session:', tostring(#front - 1) -- a number would be made a string for each
-  local good = not found.err
-  if not good then -- on a cluster SORT looks nothing up
-    found, good = {}, true
-    for number, hash in ipairs(call('ZRANGE', index, '0', '-1')) do found[number] = call('GET', scopes .. hash) end
+  for number = 1, #keys do
+    local key = keys[number]
+    if type(key) ~= 'string' or call('GETRANGE', session .. key, '0', last) ~= front then return false end
   end
-  for number = 1, #found do
-    local key = found[number]
-    if not key or call('GETRANGE', session .. key, '0', last) ~= front then good = false break end
-  end
-  -- Each must be in the set, too: the reference may have taken one out, and left the scope key that leads to it.
-  for start = 1, good and #found or 0, 1000 do
-    local are_there = call('SMISMEMBER', set, unpack(found, start, math.min(start + 999, #found)))
+  return true
+end
+
+-- Whether each is in the set, too: the reference may have taken one out, and left the scope key that leads to it.
+local function are_members(keys)
+  for start = 1, #keys, 1000 do
+    local are_there = call('SMISMEMBER', set, unpack(keys, start, math.min(start + 999, #keys)))
     for number = 1, #are_there do
-      if are_there[number] == 0 then good = false end
+      if are_there[number] == 0 then return false end
     end
   end
-  if good then return {#found, table.concat(found, '\n')} end -- a reply for each would take longer, there and here
+  return true
+end
+
+if scopes ~= '' then
+  local keys = led_to()
+  if keys and #keys == waits and are_owners(keys) and are_members(keys) then
+    return {waits, table.concat(keys, '\n')} -- a reply for each would take longer, there and here
+  end
 end
 -- @include _rules
 local keys = {}

@@ -1,79 +1,84 @@
 -- Store a session and make it the one wait of a scope.
--- KEYS     the scope, the user's set, its index, the user's pointer
--- ARGV     namespace, session key, text, its SHA-1, owner, how many bytes at its front name the owner, SHA-256 of
---          the scope, the scope as JSON, lifetime in ms or -1, "fail" or "replace", claim token or ""; on a cluster nonce and
---          reach of a reservation, both "" for that of the session that is there
--- Returns  {"ok", key of the displaced session or ""}, {"over"} (the claim), {"corrupt"}, {"mismatch", part}, {"held"};
+-- KEYS     the scope, the user's set, the user's pointer
+-- ARGV     namespace, session key, text, its SHA-1, owner, the scope as JSON, lifetime in ms or -1, "" to replace who waits
+--          there, "fail" not to, or the token of the claim that this ends; on a cluster nonce and reach of a reservation,
+--          both "" for that of the session that is there
+-- Returns  1, or the key of the displaced session; {"over"} (the claim), {"corrupt"}, {"mismatch", part}, {"held"};
 --          {"short"} where it takes a reservation, {"barred"} if that is over
+-- @include _alike
+-- @include _claim
 -- @include _index
-local key, text, sha, owner, named, hash, scope = ARGV[2], ARGV[3], ARGV[4], ARGV[5], tonumber(ARGV[6]), ARGV[7], ARGV[8]
-local ttl, on_conflict, token = tonumber(ARGV[9]), ARGV[10], ARGV[11]
-local ending = end_of(ttl)
+local key, text, sha, owner, scope = ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
+local ttl, on_conflict, hash = tonumber(ARGV[7]), ARGV[8], KEYS[1]:sub(-64)
+local token = on_conflict ~= '' and on_conflict ~= 'fail' and on_conflict or nil
 
--- Where all is as usual: a new session, or one that waits here already, and no other.
+-- Where all is as usual: a new session, or one that waits here already, claimed or not, and no other.
 -- Returns whether the session is parked, and whether the user's set is in order.
 local function park()
-  if token ~= '' or ARGV[12] then return false end -- on a cluster there is more to see to
-  local call, lifetime = redis.call, ttl == -1 and {} or {'PX', ARGV[9]} -- as it came: a number would be made a string
-  local session, own, set, index = ARGV[1] .. ':session:' .. key, ARGV[1] .. ':own:' .. key, KEYS[2], KEYS[3]
-  local holder = call('GET', KEYS[1])
+  if ARGV[9] then return false end -- on a cluster there is more to see to
+  local call, lifetime = redis.call, ttl == -1 and {} or {'PX', ARGV[7]} -- as it came: a number would be made a string
+  local session, own, claim = ARGV[1] .. ':session:' .. key, ARGV[1] .. ':own:' .. key, ARGV[1] .. ':claim:' .. key
+  local set, holder = KEYS[2], call('GET', KEYS[1])
   if holder and holder ~= key then return false end
-  local members, waits = call('SCARD', set), call('ZCARD', index) -- now: they fail for a wrong type
+  local members = call('SCARD', set) -- now: it fails for a wrong type
+  if token and not (holder and claimed_at(claim, token) == hash) then return false end
 
   if holder then
     local known = call('HMGET', own, 'o', 's', 'p', 'f', 'c')
     if known[1] ~= owner or known[2] ~= hash or known[3] then return false end
-    if call('GETRANGE', session, '0', ARGV[6]) ~= text:sub(1, named + 1) then return false end -- and the byte behind it
+    if not begins_alike(session, text) then return false end
     call('SET', session, text, unpack(lifetime))
     if known[4] == '1' or known[5] == '1' then call('HSET', own, 'f', '', 'c', '') end
     call('HSET', own, 'w', scope, 'h', sha, 'n', #text) -- a copy of a wait of the reference's has no `w` yet
+    if token then call('DEL', claim) end
   else
-    if redis.pcall('GET', KEYS[4]) == key then return false end
+    if redis.pcall('GET', KEYS[3]) == key then return false end
     if not call('SET', session, text, 'NX', unpack(lifetime)) then return false end
-    call('DEL', own, ARGV[1] .. ':claim:' .. key)
+    call('DEL', own, claim)
     call('HSET', own, 'o', owner, 's', hash, 'w', scope, 'h', sha, 'n', #text)
   end
   call('SET', KEYS[1], key, unpack(lifetime))
   if ttl ~= -1 then
-    call('PEXPIRE', own, ARGV[9])
+    call('PEXPIRE', own, ARGV[7])
   elseif holder then -- else it is new, and has no lifetime
     call('PERSIST', own)
   end
-  local joined = call('SADD', set, key)
-  waits, members = waits + call('ZADD', index, ending, hash), members + joined
-  if waits > 1 or members > 1 then return true, settle(set, index) end
+  local index, is_new = ARGV[1] .. ':scopes:' .. set:sub(#ARGV[1] + 13), nil -- {ns}:waits:user:{at}
+  members, is_new = enlist(set, index, members, key, hash, ttl)
+  if members > 1 then
+    local known_types, settled = pcall(settle, set, index, members)
+    return true, known_types and settled
+  end
   if ttl ~= -1 then
-    call('PEXPIRE', set, ARGV[9])
-    call('PEXPIRE', index, ARGV[9])
-  elseif joined == 0 then -- the same
+    call('PEXPIRE', set, ARGV[7])
+  elseif not is_new then -- the same
     call('PERSIST', set)
-    call('PERSIST', index)
   end
   return true, true
 end
 
 local parked, settled = park()
-if settled then return {'ok', ''} end
+if settled then return 1 end
 -- @include _rules
 if parked then
   mend(owner)
-  return {'ok', ''}
+  return 1
 end
 check_types(owner, hash, key)
 local session = look(key)
-local parked_at = token ~= '' and session and claimed_at(claim_key(key), token)
-if token ~= '' and not parked_at then return {'over'} end
+local parked_at = token and session and claimed_at(claim_key(key), token)
+if token and not parked_at then return {'over'} end
 if session then
   if not session.owner then return {'corrupt'} end
   local part = difference(session.owner, owner)
   if part then return {'mismatch', part} end
 end
-local nonce, left = ARGV[12], nil
+local nonce, left = ARGV[9], nil
 if nonce then
   if nonce ~= '' and redis.call('EXISTS', barred_key(nonce)) == 1 then return {'barred'} end
-  if session and not (may_live(session, ttl, nonce, ARGV[13]) or nonce ~= '') then return {'short'} end
+  if session and not (may_live(session, ttl, nonce, ARGV[10]) or nonce ~= '') then return {'short'} end
   if not session and nonce == '' then return {'short'} end
-  left = nonce == '' and session.left or tonumber(ARGV[13]) - math.max(ttl, 0)
+  left = nonce == '' and session.left or tonumber(ARGV[10]) - math.max(ttl, 0)
   if nonce == '' then nonce = session.g end
 end
 local holder = find(owner, hash)
@@ -97,7 +102,6 @@ redis.call('HSET', own_key(key), 'o', owner, 's', hash, 'w', scope, 'h', sha, 'n
 if not (session and session.p) and holds(pointer_key(owner), key) then redis.call('HSET', own_key(key), 'p', owner) end
 if nonce then redis.call('HSET', own_key(key), 'g', nonce, 'u', string.format('%.0f', left)) end
 redis.call('SET', scope_key(owner, hash), key)
-redis.call('SADD', set_key(owner), key)
-redis.call('ZADD', index_key(owner), ending, hash)
+enlist(set_key(owner), index_key(owner), redis.call('SCARD', set_key(owner)), key, hash, ttl)
 set_lifetime({key = key, o = owner, s = hash, p = session and session.p, owner = owner}, ttl)
-return {'ok', displaced and displaced.key or ''}
+return displaced and displaced.key or 1

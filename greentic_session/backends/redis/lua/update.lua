@@ -1,11 +1,12 @@
 -- Replace the text of a session; its lifetime, wait, scope and claim stay.
 -- KEYS[1]  the session
--- ARGV     namespace, session key, text, its SHA-1, owner, how many bytes at its front name the owner, caller's
---          context or "", version to match or "", SHA-1 of the stored text if the client has seen that it is a session, or ""
--- Returns  {"ok"}, {"absent"}, {"mismatch", part}, {"changed"}, or {"check", stored text}: we did not write it, and only
+-- ARGV     namespace, session key, text, its SHA-1, owner; and if there are such: caller's context or "", version to match
+--          or "", SHA-1 of the stored text if the client has seen that it is a session
+-- Returns  1, {"absent"}, {"mismatch", part}, {"changed"}, or {"check", stored text}: we did not write it, and only
 --          the client can tell whether it is a session; let it look, and call again with its SHA-1
-local key, text, sha, owner, named = ARGV[2], ARGV[3], ARGV[4], ARGV[5], tonumber(ARGV[6])
-local ctx, version, checked = ARGV[7], ARGV[8], ARGV[9]
+-- @include _alike
+local key, text, sha, owner = ARGV[2], ARGV[3], ARGV[4], ARGV[5]
+local ctx, version, checked = ARGV[6] or '', ARGV[7] or '', ARGV[8]
 
 -- Whether nobody but us wrote the text, and it has the new one's owner. A plain SET, the reference's way to write, takes a
 -- lifetime away or sets its own: where session and record still share one, and the length is the one that we wrote, nobody
@@ -16,13 +17,13 @@ local function untouched()
   if known[1] ~= owner or known[3] == '1' or call('PTTL', own) ~= ttl then return false end
   if ttl == -1 then return redis.sha1hex(call('GET', KEYS[1])) == known[4] end
   if call('STRLEN', KEYS[1]) ~= tonumber(known[2]) then return false end
-  return call('GETRANGE', KEYS[1], '0', ARGV[6]) == text:sub(1, named + 1) -- and the byte behind it
+  return begins_alike(KEYS[1], text)
 end
 
 if version == '' and (ctx == '' or ctx == owner) and untouched() then
   redis.call('SET', KEYS[1], text, 'KEEPTTL')
   redis.call('HSET', ARGV[1] .. ':own:' .. key, 'h', sha, 'n', #text)
-  return {'ok'}
+  return 1
 end
 -- @include _rules
 local session = look(key)
@@ -36,4 +37,4 @@ if version ~= '' and redis.sha1hex(text_of(session)) ~= version then return {'ch
 redis.call('SET', session_key(key), text, 'KEEPTTL')
 redis.call('HSET', own_key(key), 'o', owner, 'h', sha, 'n', #text, 'f', is_known(session) and '' or '1', 'c', '')
 expire(own_key(key), session.ttl)
-return {'ok'}
+return 1

@@ -114,8 +114,8 @@ class Conversations:
         head, _ = side.conversations.conversation(room, id)
         at = asyncio.get_running_loop().time()
         (updated, birth), ttl = await asyncio.gather(
-            side.link.call("HMGET", head, "updated_at", "birth", repeatable=True),
-            side.link.call("PTTL", head, repeatable=True),
+            side.link.call(("HMGET", head, "updated_at", "birth"), repeatable=True),
+            side.link.call(("PTTL", head), repeatable=True),
         )
         if ttl == -2:
             return None

@@ -86,8 +86,8 @@ class Source:
         found: list[list[Any]]
         while at < len(names):
             seen = asyncio.get_running_loop().time()
-            asked = (keys.session(""),)
-            looked, found = await _EXPORT(self._side.link, asked, keys.namespace, _ENOUGH, kind, *names[at:])
+            words: tuple[Arg, ...] = (keys.session(""), keys.namespace, _ENOUGH, kind, *names[at:])
+            looked, found = await _EXPORT.run(self._side.link, 1, words)
             at += looked
             for one in found:
                 if len(one) == 1 or not _is_text(one[0]):
@@ -170,15 +170,14 @@ class Target:
             return None
         what = (now.key, now.text, now.ttl, now.owner, now.scope_hash, now.scope)
         how = (now.latest, now.claim, now.lease, now.unseen, "1" if now.believed else "")
-        outcome: bytes = await _IMPORT(
-            self._side.link, (keys.session(""),), keys.namespace, self._source, *what, *how, *hold
-        )
+        words = (keys.session(""), keys.namespace, self._source, *what, *how, *hold)
+        outcome: bytes = await _IMPORT.run(self._side.link, 1, words)
         return outcome
 
     async def _expunge(self, keys: Keys, names: list[bytes], nonce: str = "", *, ends: bool = True) -> tuple[int, int]:
         """Return how many copies were removed, and how many stay; end the pointers of those removed, if that is wanted."""
-        asked = (keys.session(""),)
-        removed, kept = await _EXPUNGE(self._side.link, asked, keys.namespace, self._source, nonce, *names)
+        words: tuple[Arg, ...] = (keys.session(""), keys.namespace, self._source, nonce, *names)
+        removed, kept = await _EXPUNGE.run(self._side.link, 1, words)
         if ends and isinstance(self._side, ClusterSide):
             pointers = self._side.pointers
             await together(*(pointers.end(key.decode(), held.decode()) for key, held in removed))

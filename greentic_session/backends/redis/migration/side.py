@@ -70,7 +70,7 @@ class Side(ABC):
     async def size(self) -> int:
         """Return how many keys there are, of whomever."""
         servers = await self.link.servers()
-        return sum(await together(*(server.call("DBSIZE", repeatable=True) for server in servers)))
+        return sum(await together(*(server.call(("DBSIZE",), repeatable=True) for server in servers)))
 
     async def aclose(self) -> None:
         """End all connections."""
@@ -98,7 +98,7 @@ class ServerSide(Side):
                     yield group
 
     async def has(self, key: str) -> bool:
-        return bool(await self.link.call("EXISTS", self.keys.session(key), repeatable=True))
+        return bool(await self.link.call(("EXISTS", self.keys.session(key)), repeatable=True))
 
 
 class ClusterSide(Side):
@@ -134,7 +134,7 @@ class ClusterSide(Side):
         tag = await self.pointers.follow(key)
         if tag is None:
             return False
-        return bool(await self.link.call("EXISTS", self.keys.within(tag).session(key), repeatable=True))
+        return bool(await self.link.call(("EXISTS", self.keys.within(tag).session(key)), repeatable=True))
 
 
 def _groups(keys: Keys, names: list[bytes]) -> list[Group]:

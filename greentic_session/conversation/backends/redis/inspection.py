@@ -41,5 +41,5 @@ async def examine_conversations(route: Route, namespace: str, names: Sequence[by
     if not names:
         return []
     front = f"{namespace}:conv:"
-    told = await _EXAMINE(route, (front,), front, *(name.removeprefix(b"conv:") for name in names))
+    told = await _EXAMINE.run(route, 1, (front, front, *(name.removeprefix(b"conv:") for name in names)))
     return [(name.decode(), key) for name, key in zip(told[::2], told[1::2], strict=True)]
