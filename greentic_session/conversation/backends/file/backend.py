@@ -32,8 +32,9 @@ __all__ = ["FileConversationBackend"]
 
 T = TypeVar("T")
 
-_WORKERS: Final = 2
-_TOGETHER: Final = 64
+_WORKERS: Final = 1
+"""For brief calls. Two would wait for each other at every call of the system, and do a third less together."""
+_TOGETHER: Final = 128
 _SLOW_WORKERS: Final = 8
 """For what may take long: others should not have to wait for it."""
 _FIRST_PAUSE: Final = 0.0002

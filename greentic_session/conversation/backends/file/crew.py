@@ -26,7 +26,7 @@ T = TypeVar("T")
 Steps: TypeAlias = Generator[int, None, T]
 """A call in steps: it yields descriptors of files that must be on the disk before it goes on."""
 
-_HELPERS: Final = 8
+_HELPERS: Final = 16
 _FEW: Final = 4
 """So many files are worth a helper."""
 
