@@ -4,7 +4,7 @@
 `SessionBackend`; so no backend repeats a check, and no bad call ever reaches one.
 """
 
-import secrets
+import os
 import uuid
 import warnings
 from collections.abc import AsyncIterator
@@ -323,7 +323,7 @@ class SessionStore:
         lease_ms = milliseconds(lease, "lease")
         if owner is None:
             return None
-        token = secrets.token_hex(16)
+        token = os.urandom(16).hex()
         wait = await self._backend.claim(owner, scopes, token, lease_ms)
         return None if wait is None else Claim(self._backend, self._limits, ctx, owner, wait, token)
 
