@@ -29,7 +29,7 @@ from tcp_proxy import TcpProxy
 from greentic_session import RedisSessionStore
 from greentic_session._contract.samples import CHAT, MINUTE, ctx, data
 from greentic_session.errors import ConflictError, GreenticError, InternalError, OperationTimeoutError, UnavailableError
-from greentic_session.transport.lane import LONG, Call, Lane, LostError
+from greentic_session.transport.lane import LONG, REST, TURNS, Call, Lane, LostError
 from greentic_session.transport.link import Link
 
 asynchronous = pytest.mark.asyncio
@@ -1149,6 +1149,56 @@ def wire_text(answer: object) -> bytes:
         case _:
             items = cast("list[object]", answer)
             return b"*%d\r\n" % len(items) + b"".join(map(wire_text, items))
+
+
+def turns_awake(loop: asyncio.AbstractEventLoop) -> int:
+    """Return how many turns a loop makes before it would go to sleep."""
+    turns = 0
+    while loop._ready:  # type: ignore[attr-defined]  # what it has still to do
+        turn(loop)
+        turns += 1
+    return turns
+
+
+def test_the_loop_stays_awake_for_the_answer_to_one_call_if_it_may_come_soon() -> None:
+    loop = asyncio.new_event_loop()
+    try:
+        lane, _ = lane_on(loop)
+
+        def call() -> Call:
+            call = call_on(loop, b"PING")
+            lane.send(call)
+            return call
+
+        def answer(*calls: Call) -> None:
+            lane.data_received(b"+PONG\r\n" * len(calls))
+            loop.run_until_complete(asyncio.gather(*(call.answer for call in calls)))
+
+        for _ in range(3):
+            soon = call()
+            turn(loop)
+            answer(soon)
+            assert turns_awake(loop) <= 1  # nobody waits any more
+            call_again = call()
+            assert loop._ready  # type: ignore[attr-defined]  # it came soon, so it is worth while
+            answer(call_again)
+        many = [call(), call()]
+        turn(loop)
+        assert turns_awake(loop) <= 1  # as they keep the loop busy themselves
+        answer(*many)
+
+        late = call()
+        assert turns_awake(loop) == TURNS
+        answer(late)
+        for _ in range(REST):  # a Redis far away, or a busy one
+            late = call()
+            assert turns_awake(loop) == 0
+            answer(late)
+        late = call()
+        assert turns_awake(loop) == TURNS  # perhaps it has come nearer
+        answer(late)
+    finally:
+        loop.close()
 
 
 LEAVES = st.none() | st.integers(-(2**63), 2**63 - 1) | st.binary(max_size=40)

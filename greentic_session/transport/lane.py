@@ -4,7 +4,9 @@ redis-py opens the connection (its handshake, TLS, AUTH and names), then a `Lane
 arrives to hiredis, the parser that redis-py uses too. So there is no task and no stream between the socket and whoever
 waits: one read of the socket answers all whose replies are in it, and a lost connection is known at once.
 
-- What one turn of the loop brings goes out in one write. The first call on a quiet lane is written at once.
+- What one turn of the loop brings goes out in one write. The first call on a quiet lane is written at once. While it is the
+  only one, the loop is kept from going to sleep for a tenth of a millisecond: a Redis nearby answers sooner than a processor
+  that sleeps has woken up. Where the answer was not there so soon, that is left for a while.
 - An answer belongs to the call at the head of the queue. A caller that was cancelled, or is late, leaves its slot in it,
   and what comes for it is thrown away. A reply that is an error belongs to its caller; one that cannot be parsed ends all.
 - `room` says how many more calls a lane should take: fewer the longer its answers have been, none while it is sending more
@@ -24,7 +26,7 @@ from redis import exceptions as driver
 if TYPE_CHECKING:
     from typing import Any
 
-__all__ = ["LONG", "Call", "Lane", "LostError", "Owner"]
+__all__ = ["LONG", "REST", "TURNS", "Call", "Lane", "LostError", "Owner"]
 
 LONG = 2**17
 """From how many bytes a command is long; and an answer, of which so much has come without its end."""
@@ -36,6 +38,10 @@ _REMEMBERED = 16
 """Of how many answers the mean is, roughly."""
 _BITE = 2**14
 """How many bytes hiredis is fed at once: with each answer that it takes out it moves all that it has of the next ones."""
+TURNS = 64
+"""For how many turns the loop is kept awake."""
+REST = 64
+"""For how many calls on a quiet lane that is left, after the answer had not come within those turns."""
 _MORE = object()
 
 
@@ -117,6 +123,8 @@ class Lane(asyncio.Protocol):
         self._paused = False
         self._alone = False
         self._retired = False
+        self._turns = 0  # that the loop is still kept awake
+        self._rest = 0  # calls for which it is not
         self._reader = hiredis.Reader(
             protocolError=driver.InvalidResponse, replyError=driver.ResponseError, notEnoughData=_MORE
         )
@@ -138,6 +146,7 @@ class Lane(asyncio.Protocol):
             self._count_room()
         if len(pending) == 1:
             self._transport.write(packed)
+            self._keep_awake()
             return
         if not outgoing:
             self._loop.call_soon(self._flush)
@@ -238,6 +247,25 @@ class Lane(asyncio.Protocol):
         self._owner.is_lost(self)
 
     # -- within
+
+    def _keep_awake(self) -> None:
+        """Keep the loop from sleeping while there is one call, if that was of use lately."""
+        if self._rest:
+            self._rest -= 1
+            return
+        if not self._turns:
+            self._loop.call_soon(self._stay_awake)
+        self._turns = TURNS
+
+    def _stay_awake(self) -> None:
+        if len(self.pending) != 1:
+            self._turns = 0
+            return
+        self._turns -= 1
+        if self._turns:
+            self._loop.call_soon(self._stay_awake)
+        else:
+            self._rest = REST
 
     def _flush(self) -> None:
         outgoing = self._outgoing

@@ -12,7 +12,8 @@ local function led_to()
     local key = call('SMEMBERS', set)[1]
     if not key then return {} end
     local hash = redis.pcall('HGET', ARGV[1] .. ':own:' .. key, 's')
-    return type(hash) == 'string' and {redis.pcall('GET', scopes .. hash)} or nil
+    local led = type(hash) == 'string' and redis.pcall('GET', scopes .. hash)
+    return type(led) == 'string' and {led} or nil
   end
   if call('ZCARD', index) ~= waits then return nil end
   -- SORT looks them up within Redis. (It counts among the commands that write, so a replica and a full server refuse it.)
@@ -28,7 +29,7 @@ local function are_owners(keys)
   local session, last = ARGV[1] .. ':session:', tostring(#front - 1) -- a number would be made a string for each
   for number = 1, #keys do
     local key = keys[number]
-    if type(key) ~= 'string' or call('GETRANGE', session .. key, '0', last) ~= front then return false end
+    if not key or call('GETRANGE', session .. key, '0', last) ~= front then return false end
   end
   return true
 end
