@@ -1,9 +1,7 @@
 """The scripts of `lua/`, each as a typed function. What one does and returns stands in the head of its file."""
 
 from collections.abc import Awaitable
-from typing import Any, Self, cast
-
-import msgspec
+from typing import Any, TypeAlias, cast
 
 from greentic_session.fence import Owner
 from greentic_session.ids import SessionKey
@@ -13,7 +11,7 @@ from greentic_session.transport.scripts import Script
 
 from .keys import Keys, front, identity_text, key_of, owner_text, place_of
 
-__all__ = ["BARRED", "SHORT", "THOROUGH", "Scripts", "Text"]
+__all__ = ["BARRED", "SHORT", "THOROUGH", "Scripts", "Text", "text_of"]
 
 _FOR_EVER = -1
 SHORT = b"short"
@@ -24,24 +22,14 @@ THOROUGH = "thorough"
 """For a look that leaves nothing to the reader."""
 
 
-class Text(msgspec.Struct, frozen=True, gc=False):
-    """A session's text on its way to Redis, with what the scripts want to know of it.
+Text: TypeAlias = tuple[bytes, str, str]
+"""A session's text on its way to Redis, with what the scripts want to know of it: its SHA-1, and whose it is."""
 
-    Attributes:
-        json: The text.
-        version: Its SHA-1.
-        owner: Whose it is, as the scripts read it.
-    """
 
-    json: bytes
-    version: str
-    owner: str
-
-    @classmethod
-    def of(cls, data: SessionData, text: bytes | None) -> Self:
-        """Return a session's text; `text` is it, if somebody has written it before."""
-        json = data.to_json() if text is None else text
-        return cls(json, version_of(json), identity_text(data.tenant_ctx))
+def text_of(data: SessionData, text: bytes | None) -> Text:
+    """Return a session's text; `text` is it, if somebody has written it before."""
+    json = data.to_json() if text is None else text
+    return json, version_of(json), identity_text(data.tenant_ctx)
 
 
 def _script(name: str, *, repeatable: bool = False) -> Script:
@@ -85,8 +73,8 @@ class Scripts:
     def create(self, key: str, text: Text, pointer: Owner | None, ttl_ms: int | None) -> Awaitable[int | bytes]:
         """Store a new session; 0 if a live one has the key."""
         led_by = "" if pointer is None else owner_text(pointer)
-        what = (key, text.json, text.version, text.owner, led_by, _ms(ttl_ms))
-        return _CREATE.run(self._route, 1, (self._keys.session(key), self._namespace, *what, *self._hold))
+        words = (self._keys.session(key), self._namespace, key, *text, led_by, _ms(ttl_ms), *self._hold)
+        return _CREATE.run(self._route, 1, words)
 
     def update(self, key: str, text: Text, terms: tuple[str, ...]) -> Awaitable[int | list[bytes]]:
         """Replace a session's text; return 1, or what came in the way.
@@ -96,8 +84,7 @@ class Scripts:
             text: The new text.
             terms: If there are any: for whom, over which version, and the SHA-1 of what is a session for sure.
         """
-        what: tuple[Arg, ...] = (key, text.json, text.version, text.owner, *terms)
-        return _UPDATE.run(self._route, 1, (self._keys.session(key), self._namespace, *what))
+        return _UPDATE.run(self._route, 1, (self._keys.session(key), self._namespace, key, *text, *terms))
 
     def remove(self, key: str, caller: str) -> Awaitable[int | bytes]:
         """Remove a session; 0 if it is absent for this caller."""
@@ -114,8 +101,8 @@ class Scripts:
         """Make a session the one wait of a scope; return 1, the key of the displaced session, or what came in the way."""
         keys, place = self._keys, place_of(owner)
         leading = (keys.scope(place, scope.scope_hash()), keys.waits(place), keys.latest(place))
-        what = (key, text.json, text.version, text.owner, scope_json, _ms(ttl_ms), on_conflict)
-        return _REGISTER.run(self._route, 3, (*leading, self._namespace, *what, *self._hold))
+        what = (key, *text, scope_json, _ms(ttl_ms), on_conflict, *self._hold)
+        return _REGISTER.run(self._route, 3, (*leading, self._namespace, *what))
 
     def find(self, owner: Owner, scopes: tuple[ReplyScope, ...], *terms: str) -> Awaitable[list[Any] | None]:
         """Return which scope matched, the session key and the text.

@@ -18,7 +18,7 @@ from greentic_session.transport.route import Route
 from greentic_session.wait import Wait
 
 from .keys import Keys, identity_text, key_of
-from .scripts import BARRED, SHORT, THOROUGH, Scripts, Text
+from .scripts import BARRED, SHORT, THOROUGH, Scripts, text_of
 
 __all__ = ["BarredError", "Sessions", "ShortError", "meant_by", "wait_of"]
 
@@ -69,7 +69,7 @@ class Sessions:
         Raises:
             BarredError: The reservation is over.
         """
-        answer = await self._scripts.create(key, Text.of(data, text), pointer, ttl_ms)
+        answer = await self._scripts.create(key, text_of(data, text), pointer, ttl_ms)
         if answer == BARRED:
             raise BarredError
         return answer
@@ -83,12 +83,12 @@ class Sessions:
         self, key: str, data: SessionData, ctx: TenantCtx | None, if_version: str | None, text: bytes | None = None, /
     ) -> str:
         """As `SessionBackend.update`."""
-        new = Text.of(data, text)
+        written = _, version, _ = text_of(data, text)
         terms: tuple[str, ...] = ()
         if ctx is not None or if_version is not None:
             # An empty version matches nothing.
             terms = (identity_text(ctx), "" if if_version is None else if_version or "none")
-        while isinstance(answer := await self._scripts.update(key, new, terms), list):
+        while isinstance(answer := await self._scripts.update(key, written, terms), list):
             outcome, *more = answer
             match outcome:
                 case b"check":  # the reference wrote it, or somebody else: is it a session at all?
@@ -99,7 +99,7 @@ class Sessions:
                     raise fence.cannot_change(more[0].decode(), data, key)
                 case _:
                     raise fence.changed(key)
-        return new.version
+        return version
 
     async def remove(self, key: str, ctx: TenantCtx | None) -> int | bytes:
         """As `SessionBackend.remove`; what the removal did, as `Scripts` has it."""
@@ -136,7 +136,7 @@ class Sessions:
         """
         on_conflict = token or ("" if replace else "fail")
         answer = await self._scripts.register(
-            owner, scope, msgspec.json.encode(scope), key, Text.of(data, text), ttl_ms, on_conflict
+            owner, scope, msgspec.json.encode(scope), key, text_of(data, text), ttl_ms, on_conflict
         )
         if isinstance(answer, int):
             return None
