@@ -339,6 +339,8 @@ class MixedFleet(RuleBasedStateMachine):
             else:
                 assert result is ConflictError
         else:
+            if how == "complete":  # a session that the reference has stored for somebody else since stays
+                live = live and before.owner(claim.key) in (None, owner(who))
             call = claim.renew(500) if how == "renew" else claim.complete() if how == "complete" else claim.release()
             assert self.outcome(call) is (None if live else ConflictError)
             if live and how == "complete":
