@@ -71,7 +71,8 @@ class Keys:
 
     def wait(self, owner: Owner, scope: ReplyScope) -> str:
         """Where that of an owner's wait at a scope is."""
-        return self.scope(place_of(owner), scope.scope_hash())
+        env, tenant, team, user = owner  # `scope` of `place_of`, in one step: every answer comes by
+        return f"{self.namespace}:waits:scope:{env}:{tenant}:{team or NO_TEAM}:{user}:{scope.scope_hash()}"
 
     def waits(self, place: str) -> str:
         """Where the set of a user's waits is."""

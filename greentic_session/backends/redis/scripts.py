@@ -109,6 +109,8 @@ class Scripts:
 
         With `THOROUGH` among the terms it is the owner's for certain; else the reader has to see whose it is.
         """
+        if len(scopes) == 1:  # in one step: every answer comes by
+            return _FIND.run(self._route, 1, (self._keys.wait(owner, scopes[0]), self._namespace, *terms))
         return _FIND.run(self._route, len(scopes), (*self._places(owner, scopes), self._namespace, *terms))
 
     def find_key(self, owner: Owner, scope: ReplyScope) -> Awaitable[bytes | None]:
@@ -180,8 +182,6 @@ class Scripts:
         return _READ_MANY.run(self._route, 1, (self._keys.session(""), self._namespace, enough, *keys))
 
     def _places(self, owner: Owner, scopes: tuple[ReplyScope, ...]) -> tuple[str, ...]:
-        if len(scopes) == 1:  # without a loop: every answer comes by
-            return (self._keys.wait(owner, scopes[0]),)
         return tuple([self._keys.wait(owner, scope) for scope in scopes])
 
 
