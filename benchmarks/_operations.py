@@ -12,6 +12,7 @@ from ._ours import PLAIN_SET
 from ._pool import BARE_GET, GET_DECODE, SAME_COMMANDS
 from ._population import make_snapshot_for
 from ._report import Row
+from ._server import empty
 from ._sides import Side
 from .peers.catalogue import AIOGRAM
 from .peers.process import PeerFailedError, PeerProcess
@@ -97,7 +98,7 @@ class _Field:
         if self._stored == (users, size):
             return
         self._stored = None
-        await self._client.flushall()
+        await empty(self._client)
         snapshot = make_snapshot_for(size)
         for side in tuple(self.sides):
             try:

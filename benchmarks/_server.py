@@ -1,11 +1,19 @@
 """A throw-away Redis for one run: its own, so that nobody else's data or load is in the way."""
 
+from redis.asyncio import Redis
+
 from greentic_session._testing import server
 from greentic_session._testing.server import INSTALL, find_binary
 
-__all__ = ["HOW_TO_GET_ONE", "Server", "find_binary"]
+__all__ = ["HOW_TO_GET_ONE", "Server", "empty", "find_binary"]
 
 HOW_TO_GET_ONE = f"no Redis: {INSTALL}"
+
+
+async def empty(client: Redis) -> None:
+    """Make a server as it was when it began: what was measured before has filled the memory of its scripts, too."""
+    await client.flushall()
+    await client.script_flush()
 
 
 class Server(server.Server):

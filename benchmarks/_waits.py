@@ -13,6 +13,7 @@ from ._measure import Contestant, closed_loop, interleave, median_of, median_rat
 from ._operations import USUAL
 from ._population import make_ctx, make_data, make_snapshot_for
 from ._report import Row, Target
+from ._server import empty
 
 __all__ = ["LIST", "PARK", "SMEMBERS", "WAITS", "measure_waits"]
 
@@ -76,7 +77,7 @@ async def measure_waits(
     store: RedisSessionStore, client: Redis, *, calls: int, rounds: int, seed: int, tick: Callable[[], object]
 ) -> tuple[list[Row], list[Cell]]:
     """Return a row for each operation and number of waits, with the targets for listing a thousand."""
-    await client.flushall()
+    await empty(client)
     users = [_User(store, client, waits, make_snapshot_for(USUAL)) for waits in WAITS]
     for user in users:
         await user.open()
