@@ -40,7 +40,7 @@ _BITE = 2**14
 """How many bytes hiredis is fed at once: with each answer that it takes out it moves all that it has of the next ones."""
 TURNS = 64
 """For how many turns the loop is kept awake."""
-REST = 64
+REST = 32
 """For how many calls on a quiet lane that is left, after the answer had not come within those turns."""
 _MORE = object()
 

@@ -68,12 +68,13 @@ class Scripts:
         self._route = route
         self._keys = keys
         self._namespace = keys.namespace
+        self._sessions = keys.session("")
         self._hold = hold
 
     def create(self, key: str, text: Text, pointer: Owner | None, ttl_ms: int | None) -> Awaitable[int | bytes]:
         """Store a new session; 0 if a live one has the key."""
         led_by = "" if pointer is None else owner_text(pointer)
-        words = (self._keys.session(key), self._namespace, key, *text, led_by, _ms(ttl_ms), *self._hold)
+        words = (self._sessions + key, self._namespace, key, *text, led_by, _ms(ttl_ms), *self._hold)
         return _CREATE.run(self._route, 1, words)
 
     def update(self, key: str, text: Text, terms: tuple[str, ...]) -> Awaitable[int | list[bytes]]:
@@ -84,15 +85,15 @@ class Scripts:
             text: The new text.
             terms: If there are any: for whom, over which version, and the SHA-1 of what is a session for sure.
         """
-        return _UPDATE.run(self._route, 1, (self._keys.session(key), self._namespace, key, *text, *terms))
+        return _UPDATE.run(self._route, 1, (self._sessions + key, self._namespace, key, *text, *terms))
 
     def remove(self, key: str, caller: str) -> Awaitable[int | bytes]:
         """Remove a session; 0 if it is absent for this caller."""
-        return _REMOVE.run(self._route, 1, (self._keys.session(key), self._namespace, key, caller))
+        return _REMOVE.run(self._route, 1, (self._sessions + key, self._namespace, key, caller))
 
     def touch(self, key: str, ttl_ms: int | None, caller: str) -> Awaitable[int | bytes]:
         """Give a session a lifetime; 0 if it is absent for this caller."""
-        words = (self._keys.session(key), self._namespace, key, _ms(ttl_ms), caller, *self._hold)
+        words = (self._sessions + key, self._namespace, key, _ms(ttl_ms), caller, *self._hold)
         return _TOUCH.run(self._route, 1, words)
 
     def register(
@@ -157,7 +158,7 @@ class Scripts:
 
     def release(self, key: str, token: str) -> Awaitable[int]:
         """End a claim; 0 if it is over."""
-        return _RELEASE.run(self._route, 2, (self._keys.claim(key), self._keys.session(key), self._namespace, token))
+        return _RELEASE.run(self._route, 2, (self._keys.claim(key), self._sessions + key, self._namespace, token))
 
     def renew(self, key: str, token: str, lease_ms: int) -> Awaitable[int | bytes]:
         """Give a claim a new lease; 0 if it is over."""
@@ -166,12 +167,12 @@ class Scripts:
 
     def purge(self, env: str, tenant: str, team: str, user: str, keys: list[bytes]) -> Awaitable[list[list[Any]]]:
         """Remove those of some sessions that a caller administers; return the key of each, and what its removal did."""
-        words: tuple[Arg, ...] = (self._keys.session(""), self._namespace, env, tenant, team, user, *keys)
+        words: tuple[Arg, ...] = (self._sessions, self._namespace, env, tenant, team, user, *keys)
         return _PURGE.run(self._route, 1, words)
 
     def vacate(self, key: str, nonce: str, owner: str) -> Awaitable[list[bytes]]:
         """Keep a key free that is, on a cluster; return what became of it."""
-        return _VACATE.run(self._route, 1, (self._keys.session(key), self._namespace, key, nonce, owner))
+        return _VACATE.run(self._route, 1, (self._sessions + key, self._namespace, key, nonce, owner))
 
     def tidy(self, env: str, tenant: str, team: str, user: str, names: list[bytes]) -> Awaitable[int]:
         """Remove what leads nowhere among some keys of whoever is purged; return how many."""
@@ -179,7 +180,7 @@ class Scripts:
 
     def read_many(self, enough: int, keys: list[bytes]) -> Awaitable[tuple[int, list[list[bytes]]]]:
         """Return how many sessions were looked at until `enough` bytes were read, and key, text and scope of each."""
-        return _READ_MANY.run(self._route, 1, (self._keys.session(""), self._namespace, enough, *keys))
+        return _READ_MANY.run(self._route, 1, (self._sessions, self._namespace, enough, *keys))
 
     def _places(self, owner: Owner, scopes: tuple[ReplyScope, ...]) -> tuple[str, ...]:
         return tuple([self._keys.wait(owner, scope) for scope in scopes])
