@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 import pytest_asyncio
 import redis
+from msgspec.structs import replace
 from redis_invariants import dump
 from redis_server import Server
 from reference_fleet import Reference
@@ -194,6 +195,27 @@ async def test_completing_takes_the_same_few_commands_however_many_waits_there_a
             await claim.complete()
             stats = raw.info("commandstats")
         assert sum(one["calls"] for name, one in stats.items() if "config" not in name) <= 17
+
+
+async def test_what_else_the_context_tells_makes_no_write_longer(server: Server) -> None:
+    """A runner's contexts differ from call to call in what they trace; whose they are tells whether all is as usual."""
+    traced = replace(ALICE, trace_id="t-1", attributes={"attempt": "1", "user_id": "2"}, idempotency_key='"user_id":"')
+    async with RedisSessionStore.from_url(server.url) as store:
+        counts = []
+        for who in (ALICE, ALICE, traced, ALICE):
+            for write in (
+                store.register_wait(ALICE, "alice", CHAT, "k", data(who), ttl=60),
+                store.update_session("k", data(who)),
+            ):
+                with server.client() as raw:
+                    raw.config_resetstat()
+                    await write
+                    counts.append(
+                        sum(one["calls"] for name, one in raw.info("commandstats").items() if "config" not in name)
+                    )
+        assert await store.get_session("k") == data()
+    # The first ones had their scripts loaded.
+    assert counts[2:] == counts[2:4] * 3
 
 
 async def test_a_walk_over_long_snapshots_goes_in_small_steps(store: RedisSessionStore) -> None:
