@@ -487,3 +487,27 @@ print("well")
 """
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.splitlines()
     assert said == ["OpenTelemetry needs an extra: python -m pip install 'greentic-session[otel]'", "well"]
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("wrap", [lambda store, _: store, lambda store, told: instrument(store, **told.providers)])
+async def test_a_session_is_encoded_once_on_its_way_to_redis(
+    redis_url: str, namespace: str, observed: Observed, monkeypatch: pytest.MonkeyPatch, wrap: Callable[..., SessionStore]
+) -> None:
+    """The text that its size is checked by is the one that is sent, through whatever is in between."""
+    written: list[SessionData] = []
+
+    def to_json(self: SessionData, encode: Callable[[SessionData], bytes] = SessionData.to_json) -> bytes:
+        written.append(self)
+        return encode(self)
+
+    async with wrap(RedisSessionStore.from_url(redis_url, namespace=namespace), observed) as store:
+        monkeypatch.setattr(SessionData, "to_json", to_json)
+        await store.create_session(ALICE, data(node="1"), key="k")
+        await store.register_wait(ALICE, "alice", CHAT, "k", data(node="2"))
+        await store.update_session("k", data(node="3"))
+        claim = await store.claim_wait(ALICE, "alice", CHAT)
+        assert claim is not None
+        await claim.park(CHAT, data(node="4"))
+        assert await store.get_session("k") == data(node="4")
+    assert [session.cursor.node_pointer for session in written] == ["1", "2", "3", "4"]
