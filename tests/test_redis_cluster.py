@@ -461,6 +461,7 @@ async def test_a_manual_failover_loses_nothing(broken: Cluster) -> None:
             replica.cluster("FAILOVER")
             await asyncio.to_thread(broken.wait_until, functools.partial(is_primary, replica))
             await traffic.more(200)
+    broken.wait_until_well()
     with plain_client(broken.url) as raw:
         check(raw, "greentic:session")
 

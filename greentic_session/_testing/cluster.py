@@ -40,6 +40,10 @@ class Node(Server):
         with self.client(decode_responses=True) as client:
             return str(client.info("replication")["role"])
 
+    def roles(self) -> set[tuple[str, str]]:
+        """Return of every node that this one knows its id, and whom it follows: "-" for nobody."""
+        return {(line.split()[0], line.split()[3]) for line in str(self.cluster("NODES")).splitlines()}
+
     @property
     def is_running(self) -> bool:
         return self.process is not None and self.process.poll() is None
@@ -85,19 +89,22 @@ class Cluster(Throwaway):
         return f"cluster_known_nodes:{len(self.nodes)}" in str(node.cluster("INFO"))
 
     def wait_until_well(self) -> None:
-        """Return when every running node says that all is well, and every replica follows."""
+        """Return when every running node says that all is well, every replica follows, and all know who follows whom.
+
+        A primary takes no notice of a FAILOVER by a node that it does not yet know to be its replica.
+        """
 
         def is_well() -> bool:
-            for node in self.nodes:
-                if not node.is_running:
-                    continue
+            running = [node for node in self.nodes if node.is_running]
+            for node in running:
                 if "cluster_state:ok" not in str(node.cluster("INFO")):
                     return False
                 with node.client(decode_responses=True) as client:
                     found = client.info("replication")
                 if found["role"] == "slave" and found["master_link_status"] != "up":
                     return False
-            return True
+            roles = running[0].roles()
+            return all(node.roles() == roles for node in running)
 
         self.wait_until(is_well)
 
