@@ -224,6 +224,36 @@ async def test_an_index_of_one_wait_as_0_1_0_keeps_it_does_no_harm(
     assert dump(raw, namespace) == {}
 
 
+@pytest.mark.parametrize(
+    "does", ["complete", "list what is left", "list nothing", "register what was left", "register anew"]
+)
+async def test_an_index_that_the_reference_left_goes_with_the_next_look(
+    store: RedisSessionStore, raw: redis.Redis, namespace: str, does: str
+) -> None:
+    """It clears waits of ours, and knows of no index; these have no end, so that nothing but us removes it."""
+    reference = Reference(raw, namespace)
+    await store.register_wait(ALICE, "alice", CHAT, "k1", data())
+    await store.register_wait(ALICE, "alice", OTHER, "k2", data())
+    claim = await store.claim_wait(ALICE, "alice", CHAT)
+    assert claim is not None
+    reference.clear_wait(ALICE, OTHER)
+    if does in ("list nothing", "register anew"):
+        reference.clear_wait(ALICE, CHAT)
+    assert indexed(raw, namespace) == {CHAT.scope_hash().encode(), OTHER.scope_hash().encode()}
+    match does:
+        case "complete":
+            await claim.complete()
+        case "list what is left":
+            assert await store.list_waits_for_user(ALICE, "alice") == ["k1"]
+        case "list nothing":
+            assert await store.list_waits_for_user(ALICE, "alice") == []
+        case "register what was left":
+            await store.register_wait(ALICE, "alice", THIRD, "k1", data())
+        case _:
+            await store.register_wait(ALICE, "alice", THIRD, "k3", data())
+    assert indexed(raw, namespace) is None
+
+
 @pytest.mark.parametrize("waits", [1, 2, 3])
 async def test_what_is_no_index_is_made_anew(store: RedisSessionStore, raw: redis.Redis, namespace: str, waits: int) -> None:
     for number in range(1, waits):

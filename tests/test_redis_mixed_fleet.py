@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import itertools
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 
@@ -22,8 +23,10 @@ from greentic_session import (
     SessionData,
     TenantCtx,
     TenantMismatchError,
+    Wait,
 )
 from greentic_session._contract.samples import ALICE, CHAT, by_user, ctx, data
+from greentic_session.backends.redis.sessions import wait_of
 from greentic_session.models import Impersonation, InvocationDeadline
 
 pytestmark = pytest.mark.asyncio
@@ -177,6 +180,29 @@ async def test_what_the_reference_created_is_updated_with_its_version(
     assert 55_000 < raw.pttl(reference.session_key("k1")) <= 60_020
     await store.remove_session("k1", ctx=who)
     assert dump(raw, reference.namespace) == {}
+
+
+@pytest.mark.parametrize("who", [None, ALICE], ids=["anybody", "its owner"])
+async def test_an_update_gets_through_though_the_reference_writes_while_it_looks(
+    store: RedisSessionStore, reference: Reference, monkeypatch: pytest.MonkeyPatch, who: TenantCtx | None
+) -> None:
+    """What somebody else wrote is sent here to be read: and may be another text once we are back."""
+    writes = iter(range(3))
+
+    def read_while_it_writes(key: str, text: bytes, *more: ReplyScope) -> Wait:
+        for number in itertools.islice(writes, 1):
+            reference.update_session("k1", data(node=f"theirs {number}"))
+        return wait_of(key, text, *more)
+
+    monkeypatch.setattr("greentic_session.backends.redis.sessions.wait_of", read_while_it_writes)
+    reference.create_session("k1", data())
+    async with asyncio.timeout(10):
+        await store.update_session("k1", data(node="ours"), ctx=who)
+    assert next(writes, None) is None
+    assert reference.get_session("k1") == data(node="ours")
+    reference.update_session("k1", data(node="theirs"))
+    with pytest.raises(ConflictError):
+        await store.update_session("k1", data(node="next"), ctx=who, if_version="0" * 40)
 
 
 async def test_a_session_of_nobody(store: RedisSessionStore, reference: Reference) -> None:

@@ -84,15 +84,16 @@ class Sessions:
     ) -> str:
         """As `SessionBackend.update`."""
         written = _, version, _ = text_of(data, text)
-        terms: tuple[str, ...] = ()
+        asked: tuple[str, ...] = ()
         if ctx is not None or if_version is not None:
             # An empty version matches nothing.
-            terms = (identity_text(ctx), "" if if_version is None else if_version or "none")
+            asked = (identity_text(ctx), "" if if_version is None else if_version or "none")
+        terms = asked
         while isinstance(answer := await self._scripts.update(key, written, terms), list):
             outcome, *more = answer
             match outcome:
                 case b"check":  # the reference wrote it, or somebody else: is it a session at all?
-                    terms = (*(terms or ("", "")), wait_of(key, more[0]).version)
+                    terms = (*(asked or ("", "")), wait_of(key, more[0]).version)
                 case b"absent":
                     raise fence.absent(key)
                 case b"mismatch":

@@ -29,13 +29,13 @@ local function keep(key, ttl)
   if (kept == -1) ~= (ttl == -1) or math.abs(kept - ttl) > 5 then expire(key, ttl) end
 end
 
--- Put a wait into the set of which so many are members, and say in the index when it ends, unless it is the only one. The
--- second one begins the index: what may have been left there is gone, and `mend` adds the first. (If it is no index, `settle`
--- fails.) Returns how many are members now, and whether the wait is new among them.
+-- Put a wait into the set of which so many are members, and say in the index when it ends, unless it is the only one. What
+-- the reference may have left there, by clearing waits of ours, goes with the first one; the second begins the index, and
+-- `mend` adds the first. (If it is no index, `settle` fails.) Returns how many are members now, and whether it is new.
 local function enlist(set, index, members, key, hash, ttl)
   local joined = redis.call('SADD', set, key)
   members = members + joined
-  if members == 2 and joined == 1 then redis.call('DEL', index) end
+  if members < 3 and joined == 1 then redis.call('DEL', index) end
   if members > 1 then redis.pcall('ZADD', index, end_of(ttl), hash) end
   return members, joined == 1
 end

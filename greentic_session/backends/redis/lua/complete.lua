@@ -17,14 +17,15 @@ local function remove()
   local scope, pointer = ns .. ':waits:scope:' .. at .. ':' .. hash, ns .. ':user:' .. at
   if redis.pcall('GET', scope) ~= key or call('GETRANGE', session, '0', tostring(#front - 1)) ~= front then return false end
   local is_latest = redis.pcall('GET', pointer) == key
-
-  call('DEL', session, own, KEYS[1], scope, is_latest and pointer or scope)
   local set, index = ns .. ':waits:user:' .. at, ns .. ':scopes:' .. at
-  redis.pcall('SREM', set, key)
   local members = redis.pcall('SCARD', set)
-  if members == 0 then return true, true end -- there was no index
+
+  -- With the only wait goes an index, too: one is left where the reference has cleared the others.
+  call('DEL', session, own, KEYS[1], scope, is_latest and pointer or scope, members == 1 and index or scope)
+  local gone = redis.pcall('SREM', set, key) == 1
+  if gone and members == 1 then return true, true end
   redis.pcall('ZREM', index, hash)
-  local known_types, settled = pcall(settle, set, index, members)
+  local known_types, settled = pcall(settle, set, index, gone and members - 1 or nil)
   return true, known_types and settled
 end
 

@@ -9,6 +9,7 @@ local call, waits = redis.call, redis.call('SCARD', set)
 -- Where the scopes lead that our records know; nil where they may not know all.
 local function led_to()
   if waits < 2 then
+    redis.pcall('DEL', index) -- left where the reference has cleared the others
     local key = call('SMEMBERS', set)[1]
     if not key then return {} end
     local hash = redis.pcall('HGET', ARGV[1] .. ':own:' .. key, 's')
