@@ -27,8 +27,8 @@ class SessionBackend(Closable, ABC):
     Attributes:
         system: What keeps the data, for observers: OpenTelemetry's ``db.system.name`` where it has one. A backend that wraps
             another says what that one says.
-        keeps_text: Whether it keeps wire texts. Then what stores a session is given the `text` of `data`, which was made to
-            see that it is not too long. Others are given None, and so is it by a wrapper that changes the data.
+        keeps_text: Whether it keeps wire texts. Then `create`, `update` and `register` are given that of `data`, which was
+            made to see that it is not too long. Else their `text` is None; so it is from a wrapper that changes the data.
     """
 
     system: str = "other"

@@ -343,8 +343,9 @@ class SessionData(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True,
         """
         try:
             return _wire.ENCODER.encode(self)
-        except Exception:  # noqa: BLE001  # whatever it is, there are words for it
-            return _wire.encode(_wire.ENCODER, self, "SessionData")
+        except Exception:  # noqa: BLE001, S110  # whatever it is, there are words for it
+            pass
+        return _wire.encode(_wire.ENCODER, self, "SessionData")
 
     @classmethod
     def from_json(cls, text: str | bytes) -> "SessionData":
@@ -355,9 +356,12 @@ class SessionData(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True,
             TypeError: `text` is neither str nor bytes.
         """
         raw = text if type(text) is bytes else _wire.as_bytes(text, "SessionData")
+        data: SessionData | None = None
         try:
             data = _DECODER.decode(raw)
-        except Exception:  # noqa: BLE001  # whatever it is, there are words for it, or another way to read it
+        except Exception:  # noqa: BLE001, S110  # whatever it is, there are words for it, or another way to read it
+            pass
+        if data is None:
             data = _wire.decode(_DECODER, raw, "SessionData")
         if data.tenant_ctx.attempt == 0 and is_negative_zero(raw):
             raise InvalidInputError("not a SessionData: -0 is no attempt - at `$.tenant_ctx.attempt`")

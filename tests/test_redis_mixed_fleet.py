@@ -933,6 +933,18 @@ async def test_a_session_key_of_another_type_is_no_harm_to_others(
     assert not raw.exists(reference.session_key("k2"))
 
 
+@pytest.mark.parametrize("others", [0, 2])
+async def test_a_wait_whose_session_key_is_of_another_type_now_is_not_listed(
+    store: RedisSessionStore, raw: redis.Redis, reference: Reference, others: int
+) -> None:
+    await park(store, "k1")
+    for number in range(others):
+        await park(store, f"other{number}", ReplyScope(f"{number}"))
+    raw.delete(reference.session_key("k1"))
+    raw.rpush(reference.session_key("k1"), "not ours")
+    assert await listed(store) == [f"other{number}" for number in range(others)]
+
+
 async def test_the_texts_are_as_corrupt_as_they_say() -> None:
     for text in CORRUPT.values():
         with pytest.raises(ValueError, match="SessionData"):

@@ -455,7 +455,9 @@ class MixedFleet(RuleBasedStateMachine):
                 assert wait.data.tenant_ctx == who
         waits = self.seen.waits(who)
         assert self.run(self.store.list_waits_for_user(who, user)) == waits
-        members = self.seen.found.get(f"waits:user:{place(who)}")
+        now = self.seen.found
+        members = now.get(f"waits:user:{place(who)}")
+        assert len(waits) > 1 or f"scopes:{place(who)}" not in now
         assert waits == sorted(member.decode() for member in (() if members is None else members.members))
 
     def check_reads(self, key: str) -> None:

@@ -28,9 +28,10 @@ end
 -- Whether each is a session of the owner's.
 local function are_owners(keys)
   local session, last = ARGV[1] .. ':session:', tostring(#front - 1) -- a number would be made a string for each
+  local get = redis.pcall -- something else than a text is nobody's session
   for number = 1, #keys do
     local key = keys[number]
-    if not key or call('GETRANGE', session .. key, '0', last) ~= front then return false end
+    if not key or get('GETRANGE', session .. key, '0', last) ~= front then return false end
   end
   return true
 end
