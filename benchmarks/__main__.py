@@ -49,6 +49,7 @@ NOTES = [
     "CPU us: of the client's process, per call. The server and all clients share the cores.",
     "redis.asyncio's pool gets what our store sends, prepared; it checks no argument, and decodes the same session.",
     "Ours have a TTL, where nothing else is said; the peers' have none.",
+    "A user's waits are measured on a server of their own, where nothing else was kept before.",
     "Peers run in processes of their own, with the client library that each asks for, and a connection for each task.",
     "aiogram's data is a dict with one item, the snapshot's text; the others' value, message or channel is that text too.",
 ]
@@ -91,7 +92,7 @@ class _Run:
                 self._note(*await measure_operations(stages, sides, client, seed=seed, tick=tick, lose=self._lose))
                 if "waits" in parts:
                     calls, rounds = scale.waits_calls, scale.rounds
-                    self._note(*await measure_waits(store, client, calls=calls, rounds=rounds, seed=seed, tick=tick))
+                    self._note(*await measure_waits(server.binary, calls=calls, rounds=rounds, seed=seed, tick=tick))
                 if "steps" in parts:
                     users, calls, rounds = scale.sized_users, scale.step_calls, scale.rounds
                     rows = await measure_steps(server.port, users=users, calls=calls, rounds=rounds, seed=seed, tick=tick)

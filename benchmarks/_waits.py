@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
 from typing import Any
 
 from redis.asyncio import Redis
@@ -11,9 +12,12 @@ from greentic_session import RedisSessionStore, ReplyScope
 from ._cells import Cell
 from ._measure import Contestant, closed_loop, interleave, median_of, median_ratio, times
 from ._operations import USUAL
+from ._ours import open_store, register
+from ._pool import pooled_client
 from ._population import make_ctx, make_data, make_snapshot_for
 from ._report import Row, Target
-from ._server import empty
+from ._server import Server
+from ._sides import Parked
 
 __all__ = ["LIST", "PARK", "SMEMBERS", "WAITS", "measure_waits"]
 
@@ -40,7 +44,7 @@ class _User:
 
     async def open(self) -> None:
         for n in range(self.waits):
-            await self._store.register_wait(self._ctx, self._user, _scope(n), self._key(n), self._data)
+            await register(self._store, self._wait(_scope(n), n))
         await self._client.sadd(self._set, *(self._key(n) for n in range(self.waits)))
         listed = await self._store.list_waits_for_user(self._ctx, self._user)
         assert listed == sorted(self._key(n) for n in range(self.waits))
@@ -58,8 +62,11 @@ class _User:
         ]
 
     async def _park(self, scope: ReplyScope) -> None:
-        await self._store.register_wait(self._ctx, self._user, scope, self._key(self.waits), self._data)
+        await register(self._store, self._wait(scope, self.waits))
         await self._store.clear_wait(self._ctx, self._user, scope)
+
+    def _wait(self, scope: ReplyScope, n: int) -> Parked:
+        return Parked(self._ctx, self._user, scope, self._key(n), self._data)
 
     def _key(self, n: int) -> str:
         return f"wait-{self.waits}-{n}"
@@ -74,17 +81,25 @@ def _named(name: str, waits: int) -> str:
 
 
 async def measure_waits(
-    store: RedisSessionStore, client: Redis, *, calls: int, rounds: int, seed: int, tick: Callable[[], object]
+    binary: str, *, calls: int, rounds: int, seed: int, tick: Callable[[], object]
 ) -> tuple[list[Row], list[Cell]]:
-    """Return a row for each operation and number of waits, with the targets for listing a thousand."""
-    await empty(client)
-    users = [_User(store, client, waits, make_snapshot_for(USUAL)) for waits in WAITS]
-    for user in users:
-        await user.open()
+    """Return a row for each operation and number of waits, with the targets for listing a thousand.
+
+    On a server of their own: a list looks a thousand sessions up, and how near to each other they lie in the memory of a
+    server depends on what it has had to keep before.
+    """
     order = list(range(calls))
     random.Random(seed).shuffle(order)
-    lineup = [contestant for user in users for contestant in user.contestants()]
-    samples = await interleave(lineup, order, rounds=rounds, block=min(calls, 20), tick=tick)
+    async with AsyncExitStack() as stack:
+        server = stack.enter_context(Server(binary))
+        client = pooled_client(server.port, 1)
+        stack.push_async_callback(client.aclose, close_connection_pool=True)
+        store = await stack.enter_async_context(open_store(server.url))
+        users = [_User(store, client, waits, make_snapshot_for(USUAL)) for waits in WAITS]
+        for user in users:
+            await user.open()
+        lineup = [contestant for user in users for contestant in user.contestants()]
+        samples = await interleave(lineup, order, rounds=rounds, block=min(calls, 20), tick=tick)
     cells = [
         Cell(operation=name, contestant=name, tasks=1, size=USUAL, waits=waits, rounds=samples[_named(name, waits)])
         for name in (LIST, SMEMBERS, FIND, PARK)
