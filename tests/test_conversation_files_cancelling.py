@@ -1,7 +1,9 @@
 """The conversation store in files: cancelled calls, and the threads that do them."""
 
 import asyncio
+import functools
 import gc
+import os
 import threading
 import time
 from collections.abc import Awaitable, Callable
@@ -251,6 +253,43 @@ async def test_a_closed_store_leaves_no_threads(tmp_path: Path) -> None:
                 break
             await asyncio.sleep(0.01)
         assert helpers() == []
+
+
+@pytest.mark.asyncio
+async def test_where_no_thread_is_to_be_had_each_file_is_synced_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A pool keeps what it has found no thread for: the one that it has would sync files that are closed by then."""
+    start, sync = threading.Thread.start, os.fsync
+    started: list[threading.Thread] = []
+    synced: list[int] = []
+
+    def start_one(thread: threading.Thread) -> None:
+        if thread.name.startswith("greentic-session-fsync"):
+            started.append(thread)
+            if len(started) > 1:
+                raise RuntimeError("can't start new thread")
+        start(thread)
+
+    def fsync(file: int) -> None:
+        synced.append(file)
+        time.sleep(0.001)  # a disk
+        sync(file)
+
+    def steps(number: int) -> Steps[int]:
+        for name in ("a", "b"):
+            with (tmp_path / f"{number}{name}").open("wb") as file:
+                yield file.fileno()
+        return number
+
+    monkeypatch.setattr(threading.Thread, "start", start_one)
+    monkeypatch.setattr(os, "fsync", fsync)
+    crew = Crew(1, 128)
+    assert await asyncio.gather(*(crew.run(n, functools.partial(steps, n)) for n in range(60))) == list(range(60))
+    crew.close()
+    await asyncio.to_thread(started[0].join, 10)
+    assert len(started) > 1
+    assert len(synced) == 120
 
 
 @pytest.mark.asyncio

@@ -9,8 +9,9 @@ files at once take hardly longer than one.
 import os
 from collections import deque
 from collections.abc import Callable, Generator, Hashable
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from threading import Event, Lock
 from typing import Any, Final, TypeAlias, TypeVar, cast
 
 import anyio
@@ -86,6 +87,26 @@ class _Job:
             finally:
                 self.error = None  # or it would hold itself, through its traceback
         return self.result
+
+
+class _Part:
+    """Some of the files that are to be on the disk, and get there once, by whoever is the first to set about it.
+
+    For where a pool finds no thread for a call, it says so and keeps the call all the same, for one that it has.
+    """
+
+    __slots__ = ("_begun", "_jobs", "ended")
+
+    def __init__(self, jobs: list[_Job]) -> None:
+        self._jobs = jobs
+        self._begun = Lock()
+        self.ended = Event()
+
+    def sync(self) -> None:
+        if self._begun.acquire(blocking=False):
+            for job in self._jobs:
+                job.sync()
+            self.ended.set()
 
 
 class Crew:
@@ -187,19 +208,21 @@ class Crew:
 
     def _do_all(self, jobs: list[_Job]) -> None:
         while jobs := [job for job in jobs if job.go_on()]:
-            parts = min(-(-len(jobs) // _FEW), _HELPERS)
-            if parts == 1:
-                _sync(jobs)
-                continue
-            if self._helpers is None:
-                self._helpers = ThreadPoolExecutor(_HELPERS, "greentic-session-fsync")
-            futures: list[Future[None]] = []
-            for start in range(parts):
-                try:
-                    futures.append(self._helpers.submit(_sync, jobs[start::parts]))
-                except RuntimeError:  # closed meanwhile, or no thread to be had
-                    _sync(jobs[start::parts])
-            wait(futures)
+            number = min(-(-len(jobs) // _FEW), _HELPERS)
+            parts = [_Part(jobs[start::number]) for start in range(number)]
+            for part in parts[1:]:
+                self._leave_to_helpers(part)
+            parts[0].sync()
+            for part in parts:
+                part.ended.wait()
+
+    def _leave_to_helpers(self, part: _Part) -> None:
+        if self._helpers is None:
+            self._helpers = ThreadPoolExecutor(_HELPERS, "greentic-session-fsync")
+        try:
+            self._helpers.submit(part.sync)
+        except RuntimeError:  # closed meanwhile, or no thread to be had
+            part.sync()
 
     def close(self) -> None:
         """Let the helpers go; what is being done comes to its end."""
@@ -214,11 +237,6 @@ class Crew:
             job.woken.set()
         else:
             self._leaders -= 1
-
-
-def _sync(jobs: list[_Job]) -> None:
-    for job in jobs:
-        job.sync()
 
 
 async def _ended(job: _Job) -> None:
