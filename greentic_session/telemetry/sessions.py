@@ -67,7 +67,7 @@ class InstrumentedSessionBackend(Instrumented[SessionBackend], SessionBackend):
 
     def __init__(self, backend: SessionBackend, recorder: Recorder) -> None:
         super().__init__(backend, recorder)
-        self.keeps_text = backend.keeps_text
+        self.keeps_text: bool = backend.keeps_text
 
     def _by_ctx(self, name: str, ctx: TenantCtx | None) -> Operation:
         return _of_ctx(self._recorder, name, ctx)
