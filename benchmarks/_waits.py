@@ -85,8 +85,8 @@ async def measure_waits(
 ) -> tuple[list[Row], list[Cell]]:
     """Return a row for each operation and number of waits, with the targets for listing a thousand.
 
-    On a server of their own: a list looks a thousand sessions up, and how near to each other they lie in the memory of a
-    server depends on what it has had to keep before.
+    On a server of their own: the figures of a list, which looks a thousand sessions up, were others where much else had been
+    measured before.
     """
     order = list(range(calls))
     random.Random(seed).shuffle(order)
