@@ -113,15 +113,6 @@ def check_id(kind: str, value: object) -> str:
     return plain(value)
 
 
-def are_ids(values: list[str]) -> bool:
-    """Say whether every one of `values` may serve as an identifier; in one step, for the decoding path.
-
-    Raises:
-        TypeError: One of them is no string.
-    """
-    return not stranger_in("".join(values)) and "" not in values
-
-
 def check_session_key(value: object) -> SessionKey:
     """Return `value`, as a plain str, if it may serve as a session key.
 

@@ -18,7 +18,7 @@ from . import _wire
 from ._attempt import is_negative_zero
 from ._fields import NO_ATTRIBUTES, check_int, check_text, check_type, freeze, make_plain
 from .errors import InvalidInputError
-from .ids import EnvId, FlowId, PackId, SessionKey, TeamId, TenantId, UserId, are_ids, check_id, stranger_in
+from .ids import EnvId, FlowId, PackId, SessionKey, TeamId, TenantId, UserId, check_id, stranger_in
 from .scope import ReplyScope
 
 __all__ = [
@@ -40,10 +40,7 @@ __all__ = [
 
 T = TypeVar("T")
 
-_PLAIN = {str}
 _TEXT_OR_NONE = {str, type(None)}
-_NO_IDS = (None,) * 4
-_NO_TEXTS = (None,) * 8
 _U32_MAX = 2**32 - 1
 _I128_MAX = 2**127 - 1
 
@@ -139,12 +136,21 @@ class TenantCtx(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, g
         "user": "UserId",
         "user_id": "UserId",
     }
+    _texts: ClassVar[tuple[str, ...]] = (
+        "session_id",
+        "flow_id",
+        "node_id",
+        "provider_id",
+        "trace_id",
+        "i18n_id",
+        "correlation_id",
+        "idempotency_key",
+    )
 
     def __post_init__(self) -> None:
-        # Runs on every decode: the usual case first, in few steps; _explain() finds the words when something is wrong. It is
-        # usual that both fields of each pair are alike, that nothing else is there, and all is as it should be.
+        # Runs on every decode. It is usual that both fields of each pair are alike, and that nothing else is there.
         env, tenant, team, user = self.env, self.tenant_id, self.team_id, self.user_id
-        if (
+        if not (
             type(env) is type(tenant) is type(self.tenant) is str
             and type(team) in _TEXT_OR_NONE
             and type(user) in _TEXT_OR_NONE
@@ -153,7 +159,10 @@ class TenantCtx(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, g
             and (user is self.user or (user == self.user and type(self.user) is str))
             and "" not in (env, tenant, team, user)
             and not stranger_in(f"{env}{tenant}{team}{user}")
-            and self.session_id is self.flow_id is self.node_id is self.provider_id is self.trace_id is self.i18n_id is None
+        ):
+            self._check_ids()
+        if not (
+            self.session_id is self.flow_id is self.node_id is self.provider_id is self.trace_id is self.i18n_id is None
             and self.correlation_id is self.idempotency_key is None
             and self.deadline is None
             and self.impersonation is None
@@ -161,46 +170,25 @@ class TenantCtx(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, g
             and type(self.attempt) is int
             and 0 <= self.attempt <= _U32_MAX
         ):
-            return
-        ids = [self.env, self.tenant, self.tenant_id]
-        optional = (self.team, self.team_id, self.user, self.user_id)
-        if optional != _NO_IDS:
-            ids += [value for value in optional if value is not None]
-        try:
-            valid = are_ids(ids)
-        except TypeError:
-            valid = False
-        if not valid:
-            self._explain()
-        if not {*map(type, ids)} <= _PLAIN:
-            make_plain(self, *self._ids)
-        texts = (
-            self.session_id,
-            self.flow_id,
-            self.node_id,
-            self.provider_id,
-            self.trace_id,
-            self.i18n_id,
-            self.correlation_id,
-            self.idempotency_key,
-        )
-        if texts != _NO_TEXTS:
-            for text in texts:
-                check_text("a free-text field of TenantCtx", text)
-        if type(self.attempt) is not int or not 0 <= self.attempt <= _U32_MAX:
-            check_int("attempt", self.attempt, 0, _U32_MAX)
+            self._check_rest()
+
+    def _check_ids(self) -> None:
+        for field, kind in self._ids.items():
+            value: Any = getattr(self, field)
+            if value is not None or field in ("env", "tenant", "tenant_id"):
+                check_id(kind, value)
+        make_plain(self, *self._ids)
+
+    def _check_rest(self) -> None:
+        for field in self._texts:
+            check_text("a free-text field of TenantCtx", getattr(self, field))
+        check_int("attempt", self.attempt, 0, _U32_MAX)
         if self.deadline is not None:
             check_type("deadline", self.deadline, InvocationDeadline)
         if self.impersonation is not None:
             check_type("impersonation", self.impersonation, Impersonation)
         if self.attributes is not NO_ATTRIBUTES:
             force_setattr(self, "attributes", freeze(self.attributes))
-
-    def _explain(self) -> None:
-        for field, kind in self._ids.items():  # pragma: no branch  # one of them is refused
-            value: Any = getattr(self, field)
-            if value is not None or field in ("env", "tenant", "tenant_id"):
-                check_id(kind, value)
 
     @classmethod
     def new(cls, env: str, tenant: str, *, team: str | None = None, user: str | None = None) -> Self:
