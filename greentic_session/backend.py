@@ -51,17 +51,17 @@ class SessionBackend(Closable, ABC):
         """Replace the data of a session, keep its lifetime, wait, scope and claim; return the new version.
 
         In this order: NotFoundError if it is absent; CorruptSessionError; NotFoundError if `ctx` is given and the session
-        is not aligned with it; TenantMismatchError by `fence.check_preservation`; ConflictError if `if_version` is given
+        is out of its reach; TenantMismatchError by `fence.check_preservation`; ConflictError if `if_version` is given
         and is not its version.
         """
 
     @abstractmethod
     async def remove(self, key: str, ctx: TenantCtx | None) -> bool:
-        """Remove a session; False if it is absent or not aligned with `ctx`."""
+        """Remove a session; False if it is absent, or out of the reach of `ctx`."""
 
     @abstractmethod
     async def touch(self, key: str, ttl_ms: int | None, ctx: TenantCtx | None) -> bool:
-        """Give a session and all that leads to it a new lifetime; False if it is absent or not aligned with `ctx`."""
+        """Give a session and all that leads to it a new lifetime; False if it is absent, or out of the reach of `ctx`."""
 
     @abstractmethod
     async def register(

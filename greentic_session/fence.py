@@ -23,6 +23,7 @@ __all__ = [
     "check_alignment",
     "check_ctx",
     "check_preservation",
+    "check_reach",
     "check_scope",
     "claim_over",
     "claimed",
@@ -31,6 +32,7 @@ __all__ = [
     "mismatch",
     "owner_of",
     "pointer_owner",
+    "reaches",
     "scope_held",
     "several_waits",
     "taken",
@@ -112,14 +114,20 @@ def _difference(a: TenantCtx, b: TenantCtx) -> str | None:
     return None if a.effective_team == b.effective_team else "team"
 
 
-def _misalignment(ctx: TenantCtx, data: SessionData) -> str | None:
+def _out_of_reach(ctx: TenantCtx, data: SessionData) -> str | None:
     session = data.tenant_ctx
     if difference := _difference(ctx, session):
         return f"{difference} must match"
-    user = session.effective_user
-    if user is None or user == ctx.effective_user:
-        return None
-    return "user must match" if ctx.effective_user else "user required by session but missing in caller context"
+    user = ctx.effective_user
+    return None if user is None or session.effective_user in (None, user) else "user must match"
+
+
+def _misalignment(ctx: TenantCtx, data: SessionData) -> str | None:
+    if (rule := _out_of_reach(ctx, data)) is not None:
+        return rule
+    if ctx.effective_user is None and data.tenant_ctx.effective_user is not None:
+        return "user required by session but missing in caller context"
+    return None
 
 
 def is_aligned(ctx: TenantCtx, data: SessionData) -> bool:
@@ -138,6 +146,28 @@ def check_alignment(ctx: TenantCtx, data: SessionData) -> None:
         return
     check_ctx(data.tenant_ctx)
     if rule := _misalignment(ctx, data):
+        raise mismatch(rule, ctx)
+
+
+def reaches(ctx: TenantCtx, data: SessionData) -> bool:
+    """Reach of an operation by key: env, tenant and team are equal, and so is the user, where both have one.
+
+    A context without a user is a runner's: it reaches every user of its team.
+    """
+    return ctx is data.tenant_ctx or _out_of_reach(ctx, data) is None
+
+
+def check_reach(ctx: TenantCtx, data: SessionData) -> None:
+    """Refuse data that an operation by key may not store for the caller.
+
+    Raises:
+        InvalidInputError: As `check_ctx`, of the data's own context.
+        TenantMismatchError: It is out of the caller's reach.
+    """
+    if ctx is data.tenant_ctx:
+        return
+    check_ctx(data.tenant_ctx)
+    if rule := _out_of_reach(ctx, data):
         raise mismatch(rule, ctx)
 
 

@@ -36,7 +36,9 @@ class SessionStore:
     OperationTimeoutError when it does not answer in time.
 
     Identity: env, ``tenant_id``, effective team, effective user. *Aligned* means: a context and a session have the same
-    env, tenant and team, and if the session has a user, the context has the same. The team ``-`` is refused everywhere.
+    env, tenant and team, and if the session has a user, the context has the same. An operation by key *reaches*, for a
+    context, the sessions of its env, tenant and team: those of its user and of no user, or if it has no user (a runner's),
+    those of every user; any other session is absent for it. The team ``-`` is refused everywhere.
 
     Lifetimes: a number of seconds or a timedelta, rounded to the nearest millisecond, at least 1 ms and at most 2**52 ms.
     None takes the store's default, `NEVER` is for ever. Session and wait share one lifetime; when it ends both are gone,
@@ -109,7 +111,7 @@ class SessionStore:
         return session_key
 
     async def get_session(self, key: str, *, ctx: TenantCtx | None = None) -> SessionData | None:
-        """Return the snapshot under `key`; None if there is none, or `ctx` is given and not aligned with it.
+        """Return the snapshot under `key`; None if there is none, or `ctx` is given and does not reach it.
 
         Raises:
             CorruptSessionError: The stored text is no SessionData.
@@ -136,7 +138,7 @@ class SessionStore:
         Args:
             key: The session key.
             data: The new snapshot, of the same env, tenant, team and user.
-            ctx: The caller; aligned with the stored session and with `data`.
+            ctx: The caller, who reaches the stored session and `data`.
             if_version: Only if the stored session still has this version.
 
         Returns:
@@ -145,8 +147,8 @@ class SessionStore:
         Raises:
             ConflictError: It has another version than `if_version`.
             CorruptSessionError: The stored text is no SessionData.
-            NotFoundError: There is none, or it is not aligned with `ctx`.
-            TenantMismatchError: `data` is not aligned with `ctx`, or would change whose session it is.
+            NotFoundError: There is none, or `ctx` does not reach it.
+            TenantMismatchError: `ctx` does not reach `data`, or `data` would change whose session it is.
         """
         self._backend.check_open()
         key = check_session_key(key)
@@ -155,7 +157,7 @@ class SessionStore:
             fence.check_ctx(data.tenant_ctx)
         else:
             fence.check_ctx(ctx)
-            fence.check_alignment(ctx, data)
+            fence.check_reach(ctx, data)
         if if_version is not None and not isinstance(if_version, str):
             raise TypeError(f"if_version must be a str or None, not {type(if_version).__name__}")
         return await self._backend.update(key, data, ctx, if_version, text)
@@ -164,7 +166,7 @@ class SessionStore:
         """Remove the session under `key` and every index entry that leads to it.
 
         Raises:
-            NotFoundError: There is none, or it is not aligned with `ctx`.
+            NotFoundError: There is none, or `ctx` does not reach it.
         """
         self._backend.check_open()
         key = _check_keyed(key, ctx)
@@ -177,7 +179,7 @@ class SessionStore:
         Args:
             key: The session key.
             ttl: The new lifetime; None and `NEVER` are for ever, no default applies.
-            ctx: The caller; aligned with the session.
+            ctx: The caller, who reaches the session.
 
         Returns:
             Whether there is such a session.
@@ -389,4 +391,4 @@ def _check_keyed(key: str, ctx: TenantCtx | None) -> SessionKey:
 
 def _visible(found: Wait | None, ctx: TenantCtx | None) -> Wait | None:
     """Return what was found, if this caller may see it."""
-    return None if found is None or (ctx is not None and not fence.is_aligned(ctx, found.data)) else found
+    return None if found is None or (ctx is not None and not fence.reaches(ctx, found.data)) else found

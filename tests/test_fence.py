@@ -59,6 +59,17 @@ def test_alignment(ctx: TenantCtx, stored: TenantCtx) -> None:
 
 
 @given(contexts, contexts)
+def test_reach(ctx: TenantCtx, stored: TenantCtx) -> None:
+    reached = room(ctx) == room(stored) and (None in (user(ctx), user(stored)) or user(ctx) == user(stored))
+    assert fence.reaches(ctx, session(stored)) is reached
+    if reached:
+        fence.check_reach(ctx, session(stored))
+    else:
+        with pytest.raises(TenantMismatchError):
+            fence.check_reach(ctx, session(stored))
+
+
+@given(contexts, contexts)
 def test_preservation(stored: TenantCtx, new: TenantCtx) -> None:
     if (room(stored), user(stored)) == (room(new), user(new)):
         fence.check_preservation(session(stored), session(new), "k")

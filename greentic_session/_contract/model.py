@@ -47,10 +47,11 @@ def whose(caller: TenantCtx, user: str | None) -> tuple[str, str, str | None, st
     return (caller.env, caller.tenant_id, caller.team_id, user)
 
 
-def aligned(caller: TenantCtx, stored: SessionData) -> bool:
-    """Say whether a caller and a session are aligned."""
+def reaches(caller: TenantCtx, stored: SessionData) -> bool:
+    """Say whether an operation by key reaches a session for a caller."""
     owner = stored.tenant_ctx
-    return whose(caller, None) == whose(owner, None) and owner.user_id in (None, caller.user_id)
+    same_user = None in (owner.user_id, caller.user_id) or owner.user_id == caller.user_id
+    return same_user and whose(caller, None) == whose(owner, None)
 
 
 class Model:
@@ -71,7 +72,7 @@ class Model:
     def seen(self, key: str, caller: TenantCtx | None) -> Session | None:
         """Return the session under a key, if it is there for this caller."""
         session = self.live(key)
-        return session if session is not None and (caller is None or aligned(caller, session.data)) else None
+        return session if session is not None and (caller is None or reaches(caller, session.data)) else None
 
     def waiting(self, caller: TenantCtx, user: str) -> list[Session]:
         """Return the live waits of a user that a caller may see, by key."""

@@ -22,8 +22,13 @@ STRANGERS = {
     "another team": ctx(team="sales"),
     "no team": ctx(team=None),
     "another user": ctx("bob"),
-    "no user": ctx(None),
+    "another env, no user": ctx(None, env="prod"),
+    "another tenant, no user": ctx(None, tenant="globex"),
+    "another team, no user": ctx(None, team="sales"),
+    "no team, no user": ctx(None, team=None),
 }
+RUNNER = ctx(None)
+OTHERS = {**STRANGERS, "no user": RUNNER}
 
 
 class SessionsContract:
@@ -64,7 +69,7 @@ class SessionsContract:
 
     async def test_a_taken_key_is_a_conflict_for_everybody(self, store: SessionStore) -> None:
         await store.create_session(ALICE, data(), key="taken-key")
-        for caller in (ALICE, *STRANGERS.values()):
+        for caller in (ALICE, *OTHERS.values()):
             with pytest.raises(ConflictError) as caught:
                 await store.create_session(caller, data(caller), key="taken-key")
             assert caught.value.session_key == "taken-key"
@@ -72,7 +77,7 @@ class SessionsContract:
         assert await store.get_session("taken-key") == data()
 
     async def test_create_wants_alignment(self, store: SessionStore) -> None:
-        for stranger in STRANGERS.values():
+        for stranger in OTHERS.values():
             with pytest.raises(TenantMismatchError):
                 await store.create_session(stranger, data(), key="k")
         assert await store.get_session("k") is None
@@ -121,6 +126,36 @@ class SessionsContract:
             with pytest.raises(NotFoundError):
                 await store.remove_session(key, ctx=stranger)
         assert await store.get_session(key, ctx=ALICE) == data()
+
+    async def test_a_context_without_a_user_reaches_every_user_of_its_team(self, store: SessionStore) -> None:
+        """A runner's context does by key what it does by scope."""
+        for owner in (ALICE, ctx("bob"), RUNNER):
+            key = await store.create_session(owner, data(owner))
+            assert await store.get_session(key, ctx=RUNNER) == data(owner)
+            found = await store.get_versioned(key, ctx=RUNNER)
+            assert found is not None
+            assert found.data == data(owner)
+            version = await store.update_session(key, data(owner, "b"), ctx=RUNNER)
+            assert version != found.version
+            with pytest.raises(ConflictError):
+                await store.update_session(key, data(owner, "c"), ctx=RUNNER, if_version=found.version)
+            await store.update_session(key, data(owner, "d"), ctx=RUNNER, if_version=version)
+            assert await store.get_session(key, ctx=owner) == data(owner, "d")
+            assert await store.touch(key, MINUTE, ctx=RUNNER) is True
+            await store.remove_session(key, ctx=RUNNER)
+            assert await store.get_session(key) is None
+
+    async def test_a_context_without_a_user_reaches_a_wait_by_its_key(self, store: SessionStore) -> None:
+        await store.register_wait(ALICE, "alice", CHAT, "k", data())
+        await store.update_session("k", data(node="b"), ctx=RUNNER)
+        assert await store.touch("k", MINUTE, ctx=RUNNER) is True
+        found = await store.find_wait(ALICE, "alice", CHAT)
+        assert found is not None
+        assert found.data == data(node="b")
+        with pytest.raises(TenantMismatchError):  # to park still wants alignment
+            await store.register_wait(RUNNER, "alice", CHAT, "k", data())
+        await store.remove_session("k", ctx=RUNNER)
+        assert await store.find_wait_by_scope(ALICE, "alice", CHAT) is None
 
     async def test_errors_tell_of_the_caller_only(self, store: SessionStore) -> None:
         await store.create_session(ALICE, data(snapshot="hush-hush"), key="hidden-key")
@@ -187,11 +222,10 @@ class SessionsContract:
     async def test_update_preserves_whose_it_is(self, store: SessionStore) -> None:
         key = await store.create_session(ALICE, data())
         nobodys = await store.create_session(ctx(None), data(ctx(None)))
-        for stranger in STRANGERS.values():
-            with pytest.raises(TenantMismatchError):
-                await store.update_session(key, data(stranger))
-            with pytest.raises(TenantMismatchError):
-                await store.update_session(key, data(stranger), ctx=ALICE if stranger != ctx(None) else ctx("bob", team="x"))
+        for stranger in OTHERS.values():
+            for caller in (None, ALICE, RUNNER):
+                with pytest.raises(TenantMismatchError):
+                    await store.update_session(key, data(stranger), ctx=caller)
         with pytest.raises(TenantMismatchError):
             await store.update_session(nobodys, data())
         assert await store.get_session(key) == data()

@@ -79,7 +79,7 @@ class InMemorySessionStore(SessionStore):
                 if ctx is None:
                     return data
                 fence.check_ctx(ctx)
-                if fence.is_aligned(ctx, data):
+                if fence.reaches(ctx, data):
                     return data
         except (KeyError, TypeError):
             pass

@@ -70,7 +70,7 @@ class MemoryBackend(Expiring[Entry], SessionBackend):
         matches = True
         while True:
             with self._lock:
-                entry = self._aligned(key, ctx, self.timer())
+                entry = self._in_reach(key, ctx, self.timer())
                 if entry is None:
                     raise fence.absent(key)
                 fence.check_preservation(entry.wait.data, data, key)
@@ -84,12 +84,12 @@ class MemoryBackend(Expiring[Entry], SessionBackend):
 
     async def remove(self, key: str, ctx: TenantCtx | None) -> bool:
         with self._lock:
-            return self._drop(self._aligned(key, ctx, self.timer()))
+            return self._drop(self._in_reach(key, ctx, self.timer()))
 
     async def touch(self, key: str, ttl_ms: int | None, ctx: TenantCtx | None) -> bool:
         with self._lock:
             now = self.timer()
-            entry = self._aligned(key, ctx, now)
+            entry = self._in_reach(key, ctx, now)
             if entry is not None:
                 self._set_lifetime(entry, ttl_ms, now)
             return entry is not None
@@ -268,9 +268,9 @@ class MemoryBackend(Expiring[Entry], SessionBackend):
         self._drop(entry)
         return None
 
-    def _aligned(self, key: str, ctx: TenantCtx | None, now: float) -> Entry | None:
+    def _in_reach(self, key: str, ctx: TenantCtx | None, now: float) -> Entry | None:
         entry = self._peek(key, now)
-        if entry is not None and ctx is not None and not fence.is_aligned(ctx, entry.wait.data):
+        if entry is not None and ctx is not None and not fence.reaches(ctx, entry.wait.data):
             return None
         return entry
 

@@ -147,9 +147,10 @@ local function is_wait(session, owner)
   return session.s == '' or not is_known(session) -- see waits_at
 end
 
--- The caller's context `ctx` is aligned with a session of `owner`: the same, or the session has no user.
-local function aligned(ctx, owner)
-  return owner and (owner == ctx or owner == ctx:match('^(.*:)[^:]*$'))
+-- Whether an operation by key reaches a session of `owner` for the caller's context `ctx`: they are the same but for the user,
+-- which one of them does not have. (A context without a user is a runner's: it reaches every user of its team.)
+local function reaches(ctx, owner)
+  return owner and (owner == ctx or owner == ctx:match('^(.*:)[^:]*$') or ctx == owner:match('^(.*:)[^:]*$'))
 end
 
 -- Look at every member of a user's set: what is no wait goes, and it lives as long as the longest of the others; then make

@@ -11,7 +11,7 @@ if #waits == 1 then return {waits[1].key, text_of(waits[1])} end
 local key = redis.call('GET', pointer_key(owner))
 if not key then return nil end
 local session = look(key)
-if session and aligned(owner, session.owner) and (session.p == owner or not session.p or not is_known(session)) then
+if session and reaches(owner, session.owner) and (session.p == owner or not session.p or not is_known(session)) then
   return {key, text_of(session)}
 end
 redis.pcall('DEL', pointer_key(owner))

@@ -29,7 +29,7 @@ end
 local session = look(key)
 if not session then return {'absent'} end
 if not is_session(session) and redis.sha1hex(text_of(session)) ~= checked then return {'check', text_of(session)} end
-if ctx ~= '' and not aligned(ctx, session.owner) then return {'absent'} end
+if ctx ~= '' and not reaches(ctx, session.owner) then return {'absent'} end
 local part = difference(session.owner or '', owner)
 if part then return {'mismatch', part} end
 if version ~= '' and redis.sha1hex(text_of(session)) ~= version then return {'changed'} end
