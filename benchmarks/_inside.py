@@ -9,7 +9,7 @@ from typing import Any, cast
 import hiredis
 import msgspec
 
-from greentic_session import SessionData, SessionKey, Wait, fence
+from greentic_session import SessionData, SessionKey, Wait, tenancy
 from greentic_session.backends.redis.keys import Keys, place_of
 
 from ._cells import size_text
@@ -42,7 +42,7 @@ def _always(arg: object) -> Callable[[int], Any]:
 
 
 def _checks(place: tuple[Any, str, Any]) -> object:
-    return fence.lookup_owner(place[0], place[1]), fence.candidates(place[2], fallback=True)
+    return tenancy.lookup_owner(place[0], place[1]), tenancy.candidates(place[2], fallback=True)
 
 
 async def measure_steps(
@@ -58,7 +58,7 @@ async def measure_steps(
         sent = await wire.commands_of(store.find_wait(*waits[0][:3]))
     commands: list[Any] = [tuple(command) for command in sent]
     text, names = waits[0].data.to_json(), Keys(NAMESPACE)
-    owner = cast("fence.Owner", fence.lookup_owner(waits[0].ctx, waits[0].user))
+    owner = cast("tenancy.Owner", tenancy.lookup_owner(waits[0].ctx, waits[0].user))
     key = SessionKey(waits[0].key)
     hashed = waits[0].scope.scope_hash()
 

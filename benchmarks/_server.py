@@ -2,8 +2,8 @@
 
 from redis.asyncio import Redis
 
-from greentic_session._testing import server
-from greentic_session._testing.server import INSTALL, find_binary
+from greentic_session._servers import server
+from greentic_session._servers.server import INSTALL, find_binary
 
 __all__ = ["HOW_TO_GET_ONE", "Server", "empty", "find_binary"]
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from greentic_session import RedisSessionStore
-from greentic_session._testing.cluster import Cluster
+from greentic_session._servers.cluster import Cluster
 
 from ._command import QUICK, make_parser
 from ._measure import Contestant, closed_loop, interleave, median_of

@@ -11,11 +11,11 @@ claim on it. A driver's errors leave as GreenticErrors.
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, AsyncIterator
 
-from ._closing import Closable
-from .administration import Inspector, Step
-from .fence import Owner
+from ._lifecycle import Closable
+from .admin import Inspector, Step
 from .ids import SessionKey
 from .models import ReplyScope, SessionData, TenantCtx
+from .tenancy import Owner
 from .wait import Wait
 
 __all__ = ["SessionBackend"]

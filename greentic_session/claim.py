@@ -4,7 +4,7 @@ import logging
 from types import TracebackType
 from typing import Self, cast
 
-from . import fence
+from . import tenancy
 from ._shield import shielded
 from .backend import SessionBackend
 from .errors import ConflictError, GreenticError
@@ -48,7 +48,7 @@ class Claim:
     __slots__ = ("_backend", "_ctx", "_limits", "_over", "_owner", "_token", "_wait")
 
     def __init__(
-        self, backend: SessionBackend, limits: Limits, ctx: TenantCtx, owner: fence.Owner, wait: Wait, token: str
+        self, backend: SessionBackend, limits: Limits, ctx: TenantCtx, owner: tenancy.Owner, wait: Wait, token: str
     ) -> None:
         self._backend = backend
         self._limits = limits
@@ -96,11 +96,11 @@ class Claim:
             TypeError: An argument has a wrong type; the claim goes on.
         """
         self._check_live()
-        fence.check_scope(scope)
+        tenancy.check_scope(scope)
         text = self._limits.admit(data, as_text=self._backend.keeps_text)
         user = self._owner[3]
         # The caller may have no user; whoever parks acts for the wait's own.
-        owner = fence.wait_owner(self._ctx.with_user(user), user, data)
+        owner = tenancy.wait_owner(self._ctx.with_user(user), user, data)
         lifetime = ttl_ms(ttl, self._limits.wait_ttl_ms)
         displaced = await self._backend.register(owner, scope, self.key, data, lifetime, text, token=self._token)
         self._over = True
@@ -134,17 +134,17 @@ class Claim:
         """
         self._check_live()
         if not await self._backend.renew(self.key, self._token, milliseconds(lease, "lease")):
-            raise fence.claim_over(self.key)
+            raise tenancy.claim_over(self.key)
 
     def _check_live(self) -> None:
         self._backend.check_open()
         if self._over:
-            raise fence.claim_over(self.key)
+            raise tenancy.claim_over(self.key)
 
     def _end(self, was_live: bool) -> None:  # noqa: FBT001  # an answer handed on, not a switch
         self._over = True
         if not was_live:
-            raise fence.claim_over(self.key)
+            raise tenancy.claim_over(self.key)
 
     async def __aenter__(self) -> Self:
         return self

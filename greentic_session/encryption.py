@@ -8,8 +8,8 @@ A key for the environment, which `Keyring.from_text` reads, is made by ::
     python -c "from greentic_session.encryption import EncryptionKey; print(EncryptionKey.generate('k1').to_text())"
 """
 
+from greentic_session._crypto.keyring import EncryptionKey, Keyring
 from greentic_session.backends.encrypted import EncryptedSessionStore
 from greentic_session.conversation.backends.encrypted import EncryptedConversationStore
-from greentic_session.keyring import EncryptionKey, Keyring
 
 __all__ = ["EncryptedConversationStore", "EncryptedSessionStore", "EncryptionKey", "Keyring"]

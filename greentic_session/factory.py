@@ -4,11 +4,11 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import msgspec
 
+from ._redis.extra import not_installed
+from ._redis.scheme import REDIS_SCHEMES, scheme_of
 from .backends.memory import InMemorySessionStore
 from .errors import InvalidInputError
 from .store import SessionStore
-from .transport.extra import not_installed
-from .transport.scheme import REDIS_SCHEMES, scheme_of
 
 if TYPE_CHECKING:
     from .backends.redis import RedisSessionStore

@@ -5,8 +5,8 @@ from typing import Final, Self
 
 import msgspec
 
-from . import _wire
-from ._fields import check_int
+from ._json import codec
+from ._json.fields import check_int
 from .errors import InvalidInputError
 from .expiry import Ttl, default_ttl_ms
 from .models import SessionData
@@ -68,7 +68,7 @@ class Limits(msgspec.Struct, frozen=True):
         snapshot = data.context_json
         if snapshot.isascii():
             try:
-                rest = len(_wire.ENCODER.encode((data.tenant_ctx, data.flow_id, data.pack_id, data.cursor)))
+                rest = len(codec.ENCODER.encode((data.tenant_ctx, data.flow_id, data.pack_id, data.cursor)))
             except UnicodeEncodeError:
                 rest = self.max_snapshot_bytes  # to_json finds the words
             if rest + len(snapshot) * _LONGEST_ESCAPE + _PUNCTUATION <= self.max_snapshot_bytes:

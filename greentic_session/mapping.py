@@ -9,9 +9,9 @@ always give different keys.
 import hashlib
 
 from .errors import InvalidInputError
-from .fence import check_ctx
 from .ids import SessionKey, plain
 from .models import TenantCtx
+from .tenancy import check_ctx
 
 __all__ = ["canonical_session_key", "telegram_update_to_session_key", "webhook_to_session_key"]
 

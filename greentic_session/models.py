@@ -14,9 +14,9 @@ from typing import Any, ClassVar, Self, TypeVar, overload
 import msgspec
 from msgspec.structs import force_setattr, replace
 
-from . import _wire
-from ._attempt import is_negative_zero
-from ._fields import NO_ATTRIBUTES, check_int, check_text, check_type, freeze, make_plain
+from ._json import codec
+from ._json.attempt import is_negative_zero
+from ._json.fields import NO_ATTRIBUTES, check_int, check_text, check_type, freeze, make_plain
 from .errors import InvalidInputError
 from .ids import EnvId, FlowId, PackId, SessionKey, TeamId, TenantId, UserId, check_id, stranger_in
 from .scope import ReplyScope
@@ -330,10 +330,10 @@ class SessionData(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True,
             InvalidInputError: A text in it holds a lone surrogate.
         """
         try:
-            return _wire.ENCODER.encode(self)
+            return codec.ENCODER.encode(self)
         except Exception:  # noqa: BLE001, S110  # whatever it is, there are words for it
             pass
-        return _wire.encode(_wire.ENCODER, self, "SessionData")
+        return codec.encode(codec.ENCODER, self, "SessionData")
 
     @classmethod
     def from_json(cls, text: str | bytes) -> "SessionData":
@@ -343,14 +343,14 @@ class SessionData(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True,
             InvalidInputError: It is no SessionData. The message says where, and quotes nothing of it.
             TypeError: `text` is neither str nor bytes.
         """
-        raw = text if type(text) is bytes else _wire.as_bytes(text, "SessionData")
+        raw = text if type(text) is bytes else codec.as_bytes(text, "SessionData")
         data: SessionData | None = None
         try:
             data = _DECODER.decode(raw)
         except Exception:  # noqa: BLE001, S110  # whatever it is, there are words for it, or another way to read it
             pass
         if data is None:
-            data = _wire.decode(_DECODER, raw, "SessionData")
+            data = codec.decode(_DECODER, raw, "SessionData")
         if data.tenant_ctx.attempt == 0 and is_negative_zero(raw):
             raise InvalidInputError("not a SessionData: -0 is no attempt - at `$.tenant_ctx.attempt`")
         return data
@@ -362,7 +362,7 @@ class SessionData(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True,
             InvalidInputError: It holds a lone surrogate or itself, or is nested deeper than Python's recursion limit.
             TypeError: It holds an object that msgspec does not write.
         """
-        return replace(self, context_json=_wire.encode(_wire.SNAPSHOT_ENCODER, value, "the snapshot").decode())
+        return replace(self, context_json=codec.encode(codec.SNAPSHOT_ENCODER, value, "the snapshot").decode())
 
     @overload
     def context(self) -> Any: ...
@@ -381,7 +381,7 @@ class SessionData(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True,
         """
         name = getattr(type, "__name__", str(type))
         what = f"snapshot of type {name}"
-        return _wire.decode(msgspec.json.Decoder(type), _wire.as_bytes(self.context_json, what), what, known=False)
+        return codec.decode(msgspec.json.Decoder(type), codec.as_bytes(self.context_json, what), what, known=False)
 
 
 _DECODER = msgspec.json.Decoder(SessionData)

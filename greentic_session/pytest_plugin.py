@@ -31,7 +31,7 @@ if TYPE_CHECKING:  # every run of pytest imports this module; what it needs is i
 
 __all__: list[str] = []  # pytest finds fixtures, nobody imports them
 
-pytest.register_assert_rewrite("greentic_session._contract")  # so that it explains what fails of the contract
+pytest.register_assert_rewrite("greentic_session.testing._sessions")  # so that it explains what fails of the contract
 
 _NO_DRIVER = "no redis-py: python -m pip install 'greentic-session[redis]'"
 
@@ -40,7 +40,7 @@ _NO_DRIVER = "no redis-py: python -m pip install 'greentic-session[redis]'"
 def session_store() -> "Iterator[InMemorySessionStore]":
     """An empty session store in memory."""
     from greentic_session import InMemorySessionStore  # noqa: PLC0415
-    from greentic_session._testing.closing import close_without_loop  # noqa: PLC0415
+    from greentic_session._servers.closing import close_without_loop  # noqa: PLC0415
 
     store = InMemorySessionStore()
     yield store
@@ -50,7 +50,7 @@ def session_store() -> "Iterator[InMemorySessionStore]":
 @pytest.fixture
 def conversation_store() -> "Iterator[InMemoryConversationStore[Message]]":
     """An empty conversation store in memory."""
-    from greentic_session._testing.closing import close_without_loop  # noqa: PLC0415
+    from greentic_session._servers.closing import close_without_loop  # noqa: PLC0415
     from greentic_session.conversation import InMemoryConversationStore  # noqa: PLC0415
 
     store = InMemoryConversationStore()
@@ -62,7 +62,7 @@ def conversation_store() -> "Iterator[InMemoryConversationStore[Message]]":
 def greentic_redis_url() -> Iterator[str]:
     """The URL of a real Redis, for the whole run."""
     try:
-        from greentic_session._testing.required import Server  # noqa: PLC0415
+        from greentic_session._servers.required import Server  # noqa: PLC0415
     except ImportError:
         (pytest.fail if os.environ.get("CI") else pytest.skip)(_NO_DRIVER)
     if url := os.environ.get("REDIS_URL"):
@@ -77,7 +77,7 @@ def greentic_redis_namespace(request: pytest.FixtureRequest, greentic_redis_url:
     """A namespace of the test's own in that Redis, emptied after the test."""
     if "event_loop" in request.fixturenames:  # pytest-asyncio before 1.0: its loop shall end after what is used in it
         request.getfixturevalue("event_loop")
-    from greentic_session._testing.server import erase  # noqa: PLC0415
+    from greentic_session._servers.server import erase  # noqa: PLC0415
 
     namespace = f"test-{uuid.uuid4().hex}"
     yield namespace
@@ -88,7 +88,7 @@ def greentic_redis_namespace(request: pytest.FixtureRequest, greentic_redis_url:
 def redis_session_store(greentic_redis_url: str, greentic_redis_namespace: str) -> "Iterator[RedisSessionStore]":
     """An empty session store in a real Redis."""
     from greentic_session import RedisSessionStore  # noqa: PLC0415
-    from greentic_session._testing.closing import ClosedWithItsLoop  # noqa: PLC0415
+    from greentic_session._servers.closing import ClosedWithItsLoop  # noqa: PLC0415
 
     store = RedisSessionStore.from_url(greentic_redis_url, namespace=greentic_redis_namespace)
     guard = ClosedWithItsLoop(store)
@@ -101,7 +101,7 @@ def redis_conversation_store(
     greentic_redis_url: str, greentic_redis_namespace: str
 ) -> "Iterator[RedisConversationStore[Message]]":
     """An empty conversation store in a real Redis."""
-    from greentic_session._testing.closing import ClosedWithItsLoop  # noqa: PLC0415
+    from greentic_session._servers.closing import ClosedWithItsLoop  # noqa: PLC0415
     from greentic_session.conversation import RedisConversationStore  # noqa: PLC0415
 
     store = RedisConversationStore.from_url(greentic_redis_url, namespace=greentic_redis_namespace)

@@ -4,7 +4,7 @@ import hashlib
 
 import msgspec
 
-from ._fields import check_text, make_plain
+from ._json.fields import check_text, make_plain
 from .errors import InvalidInputError
 
 __all__ = ["ReplyScope"]

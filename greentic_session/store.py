@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator
 from types import TracebackType
 from typing import Literal, Self
 
-from . import fence
+from . import tenancy
 from .backend import SessionBackend
 from .claim import Claim
 from .errors import InvalidInputError
@@ -101,13 +101,13 @@ class SessionStore:
             TenantMismatchError: `data` is not aligned with `ctx`.
         """
         self._backend.check_open()
-        fence.check_ctx(ctx)
+        tenancy.check_ctx(ctx)
         text = self._limits.admit(data, as_text=self._backend.keeps_text)
-        fence.check_alignment(ctx, data)
+        tenancy.check_alignment(ctx, data)
         session_key = SessionKey(str(uuid.uuid4()) if key is None else key)
         lifetime = ttl_ms(ttl, self._limits.session_ttl_ms)
-        if not await self._backend.create(session_key, data, fence.pointer_owner(ctx, data), lifetime, text):
-            raise fence.taken(session_key)
+        if not await self._backend.create(session_key, data, tenancy.pointer_owner(ctx, data), lifetime, text):
+            raise tenancy.taken(session_key)
         return session_key
 
     async def get_session(self, key: str, *, ctx: TenantCtx | None = None) -> SessionData | None:
@@ -154,10 +154,10 @@ class SessionStore:
         key = check_session_key(key)
         text = self._limits.admit(data, as_text=self._backend.keeps_text)
         if ctx is None:
-            fence.check_ctx(data.tenant_ctx)
+            tenancy.check_ctx(data.tenant_ctx)
         else:
-            fence.check_ctx(ctx)
-            fence.check_reach(ctx, data)
+            tenancy.check_ctx(ctx)
+            tenancy.check_reach(ctx, data)
         if if_version is not None and not isinstance(if_version, str):
             raise TypeError(f"if_version must be a str or None, not {type(if_version).__name__}")
         return await self._backend.update(key, data, ctx, if_version, text)
@@ -171,7 +171,7 @@ class SessionStore:
         self._backend.check_open()
         key = _check_keyed(key, ctx)
         if not await self._backend.remove(key, ctx):
-            raise fence.absent(key)
+            raise tenancy.absent(key)
 
     async def touch(self, key: str, ttl: Ttl, *, ctx: TenantCtx | None = None) -> bool:
         """Give the session under `key`, and all that leads to it, a new lifetime from now.
@@ -224,11 +224,11 @@ class SessionStore:
                 `session_key` belongs to somebody else.
         """
         self._backend.check_open()
-        fence.check_ctx(ctx)
-        fence.check_scope(scope)
+        tenancy.check_ctx(ctx)
+        tenancy.check_scope(scope)
         key = check_session_key(session_key)
         text = self._limits.admit(data, as_text=self._backend.keeps_text)
-        owner = fence.wait_owner(ctx, user_id, data)
+        owner = tenancy.wait_owner(ctx, user_id, data)
         lifetime = ttl_ms(ttl, self._limits.wait_ttl_ms)
         if on_conflict not in ("replace", "fail"):
             raise InvalidInputError("on_conflict must be 'replace' or 'fail'")
@@ -251,28 +251,28 @@ class SessionStore:
             CorruptSessionError: The stored text is no SessionData.
         """
         self._backend.check_open()
-        owner = fence.lookup_owner(ctx, user_id)
-        scopes = fence.candidates(scope, fallback=fallback)
+        owner = tenancy.lookup_owner(ctx, user_id)
+        scopes = tenancy.candidates(scope, fallback=fallback)
         return None if owner is None else await self._backend.find(owner, scopes)
 
     async def find_wait_by_scope(self, ctx: TenantCtx, user_id: str, scope: ReplyScope) -> SessionKey | None:
         """Return the key of the session that waits at exactly this scope; None if nothing waits."""
         self._backend.check_open()
-        owner = fence.lookup_owner(ctx, user_id)
-        fence.check_scope(scope)
+        owner = tenancy.lookup_owner(ctx, user_id)
+        tenancy.check_scope(scope)
         return None if owner is None else await self._backend.find_key(owner, scope)
 
     async def list_waits_for_user(self, ctx: TenantCtx, user_id: str) -> list[SessionKey]:
         """Return the keys of all live waits of a user, each once, ascending; in one round trip."""
         self._backend.check_open()
-        owner = fence.lookup_owner(ctx, user_id)
+        owner = tenancy.lookup_owner(ctx, user_id)
         return [] if owner is None else await self._backend.keys(owner)
 
     async def clear_wait(self, ctx: TenantCtx, user_id: str, scope: ReplyScope) -> None:
         """Remove the wait at exactly this scope, with its session. Nothing there is no error."""
         self._backend.check_open()
-        owner = fence.lookup_owner(ctx, user_id)
-        fence.check_scope(scope)
+        owner = tenancy.lookup_owner(ctx, user_id)
+        tenancy.check_scope(scope)
         if owner is not None:
             await self._backend.clear(owner, scope)
 
@@ -287,7 +287,7 @@ class SessionStore:
         """
         warnings.warn("use find_wait_by_scope or list_waits_for_user instead", DeprecationWarning, stacklevel=2)
         self._backend.check_open()
-        owner = fence.lookup_owner(ctx, user)
+        owner = tenancy.lookup_owner(ctx, user)
         found = None if owner is None else await self._backend.find_by_user(owner)
         return None if found is None else (found.key, found.data)
 
@@ -320,8 +320,8 @@ class SessionStore:
             CorruptSessionError: The stored text is no SessionData; nothing is held.
         """
         self._backend.check_open()
-        owner = fence.lookup_owner(ctx, user_id)
-        scopes = fence.candidates(scope, fallback=fallback)
+        owner = tenancy.lookup_owner(ctx, user_id)
+        scopes = tenancy.candidates(scope, fallback=fallback)
         lease_ms = milliseconds(lease, "lease")
         if owner is None:
             return None
@@ -347,7 +347,7 @@ class SessionStore:
         or may not be seen. The cost grows with the store, which is not blocked meanwhile.
         """
         self._backend.check_open()
-        fence.check_ctx(ctx)
+        tenancy.check_ctx(ctx)
         return self._backend.scan(ctx)
 
     async def purge(self, ctx: TenantCtx, *, user: str | None = None) -> int:
@@ -361,7 +361,7 @@ class SessionStore:
             How many sessions were removed.
         """
         self._backend.check_open()
-        fence.check_ctx(ctx)
+        tenancy.check_ctx(ctx)
         return await self._backend.purge(ctx, None if user is None else check_id("UserId", user))
 
     async def aclose(self) -> None:
@@ -385,10 +385,10 @@ def backend_of(store: SessionStore) -> SessionBackend:
 def _check_keyed(key: str, ctx: TenantCtx | None) -> SessionKey:
     checked = check_session_key(key)
     if ctx is not None:
-        fence.check_ctx(ctx)
+        tenancy.check_ctx(ctx)
     return checked
 
 
 def _visible(found: Wait | None, ctx: TenantCtx | None) -> Wait | None:
     """Return what was found, if this caller may see it."""
-    return None if found is None or (ctx is not None and not fence.reaches(ctx, found.data)) else found
+    return None if found is None or (ctx is not None and not tenancy.reaches(ctx, found.data)) else found

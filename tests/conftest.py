@@ -10,9 +10,9 @@ from cluster_servers import Cluster
 from hypothesis import settings
 from redis_server import Server
 
-from greentic_session._testing.server import erase
+from greentic_session._servers.server import erase
 
-pytest.register_assert_rewrite("greentic_session._contract")
+pytest.register_assert_rewrite("greentic_session.testing._sessions")
 
 # A machine that is busy with something else is no defect of ours.
 settings.register_profile("patient", deadline=None)

@@ -16,16 +16,16 @@ from typing import Self
 
 from msgspec.structs import replace
 
-from greentic_session._sealing import Box, Resealing, Sealer, parts
-from greentic_session._wrapping import Wrapping
-from greentic_session.administration import Inspector, Step
+from greentic_session._crypto.keyring import Keyring
+from greentic_session._crypto.sealing import Box, Resealing, Sealer, parts
+from greentic_session._lifecycle import Wrapping
+from greentic_session.admin import Inspector, Step
 from greentic_session.backend import SessionBackend
 from greentic_session.errors import ConflictError, DecryptionError, NotFoundError, TenantMismatchError
-from greentic_session.fence import Owner
 from greentic_session.ids import SessionKey, plain
-from greentic_session.keyring import Keyring
 from greentic_session.models import ReplyScope, SessionData, TenantCtx
 from greentic_session.store import SessionStore
+from greentic_session.tenancy import Owner
 from greentic_session.wait import Wait
 
 __all__ = ["EncryptedBackend", "EncryptedSessionStore"]

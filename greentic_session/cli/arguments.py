@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import PurePath
 from typing import Any, Final, NoReturn
 
-from greentic_session.administration import Selection
+from greentic_session.admin import Selection
 from greentic_session.errors import InvalidInputError
 from greentic_session.ids import check_id, check_session_key
 

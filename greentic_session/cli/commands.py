@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Final
 
-from . import demo, doctor, migrate, purge, schema, sessions, stats, waits
+from . import demo, doctor, migrate, purge, schema, show, stats, waits
 from .command import Command
 
 __all__ = ["COMMANDS"]
@@ -11,8 +11,8 @@ __all__ = ["COMMANDS"]
 COMMANDS: Final[Sequence[Command]] = (
     demo.DEMO,
     waits.WAITS,
-    sessions.SHOW,
-    sessions.REMOVE,
+    show.SHOW,
+    show.REMOVE,
     purge.PURGE,
     stats.STATS,
     doctor.DOCTOR,

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
-from greentic_session.administration import Examination, Finding, Setting
+from greentic_session.admin import Examination, Finding, Setting
 
 from .arguments import add_reveal
 from .command import Command, Exit

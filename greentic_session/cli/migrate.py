@@ -4,8 +4,8 @@ import argparse
 import asyncio
 from typing import TYPE_CHECKING, Final
 
-from greentic_session.transport.extra import not_installed
-from greentic_session.transport.namespace import DEFAULT_NAMESPACE
+from greentic_session._redis.extra import not_installed
+from greentic_session._redis.namespace import DEFAULT_NAMESPACE
 
 from .command import Command, Exit
 from .console import Console, Progress

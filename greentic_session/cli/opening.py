@@ -6,7 +6,7 @@ from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from typing import Any, Final, TypeVar
 
-from greentic_session.administration import Inspector
+from greentic_session.admin import Inspector
 from greentic_session.backend import SessionBackend
 from greentic_session.conversation import ConversationStore, create_conversation_store
 from greentic_session.errors import InvalidInputError

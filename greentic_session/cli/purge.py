@@ -7,8 +7,8 @@ from typing import Final
 
 import msgspec
 
-from greentic_session import fence
-from greentic_session.administration import Selection, Step, Tally
+from greentic_session import tenancy
+from greentic_session.admin import Selection, Step, Tally
 from greentic_session.conversation.store import backend_of
 from greentic_session.models import TenantCtx
 
@@ -30,7 +30,7 @@ class _Removed(msgspec.Struct):
 
 def _run(args: argparse.Namespace, console: Console) -> int:
     chosen = selection_of(args)
-    fence.check_ctx(_ctx(chosen))
+    tenancy.check_ctx(_ctx(chosen))
     console.check_can_ask(yes=args.yes)
     removed = _Removed(0, None if chosen.user else 0)
     with opened(args) as desk:

@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 
-from greentic_session.administration import Details
+from greentic_session.admin import Details
 from greentic_session.wait import Wait
 
 __all__ = ["as_json", "scope_text"]

@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Mapping
 from typing import Any, Final
 
-from greentic_session.administration import Place, Tally
+from greentic_session.admin import Place, Tally
 
 from .command import Command, Exit
 from .console import Console, Progress, size

@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Mapping
 from typing import Any, Final
 
-from greentic_session.administration import Details, Inspector, Selection
+from greentic_session.admin import Details, Inspector, Selection
 from greentic_session.models import TenantCtx
 from greentic_session.store import SessionStore
 from greentic_session.wait import Wait

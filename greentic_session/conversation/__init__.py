@@ -10,7 +10,6 @@ from .conversation import Conversation, ConversationSummary
 from .extra import Extra
 from .factory import create_conversation_store
 from .factory import redis_conversation_store_class as _redis_conversation_store_class
-from .link import LINK_ATTRIBUTE, link_conversation, linked_conversation
 from .message import (
     Block,
     ImageBlock,
@@ -23,6 +22,7 @@ from .message import (
     ToolUseBlock,
 )
 from .rules import SCHEMA_VERSION
+from .session_link import LINK_ATTRIBUTE, link_conversation, linked_conversation
 from .state import ConversationState, TokenUsage
 from .store import ConversationStore
 

@@ -19,8 +19,8 @@ Everywhere:
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Sequence
 
-from greentic_session._closing import Closable
-from greentic_session.administration import Step
+from greentic_session._lifecycle import Closable
+from greentic_session.admin import Step
 from greentic_session.conversation.conversation import ConversationSummary
 from greentic_session.conversation.header import Change, Expected, Header, Lifetime
 from greentic_session.conversation.rules import Room

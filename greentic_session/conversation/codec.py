@@ -6,8 +6,8 @@ from typing import Any, Final, Generic, TypeVar
 
 import msgspec
 
-from greentic_session import _wire
-from greentic_session._fields import check_int
+from greentic_session._json import codec
+from greentic_session._json.fields import check_int
 from greentic_session.conversation.message import Message, is_plain_text, read_message, write_message
 from greentic_session.conversation.rules import corrupt_message
 from greentic_session.errors import InvalidInputError
@@ -44,7 +44,7 @@ class Codec(Generic[M]):
         if message_type is Message:
             self._write, self._read = write_message, read_message  # type: ignore[assignment]  # M is Message
         else:
-            self._write = lambda message: _wire.encode(_wire.SNAPSHOT_ENCODER, message, "message")
+            self._write = lambda message: codec.encode(codec.SNAPSHOT_ENCODER, message, "message")
             self._read = msgspec.json.Decoder[M](message_type).decode
 
     def write(self, message: object) -> bytes:

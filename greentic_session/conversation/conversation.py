@@ -5,13 +5,13 @@ from typing import Any, ClassVar, Generic, Self, TypeVar
 
 from msgspec import Struct, field
 
-from greentic_session._fields import check_text
+from greentic_session._json.fields import check_text
 from greentic_session.conversation.header import Revision
+from greentic_session.conversation.importers.fluers import read_fluers
+from greentic_session.conversation.importers.neuron import read_neuron
 from greentic_session.conversation.message import Message
 from greentic_session.conversation.moments import as_datetime, utc_now
 from greentic_session.conversation.rules import SCHEMA_VERSION, check_conversation_id
-from greentic_session.conversation.seeds.fluers import read_fluers
-from greentic_session.conversation.seeds.neuron import read_neuron
 from greentic_session.conversation.state import ConversationState
 
 __all__ = ["Conversation", "ConversationSummary"]

@@ -11,7 +11,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import Raw
 
-from greentic_session import _wire
+from greentic_session._json import codec
 from greentic_session.conversation.header import MAX_COUNT, MAX_TURNS, Header
 from greentic_session.conversation.moments import as_datetime, as_moment
 from greentic_session.conversation.rules import SCHEMA_VERSION, check_schema, corrupt
@@ -70,7 +70,7 @@ def write_envelope(header: Header, messages: Sequence[bytes], conversation_id: s
         "birth": header.birth,
         **header.extra,
     }
-    return _wire.encode(_wire.SNAPSHOT_ENCODER, envelope, "conversation")
+    return codec.encode(codec.SNAPSHOT_ENCODER, envelope, "conversation")
 
 
 def read_envelope(text: bytes, conversation_id: str) -> tuple[Header, list[bytes]]:

@@ -6,7 +6,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, TypeVar, overload
 from urllib.parse import unquote_to_bytes
 
-from greentic_session._fields import check_text
+from greentic_session._json.fields import check_text
+from greentic_session._redis.extra import not_installed
+from greentic_session._redis.scheme import REDIS_SCHEMES, scheme_of
 from greentic_session.conversation.backends.adapter import AdapterConversationStore, PersistenceAdapter
 from greentic_session.conversation.backends.file import FileConversationStore
 from greentic_session.conversation.backends.memory import InMemoryConversationStore
@@ -14,8 +16,6 @@ from greentic_session.conversation.message import Message
 from greentic_session.conversation.store import ConversationStore
 from greentic_session.errors import InvalidInputError
 from greentic_session.expiry import Ttl
-from greentic_session.transport.extra import not_installed
-from greentic_session.transport.scheme import REDIS_SCHEMES, scheme_of
 
 if TYPE_CHECKING:
     from greentic_session.conversation.backends.redis import RedisConversationStore

@@ -10,8 +10,8 @@ import msgspec
 from msgspec import UNSET, Struct, UnsetType
 from msgspec.structs import force_setattr
 
-from greentic_session import _wire
-from greentic_session._fields import check_bool, check_text, make_plain
+from greentic_session._json import codec
+from greentic_session._json.fields import check_bool, check_text, make_plain
 from greentic_session.conversation.extra import Extra
 from greentic_session.errors import InvalidInputError
 
@@ -259,7 +259,7 @@ class _Unfold(Exception):  # noqa: N818  # no failure: a turn of the road
 def _hook(value: Any) -> Any:
     if type(value) is Extra:
         raise _Unfold
-    return _wire.write_plain(value)
+    return codec.write_plain(value)
 
 
 _ENCODER: Final = msgspec.json.Encoder(enc_hook=_hook)
@@ -274,11 +274,11 @@ def write_message(message: Message) -> bytes:
         TypeError: It holds an object of a type that msgspec does not write.
     """
     try:
-        return _wire.encode(_ENCODER, message, "message")
+        return codec.encode(_ENCODER, message, "message")
     except _Unfold:
         pass
     unfolded = _unfold(message) | {"content": [_unfold(block) for block in message.content]}
-    return _wire.encode(_wire.SNAPSHOT_ENCODER, unfolded, "message")
+    return codec.encode(codec.SNAPSHOT_ENCODER, unfolded, "message")
 
 
 def is_plain_text(message: Message) -> bool:

@@ -3,7 +3,7 @@
 import logging
 from typing import Final, TypeAlias
 
-from greentic_session import fence
+from greentic_session import tenancy
 from greentic_session.errors import ConflictError, CorruptSessionError, InvalidInputError, NotFoundError, SchemaVersionError
 from greentic_session.ids import plain
 from greentic_session.models import TenantCtx
@@ -42,7 +42,7 @@ def room_of(ctx: TenantCtx) -> Room:
         InvalidInputError: Its team is ``-``, which stands for no team.
         TypeError: It is no TenantCtx.
     """
-    fence.check_ctx(ctx)
+    tenancy.check_ctx(ctx)
     return (ctx.env, ctx.tenant_id, ctx.effective_team)
 
 

@@ -27,7 +27,7 @@ duration is without what the caller did in between.
 
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
-from greentic_session._fields import check_bool
+from greentic_session._json.fields import check_bool
 from greentic_session.conversation.store import ConversationStore
 from greentic_session.errors import UnavailableError
 from greentic_session.store import SessionStore
@@ -87,9 +87,9 @@ def instrument(
     check_bool("tenants", tenants)
     try:
         # The one place where the optional dependency comes in.
-        from .conversations import InstrumentedConversationStore  # noqa: PLC0415
+        from .conversation_store import InstrumentedConversationStore  # noqa: PLC0415
         from .recorder import Recorder  # noqa: PLC0415
-        from .sessions import InstrumentedSessionStore  # noqa: PLC0415
+        from .session_store import InstrumentedSessionStore  # noqa: PLC0415
     except ImportError as error:
         raise UnavailableError("OpenTelemetry needs an extra: python -m pip install 'greentic-session[otel]'") from error
     if isinstance(store, SessionStore):

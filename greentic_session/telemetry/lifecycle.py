@@ -2,7 +2,7 @@
 
 from typing import TypeVar
 
-from greentic_session._wrapping import Wrapping
+from greentic_session._lifecycle import Wrapping
 from greentic_session.backend import SessionBackend
 from greentic_session.conversation.backend import ConversationBackend
 

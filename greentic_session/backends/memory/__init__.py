@@ -6,8 +6,8 @@ step; between threads there is a lock, and the two hottest reads do without it (
 
 import time
 
-from greentic_session import fence
-from greentic_session._expiring import Timer
+from greentic_session import tenancy
+from greentic_session._expiry.expiring import Timer
 from greentic_session.backends.memory.backend import MemoryBackend
 from greentic_session.expiry import Ttl
 from greentic_session.limits import DEFAULT_MAX_SNAPSHOT_BYTES
@@ -78,8 +78,8 @@ class InMemorySessionStore(SessionStore):
             if entry.end > memory.timer():
                 if ctx is None:
                     return data
-                fence.check_ctx(ctx)
-                if fence.reaches(ctx, data):
+                tenancy.check_ctx(ctx)
+                if tenancy.reaches(ctx, data):
                     return data
         except (KeyError, TypeError):
             pass

@@ -8,15 +8,15 @@ from typing import Final, Self
 
 from anyio.lowlevel import checkpoint
 
-from greentic_session import fence
-from greentic_session._expiring import Expiring, Timer
-from greentic_session.administration import Inspector, Step
+from greentic_session import tenancy
+from greentic_session._expiry.expiring import Expiring, Timer
+from greentic_session.admin import Inspector, Step
 from greentic_session.backend import SessionBackend
+from greentic_session.backends.memory.admin import MemoryInspector
 from greentic_session.backends.memory.entry import GONE, Entry
-from greentic_session.backends.memory.inspection import MemoryInspector
-from greentic_session.fence import Owner
 from greentic_session.ids import SessionKey
 from greentic_session.models import ReplyScope, SessionData, TenantCtx, version_of
+from greentic_session.tenancy import Owner
 from greentic_session.wait import Wait
 
 __all__ = ["MemoryBackend"]
@@ -72,11 +72,11 @@ class MemoryBackend(Expiring[Entry], SessionBackend):
             with self._lock:
                 entry = self._in_reach(key, ctx, self.timer())
                 if entry is None:
-                    raise fence.absent(key)
-                fence.check_preservation(entry.wait.data, data, key)
+                    raise tenancy.absent(key)
+                tenancy.check_preservation(entry.wait.data, data, key)
                 if if_version is None or entry.wait is seen:
                     if not matches:
-                        raise fence.changed(key)
+                        raise tenancy.changed(key)
                     entry.wait = Wait(entry.wait.key, data, entry.wait.scope)
                     return version
                 seen = entry.wait
@@ -116,13 +116,13 @@ class MemoryBackend(Expiring[Entry], SessionBackend):
             now = self.timer()
             entry = self._freed(self.shard(key).get(key), now)
             if token is not None and self._held(key, token, now) is None:
-                raise fence.claim_over(key)
+                raise tenancy.claim_over(key)
             if entry is not None and entry.owner != owner:  # the same owner: all is preserved
-                fence.check_preservation(entry.wait.data, data, key)
+                tenancy.check_preservation(entry.wait.data, data, key)
             holder = self._freed(self._at(owner, place), now)
             displaced = None if holder is entry else holder
             if displaced is not None and not replace:
-                raise fence.scope_held(key)
+                raise tenancy.scope_held(key)
 
             # Decided; from here on only writes.
             if displaced is not None:
@@ -166,7 +166,7 @@ class MemoryBackend(Expiring[Entry], SessionBackend):
             waiting = self._all_waiting(owner, now)
             first = next(waiting, None)
             if next(waiting, None) is not None:
-                raise fence.several_waits()
+                raise tenancy.several_waits()
             # What a pointer leads to is aligned: it was when the pointer was set, and nobody can change whose it is.
             found = first or self.latest.get(owner)
             return found.wait if found is not None and found.end > now else None
@@ -179,7 +179,7 @@ class MemoryBackend(Expiring[Entry], SessionBackend):
             for scope in scopes:
                 if entry := self._waiting(owner, scope.normalized(), now):
                     if entry.claim is not None and entry.claim_end > now:
-                        raise fence.claimed(entry.wait.key)
+                        raise tenancy.claimed(entry.wait.key)
                     self._hold(entry, token, lease_ms, now)
                     return _matched(entry, scope)
         return None
@@ -270,7 +270,7 @@ class MemoryBackend(Expiring[Entry], SessionBackend):
 
     def _in_reach(self, key: str, ctx: TenantCtx | None, now: float) -> Entry | None:
         entry = self._peek(key, now)
-        if entry is not None and ctx is not None and not fence.reaches(ctx, entry.wait.data):
+        if entry is not None and ctx is not None and not tenancy.reaches(ctx, entry.wait.data):
             return None
         return entry
 
@@ -286,7 +286,7 @@ class MemoryBackend(Expiring[Entry], SessionBackend):
         wait = entry.wait
         # Entries are looked at some time after they were listed: it may be gone, and its key used again.
         current = entry.end > now and self.shard(wait.key).get(wait.key) is entry
-        return current and fence.administers(ctx, user, wait.data)
+        return current and tenancy.administers(ctx, user, wait.data)
 
     def _held(self, key: str, token: str, now: float) -> Entry | None:
         entry = self._peek(key, now)

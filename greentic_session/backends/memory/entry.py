@@ -2,9 +2,9 @@
 
 from typing import Final
 
-from greentic_session import fence
-from greentic_session._expiring import NEVER_ENDS
-from greentic_session.fence import Owner
+from greentic_session import tenancy
+from greentic_session._expiry.expiring import NEVER_ENDS
+from greentic_session.tenancy import Owner
 from greentic_session.wait import Wait
 
 __all__ = ["GONE", "Entry"]
@@ -28,7 +28,7 @@ class Entry:
 
     def __init__(self, wait: Wait) -> None:
         self.wait: Wait = wait
-        self.owner: Owner | None = fence.owner_of(wait.data)
+        self.owner: Owner | None = tenancy.owner_of(wait.data)
         self.pointer: Owner | None = None
         self.end: float = NEVER_ENDS
         self.bucket: set[Entry] | None = None

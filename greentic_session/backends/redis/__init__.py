@@ -8,16 +8,16 @@ from typing import Any, Self
 from redis.asyncio import Redis
 from redis.asyncio.cluster import RedisCluster
 
+from greentic_session._redis.cluster import ClusterAddress, ClusterLink
+from greentic_session._redis.connect import client_of, links_of
+from greentic_session._redis.namespace import DEFAULT_NAMESPACE
 from greentic_session.expiry import Seconds, Ttl
 from greentic_session.limits import DEFAULT_MAX_SNAPSHOT_BYTES
 from greentic_session.store import SessionStore
-from greentic_session.transport.client import client_of, links_of
-from greentic_session.transport.cluster import ClusterAddress, ClusterLink
-from greentic_session.transport.namespace import DEFAULT_NAMESPACE
 
-from .backend import RedisBackend
 from .cluster import RedisClusterBackend
 from .keys import ClusterKeys, Keys
+from .single import RedisBackend
 
 __all__ = ["DEFAULT_NAMESPACE", "RedisSessionStore"]
 

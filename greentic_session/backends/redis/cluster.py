@@ -9,21 +9,21 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 from typing import TypeVar
 
-from greentic_session import fence
-from greentic_session.administration import Inspector, Step
+from greentic_session import tenancy
+from greentic_session._redis.cluster import ClusterLink
+from greentic_session._redis.executor import Route
+from greentic_session._redis.scanning import together, walk
+from greentic_session.admin import Inspector, Step
 from greentic_session.backend import SessionBackend
 from greentic_session.errors import CorruptSessionError, GreenticError
-from greentic_session.fence import Owner
 from greentic_session.ids import SessionKey
 from greentic_session.models import ReplyScope, SessionData, TenantCtx
-from greentic_session.transport.cluster import ClusterLink
-from greentic_session.transport.route import Route
-from greentic_session.transport.walking import together, walk
+from greentic_session.tenancy import Owner
 from greentic_session.wait import Wait
 
 from .keys import ClusterKeys, identity_text, key_of, tag_of, tag_without_user
-from .pointers import Pointers, Reservation
-from .sessions import BarredError, Sessions, ShortError, meant_by
+from .owner_pointers import Pointers, Reservation
+from .slot import BarredError, Sessions, ShortError, meant_by
 
 __all__ = ["RedisClusterBackend"]
 
@@ -93,7 +93,7 @@ class RedisClusterBackend(SessionBackend):
                     pass  # perhaps it is elsewhere
             asked = await self._pointers.follow(key)
             if asked is None:
-                raise fence.absent(key)
+                raise tenancy.absent(key)
             return await self._at(asked).update(key, data, ctx, if_version, text)
 
     async def remove(self, key: str, ctx: TenantCtx | None) -> bool:
@@ -138,12 +138,12 @@ class RedisClusterBackend(SessionBackend):
                 held = await self._pointers.reserve(key, tag, ttl_ms, replaced)
                 if held.tag != tag:
                     if token is not None:
-                        raise fence.claim_over(key)
+                        raise tenancy.claim_over(key)
                     outcome, *more = await self._vacate(key, held, identity_text(data.tenant_ctx))
                     if outcome == b"live" and not more[0]:
                         raise CorruptSessionError("the stored text under this key is not a session", session_key=key)
                     if outcome == b"live":
-                        raise fence.cannot_change(more[0].decode(), data, key)
+                        raise tenancy.cannot_change(more[0].decode(), data, key)
                     replaced = held.nonce
                     continue
                 try:
@@ -208,7 +208,7 @@ class RedisClusterBackend(SessionBackend):
 
         async for found in self._steps(read):
             for wait in found:
-                if wait.key not in yielded and fence.administers(ctx, None, wait.data):
+                if wait.key not in yielded and tenancy.administers(ctx, None, wait.data):
                     yielded.add(wait.key)
                     yield wait
 
@@ -231,7 +231,7 @@ class RedisClusterBackend(SessionBackend):
                 yield step
 
     def inspector(self) -> Inspector:
-        from .cluster_inspection import RedisClusterInspector  # noqa: PLC0415  # its scripts are for administration only
+        from greentic_session.backends.redis.admin.cluster_inspector import RedisClusterInspector  # noqa: PLC0415  # its scripts are for administration only
 
         return RedisClusterInspector(self.link, self._keys, self._pointers)
 

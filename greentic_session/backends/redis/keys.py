@@ -3,11 +3,11 @@
 import hashlib
 from collections.abc import Iterable
 
-from greentic_session.fence import NO_TEAM, Owner
+from greentic_session._redis.namespace import check_cluster_namespace, check_namespace
+from greentic_session._redis.scanning import glob_of
 from greentic_session.ids import SessionKey
 from greentic_session.models import ReplyScope, TenantCtx
-from greentic_session.transport.namespace import check_cluster_namespace, check_namespace
-from greentic_session.transport.walking import glob_of
+from greentic_session.tenancy import NO_TEAM, Owner
 
 __all__ = ["ClusterKeys", "Keys", "front", "identity_text", "key_of", "owner_text", "place_of", "tag_of", "tag_without_user"]
 

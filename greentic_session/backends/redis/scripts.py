@@ -3,11 +3,11 @@
 from collections.abc import Awaitable
 from typing import Any, TypeAlias, cast
 
-from greentic_session.fence import Owner
+from greentic_session._redis.executor import Arg, Route
+from greentic_session._redis.scripts import Script
 from greentic_session.ids import SessionKey
 from greentic_session.models import ReplyScope, SessionData, version_of
-from greentic_session.transport.route import Arg, Route
-from greentic_session.transport.scripts import Script
+from greentic_session.tenancy import Owner
 
 from .keys import Keys, front, identity_text, key_of, owner_text, place_of
 

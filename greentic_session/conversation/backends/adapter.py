@@ -13,7 +13,7 @@ import anyio
 import msgspec
 from msgspec.structs import replace
 
-from greentic_session import _wire
+from greentic_session._json import codec
 from greentic_session.conversation.backend import ConversationBackend
 from greentic_session.conversation.conversation import ConversationSummary
 from greentic_session.conversation.envelope import read_envelope, write_envelope
@@ -274,7 +274,7 @@ class _AdapterBackend(ConversationBackend):
             return None
         data = {key: value for key, value in data.items() if key != _EXPIRY}
         try:
-            text = _wire.encode(_wire.SNAPSHOT_ENCODER, data, "conversation")
+            text = codec.encode(codec.SNAPSHOT_ENCODER, data, "conversation")
         except (InvalidInputError, TypeError) as error:
             raise corrupt(id) from error
         return *read_envelope(text, id), expiry if isinstance(expiry, int) else None

@@ -19,16 +19,16 @@ from anyio.lowlevel import checkpoint
 from msgspec import Raw
 from msgspec.structs import replace
 
-from greentic_session._sealing import Box, Resealing, Sealer, parts
-from greentic_session._wrapping import Wrapping
-from greentic_session.administration import Step
+from greentic_session._crypto.keyring import Keyring
+from greentic_session._crypto.sealing import Box, Resealing, Sealer, parts
+from greentic_session._lifecycle import Wrapping
+from greentic_session.admin import Step
 from greentic_session.conversation.backend import ConversationBackend
 from greentic_session.conversation.conversation import ConversationSummary
 from greentic_session.conversation.header import Change, Expected, Header, Lifetime
 from greentic_session.conversation.rules import Room, room_of
 from greentic_session.conversation.store import ConversationStore
 from greentic_session.errors import ConflictError, NotFoundError
-from greentic_session.keyring import Keyring
 from greentic_session.models import TenantCtx
 
 __all__ = ["EncryptedConversationBackend", "EncryptedConversationStore"]

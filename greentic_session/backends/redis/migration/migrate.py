@@ -3,13 +3,13 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
+from greentic_session._redis.namespace import DEFAULT_NAMESPACE
+from greentic_session._redis.scanning import together
 from greentic_session.errors import InvalidInputError
-from greentic_session.transport.namespace import DEFAULT_NAMESPACE
-from greentic_session.transport.walking import together
 
-from .conversations import Conversations
+from .conversation_copy import Conversations
 from .report import OnProgress, Progress, Report
-from .sessions import Source, Target
+from .session_copy import Source, Target
 from .side import ClusterSide, Group, ServerSide, each, side_of
 
 __all__ = ["migrate"]

@@ -6,16 +6,16 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from typing import TypeVar
 
+from greentic_session._redis.cluster import ClusterLink
+from greentic_session._redis.connect import client_of, links_of
+from greentic_session._redis.executor import Route
+from greentic_session._redis.scanning import glob_of, together, walk
+from greentic_session._redis.sentinel_url import service_of
+from greentic_session._redis.url import connection_of, is_cluster, nodes_of
 from greentic_session.backends.redis.keys import ClusterKeys, Keys
-from greentic_session.backends.redis.pointers import Pointers
+from greentic_session.backends.redis.owner_pointers import Pointers
 from greentic_session.conversation.backends.redis.keys import ClusterKeys as ConversationClusterKeys
 from greentic_session.conversation.backends.redis.keys import Keys as ConversationKeys
-from greentic_session.transport.address import connection_of, is_cluster, nodes_of
-from greentic_session.transport.client import client_of, links_of
-from greentic_session.transport.cluster import ClusterLink
-from greentic_session.transport.route import Route
-from greentic_session.transport.service_url import service_of
-from greentic_session.transport.walking import glob_of, together, walk
 
 __all__ = ["ClusterSide", "Group", "ServerSide", "Side", "each", "side_of"]
 

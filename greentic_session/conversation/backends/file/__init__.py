@@ -36,7 +36,7 @@ otherwise by what is created in that room with a lifetime: each looks after some
 import os
 from typing import Any, TypeVar, Unpack, overload
 
-from greentic_session._fields import check_text
+from greentic_session._json.fields import check_text
 from greentic_session.conversation.backends.file.backend import FileConversationBackend
 from greentic_session.conversation.backends.file.names import namespace_name
 from greentic_session.conversation.message import Message

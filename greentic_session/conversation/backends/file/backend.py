@@ -15,13 +15,13 @@ from anyio import to_thread
 from anyio.lowlevel import RunVar
 
 from greentic_session._shield import shielded
+from greentic_session._workers import Crew, Steps
 from greentic_session.conversation.backend import ConversationBackend
 from greentic_session.conversation.backends.file import listing
-from greentic_session.conversation.backends.file.crew import Crew, Steps
 from greentic_session.conversation.backends.file.disk import check_usable, refused
 from greentic_session.conversation.backends.file.handles import Busy
 from greentic_session.conversation.backends.file.names import conversation_name, room_name
-from greentic_session.conversation.backends.file.rooms import Rooms
+from greentic_session.conversation.backends.file.partitions import Rooms
 from greentic_session.conversation.conversation import ConversationSummary
 from greentic_session.conversation.header import Change, Expected, Header, Lifetime
 from greentic_session.conversation.moments import Clock

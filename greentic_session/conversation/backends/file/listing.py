@@ -10,7 +10,7 @@ from greentic_session.conversation.backends.file.disk import check_no_link, open
 from greentic_session.conversation.backends.file.file import Seen
 from greentic_session.conversation.backends.file.handles import Busy
 from greentic_session.conversation.backends.file.names import LOG, base_of, conversation_name
-from greentic_session.conversation.backends.file.rooms import Rooms
+from greentic_session.conversation.backends.file.partitions import Rooms
 from greentic_session.conversation.conversation import ConversationSummary
 from greentic_session.conversation.moments import as_datetime
 from greentic_session.conversation.rules import Room, absent, corrupt, warn_skipped

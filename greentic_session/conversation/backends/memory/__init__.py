@@ -3,7 +3,7 @@
 import time
 from typing import Any, TypeVar, Unpack, overload
 
-from greentic_session._expiring import Timer
+from greentic_session._expiry.expiring import Timer
 from greentic_session.conversation.backends.memory.backend import MemoryConversationBackend
 from greentic_session.conversation.message import Message
 from greentic_session.conversation.options import StoreOptions

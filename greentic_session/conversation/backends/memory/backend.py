@@ -6,8 +6,8 @@ from typing import Final
 from anyio.lowlevel import checkpoint
 from msgspec.structs import replace
 
-from greentic_session._expiring import NEVER_ENDS, Expiring, Timer
-from greentic_session.administration import Step
+from greentic_session._expiry.expiring import NEVER_ENDS, Expiring, Timer
+from greentic_session.admin import Step
 from greentic_session.conversation.backend import ConversationBackend
 from greentic_session.conversation.backends.memory.recency import Recency
 from greentic_session.conversation.conversation import ConversationSummary

@@ -8,15 +8,15 @@ from typing import Any, TypeVar, Unpack, overload
 from redis.asyncio import Redis
 from redis.asyncio.cluster import RedisCluster
 
+from greentic_session._redis.cluster import ClusterAddress
+from greentic_session._redis.connect import client_of, links_of
+from greentic_session._redis.namespace import DEFAULT_NAMESPACE
 from greentic_session.conversation.codec import DEFAULT_MAX_MESSAGE_BYTES
 from greentic_session.conversation.message import Message
 from greentic_session.conversation.moments import Clock, utc_now
 from greentic_session.conversation.options import StoreOptions
 from greentic_session.conversation.store import ConversationStore
 from greentic_session.expiry import Seconds, Ttl
-from greentic_session.transport.client import client_of, links_of
-from greentic_session.transport.cluster import ClusterAddress
-from greentic_session.transport.namespace import DEFAULT_NAMESPACE
 
 from .backend import RedisConversationBackend
 from .keys import ClusterKeys, Keys

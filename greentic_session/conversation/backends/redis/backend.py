@@ -10,7 +10,9 @@ from typing import Final, TypeAlias
 
 from msgspec.structs import replace
 
-from greentic_session.administration import Step
+from greentic_session._redis.executor import Arg, Route
+from greentic_session._redis.scanning import stride
+from greentic_session.admin import Step
 from greentic_session.conversation.backend import ConversationBackend
 from greentic_session.conversation.conversation import ConversationSummary
 from greentic_session.conversation.header import (
@@ -26,8 +28,6 @@ from greentic_session.conversation.header import (
 )
 from greentic_session.conversation.moments import as_datetime
 from greentic_session.conversation.rules import Room, absent, check_schema, corrupt, warn_skipped
-from greentic_session.transport.route import Arg, Route
-from greentic_session.transport.walking import stride
 
 from .fields import counters_of, fields_of, merged_of, read_counter, read_fields
 from .keys import Keys

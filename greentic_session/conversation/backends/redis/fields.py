@@ -12,10 +12,10 @@ from typing import Final
 import msgspec
 from msgspec import Raw, Struct
 
+from greentic_session._redis.executor import Arg
 from greentic_session.conversation.envelope import COUNTERS
 from greentic_session.conversation.header import MAX_COUNT, MAX_TURNS, Change, Header
 from greentic_session.conversation.rules import corrupt
-from greentic_session.transport.route import Arg
 
 __all__ = ["Counter", "counters_of", "fields_of", "merged_of", "read_counter", "read_fields"]
 

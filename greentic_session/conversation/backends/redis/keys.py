@@ -22,10 +22,10 @@ A conversation is there if its header is. Its list ends with it, never earlier. 
 their conversations. What has expired is left in them until the next write or list in the room; nothing believes it.
 """
 
+from greentic_session._redis.namespace import check_cluster_namespace, check_namespace
+from greentic_session._redis.scanning import glob_of
 from greentic_session.conversation.rules import Room
-from greentic_session.fence import NO_TEAM
-from greentic_session.transport.namespace import check_cluster_namespace, check_namespace
-from greentic_session.transport.walking import glob_of
+from greentic_session.tenancy import NO_TEAM
 
 __all__ = ["ClusterKeys", "Keys"]
 

@@ -3,9 +3,9 @@
 from collections.abc import Awaitable, Sequence
 from typing import Any
 
+from greentic_session._redis.executor import Arg, Route
+from greentic_session._redis.scripts import Script
 from greentic_session.conversation.rules import SCHEMA_VERSION, Room
-from greentic_session.transport.route import Arg, Route
-from greentic_session.transport.scripts import Script
 
 from .fields import Counter
 from .keys import Keys

@@ -1,0 +1,1 @@
+"""Encryption: keys, and texts that only open where they belong."""

@@ -1,0 +1,1 @@
+"""Expiry in memory: setting lifetimes, and freeing what has expired."""

@@ -1,0 +1,93 @@
+"""What the stores in memory share about lifetimes: setting them, and freeing what has expired."""
+
+import threading
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any, Final, Generic, Protocol, TypeVar
+
+from greentic_session._lifecycle import Closable
+
+from .sweeper import IdleSweeper
+from .wheel import ExpiryWheel
+
+__all__ = ["NEVER_ENDS", "Expiring", "Timer"]
+
+Timer = Callable[[], float]
+"""Seconds, from any start, never going back."""
+
+NEVER_ENDS: Final = float("inf")
+
+_SWEPT_PER_WRITE: Final = 16
+"""A write adds one entry at most and frees up to this many: expired ones cannot pile up."""
+_SWEPT_PER_STEP: Final = 1000
+_LONGEST_SLEEP: Final = 3600.0
+_PAUSE: Final = 0.001
+
+
+class _Entry(Protocol):
+    """What expires: when (by the timer), and the bucket of the wheel in which it stands until then."""
+
+    end: float
+    bucket: set[Any] | None
+
+
+E = TypeVar("E", bound=_Entry)
+
+
+class Expiring(Closable, ABC, Generic[E]):
+    """A backend in memory, under one lock, whose entries expire.
+
+    An entry has expired when its `end` is not after `timer()`; who looks at one looks at that. Freeing is a matter of memory
+    only: the writes that follow do it and, with the real timer, a daemon thread when there are none.
+    """
+
+    def __init__(self, timer: Timer) -> None:
+        self.timer = timer
+        self._lock = threading.Lock()
+        self._wheel: ExpiryWheel[E] = ExpiryWheel()
+        self._sweeper = IdleSweeper(self) if timer is time.monotonic else None
+
+    @abstractmethod
+    def _drop(self, entry: E | None) -> bool:
+        """Remove an entry, if it is (still) there, and its place in the wheel; say whether it was. With the lock held."""
+
+    def _set_lifetime(self, entry: E, ttl_ms: int | None, now: float) -> None:
+        """Let an entry end so many milliseconds from `now`, None: never; free some that have ended. With the lock held."""
+        wheel = self._wheel
+        if entry.bucket is not None:
+            entry.bucket.discard(entry)
+            entry.bucket = None
+        soonest = wheel.next_due
+        if ttl_ms is None:
+            entry.end = NEVER_ENDS
+        else:
+            entry.end = now + ttl_ms / 1000
+            entry.bucket = wheel.add(entry, now, entry.end)
+            if self._sweeper and wheel.next_due < soonest:
+                self._sweeper.wake()
+        if soonest <= now:
+            self._sweep(now, _SWEPT_PER_WRITE)
+
+    def _sweep(self, now: float, most: int) -> None:
+        for _ in range(most):
+            entry = self._wheel.take_due(now)
+            if entry is None:
+                return
+            self._drop(entry)
+
+    def sweep(self) -> float:
+        """Free some entries that have expired; return in how many seconds to come back.
+
+        Takes the lock itself: for the idle sweeper.
+        """
+        with self._lock:
+            now = self.timer()
+            self._sweep(now, _SWEPT_PER_STEP)
+            return min(max(self._wheel.next_due - now, _PAUSE), _LONGEST_SLEEP)
+
+    def _stop_expiring(self) -> None:
+        """Forget all lifetimes, and let the daemon thread end."""
+        self._wheel.clear()
+        if self._sweeper:
+            self._sweeper.stop()

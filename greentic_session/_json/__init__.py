@@ -1,0 +1,1 @@
+"""JSON text and the values in it: reading, writing, checking."""

@@ -1,0 +1,122 @@
+"""JSON text in and out: the one place where msgspec's errors become ours."""
+
+import re
+from typing import Any, TypeVar
+
+import msgspec
+
+from greentic_session.errors import InvalidInputError
+from greentic_session.ids import plain
+
+__all__ = ["ENCODER", "SNAPSHOT_ENCODER", "as_bytes", "decode", "encode", "write_plain"]
+
+T = TypeVar("T")
+
+
+def write_plain(value: Any) -> Any:
+    """Return what msgspec can write of a value that it does not know.
+
+    Raises:
+        TypeError: Nothing can be written of it.
+    """
+    # msgspec writes exact strings and integers only; a subclass (numpy.str_, markupsafe.Markup) is written as what it holds.
+    if isinstance(value, str):
+        return plain(value)
+    if isinstance(value, int):
+        return int.__int__(value)
+    raise TypeError(f"a {type(value).__name__} cannot be written as JSON")
+
+
+# "deterministic" sorts the keys of maps and leaves the fields of structs in their order, as the reference does.
+ENCODER = msgspec.json.Encoder(order="deterministic", enc_hook=write_plain)
+# A snapshot is the user's own: its maps keep their order, and may have keys that are not strings.
+SNAPSHOT_ENCODER = msgspec.json.Encoder(enc_hook=write_plain)
+
+
+def encode(encoder: msgspec.json.Encoder, value: Any, what: str) -> bytes:
+    """Return `value` as JSON; `what` names it in messages.
+
+    Raises:
+        InvalidInputError: It holds a lone surrogate, a reference to itself, or something that JSON cannot carry.
+        TypeError: It holds an object of a type that msgspec does not write.
+    """
+    try:
+        text = encoder.encode(value)
+        if encoder is SNAPSHOT_ENCODER:
+            text.decode()  # a msgspec.Raw in it is written unseen
+    except UnicodeError as error:
+        raise InvalidInputError(f"{what} must be valid Unicode: it holds a lone surrogate") from error
+    except RecursionError as error:
+        raise InvalidInputError(f"{what} is nested too deeply, or holds itself") from error
+    except (msgspec.MsgspecError, ValueError, OverflowError) as error:
+        raise InvalidInputError(f"{what} cannot be written as JSON") from error
+    return text
+
+
+def as_bytes(text: str | bytes, what: str) -> bytes:
+    """Return a JSON text as UTF-8; `what` names the expected thing in messages.
+
+    Raises:
+        InvalidInputError: It holds a lone surrogate.
+        TypeError: It is neither str nor bytes.
+    """
+    if isinstance(text, bytes):
+        return text
+    if not isinstance(text, str):
+        raise TypeError(f"{what} is read from str or bytes, not {type(text).__name__}")
+    try:
+        return str.encode(text)
+    except UnicodeError as error:
+        raise InvalidInputError(f"not a {what}: the text is not valid Unicode") from error
+
+
+def decode(decoder: msgspec.json.Decoder[T], text: bytes, what: str, *, known: bool = True) -> T:
+    """Read `text` with `decoder`; `what` names the expected thing in messages.
+
+    Args:
+        decoder: Knows the type.
+        text: The JSON text.
+        what: What it should be, for the message.
+        known: Whether the type is one of ours. Then the message says what is wrong and where (the checks of a user's own
+            type may quote what they refuse), and fields that we do not know are skipped however deep they are.
+
+    Raises:
+        InvalidInputError: It is not that.
+    """
+    try:
+        try:
+            return decoder.decode(text)
+        except RecursionError:
+            if not known:
+                raise
+            return decoder.decode(_flatten(text))
+    except UnicodeError as error:
+        raise InvalidInputError(f"not a {what}: the text is not valid Unicode") from error
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise InvalidInputError(f"not a {what}: {error}" if known else f"not a {what}") from error
+
+
+# Possessive, and with the closing quote optional: a text of quotes that never close takes linear time, too.
+_TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|[\[{\]}]|[^"\[\]{}]+|.', re.DOTALL)
+_KEPT_DEPTH = 64
+
+
+def _flatten(text: bytes) -> bytes:
+    """Replace what is nested deeper than any field we read by a number, so that no recursion is needed to skip it.
+
+    Readers of the reference skip an unknown field at any depth; msgspec gives up at Python's recursion limit. What is
+    replaced is checked first, in layers that are no deeper than it bears: malformed text stays malformed.
+    """
+    parts: list[bytes] = []
+    opened: list[int] = []  # where in `parts` each container begins
+    for match in _TOKEN.finditer(text):
+        token = match.group()
+        parts.append(token)
+        if token in b"[{":
+            opened.append(len(parts) - 1)
+        elif token in b"]}" and opened:
+            start = opened.pop()
+            if opened and len(opened) % _KEPT_DEPTH == 0:
+                msgspec.json.decode(b"".join(parts[start:]), type=msgspec.Raw)
+                parts[start:] = [b"0"]
+    return b"".join(parts)

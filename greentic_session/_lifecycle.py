@@ -1,0 +1,68 @@
+"""The lifecycle of a store and its backend: open until closed, and refusing work afterwards."""
+
+from typing import Generic, Protocol, TypeVar, cast
+
+from .errors import UnavailableError
+
+__all__ = ["Closable", "Wrapping"]
+
+
+class Closable:
+    """The lifecycle that every backend has: open until it is closed, then closed for good."""
+
+    closed: bool = False
+
+    def check_open(self) -> None:
+        """Refuse work after `aclose`.
+
+        Raises:
+            UnavailableError: The store was closed.
+        """
+        if self.closed:
+            raise UnavailableError("the store is closed")
+
+
+class _Wrapped(Protocol):
+    """What backends of sessions and of conversations have in common."""
+
+    system: str
+    closed: bool
+
+    def check_open(self) -> None: ...
+
+    async def health(self) -> None: ...
+
+    async def aclose(self) -> None: ...
+
+
+B = TypeVar("B", bound=_Wrapped)
+
+
+class Wrapping(Closable, Generic[B]):
+    """The lifecycle of a backend that wraps another. It stands before the kind of backend that it is among the bases.
+
+    Args:
+        backend: What is wrapped.
+    """
+
+    def __init__(self, backend: B) -> None:
+        self._inner = backend
+        self.system: str = backend.system
+
+    def _is_closed(self) -> bool:
+        return self._inner.closed
+
+    # To type checkers it is the variable that it is everywhere else: a property over one they would refuse in each wrapper.
+    closed: bool = cast("bool", property(_is_closed, doc="Whether the wrapped backend is closed."))
+
+    def check_open(self) -> None:
+        """Refuse work after `aclose`."""
+        self._inner.check_open()
+
+    async def health(self) -> None:
+        """Return if the wrapped backend answers, raise UnavailableError if not."""
+        await self._inner.health()
+
+    async def aclose(self) -> None:
+        """Close the wrapped backend; idempotent."""
+        await self._inner.aclose()

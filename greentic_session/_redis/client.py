@@ -1,0 +1,400 @@
+"""The way to one Redis: a few connections that all calls share.
+
+A pool of connections, one for each call under way, costs a Python client several times what the commands themselves cost:
+every call takes a socket of its own through the event loop, to send and to read. Here calls travel together (see `lane`).
+The first connection carries nearly everything; another one is opened only where a call would have to wait behind long
+answers, or needs a connection to itself because it is long. What finds no room waits in one line, first come first served,
+so nothing grows without bound but the line of the callers themselves. There is no task: whoever finds no connection opens
+one, with all who came after behind it, and if it is cancelled the next in line goes on.
+
+The promises:
+
+- A write is sent once. redis-py repeats a failed command, by default ten times; here only what changes nothing is sent
+  again, once, and only when the connection turned out to be dead, or to lead to a node that does not serve any more.
+- One deadline holds for the whole of a call, from waiting in the line to reading the answer. One timer serves all calls: it
+  looks at them when the oldest of them may be late, which under load is once in a `timeout`.
+- A call that is cancelled or late leaves its neighbours alone. A connection on which one was late may be dead, though: it
+  takes no new calls, and ends when the others on it have had theirs.
+- Connecting is tried at once, and after failures with a delay that doubles, up to a second, with jitter. Whoever waits when
+  an attempt fails shares its failure, so nobody waits longer for being later.
+- Redis errors, redis-py's and the socket's become GreenticErrors here, in one place.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Collection, Mapping
+from threading import get_ident
+from typing import Any, cast
+
+import hiredis
+from redis import exceptions as driver
+from redis.asyncio.connection import AbstractConnection
+
+from greentic_session.errors import GreenticError, OperationTimeoutError, UnavailableError
+
+from .connection import LONG, Call, Lane
+from .dialer import Dialer, Finder
+from .errors import is_demotion, translate
+from .executor import Arg
+
+__all__ = ["Link"]
+
+_pack = cast("Callable[[tuple[Arg, ...]], bytes]", hiredis.pack_command)  # its own types allow one argument only
+
+_GRAIN = 0.005
+"""How far apart looks at the deadlines are at least, in seconds."""
+_PATIENCE = 0.1
+"""For how many seconds whoever opens a connection goes on with that when its own answer has come another way."""
+_GRACE = 1.0
+"""For how many seconds closing waits for the answers under way."""
+
+
+class Link:
+    """Sends commands to one Redis.
+
+    Args:
+        connection_class: One of redis-py's asyncio connections.
+        settings: Its arguments.
+        timeout: For how many seconds a call may take, everything included.
+        max_connections: How many connections there may be.
+        finder: Knows where that Redis is, if the settings do not.
+    """
+
+    moving = False
+
+    def __init__(
+        self,
+        connection_class: type[AbstractConnection],
+        settings: Mapping[str, Any],
+        *,
+        timeout: float,
+        max_connections: int,
+        finder: Finder | None = None,
+    ) -> None:
+        self._dialer = Dialer(connection_class, settings, finder)
+        self._finder = finder
+        if finder is not None:
+            finder.serve(self)
+        self._timeout = timeout
+        self._most = max_connections
+        self._lanes: list[Lane] = []
+        self._retired: set[Lane] = set()
+        self._line: deque[Call] = deque()
+        self._opening: asyncio.Timeout | None = None
+        self._alarm: asyncio.TimerHandle | None = None
+        self._emptied: asyncio.Event | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: int | None = None
+        self._closed = False
+
+    async def call(
+        self,
+        command: tuple[Arg, ...],
+        *,
+        repeatable: bool = False,
+        script: str | None = None,
+        deadline: float | None = None,
+        before: bytes | None = None,
+    ) -> Any:
+        """Send a command and return its answer, as bytes, ints, lists and None.
+
+        Args:
+            command: The command and its arguments.
+            repeatable: Whether sending it twice does what sending it once does.
+            script: If the command is EVALSHA, the script: sent with EVAL where the server answers that it does not know it.
+            deadline: When the call ends, by the loop's clock; by default in a `timeout`.
+            before: A packed command to be sent right before it, whose answer nobody wants.
+
+        Raises:
+            GreenticError: As `failures.translate` has it, from the driver's error.
+        """
+        loop = self._loop
+        # Not asyncio.get_running_loop(): before Python 3.12 that asks the kernel who we are, every time.
+        if loop is None or self._closed or self._thread != get_ident() or not loop.is_running():
+            loop = self.check_loop()
+        if deadline is None:
+            deadline = loop.time() + self._timeout
+        elif self._alarm is not None and deadline < self._alarm.when():
+            self._alarm.cancel()
+            self._alarm = None
+        if self._alarm is None:
+            self._alarm = loop.call_at(deadline, self._look)
+        packed = _pack(command)
+        while True:
+            call = Call(packed, loop.create_future(), deadline, before=before)
+            try:
+                lane = None if self._line else self._find_lane(call)  # whoever waits goes first
+                if lane is not None:
+                    lane.send(call)
+                else:
+                    await self._wait_in_line(call)
+                return await call.answer
+            except driver.ResponseError as error:
+                text = str(error)
+                if script is not None and text.startswith("NOSCRIPT"):
+                    # It has restarted, or somebody flushed its scripts. EVAL runs and loads it, in one step; nothing was
+                    # done before, so this is no repetition.
+                    packed, script = _pack(("EVAL", script, *command[2:])), None
+                    continue
+                if is_demotion(text):
+                    # A primary no more. Behind an address that fails over, new connections lead to the new one.
+                    if call.lane in self._lanes:
+                        self._retire_all()
+                    if repeatable and self._finder is not None:
+                        repeatable = False
+                        continue
+                raise translate(error, self._node_of(call)) from error
+            except (driver.RedisError, OSError) as error:
+                call.leave()
+                if repeatable and call.lane is not None and isinstance(error, driver.ConnectionError):
+                    repeatable = False
+                    continue
+                if isinstance(error, GreenticError):
+                    raise
+                raise translate(error, self._node_of(call)) from error
+            except BaseException:  # cancelled, that is
+                call.leave()
+                if call.lane is not None:
+                    call.lane.give_up(call)
+                raise
+
+    async def ping(self) -> None:
+        """Return if Redis answers.
+
+        Raises:
+            UnavailableError: It does not.
+        """
+        try:
+            await self.call(("PING",), repeatable=True)
+        except OperationTimeoutError as error:
+            raise UnavailableError(error.message) from error
+
+    async def servers(self) -> "list[Link]":
+        """Return this one: see `Route`."""
+        return [self]
+
+    @property
+    def node(self) -> str:
+        """Where it leads: ``host:port``, or the path of a socket."""
+        return self._dialer.node
+
+    @property
+    def closed(self) -> bool:
+        """Whether it takes no more calls."""
+        return self._closed
+
+    def close(self) -> None:
+        """Take no more calls. Those in the line fail; those under way get their answers."""
+        self._closed = True
+        if self._finder is not None:
+            self._finder.close()
+        if self._opening is not None:
+            _end(self._opening, 0)
+        while self._line:
+            self._line.popleft().turn_away(UnavailableError("the store is closed"))
+        self._retire_all()
+
+    async def aclose(self) -> None:
+        """Close, and return when every answer under way has come, or has not within a second; idempotent."""
+        self.close()
+        try:
+            if self._retired and self._loop is asyncio.get_running_loop():
+                self._emptied = self._emptied or asyncio.Event()
+                async with asyncio.timeout(_GRACE):
+                    await self._emptied.wait()
+        except TimeoutError:
+            pass
+        finally:
+            for lane in tuple(self._retired):
+                lane.abort()
+
+    # -- what a lane tells
+
+    def has_room(self, lane: Lane) -> None:
+        """Send what waits in the line, as far as there is room."""
+        if lane.answered:
+            self._dialer.succeeded()
+        if self._line:
+            self._advance()
+
+    def is_lost(self, lane: Lane) -> None:
+        """Forget a lane. One that never worked counts as a failure to connect."""
+        if lane in self._lanes:
+            self._lanes.remove(lane)
+            if not lane.answered and not lane.given_up:
+                self._dialer.failed(asyncio.get_running_loop().time())
+        self._retired.discard(lane)
+        if not self._retired and self._emptied is not None:
+            self._emptied.set()
+        if self._line:
+            self._call_next()
+
+    # -- what a finder tells
+
+    def keep(self, nodes: Collection[str], *, at_once: bool) -> None:
+        """Leave all nodes but these.
+
+        Args:
+            nodes: As `Dialer.dial` returns them.
+            at_once: Let the calls that are under way elsewhere fail: what they write there would be lost.
+        """
+        lanes, self._lanes = self._lanes, []
+        for lane in lanes:
+            if lane.node in nodes:
+                self._lanes.append(lane)
+            else:
+                self._retire(lane)
+        if at_once:
+            for lane in tuple(self._retired):
+                if lane.node not in nodes:
+                    lane.abort()
+        self._dialer.moved()
+        if self._line:
+            self._call_next()
+
+    # -- the line
+
+    def _find_lane(self, call: Call) -> Lane | None:
+        """Return a lane with room; None if there is none."""
+        if len(call.packed) > LONG:
+            return next((lane for lane in self._lanes if lane.is_free()), None)
+        for lane in self._lanes:
+            if len(lane.pending) < lane.room:
+                return lane
+        return None
+
+    async def _wait_in_line(self, call: Call) -> None:
+        """Return when a call was sent."""
+        self._line.append(call)
+        try:
+            while call.lane is None:
+                if self._closed:
+                    raise UnavailableError("the store is closed")
+                if self._opening is None and len(self._lanes) < self._most:
+                    await self._open(call)
+                else:
+                    call.turn = asyncio.get_running_loop().create_future()
+                    await call.turn
+        finally:
+            if call.lane is None and call in self._line:
+                self._line.remove(call)
+            if self._line:
+                self._call_next()
+
+    def _advance(self) -> None:
+        line = self._line
+        while line and (lane := self._find_lane(line[0])) is not None:
+            call = line.popleft()
+            if call.has_left():
+                continue
+            lane.send(call)
+            if call.turn is not None and not call.turn.done():
+                call.turn.set_result(None)
+
+    def _call_next(self) -> None:
+        """Let the first in line look for itself: there may be a connection to open."""
+        self._advance()
+        if self._line and self._opening is None and len(self._lanes) < self._most:
+            for call in self._line:
+                if call.turn is not None and not call.turn.done():
+                    call.turn.set_result(None)
+                    break
+
+    # -- connections
+
+    async def _open(self, call: Call) -> None:
+        """Open a lane, and send what waits in the line.
+
+        Raises:
+            OSError, RedisError: It cannot be opened, and there is no other. All who wait have failed with it.
+        """
+        loop = asyncio.get_running_loop()
+        limit = self._opening = asyncio.timeout_at(call.deadline)
+        begun = 0.0
+
+        def hurry(_: object) -> None:
+            if self._opening is limit:
+                _end(limit, begun + _PATIENCE if begun else 0)
+
+        call.answer.add_done_callback(hurry)
+        try:
+            async with limit:
+                await asyncio.sleep(self._dialer.not_before - loop.time())
+                begun = loop.time()
+                writer, node = await self._dialer.connect()
+                if self._closed:
+                    writer.transport.abort()
+                    raise UnavailableError("the store is closed")
+                self._lanes.append(Lane(writer, self, loop, node))
+        except (driver.RedisError, OSError) as error:
+            if begun:  # to wait for the next attempt is no attempt
+                self._dialer.failed(loop.time())
+            if call.lane is None and self._closed:
+                raise UnavailableError("the store is closed") from error
+            if call.lane is None and (limit.expired() or not self._lanes):
+                while self._line and not limit.expired():
+                    self._line.popleft().turn_away(error)
+                raise
+        finally:
+            call.answer.remove_done_callback(hurry)
+            self._opening = None
+        self._advance()
+
+    def _node_of(self, call: Call) -> str:
+        return self._dialer.node if call.lane is None else call.lane.node
+
+    def _retire_all(self) -> None:
+        lanes, self._lanes = self._lanes, []
+        for lane in lanes:
+            self._retire(lane)
+
+    def _retire(self, lane: Lane) -> None:
+        self._retired.add(lane)
+        lane.retire()
+
+    # -- time, and the loop
+
+    def _look(self) -> None:
+        """Fail the calls that are late, and look again when the next one may be."""
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        for call in [call for call in self._line if call.deadline <= now]:
+            call.turn_away(TimeoutError("no connection in time"))
+        for lane in (*self._lanes, *self._retired):
+            if lane.expire(now) and lane in self._lanes:
+                self._lanes.remove(lane)
+                self._retired.add(lane)
+            if lane in self._retired:
+                lane.retire()
+        if self._line:
+            self._call_next()
+        if self._finder is not None:
+            self._finder.look()
+        waiting = [*self._line, *(call for lane in self._lanes for call in lane.pending)]
+        waiting += [call for lane in self._retired for call in lane.pending if not call.answer.done()]
+        self._alarm = None
+        if waiting:
+            self._alarm = loop.call_at(max(now + _GRAIN, min(call.deadline for call in waiting)), self._look)
+
+    def check_loop(self) -> asyncio.AbstractEventLoop:
+        """Return the running event loop.
+
+        Raises:
+            UnavailableError: It is another one than the link's, or none of asyncio's; or the link is closed.
+        """
+        if self._closed:
+            raise UnavailableError("the store is closed")
+        try:
+            running = asyncio.get_running_loop()
+        except RuntimeError as error:
+            raise UnavailableError("a Redis store runs on asyncio only") from error
+        if self._loop is None:
+            self._loop, self._thread = running, get_ident()
+        elif self._loop is not running:
+            raise UnavailableError("a Redis store serves the event loop in which it was first used; make one for each")
+        return running
+
+
+def _end(limit: asyncio.Timeout, when: float) -> None:
+    if not limit.expired():
+        limit.reschedule(when)

@@ -1,0 +1,367 @@
+"""The way to a Redis Cluster: a `Link` to each node that is needed, and the map of which node has which slot.
+
+Every command names a key, the key's slot names the primary, and the call travels over that primary's link like any other:
+the usual call costs one look into a list more than on a single server.
+
+- The map is read when the first call needs it, and again when an answer or a failure shows that it is old. One caller reads
+  it for all, at most so often; there is no task. MOVED corrects the slot at once, so its caller need not wait for that.
+- ASK is followed: the call goes to the node that it names, right behind an ASKING, and the map stays as it is.
+- A script touches several keys of one user, and while Redis moves their slot they are in two places. On a cluster every
+  script looks first whether its slot is on the move, and then does nothing but say TRYAGAIN. What was told to try again
+  does, with a delay that grows, with jitter, until its slot has settled or its deadline is over.
+- A node that cannot be reached, or a cluster that says it is down, may be a failover under way: the map is read anew from
+  any node that answers, and what was not sent, or may be repeated, is tried again until its deadline. A write that was
+  sent when its connection broke fails, as everywhere: whether it took effect cannot be said.
+- Where no node at all can be reached, calls fail at once.
+- A replica is never asked, but for the map, and for reads of a store that was made with `stale_reads`.
+"""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from time import monotonic
+from typing import Any, TypeAlias
+
+import anyio
+from redis import exceptions as driver
+from redis.asyncio.connection import AbstractConnection
+from redis.crc import REDIS_CLUSTER_HASH_SLOTS, key_slot
+
+from greentic_session.errors import GreenticError, OperationTimeoutError, UnavailableError
+
+from .client import Link
+from .connection import LostError
+from .executor import Arg, Route
+
+__all__ = ["Address", "ClusterAddress", "ClusterLink"]
+
+Address: TypeAlias = tuple[str, int]
+"""Host and port."""
+
+_ASKING = b"*1\r\n$6\r\nASKING\r\n"
+_READONLY = b"*1\r\n$8\r\nREADONLY\r\n"
+_DELAY = 0.01
+"""For how many seconds a call waits before it is tried again, at first."""
+_MOST_DELAY = 0.25
+_AGE = 0.1
+"""How old the map must be, in seconds, to be read again."""
+
+
+@dataclass(frozen=True)
+class ClusterAddress:
+    """How to reach a cluster.
+
+    Attributes:
+        connection_class: One of redis-py's asyncio connections.
+        settings: Its arguments, without host and port.
+        nodes: Where to ask first; one that answers is enough.
+        remap: From the address that a node announces to the one that it has from here.
+    """
+
+    connection_class: type[AbstractConnection]
+    settings: Mapping[str, Any] = field(repr=False)
+    nodes: Sequence[Address]
+    remap: Callable[[Address], Address] | None = None
+
+
+class ClusterLink:
+    """Sends commands to the nodes of one cluster. What it promises is what `Link` does.
+
+    Args:
+        address: Where it is.
+        timeout: For how many seconds a call may take, everything included.
+        max_connections: How many connections there may be to each node.
+    """
+
+    moving = True
+    """Slots may move: scripts must look whether theirs does."""
+
+    def __init__(self, address: ClusterAddress, *, timeout: float, max_connections: int) -> None:
+        self._cluster = address
+        self._seeds = tuple(address.nodes)
+        self._timeout = timeout
+        self._most = max_connections
+        self._stale_reads = False  # whether anybody asks for them
+        self._links: dict[Address, Link] = {}
+        self._slots: list[Link | None] = [None] * REDIS_CLUSTER_HASH_SLOTS
+        self._replicas: dict[Link, list[Link]] = {}
+        self._reading: asyncio.Future[UnavailableError | None] | None = None
+        self._read_at = float("-inf")
+        self._closed = False
+        # Keeps the event loop; and refuses settings that redis-py does not know.
+        self._keeper = self._link_to(self._seeds[0])
+
+    async def call(
+        self, command: tuple[Arg, ...], *, repeatable: bool = False, script: str | None = None, stale: bool = False
+    ) -> Any:
+        """Send a command to the node that has its key, and return the answer.
+
+        Args:
+            command: The command and its arguments; a key comes first of them, or behind the number of keys.
+            repeatable: Whether sending it twice does what sending it once does.
+            script: If the command is EVALSHA, the script.
+            stale: Whether a replica may answer, where the store allows that.
+
+        Raises:
+            GreenticError: As `Link.call`.
+        """
+        key = command[3] if script is not None else command[1]
+        slot = key_slot(key if isinstance(key, bytes) else str(key).encode())
+        link, failure, begun = self._slots[slot], None, monotonic()
+        if link is not None and not stale:
+            try:
+                return await link.call(command, repeatable=repeatable, script=script)
+            except GreenticError as error:
+                failure = error
+                if not self._may_go_on(link, error, repeatable=repeatable):
+                    raise
+        left = self._timeout - (monotonic() - begun)
+        return await self._insist(slot, command, failure, left, repeatable=repeatable, script=script, stale=stale)
+
+    @asynccontextmanager
+    async def in_time(self) -> AsyncIterator[None]:
+        """Hold the block to the time that a call may take, however many calls it makes.
+
+        Raises:
+            OperationTimeoutError: It was over.
+            UnavailableError: As `Link.check_loop`.
+        """
+        self._keeper.check_loop()
+        limit = asyncio.timeout(self._timeout)
+        try:
+            async with limit:
+                yield
+        except TimeoutError as error:
+            if not limit.expired() or isinstance(error, OperationTimeoutError):
+                raise
+            raise OperationTimeoutError("Redis did not answer in time") from error
+
+    async def ping(self) -> None:
+        """Return if every primary answers.
+
+        Raises:
+            UnavailableError: One does not.
+        """
+        for link in await self.servers():
+            await link.ping()
+
+    async def servers(self) -> list[Link]:
+        """Return a link to each primary that has slots, by the newest map.
+
+        Raises:
+            UnavailableError: No node answers.
+        """
+        await self._read_map(self._keeper.check_loop().time() + self._timeout, anew=True)
+        return list(dict.fromkeys(link for link in self._slots if link is not None))
+
+    @property
+    def stale(self) -> "Route":
+        """The same for reads that a replica may answer."""
+        self._stale_reads = True
+        return _Stale(self)
+
+    def owners(self) -> tuple[Link | None, ...]:
+        """Return the map: who has each slot."""
+        return tuple(self._slots)
+
+    def close(self) -> None:
+        """Take no more calls."""
+        self._closed = True
+        for link in self._links.values():
+            link.close()
+
+    async def aclose(self) -> None:
+        """Close, and return when every answer under way has come, or has not within a second; idempotent."""
+        self.close()
+        async with anyio.create_task_group() as closing:  # on trio, too: there the store was of no use, but is closed
+            for link in tuple(self._links.values()):
+                closing.start_soon(link.aclose)
+
+    # -- what is not usual
+
+    async def _insist(
+        self,
+        slot: int,
+        command: tuple[Arg, ...],
+        failure: GreenticError | None,
+        seconds: float,
+        *,
+        repeatable: bool,
+        script: str | None,
+        stale: bool,
+    ) -> Any:
+        """Try until there is an answer that is one, or no time. `failure` is that of a first attempt; it may be repeated."""
+        loop = self._keeper.check_loop()
+        deadline, delay, trusting = loop.time() + seconds, _DELAY, True
+        while True:
+            asked = None
+            if failure is not None:
+                asked = self._redirect(slot, failure)
+                if asked is None and not (trusting and _is(failure, "MOVED")):
+                    pause = delay * random.uniform(0.5, 1)  # noqa: S311  # jitter
+                    if loop.time() + pause >= deadline:
+                        raise failure
+                    await asyncio.sleep(pause)
+                    delay = min(2 * delay, _MOST_DELAY)
+                    await self._read_map(deadline)
+                trusting = trusting and asked is not None  # nodes that disagree would send us back and forth
+            link, before = asked or self._slots[slot], None if asked is None else _ASKING
+            if link is None:
+                await self._read_map(deadline, anew=failure is None)
+                link = self._slots[slot]
+            if stale and link is not None and (replicas := self._replicas.get(link)):
+                link, before = random.choice(replicas), _READONLY  # noqa: S311  # any will do
+            try:
+                if link is None:
+                    raise UnavailableError("no node of the Redis cluster has this slot") from driver.ClusterDownError("")
+                return await link.call(command, repeatable=repeatable, script=script, deadline=deadline, before=before)
+            except GreenticError as error:
+                if not self._may_go_on(link, error, repeatable=repeatable):
+                    raise
+                failure, stale = error, False
+
+    def _may_go_on(self, link: Link | None, failure: GreenticError, *, repeatable: bool) -> bool:
+        """Say whether a call that failed like this may be tried again: Redis did nothing, or doing it twice is no harm."""
+        cause = failure.__cause__
+        if self._closed or not isinstance(failure, UnavailableError):
+            return False
+        if isinstance(cause, driver.ResponseError):
+            return _is(failure, "MOVED", "ASK", "CLUSTERDOWN", "MASTERDOWN") or "TRYAGAIN" in str(cause)
+        if cause is None:  # its node left the cluster while it was in the line
+            return link is not None and link.closed
+        return repeatable or not isinstance(cause, (LostError, driver.InvalidResponse))
+
+    def _redirect(self, slot: int, failure: GreenticError) -> Link | None:
+        """Heed what an answer says of its slot; return the link to ask, for this once."""
+        if not _is(failure, "MOVED", "ASK"):
+            return None
+        host, _, port = str(failure.__cause__).split()[2].rpartition(":")
+        if not host:  # the node does not know by which name we know it
+            self._read_at = float("-inf")
+            return None
+        link = self._link_to(self._address(host, int(port)))
+        if _is(failure, "ASK"):
+            return link
+        self._slots[slot] = link
+        self._read_at = float("-inf")  # where one slot has moved, others may have
+        return None
+
+    # -- the map
+
+    async def _read_map(self, deadline: float, *, anew: bool = False) -> None:
+        """Read the map, unless it was just read; who comes meanwhile waits for it, and shares its failure.
+
+        Raises:
+            OperationTimeoutError: There was no time.
+            UnavailableError: No node answers.
+        """
+        loop = self._keeper.check_loop()
+        while (reading := self._reading) is not None:
+            try:
+                async with asyncio.timeout_at(deadline):
+                    failure = await asyncio.shield(reading)
+            except TimeoutError as error:
+                raise OperationTimeoutError("Redis did not answer in time") from error
+            if failure is not None:
+                raise UnavailableError(str(failure)) from failure
+            anew = False
+        if not anew and loop.time() - self._read_at < _AGE:
+            return
+        done = self._reading = loop.create_future()
+        failure = None
+        try:
+            await self._ask_for_map(deadline)
+            self._read_at = loop.time()
+        except UnavailableError as error:
+            failure = error
+            raise
+        finally:
+            self._reading = None
+            done.set_result(failure)
+
+    async def _ask_for_map(self, deadline: float) -> None:
+        known = list(dict.fromkeys([*self._slots_held(), *self._seeds]))
+        random.shuffle(known)  # so that a fleet does not ask one node all at once
+        loop, failure = self._keeper.check_loop(), UnavailableError("no node of the Redis cluster answers")
+        for number, address in enumerate(known):
+            now = loop.time()
+            # A node that is silent must not use up the time for the others.
+            share = now + (deadline - now) / (len(known) - number)
+            try:
+                found = await self._link_to(address).call(("CLUSTER", "SLOTS"), repeatable=True, deadline=share)
+            except GreenticError as error:
+                failure = error if isinstance(error, UnavailableError) else UnavailableError(str(error))
+                failure.__cause__ = error.__cause__
+                continue
+            if self._take(found, address):
+                return
+        raise failure
+
+    def _slots_held(self) -> list[Address]:
+        held = {link for link in self._slots if link is not None}
+        return [address for address, link in self._links.items() if link in held]
+
+    def _take(self, found: list[Any], asked: Address) -> bool:
+        """Make the map anew of an answer to CLUSTER SLOTS; False if it is empty: a node that has not met the others."""
+        if not found:
+            return False
+        slots: list[Link | None] = [None] * REDIS_CLUSTER_HASH_SLOTS
+        replicas: dict[Link, list[Link]] = {}
+        for first, last, primary, *others in found:
+            link = self._link_to(self._announced(primary, asked))
+            slots[first : last + 1] = [link] * (last - first + 1)
+            if self._stale_reads:
+                replicas[link] = [self._link_to(self._announced(other, asked)) for other in others]
+        self._slots, self._replicas = slots, replicas
+        needed = {*slots, *(link for links in replicas.values() for link in links)}
+        for address, link in list(self._links.items()):
+            if link not in needed and address not in self._seeds:
+                del self._links[address]  # it has left the cluster, or is a replica now
+                link.close()
+        return True
+
+    def _announced(self, node: list[Any], asked: Address) -> Address:
+        host = (node[0] or b"").decode()
+        return self._address(host if host not in ("", "?") else asked[0], node[1])
+
+    def _address(self, host: str, port: int) -> Address:
+        remap = self._cluster.remap
+        return (host, port) if remap is None else remap((host, port))
+
+    def _link_to(self, address: Address) -> Link:
+        link = self._links.get(address)
+        if link is None:
+            host, port = address
+            settings = {**self._cluster.settings, "host": host, "port": port}
+            link = Link(self._cluster.connection_class, settings, timeout=self._timeout, max_connections=self._most)
+            self._links[address] = link
+        return link
+
+
+def _is(failure: GreenticError, *codes: str) -> bool:
+    """Say whether it is Redis's own answer, with one of these codes."""
+    cause = failure.__cause__
+    return isinstance(cause, driver.ResponseError) and str(cause).split(" ", 1)[0] in codes
+
+
+class _Stale:
+    """Reads on the way to a cluster that a replica may answer."""
+
+    moving = True
+
+    def __init__(self, cluster: ClusterLink) -> None:
+        self._cluster = cluster
+
+    async def call(self, command: tuple[Arg, ...], *, repeatable: bool = False, script: str | None = None) -> Any:
+        return await self._cluster.call(command, repeatable=repeatable, script=script, stale=True)
+
+    async def ping(self) -> None:
+        await self._cluster.ping()
+
+    async def servers(self) -> list[Link]:
+        return await self._cluster.servers()
+
+    async def aclose(self) -> None:
+        await self._cluster.aclose()

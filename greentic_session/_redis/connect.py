@@ -1,0 +1,116 @@
+"""From a client or a URL of the caller's to the `Link` of a store of ours."""
+
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias, TypeVar
+
+from redis import RedisError
+from redis.asyncio import Redis
+from redis.asyncio.cluster import RedisCluster
+from redis.asyncio.connection import ConnectionPool
+from redis.asyncio.sentinel import SentinelConnectionPool
+
+from greentic_session._json.fields import check_bool, check_int
+from greentic_session.errors import InvalidInputError
+from greentic_session.expiry import Seconds, milliseconds
+
+from .client import Link
+from .cluster import ClusterAddress, ClusterLink
+from .executor import Route
+from .sentinel_service import links_of_service
+from .sentinel_url import client_of_service, service_of
+from .url import connection_of, is_cluster, nodes_of
+
+__all__ = ["Client", "client_of", "links_of"]
+
+T = TypeVar("T")
+Client: TypeAlias = Redis | RedisCluster | ClusterAddress
+"""What tells where Redis is, and how to connect to it."""
+
+
+def links_of(
+    client: Client, timeout: Seconds, max_connections: int, *, stale_reads: bool
+) -> tuple[Link | ClusterLink, Route]:
+    """Return links that open connections of their own, with the settings of a client: one for all, and one for reading.
+
+    Args:
+        client: It is neither used nor closed.
+        timeout: For how many seconds a call may take, connecting included.
+        max_connections: How many connections a link may have; on a cluster, to each node.
+        stale_reads: Whether the second leads to a replica; else it is the first.
+
+    Raises:
+        InvalidInputError: An option is out of range, or the client has a setting that redis-py does not know.
+        TypeError: An option has a wrong type, or `client` is no ``redis.asyncio.Redis`` or ``RedisCluster``.
+    """
+    if not isinstance(client, Redis | RedisCluster | ClusterAddress):
+        raise TypeError(f"client must be a redis.asyncio.Redis or RedisCluster, not {type(client).__name__}")
+    check_int("max_connections", max_connections, 1, sys.maxsize)
+    check_bool("stale_reads", stale_reads)
+    seconds = milliseconds(timeout, "timeout") / 1000
+    if not isinstance(client, Redis):
+        address = _cluster_of(client) if isinstance(client, RedisCluster) else client
+        cluster = _checked(lambda: ClusterLink(address, timeout=seconds, max_connections=max_connections))
+        return cluster, cluster.stale if stale_reads else cluster
+    pool = client.connection_pool
+    if isinstance(pool, SentinelConnectionPool):
+        return _checked(lambda: links_of_service(pool, seconds, max_connections, stale_reads=stale_reads))
+    if stale_reads:
+        raise InvalidInputError("stale_reads needs replicas, and this is a single Redis: name its sentinels, or a cluster")
+    link = _checked(
+        lambda: Link(pool.connection_class, pool.connection_kwargs, timeout=seconds, max_connections=max_connections)
+    )
+    return link, link
+
+
+def client_of(url: str, timeout: Seconds, connect_timeout: Seconds, connection: Mapping[str, Any]) -> tuple[Client, Seconds]:
+    """Return a client for a URL, for `links_of`, and the timeout that holds then. No I/O.
+
+    Args:
+        url: As for `connection_of`, `service_of` or `nodes_of`.
+        timeout: For how many seconds a call may take. A ``socket_timeout`` in the URL may shorten it.
+        connect_timeout: For how many seconds connecting may take.
+        connection: Settings of redis-py's connection that go before what the URL says.
+
+    Raises:
+        InvalidInputError: The URL cannot be read, or an option is out of range.
+        TypeError: An option has a wrong type.
+    """
+    if is_cluster(url):
+        connection_class, settings, nodes = nodes_of(url, connect_timeout, connection)
+        timeout = _shortened(timeout, settings)
+        return ClusterAddress(connection_class, settings, nodes), timeout
+    service, url, connection = service_of(url, connection)
+    connection_class, settings = connection_of(url, connect_timeout, connection)
+    timeout = _shortened(timeout, settings)
+    if service is not None:
+        return _checked(lambda: client_of_service(service, connection_class, settings)), timeout
+    pool = _checked(lambda: ConnectionPool(connection_class=connection_class, **settings))
+    return Redis(connection_pool=pool), timeout
+
+
+def _cluster_of(client: RedisCluster) -> ClusterAddress:
+    """Return what a client knows of its cluster; the client is neither used nor closed."""
+    manager = client.nodes_manager
+    known = list(manager.startup_nodes.values()) or list(manager.nodes_cache.values())
+    # What it does on connecting is to allow reads on replicas; the place is each node's own.
+    others = ("host", "port", "redis_connect_func")
+    settings = {name: value for name, value in known[0].connection_kwargs.items() if name not in others}
+    nodes = [(str(node.host), int(node.port)) for node in known]
+    return ClusterAddress(known[0].connection_class, settings, nodes, getattr(manager, "address_remap", None))
+
+
+def _shortened(timeout: Seconds, settings: dict[str, Any]) -> Seconds:
+    if seconds := settings.pop("socket_timeout", None):
+        return min(milliseconds(timeout, "timeout"), milliseconds(seconds, "socket_timeout")) / 1000
+    return timeout
+
+
+def _checked(make: Callable[[], T]) -> T:
+    try:
+        return make()
+    except InvalidInputError:
+        raise
+    except (RedisError, ValueError):
+        # The cause may quote the value, and that may be a password.
+        raise InvalidInputError("an option of the connection has a value that redis-py does not know") from None

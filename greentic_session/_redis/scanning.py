@@ -1,0 +1,110 @@
+"""Walking the keys of a server with SCAN, a few at a time, while others go on; and doing several things at once."""
+
+import asyncio
+import re
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import aclosing
+from typing import Any, TypeVar
+
+from .executor import ServerRoute
+
+__all__ = ["glob_of", "stride", "together", "walk", "walk_along"]
+
+T = TypeVar("T")
+
+_SCANNED = 500
+"""How many keys Redis looks at in one step of a walk that stops for every step."""
+_STRIDE = 1000
+"""The same for one that is made for its length: a few milliseconds, where the pattern names them all."""
+_AT_ONCE = 4
+"""How many calls of a walk are under way at once: the server may do them in one go, and others wait for that."""
+
+
+def glob_of(prefix: str, rest: str = "*") -> bytes:
+    """Return the pattern of SCAN for keys that begin with a text, which may hold any character, and go on like `rest`."""
+    return re.sub(rb"([\\\[\]*?^-])", rb"\\\1", prefix.encode()) + rest.encode()
+
+
+async def together(*calls: Awaitable[Any]) -> list[Any]:
+    """Make calls at once, and return when all have ended.
+
+    Raises:
+        BaseException: What the first of them that failed raised.
+    """
+    if len(calls) == 1:
+        return [await calls[0]]  # without a task
+    answers = await asyncio.gather(*calls, return_exceptions=True)
+    for answer in answers:
+        if isinstance(answer, BaseException):
+            raise answer
+    return answers
+
+
+async def walk(
+    link: ServerRoute, pattern: bytes, *more: str, looked: Callable[[int], None] | None = None
+) -> AsyncIterator[list[bytes]]:
+    """Yield the keys that a pattern names, a few at a time. SCAN may name one twice.
+
+    Args:
+        link: To which server.
+        pattern: As SCAN has it.
+        more: More arguments of SCAN: ``"TYPE", "string"``.
+        looked: Told of how many keys were looked at in a step, roughly.
+    """
+    cursor = b"0"
+    while True:
+        cursor, keys = await link.call(("SCAN", cursor, "MATCH", pattern, "COUNT", _SCANNED, *more), repeatable=True)
+        if looked is not None:
+            looked(_SCANNED)
+        if keys:
+            yield keys
+        if cursor == b"0":
+            return
+
+
+async def stride(
+    link: ServerRoute, pattern: bytes, do: Callable[[list[bytes]], Awaitable[T]], *more: str, step: int
+) -> AsyncGenerator[list[T], None]:
+    """Hand the keys that a pattern names to `do`, each once and so many in a call; yield what it returns.
+
+    The next keys are looked for while `do` is at work on those before, several calls at once: so a long walk does not wait
+    for the network at every step. Whoever leaves early closes the generator.
+
+    Args:
+        link: To which server.
+        pattern: As SCAN has it.
+        do: What is to be done with some keys.
+        more: More arguments of SCAN.
+        step: How many keys a call is given, at most.
+    """
+    seen: set[int] = set()  # hashes of 64 bits take a quarter of the keys' space; two alike among millions are unheard of
+    cursor, steps = b"0", list[list[bytes]]()
+    while True:
+        scan = link.call(("SCAN", cursor, "MATCH", pattern, "COUNT", _STRIDE, *more), repeatable=True)
+        (cursor, keys), *done = await together(scan, *map(do, steps[:_AT_ONCE]))
+        done += await _in_groups(do, steps[_AT_ONCE:])
+        fresh = [key for key in dict.fromkeys(keys) if hash(key) not in seen]
+        seen.update(map(hash, fresh))
+        steps = [fresh[start : start + step] for start in range(0, len(fresh), step)]
+        if done:
+            yield done
+        if cursor == b"0":
+            break
+    if steps:
+        yield await _in_groups(do, steps)
+
+
+async def _in_groups(do: Callable[[list[bytes]], Awaitable[T]], steps: list[list[bytes]]) -> list[T]:
+    done: list[T] = []
+    for start in range(0, len(steps), _AT_ONCE):
+        done += await together(*map(do, steps[start : start + _AT_ONCE]))
+    return done
+
+
+async def walk_along(
+    link: ServerRoute, pattern: bytes, read: Callable[[list[bytes]], Awaitable[None]], *more: str, step: int
+) -> None:
+    """Hand the keys that a pattern names to `read`, which returns nothing; else as `stride`."""
+    async with aclosing(stride(link, pattern, read, *more, step=step)) as strides:
+        async for _ in strides:
+            pass

@@ -1,0 +1,85 @@
+"""Lua scripts: a file each, run by their SHA-1, loaded again where the server has forgotten them."""
+
+import hashlib
+import re
+from collections.abc import Awaitable
+from functools import cache, cached_property
+from importlib.resources import files
+from typing import Any
+
+from .executor import Arg, Route
+
+__all__ = ["Script"]
+
+_INCLUDE = re.compile(r"^-- @include (\w+)\n", re.MULTILINE)
+
+
+@cache
+def _read(package: str, name: str) -> str:
+    return (files(package) / f"{name}.lua").read_text(encoding="utf-8")
+
+
+def _assemble(package: str, name: str, included: set[str]) -> str:
+    """Return a file's text, with that of every file in place of the first line that includes it."""
+
+    def text_of(found: re.Match[str]) -> str:
+        if found[1] in included:
+            return ""
+        included.add(found[1])
+        return _assemble(package, found[1], included)
+
+    return _INCLUDE.sub(text_of, _read(package, name))
+
+
+_GUARD = """\
+local tag = KEYS[1]:sub(1, (KEYS[1]:find('}', 1, true)))
+if redis.pcall('EXISTS', tag .. '~', tag .. '~~') ~= 0 then
+  return redis.error_reply('TRYAGAIN the slot of this script is on its way to another node')
+end
+"""
+"""What a script begins with on a cluster: it looks at two keys that are never there, in the slot of its own. While that
+slot is on its way to another node, Redis refuses to, at the old node and at the new one, and the script ends before it
+has done anything. Without it Redis would end it at the first key that is not there, be that half way through."""
+
+
+class Script:
+    """One script.
+
+    What a script includes is a line of its own, ``-- @include _rules``, for the file ``_rules.lua``. It costs time to define
+    what is included, so a script that may end early says so after that.
+
+    On a cluster all its keys must have one hash tag, ``{...}``, in the first of them, or it must touch the first only.
+
+    Args:
+        package: The package that holds the files.
+        name: The file's name, without ``.lua``.
+        repeatable: Whether running it twice does what running it once does.
+        one_key: Whether it touches its first key only: then it needs no guard while a slot moves.
+    """
+
+    def __init__(self, package: str, name: str, *, repeatable: bool = False, one_key: bool = False) -> None:
+        self._alone = _hashed(_assemble(package, name, set()))
+        self._one_key = one_key
+        self._repeatable = repeatable
+
+    @cached_property
+    def _guarded(self) -> tuple[str, str]:
+        return self._alone if self._one_key else _hashed(_GUARD + self._alone[1])
+
+    def run(self, route: Route, keys: int, words: tuple[Arg, ...]) -> Awaitable[Any]:
+        """Run it; to be awaited for what it returns.
+
+        Args:
+            route: The way there.
+            keys: How many of the words are keys.
+            words: The keys, and what else it is given.
+
+        Raises:
+            GreenticError: As `Link.call`.
+        """
+        sha, text = self._guarded if route.moving else self._alone
+        return route.call(("EVALSHA", sha, keys, *words), repeatable=self._repeatable, script=text)
+
+
+def _hashed(text: str) -> tuple[str, str]:
+    return hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest(), text

@@ -1,0 +1,1 @@
+"""Administration of a Redis store: figures, faults and settings, for operators."""

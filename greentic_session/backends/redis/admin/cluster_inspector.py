@@ -1,0 +1,88 @@
+"""Looking into a cluster for administration: all primaries, and on each what is there of a slot together."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+from greentic_session._redis.cluster import ClusterLink
+from greentic_session._redis.scanning import together, walk_along
+from greentic_session.admin import Details, Examination, Inspector, Looked, Place, Selection, Setting, Tally
+from greentic_session.backends.redis.keys import ClusterKeys
+from greentic_session.backends.redis.owner_pointers import Pointers
+
+from .inspector import STEP, Notes, Tallies, details
+from .settings import read_settings
+
+__all__ = ["RedisClusterInspector"]
+
+
+class RedisClusterInspector(Inspector):
+    """Looks into one namespace of one cluster. What moves from one node to another meanwhile may be missed."""
+
+    def __init__(self, link: ClusterLink, keys: ClusterKeys, pointers: Pointers) -> None:
+        self._link = link
+        self._keys = keys
+        self._pointers = pointers
+
+    async def survey(self, looked: Looked, selection: Selection | None = None) -> Mapping[Place, Tally]:
+        """See `Inspector.survey`."""
+        tallies = Tallies(selection)
+
+        async def count(tag: str, names: list[bytes]) -> None:
+            await tallies.count(self._link, self._keys.within(tag), names)
+
+        await self._walk("[sc][eo][sn][sv]*", count, looked)
+        return tallies.found
+
+    async def details(self, keys: Sequence[str]) -> list[Details | None]:
+        """See `Inspector.details`."""
+        found = []
+        for start in range(0, len(keys), STEP):
+            found += await together(*map(self._details, keys[start : start + STEP]))
+        return found
+
+    async def examine(self, looked: Looked) -> Examination:
+        """See `Inspector.examine`. A session's owner pointer is looked at, too."""
+        notes = Notes()
+
+        async def look(tag: str, names: list[bytes]) -> None:
+            await notes.look(self._link, self._keys.within(tag), names)
+            for name in names:
+                if name.startswith(b"session:") and await self._is_astray(tag, name.removeprefix(b"session:")):
+                    notes.note("pointer", name)
+
+        await self._walk("*", look, looked)
+        return notes.examination()
+
+    async def settings(self) -> list[Setting]:
+        """See `Inspector.settings`. Where nodes differ, each is named."""
+        found: dict[Setting, list[str]] = {}
+        servers = await self._link.servers()
+        for server in servers:
+            for setting in await read_settings(server):
+                found.setdefault(setting, []).append(server.node)
+        return [
+            Setting(
+                name=setting.name,
+                level=setting.level,
+                value=setting.value if len(nodes) == len(servers) else f"{setting.value} (on {', '.join(nodes)})",
+                advice=setting.advice,
+            )
+            for setting, nodes in sorted(found.items(), key=lambda item: item[0].name)
+        ]
+
+    async def _is_astray(self, tag: str, session: bytes) -> bool:
+        key = session.decode("utf-8", "replace")
+        if await self._pointers.follow(key) == tag:
+            return False
+        return (await details(self._link, self._keys.within(tag), [key]))[0] is not None  # else it has ended meanwhile
+
+    async def _details(self, key: str) -> Details | None:
+        tag = await self._pointers.follow(key)
+        return None if tag is None else (await details(self._link, self._keys.within(tag), [key]))[0]
+
+    async def _walk(self, rest: str, do: Callable[[str, list[bytes]], Awaitable[None]], looked: Looked) -> None:
+        async def step(found: list[bytes]) -> None:
+            await together(*(do(tag, names) for tag, names in self._keys.by_tag(found).items()))
+            looked(len(found))
+
+        for server in await self._link.servers():
+            await walk_along(server, self._keys.every(rest), step, step=STEP)

@@ -1,0 +1,196 @@
+"""Looking into a Redis for administration: its sessions with scripts that only read, its settings with INFO and CONFIG GET.
+
+All keys are found with SCAN, and looked at a few in a step, so nobody waits for it.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from greentic_session._redis.client import Link
+from greentic_session._redis.executor import Arg, Route
+from greentic_session._redis.scanning import glob_of, together, walk_along
+from greentic_session._redis.scripts import Script
+from greentic_session.admin import (
+    SOON_MS,
+    Details,
+    Examination,
+    Finding,
+    Inspector,
+    Looked,
+    Place,
+    Selection,
+    Setting,
+    Tally,
+)
+from greentic_session.backends.redis.keys import Keys
+from greentic_session.conversation.backends.redis.inspector import CONVERSATION_FAULTS, examine_conversations
+from greentic_session.models import ReplyScope
+from greentic_session.tenancy import NO_TEAM
+
+from .findings import FAULTS
+from .settings import read_settings
+
+__all__ = ["STEP", "Notes", "RedisInspector", "Tallies", "details"]
+
+STEP = 100
+"""How many keys a script looks at: the server waits for it, a millisecond or two."""
+_ENOUGH = 2**20
+"""After how many bytes of texts, all of which are hashed, a step ends early."""
+_SHOWN = 20
+"""How many keys of a finding are kept."""
+_SCOPE = msgspec.json.Decoder(ReplyScope)
+
+
+def _script(name: str) -> Script:
+    return Script("greentic_session.backends.redis.lua", name, repeatable=True)
+
+
+_DETAILS = _script("details")
+_EXAMINE = _script("examine")
+_SURVEY = _script("survey")
+
+
+class Tallies:
+    """What a survey has counted so far."""
+
+    def __init__(self, selection: Selection | None) -> None:
+        self.found: dict[Place, Tally] = {}
+        self.selection = selection
+
+    async def count(self, route: Route, keys: Keys, names: Sequence[bytes]) -> None:
+        """Count what some keys of one slot are, given without the namespace and the colon after it."""
+        session, talk = b"session:", b"conv:head:"
+        sessions = [name[len(session) :] for name in names if name.startswith(session)]
+        if sessions:
+            wanted = ("", "", "", "") if self.selection is None else _wanted(self.selection)
+            words: tuple[Arg, ...] = (keys.session(""), keys.namespace, *wanted, SOON_MS, *sessions)
+            for name, *figures in await _SURVEY.run(route, 1, words):
+                self.found.setdefault(_place(name.decode()), Tally()).add(Tally(*figures))
+        for name in names:
+            if name.startswith(talk) and (place := _room(name[len(talk) :], self.selection)):
+                self.found.setdefault(place, Tally()).conversations += 1
+
+
+class Notes:
+    """What an examination has found so far."""
+
+    def __init__(self) -> None:
+        self._counts: Counter[str] = Counter()
+        self._shown: dict[str, list[str]] = {}
+        self.total: int = 0
+
+    def note(self, name: str, key: bytes) -> None:
+        """Take note of a finding."""
+        self._counts[name] += 1
+        some = self._shown.setdefault(name, [])
+        if len(some) < _SHOWN:
+            some.append(key.decode("utf-8", "replace"))
+
+    async def look(self, route: Route, keys: Keys, names: Sequence[bytes]) -> None:
+        """Look at some keys of one slot, given without the namespace and the colon after it."""
+        sessions = [name for name in names if not name.startswith(b"conv:")]
+        at = 0
+        while at < len(sessions):
+            front = f"{keys.namespace}:"
+            looked, *told = await _EXAMINE.run(route, 1, (front, keys.namespace, _ENOUGH, *sessions[at:]))
+            at += looked
+            for name, key in zip(told[::2], told[1::2], strict=True):
+                self.note(name.decode(), key)
+        talks = [name for name in names if name.startswith(b"conv:")]
+        for fault, key in await examine_conversations(route, keys.namespace, talks):
+            self.note(fault, key)
+        self.total += len(names)
+
+    def examination(self) -> Examination:
+        """Return it."""
+        findings = [
+            Finding(
+                name=name, fault=fault, what=what, advice=advice, count=self._counts[name], keys=tuple(self._shown[name])
+            )
+            for name, (fault, what, advice) in {**FAULTS, **CONVERSATION_FAULTS}.items()
+            if name in self._counts
+        ]
+        return Examination(looked=self.total, findings=sorted(findings, key=lambda finding: not finding.fault))
+
+
+class RedisInspector(Inspector):
+    """Looks into one namespace of one Redis."""
+
+    def __init__(self, link: Link, keys: Keys) -> None:
+        self._link = link
+        self._keys = keys
+        self._front = f"{keys.namespace}:"
+
+    async def survey(self, looked: Looked, selection: Selection | None = None) -> Mapping[Place, Tally]:
+        """See `Inspector.survey`. Sessions of which nobody can tell whose they are count for the env and tenant ""."""
+        tallies = Tallies(selection)
+
+        async def count(found: list[bytes]) -> None:
+            await tallies.count(self._link, self._keys, self._names(found))
+            looked(len(found))
+
+        # session and conv, in one walk; and none of the others
+        await walk_along(self._link, glob_of(self._front, "[sc][eo][sn][sv]*"), count, step=STEP)
+        return tallies.found
+
+    async def details(self, keys: Sequence[str]) -> list[Details | None]:
+        """See `Inspector.details`."""
+        steps = [keys[start : start + STEP] for start in range(0, len(keys), STEP)]
+        answers = await together(*(details(self._link, self._keys, step) for step in steps))
+        return [found for answer in answers for found in answer]
+
+    async def examine(self, looked: Looked) -> Examination:
+        """See `Inspector.examine`."""
+        notes = Notes()
+
+        async def look(found: list[bytes]) -> None:
+            await notes.look(self._link, self._keys, self._names(found))
+            looked(len(found))
+
+        await walk_along(self._link, glob_of(self._front), look, step=STEP)
+        return notes.examination()
+
+    async def settings(self) -> list[Setting]:
+        """See `Inspector.settings`."""
+        return await read_settings(self._link)
+
+    def _names(self, found: list[bytes]) -> list[bytes]:
+        skipped = len(self._front.encode())
+        return [key[skipped:] for key in found]
+
+
+async def details(route: Route, keys: Keys, sessions: Sequence[str]) -> list[Details | None]:
+    """Return what is known of some sessions of one slot."""
+    answer = await _DETAILS.run(route, 1, (keys.session(""), keys.namespace, *sessions))
+    return [_details(*found) if found else None for found in answer]
+
+
+def _place(name: str) -> Place:
+    env, tenant, team = [*name.split(":"), "", ""][:3]
+    return (env, tenant, team or None)
+
+
+def _wanted(selection: Selection) -> tuple[str, str, str, str]:
+    return selection.env, selection.tenant, selection.team or "", selection.user or ""
+
+
+def _room(name: bytes, selection: Selection | None) -> Place | None:
+    """Return whose a conversation is, by the end of its key; None where it is not asked for, as of one user."""
+    env, tenant, team = [*name.decode("utf-8", "replace").split(":", 3), "", "", ""][:3]
+    place = (env, tenant, None if team == NO_TEAM else team)
+    if selection is None:
+        return place
+    meant = (env, tenant) == (selection.env, selection.tenant) and selection.team in (None, place[2])
+    return place if meant and selection.user is None else None
+
+
+def _details(ttl: int, size: int, waits: int, scope: bytes, claim: int) -> Details:
+    return Details(
+        ttl_ms=None if ttl == -1 else ttl,
+        size=size,
+        waits=bool(waits),
+        scope=_SCOPE.decode(scope) if scope else None,
+        claim_ms=claim if claim >= 0 else None,
+    )

@@ -1,0 +1,135 @@
+"""Sessions on one Redis."""
+
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+
+from greentic_session import tenancy
+from greentic_session._redis.client import Link
+from greentic_session._redis.executor import Route
+from greentic_session._redis.scanning import glob_of, stride, walk
+from greentic_session.admin import Inspector, Step
+from greentic_session.backend import SessionBackend
+from greentic_session.ids import SessionKey
+from greentic_session.models import ReplyScope, SessionData, TenantCtx
+from greentic_session.tenancy import Owner
+from greentic_session.wait import Wait
+
+from .keys import Keys
+from .slot import Sessions, meant_by
+
+__all__ = ["RedisBackend"]
+
+_STEP = 100
+"""How many sessions a walk reads, or a purge removes, in one step."""
+
+
+class RedisBackend(Sessions, SessionBackend):
+    """Storage in one namespace of one Redis.
+
+    Args:
+        link: The way to it.
+        keys: Those of the namespace.
+        reading: The way for reads that may be stale; the same by default.
+    """
+
+    system = "redis"
+    keeps_text = True
+
+    def __init__(self, link: Link, keys: Keys, reading: Route | None = None) -> None:
+        super().__init__(link, keys, reading=reading)
+        self._link = link
+
+    async def create(
+        self, key: SessionKey, data: SessionData, pointer: Owner | None, ttl_ms: int | None, text: bytes | None = None, /
+    ) -> bool:
+        return bool(await super().create(key, data, pointer, ttl_ms, text))
+
+    async def remove(self, key: str, ctx: TenantCtx | None) -> bool:
+        return bool(await super().remove(key, ctx))
+
+    async def touch(self, key: str, ttl_ms: int | None, ctx: TenantCtx | None) -> bool:
+        return bool(await super().touch(key, ttl_ms, ctx))
+
+    async def clear(self, owner: Owner, scope: ReplyScope) -> None:
+        await super().clear(owner, scope)
+
+    async def complete(self, owner: Owner, key: str, token: str) -> bool:
+        return bool(await self._scripts.complete(owner, key, token))  # not by way of super(): every answer's flow comes by
+
+    async def renew(self, key: str, token: str, lease_ms: int) -> bool:
+        return bool(await super().renew(key, token, lease_ms))
+
+    async def health(self) -> None:
+        await self._link.ping()
+
+    async def scan(self, ctx: TenantCtx) -> AsyncIterator[Wait]:
+        yielded: set[str] = set()  # SCAN may name a key twice
+        async for keys in self._steps():
+            async for wait in self.read_many(keys):
+                if wait.key not in yielded and tenancy.administers(ctx, None, wait.data):
+                    yielded.add(wait.key)
+                    yield wait
+
+    async def purge(self, ctx: TenantCtx, user: str | None) -> int:
+        return sum([step.removed async for step in self._purging(ctx, user)])
+
+    async def purging(self, ctx: TenantCtx, user: str | None) -> AsyncGenerator[Step, None]:
+        async with aclosing(self._purging(ctx, user)) as steps:
+            async for step in steps:
+                yield step
+        # What others left behind names users, too: the reference's scope keys, records of what it removed.
+        async with aclosing(self._tidying(ctx, user)) as steps:
+            async for step in steps:
+                yield step
+
+    async def _purging(self, ctx: TenantCtx, user: str | None) -> AsyncGenerator[Step, None]:
+        if (meant := meant_by(ctx, user)) is None:
+            return
+        front = self._keys.session("")
+        skipped = len(front.encode())
+
+        async def remove(keys: list[bytes]) -> Step:
+            return Step(len(keys), len(await self.remove_many(meant, [key[skipped:] for key in keys])))
+
+        async with aclosing(stride(self._link, glob_of(front), remove, "TYPE", "string", step=_STEP)) as strides:
+            async for steps in strides:
+                for step in steps:
+                    yield step
+                self.check_open()
+
+    async def _tidying(self, ctx: TenantCtx, user: str | None) -> AsyncGenerator[Step, None]:
+        if (meant := meant_by(ctx, user)) is None:
+            return
+        front, within = f"{self._keys.namespace}:", f":{ctx.env}:{ctx.tenant_id}:".encode()
+        skipped = len(front.encode())
+
+        async def tidy(keys: list[bytes]) -> None:
+            names = [key[skipped:] for key in keys]
+            names = [name for name in names if name.startswith(b"own:") or within in name]
+            if names:
+                await self._scripts.tidy(*meant, names)
+
+        # own, user, waits, scopes; and no sessions
+        async with aclosing(stride(self._link, glob_of(front, "[ouws][wsac][nepio]*"), tidy, step=2 * _STEP)) as strides:
+            async for steps in strides:
+                yield Step(len(steps), 0)
+                self.check_open()
+
+    def inspector(self) -> Inspector:
+        from greentic_session.backends.redis.admin.inspector import RedisInspector  # noqa: PLC0415  # its scripts are for administration only
+
+        return RedisInspector(self._link, self._keys)
+
+    async def _steps(self) -> AsyncIterator[list[bytes]]:
+        """Yield the keys of all sessions, a few at a time, without ever blocking the server."""
+        prefix = self._keys.session("")
+        async for found in walk(self._link, glob_of(prefix), "TYPE", "string"):
+            self.check_open()
+            keys = [key[len(prefix.encode()) :] for key in dict.fromkeys(found)]
+            for start in range(0, len(keys), _STEP):
+                yield keys[start : start + _STEP]
+
+    async def aclose(self) -> None:
+        self.closed = True
+        await self._link.aclose()
+        await self._reading.aclose()

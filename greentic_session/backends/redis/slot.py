@@ -1,0 +1,286 @@
+"""The sessions and waits of one namespace whose keys are in one place: every operation is one command or one script.
+
+The scripts decide all that needs stored state, in one atomic step; here is only what they cannot do: reading JSON, and
+saying in words what an outcome means. `lua/_rules.lua` tells how the keys hang together.
+"""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import msgspec
+
+from greentic_session import tenancy
+from greentic_session._redis.executor import Route
+from greentic_session.errors import CorruptSessionError, InvalidInputError
+from greentic_session.ids import SessionKey
+from greentic_session.models import ReplyScope, SessionData, TenantCtx
+from greentic_session.tenancy import Owner
+from greentic_session.wait import Wait
+
+from .keys import Keys, identity_text, key_of
+from .scripts import BARRED, SHORT, THOROUGH, Scripts, text_of
+
+__all__ = ["BarredError", "Sessions", "ShortError", "meant_by", "wait_of"]
+
+_ENOUGH = 2**20
+"""After how many bytes a step of a walk ends early: snapshots may be long, and the server waits for them."""
+_SCOPE = msgspec.json.Decoder(ReplyScope)
+
+
+class BarredError(Exception):
+    """The reservation is over; nothing was done. On a cluster only, where it is caught."""
+
+
+class ShortError(Exception):
+    """The owner pointer would not live as long as the session; nothing was done. On a cluster only, where it is caught.
+
+    Attributes:
+        key: The session key.
+    """
+
+    def __init__(self, key: str) -> None:
+        super().__init__()
+        self.key = key
+
+
+class Sessions:
+    """What stands under one front of keys.
+
+    Args:
+        route: The way there.
+        keys: How they are named.
+        hold: On a cluster, what may store a session or lengthen its life: see `pointers`.
+        reading: The way for reads that may be stale; the same by default.
+    """
+
+    def __init__(self, route: Route, keys: Keys, hold: tuple[str | int, ...] = (), *, reading: Route | None = None) -> None:
+        self._reading = reading or route
+        self._keys = keys
+        self._scripts = Scripts(route, keys, hold)
+        self._reads = self._scripts if reading is None else Scripts(reading, keys)
+
+    # -- sessions, by key
+
+    async def create(
+        self, key: SessionKey, data: SessionData, pointer: Owner | None, ttl_ms: int | None, text: bytes | None = None, /
+    ) -> int | bytes:
+        """As `SessionBackend.create`; 0 if a live session has the key.
+
+        Raises:
+            BarredError: The reservation is over.
+        """
+        answer = await self._scripts.create(key, text_of(data, text), pointer, ttl_ms)
+        if answer == BARRED:
+            raise BarredError
+        return answer
+
+    async def read(self, key: str) -> Wait | None:
+        """As `SessionBackend.read`."""
+        text: bytes | None = await self._reading.call(("GET", self._keys.session(key)), repeatable=True)
+        return None if text is None else wait_of(key, text)
+
+    async def update(
+        self, key: str, data: SessionData, ctx: TenantCtx | None, if_version: str | None, text: bytes | None = None, /
+    ) -> str:
+        """As `SessionBackend.update`."""
+        written = _, version, _ = text_of(data, text)
+        asked: tuple[str, ...] = ()
+        if ctx is not None or if_version is not None:
+            # An empty version matches nothing.
+            asked = (identity_text(ctx), "" if if_version is None else if_version or "none")
+        terms = asked
+        while isinstance(answer := await self._scripts.update(key, written, terms), list):
+            outcome, *more = answer
+            match outcome:
+                case b"check":  # the reference wrote it, or somebody else: is it a session at all?
+                    terms = (*(asked or ("", "")), wait_of(key, more[0]).version)
+                case b"absent":
+                    raise tenancy.absent(key)
+                case b"mismatch":
+                    raise tenancy.cannot_change(more[0].decode(), data, key)
+                case _:
+                    raise tenancy.changed(key)
+        return version
+
+    async def remove(self, key: str, ctx: TenantCtx | None) -> int | bytes:
+        """As `SessionBackend.remove`; what the removal did, as `Scripts` has it."""
+        return await self._scripts.remove(key, identity_text(ctx))
+
+    async def touch(self, key: str, ttl_ms: int | None, ctx: TenantCtx | None) -> int | bytes:
+        """As `SessionBackend.touch`; 0 if it is absent.
+
+        Raises:
+            ShortError: Its owner pointer would not live as long.
+        """
+        return _checked(await self._scripts.touch(key, ttl_ms, identity_text(ctx)), key)
+
+    # -- waits, by scope
+
+    async def register(
+        self,
+        owner: Owner,
+        scope: ReplyScope,
+        key: SessionKey,
+        data: SessionData,
+        ttl_ms: int | None,
+        text: bytes | None = None,
+        /,
+        *,
+        replace: bool = True,
+        token: str | None = None,
+    ) -> SessionKey | None:
+        """As `SessionBackend.register`.
+
+        Raises:
+            BarredError: The reservation is over.
+            ShortError: It takes a reservation.
+        """
+        on_conflict = token or ("" if replace else "fail")
+        answer = await self._scripts.register(
+            owner, scope, msgspec.json.encode(scope), key, text_of(data, text), ttl_ms, on_conflict
+        )
+        if isinstance(answer, int):
+            return None
+        if isinstance(answer, bytes):
+            return key_of(answer)
+        outcome, *more = answer
+        match outcome:
+            case b"over":
+                raise tenancy.claim_over(key)
+            case b"short":
+                raise ShortError(key)
+            case b"barred":
+                raise BarredError
+            case b"corrupt":
+                raise CorruptSessionError("the stored text under this key is not a session", session_key=key)
+            case b"mismatch":
+                raise tenancy.cannot_change(more[0].decode(), data, key)
+            case _:
+                raise tenancy.scope_held(key)
+
+    async def find(self, owner: Owner, scopes: tuple[ReplyScope, ...]) -> Wait | None:
+        """As `SessionBackend.find`."""
+        found = await self._reads.find(owner, scopes)
+        if found is None:
+            return None
+        try:
+            wait = wait_of(key_of(found[1]), found[2], scopes[found[0]])
+            if tenancy.owner_of(wait.data) == owner:
+                return wait
+        except CorruptSessionError:
+            pass
+        # Somebody else has overwritten it, or nobody can tell whose it is: that is for the rules to say.
+        found = await self._reads.find(owner, scopes, THOROUGH)
+        return None if found is None else wait_of(key_of(found[1]), found[2], scopes[found[0]])
+
+    async def find_key(self, owner: Owner, scope: ReplyScope) -> SessionKey | None:
+        """As `SessionBackend.find_key`."""
+        found = await self._reads.find_key(owner, scope)
+        return None if found is None else key_of(found)
+
+    async def keys(self, owner: Owner) -> list[SessionKey]:
+        """As `SessionBackend.keys`."""
+        return sorted(await self._scripts.keys(owner))
+
+    async def clear(self, owner: Owner, scope: ReplyScope) -> list[Any] | None:
+        """As `SessionBackend.clear`; the session key and what the removal did, None if nothing was there."""
+        return await self._scripts.clear(owner, scope)
+
+    async def find_by_user(self, owner: Owner) -> Wait | None:
+        """As `SessionBackend.find_by_user`."""
+        found = await self._scripts.find_by_user(owner)
+        if found is None:
+            return None
+        if not found:
+            raise tenancy.several_waits()
+        return wait_of(key_of(found[0]), found[1])
+
+    # -- claims
+
+    async def claim(self, owner: Owner, scopes: tuple[ReplyScope, ...], token: str, lease_ms: int) -> Wait | None:
+        """As `SessionBackend.claim`.
+
+        Raises:
+            ShortError: The session's owner pointer would not live as long as the lease.
+        """
+        found = await self._scripts.claim(owner, scopes, token, lease_ms)
+        if found is None:
+            return None
+        if len(found) == 1:
+            raise tenancy.claimed(key_of(found[0]))
+        if len(found) == 2:
+            raise ShortError(key_of(found[0]))
+        number, key, text = found
+        try:
+            return wait_of(key_of(key), text, scopes[number])
+        except CorruptSessionError:
+            await self._scripts.release(key_of(key), token)
+            raise
+
+    async def complete(self, owner: Owner, key: str, token: str) -> int | bytes:
+        """As `SessionBackend.complete`; what the removal did, 0 if the claim is over."""
+        return await self._scripts.complete(owner, key, token)
+
+    async def release(self, key: str, token: str) -> bool:
+        """As `SessionBackend.release`."""
+        return bool(await self._scripts.release(key, token))
+
+    async def renew(self, key: str, token: str, lease_ms: int) -> int | bytes:
+        """As `SessionBackend.renew`; 0 if the claim is over.
+
+        Raises:
+            ShortError: The session's owner pointer would not live as long.
+        """
+        return _checked(await self._scripts.renew(key, token, lease_ms), key)
+
+    async def vacate(self, key: str, nonce: str, owner: str) -> list[bytes]:
+        """Bar a reservation on a cluster, if no session lives here under its key.
+
+        Returns:
+            ``free``; or ``live``, and the part of its identity in which it differs from `owner`, empty if nothing tells.
+        """
+        return await self._scripts.vacate(key, nonce, owner)
+
+    # -- many
+
+    async def read_many(self, keys: list[bytes]) -> AsyncIterator[Wait]:
+        """Yield those of some sessions that are there, without those that are corrupt."""
+        at = 0
+        while at < len(keys):
+            looked, found = await self._scripts.read_many(_ENOUGH, keys[at:])
+            at += looked
+            for key, text, scope in found:
+                try:
+                    yield wait_of(key_of(key), text, _SCOPE.decode(scope) if scope else None)
+                except CorruptSessionError:
+                    continue  # whose it is cannot be said; reading it by its key tells
+
+    async def remove_many(self, meant: tuple[str, str, str, str], keys: list[bytes]) -> list[list[Any]]:
+        """Remove those of some sessions that are `meant_by` a caller; return the key of each, and what its removal did."""
+        return await self._scripts.purge(*meant, keys)
+
+
+def meant_by(ctx: TenantCtx, user: str | None) -> tuple[str, str, str, str] | None:
+    """Return env, tenant, team and user of what a caller purges, "" for all; None where that is nothing."""
+    own = ctx.effective_user
+    if user is not None and own not in (None, user):
+        return None
+    return ctx.env, ctx.tenant_id, ctx.effective_team or "", user or own or ""
+
+
+def wait_of(key: str, text: bytes, scope: ReplyScope | None = None) -> Wait:
+    """Return what a session's text says.
+
+    Raises:
+        CorruptSessionError: It is no session.
+    """
+    try:
+        return Wait(key, SessionData.from_json(text), scope, text)  # type: ignore[arg-type]  # a key that leads somewhere is one
+    except InvalidInputError as error:
+        raise CorruptSessionError("the stored text is not a session", session_key=key) from error
+
+
+def _checked(answer: int | bytes, key: str) -> int | bytes:
+    if answer == SHORT:
+        raise ShortError(key)
+    return answer

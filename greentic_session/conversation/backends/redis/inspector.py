@@ -1,0 +1,45 @@
+"""Looking at the keys of conversations for administration, with a script that only reads."""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from greentic_session._redis.executor import Route
+from greentic_session._redis.scripts import Script
+
+__all__ = ["CONVERSATION_FAULTS", "examine_conversations"]
+
+_EXAMINE = Script("greentic_session.conversation.backends.redis.lua", "examine", repeatable=True)
+
+CONVERSATION_FAULTS: Final[Mapping[str, tuple[bool, str, str]]] = {
+    "conversation_unlisted": (
+        True,
+        "conversations that are missing in their room's index: lists leave them out",
+        "The next write to one puts it there again. Find out who wrote there; `greentic-session purge` removes them too.",
+    ),
+    "conversation_headless": (
+        True,
+        "messages without a conversation: nothing leads to them",
+        "Somebody deleted the rest by hand, or the server evicted it. `greentic-session purge` removes them.",
+    ),
+    "conversation_lifetimes": (
+        True,
+        "conversations of which header and messages have different lifetimes",
+        "Save them again. Find out who set a lifetime by hand.",
+    ),
+}
+"""By its name: whether it is a fault, what it is, and what to do."""
+
+
+async def examine_conversations(route: Route, namespace: str, names: Sequence[bytes]) -> list[tuple[str, bytes]]:
+    """Return what does not agree at some keys: a name (see `CONVERSATION_FAULTS`), and the key.
+
+    Args:
+        route: The way there.
+        namespace: In which namespace.
+        names: The keys, without the namespace and the colon after it.
+    """
+    if not names:
+        return []
+    front = f"{namespace}:conv:"
+    told = await _EXAMINE.run(route, 1, (front, front, *(name.removeprefix(b"conv:") for name in names)))
+    return [(name.decode(), key) for name, key in zip(told[::2], told[1::2], strict=True)]

@@ -1,0 +1,76 @@
+"""What fluers_runtime writes to disk: the envelope that ours grew out of, with images in a box of their own."""
+
+from typing import Any, Final
+
+from greentic_session._json.fields import check_int
+from greentic_session.conversation.envelope import FIELDS
+from greentic_session.conversation.header import MAX_TURNS
+from greentic_session.conversation.importers.reading import (
+    Fields,
+    as_object,
+    keep,
+    read_messages,
+    read_object,
+    take,
+    take_count,
+)
+from greentic_session.conversation.moments import as_datetime, utc_now
+from greentic_session.conversation.rules import check_conversation_id, check_schema
+
+__all__ = ["read_fluers"]
+
+_PROGRAM: Final = "fluers"
+_NEWEST: Final = 1
+"""The last version of its envelope that we know."""
+
+
+def read_fluers(text: str | bytes, conversation_id: str) -> Fields:
+    """Return the fields of the `Conversation` that a session of fluers_runtime is.
+
+    Args:
+        text: What is in the file.
+        conversation_id: Its id, which is not in the text.
+
+    Raises:
+        InvalidInputError: It is none, or the id is not one.
+        SchemaVersionError: A newer version wrote it.
+        TypeError: `text` is neither str nor bytes, or the id is no str.
+    """
+    id = check_conversation_id(conversation_id)
+    fields = read_object(text, "session of fluers_runtime")
+    version: int = take(fields, "schema_version", int)
+    check_schema(version, id, newest=_NEWEST)
+    check_int("schema_version", version, 0, _NEWEST)
+    now = as_datetime(utc_now())
+    return {
+        "id": id,
+        "created_at": now,
+        "updated_at": now,
+        "model": take(fields, "model", str, ""),
+        "max_turns": take_count(fields, "max_turns", MAX_TURNS),
+        "system_message": take(fields, "system_message", str | None, None),
+        "messages": read_messages(take(fields, "messages", list[Any]), _message),
+        "metadata": take(fields, "metadata", dict[str, str], {}),
+        "extra": keep(fields, FIELDS, _PROGRAM),
+    }
+
+
+def _message(value: Any) -> Any:
+    fields: Fields = dict(as_object(value))
+    content: list[Any] = take(fields, "content", list[Any], [])
+    return {"content": [_block(block) for block in content], **fields}
+
+
+def _block(value: Any) -> Any:
+    """Return a block as we write it. One that has no counterpart stays as it is."""
+    fields: Fields = dict(as_object(value))
+    match fields.get("type"):
+        case "image":
+            image: Fields = take(fields, "image", Fields)
+            block = {"type": "image", "media_type": take(image, "media_type", str), "data": take(image, "data", str)}
+            return block | keep(fields, {"media_type", "data"}, _PROGRAM) | ({"image": image} if image else {})
+        case "tool_result" if not isinstance(fields.get("is_error", False), bool):
+            return keep(fields, {"is_error"}, _PROGRAM)
+        case "thinking":
+            return {_PROGRAM: value}  # ours is called so, and fluers has none
+    return fields

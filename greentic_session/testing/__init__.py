@@ -1,0 +1,96 @@
+"""The contract as a test suite, for this library's backends and for your own.
+
+It needs the ``test`` extra (pytest, pytest-asyncio in strict mode, hypothesis). Subclass `SessionStoreContract` and give it
+one fixture::
+
+    class TestMyStore(SessionStoreContract):
+        @pytest.fixture
+        def make_store(self) -> MakeStore:
+            return MySessionStore        # called with the options of a SessionStore; returns a fresh, empty store
+
+Beside it, `session_store_machine` holds a store against a model of the contract, with hypothesis::
+
+    class MyMachine(session_store_machine(make_store=MySessionStore, advance=clock.advance)):
+        pass
+
+    TestMyMachine = MyMachine.TestCase
+
+Conversation stores have the same: `ConversationStoreContract` and `conversation_store_machine`. For a `ConversationBackend`
+of your own::
+
+    class TestMyConversations(ConversationStoreContract):
+        @pytest.fixture
+        def make_store(self) -> MakeConversationStore:
+            # called with the options of a ConversationStore; returns a fresh, empty store
+            return lambda **options: ConversationStore(MyBackend(), **options)
+
+Fixtures with stores for the tests of programs that use them are in `pytest_plugin`.
+"""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from greentic_session.conversation import ConversationStore
+from greentic_session.store import SessionStore
+from greentic_session.testing._conversations.by_id import ConversationsContract
+from greentic_session.testing._conversations.inputs import ConversationInputsContract
+from greentic_session.testing._conversations.machine import conversation_store_machine
+from greentic_session.testing._conversations.partitions import ConversationRoomsContract
+from greentic_session.testing._conversations.samples import MakeConversationStore
+from greentic_session.testing._conversations.transcripts import TranscriptsContract
+from greentic_session.testing._sessions.administration import AdministrationContract
+from greentic_session.testing._sessions.by_key import SessionsContract
+from greentic_session.testing._sessions.claims import ClaimsContract
+from greentic_session.testing._sessions.inputs import InputsContract
+from greentic_session.testing._sessions.lifetimes import LifetimesContract
+from greentic_session.testing._sessions.machine import session_store_machine
+from greentic_session.testing._sessions.samples import MakeStore
+from greentic_session.testing._sessions.waits import WaitsContract
+
+__all__ = [
+    "ConversationStoreContract",
+    "MakeConversationStore",
+    "MakeStore",
+    "SessionStoreContract",
+    "conversation_store_machine",
+    "session_store_machine",
+]
+
+
+@pytest.mark.asyncio
+class SessionStoreContract(
+    SessionsContract, WaitsContract, ClaimsContract, LifetimesContract, AdministrationContract, InputsContract
+):
+    """What every `SessionStore` promises, as tests. Subclass it with the fixture `make_store`."""
+
+    @pytest.fixture
+    def make_store(self) -> MakeStore:
+        """Return a function that makes a fresh, empty store with the given options. Override this."""
+        raise NotImplementedError("give your subclass of SessionStoreContract a fixture make_store")
+
+    @pytest_asyncio.fixture
+    async def store(self, make_store: MakeStore) -> AsyncIterator[SessionStore]:
+        """Yield a store without options."""
+        async with make_store() as store:
+            yield store
+
+
+@pytest.mark.asyncio
+class ConversationStoreContract(
+    ConversationsContract, TranscriptsContract, ConversationRoomsContract, ConversationInputsContract
+):
+    """What every `ConversationStore` promises, as tests. Subclass it with the fixture `make_store`."""
+
+    @pytest.fixture
+    def make_store(self) -> MakeConversationStore:
+        """Return a function that makes a fresh, empty store with the given options. Override this."""
+        raise NotImplementedError("give your subclass of ConversationStoreContract a fixture make_store")
+
+    @pytest_asyncio.fixture
+    async def store(self, make_store: MakeConversationStore) -> AsyncIterator[ConversationStore[Any]]:
+        """Yield a store without options."""
+        async with make_store() as store:
+            yield store

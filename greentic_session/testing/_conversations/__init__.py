@@ -1,0 +1,1 @@
+"""The contract of conversation stores as tests."""

@@ -1,0 +1,427 @@
+"""The in-memory store: the contract on asyncio and on trio, and what is this backend's own."""
+
+import gc
+import inspect
+import sys
+import threading
+import time
+import weakref
+from collections.abc import Callable, Coroutine, Iterator
+from functools import partial
+from types import SimpleNamespace
+from typing import Any
+
+import anyio
+import anyio.lowlevel
+import pytest
+from hypothesis import settings
+
+from greentic_session import (
+    ClaimedError,
+    ConflictError,
+    InMemorySessionStore,
+    InvalidInputError,
+    ReplyScope,
+    SessionStore,
+    TenantCtx,
+    UnavailableError,
+)
+from greentic_session.testing import MakeStore, SessionStoreContract, session_store_machine
+from greentic_session.testing._sessions.machine import SessionStoreMachine
+from greentic_session.testing._sessions.samples import ALICE, CHAT, ctx, data
+
+
+class TestContract(SessionStoreContract):
+    @pytest.fixture
+    def make_store(self) -> MakeStore:
+        return InMemorySessionStore
+
+
+@pytest.mark.parametrize("name", sorted(name for name in dir(TestContract) if name.startswith("test_")))
+def test_contract_on_trio(name: str) -> None:
+    async def run() -> None:
+        test = getattr(TestContract(), name)
+        # With a clock of its own a store has no idle sweeper, which could hide that something expired is still answered.
+        make_store = partial(InMemorySessionStore, clock=lambda: time.monotonic())  # noqa: PLW0108  # not the very function
+        async with make_store() as store:
+            given = {"store": store, "make_store": make_store}
+            await test(**{argument: given[argument] for argument in inspect.signature(test).parameters})
+
+    anyio.run(run, backend="trio")
+
+
+class Clock:
+    """A clock that stands until it is told to go."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    def advance(self, seconds: float) -> None:
+        self.now += seconds
+
+
+class Checked(SessionStoreMachine):
+    """The contract's model, and after every step a look inside: the indices agree, the short cuts tell the truth."""
+
+    async def check_everything(self) -> None:
+        await super().check_everything()
+        check_indices(self.store)
+
+    async def check_lookups(self, caller: TenantCtx, user: str, scope: ReplyScope) -> None:
+        await super().check_lookups(caller, user, scope)
+        assert await self.store.find_wait(caller, user, scope) == await SessionStore.find_wait(
+            self.store, caller, user, scope
+        )
+
+
+def check_indices(store: InMemorySessionStore) -> None:
+    """Check that every index entry leads to a session that knows of it, and the other way round."""
+    memory = store._memory
+    entries = {key: entry for shard in memory.shards for key, entry in shard.items()}
+    waiting = {(owner, place): entry for owner, waits in memory.waits.items() for place, entry in waits.items()}
+    assert all(memory.waits.values()), "an empty index was left behind"
+    for key, entry in entries.items():
+        assert entry.wait.key == key
+        assert entry.end > 0
+        if entry.wait.scope is not None:
+            assert entry.owner is not None
+            assert waiting[entry.owner, entry.wait.scope.normalized()] is entry
+        if entry.pointer is not None:
+            assert memory.latest[entry.pointer] is entry
+        assert (entry.bucket is None) == (entry.end == float("inf"))
+        assert entry.bucket is None or entry in entry.bucket
+    for (owner, place), entry in waiting.items():
+        assert entries[entry.wait.key] is entry
+        assert entry.owner == owner
+        assert entry.wait.scope is not None
+        assert entry.wait.scope.normalized() == place
+    for owner, entry in memory.latest.items():
+        assert entries[entry.wait.key] is entry
+        assert entry.pointer == owner
+    filed = [entry for bucket in memory._wheel._buckets.values() for entry in bucket]
+    assert {id(entry) for entry in filed} == {id(entry) for entry in entries.values() if entry.bucket is not None}
+
+
+CLOCK = Clock()
+Machine = session_store_machine(lambda: InMemorySessionStore(clock=CLOCK), CLOCK.advance, base=Checked)
+Machine.TestCase.settings = settings(max_examples=50, stateful_step_count=30, deadline=None)
+TestMachine = Machine.TestCase
+
+
+@pytest.mark.slow
+class TestMachineAtLength(Machine.TestCase):  # type: ignore[name-defined,misc]  # made at run time
+    settings = settings(max_examples=250, stateful_step_count=60, deadline=None)
+
+
+def held(store: InMemorySessionStore) -> int:
+    """Return how many entries the store holds, expired ones included."""
+    return sum(len(shard) for shard in store._memory.shards)
+
+
+@pytest.mark.asyncio
+async def test_what_expired_is_freed_by_the_writes_that_follow() -> None:
+    clock = Clock()
+    store = InMemorySessionStore(clock=clock)
+    for index in range(1000):
+        await store.register_wait(ALICE, "alice", ReplyScope(f"c{index}"), f"k{index}", data(), ttl=60)
+        await store.create_session(ALICE, data(), key=f"s{index}", ttl=3600)
+    clock.advance(62)
+    for _ in range(100):
+        await store.create_session(ALICE, data())
+    assert held(store) == 1000 + 100
+    clock.advance(3600 * 1.02)
+    for _ in range(100):
+        await store.create_session(ALICE, data())
+    assert held(store) == 200
+    check_indices(store)
+
+
+@pytest.mark.asyncio
+async def test_lifetimes_that_change_leave_nothing_behind() -> None:
+    clock = Clock()
+    store = InMemorySessionStore(clock=clock)
+    await store.create_session(ALICE, data(), key="k")
+    for round_ in range(2000):
+        await store.touch("k", 1 + round_ * 37 % 100_000)
+        clock.advance(0.5)
+    wheel = store._memory._wheel
+    assert sum(len(bucket) for bucket in wheel._buckets.values()) == 1
+    assert len(wheel._buckets) < 1000
+    for index in range(2000):
+        key = await store.create_session(ALICE, data(), ttl=7 * 86_400)
+        clock.advance(0.01 * (index % 7))
+        await store.remove_session(key)
+    assert sum(len(bucket) for bucket in wheel._buckets.values()) == 1
+    check_indices(store)
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    """Wait for a thread to do something; give up after a while."""
+    give_up = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < give_up
+        time.sleep(0.005)
+
+
+def test_an_idle_store_frees_what_expires() -> None:
+    store = InMemorySessionStore()
+
+    async def fill() -> None:
+        await store.create_session(ALICE, data(), key="stays", ttl=3600)
+        for index in range(3000):
+            await store.register_wait(ALICE, "alice", ReplyScope(f"c{index}"), f"k{index}", data(), ttl=0.2)
+
+    anyio.run(fill)
+    wait_until(lambda: held(store) == 1)
+    check_indices(store)
+    assert list(store._memory.waits) == []
+    anyio.run(store.aclose)
+    sweeper = store._memory._sweeper
+    assert sweeper is not None
+    thread = sweeper._thread
+    assert thread is not None
+    wait_until(lambda: not thread.is_alive())
+
+
+def test_the_idle_sweeper_does_not_keep_a_forgotten_store_alive() -> None:
+    store = InMemorySessionStore()
+    anyio.run(partial(store.create_session, ALICE, data(), ttl=3600))
+    sweeper = store._memory._sweeper
+    assert sweeper is not None
+    thread = sweeper._thread
+    assert thread is not None
+    forgotten = weakref.ref(store._memory)
+    del store
+
+    def is_gone() -> bool:
+        gc.collect()
+        return forgotten() is None and not thread.is_alive()
+
+    wait_until(is_gone)
+
+
+@pytest.mark.asyncio
+async def test_without_a_thread_to_be_had_the_store_still_works(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    async with InMemorySessionStore() as store:
+        await store.create_session(ALICE, data(), key="k", ttl=0.01)
+        await anyio.sleep(0.06)
+        assert await store.get_session("k") is None
+        await store.create_session(ALICE, data(), key="l", ttl=3600)
+        assert held(store) == 1
+
+
+def in_threads(count: int, work: Callable[[int], Coroutine[Any, Any, None]]) -> None:
+    """Run `work(0)`, `work(1)`, ... at once, each in a thread and an event loop of its own."""
+    start = threading.Barrier(count)
+    failures: list[BaseException] = []
+
+    def run(number: int) -> None:
+        start.wait()
+        try:
+            anyio.run(work, number)
+        except BaseException as error:  # noqa: BLE001  # handed to the test
+            failures.append(error)
+
+    threads = [threading.Thread(target=run, args=(number,)) for number in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert failures == []
+
+
+@pytest.fixture
+def switch_often() -> Iterator[None]:
+    """Let threads take turns as often as they can."""
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(interval)
+
+
+@pytest.mark.usefixtures("switch_often")
+@pytest.mark.parametrize("rounds", [100, pytest.param(5000, marks=pytest.mark.slow)])
+def test_of_many_threads_one_wins_the_claim(rounds: int) -> None:
+    store = InMemorySessionStore()
+    won = [0] * rounds
+
+    async def run(_: int) -> None:
+        for index in range(rounds):
+            scope = ReplyScope(f"c{index}")
+            try:
+                if await store.find_wait(ALICE, "alice", scope) is None:
+                    await store.register_wait(ALICE, "alice", scope, f"k{index}", data(), on_conflict="fail")
+                claim = await store.claim_wait(ALICE, "alice", scope)
+                assert claim is not None
+                won[index] += 1
+            except ClaimedError:
+                pass
+
+    in_threads(4, run)
+    assert won == [1] * rounds
+    check_indices(store)
+
+
+@pytest.mark.usefixtures("switch_often")
+@pytest.mark.parametrize("rounds", [100, pytest.param(5000, marks=pytest.mark.slow)])
+def test_versioned_updates_from_many_threads_lose_nothing(rounds: int) -> None:
+    store = InMemorySessionStore()
+    anyio.run(lambda: store.create_session(ALICE, data(snapshot="0"), key="k"))
+
+    async def run(_: int) -> None:
+        done = 0
+        while done < rounds:
+            found = await store.get_versioned("k")
+            assert found is not None
+            try:
+                total = int(found.data.context_json) + 1
+                await store.update_session("k", data(snapshot=str(total)), if_version=found.version)
+                done += 1
+            except ConflictError:
+                pass
+
+    in_threads(4, run)
+    final = anyio.run(store.get_session, "k")
+    assert final is not None
+    assert final.context_json == str(4 * rounds)
+
+
+@pytest.mark.usefixtures("switch_often")
+@pytest.mark.parametrize("rounds", [300, pytest.param(20_000, marks=pytest.mark.slow)])
+def test_readers_without_the_lock_see_nothing_half_done(rounds: int) -> None:
+    """One thread moves a wait between two places and back; whoever finds it finds the data that belongs to the place."""
+    store = InMemorySessionStore()
+    places = [ReplyScope("c0"), ReplyScope("c1")]
+    over = threading.Event()
+
+    async def run(number: int) -> None:
+        if number == 0:
+            for index in range(rounds):
+                at = index % 2
+                await store.register_wait(ALICE, "alice", places[at], f"k{index % 3}", data(snapshot=str(at)))
+                if index % 5 == 0:
+                    await store.remove_session(f"k{index % 3}")
+            over.set()
+            return
+        while not over.is_set():
+            for at, place in enumerate(places):
+                found = await store.find_wait(ALICE, "alice", place)
+                assert found is None or (found.data.context_json == str(at) and found.scope == place)
+
+    in_threads(3, run)
+    check_indices(store)
+
+
+@pytest.mark.usefixtures("switch_often")
+@pytest.mark.parametrize("rounds", [200, pytest.param(5000, marks=pytest.mark.slow)])
+def test_everything_at_once_leaves_the_indices_in_order(rounds: int) -> None:
+    store = InMemorySessionStore()
+
+    async def run(number: int) -> None:
+        owner = ctx("alice" if number % 2 else "bob")
+        user = owner.user_id or ""
+        for index in range(rounds):
+            key, scope = f"{user}{index % 5}", ReplyScope(f"c{index % 3}")
+            await store.register_wait(owner, user, scope, key, data(owner), ttl=0.001 * (1 + index % 4))
+            claim = None
+            try:
+                claim = await store.claim_wait(owner, user, scope, lease=0.005)
+            except ClaimedError:
+                pass
+            try:
+                if claim is not None and index % 2:
+                    await claim.complete()
+                elif claim is not None:
+                    await claim.park(ReplyScope("elsewhere"), data(owner))
+                await store.remove_session(key)
+                await store.create_session(owner, data(owner), key=key)
+            except (ConflictError, LookupError):
+                pass
+            await store.clear_wait(owner, user, scope)
+
+    in_threads(4, run)
+    check_indices(store)
+
+
+@pytest.mark.asyncio
+async def test_the_short_cuts_refuse_what_the_operation_refuses() -> None:
+    """An object that looks like a context, and one whose legacy team is the reserved one, find nothing by the short cut."""
+    store = InMemorySessionStore()
+    await store.register_wait(ALICE, "alice", CHAT, "k", data())
+    dash = TenantCtx(
+        env="dev", tenant="acme", tenant_id="acme", team="-", team_id="ops", user="alice", user_id="alice", attempt=0
+    )
+    lookalike: Any = SimpleNamespace(env="dev", tenant_id="acme", team="ops", team_id="ops", user_id="alice", user="alice")
+    with pytest.raises(InvalidInputError, match="reserved"):
+        await store.find_wait(dash, "alice", CHAT)
+    with pytest.raises(InvalidInputError, match="reserved"):
+        await store.get_session("k", ctx=dash)
+    with pytest.raises(TypeError):
+        await store.find_wait(lookalike, "alice", CHAT)
+    with pytest.raises(TypeError):
+        await store.get_session("k", ctx=lookalike)
+
+
+@pytest.mark.asyncio
+async def test_a_walk_of_a_store_that_is_closed_meanwhile() -> None:
+    store = InMemorySessionStore()
+    await store.create_session(ALICE, data(), key="k")
+    await store.create_session(ALICE, data(), key="l")
+    begun, waiting = store.iter_sessions(ALICE), store.iter_sessions(ALICE)
+    await anext(begun)
+    await store.aclose()
+    for walk in (begun, waiting):
+        with pytest.raises(UnavailableError):
+            _ = [wait async for wait in walk]
+
+
+@pytest.mark.asyncio
+async def test_nothing_is_written_into_a_closed_store() -> None:
+    """A writer in another thread may have passed the first check when the store is closed."""
+    store = InMemorySessionStore()
+    await store.aclose()
+    for call in (
+        lambda: store._memory.create("k", data(), None, None),  # type: ignore[arg-type]  # a plain str
+        lambda: store._memory.register(("dev", "acme", "ops", "alice"), CHAT, "k", data(), None),  # type: ignore[arg-type]  # a plain str
+    ):
+        with pytest.raises(UnavailableError):
+            await call()
+    assert held(store) == 0
+
+
+def test_one_store_serves_one_loop_after_another() -> None:
+    store = InMemorySessionStore()
+    anyio.run(lambda: store.register_wait(ALICE, "alice", CHAT, "k", data()))
+    assert anyio.run(lambda: store.list_waits_for_user(ALICE, "alice")) == ["k"]
+    assert anyio.run(lambda: store.list_waits_for_user(ALICE, "alice"), backend="trio") == ["k"]
+
+
+@pytest.mark.asyncio
+async def test_administration_lets_others_run() -> None:
+    store = InMemorySessionStore()
+    for index in range(3000):
+        await store.create_session(ALICE, data(), key=f"k{index}")
+    turns = walked = purged = 0
+
+    async def count_turns() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await anyio.lowlevel.checkpoint()
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(count_turns)
+        assert len([wait async for wait in store.iter_sessions(ALICE)]) == 3000
+        walked = turns
+        assert await store.purge(ALICE) == 3000
+        purged = turns - walked
+        tasks.cancel_scope.cancel()
+    assert walked >= 200
+    assert purged >= 200

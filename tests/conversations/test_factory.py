@@ -1,0 +1,88 @@
+"""From a URL or an adapter to a conversation store: the one asked for or an error, and never a password in sight."""
+
+from typing import Any
+
+import pytest
+from adapter import Adapter
+
+from greentic_session import InvalidInputError, TenantCtx
+from greentic_session.conversation import (
+    AdapterConversationStore,
+    InMemoryConversationStore,
+    Message,
+    PersistenceAdapter,
+    create_conversation_store,
+)
+
+SECRET = "s3cr3t-w0rd"
+CTX = TenantCtx.new("dev", "acme")
+
+
+@pytest.mark.asyncio
+async def test_memory() -> None:
+    async with create_conversation_store("memory://") as store, create_conversation_store("memory://") as other:
+        assert type(store) is InMemoryConversationStore
+        await store.create(CTX, id="c")
+        await store.append(CTX, "c", Message.user("hi"))
+        assert await other.list(CTX) == []
+
+
+@pytest.mark.asyncio
+async def test_an_adapter() -> None:
+    adapter = Adapter()
+    assert isinstance(adapter, PersistenceAdapter)
+    async with create_conversation_store(adapter, message_type=dict[str, int]) as store:
+        assert type(store) is AdapterConversationStore
+        await store.create(CTX, id="c")
+        await store.append(CTX, "c", {"a": 1})
+    async with create_conversation_store(adapter, message_type=dict[str, int]) as again:
+        assert await again.messages(CTX, "c") == [{"a": 1}]
+
+
+@pytest.mark.asyncio
+async def test_options_are_handed_on() -> None:
+    now = 1000.0
+    async with create_conversation_store(
+        "memory://", ttl=5, sliding=True, namespace="n", max_message_bytes=100, clock=lambda: 7, timer=lambda: now
+    ) as store:
+        created = await store.create(CTX, id="c")
+        assert created.created_at.microsecond == 7
+        now += 4.999
+        await store.load(CTX, "c")
+        now += 4.999
+        with pytest.raises(InvalidInputError, match="the limit is 100"):
+            await store.append(CTX, "c", Message.user("x" * 100))
+        now += 0.001
+        assert await store.list(CTX) == []
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["", "memory", "memory:", "memory://x", "memory:///x", f"http://user:{SECRET}@host", SECRET, f"redis://:{SECRET}@[host"],
+)  # fmt: skip
+def test_urls_that_name_no_backend(url: str) -> None:
+    with pytest.raises(InvalidInputError) as caught:
+        create_conversation_store(url)
+    assert SECRET not in str(caught.value)
+    assert caught.value.__cause__ is None
+
+
+@pytest.mark.parametrize("config", [None, 7, object(), b"memory://"])
+def test_what_is_no_configuration(config: Any) -> None:
+    with pytest.raises(TypeError):
+        create_conversation_store(config)
+
+
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [
+        ({"ttl": -1}, InvalidInputError),
+        ({"sliding": True}, InvalidInputError),
+        ({"namespace": 7}, TypeError),
+        ({"message_type": 7}, TypeError),
+        ({"no_such_option": 1}, TypeError),
+    ],
+)
+def test_options_that_are_refused(options: dict[str, Any], error: type[Exception]) -> None:
+    with pytest.raises(error):
+        create_conversation_store("memory://", **options)

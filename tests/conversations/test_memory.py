@@ -1,0 +1,254 @@
+"""The in-memory conversation store: the contract on asyncio and on trio."""
+
+import gc
+import inspect
+import sys
+import threading
+import time
+import weakref
+from collections.abc import Callable, Coroutine, Iterator
+from functools import partial
+from typing import Any
+
+import anyio
+import anyio.lowlevel
+import pytest
+from hypothesis import settings
+
+from greentic_session import UnavailableError
+from greentic_session.conversation import Conversation, InMemoryConversationStore, Message, TokenUsage
+from greentic_session.conversation.backends.memory.recency import Recency
+from greentic_session.conversation.header import Stored
+from greentic_session.conversation.packing import pack
+from greentic_session.testing import ConversationStoreContract, MakeConversationStore, conversation_store_machine
+from greentic_session.testing._conversations.samples import OPS, said
+
+
+class Timer:
+    """A timer that stands until it is told to go."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    def advance(self, seconds: float) -> None:
+        self.now += seconds
+
+
+TIMER = Timer()
+Machine = conversation_store_machine(partial(InMemoryConversationStore, timer=TIMER), TIMER.advance)
+Machine.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestMachine = Machine.TestCase
+
+
+@pytest.mark.slow
+class TestMachineAtLength(Machine.TestCase):  # type: ignore[name-defined,misc]  # made at run time
+    settings = settings(max_examples=600, stateful_step_count=60, deadline=None)
+
+
+class TestContract(ConversationStoreContract):
+    @pytest.fixture
+    def make_store(self) -> MakeConversationStore:
+        return InMemoryConversationStore
+
+
+@pytest.mark.parametrize("name", sorted(name for name in dir(TestContract) if name.startswith("test_")))
+def test_contract_on_trio(name: str) -> None:
+    async def run() -> None:
+        test = getattr(TestContract(), name)
+        # With a timer of its own a store has no idle sweeper, which could hide that something expired is still answered.
+        make_store = partial(InMemoryConversationStore, timer=lambda: time.monotonic())  # noqa: PLW0108  # not the very function
+        async with make_store() as store:
+            given = {"store": store, "make_store": make_store}
+            await test(**{argument: given[argument] for argument in inspect.signature(test).parameters})
+
+    anyio.run(run, backend="trio")
+
+
+def held(store: InMemoryConversationStore[Any]) -> int:
+    """Return how many conversations the store holds, expired ones included; and check that its indices agree."""
+    memory = store._memory
+    filed = {id(entry) for bucket in memory._wheel._buckets.values() for entry in bucket}
+    count = 0
+    for room, shelf in memory.shelves.items():
+        assert shelf.entries, "an empty room was left behind"
+        assert sorted(shelf.recency._order) == sorted((entry.updated_at, entry.id) for entry in shelf.entries.values())
+        for name, entry in shelf.entries.items():
+            assert (entry.room, entry.id) == (room, name)
+            assert (entry.bucket is None) == (entry.end == float("inf"))
+            assert entry.bucket is None or id(entry) in filed
+        count += len(shelf.entries)
+        filed -= {id(entry) for entry in shelf.entries.values()}
+    assert filed == set()
+    return count
+
+
+@pytest.mark.asyncio
+async def test_what_expired_is_freed_by_the_writes_that_follow() -> None:
+    timer = Timer()
+    store = InMemoryConversationStore(ttl=60, timer=timer)
+    for index in range(1000):
+        await store.create(OPS, id=f"c{index}")
+    assert held(store) == 1000
+    timer.advance(62)
+    for _ in range(100):
+        await store.create(OPS)
+    assert held(store) == 100
+    timer.advance(62)
+    await store.create(OPS.with_team(None), id="c")
+    assert held(store) <= 85
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    """Wait for a thread to do something; give up after a while."""
+    give_up = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < give_up
+        time.sleep(0.005)
+
+
+def test_an_idle_store_frees_what_expires() -> None:
+    store = InMemoryConversationStore(ttl=0.2)
+
+    async def fill() -> None:
+        for index in range(3000):
+            await store.create(OPS, id=f"c{index}")
+
+    anyio.run(fill)
+    wait_until(lambda: not store._memory.shelves)
+    anyio.run(store.aclose)
+    sweeper = store._memory._sweeper
+    assert sweeper is not None
+    thread = sweeper._thread
+    assert thread is not None
+    wait_until(lambda: not thread.is_alive())
+
+
+def test_the_idle_sweeper_does_not_keep_a_forgotten_store_alive() -> None:
+    store = InMemoryConversationStore(ttl=3600)
+    anyio.run(partial(store.create, OPS))
+    forgotten = weakref.ref(store._memory)
+    del store
+
+    def is_gone() -> bool:
+        gc.collect()
+        return forgotten() is None
+
+    wait_until(is_gone)
+
+
+def in_threads(count: int, work: Callable[[int], Coroutine[Any, Any, None]]) -> None:
+    """Run `work(0)`, `work(1)`, ... at once, each in a thread and an event loop of its own."""
+    failures: list[BaseException] = []
+
+    def run(number: int) -> None:
+        try:
+            anyio.run(work, number, backend="trio" if number % 2 else "asyncio")
+        except BaseException as error:  # noqa: BLE001  # handed to the test
+            failures.append(error)
+
+    threads = [threading.Thread(target=run, args=(number,)) for number in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert failures == []
+
+
+@pytest.fixture
+def switch_often() -> Iterator[None]:
+    """Let threads take turns as often as they can."""
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(interval)
+
+
+@pytest.mark.usefixtures("switch_often")
+@pytest.mark.parametrize("rounds", [200, pytest.param(5000, marks=pytest.mark.slow)])
+def test_many_threads_lose_and_reorder_nothing(rounds: int) -> None:
+    store = InMemoryConversationStore()
+    anyio.run(partial(store.create, OPS, id="c"))
+
+    async def run(number: int) -> None:
+        for index in range(rounds):
+            await store.append(OPS, "c", *said(f"{number} {index}"))
+            await store.update_state(OPS, "c", add_usage=TokenUsage(1), custom={str(number): index})
+            await store.create(OPS, id=f"{number} {index}")
+            await store.list(OPS, limit=3)
+            if index % 2:
+                await store.delete(OPS, f"{number} {index}")
+
+    in_threads(4, run)
+    loaded = anyio.run(store.load, OPS, "c")
+    found = [message.text.split() for message in loaded.messages]
+    for number in range(4):
+        assert [int(index) for who, index in found if who == str(number)] == list(range(rounds))
+    assert loaded.state.token_usage == TokenUsage(4 * rounds)
+    assert held(store) == 1 + 2 * rounds
+
+
+@pytest.mark.asyncio
+async def test_nothing_is_written_into_a_closed_store() -> None:
+    """A writer in another thread may have passed the first check when the store is closed."""
+    store = InMemoryConversationStore()
+    conversation = await store.create(OPS, id="c")
+    backend, life = store._memory, store._life
+    await store.aclose()
+    room = (OPS.env, OPS.tenant_id, OPS.effective_team)
+    for call in (
+        backend.put(room, "c", pack(conversation, ""), (), Stored.ANYTHING, life),
+        backend.append(room, "c", [b"1"], 1, life),
+        backend.load(room, "c", life),
+    ):
+        with pytest.raises(UnavailableError):
+            await call
+    assert backend.shelves == {}
+
+
+@pytest.mark.asyncio
+async def test_a_long_transcript_lets_others_run() -> None:
+    store = InMemoryConversationStore()
+    await store.create(OPS, id="c")
+    await store.append(OPS, "c", *said("x") * 5000)
+    turns = 0
+
+    async def count_turns() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await anyio.lowlevel.checkpoint()
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(count_turns)
+        assert len(await store.messages(OPS, "c")) == 5000
+        tasks.cancel_scope.cancel()
+    assert turns >= 4
+
+
+def test_recency() -> None:
+    recency = Recency()
+    for moment, name in [(5, "b"), (5, "a"), (7, "z"), (5, "c"), (1, "x"), (1, "y")]:
+        recency.add(moment, name)
+    assert list(recency.after(None, "")) == ["z", "a", "b", "c", "x", "y"]
+    assert list(recency.after(5, "b")) == ["c", "x", "y"]
+    assert list(recency.after(5, "bb")) == ["c", "x", "y"]
+    assert list(recency.after(5, "d")) == ["x", "y"]
+    assert list(recency.after(6, "a")) == ["a", "b", "c", "x", "y"]
+    assert list(recency.after(0, "a")) == []
+    recency.discard(5, "a")
+    assert list(recency.after(9, "")) == ["z", "b", "c", "x", "y"]
+
+
+def test_what_a_conversation_shows_of_itself() -> None:
+    conversation = Conversation[Message].new("c")
+    conversation.messages = said("secret")
+    conversation.system_message = "secret"
+    assert "secret" not in repr(conversation)
+    assert "messages=<1>" in repr(conversation)
+    assert conversation.__rich_repr__() == [("hidden", repr(conversation))]
+    assert conversation != "c"
+    with pytest.raises(TypeError, match="unhashable"):
+        hash(conversation)

@@ -1,0 +1,141 @@
+"""Encrypted stores keep the contract, over every backend."""
+
+import json
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conversation_files import make
+from hypothesis import settings
+
+from greentic_session import InMemorySessionStore, RedisSessionStore, SessionStore
+from greentic_session._crypto.sealing import Sealer
+from greentic_session.backends.encrypted import EncryptedBackend
+from greentic_session.backends.memory.backend import MemoryBackend
+from greentic_session.conversation import AdapterConversationStore, InMemoryConversationStore, RedisConversationStore
+from greentic_session.encryption import EncryptedConversationStore, EncryptedSessionStore, EncryptionKey, Keyring
+from greentic_session.testing import (
+    ConversationStoreContract,
+    MakeConversationStore,
+    MakeStore,
+    SessionStoreContract,
+    conversation_store_machine,
+    session_store_machine,
+)
+
+RING = Keyring(EncryptionKey.generate("k2"), EncryptionKey.generate("k1"))
+
+
+class Shelf:
+    """A storage of a user's own, which keeps JSON texts."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, str] = {}
+
+    async def save_session(self, id: str, data: dict[str, Any]) -> None:
+        self.kept[id] = json.dumps(data)
+
+    async def load_session(self, id: str) -> dict[str, Any] | None:
+        return json.loads(self.kept[id]) if id in self.kept else None
+
+    async def list_sessions(self) -> list[str]:
+        return list(self.kept)
+
+
+class Clock:
+    """A clock that stands until it is told to go."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    def advance(self, seconds: float) -> None:
+        self.now += seconds
+
+
+def in_memory(**options: Any) -> EncryptedSessionStore:
+    return EncryptedSessionStore(InMemorySessionStore(**options), RING)
+
+
+def conversations_in_memory(**options: Any) -> EncryptedConversationStore[Any]:
+    return EncryptedConversationStore(InMemoryConversationStore(**options), RING)
+
+
+class TestInMemory(SessionStoreContract):
+    @pytest.fixture
+    def make_store(self) -> MakeStore:
+        return in_memory
+
+
+@pytest.mark.slow
+class TestTheBackendAlone(SessionStoreContract):
+    """Under a store that knows nothing of encryption, as a wrapper of somebody else's would be."""
+
+    @pytest.fixture
+    def make_store(self) -> MakeStore:
+        def make_store(**options: Any) -> SessionStore:
+            backend = EncryptedBackend(MemoryBackend(time.monotonic), Sealer(RING, allow_plain=False))
+            return SessionStore(backend, **options)
+
+        return make_store
+
+
+@pytest.mark.slow
+class TestRedis(SessionStoreContract):
+    @pytest.fixture
+    def make_store(self, redis_url: str, namespaces: Callable[[], str]) -> MakeStore:
+        def make_store(**options: Any) -> EncryptedSessionStore:
+            store = RedisSessionStore.from_url(redis_url, namespace=namespaces(), **options)
+            return EncryptedSessionStore(store, RING)
+
+        return make_store
+
+
+class TestConversationsInMemory(ConversationStoreContract):
+    @pytest.fixture
+    def make_store(self) -> MakeConversationStore:
+        return conversations_in_memory
+
+
+@pytest.mark.slow
+class TestConversationsInRedis(ConversationStoreContract):
+    @pytest.fixture
+    def make_store(self, redis_url: str, namespaces: Callable[[], str]) -> MakeConversationStore:
+        def make_store(**options: Any) -> EncryptedConversationStore[Any]:
+            store: RedisConversationStore[Any] = RedisConversationStore.from_url(
+                redis_url, namespace=namespaces(), **options
+            )
+            return EncryptedConversationStore(store, RING)
+
+        return make_store
+
+
+@pytest.mark.slow
+class TestConversationsInFiles(ConversationStoreContract):
+    @pytest.fixture
+    def make_store(self, tmp_path: Path) -> MakeConversationStore:
+        numbers = iter(range(1000))
+        return lambda **options: EncryptedConversationStore(make(tmp_path / f"{next(numbers)}", **options), RING)
+
+
+@pytest.mark.slow
+class TestConversationsOnAnAdapter(ConversationStoreContract):
+    @pytest.fixture
+    def make_store(self) -> MakeConversationStore:
+        return lambda **options: EncryptedConversationStore(AdapterConversationStore(Shelf(), **options), RING)
+
+
+CLOCK = Clock()
+SessionMachine = session_store_machine(partial(in_memory, clock=CLOCK), CLOCK.advance)
+SessionMachine.TestCase.settings = settings(max_examples=40, stateful_step_count=30)
+TestSessionMachine = SessionMachine.TestCase
+
+TIMER = Clock()
+ConversationMachine = conversation_store_machine(partial(conversations_in_memory, timer=TIMER), TIMER.advance)
+ConversationMachine.TestCase.settings = settings(max_examples=40, stateful_step_count=30)
+TestConversationMachine = ConversationMachine.TestCase

@@ -1,0 +1,66 @@
+"""A Redis Cluster of the tests' own: three primaries with a replica each, on loopback, whose slots can be moved."""
+
+from collections.abc import Callable
+
+import redis
+from redis.crc import key_slot
+from redis_server import find_binary, require
+
+from greentic_session._servers import cluster
+from greentic_session._servers.cluster import SLOTS, Node
+
+__all__ = ["SLOTS", "Cluster", "Node", "make_node", "slot_of"]
+
+NODE_TIMEOUT = 1500
+"""Milliseconds of silence after which a node counts as failed."""
+OPTIONS = ("--cluster-node-timeout", str(NODE_TIMEOUT), "--repl-diskless-sync-delay", "0")
+
+
+def make_node() -> Node:
+    """Return one that is to join a cluster."""
+    return Node(require(find_binary()), *OPTIONS)
+
+
+class Cluster(cluster.Cluster):
+    """Some primaries with all slots between them, and a replica of each."""
+
+    def __init__(self, primaries: int = 3, *, replicas: bool = True) -> None:
+        super().__init__(require(find_binary()), *OPTIONS, primaries=primaries, replicas=replicas)
+
+    @property
+    def primaries(self) -> list[Node]:
+        """Who has slots now, of those that run."""
+        return [node for node in self.nodes if node.is_running and node.role() == "master"]
+
+    def owner(self, slot: int) -> Node:
+        """Who has a slot."""
+        found = self.primaries[0].cluster("SLOTS")
+        port = next(node[1] for first, last, node, *_ in found if first <= slot <= last)
+        return next(node for node in self.nodes if node.port == port)
+
+    def move(self, slot: int, target: Node, pause: Callable[[], None] = lambda: None) -> None:
+        """Move a slot as `redis-cli --cluster reshard` does, a key at a time; `pause` comes between the keys."""
+        source = self.owner(slot)
+        target.cluster("SETSLOT", slot, "IMPORTING", source.id)
+        source.cluster("SETSLOT", slot, "MIGRATING", target.id)
+        with source.client() as client:
+            while keys := client.execute_command("CLUSTER GETKEYSINSLOT", slot, 1):
+                pause()
+                client.execute_command("MIGRATE", "127.0.0.1", target.port, "", 0, 5000, "KEYS", *keys)
+        pause()
+        for node in [target, source, *(node for node in self.primaries if node not in (target, source))]:
+            node.cluster("SETSLOT", slot, "NODE", target.id)
+
+    def clients(self) -> list[redis.Redis]:
+        """Return a plain client of each primary."""
+        return [node.client() for node in self.primaries]
+
+    def flush(self) -> None:
+        for client in self.clients():
+            with client:
+                client.flushall()
+
+
+def slot_of(tag: str) -> int:
+    """Return the slot of a hash tag."""
+    return int(key_slot(tag.encode()))

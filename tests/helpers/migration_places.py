@@ -1,0 +1,170 @@
+"""Two places to copy between, and a world to be copied."""
+
+import json
+import uuid
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+import redis
+from race_workers import plain_client
+from redis_invariants import Client, Dump, check, dump, dump_at
+
+from greentic_session import NEVER, RedisSessionStore, ReplyScope
+from greentic_session.backends.redis.migration import Report, migrate
+from greentic_session.store import SessionStore
+from greentic_session.testing._sessions.samples import ALICE, CHAT, ctx, data
+
+BOB = ctx("bob", team=None)
+NOBODY = ctx(None)
+SCOPES = (
+    CHAT,
+    ReplyScope("c", thread="t"),
+    ReplyScope("c", reply_to="r"),
+    ReplyScope("c", correlation="x"),
+    ReplyScope("c é", thread="t", reply_to="r", correlation="x"),
+)
+LONG = 3600.0
+
+
+ROUTES = pytest.mark.parametrize(
+    "pair",
+    [("server", "cluster"), ("cluster", "server"), ("server", "server"), ("cluster", "cluster")],
+    ids="-".join,
+    indirect=True,
+)
+TO_BOTH = pytest.mark.parametrize("pair", [("server", "cluster"), ("server", "server")], ids="-".join, indirect=True)
+
+
+@dataclass
+class Place:
+    """A namespace of a Redis, seen through our store and through a plain client."""
+
+    url: str
+    namespace: str
+    store: SessionStore
+    raw: Client
+
+    def dump(self) -> Dump:
+        """Return all that the namespace holds, but what the copy remembers."""
+        return {name: entry for name, entry in dump(self.raw, self.namespace).items() if not name.startswith("copied:")}
+
+    def ends(self) -> dict[str, tuple[object, int]]:
+        """Return every key with its value and the moment of its end (ms since the epoch, -1 for never)."""
+        found, moment = dump_at(self.raw, self.namespace)
+        return {name: (entry.value, -1 if entry.ttl == -1 else moment + entry.ttl) for name, entry in found.items()}
+
+    def check(self) -> None:
+        check(self.raw, self.namespace)
+
+
+class Pair:
+    """A place to copy from, and one to copy to."""
+
+    def __init__(self, source: Place, target: Place) -> None:
+        self.source = source
+        self.target = target
+
+    async def copy(self, **options: Any) -> Report:
+        return await migrate(
+            self.source.url,
+            self.target.url,
+            namespace=self.source.namespace,
+            to_namespace=self.target.namespace,
+            **options,
+        )
+
+    def assert_same(self) -> None:
+        """Assert that both sides hold the same sessions, waits, lifetimes, latest sessions and claims."""
+        ours, theirs = self.target.dump(), self.source.dump()
+        assert ours.keys() == theirs.keys()
+        for name, entry in theirs.items():
+            other = ours[name]
+            assert other.kind == entry.kind
+            assert (other.ttl == -1) == (entry.ttl == -1), name
+            assert abs(other.ttl - entry.ttl) <= 1000, name
+            if name.startswith("own:"):
+                told = [
+                    {field: found.fields.get(field) for field in (b"o", b"s", b"w", b"h", b"n")} for found in (entry, other)
+                ]
+                assert told[0] == told[1], name
+            elif name.startswith("scopes:"):
+                assert other.fields.keys() == entry.fields.keys(), name
+            else:
+                assert other.value == entry.value, name
+
+    async def assert_still(self) -> Report:
+        """Assert that another copy writes nothing at all; return what it says."""
+        before = self.target.ends()
+        report = await self.copy()
+        after = self.target.ends()
+        assert after.keys() == before.keys()
+        for name, (value, end) in before.items():
+            assert after[name][0] == value, name
+            assert abs(after[name][1] - end) <= 5, name
+        assert (report.copied, report.removed, report.waits, report.conversations) == (0, 0, 0, 0)
+        return report
+
+
+def fresh() -> str:
+    return f"test-{uuid.uuid4().hex}"
+
+
+def opened(url: str) -> Place:
+    namespace = fresh()
+    store = RedisSessionStore.from_url(url, namespace=namespace, timeout=30)
+    return Place(url, namespace, store, plain_client(url))
+
+
+def empty(place: Place) -> None:
+    """Delete all that is in a place."""
+    for server in servers_of(place.raw):
+        with server.pipeline(transaction=False) as pipeline:
+            for key in server.scan_iter(f"{place.namespace}:*", count=1000):
+                pipeline.unlink(key)
+                if len(pipeline) == 1000:
+                    pipeline.execute()
+            pipeline.execute()
+
+
+def servers_of(raw: Client) -> list[redis.Redis]:
+    """Return a client of each server."""
+    if isinstance(raw, redis.Redis):
+        return [raw]
+    return [raw.get_redis_connection(node) for node in raw.get_primaries()]  # type: ignore[no-untyped-call]  # redis-py says nothing of it
+
+
+async def close(pair: Pair) -> None:
+    """Empty both places."""
+    for place in (pair.source, pair.target):
+        await place.store.aclose()
+        empty(place)
+        place.raw.close()
+
+
+def url_of(kind: str, request: pytest.FixtureRequest) -> str:
+    """Return the URL of the tests' server or cluster."""
+    if kind == "server":
+        return str(request.getfixturevalue("redis_url"))
+    return str(request.getfixturevalue("bare_cluster").url)
+
+
+async def build_world(store: SessionStore) -> int:
+    """Park and store sessions of every kind; return how many."""
+    count = 0
+    for who, user in ((ALICE, "alice"), (BOB, "bob"), (ctx("carol", tenant="other"), "carol")):
+        for number, scope in enumerate(SCOPES):
+            key = f"{user}-{number}"
+            ttl = (60.0, NEVER, LONG)[number % 3]
+            await store.register_wait(who, user, scope, key, data(who, snapshot=json.dumps({"n": number})), ttl=ttl)
+            count += 1
+        await store.create_session(who, data(who), key=f"{user}-old", ttl=LONG)
+        await store.create_session(who, data(who), key=f"{user}-latest", ttl=NEVER)
+        count += 2
+    await store.register_wait(ALICE, "alice", CHAT, "displacing", data(), ttl=120)  # alice-0 is no wait any more
+    await store.create_session(NOBODY, data(NOBODY), key="nobody's")
+    await store.create_session(ctx("dave"), data(NOBODY), key="dave's latest: é", ttl=LONG)
+    claim = await store.claim_wait(ALICE, "alice", SCOPES[1], lease=300)
+    assert claim is not None
+    await store.update_session("bob-2", data(BOB, "node.later"))
+    return count + 3

@@ -1,0 +1,156 @@
+"""The reference documentation is the docstrings: everything public has one, what they show runs, what they name exists."""
+
+import ast
+import builtins
+import doctest
+import importlib
+import inspect
+import pkgutil
+import re
+from collections.abc import Iterator
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+import greentic_session
+from greentic_session import errors
+
+NAMES = sorted(
+    module.name
+    for module in pkgutil.walk_packages(greentic_session.__path__, "greentic_session.")
+    if not module.name.endswith("__main__")
+)
+PUBLIC = ["greentic_session", *(name for name in NAMES if not any(part[0] == "_" for part in name.split(".")))]
+EXAMPLES = 25
+"""At least so many names have an example."""
+
+SHOWN = [
+    test
+    for name in ["greentic_session", *NAMES]
+    for test in doctest.DocTestFinder(exclude_empty=True).find(importlib.import_module(name), name)
+    if test.examples
+]
+
+
+@pytest.mark.parametrize("test", [pytest.param(test, id=test.name) for test in SHOWN])
+def test_examples_run(test: doctest.DocTest) -> None:
+    said: list[str] = []
+    results = doctest.DocTestRunner().run(test, out=said.append)
+    assert results.failed == 0, "".join(said)
+    assert results.attempted == len(test.examples)
+
+
+def test_the_finder_finds_examples() -> None:
+    assert len(SHOWN) >= EXAMPLES
+
+
+def public_names(module: ModuleType) -> Iterator[tuple[str, Any]]:
+    for name in getattr(module, "__all__", []):
+        yield name, getattr(module, name)
+
+
+def is_ours(thing: object) -> bool:
+    return (inspect.isclass(thing) or inspect.isfunction(thing)) and thing.__module__.startswith("greentic_session")
+
+
+def callables_of(thing: Any) -> Iterator[tuple[str, Any]]:
+    """Yield a function itself, or the public methods that a class defines."""
+    if inspect.isfunction(thing):
+        yield thing.__qualname__, thing
+        return
+    for name, member in vars(thing).items():
+        plain = member.__func__ if isinstance(member, classmethod | staticmethod) else member
+        plain = plain.fget if isinstance(plain, property) else plain
+        if name[0] != "_" and inspect.isfunction(plain):
+            yield f"{thing.__qualname__}.{name}", getattr(thing, name)
+
+
+DEFINED = {
+    f"{thing.__module__}: {thing.__qualname__}": thing
+    for module in PUBLIC
+    for _, thing in public_names(importlib.import_module(module))
+    if is_ours(thing)
+}
+CALLABLES = {f"{thing.__module__}: {name}": member for thing in DEFINED.values() for name, member in callables_of(thing)}
+DOCUMENTED = DEFINED | CALLABLES
+STRUCTS = {name: thing for name, thing in DEFINED.items() if hasattr(thing, "__struct_fields__")}
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_every_module_says_what_it_is_for(name: str) -> None:
+    assert importlib.import_module(name).__doc__
+
+
+@pytest.mark.parametrize("name", DEFINED)
+def test_every_public_class_and_function_says_what_it_is(name: str) -> None:
+    assert DEFINED[name].__doc__
+
+
+@pytest.mark.parametrize("name", CALLABLES)
+def test_every_public_method_says_what_it_does(name: str) -> None:
+    assert inspect.getdoc(CALLABLES[name])  # its own, or that of the class which promised it
+
+
+def described_values(body: list[ast.stmt]) -> dict[str, bool]:
+    """Return the names that are given values at the top of a module, and whether a text stands below each."""
+    found: dict[str, bool] = {}
+    for statement, following in zip(body, [*body[1:], None], strict=True):
+        if isinstance(statement, ast.If):
+            found |= described_values(statement.body)  # the branch that type checkers and editors read
+        targets = statement.targets if isinstance(statement, ast.Assign) else [getattr(statement, "target", None)]
+        for target in targets:
+            if isinstance(target, ast.Name):
+                text = following.value if isinstance(following, ast.Expr) else None
+                found[target.id] = isinstance(text, ast.Constant) and isinstance(text.value, str)
+    return found
+
+
+@pytest.mark.parametrize("name", [name for name in PUBLIC if not name.startswith("greentic_session._redis")])
+def test_every_public_value_says_what_it_is(name: str) -> None:
+    module = importlib.import_module(name)
+    undescribed = {
+        value for value, described in described_values(ast.parse(inspect.getsource(module)).body).items() if not described
+    }
+    assert undescribed & set(getattr(module, "__all__", [])) == set()
+
+
+def section(text: str | None, title: str) -> list[str]:
+    """Return the names that a section of a docstring describes."""
+    found = re.search(rf"^{title}:\n((?:    .*\n?|\n)+)", inspect.cleandoc(text or "") + "\n", re.MULTILINE)
+    return re.findall(r"^    ([\w.]+):", found[1], re.MULTILINE) if found else []
+
+
+def resolve(name: str, module: ModuleType) -> object:
+    first, *rest = name.split(".")
+    value: object = next((getattr(room, first) for room in (module, errors, builtins) if hasattr(room, first)), None)
+    for part in rest:
+        value = getattr(value, part, None)
+    return value
+
+
+@pytest.mark.parametrize("name", [name for name in DOCUMENTED if section(DOCUMENTED[name].__doc__, "Raises")])
+def test_every_error_that_is_named_exists(name: str) -> None:
+    documented = DOCUMENTED[name]
+    module = importlib.import_module(
+        getattr(documented, "__module__", None) or name.split(":", maxsplit=1)[0].rpartition(".")[0]
+    )
+    for error in section(documented.__doc__, "Raises"):
+        found = resolve(error, module)
+        assert isinstance(found, type), error
+        assert issubclass(found, BaseException), error
+
+
+def parameters_of(documented: Any) -> set[str]:
+    return {name for name in inspect.signature(documented).parameters if name != "self"}
+
+
+@pytest.mark.parametrize("name", [name for name in DOCUMENTED if section(DOCUMENTED[name].__doc__, "Args")])
+def test_the_arguments_that_are_described_are_those_that_there_are(name: str) -> None:
+    assert set(section(DOCUMENTED[name].__doc__, "Args")) == parameters_of(DOCUMENTED[name])
+
+
+@pytest.mark.parametrize("name", [name for name in STRUCTS if section(DEFINED[name].__doc__, "Attributes")])
+def test_the_attributes_that_are_described_are_those_that_there_are(name: str) -> None:
+    thing = DEFINED[name]
+    assert set(section(thing.__doc__, "Attributes")) == set(thing.__struct_fields__) - {"_revision"}

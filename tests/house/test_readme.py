@@ -1,0 +1,223 @@
+"""What README shows is true: its code runs, its commands are the ones that CI runs, its table names what there is."""
+
+import ast
+import asyncio
+import inspect
+import os
+import re
+import subprocess
+import sys
+import uuid
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+from paths import ROOT
+from projects import run_project
+from readme_blocks import BLOCKS, DEMO, INSTALL, PROSE, README, SUITE, block_with
+
+from greentic_session import (
+    Claim,
+    ClaimedError,
+    InMemorySessionStore,
+    ReplyScope,
+    SessionCursor,
+    SessionData,
+    SessionStore,
+    TenantCtx,
+)
+from greentic_session.conversation import ConversationStore, Message
+from greentic_session.encryption import EncryptionKey
+
+pytest_plugins = ["pytester"]
+
+RUN: list[str] = []
+"""The Python blocks that a test below runs."""
+
+
+def runs(marker: str) -> pytest.MarkDecorator:
+    """Hand a test the block in which `marker` stands, and note that it runs it."""
+    RUN.append(block_with(marker))
+    return pytest.mark.parametrize("block", [RUN[-1]], ids=[marker])
+
+
+def run(block: str) -> dict[str, Any]:
+    """Execute a block as a program of its own."""
+    names: dict[str, Any] = {"__name__": "readme"}
+    exec(compile(block, "README.md", "exec"), names)
+    return names
+
+
+@pytest.mark.filterwarnings("ignore:use find_wait_by_scope:DeprecationWarning")
+@runs("await store.find_by_user")
+def test_the_shortest_useful_code_runs(block: str) -> None:
+    run(block)
+
+
+@runs("async def on_message")
+def test_the_runner_that_claims(block: str) -> None:
+    on_message = run(block)["on_message"]
+    ctx = TenantCtx.new("dev", "tenant-42", user="user-7")
+    scope = ReplyScope("telegram:chat-1")
+    data = SessionData(tenant_ctx=ctx, flow_id="f", cursor=SessionCursor("n"), context_json="{}")
+
+    async def answer_twice() -> list[str]:
+        async with InMemorySessionStore() as store:
+            await store.register_wait(ctx, "user-7", scope, "k", data)
+            said = [await on_message(store, ctx, "user-7", scope, "first")]
+            async with await store.claim_wait(ctx, "user-7", scope) or pytest.fail("nothing waits"):
+                said.append(await on_message(store, ctx, "user-7", scope, "too early"))
+            said += [await on_message(store, ctx, "user-7", scope, text) for text in ("second", "third")]
+            return said
+
+    assert asyncio.run(answer_twice()) == [
+        "parked again",
+        "another runner is at it",
+        "done",
+        "nothing waits for this answer",
+    ]
+    assert issubclass(ClaimedError, Exception)
+
+
+@runs("RedisSessionStore.from_url(\n")
+def test_the_store_of_a_fleet(block: str, monkeypatch: pytest.MonkeyPatch, redis_url: str) -> None:
+    monkeypatch.setenv("REDIS_URL", redis_url)
+    store = run(block)["make_store"]()
+
+    async def is_there() -> None:
+        async with store:
+            await store.health()
+
+    asyncio.run(is_there())
+
+
+@runs('create_conversation_store("memory://")')
+def test_the_shortest_useful_conversation_runs(block: str) -> None:
+    run(block)
+
+
+@runs("class Shelf")
+def test_the_adapter_of_ones_own(block: str) -> None:
+    make_store = run(block)["make_store"]
+    ctx = TenantCtx.new("dev", "tenant-42")
+
+    async def talk() -> list[str]:
+        async with make_store() as conversations:
+            await conversations.create(ctx, id="c")
+            for word in ("a", "b"):
+                await conversations.append(ctx, "c", Message.user(word))
+            return [message.text for message in await conversations.messages(ctx, "c")]
+
+    assert asyncio.run(talk()) == ["a", "b"]
+
+
+@runs("class TestMyStore")
+def test_the_suite_for_a_backend_of_ones_own(block: str, tmp_path: Path) -> None:
+    (tmp_path / "test_my_store.py").write_text(block)
+    (tmp_path / "pytest.ini").write_text("[pytest]\nasyncio_default_fixture_loop_scope = function\n")
+    command = [sys.executable, "-m", "pytest", "-k", "test_a_created_session_is_read_back or test_complete"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    run = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert "2 passed" in run.stdout, run.stdout + run.stderr
+
+
+def test_every_block_is_run_by_a_test() -> None:
+    assert {block.language for block in BLOCKS} == {"python", "sh"}
+    assert sorted(RUN) == sorted(block.text for block in BLOCKS if block.language == "python")
+    assert sorted([DEMO, INSTALL, SUITE]) == sorted(block.text for block in BLOCKS if block.language == "sh")
+
+
+def test_code_stands_between_fences() -> None:
+    """What is indented, in HTML, or behind a fence that is never closed is code, too, and nobody would run it."""
+    assert re.findall(r"^(?: {4}|\t| *```| *~~~)|<(?:pre|code)\b", PROSE, re.MULTILINE) == []
+
+
+@runs("def make_conversations")
+def test_the_stores_that_encrypt(block: str, monkeypatch: pytest.MonkeyPatch, redis_url: str, raw: redis.Redis) -> None:
+    keys = [EncryptionKey.generate("2026-02").to_text(), EncryptionKey.generate("2026-01").to_text()]
+    monkeypatch.setenv("SNAPSHOT_KEYS", ",".join(keys))
+    monkeypatch.setenv("REDIS_URL", redis_url)
+    names = run(block)
+    ctx = TenantCtx.new("dev", f"tenant-{uuid.uuid4()}", user="user-7")
+    data = SessionData(tenant_ctx=ctx, flow_id="f", cursor=SessionCursor("n"), context_json="hush")
+
+    async def use() -> None:
+        async with names["make_store"]() as store, names["make_conversations"]() as conversations:
+            key = await store.create_session(ctx, data, ttl=60)
+            assert await store.get_session(key) == data
+            stored: Any = raw.get(f"greentic:session:session:{key}")
+            assert b"gse1:2026-02:" in stored
+            await conversations.create(ctx, id="c", cwd="/hush")
+            await conversations.append(ctx, "c", Message.user("hush"))
+            assert [message.text for message in await conversations.messages(ctx, "c")] == ["hush"]
+            assert (await store.purge(ctx), await conversations.purge(ctx)) == (1, 1)
+
+    asyncio.run(use())
+
+
+@runs("def test_the_answer_finds_its_flow")
+def test_the_test_that_a_user_writes(
+    block: str, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, redis_url: str
+) -> None:
+    monkeypatch.setenv("REDIS_URL", redis_url)
+    pytester.makeini("[pytest]\nasyncio_default_fixture_loop_scope = function")
+    pytester.makepyfile(block)
+    run_project(pytester).assert_outcomes(passed=1)
+
+
+@runs("instrument(")
+def test_the_store_that_is_observed(block: str) -> None:
+    store = run(block)["make_store"]("memory://")
+
+    async def is_there() -> None:
+        async with store:
+            await store.health()
+
+    asyncio.run(is_there())
+
+
+def test_the_fixtures_are_the_ones_that_there_are() -> None:
+    (table,) = re.findall(r"^\| fixture \|.*?\n\n", README, re.DOTALL | re.MULTILINE)
+    tree = ast.parse((ROOT / "greentic_session/pytest_plugin.py").read_text())
+    fixtures = {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
+    assert set(re.findall(r"`(\w+)`", table)) == fixtures
+
+
+def test_the_two_commands_do_all_of_their_own_set_up() -> None:
+    set_up = "python3 -m venv .venv && . .venv/bin/activate && python -m pip install"
+    assert f"{set_up} . && python -m greentic_session\n" == DEMO
+    assert f"{set_up} -e '.[test]' && python -m pytest\n" == SUITE
+
+
+def test_ci_runs_the_test_command_as_it_stands() -> None:
+    ci = (ROOT / ".ci/run").read_text()
+    pattern = re.search(r'^test_command=\$\(grep -E "(.*)" README.md\)$', ci, re.MULTILINE)
+    assert pattern is not None
+    assert [line for line in README.splitlines() if re.search(pattern[1], line)] == SUITE.splitlines()
+    assert '\neval "$test_command"\n' in ci
+    assert "\npython -m pytest -m slow\n" in ci  # which runs the other two
+
+
+def operations_of(owner: type) -> dict[str, str]:
+    """Return the signatures of the public methods of a class, as README shows them."""
+    found = {}
+    for name, member in vars(owner).items():
+        if inspect.isfunction(member) and name[0] != "_" and name != "aclose":
+            parameters = list(inspect.signature(member).parameters.values())[1:]
+            bare = [parameter.replace(annotation=inspect.Parameter.empty) for parameter in parameters]
+            found[name] = str(inspect.Signature(bare)).replace("'", '"')
+    return found
+
+
+def test_the_table_of_operations_tells_the_signatures() -> None:
+    shown = dict(re.findall(r"`(?:claim\.|\.)?(\w+)(\([^`]*\))`", README))
+    operations = operations_of(SessionStore) | operations_of(Claim)
+    del operations["find_by_user"]
+    assert {name: shown.get(name) for name in operations} == operations
+
+
+def test_the_table_of_conversations_tells_the_signatures() -> None:
+    operations = operations_of(ConversationStore)
+    del operations["health"]
+    assert dict(re.findall(r"`conversations\.(\w+)(\([^`]*\))`", README)) == operations
