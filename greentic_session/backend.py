@@ -1,8 +1,10 @@
-"""What a backend does for a `SessionStore`: it keeps sessions and waits, one atomic step an operation.
+"""The interface of a backend of sessions: storage for a `SessionStore`, one atomic step an operation.
 
 The store has checked every argument before it calls: ids, keys, scopes and sizes are valid, lifetimes are milliseconds
-(None: for ever), an `Owner` is the identity that the caller may act for. What is left to the backend is what needs stored
-state, and for the tenant rules in that it asks `fence`.
+(None: for ever), an `Owner` is the identity that the caller may act for. What is left to the backend is what needs
+stored state; a backend that keeps it in Python asks `transitions` for the rules.
+
+An operation that has several arguments takes them as one frozen struct, from here to the script or the table.
 
 Everywhere: a session that has expired is absent. Removing a session removes every index entry that leads to it, and the
 claim on it. A driver's errors leave as GreenticErrors.
@@ -11,6 +13,8 @@ claim on it. A driver's errors leave as GreenticErrors.
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, AsyncIterator
 
+from msgspec import Struct
+
 from ._lifecycle import Closable
 from .admin import Inspector, Step
 from .ids import SessionKey
@@ -18,11 +22,87 @@ from .models import ReplyScope, SessionData, TenantCtx
 from .tenancy import Owner
 from .wait import Wait
 
-__all__ = ["SessionBackend"]
+__all__ = ["Claiming", "Creation", "Parking", "SessionBackend", "Update"]
+
+
+class Creation(Struct, frozen=True, gc=False):
+    """A new session that waits for nothing.
+
+    Attributes:
+        key: The session key.
+        data: The snapshot.
+        pointer: Whose latest session it becomes; None for nobody's.
+        ttl_ms: Its lifetime.
+        text: The wire text of `data`, for a backend that keeps texts (`SessionBackend.keeps_text`).
+    """
+
+    key: SessionKey
+    data: SessionData
+    pointer: Owner | None
+    ttl_ms: int | None
+    text: bytes | None = None
+
+
+class Update(Struct, frozen=True, gc=False):
+    """New data of a session.
+
+    Attributes:
+        key: The session key.
+        data: The new snapshot.
+        ctx: The caller, who has to reach the session; None for anybody.
+        if_version: The version that the session must have; None for any.
+        text: As in `Creation`.
+    """
+
+    key: SessionKey
+    data: SessionData
+    ctx: TenantCtx | None
+    if_version: str | None
+    text: bytes | None = None
+
+
+class Parking(Struct, frozen=True, gc=False):
+    """A session that waits at a scope from now on.
+
+    Attributes:
+        owner: Whose wait it is.
+        scope: Where the answer will come in.
+        key: The session key.
+        data: The snapshot.
+        ttl_ms: The lifetime of wait and session.
+        text: As in `Creation`.
+        replace: Whether another live session is displaced from the scope; else it is a conflict.
+        token: Of the claim by which the session is parked, and which ends with it; None where nobody claimed it.
+    """
+
+    owner: Owner
+    scope: ReplyScope
+    key: SessionKey
+    data: SessionData
+    ttl_ms: int | None
+    text: bytes | None = None
+    replace: bool = True
+    token: str | None = None
+
+
+class Claiming(Struct, frozen=True, gc=False):
+    """A claim on the wait of the first of some scopes that has one.
+
+    Attributes:
+        owner: Whose wait it is.
+        scopes: Where it may wait, best first.
+        token: A new random one; only who knows it can act by the claim.
+        lease_ms: How long the claim lives, in milliseconds.
+    """
+
+    owner: Owner
+    scopes: tuple[ReplyScope, ...]
+    token: str
+    lease_ms: int
 
 
 class SessionBackend(Closable, ABC):
-    """Storage for sessions and waits. Each method is one atomic step, `scan` and `purge` excepted.
+    """Storage for sessions and waits. Each method is one atomic step, `iterate` and `purge` excepted.
 
     Attributes:
         system: What keeps the data, for observers: OpenTelemetry's ``db.system.name`` where it has one. A backend that wraps
@@ -35,55 +115,36 @@ class SessionBackend(Closable, ABC):
     keeps_text: bool = False
 
     @abstractmethod
-    async def create(
-        self, key: SessionKey, data: SessionData, pointer: Owner | None, ttl_ms: int | None, text: bytes | None = None, /
-    ) -> bool:
-        """Store a new session; False if a live one has the key. Make it the latest session of `pointer`."""
+    async def create(self, creation: Creation) -> bool:
+        """Store a new session; False if a live one has the key."""
 
     @abstractmethod
-    async def read(self, key: str) -> Wait | None:
+    async def get(self, key: str) -> Wait | None:
         """Return the session, whoever owns it. Raises CorruptSessionError."""
 
     @abstractmethod
-    async def update(
-        self, key: str, data: SessionData, ctx: TenantCtx | None, if_version: str | None, text: bytes | None = None, /
-    ) -> str:
+    async def update(self, update: Update) -> str:
         """Replace the data of a session, keep its lifetime, wait, scope and claim; return the new version.
 
-        In this order: NotFoundError if it is absent; CorruptSessionError; NotFoundError if `ctx` is given and the session
-        is out of its reach; TenantMismatchError by `fence.check_preservation`; ConflictError if `if_version` is given
-        and is not its version.
+        In this order: NotFoundError if it is absent; CorruptSessionError; NotFoundError if it is absent for the caller;
+        TenantMismatchError if it would change whose it is; ConflictError if it has another version.
         """
 
     @abstractmethod
     async def remove(self, key: str, ctx: TenantCtx | None) -> bool:
-        """Remove a session; False if it is absent, or out of the reach of `ctx`."""
+        """Remove a session; False if it is absent, or absent for the caller."""
 
     @abstractmethod
     async def touch(self, key: str, ttl_ms: int | None, ctx: TenantCtx | None) -> bool:
-        """Give a session and all that leads to it a new lifetime; False if it is absent, or out of the reach of `ctx`."""
+        """Give a session and all that leads to it a new lifetime; False if it is absent, or absent for the caller."""
 
     @abstractmethod
-    async def register(
-        self,
-        owner: Owner,
-        scope: ReplyScope,
-        key: SessionKey,
-        data: SessionData,
-        ttl_ms: int | None,
-        text: bytes | None = None,
-        /,
-        *,
-        replace: bool = True,
-        token: str | None = None,
-    ) -> SessionKey | None:
-        """Store `data` under `key` and make it the one wait of `scope`; return the key of the session it displaced.
-
-        With `token`, only while that claim on `key` is live, and end the claim.
+    async def park(self, parking: Parking) -> SessionKey | None:
+        """Store a session and make it the one wait of a scope; return the key of the session that it displaced.
 
         Raises:
-            ConflictError: The claim is over; or another live session holds the scope and `replace` is False.
-            TenantMismatchError: By `fence.check_preservation`, against a live session under `key`.
+            ConflictError: The claim is over; or another live session holds the scope and is not to be displaced.
+            TenantMismatchError: A live session under the key is somebody else's.
         """
 
     @abstractmethod
@@ -95,7 +156,7 @@ class SessionBackend(Closable, ABC):
         """Return the key of the wait of `scope`."""
 
     @abstractmethod
-    async def keys(self, owner: Owner) -> list[SessionKey]:
+    async def list_waits(self, owner: Owner) -> list[SessionKey]:
         """Return the keys of all waits of `owner`, ascending, each once."""
 
     @abstractmethod
@@ -104,11 +165,11 @@ class SessionBackend(Closable, ABC):
 
     @abstractmethod
     async def find_by_user(self, owner: Owner) -> Wait | None:
-        """Return the only wait of `owner`, else the owner's latest session. Raises `fence.several_waits`."""
+        """Return the only wait of `owner`, else the owner's latest session. Raises `tenancy.several_waits`."""
 
     @abstractmethod
-    async def claim(self, owner: Owner, scopes: tuple[ReplyScope, ...], token: str, lease_ms: int) -> Wait | None:
-        """Claim the wait of the first of `scopes` that has one, and make the session live at least as long.
+    async def claim(self, claiming: Claiming) -> Wait | None:
+        """Claim the wait of the first of some scopes that has one, and make the session live at least as long.
 
         Raises:
             ClaimedError: It is claimed. (No further scope is tried.)
@@ -132,12 +193,12 @@ class SessionBackend(Closable, ABC):
         """Return if the backend answers, raise UnavailableError if not."""
 
     @abstractmethod
-    def scan(self, ctx: TenantCtx) -> AsyncIterator[Wait]:
-        """Yield the sessions that `fence.administers` allows, each once, and never block for long."""
+    def iterate(self, ctx: TenantCtx) -> AsyncIterator[Wait]:
+        """Yield the sessions that `tenancy.administers` allows, each once, and never block for long."""
 
     @abstractmethod
     async def purge(self, ctx: TenantCtx, user: str | None) -> int:
-        """Remove the sessions that `fence.administers` allows; return how many. Never block for long."""
+        """Remove the sessions that `tenancy.administers` allows; return how many. Never block for long."""
 
     async def purging(self, ctx: TenantCtx, user: str | None) -> AsyncGenerator[Step, None]:
         """Do what `purge` does, step by step; then remove what else the tenant has left, if there is such.

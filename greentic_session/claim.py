@@ -6,7 +6,7 @@ from typing import Self, cast
 
 from . import tenancy
 from ._shield import shielded
-from .backend import SessionBackend
+from .backend import Parking, SessionBackend
 from .errors import ConflictError, GreenticError
 from .expiry import Seconds, Ttl, milliseconds, ttl_ms
 from .ids import SessionKey
@@ -102,7 +102,8 @@ class Claim:
         # The caller may have no user; whoever parks acts for the wait's own.
         owner = tenancy.wait_owner(self._ctx.with_user(user), user, data)
         lifetime = ttl_ms(ttl, self._limits.wait_ttl_ms)
-        displaced = await self._backend.register(owner, scope, self.key, data, lifetime, text, token=self._token)
+        parking = Parking(owner, scope, self.key, data, lifetime, text, token=self._token)
+        displaced = await self._backend.park(parking)
         self._over = True
         return displaced
 

@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Literal, Self
 
 from . import tenancy
-from .backend import SessionBackend
+from .backend import Claiming, Creation, Parking, SessionBackend, Update
 from .claim import Claim
 from .errors import InvalidInputError
 from .expiry import Seconds, Ttl, milliseconds, ttl_ms
@@ -21,7 +21,7 @@ from .limits import DEFAULT_MAX_SNAPSHOT_BYTES, Limits
 from .models import ReplyScope, SessionData, TenantCtx
 from .wait import Wait
 
-__all__ = ["SessionStore", "backend_of"]
+__all__ = ["SessionStore"]
 
 
 class SessionStore:
@@ -78,6 +78,16 @@ class SessionStore:
         self._backend = backend
         self._limits = Limits.of(default_wait_ttl, default_session_ttl, max_snapshot_bytes)
 
+    @property
+    def backend(self) -> SessionBackend:
+        """The storage below, for wrappers and administration. It checks no arguments."""
+        return self._backend
+
+    def _take_over(self, store: "SessionStore", backend: SessionBackend) -> None:
+        """Become the same store on another backend; for wrappers, in the place of ``SessionStore.__init__``."""
+        self._limits = store._limits  # noqa: SLF001  # of the same class
+        self._backend = backend
+
     # -- sessions, by key
 
     async def create_session(
@@ -106,7 +116,8 @@ class SessionStore:
         tenancy.check_alignment(ctx, data)
         session_key = SessionKey(str(uuid.uuid4()) if key is None else key)
         lifetime = ttl_ms(ttl, self._limits.session_ttl_ms)
-        if not await self._backend.create(session_key, data, tenancy.pointer_owner(ctx, data), lifetime, text):
+        creation = Creation(session_key, data, tenancy.pointer_owner(ctx, data), lifetime, text)
+        if not await self._backend.create(creation):
             raise tenancy.taken(session_key)
         return session_key
 
@@ -117,7 +128,7 @@ class SessionStore:
             CorruptSessionError: The stored text is no SessionData.
         """
         self._backend.check_open()
-        found = _visible(await self._backend.read(_check_keyed(key, ctx)), ctx)
+        found = _visible(await self._backend.get(_check_keyed(key, ctx)), ctx)
         return None if found is None else found.data
 
     async def get_versioned(self, key: str, *, ctx: TenantCtx | None = None) -> Wait | None:
@@ -127,7 +138,7 @@ class SessionStore:
             CorruptSessionError: The stored text is no SessionData.
         """
         self._backend.check_open()
-        found = _visible(await self._backend.read(_check_keyed(key, ctx)), ctx)
+        found = _visible(await self._backend.get(_check_keyed(key, ctx)), ctx)
         return None if found is None else Wait(found.key, found.data, None, found.text)
 
     async def update_session(
@@ -160,7 +171,7 @@ class SessionStore:
             tenancy.check_reach(ctx, data)
         if if_version is not None and not isinstance(if_version, str):
             raise TypeError(f"if_version must be a str or None, not {type(if_version).__name__}")
-        return await self._backend.update(key, data, ctx, if_version, text)
+        return await self._backend.update(Update(key, data, ctx, if_version, text))
 
     async def remove_session(self, key: str, *, ctx: TenantCtx | None = None) -> None:
         """Remove the session under `key` and every index entry that leads to it.
@@ -233,7 +244,7 @@ class SessionStore:
         if on_conflict not in ("replace", "fail"):
             raise InvalidInputError("on_conflict must be 'replace' or 'fail'")
         replace = on_conflict == "replace"
-        return await self._backend.register(owner, scope, key, data, lifetime, text, replace=replace)
+        return await self._backend.park(Parking(owner, scope, key, data, lifetime, text, replace))
 
     async def find_wait(self, ctx: TenantCtx, user_id: str, scope: ReplyScope, *, fallback: bool = True) -> Wait | None:
         """Find the paused flow that an answer belongs to, in one round trip.
@@ -266,7 +277,7 @@ class SessionStore:
         """Return the keys of all live waits of a user, each once, ascending; in one round trip."""
         self._backend.check_open()
         owner = tenancy.lookup_owner(ctx, user_id)
-        return [] if owner is None else await self._backend.keys(owner)
+        return [] if owner is None else await self._backend.list_waits(owner)
 
     async def clear_wait(self, ctx: TenantCtx, user_id: str, scope: ReplyScope) -> None:
         """Remove the wait at exactly this scope, with its session. Nothing there is no error."""
@@ -326,7 +337,7 @@ class SessionStore:
         if owner is None:
             return None
         token = os.urandom(16).hex()
-        wait = await self._backend.claim(owner, scopes, token, lease_ms)
+        wait = await self._backend.claim(Claiming(owner, scopes, token, lease_ms))
         return None if wait is None else Claim(self._backend, self._limits, ctx, owner, wait, token)
 
     # -- the store as a whole
@@ -348,7 +359,7 @@ class SessionStore:
         """
         self._backend.check_open()
         tenancy.check_ctx(ctx)
-        return self._backend.scan(ctx)
+        return self._backend.iterate(ctx)
 
     async def purge(self, ctx: TenantCtx, *, user: str | None = None) -> int:
         """Remove every session of one env and tenant, with its waits and index entries.
@@ -375,11 +386,6 @@ class SessionStore:
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
         await self.aclose()
-
-
-def backend_of(store: SessionStore) -> SessionBackend:
-    """Return the backend of a store, for administration: what is done there is not checked."""
-    return store._backend  # noqa: SLF001  # this is the way to it
 
 
 def _check_keyed(key: str, ctx: TenantCtx | None) -> SessionKey:

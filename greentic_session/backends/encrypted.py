@@ -20,7 +20,7 @@ from greentic_session._crypto.keyring import Keyring
 from greentic_session._crypto.sealing import Box, Resealing, Sealer, parts
 from greentic_session._lifecycle import Wrapping
 from greentic_session.admin import Inspector, Step
-from greentic_session.backend import SessionBackend
+from greentic_session.backend import Claiming, Creation, Parking, SessionBackend, Update
 from greentic_session.errors import ConflictError, DecryptionError, NotFoundError, TenantMismatchError
 from greentic_session.ids import SessionKey, plain
 from greentic_session.models import ReplyScope, SessionData, TenantCtx
@@ -58,9 +58,8 @@ class EncryptedSessionStore(SessionStore):
         if not isinstance(store, SessionStore):
             raise TypeError(f"store must be a SessionStore, not {type(store).__name__}")
         self._sealed = store
-        self._encrypted = EncryptedBackend(store._backend, Sealer(keyring, allow_plain=allow_plain))  # noqa: SLF001  # a store
-        super().__init__(self._encrypted)
-        self._limits = store._limits  # noqa: SLF001
+        self._encrypted = EncryptedBackend(store.backend, Sealer(keyring, allow_plain=allow_plain))
+        self._take_over(store, self._encrypted)
 
     # The store below decides what this caller may see, before anything is decrypted: a session of somebody else's is absent,
     # whichever key it is under. And it may know a shorter way to its own backend.
@@ -113,7 +112,11 @@ class EncryptedSessionStore(SessionStore):
 
 
 class EncryptedBackend(Wrapping[SessionBackend], SessionBackend):
-    """Seals what goes in to another backend, and opens what comes out."""
+    """Seals what goes in to another backend, and opens what comes out.
+
+    It forwards each operation by itself, and has no forwarding base: an operation that is new would pass through one
+    unsealed, and here it is missing until somebody says what is sealed in it.
+    """
 
     def __init__(self, backend: SessionBackend, sealer: Sealer) -> None:
         super().__init__(backend)
@@ -145,9 +148,9 @@ class EncryptedBackend(Wrapping[SessionBackend], SessionBackend):
         while found is not None and not self._sealer.is_current(found.data.context_json):
             data = self._seal(found.key, self.opened(found.key, found.data))
             try:
-                await self._inner.update(found.key, data, None, found.version)
+                await self._inner.update(Update(found.key, data, None, found.version))
             except (ConflictError, TenantMismatchError):  # written meanwhile, or even somebody else's by now
-                found = await self._inner.read(found.key)
+                found = await self._inner.get(found.key)
             except NotFoundError:
                 return False
             else:
@@ -156,22 +159,19 @@ class EncryptedBackend(Wrapping[SessionBackend], SessionBackend):
 
     # -- sessions, by key
 
-    async def create(
-        self, key: SessionKey, data: SessionData, pointer: Owner | None, ttl_ms: int | None, _text: bytes | None = None, /
-    ) -> bool:
-        return await self._inner.create(key, self._seal(key, data), pointer, ttl_ms)
+    async def create(self, creation: Creation) -> bool:
+        sealed = self._seal(creation.key, creation.data)
+        return await self._inner.create(replace(creation, data=sealed, text=None))
 
-    async def read(self, key: str) -> Wait | None:
-        found = await self._inner.read(key)
+    async def get(self, key: str) -> Wait | None:
+        found = await self._inner.get(key)
         if found is None:
             return None
         text = found.data.to_json() if found.text is None else found.text  # whose version is asked for by whoever reads
         return Wait(found.key, self.opened(found.key, found.data), found.scope, text)
 
-    async def update(
-        self, key: str, data: SessionData, ctx: TenantCtx | None, if_version: str | None, _text: bytes | None = None, /
-    ) -> str:
-        return await self._inner.update(key, self._seal(key, data), ctx, if_version)
+    async def update(self, update: Update) -> str:
+        return await self._inner.update(replace(update, data=self._seal(update.key, update.data), text=None))
 
     async def remove(self, key: str, ctx: TenantCtx | None) -> bool:
         return await self._inner.remove(key, ctx)
@@ -181,21 +181,8 @@ class EncryptedBackend(Wrapping[SessionBackend], SessionBackend):
 
     # -- waits, by scope
 
-    async def register(
-        self,
-        owner: Owner,
-        scope: ReplyScope,
-        key: SessionKey,
-        data: SessionData,
-        ttl_ms: int | None,
-        _text: bytes | None = None,
-        /,
-        *,
-        replace: bool = True,
-        token: str | None = None,
-    ) -> SessionKey | None:
-        sealed = self._seal(key, data)
-        return await self._inner.register(owner, scope, key, sealed, ttl_ms, replace=replace, token=token)
+    async def park(self, parking: Parking) -> SessionKey | None:
+        return await self._inner.park(replace(parking, data=self._seal(parking.key, parking.data), text=None))
 
     async def find(self, owner: Owner, scopes: tuple[ReplyScope, ...]) -> Wait | None:
         return self._opened(await self._inner.find(owner, scopes))
@@ -203,8 +190,8 @@ class EncryptedBackend(Wrapping[SessionBackend], SessionBackend):
     async def find_key(self, owner: Owner, scope: ReplyScope) -> SessionKey | None:
         return await self._inner.find_key(owner, scope)
 
-    async def keys(self, owner: Owner) -> list[SessionKey]:
-        return await self._inner.keys(owner)
+    async def list_waits(self, owner: Owner) -> list[SessionKey]:
+        return await self._inner.list_waits(owner)
 
     async def clear(self, owner: Owner, scope: ReplyScope) -> None:
         await self._inner.clear(owner, scope)
@@ -214,13 +201,13 @@ class EncryptedBackend(Wrapping[SessionBackend], SessionBackend):
 
     # -- claims
 
-    async def claim(self, owner: Owner, scopes: tuple[ReplyScope, ...], token: str, lease_ms: int) -> Wait | None:
-        wait = await self._inner.claim(owner, scopes, token, lease_ms)
+    async def claim(self, claiming: Claiming) -> Wait | None:
+        wait = await self._inner.claim(claiming)
         try:
             return self._opened(wait)
         except DecryptionError:
             if wait is not None:  # pragma: no branch  # something did not open
-                await self._inner.release(wait.key, token)
+                await self._inner.release(wait.key, claiming.token)
             raise
 
     async def complete(self, owner: Owner, key: str, token: str) -> bool:
@@ -234,8 +221,8 @@ class EncryptedBackend(Wrapping[SessionBackend], SessionBackend):
 
     # -- the store as a whole
 
-    def scan(self, ctx: TenantCtx) -> AsyncIterator[Wait]:
-        return _Opening(self, self._inner.scan(ctx))
+    def iterate(self, ctx: TenantCtx) -> AsyncIterator[Wait]:
+        return _Opening(self, self._inner.iterate(ctx))
 
     async def purge(self, ctx: TenantCtx, user: str | None) -> int:
         return await self._inner.purge(ctx, user)

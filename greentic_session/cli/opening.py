@@ -11,7 +11,7 @@ from greentic_session.backend import SessionBackend
 from greentic_session.conversation import ConversationStore, create_conversation_store
 from greentic_session.errors import InvalidInputError
 from greentic_session.factory import create_session_store
-from greentic_session.store import SessionStore, backend_of
+from greentic_session.store import SessionStore
 
 from .arguments import ENVIRONMENT
 
@@ -36,7 +36,7 @@ class Opened:
     @property
     def backend(self) -> SessionBackend:
         """What the store keeps its sessions in."""
-        return backend_of(self.store)
+        return self.store.backend
 
     @property
     def inspector(self) -> Inspector:

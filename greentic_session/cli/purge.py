@@ -9,7 +9,6 @@ import msgspec
 
 from greentic_session import tenancy
 from greentic_session.admin import Selection, Step, Tally
-from greentic_session.conversation.store import backend_of
 from greentic_session.models import TenantCtx
 
 from .arguments import add_tenant, selection_of
@@ -68,7 +67,7 @@ async def _purge(desk: Opened, args: argparse.Namespace, chosen: Selection, remo
     if removed.conversations is None:
         return
     async with open_conversations(args) as conversations:
-        async for count in _counts(backend_of(conversations).purging(chosen.env, chosen.tenant, chosen.team), progress):
+        async for count in _counts(conversations.backend.purging(chosen.env, chosen.tenant, chosen.team), progress):
             removed.conversations += count
 
 

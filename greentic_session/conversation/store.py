@@ -29,7 +29,7 @@ from greentic_session.errors import CorruptSessionError, InvalidInputError
 from greentic_session.expiry import Ttl, default_ttl_ms
 from greentic_session.models import TenantCtx
 
-__all__ = ["ConversationStore", "backend_of"]
+__all__ = ["ConversationStore"]
 
 M = TypeVar("M")
 
@@ -109,6 +109,18 @@ class ConversationStore(Generic[M]):
         self._backend = backend
         self._codec: Codec[M] = Codec(message_type, max_message_bytes)
         self._clock = clock
+
+    @property
+    def backend(self) -> ConversationBackend:
+        """The storage below, for wrappers and administration. It checks no arguments."""
+        return self._backend
+
+    def _take_over(self, store: "ConversationStore[M]", backend: ConversationBackend) -> None:
+        """Become the same store on another backend; for wrappers, in the place of ``ConversationStore.__init__``."""
+        self._life = store._life  # noqa: SLF001  # of the same class
+        self._codec = store._codec  # noqa: SLF001  # of the same class
+        self._clock = store._clock  # noqa: SLF001  # of the same class
+        self._backend = backend
 
     # -- whole conversations
 
@@ -354,11 +366,6 @@ class ConversationStore(Generic[M]):
                 await checkpoint()
         warn_skipped("messages of a conversation", skipped)
         return messages
-
-
-def backend_of(store: ConversationStore[Any]) -> ConversationBackend:
-    """Return the backend of a store, for administration: what is done there is not checked."""
-    return store._backend  # noqa: SLF001  # this is the way to it
 
 
 def _token() -> str:

@@ -93,12 +93,12 @@ def instrument(
     except ImportError as error:
         raise UnavailableError("OpenTelemetry needs an extra: python -m pip install 'greentic-session[otel]'") from error
     if isinstance(store, SessionStore):
-        system = store._backend.system  # noqa: SLF001  # the seam at which wrappers of a storage go in
+        system = store.backend.system
         return InstrumentedSessionStore(
             store, Recorder(system, "sessions", tracer_provider, meter_provider, tenants=tenants)
         )
     if isinstance(store, ConversationStore):
-        system = store._backend.system  # noqa: SLF001  # the same
+        system = store.backend.system
         recorder = Recorder(system, "conversations", tracer_provider, meter_provider, tenants=tenants)
         return InstrumentedConversationStore(store, recorder)
     raise TypeError(f"store must be a SessionStore or a ConversationStore, not {type(store).__name__}")

@@ -27,8 +27,8 @@ class InstrumentedConversationStore(ConversationStore[M]):
     """
 
     def __init__(self, store: ConversationStore[M], recorder: Recorder) -> None:
-        vars(self).update(vars(store))  # its options, and what its backend needs to be kept
-        self._backend = InstrumentedConversationBackend(store._backend, recorder)  # noqa: SLF001  # of a store
+        self._take_over(store, InstrumentedConversationBackend(store.backend, recorder))
+        self._store = store  # kept, as long as its backend is used
 
 
 class InstrumentedConversationBackend(Instrumented[ConversationBackend], ConversationBackend):

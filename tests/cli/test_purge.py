@@ -24,9 +24,7 @@ from greentic_session.backend import SessionBackend
 from greentic_session.backends.redis.single import RedisBackend
 from greentic_session.cli import opening
 from greentic_session.conversation import ConversationStore, InMemoryConversationStore, Message, create_conversation_store
-from greentic_session.conversation.store import backend_of as conversation_backend_of
 from greentic_session.errors import InvalidInputError
-from greentic_session.store import backend_of
 
 ACME = ("purge", "--env", "dev", "--tenant", "acme")
 ROOMS = [
@@ -244,7 +242,7 @@ def test_a_backend_without_steps_purges_in_one(monkeypatch: pytest.MonkeyPatch) 
 
     async def steps() -> list[Step]:
         await fill(store)
-        backend = backend_of(store)
+        backend = store.backend
         return [step async for step in SessionBackend.purging(backend, TenantCtx.new("dev", "acme"), None)]
 
     assert asyncio.run(steps()) == [Step(5, 5)]
@@ -254,7 +252,7 @@ def test_conversations_elsewhere_know_their_rooms_only(tmp_path: Path) -> None:
     async def purge(team: str | None) -> list[Step]:
         async with create_conversation_store((tmp_path / str(team)).as_uri()) as conversations:
             await fill_conversations(conversations)
-            backend = conversation_backend_of(conversations)
+            backend = conversations.backend
             return [step async for step in backend.purging("dev", "acme", team)]
 
     assert asyncio.run(purge("ops")) == [Step(3, 3)]

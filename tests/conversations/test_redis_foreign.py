@@ -12,7 +12,7 @@ from conversation_operations import prepare
 from greentic_session.conversation import Conversation, Message, RedisConversationStore, TokenUsage
 from greentic_session.conversation.header import Header, Lifetime, Stored
 from greentic_session.errors import ConflictError, CorruptSessionError, InternalError
-from greentic_session.testing._conversations.samples import OPS, StandingClock, backend_of, said, texts
+from greentic_session.testing._conversations.samples import OPS, StandingClock, said, texts
 
 pytestmark = pytest.mark.asyncio
 
@@ -155,7 +155,7 @@ async def test_a_key_of_a_wrong_type(raw: redis.Redis, redis_url: str, namespace
 async def test_the_end_of_time(store: Store) -> None:
     """Beyond 2^53 microseconds a double is not exact any more; a revision still is."""
     room = (OPS.env, OPS.tenant_id, OPS.effective_team)
-    backend = backend_of(store)
+    backend = store.backend
     for start in (2**53 - 2, 9_999, 10**15 - 1, 0):
         header = Header(birth="b", created_at=start, updated_at=start)
         await backend.put(room, "c", header, [], Stored.ANYTHING, Lifetime())

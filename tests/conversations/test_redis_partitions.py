@@ -13,7 +13,7 @@ from redis_server import Server
 from greentic_session.conversation import Message, RedisConversationStore, TokenUsage
 from greentic_session.conversation.backends.redis import backend as redis_backend
 from greentic_session.errors import NotFoundError
-from greentic_session.testing._conversations.samples import OPS, ROOMS, StandingClock, backend_of, said
+from greentic_session.testing._conversations.samples import OPS, ROOMS, StandingClock, said
 
 pytestmark = pytest.mark.asyncio
 
@@ -54,7 +54,7 @@ async def test_a_list_of_several_pages_misses_nothing_that_moves(
     for index in range(45):
         clock.now += 1
         await store.create(OPS, id=f"c{index:02}")
-    backend: Any = backend_of(store)
+    backend: Any = store.backend
     turn, original = 0, backend._page
 
     async def page(*arguments: Any) -> Any:

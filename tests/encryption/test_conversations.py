@@ -27,7 +27,7 @@ from greentic_session.conversation.header import Header, Lifetime, Stored
 from greentic_session.conversation.rules import Room
 from greentic_session.encryption import EncryptedConversationStore, EncryptionKey, Keyring
 from greentic_session.errors import ConflictError
-from greentic_session.testing._conversations.samples import OPS, ROOMS, StandingClock, backend_of, said, texts
+from greentic_session.testing._conversations.samples import OPS, ROOMS, StandingClock, said, texts
 
 OLD, NEW, STRANGE = EncryptionKey.generate("old"), EncryptionKey.generate("new"), EncryptionKey.generate("old")
 RING = Keyring(OLD)
@@ -81,7 +81,7 @@ async def check(store: ConversationStore[Any], id: str = "c") -> None:
 
 async def raw_of(plain: ConversationStore[Any], id: str = "c") -> tuple[Header, list[bytes]]:
     """Return what is stored."""
-    return await backend_of(plain).load(HERE, id, KEEP)
+    return await plain.backend.load(HERE, id, KEEP)
 
 
 def key_ids(stored: tuple[Header, list[bytes]]) -> set[str]:
@@ -217,7 +217,7 @@ async def test_what_was_stored_long_ago_still_decrypts() -> None:
     )
     header = Header(created_at=1, updated_at=1, cwd=cwd, metadata={"a": value})
     async with InMemoryConversationStore() as plain:
-        await backend_of(plain).put(HERE, "c", header, [f'"{message}"'.encode()], Stored.NOTHING, KEEP)
+        await plain.backend.put(HERE, "c", header, [f'"{message}"'.encode()], Stored.NOTHING, KEEP)
         loaded = await encrypted(plain, EncryptionKey("k1", bytes(range(224, 256)))).load(OPS, "c")
         assert (loaded.state.cwd, loaded.metadata, loaded.messages) == ("/hush", {"a": "hush"}, said("hush"))
 
@@ -264,17 +264,17 @@ async def test_in_another_conversation_nothing_decrypts() -> None:
     async with InMemoryConversationStore() as plain:
         await fill(encrypted(plain))
         header, messages = await raw_of(plain)
-        sealed = EncryptedConversationBackend(backend_of(plain), encrypted(plain)._encrypted._sealer)
+        sealed = EncryptedConversationBackend(plain.backend, encrypted(plain)._encrypted._sealer)
         for room, id in places:
             if (room, id) == (HERE, "c"):
                 continue
             bare = replace(header, cwd="", metadata={}, system_message=None)
-            await backend_of(plain).put(room, id, header, messages, Stored.ANYTHING, KEEP)
+            await plain.backend.put(room, id, header, messages, Stored.ANYTHING, KEEP)
             with pytest.raises(DecryptionError, match="moved"):
                 await sealed.load(room, id, KEEP)
             with pytest.raises(DecryptionError, match="moved"):
                 await sealed.messages(room, id, 1, KEEP)
-            await backend_of(plain).put(room, id, bare, [], Stored.ANYTHING, KEEP)
+            await plain.backend.put(room, id, bare, [], Stored.ANYTHING, KEEP)
             with pytest.raises(DecryptionError, match="not encrypted"):
                 await sealed.load(room, id, KEEP)
 
@@ -297,10 +297,10 @@ async def test_no_value_decrypts_in_the_place_of_another() -> None:
             replace(header, usage_extra={"cost": header.extra["summary"]}),
         ]
         for other in swapped:
-            await backend_of(plain).put(HERE, "c", other, messages, Stored.ANYTHING, KEEP)
+            await plain.backend.put(HERE, "c", other, messages, Stored.ANYTHING, KEEP)
             with pytest.raises(DecryptionError, match="moved"):
                 await store.load(OPS, "c")
-        await backend_of(plain).put(HERE, "c", header, [f'"{topic}"'.encode()], Stored.ANYTHING, KEEP)
+        await plain.backend.put(HERE, "c", header, [f'"{topic}"'.encode()], Stored.ANYTHING, KEEP)
         with pytest.raises(DecryptionError, match="moved"):
             await store.messages(OPS, "c")
 
@@ -316,7 +316,7 @@ def test_no_change_of_a_stored_message_goes_unnoticed(place: int, put_in: bytes,
             whole = messages[1]
             at = place % len(whole)
             messages[1] = whole[:at] + put_in + whole[at + taken_out :]
-            await backend_of(plain).put(HERE, "c", header, messages, Stored.ANYTHING, KEEP)
+            await plain.backend.put(HERE, "c", header, messages, Stored.ANYTHING, KEEP)
             if messages[1] == whole:
                 assert await texts(store) == ["a", "b", "c"]
             else:
@@ -337,7 +337,7 @@ async def test_a_message_that_is_written_in_another_way_counts_as_changed() -> N
         (sealed,) = (await raw_of(plain))[1]
         assert await texts(store) == ["a" * 1000]
         for other in (sealed + b" ", b" " + sealed, sealed.replace(b"/", b"\\/"), sealed.replace(b"g", b"\\u0067", 1)):
-            await backend_of(plain).append(HERE, "c", [other], 1, KEEP)
+            await plain.backend.append(HERE, "c", [other], 1, KEEP)
             with pytest.raises(DecryptionError):
                 await store.messages(OPS, "c", last=1)
 
@@ -367,7 +367,7 @@ async def test_moving_over(tmp_path: Path) -> None:
 async def test_what_is_plain_and_broken_is_corrupt() -> None:
     async with InMemoryConversationStore() as plain:
         await plain.create(OPS, id="c")
-        await backend_of(plain).append(HERE, "c", [b'"gse1:old:', b'"gse"', b'"gse', b"\xff", b"{}"], 1, KEEP)
+        await plain.backend.append(HERE, "c", [b'"gse1:old:', b'"gse"', b'"gse', b"\xff", b"{}"], 1, KEEP)
         moving = encrypted(plain, allow_plain=True)
         for last in (1, 2, 3, 4, 5):
             with pytest.raises(CorruptSessionError) as caught:
@@ -439,7 +439,7 @@ async def test_rotation_overwrites_nothing_that_was_written_meanwhile() -> None:
     async with InMemoryConversationStore() as plain:
         old, store = encrypted(plain, OLD), encrypted(plain, NEW, OLD)
         await fill(old)
-        inner = backend_of(plain)
+        inner = plain.backend
         put = inner.put
 
         def meddle(what: Callable[[], Any]) -> None:
@@ -475,6 +475,6 @@ async def test_rotation_sees_to_the_others_where_one_cannot_be_read() -> None:
         await check(encrypted(plain, NEW), "z")
         await plain.delete(OPS, "lost")
         newer = Header(schema_version=99, created_at=1, updated_at=1)
-        await backend_of(plain).put(HERE, "newer", newer, [], Stored.NOTHING, KEEP)
+        await plain.backend.put(HERE, "newer", newer, [], Stored.NOTHING, KEEP)
         with pytest.raises(SchemaVersionError):
             await store.reencrypt(OPS)

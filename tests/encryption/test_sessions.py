@@ -29,7 +29,7 @@ from greentic_session import (
     TenantCtx,
     UnavailableError,
 )
-from greentic_session.backend import SessionBackend
+from greentic_session.backend import SessionBackend, Update
 from greentic_session.backends.encrypted import EncryptedBackend
 from greentic_session.encryption import EncryptedSessionStore, EncryptionKey, Keyring
 from greentic_session.models import version_of
@@ -471,13 +471,13 @@ class Meddling(InMemorySessionStore):
         self.meddle: Callable[[], Any] | None = None
         update = self._backend.update
 
-        async def meddle_first(key: str, new: SessionData, caller: TenantCtx | None, if_version: str | None) -> str:
+        async def meddle_first(change: Update) -> str:
             meddle, self.meddle = self.meddle, None
             if meddle is not None:
                 await meddle()
-            return await update(key, new, caller, if_version)
+            return await update(change)
 
-        self._backend.update = meddle_first  # type: ignore[assignment,method-assign]  # of this one; called by position
+        self._backend.update = meddle_first  # type: ignore[assignment,method-assign]  # of this one
 
 
 @pytest.mark.asyncio
@@ -569,7 +569,7 @@ async def test_an_error_while_a_wait_is_given_back_is_told() -> None:
     async def away(_key: str, _token: str) -> bool:
         raise UnavailableError("away")
 
-    inner._backend.release = away  # type: ignore[assignment,method-assign]  # of this one; called by position
+    inner._backend.release = away  # type: ignore[assignment,method-assign]  # of this one
     with pytest.raises(GreenticError) as caught:
         await EncryptedSessionStore(inner, Keyring(NEW)).claim_wait(ALICE, "alice", CHAT)
     assert isinstance(caught.value, UnavailableError)

@@ -221,7 +221,7 @@ from greentic_session.backends.memory.backend import MemoryBackend
 from greentic_session.testing import SessionStoreContract
 
 class Forgetful(MemoryBackend):
-    async def keys(self, owner):
+    async def list_waits(self, owner):
         return []
 
 class TestMine(SessionStoreContract):

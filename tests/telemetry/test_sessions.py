@@ -252,7 +252,7 @@ class Stalling(MemoryBackend):
 
     system = SessionBackend.system
 
-    async def read(self, key: str) -> Wait | None:
+    async def get(self, key: str) -> Wait | None:
         if key == "slow":
             await anyio.sleep(3600)
         if key == "interrupted":
@@ -303,9 +303,9 @@ def test_spans_stand_below_the_callers_and_are_current_within(observed: Observed
     seen: list[trace.SpanContext] = []
 
     class Looking(MemoryBackend):
-        async def read(self, key: str) -> Wait | None:
+        async def get(self, key: str) -> Wait | None:
             seen.append(trace.get_current_span().get_span_context())
-            return await super().read(key)
+            return await super().get(key)
 
     async def use() -> trace.SpanContext:
         store = instrument(SessionStore(Looking(float)), **observed.providers)
@@ -345,7 +345,7 @@ def test_an_iteration_that_is_left_early_or_fails(plain: SessionStore, observed:
     assert observed.outcomes[3:] == [("iter_sessions", "ok")] * 2
 
     class Broken(MemoryBackend):
-        async def scan(self, ctx: TenantCtx) -> AsyncIterator[Wait]:
+        async def iterate(self, ctx: TenantCtx) -> AsyncIterator[Wait]:
             raise RuntimeError
             yield
 

@@ -75,7 +75,7 @@ class MemoryInspector(Inspector):
             size=len(wait.data.to_json()),
             waits=wait.scope is not None,
             scope=wait.scope,
-            claim_ms=round((entry.claim_end - now) * 1000) if entry.claim and entry.claim_end > now else None,
+            claim_ms=round((entry.lease_end - now) * 1000) if entry.token and entry.lease_end > now else None,
         )
 
     async def examine(self, looked: Looked) -> Examination:

@@ -8,14 +8,14 @@ from typing import Final, Self
 
 from anyio.lowlevel import checkpoint
 
-from greentic_session import tenancy
+from greentic_session import tenancy, transitions
 from greentic_session._expiry.expiring import Expiring, Timer
 from greentic_session.admin import Inspector, Step
-from greentic_session.backend import SessionBackend
+from greentic_session.backend import Claiming, Creation, Parking, SessionBackend, Update
 from greentic_session.backends.memory.admin import MemoryInspector
 from greentic_session.backends.memory.entry import GONE, Entry
 from greentic_session.ids import SessionKey
-from greentic_session.models import ReplyScope, SessionData, TenantCtx, version_of
+from greentic_session.models import ReplyScope, TenantCtx, version_of
 from greentic_session.tenancy import Owner
 from greentic_session.wait import Wait
 
@@ -40,105 +40,79 @@ class MemoryBackend(Expiring[Entry], SessionBackend):
 
     # -- sessions, by key
 
-    async def create(
-        self, key: SessionKey, data: SessionData, pointer: Owner | None, ttl_ms: int | None, _text: bytes | None = None, /
-    ) -> bool:
+    async def create(self, creation: Creation) -> bool:
         with self._lock:
             self.check_open()
             now = self.timer()
-            if self._freed(self.shard(key).get(key), now):
+            if self._freed(self.shard(creation.key).get(creation.key), now):
                 return False
-            entry = self._add(Wait(key, data))
-            if pointer is not None:
+            entry = self._add(Wait(creation.key, creation.data))
+            if (pointer := creation.pointer) is not None:
                 if previous := self.latest.get(pointer):
                     previous.pointer = None
                 self.latest[pointer] = entry
                 entry.pointer = pointer
-            self._set_lifetime(entry, ttl_ms, now)
+            self._set_lifetime(entry, creation.ttl_ms, now)
         return True
 
-    async def read(self, key: str) -> Wait | None:
+    async def get(self, key: str) -> Wait | None:
         with self._lock:
-            entry = self._peek(key, self.timer())
+            entry = self._visible(key, None, self.timer())
             return None if entry is None else entry.wait
 
-    async def update(
-        self, key: str, data: SessionData, ctx: TenantCtx | None, if_version: str | None, _text: bytes | None = None, /
-    ) -> str:
-        version = version_of(data.to_json())
-        seen: Wait | None = None
-        matches = True
+    async def update(self, update: Update) -> str:
+        version = version_of(update.data.to_json())
+        seen, seen_version = None, ""
         while True:
             with self._lock:
-                entry = self._in_reach(key, ctx, self.timer())
-                if entry is None:
-                    raise tenancy.absent(key)
-                tenancy.check_preservation(entry.wait.data, data, key)
-                if if_version is None or entry.wait is seen:
-                    if not matches:
-                        raise tenancy.changed(key)
-                    entry.wait = Wait(entry.wait.key, data, entry.wait.scope)
+                entry = transitions.check_update(update, self.shard(update.key).get(update.key), self.timer())
+                if update.if_version is None or entry.wait is seen:
+                    transitions.check_version(update, seen_version)
+                    entry.wait = Wait(entry.wait.key, update.data, entry.wait.scope)
                     return version
                 seen = entry.wait
-            matches = seen.version == if_version  # hashed without the lock, for a snapshot may be long
+            seen_version = seen.version  # hashed without the lock, for a snapshot may be long
 
     async def remove(self, key: str, ctx: TenantCtx | None) -> bool:
         with self._lock:
-            return self._drop(self._in_reach(key, ctx, self.timer()))
+            return self._drop(self._visible(key, ctx, self.timer()))
 
     async def touch(self, key: str, ttl_ms: int | None, ctx: TenantCtx | None) -> bool:
         with self._lock:
             now = self.timer()
-            entry = self._in_reach(key, ctx, now)
+            entry = self._visible(key, ctx, now)
             if entry is not None:
                 self._set_lifetime(entry, ttl_ms, now)
             return entry is not None
 
     # -- waits, by scope
 
-    async def register(
-        self,
-        owner: Owner,
-        scope: ReplyScope,
-        key: SessionKey,
-        data: SessionData,
-        ttl_ms: int | None,
-        _text: bytes | None = None,
-        /,
-        *,
-        replace: bool = True,
-        token: str | None = None,
-    ) -> SessionKey | None:
-        place = scope.normalized()
-        wait = Wait(key, data, scope)
+    async def park(self, parking: Parking) -> SessionKey | None:
+        owner, key, place = parking.owner, parking.key, parking.scope.normalized()
+        wait = Wait(key, parking.data, parking.scope)
         with self._lock:
             self.check_open()
             now = self.timer()
-            entry = self._freed(self.shard(key).get(key), now)
-            if token is not None and self._held(key, token, now) is None:
-                raise tenancy.claim_over(key)
-            if entry is not None and entry.owner != owner:  # the same owner: all is preserved
-                tenancy.check_preservation(entry.wait.data, data, key)
-            holder = self._freed(self._at(owner, place), now)
-            displaced = None if holder is entry else holder
-            if displaced is not None and not replace:
-                raise tenancy.scope_held(key)
+            parked = transitions.park(parking, self.shard(key).get(key), self._at(owner, place), now)
 
             # Decided; from here on only writes.
-            if displaced is not None:
-                self._unpark(displaced)
+            if parked.displaced is not None:
+                self._unpark(parked.displaced)
+            self._freed(self._at(owner, place), now)
+            entry = parked.session
             if entry is None:
+                self._freed(self.shard(key).get(key), now)
                 entry = self._add(wait)
             else:
-                if holder is not entry:
+                if parked.moves:
                     self._unpark(entry)
                 entry.wait = wait
-            if holder is not entry:
+            if parked.moves:
                 self.waits.setdefault(owner, {})[place] = entry
-            if token is not None:
-                entry.claim = None
-            self._set_lifetime(entry, ttl_ms, now)
-        return None if displaced is None else displaced.wait.key
+            if parking.token is not None:
+                entry.token = None
+            self._set_lifetime(entry, parking.ttl_ms, now)
+        return None if parked.displaced is None else parked.displaced.wait.key
 
     async def find(self, owner: Owner, scopes: tuple[ReplyScope, ...]) -> Wait | None:
         with self._lock:
@@ -152,9 +126,10 @@ class MemoryBackend(Expiring[Entry], SessionBackend):
         found = await self.find(owner, (scope,))
         return None if found is None else found.key
 
-    async def keys(self, owner: Owner) -> list[SessionKey]:
+    async def list_waits(self, owner: Owner) -> list[SessionKey]:
         with self._lock:
-            return sorted(entry.wait.key for entry in self._all_waiting(owner, self.timer()))
+            now = self.timer()
+            return sorted(entry.wait.key for entry in self.waits.get(owner, {}).values() if transitions.is_live(entry, now))
 
     async def clear(self, owner: Owner, scope: ReplyScope) -> None:
         with self._lock:
@@ -162,25 +137,20 @@ class MemoryBackend(Expiring[Entry], SessionBackend):
 
     async def find_by_user(self, owner: Owner) -> Wait | None:
         with self._lock:
-            now = self.timer()
-            waiting = self._all_waiting(owner, now)
-            first = next(waiting, None)
-            if next(waiting, None) is not None:
-                raise tenancy.several_waits()
-            # What a pointer leads to is aligned: it was when the pointer was set, and nobody can change whose it is.
-            found = first or self.latest.get(owner)
-            return found.wait if found is not None and found.end > now else None
+            waits = self.waits.get(owner, {}).values()
+            found = transitions.latest_or_only(waits, self.latest.get(owner), self.timer())
+            return None if found is None else found.wait
 
     # -- claims
 
-    async def claim(self, owner: Owner, scopes: tuple[ReplyScope, ...], token: str, lease_ms: int) -> Wait | None:
+    async def claim(self, claiming: Claiming) -> Wait | None:
         with self._lock:
             now = self.timer()
-            for scope in scopes:
-                if entry := self._waiting(owner, scope.normalized(), now):
-                    if entry.claim is not None and entry.claim_end > now:
-                        raise tenancy.claimed(entry.wait.key)
-                    self._hold(entry, token, lease_ms, now)
+            for scope in claiming.scopes:
+                if entry := self._waiting(claiming.owner, scope.normalized(), now):
+                    held = transitions.claim(entry, entry.wait.key, claiming.lease_ms, now)
+                    entry.token = claiming.token
+                    self._lease(entry, held, claiming.lease_ms, now)
                     return _matched(entry, scope)
         return None
 
@@ -192,7 +162,7 @@ class MemoryBackend(Expiring[Entry], SessionBackend):
         with self._lock:
             entry = self._held(key, token, self.timer())
             if entry is not None:
-                entry.claim = None
+                entry.token = None
             return entry is not None
 
     async def renew(self, key: str, token: str, lease_ms: int) -> bool:
@@ -200,7 +170,7 @@ class MemoryBackend(Expiring[Entry], SessionBackend):
             now = self.timer()
             entry = self._held(key, token, now)
             if entry is not None:
-                self._hold(entry, token, lease_ms, now)
+                self._lease(entry, transitions.renew(entry, lease_ms, now), lease_ms, now)
             return entry is not None
 
     # -- the store as a whole
@@ -208,7 +178,7 @@ class MemoryBackend(Expiring[Entry], SessionBackend):
     async def health(self) -> None:
         pass
 
-    def scan(self, ctx: TenantCtx) -> AsyncIterator[Wait]:
+    def iterate(self, ctx: TenantCtx) -> AsyncIterator[Wait]:
         return _Walk(self, ctx)
 
     async def purge(self, ctx: TenantCtx, user: str | None) -> int:
@@ -257,40 +227,29 @@ class MemoryBackend(Expiring[Entry], SessionBackend):
         waits = self.waits.get(owner)
         return None if waits is None else waits.get(place)
 
-    def _peek(self, key: str, now: float) -> Entry | None:
-        entry = self.shard(key).get(key)
-        return entry if entry is not None and entry.end > now else None
-
     def _freed(self, entry: Entry | None, now: float) -> Entry | None:
         """For writers: what has expired is gone afterwards, so that its key or its place is free."""
-        if entry is None or entry.end > now:
+        if entry is None or transitions.is_live(entry, now):
             return entry
         self._drop(entry)
         return None
 
-    def _in_reach(self, key: str, ctx: TenantCtx | None, now: float) -> Entry | None:
-        entry = self._peek(key, now)
-        if entry is not None and ctx is not None and not tenancy.reaches(ctx, entry.wait.data):
-            return None
-        return entry
+    def _visible(self, key: str, ctx: TenantCtx | None, now: float) -> Entry | None:
+        return transitions.visible(self.shard(key).get(key), ctx, now)
 
     def _waiting(self, owner: Owner, place: ReplyScope, now: float) -> Entry | None:
-        entry = self._at(owner, place)
-        return entry if entry is not None and entry.end > now else None
-
-    def _all_waiting(self, owner: Owner, now: float) -> Iterator[Entry]:
-        return (entry for entry in self.waits.get(owner, {}).values() if entry.end > now)
+        return transitions.visible(self._at(owner, place), None, now)
 
     def administers(self, ctx: TenantCtx, user: str | None, entry: Entry, now: float) -> bool:
         """Say whether an entry that was listed is still there, and `ctx` reaches it."""
         wait = entry.wait
         # Entries are looked at some time after they were listed: it may be gone, and its key used again.
-        current = entry.end > now and self.shard(wait.key).get(wait.key) is entry
+        current = transitions.is_live(entry, now) and self.shard(wait.key).get(wait.key) is entry
         return current and tenancy.administers(ctx, user, wait.data)
 
     def _held(self, key: str, token: str, now: float) -> Entry | None:
-        entry = self._peek(key, now)
-        return entry if entry is not None and entry.claim == token and entry.claim_end > now else None
+        entry = self.shard(key).get(key)
+        return entry if transitions.is_held(entry, token, now) else None
 
     def _add(self, wait: Wait) -> Entry:
         entry = self.shard(wait.key)[wait.key] = Entry(wait)
@@ -320,10 +279,9 @@ class MemoryBackend(Expiring[Entry], SessionBackend):
             entry.bucket.discard(entry)
         return True
 
-    def _hold(self, entry: Entry, token: str, lease_ms: int, now: float) -> None:
-        entry.claim = token
-        entry.claim_end = now + lease_ms / 1000
-        if entry.end < entry.claim_end:
+    def _lease(self, entry: Entry, held: transitions.Held, lease_ms: int, now: float) -> None:
+        entry.lease_end = held.lease_end
+        if held.lengthens:
             self._set_lifetime(entry, lease_ms, now)
 
 

@@ -4,6 +4,7 @@ from typing import Final
 
 from greentic_session import tenancy
 from greentic_session._expiry.expiring import NEVER_ENDS
+from greentic_session.models import ReplyScope, SessionData
 from greentic_session.tenancy import Owner
 from greentic_session.wait import Wait
 
@@ -24,7 +25,7 @@ class Entry:
     set back before a session is taken out of the indices; and a session loses its scope before another gets it.
     """
 
-    __slots__ = ("bucket", "claim", "claim_end", "end", "owner", "pointer", "wait")
+    __slots__ = ("bucket", "end", "lease_end", "owner", "pointer", "token", "wait")
 
     def __init__(self, wait: Wait) -> None:
         self.wait: Wait = wait
@@ -32,5 +33,15 @@ class Entry:
         self.pointer: Owner | None = None
         self.end: float = NEVER_ENDS
         self.bucket: set[Entry] | None = None
-        self.claim: str | None = None
-        self.claim_end: float = 0.0
+        self.token: str | None = None
+        self.lease_end: float = 0.0
+
+    @property
+    def data(self) -> SessionData:
+        """The snapshot, for `transitions`."""
+        return self.wait.data
+
+    @property
+    def scope(self) -> ReplyScope | None:
+        """Where it waits, for `transitions`."""
+        return self.wait.scope

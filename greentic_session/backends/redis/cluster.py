@@ -1,8 +1,8 @@
-"""Sessions on a Redis Cluster: the scripts of a single server, each in the slot of one user.
+"""Sessions on a Redis Cluster: the operations of a slot, each in the slot of one user.
 
-`pointers` tells where things are and why that is safe. An operation by scope goes to the user's slot, in one round trip.
-One by session key goes to the slot that the client remembers, or asks the key's owner pointer first. Storing a new
-session takes a reservation first, and removing one takes its pointer away afterwards: a round trip more each.
+`owner_pointers` tells where things are and why that is safe. An operation by scope goes to the slot of the user, in one
+round trip. One by session key goes to the slot that the client remembers, or asks the owner pointer of the key first.
+Storing a new session takes a reservation first, and removing one takes its pointer away afterwards: a round trip more each.
 """
 
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
@@ -14,7 +14,7 @@ from greentic_session._redis.cluster import ClusterLink
 from greentic_session._redis.executor import Route
 from greentic_session._redis.scanning import together, walk
 from greentic_session.admin import Inspector, Step
-from greentic_session.backend import SessionBackend
+from greentic_session.backend import Claiming, Creation, Parking, SessionBackend, Update
 from greentic_session.errors import CorruptSessionError, GreenticError
 from greentic_session.ids import SessionKey
 from greentic_session.models import ReplyScope, SessionData, TenantCtx
@@ -23,7 +23,7 @@ from greentic_session.wait import Wait
 
 from .keys import ClusterKeys, identity_text, key_of, tag_of, tag_without_user
 from .owner_pointers import Pointers, Reservation
-from .slot import BarredError, Sessions, ShortError, meant_by
+from .slot import BarredError, ShortError, Slot, meant_by
 
 __all__ = ["RedisClusterBackend"]
 
@@ -54,14 +54,13 @@ class RedisClusterBackend(SessionBackend):
 
     # -- sessions, by key
 
-    async def create(
-        self, key: SessionKey, data: SessionData, pointer: Owner | None, ttl_ms: int | None, text: bytes | None = None, /
-    ) -> bool:
+    async def create(self, creation: Creation) -> bool:
+        key, pointer = creation.key, creation.pointer
         async with self.link.in_time():
-            tag = tag_of(pointer) if pointer is not None else _tag_without_user(data, key)
+            tag = tag_of(pointer) if pointer is not None else _tag_without_user(creation.data, key)
             replaced = ""
             while True:
-                held = await self._pointers.reserve(key, tag, ttl_ms, replaced)
+                held = await self._pointers.reserve(key, tag, creation.ttl_ms, replaced)
                 if held.tag != tag:
                     outcome, *_ = await self._vacate(key, held, "")
                     if outcome == b"live":
@@ -69,7 +68,7 @@ class RedisClusterBackend(SessionBackend):
                     replaced = held.nonce
                     continue
                 try:
-                    created = bool(await self._at(tag, held).create(key, data, pointer, ttl_ms, text))
+                    created = bool(await self._at(tag, held).create(creation))
                 except BarredError:
                     replaced = held.nonce
                     continue
@@ -77,24 +76,23 @@ class RedisClusterBackend(SessionBackend):
                     self._pointers.remember(key, tag)
                 return created
 
-    async def read(self, key: str) -> Wait | None:
+    async def get(self, key: str) -> Wait | None:
         async with self.link.in_time():
-            return await self._where_it_is(key, lambda at: at.read(key), lambda found: found is not None, stale=True)
+            return await self._where_it_is(key, lambda at: at.get(key), lambda found: found is not None, stale=True)
 
-    async def update(
-        self, key: str, data: SessionData, ctx: TenantCtx | None, if_version: str | None, text: bytes | None = None, /
-    ) -> str:
+    async def update(self, update: Update) -> str:
+        key = update.key
         async with self.link.in_time():
             tag = self._pointers.remembered(key)
             if tag is not None:
                 try:
-                    return await self._at(tag).update(key, data, ctx, if_version, text)
+                    return await self._at(tag).update(update)
                 except LookupError:
                     pass  # perhaps it is elsewhere
             asked = await self._pointers.follow(key)
             if asked is None:
                 raise tenancy.absent(key)
-            return await self._at(asked).update(key, data, ctx, if_version, text)
+            return await self._at(asked).update(update)
 
     async def remove(self, key: str, ctx: TenantCtx | None) -> bool:
         async with self.link.in_time():
@@ -106,48 +104,36 @@ class RedisClusterBackend(SessionBackend):
 
     # -- waits, by scope
 
-    async def register(
-        self,
-        owner: Owner,
-        scope: ReplyScope,
-        key: SessionKey,
-        data: SessionData,
-        ttl_ms: int | None,
-        text: bytes | None = None,
-        /,
-        *,
-        replace: bool = True,
-        token: str | None = None,
-    ) -> SessionKey | None:
+    async def park(self, parking: Parking) -> SessionKey | None:
+        key = parking.key
         async with self.link.in_time():
-            tag = tag_of(owner)
+            tag = tag_of(parking.owner)
 
-            async def register(*hold: str | int) -> SessionKey | None:
-                at = Sessions(self.link, self._keys.within(tag), hold)
-                displaced = await at.register(owner, scope, key, data, ttl_ms, text, replace=replace, token=token)
+            async def park(*hold: str | int) -> SessionKey | None:
+                displaced = await Slot(self.link, self._keys.within(tag), hold).park(parking)
                 self._pointers.remember(key, tag)
                 return displaced
 
-            if token is not None or self._pointers.remembered(key) == tag:
+            if parking.token is not None or self._pointers.remembered(key) == tag:
                 try:
-                    return await register(*_UNRESERVED)
+                    return await park(*_UNRESERVED)
                 except ShortError:
                     pass  # it is not there, or its pointer would not live as long
             replaced = ""
             while True:
-                held = await self._pointers.reserve(key, tag, ttl_ms, replaced)
+                held = await self._pointers.reserve(key, tag, parking.ttl_ms, replaced)
                 if held.tag != tag:
-                    if token is not None:
+                    if parking.token is not None:
                         raise tenancy.claim_over(key)
-                    outcome, *more = await self._vacate(key, held, identity_text(data.tenant_ctx))
+                    outcome, *more = await self._vacate(key, held, identity_text(parking.data.tenant_ctx))
                     if outcome == b"live" and not more[0]:
                         raise CorruptSessionError("the stored text under this key is not a session", session_key=key)
                     if outcome == b"live":
-                        raise tenancy.cannot_change(more[0].decode(), data, key)
+                        raise tenancy.cannot_change(more[0].decode(), parking.data, key)
                     replaced = held.nonce
                     continue
                 try:
-                    return await register(held.nonce, held.lives)
+                    return await park(held.nonce, held.lives)
                 except BarredError:
                     replaced = held.nonce
 
@@ -157,8 +143,8 @@ class RedisClusterBackend(SessionBackend):
     async def find_key(self, owner: Owner, scope: ReplyScope) -> SessionKey | None:
         return await self._look_at(tag_of(owner)).find_key(owner, scope)
 
-    async def keys(self, owner: Owner) -> list[SessionKey]:
-        return await self._at(tag_of(owner)).keys(owner)
+    async def list_waits(self, owner: Owner) -> list[SessionKey]:
+        return await self._at(tag_of(owner)).list_waits(owner)
 
     async def clear(self, owner: Owner, scope: ReplyScope) -> None:
         async with self.link.in_time():
@@ -170,14 +156,14 @@ class RedisClusterBackend(SessionBackend):
 
     # -- claims
 
-    async def claim(self, owner: Owner, scopes: tuple[ReplyScope, ...], token: str, lease_ms: int) -> Wait | None:
+    async def claim(self, claiming: Claiming) -> Wait | None:
         async with self.link.in_time():
-            tag, held = tag_of(owner), None
+            tag, held = tag_of(claiming.owner), None
             while True:
                 try:
-                    found = await self._at(tag, held).claim(owner, scopes, token, lease_ms)
+                    found = await self._at(tag, held).claim(claiming)
                 except ShortError as error:
-                    held = await self._pointers.reserve(error.key, tag, lease_ms, "")
+                    held = await self._pointers.reserve(error.key, tag, claiming.lease_ms, "")
                     continue
                 if found is not None:
                     self._pointers.remember(found.key, tag)
@@ -200,11 +186,11 @@ class RedisClusterBackend(SessionBackend):
     async def health(self) -> None:
         await self.link.ping()
 
-    async def scan(self, ctx: TenantCtx) -> AsyncIterator[Wait]:
+    async def iterate(self, ctx: TenantCtx) -> AsyncIterator[Wait]:
         yielded: set[str] = set()
 
         async def read(tag: str, keys: list[bytes]) -> list[Wait]:
-            return [wait async for wait in self._at(tag).read_many(keys)]
+            return [wait async for wait in self._at(tag).get_many(keys)]
 
         async for found in self._steps(read):
             for wait in found:
@@ -221,7 +207,7 @@ class RedisClusterBackend(SessionBackend):
             return
 
         async def remove(tag: str, keys: list[bytes]) -> Step:
-            removed = await self._at(tag).remove_many(meant, keys)
+            removed = await self._at(tag).purge(meant, keys)
             for key, nonce in removed:
                 await self._ended(key_of(key), nonce)
             return Step(len(keys), len(removed))
@@ -241,17 +227,17 @@ class RedisClusterBackend(SessionBackend):
 
     # -- within
 
-    def _at(self, tag: str, held: Reservation | None = None) -> Sessions:
+    def _at(self, tag: str, held: Reservation | None = None) -> Slot:
         """Return the sessions of one slot, and what a reservation allows there."""
         hold = _UNRESERVED if held is None else (held.nonce, held.lives)
-        return Sessions(self.link, self._keys.within(tag), hold)
+        return Slot(self.link, self._keys.within(tag), hold)
 
-    def _look_at(self, tag: str) -> Sessions:
+    def _look_at(self, tag: str) -> Slot:
         """Return the sessions of one slot for a read that may be stale, if the caller asked for that."""
-        return Sessions(self._reading, self._keys.within(tag))
+        return Slot(self._reading, self._keys.within(tag))
 
     async def _where_it_is(
-        self, key: str, ask: Callable[[Sessions], Awaitable[T]], is_there: Callable[[T], bool], *, stale: bool = False
+        self, key: str, ask: Callable[[Slot], Awaitable[T]], is_there: Callable[[T], bool], *, stale: bool = False
     ) -> T | None:
         """Ask where a key's session is, as remembered; where it is not there, as its pointer says."""
         at = self._look_at if stale else self._at
@@ -263,9 +249,7 @@ class RedisClusterBackend(SessionBackend):
         asked = await self._pointers.follow(key)
         return None if asked is None else await ask(at(asked))
 
-    async def _lengthened(
-        self, key: str, ttl_ms: int | None, give: Callable[[Sessions], Awaitable[int | bytes]]
-    ) -> int | bytes:
+    async def _lengthened(self, key: str, ttl_ms: int | None, give: Callable[[Slot], Awaitable[int | bytes]]) -> int | bytes:
         """Give a session a longer life, where its pointer lives longer yet; else let the pointer do so first."""
         tag, held = self._pointers.remembered(key), None
         certain = tag is None
@@ -285,7 +269,7 @@ class RedisClusterBackend(SessionBackend):
 
     async def _vacate(self, key: str, held: Reservation, owner: str) -> list[bytes]:
         """Bar a reservation that another slot has, if nothing lives there."""
-        return await Sessions(self.link, self._keys.within(held.tag)).vacate(key, held.nonce, owner)
+        return await Slot(self.link, self._keys.within(held.tag)).vacate(key, held.nonce, owner)
 
     async def _ended(self, key: str, nonce: int | bytes) -> bool:
         """Take the pointer of a removed session away; return whether there was one to be removed."""

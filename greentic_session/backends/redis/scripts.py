@@ -5,6 +5,7 @@ from typing import Any, TypeAlias, cast
 
 from greentic_session._redis.executor import Arg, Route
 from greentic_session._redis.scripts import Script
+from greentic_session.backend import Claiming, Creation, Parking
 from greentic_session.ids import SessionKey
 from greentic_session.models import ReplyScope, SessionData, version_of
 from greentic_session.tenancy import Owner
@@ -43,10 +44,10 @@ _CREATE = _script("create")
 _FIND = _script("find", repeatable=True)
 _FIND_BY_USER = _script("find_by_user", repeatable=True)
 _FIND_KEY = _script("find_key", repeatable=True)
-_KEYS = _script("keys", repeatable=True)
+_LIST_WAITS = _script("list_waits", repeatable=True)
 _PURGE = _script("purge")
-_READ_MANY = _script("read_many", repeatable=True)
-_REGISTER = _script("register")
+_GET_MANY = _script("get_many", repeatable=True)
+_PARK = _script("park")
 _RELEASE = _script("release")
 _REMOVE = _script("remove")
 _RENEW = _script("renew")
@@ -64,17 +65,18 @@ class Scripts:
     """
 
     def __init__(self, route: Route, keys: Keys, hold: tuple[str | int, ...] = ()) -> None:
-        """`hold` goes with what may store a session or lengthen its life, on a cluster: see `pointers`."""
+        """`hold` goes with what may store a session or lengthen its life, on a cluster: see `owner_pointers`."""
         self._route = route
         self._keys = keys
         self._namespace = keys.namespace
         self._sessions = keys.session("")
         self._hold = hold
 
-    def create(self, key: str, text: Text, pointer: Owner | None, ttl_ms: int | None) -> Awaitable[int | bytes]:
+    def create(self, creation: Creation, text: Text) -> Awaitable[int | bytes]:
         """Store a new session; 0 if a live one has the key."""
+        key, pointer = creation.key, creation.pointer
         led_by = "" if pointer is None else owner_text(pointer)
-        words = (self._sessions + key, self._namespace, key, *text, led_by, _ms(ttl_ms), *self._hold)
+        words = (self._sessions + key, self._namespace, key, *text, led_by, _ms(creation.ttl_ms), *self._hold)
         return _CREATE.run(self._route, 1, words)
 
     def update(self, key: str, text: Text, terms: tuple[str, ...]) -> Awaitable[int | list[bytes]]:
@@ -96,14 +98,13 @@ class Scripts:
         words = (self._sessions + key, self._namespace, key, _ms(ttl_ms), caller, *self._hold)
         return _TOUCH.run(self._route, 1, words)
 
-    def register(
-        self, owner: Owner, scope: ReplyScope, scope_json: bytes, key: str, text: Text, ttl_ms: int | None, on_conflict: str
-    ) -> Awaitable[int | bytes | list[bytes]]:
+    def park(self, parking: Parking, scope_json: bytes, text: Text) -> Awaitable[int | bytes | list[bytes]]:
         """Make a session the one wait of a scope; return 1, the key of the displaced session, or what came in the way."""
-        keys, place = self._keys, place_of(owner)
-        leading = (keys.scope(place, scope.scope_hash()), keys.waits(place), keys.latest(place))
-        what = (key, *text, scope_json, _ms(ttl_ms), on_conflict, *self._hold)
-        return _REGISTER.run(self._route, 3, (*leading, self._namespace, *what))
+        keys, place = self._keys, place_of(parking.owner)
+        leading = (keys.scope(place, parking.scope.scope_hash()), keys.waits(place), keys.latest(place))
+        on_conflict = parking.token or ("" if parking.replace else "fail")
+        what = (parking.key, *text, scope_json, _ms(parking.ttl_ms), on_conflict, *self._hold)
+        return _PARK.run(self._route, 3, (*leading, self._namespace, *what))
 
     def find(self, owner: Owner, scopes: tuple[ReplyScope, ...], *terms: str) -> Awaitable[list[Any] | None]:
         """Return which scope matched, the session key and the text.
@@ -118,7 +119,7 @@ class Scripts:
         """Return the session key."""
         return _FIND_KEY.run(self._route, 1, (self._keys.wait(owner, scope), self._namespace, owner_text(owner)))
 
-    async def keys(self, owner: Owner) -> list[SessionKey]:
+    async def list_waits(self, owner: Owner) -> list[SessionKey]:
         """Return the session keys of a user's waits, in no order."""
         # SORT puts what it looks up in place of the first star.
         scopes = "" if "*" in self._namespace else self._keys.scope(place_of(owner), "")
@@ -135,7 +136,7 @@ class Scripts:
     def _keys_of(self, owner: Owner, scopes: str) -> Awaitable[list[Any]]:
         place = place_of(owner)
         keys = (self._keys.waits(place), self._keys.scopes(place))
-        return _KEYS.run(self._route, 2, (*keys, self._namespace, owner_text(owner), front(owner), scopes))
+        return _LIST_WAITS.run(self._route, 2, (*keys, self._namespace, owner_text(owner), front(owner), scopes))
 
     def clear(self, owner: Owner, scope: ReplyScope) -> Awaitable[list[Any] | None]:
         """Remove the session that waits at a scope; return its key and what the removal did, if there was one."""
@@ -146,9 +147,10 @@ class Scripts:
         words = (self._keys.waits(place_of(owner)), self._namespace, owner_text(owner))
         return _FIND_BY_USER.run(self._route, 1, words)
 
-    def claim(self, owner: Owner, scopes: tuple[ReplyScope, ...], token: str, lease_ms: int) -> Awaitable[list[Any] | None]:
+    def claim(self, claiming: Claiming) -> Awaitable[list[Any] | None]:
         """Return which scope matched, the session key and the text; the session key alone if it is claimed."""
-        words = (*self._places(owner, scopes), self._namespace, front(owner), token, lease_ms, *self._hold)
+        owner, scopes = claiming.owner, claiming.scopes
+        words = (*self._places(owner, scopes), self._namespace, front(owner), claiming.token, claiming.lease_ms, *self._hold)
         return _CLAIM.run(self._route, len(scopes), words)
 
     def complete(self, owner: Owner, key: str, token: str) -> Awaitable[int | bytes]:
@@ -178,9 +180,9 @@ class Scripts:
         """Remove what leads nowhere among some keys of whoever is purged; return how many."""
         return _TIDY.run(self._route, 1, (f"{self._namespace}:", self._namespace, env, tenant, team, user, *names))
 
-    def read_many(self, enough: int, keys: list[bytes]) -> Awaitable[tuple[int, list[list[bytes]]]]:
+    def get_many(self, enough: int, keys: list[bytes]) -> Awaitable[tuple[int, list[list[bytes]]]]:
         """Return how many sessions were looked at until `enough` bytes were read, and key, text and scope of each."""
-        return _READ_MANY.run(self._route, 1, (self._sessions, self._namespace, enough, *keys))
+        return _GET_MANY.run(self._route, 1, (self._sessions, self._namespace, enough, *keys))
 
     def _places(self, owner: Owner, scopes: tuple[ReplyScope, ...]) -> tuple[str, ...]:
         return tuple([self._keys.wait(owner, scope) for scope in scopes])

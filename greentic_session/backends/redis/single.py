@@ -8,14 +8,14 @@ from greentic_session._redis.client import Link
 from greentic_session._redis.executor import Route
 from greentic_session._redis.scanning import glob_of, stride, walk
 from greentic_session.admin import Inspector, Step
-from greentic_session.backend import SessionBackend
+from greentic_session.backend import Claiming, Creation, Parking, SessionBackend, Update
 from greentic_session.ids import SessionKey
-from greentic_session.models import ReplyScope, SessionData, TenantCtx
+from greentic_session.models import ReplyScope, TenantCtx
 from greentic_session.tenancy import Owner
 from greentic_session.wait import Wait
 
 from .keys import Keys
-from .slot import Sessions, meant_by
+from .slot import Slot, meant_by
 
 __all__ = ["RedisBackend"]
 
@@ -23,7 +23,7 @@ _STEP = 100
 """How many sessions a walk reads, or a purge removes, in one step."""
 
 
-class RedisBackend(Sessions, SessionBackend):
+class RedisBackend(SessionBackend):
     """Storage in one namespace of one Redis.
 
     Args:
@@ -36,36 +36,71 @@ class RedisBackend(Sessions, SessionBackend):
     keeps_text = True
 
     def __init__(self, link: Link, keys: Keys, reading: Route | None = None) -> None:
-        super().__init__(link, keys, reading=reading)
         self._link = link
+        self._reading = reading or link
+        self._keys = keys
+        self._slot = Slot(link, keys, reading=reading)
 
-    async def create(
-        self, key: SessionKey, data: SessionData, pointer: Owner | None, ttl_ms: int | None, text: bytes | None = None, /
-    ) -> bool:
-        return bool(await super().create(key, data, pointer, ttl_ms, text))
+    # -- sessions, by key
+
+    async def create(self, creation: Creation) -> bool:
+        return bool(await self._slot.create(creation))
+
+    async def get(self, key: str) -> Wait | None:
+        return await self._slot.get(key)
+
+    async def update(self, update: Update) -> str:
+        return await self._slot.update(update)
 
     async def remove(self, key: str, ctx: TenantCtx | None) -> bool:
-        return bool(await super().remove(key, ctx))
+        return bool(await self._slot.remove(key, ctx))
 
     async def touch(self, key: str, ttl_ms: int | None, ctx: TenantCtx | None) -> bool:
-        return bool(await super().touch(key, ttl_ms, ctx))
+        return bool(await self._slot.touch(key, ttl_ms, ctx))
+
+    # -- waits, by scope
+
+    async def park(self, parking: Parking) -> SessionKey | None:
+        return await self._slot.park(parking)
+
+    async def find(self, owner: Owner, scopes: tuple[ReplyScope, ...]) -> Wait | None:
+        return await self._slot.find(owner, scopes)
+
+    async def find_key(self, owner: Owner, scope: ReplyScope) -> SessionKey | None:
+        return await self._slot.find_key(owner, scope)
+
+    async def list_waits(self, owner: Owner) -> list[SessionKey]:
+        return await self._slot.list_waits(owner)
 
     async def clear(self, owner: Owner, scope: ReplyScope) -> None:
-        await super().clear(owner, scope)
+        await self._slot.clear(owner, scope)
+
+    async def find_by_user(self, owner: Owner) -> Wait | None:
+        return await self._slot.find_by_user(owner)
+
+    # -- claims
+
+    async def claim(self, claiming: Claiming) -> Wait | None:
+        return await self._slot.claim(claiming)
 
     async def complete(self, owner: Owner, key: str, token: str) -> bool:
-        return bool(await self._scripts.complete(owner, key, token))  # not by way of super(): every answer's flow comes by
+        return bool(await self._slot.complete(owner, key, token))
+
+    async def release(self, key: str, token: str) -> bool:
+        return await self._slot.release(key, token)
 
     async def renew(self, key: str, token: str, lease_ms: int) -> bool:
-        return bool(await super().renew(key, token, lease_ms))
+        return bool(await self._slot.renew(key, token, lease_ms))
+
+    # -- the store as a whole
 
     async def health(self) -> None:
         await self._link.ping()
 
-    async def scan(self, ctx: TenantCtx) -> AsyncIterator[Wait]:
+    async def iterate(self, ctx: TenantCtx) -> AsyncIterator[Wait]:
         yielded: set[str] = set()  # SCAN may name a key twice
         async for keys in self._steps():
-            async for wait in self.read_many(keys):
+            async for wait in self._slot.get_many(keys):
                 if wait.key not in yielded and tenancy.administers(ctx, None, wait.data):
                     yielded.add(wait.key)
                     yield wait
@@ -89,7 +124,7 @@ class RedisBackend(Sessions, SessionBackend):
         skipped = len(front.encode())
 
         async def remove(keys: list[bytes]) -> Step:
-            return Step(len(keys), len(await self.remove_many(meant, [key[skipped:] for key in keys])))
+            return Step(len(keys), len(await self._slot.purge(meant, [key[skipped:] for key in keys])))
 
         async with aclosing(stride(self._link, glob_of(front), remove, "TYPE", "string", step=_STEP)) as strides:
             async for steps in strides:
@@ -107,7 +142,7 @@ class RedisBackend(Sessions, SessionBackend):
             names = [key[skipped:] for key in keys]
             names = [name for name in names if name.startswith(b"own:") or within in name]
             if names:
-                await self._scripts.tidy(*meant, names)
+                await self._slot.tidy(meant, names)
 
         # own, user, waits, scopes; and no sessions
         async with aclosing(stride(self._link, glob_of(front, "[ouws][wsac][nepio]*"), tidy, step=2 * _STEP)) as strides:

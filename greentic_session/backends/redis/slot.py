@@ -1,4 +1,4 @@
-"""The sessions and waits of one namespace whose keys are in one place: every operation is one command or one script.
+"""Session operations under one key prefix (a namespace, or one slot of a cluster): one command or script each.
 
 The scripts decide all that needs stored state, in one atomic step; here is only what they cannot do: reading JSON, and
 saying in words what an outcome means. `lua/_rules.lua` tells how the keys hang together.
@@ -11,6 +11,7 @@ import msgspec
 
 from greentic_session import tenancy
 from greentic_session._redis.executor import Route
+from greentic_session.backend import Claiming, Creation, Parking, Update
 from greentic_session.errors import CorruptSessionError, InvalidInputError
 from greentic_session.ids import SessionKey
 from greentic_session.models import ReplyScope, SessionData, TenantCtx
@@ -20,7 +21,7 @@ from greentic_session.wait import Wait
 from .keys import Keys, identity_text, key_of
 from .scripts import BARRED, SHORT, THOROUGH, Scripts, text_of
 
-__all__ = ["BarredError", "Sessions", "ShortError", "meant_by", "wait_of"]
+__all__ = ["BarredError", "ShortError", "Slot", "meant_by", "wait_of"]
 
 _ENOUGH = 2**20
 """After how many bytes a step of a walk ends early: snapshots may be long, and the server waits for them."""
@@ -43,13 +44,13 @@ class ShortError(Exception):
         self.key = key
 
 
-class Sessions:
-    """What stands under one front of keys.
+class Slot:
+    """Session operations under one key prefix: a namespace, or one slot of a cluster.
 
     Args:
         route: The way there.
         keys: How they are named.
-        hold: On a cluster, what may store a session or lengthen its life: see `pointers`.
+        hold: On a cluster, what may store a session or lengthen its life: see `owner_pointers`.
         reading: The way for reads that may be stale; the same by default.
     """
 
@@ -61,29 +62,26 @@ class Sessions:
 
     # -- sessions, by key
 
-    async def create(
-        self, key: SessionKey, data: SessionData, pointer: Owner | None, ttl_ms: int | None, text: bytes | None = None, /
-    ) -> int | bytes:
+    async def create(self, creation: Creation) -> int | bytes:
         """As `SessionBackend.create`; 0 if a live session has the key.
 
         Raises:
             BarredError: The reservation is over.
         """
-        answer = await self._scripts.create(key, text_of(data, text), pointer, ttl_ms)
+        answer = await self._scripts.create(creation, text_of(creation.data, creation.text))
         if answer == BARRED:
             raise BarredError
         return answer
 
-    async def read(self, key: str) -> Wait | None:
-        """As `SessionBackend.read`."""
+    async def get(self, key: str) -> Wait | None:
+        """As `SessionBackend.get`."""
         text: bytes | None = await self._reading.call(("GET", self._keys.session(key)), repeatable=True)
         return None if text is None else wait_of(key, text)
 
-    async def update(
-        self, key: str, data: SessionData, ctx: TenantCtx | None, if_version: str | None, text: bytes | None = None, /
-    ) -> str:
+    async def update(self, update: Update) -> str:
         """As `SessionBackend.update`."""
-        written = _, version, _ = text_of(data, text)
+        key, ctx, if_version = update.key, update.ctx, update.if_version
+        written = _, version, _ = text_of(update.data, update.text)
         asked: tuple[str, ...] = ()
         if ctx is not None or if_version is not None:
             # An empty version matches nothing.
@@ -97,7 +95,7 @@ class Sessions:
                 case b"absent":
                     raise tenancy.absent(key)
                 case b"mismatch":
-                    raise tenancy.cannot_change(more[0].decode(), data, key)
+                    raise tenancy.cannot_change(more[0].decode(), update.data, key)
                 case _:
                     raise tenancy.changed(key)
         return version
@@ -116,29 +114,15 @@ class Sessions:
 
     # -- waits, by scope
 
-    async def register(
-        self,
-        owner: Owner,
-        scope: ReplyScope,
-        key: SessionKey,
-        data: SessionData,
-        ttl_ms: int | None,
-        text: bytes | None = None,
-        /,
-        *,
-        replace: bool = True,
-        token: str | None = None,
-    ) -> SessionKey | None:
-        """As `SessionBackend.register`.
+    async def park(self, parking: Parking) -> SessionKey | None:
+        """As `SessionBackend.park`.
 
         Raises:
             BarredError: The reservation is over.
             ShortError: It takes a reservation.
         """
-        on_conflict = token or ("" if replace else "fail")
-        answer = await self._scripts.register(
-            owner, scope, msgspec.json.encode(scope), key, text_of(data, text), ttl_ms, on_conflict
-        )
+        key = parking.key
+        answer = await self._scripts.park(parking, msgspec.json.encode(parking.scope), text_of(parking.data, parking.text))
         if isinstance(answer, int):
             return None
         if isinstance(answer, bytes):
@@ -154,7 +138,7 @@ class Sessions:
             case b"corrupt":
                 raise CorruptSessionError("the stored text under this key is not a session", session_key=key)
             case b"mismatch":
-                raise tenancy.cannot_change(more[0].decode(), data, key)
+                raise tenancy.cannot_change(more[0].decode(), parking.data, key)
             case _:
                 raise tenancy.scope_held(key)
 
@@ -178,9 +162,9 @@ class Sessions:
         found = await self._reads.find_key(owner, scope)
         return None if found is None else key_of(found)
 
-    async def keys(self, owner: Owner) -> list[SessionKey]:
-        """As `SessionBackend.keys`."""
-        return sorted(await self._scripts.keys(owner))
+    async def list_waits(self, owner: Owner) -> list[SessionKey]:
+        """As `SessionBackend.list_waits`."""
+        return sorted(await self._scripts.list_waits(owner))
 
     async def clear(self, owner: Owner, scope: ReplyScope) -> list[Any] | None:
         """As `SessionBackend.clear`; the session key and what the removal did, None if nothing was there."""
@@ -197,13 +181,13 @@ class Sessions:
 
     # -- claims
 
-    async def claim(self, owner: Owner, scopes: tuple[ReplyScope, ...], token: str, lease_ms: int) -> Wait | None:
+    async def claim(self, claiming: Claiming) -> Wait | None:
         """As `SessionBackend.claim`.
 
         Raises:
             ShortError: The session's owner pointer would not live as long as the lease.
         """
-        found = await self._scripts.claim(owner, scopes, token, lease_ms)
+        found = await self._scripts.claim(claiming)
         if found is None:
             return None
         if len(found) == 1:
@@ -212,9 +196,9 @@ class Sessions:
             raise ShortError(key_of(found[0]))
         number, key, text = found
         try:
-            return wait_of(key_of(key), text, scopes[number])
+            return wait_of(key_of(key), text, claiming.scopes[number])
         except CorruptSessionError:
-            await self._scripts.release(key_of(key), token)
+            await self._scripts.release(key_of(key), claiming.token)
             raise
 
     async def complete(self, owner: Owner, key: str, token: str) -> int | bytes:
@@ -243,11 +227,11 @@ class Sessions:
 
     # -- many
 
-    async def read_many(self, keys: list[bytes]) -> AsyncIterator[Wait]:
+    async def get_many(self, keys: list[bytes]) -> AsyncIterator[Wait]:
         """Yield those of some sessions that are there, without those that are corrupt."""
         at = 0
         while at < len(keys):
-            looked, found = await self._scripts.read_many(_ENOUGH, keys[at:])
+            looked, found = await self._scripts.get_many(_ENOUGH, keys[at:])
             at += looked
             for key, text, scope in found:
                 try:
@@ -255,9 +239,13 @@ class Sessions:
                 except CorruptSessionError:
                     continue  # whose it is cannot be said; reading it by its key tells
 
-    async def remove_many(self, meant: tuple[str, str, str, str], keys: list[bytes]) -> list[list[Any]]:
+    async def purge(self, meant: tuple[str, str, str, str], keys: list[bytes]) -> list[list[Any]]:
         """Remove those of some sessions that are `meant_by` a caller; return the key of each, and what its removal did."""
         return await self._scripts.purge(*meant, keys)
+
+    async def tidy(self, meant: tuple[str, str, str, str], names: list[bytes]) -> int:
+        """Remove what leads nowhere among some keys of a purged tenant; return how many."""
+        return await self._scripts.tidy(*meant, names)
 
 
 def meant_by(ctx: TenantCtx, user: str | None) -> tuple[str, str, str, str] | None:

@@ -13,7 +13,7 @@ deleted and created again under the same id.
 
 import re
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 from anyio.lowlevel import checkpoint
 from msgspec import Raw
@@ -71,9 +71,8 @@ class EncryptedConversationStore(ConversationStore[M]):
             raise TypeError(f"store must be a ConversationStore, not {type(given).__name__}")
         self._sealed = store
         sealer = Sealer(keyring, allow_plain=allow_plain)
-        self._encrypted = EncryptedConversationBackend(store._backend, sealer)  # noqa: SLF001  # of a store
-        super().__init__(self._encrypted, message_type=Any)
-        self._life, self._codec, self._clock = store._life, store._codec, store._clock  # noqa: SLF001
+        self._encrypted = EncryptedConversationBackend(store.backend, sealer)
+        self._take_over(store, self._encrypted)
 
     async def reencrypt(self, ctx: TenantCtx) -> int:
         """Write anew, under the primary key, the conversations of a room in which something is under an older one, or plain.

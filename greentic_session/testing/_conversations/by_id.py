@@ -20,7 +20,7 @@ from greentic_session.conversation.header import Header, Lifetime, Stored
 from greentic_session.errors import ConflictError, NotFoundError, SchemaVersionError
 from greentic_session.models import TenantCtx
 
-from .samples import ODD_IDS, OPS, ROOMS, MakeConversationStore, StandingClock, backend_of, said, texts
+from .samples import ODD_IDS, OPS, ROOMS, MakeConversationStore, StandingClock, said, texts
 
 __all__ = ["ConversationsContract"]
 
@@ -46,7 +46,7 @@ async def newer(store: ConversationStore[Any], id: str = "c") -> None:
     """Put a conversation there that a newer version has written."""
     header = Header(birth="future", created_at=1, updated_at=2, schema_version=SCHEMA_VERSION + 1)
     room = (OPS.env, OPS.tenant_id, OPS.effective_team)
-    await backend_of(store).put(room, id, header, [b'{"new":1}'], Stored.NOTHING, Lifetime())
+    await store.backend.put(room, id, header, [b'{"new":1}'], Stored.NOTHING, Lifetime())
 
 
 class ConversationsContract:

@@ -3,10 +3,10 @@
 from collections.abc import Callable
 from typing import Any
 
-from greentic_session.conversation import ConversationBackend, ConversationStore, Message
+from greentic_session.conversation import ConversationStore, Message
 from greentic_session.models import TenantCtx
 
-__all__ = ["ODD_IDS", "OPS", "ROOMS", "MakeConversationStore", "StandingClock", "backend_of", "said", "texts"]
+__all__ = ["ODD_IDS", "OPS", "ROOMS", "MakeConversationStore", "StandingClock", "said", "texts"]
 
 MakeConversationStore = Callable[..., ConversationStore[Any]]
 """Makes a fresh, empty store with the given options (`ttl`, `sliding`, `message_type`, `clock`, `max_message_bytes`); the
@@ -87,11 +87,6 @@ class StandingClock:
 
     def __call__(self) -> int:
         return self.now
-
-
-def backend_of(store: ConversationStore[Any]) -> ConversationBackend:
-    """Return what a store keeps its conversations in: to put there what the store itself would not."""
-    return store._backend  # noqa: SLF001
 
 
 def said(*words: str) -> list[Message]:

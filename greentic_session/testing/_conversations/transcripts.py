@@ -21,7 +21,7 @@ from greentic_session.conversation import (
 from greentic_session.conversation.header import Lifetime
 from greentic_session.errors import ConflictError, CorruptSessionError, InvalidInputError
 
-from .samples import OPS, MakeConversationStore, backend_of, said, texts
+from .samples import OPS, MakeConversationStore, said, texts
 
 __all__ = ["TranscriptsContract"]
 
@@ -68,7 +68,7 @@ EVERYTHING = [
 async def plant(store: ConversationStore[Any], *messages: bytes, id: str = "c") -> None:
     """Append what the store itself would not."""
     room = (OPS.env, OPS.tenant_id, OPS.effective_team)
-    await backend_of(store).append(room, id, messages, 1, Lifetime())
+    await store.backend.append(room, id, messages, 1, Lifetime())
 
 
 class TranscriptsContract:

@@ -26,6 +26,8 @@ from greentic_session import (
     TenantCtx,
     UnavailableError,
 )
+from greentic_session.backend import Creation, Parking
+from greentic_session.ids import SessionKey
 from greentic_session.testing import MakeStore, SessionStoreContract, session_store_machine
 from greentic_session.testing._sessions.machine import SessionStoreMachine
 from greentic_session.testing._sessions.samples import ALICE, CHAT, ctx, data
@@ -388,8 +390,8 @@ async def test_nothing_is_written_into_a_closed_store() -> None:
     store = InMemorySessionStore()
     await store.aclose()
     for call in (
-        lambda: store._memory.create("k", data(), None, None),  # type: ignore[arg-type]  # a plain str
-        lambda: store._memory.register(("dev", "acme", "ops", "alice"), CHAT, "k", data(), None),  # type: ignore[arg-type]  # a plain str
+        lambda: store._memory.create(Creation(SessionKey("k"), data(), None, None)),
+        lambda: store._memory.park(Parking(("dev", "acme", "ops", "alice"), CHAT, SessionKey("k"), data(), None)),
     ):
         with pytest.raises(UnavailableError):
             await call()
