@@ -71,7 +71,7 @@ class Ours:
                 ]
             case "update_session":
                 # Only a backend in Redis has a link; the store says no more than that it has a backend.
-                update, send = store.update_session, self._store._backend._link.call  # type: ignore[attr-defined]
+                update, send = store.update_session, self._store._backend._client.call  # type: ignore[attr-defined]
                 return [
                     Call(name=operation, pick=lambda user: parked(user)[3:], make=lambda change: update(*change)),
                     Call(name=UPDATE_FOR_EVER, pick=lambda user: kept(user)[3:], make=lambda change: update(*change)),

@@ -1,22 +1,27 @@
 """The way to one Redis: a few connections that all calls share.
 
-A pool of connections, one for each call under way, costs a Python client several times what the commands themselves cost:
-every call takes a socket of its own through the event loop, to send and to read. Here calls travel together (see `lane`).
-The first connection carries nearly everything; another one is opened only where a call would have to wait behind long
-answers, or needs a connection to itself because it is long. What finds no room waits in one line, first come first served,
-so nothing grows without bound but the line of the callers themselves. There is no task: whoever finds no connection opens
-one, with all who came after behind it, and if it is cancelled the next in line goes on.
+A pool of connections, one for each call under way, costs a Python client several times what the
+commands themselves cost: every call takes a socket of its own through the event loop, to send and
+to read. Here calls travel together (see `connection`). The first connection carries nearly
+everything; another one is opened only where a call would have to wait behind long answers, or needs
+a connection to itself because it is long. What finds no room waits in one line, first come first
+served, so nothing grows without bound but the line of the callers themselves. There is no task:
+whoever finds no connection opens one, with all who came after behind it, and if it is cancelled the
+next in line goes on.
 
 The promises:
 
-- A write is sent once. redis-py repeats a failed command, by default ten times; here only what changes nothing is sent
-  again, once, and only when the connection turned out to be dead, or to lead to a node that does not serve any more.
-- One deadline holds for the whole of a call, from waiting in the line to reading the answer. One timer serves all calls: it
-  looks at them when the oldest of them may be late, which under load is once in a `timeout`.
-- A call that is cancelled or late leaves its neighbours alone. A connection on which one was late may be dead, though: it
-  takes no new calls, and ends when the others on it have had theirs.
-- Connecting is tried at once, and after failures with a delay that doubles, up to a second, with jitter. Whoever waits when
-  an attempt fails shares its failure, so nobody waits longer for being later.
+- A write is sent once. redis-py repeats a failed command, by default ten times; here only what
+  changes nothing is sent again, once, and only when the connection turned out to be dead, or to
+  lead to a node that does not serve any more.
+- One deadline holds for the whole of a call, from waiting in the line to reading the answer. One
+  timer serves all calls: it looks at them when the oldest of them may be late, which under load is
+  once in a `timeout`.
+- A call that is cancelled or late leaves its neighbours alone. A connection on which one was late
+  may be dead, though: it takes no new calls, and ends when the others on it have had theirs.
+- Connecting is tried at once, and after failures with a delay that doubles, up to a second, with
+  jitter. Whoever waits when an attempt fails shares its failure, so nobody waits longer for being
+  later.
 - Redis errors, redis-py's and the socket's become GreenticErrors here, in one place.
 """
 
@@ -32,24 +37,24 @@ from redis.asyncio.connection import AbstractConnection
 
 from greentic_session.errors import GreenticError, OperationTimeoutError, UnavailableError
 
-from .connection import LONG, Call, Lane
+from .connection import LONG_BYTES, Call, SharedConnection
 from .dialer import Dialer, Finder
 from .errors import is_demotion, translate
 from .executor import Arg
 
-__all__ = ["Link"]
+__all__ = ["RedisClient"]
 
 _pack = cast("Callable[[tuple[Arg, ...]], bytes]", hiredis.pack_command)  # its own types allow one argument only
 
-_GRAIN = 0.005
+_DEADLINE_GRAIN_S = 0.005
 """How far apart looks at the deadlines are at least, in seconds."""
-_PATIENCE = 0.1
+_CONNECT_PATIENCE_S = 0.1
 """For how many seconds whoever opens a connection goes on with that when its own answer has come another way."""
-_GRACE = 1.0
+_CLOSE_TIMEOUT_S = 1.0
 """For how many seconds closing waits for the answers under way."""
 
 
-class Link:
+class RedisClient:
     """Sends commands to one Redis.
 
     Args:
@@ -77,8 +82,8 @@ class Link:
             finder.serve(self)
         self._timeout = timeout
         self._most = max_connections
-        self._lanes: list[Lane] = []
-        self._retired: set[Lane] = set()
+        self._connections: list[SharedConnection] = []
+        self._retired: set[SharedConnection] = set()
         self._line: deque[Call] = deque()
         self._opening: asyncio.Timeout | None = None
         self._alarm: asyncio.TimerHandle | None = None
@@ -101,7 +106,8 @@ class Link:
         Args:
             command: The command and its arguments.
             repeatable: Whether sending it twice does what sending it once does.
-            script: If the command is EVALSHA, the script: sent with EVAL where the server answers that it does not know it.
+            script: If the command is EVALSHA, the script: sent with EVAL where the server answers
+                that it does not know it.
             deadline: When the call ends, by the loop's clock; by default in a `timeout`.
             before: A packed command to be sent right before it, whose answer nobody wants.
 
@@ -109,7 +115,8 @@ class Link:
             GreenticError: As `failures.translate` has it, from the driver's error.
         """
         loop = self._loop
-        # Not asyncio.get_running_loop(): before Python 3.12 that asks the kernel who we are, every time.
+        # Not asyncio.get_running_loop(): before Python 3.12 that asks the kernel who we are, every
+        # time.
         if loop is None or self._closed or self._thread != get_ident() or not loop.is_running():
             loop = self.check_loop()
         if deadline is None:
@@ -123,22 +130,23 @@ class Link:
         while True:
             call = Call(packed, loop.create_future(), deadline, before=before)
             try:
-                lane = None if self._line else self._find_lane(call)  # whoever waits goes first
-                if lane is not None:
-                    lane.send(call)
+                connection = None if self._line else self._find_connection(call)  # whoever waits goes first
+                if connection is not None:
+                    connection.send(call)
                 else:
                     await self._wait_in_line(call)
                 return await call.answer
             except driver.ResponseError as error:
                 text = str(error)
                 if script is not None and text.startswith("NOSCRIPT"):
-                    # It has restarted, or somebody flushed its scripts. EVAL runs and loads it, in one step; nothing was
-                    # done before, so this is no repetition.
+                    # It has restarted, or somebody flushed its scripts. EVAL runs and loads it, in
+                    # one step; nothing was done before, so this is no repetition.
                     packed, script = _pack(("EVAL", script, *command[2:])), None
                     continue
                 if is_demotion(text):
-                    # A primary no more. Behind an address that fails over, new connections lead to the new one.
-                    if call.lane in self._lanes:
+                    # A primary no more. Behind an address that fails over, new connections lead to
+                    # the new one.
+                    if call.connection in self._connections:
                         self._retire_all()
                     if repeatable and self._finder is not None:
                         repeatable = False
@@ -146,7 +154,7 @@ class Link:
                 raise translate(error, self._node_of(call)) from error
             except (driver.RedisError, OSError) as error:
                 call.leave()
-                if repeatable and call.lane is not None and isinstance(error, driver.ConnectionError):
+                if repeatable and call.connection is not None and isinstance(error, driver.ConnectionError):
                     repeatable = False
                     continue
                 if isinstance(error, GreenticError):
@@ -154,8 +162,8 @@ class Link:
                 raise translate(error, self._node_of(call)) from error
             except BaseException:  # cancelled, that is
                 call.leave()
-                if call.lane is not None:
-                    call.lane.give_up(call)
+                if call.connection is not None:
+                    call.connection.give_up(call)
                 raise
 
     async def ping(self) -> None:
@@ -169,8 +177,8 @@ class Link:
         except OperationTimeoutError as error:
             raise UnavailableError(error.message) from error
 
-    async def servers(self) -> "list[Link]":
-        """Return this one: see `Route`."""
+    async def servers(self) -> "list[RedisClient]":
+        """Return this one: see `Executor`."""
         return [self]
 
     @property
@@ -200,30 +208,30 @@ class Link:
         try:
             if self._retired and self._loop is asyncio.get_running_loop():
                 self._emptied = self._emptied or asyncio.Event()
-                async with asyncio.timeout(_GRACE):
+                async with asyncio.timeout(_CLOSE_TIMEOUT_S):
                     await self._emptied.wait()
         except TimeoutError:
             pass
         finally:
-            for lane in tuple(self._retired):
-                lane.abort()
+            for connection in tuple(self._retired):
+                connection.abort()
 
-    # -- what a lane tells
+    # -- what a connection tells
 
-    def has_room(self, lane: Lane) -> None:
+    def has_room(self, connection: SharedConnection) -> None:
         """Send what waits in the line, as far as there is room."""
-        if lane.answered:
+        if connection.answered:
             self._dialer.succeeded()
         if self._line:
             self._advance()
 
-    def is_lost(self, lane: Lane) -> None:
-        """Forget a lane. One that never worked counts as a failure to connect."""
-        if lane in self._lanes:
-            self._lanes.remove(lane)
-            if not lane.answered and not lane.given_up:
+    def is_lost(self, connection: SharedConnection) -> None:
+        """Forget a connection. One that never worked counts as a failure to connect."""
+        if connection in self._connections:
+            self._connections.remove(connection)
+            if not connection.answered and not connection.given_up:
                 self._dialer.failed(asyncio.get_running_loop().time())
-        self._retired.discard(lane)
+        self._retired.discard(connection)
         if not self._retired and self._emptied is not None:
             self._emptied.set()
         if self._line:
@@ -236,65 +244,66 @@ class Link:
 
         Args:
             nodes: As `Dialer.dial` returns them.
-            at_once: Let the calls that are under way elsewhere fail: what they write there would be lost.
+            at_once: Let the calls that are under way elsewhere fail: what they write there would be
+                lost.
         """
-        lanes, self._lanes = self._lanes, []
-        for lane in lanes:
-            if lane.node in nodes:
-                self._lanes.append(lane)
+        connections, self._connections = self._connections, []
+        for connection in connections:
+            if connection.node in nodes:
+                self._connections.append(connection)
             else:
-                self._retire(lane)
+                self._retire(connection)
         if at_once:
-            for lane in tuple(self._retired):
-                if lane.node not in nodes:
-                    lane.abort()
+            for connection in tuple(self._retired):
+                if connection.node not in nodes:
+                    connection.abort()
         self._dialer.moved()
         if self._line:
             self._call_next()
 
     # -- the line
 
-    def _find_lane(self, call: Call) -> Lane | None:
-        """Return a lane with room; None if there is none."""
-        if len(call.packed) > LONG:
-            return next((lane for lane in self._lanes if lane.is_free()), None)
-        for lane in self._lanes:
-            if len(lane.pending) < lane.room:
-                return lane
+    def _find_connection(self, call: Call) -> SharedConnection | None:
+        """Return a connection with room; None if there is none."""
+        if len(call.packed) > LONG_BYTES:
+            return next((connection for connection in self._connections if connection.is_free()), None)
+        for connection in self._connections:
+            if len(connection.pending) < connection.room:
+                return connection
         return None
 
     async def _wait_in_line(self, call: Call) -> None:
         """Return when a call was sent."""
         self._line.append(call)
         try:
-            while call.lane is None:
+            while call.connection is None:
                 if self._closed:
                     raise UnavailableError("the store is closed")
-                if self._opening is None and len(self._lanes) < self._most:
+                if self._opening is None and len(self._connections) < self._most:
                     await self._open(call)
                 else:
                     call.turn = asyncio.get_running_loop().create_future()
                     await call.turn
         finally:
-            if call.lane is None and call in self._line:
+            if call.connection is None and call in self._line:
                 self._line.remove(call)
             if self._line:
                 self._call_next()
 
     def _advance(self) -> None:
         line = self._line
-        while line and (lane := self._find_lane(line[0])) is not None:
+        while line and (connection := self._find_connection(line[0])) is not None:
             call = line.popleft()
             if call.has_left():
                 continue
-            lane.send(call)
+            connection.send(call)
             if call.turn is not None and not call.turn.done():
                 call.turn.set_result(None)
 
     def _call_next(self) -> None:
         """Let the first in line look for itself: there may be a connection to open."""
         self._advance()
-        if self._line and self._opening is None and len(self._lanes) < self._most:
+        if self._line and self._opening is None and len(self._connections) < self._most:
             for call in self._line:
                 if call.turn is not None and not call.turn.done():
                     call.turn.set_result(None)
@@ -303,10 +312,11 @@ class Link:
     # -- connections
 
     async def _open(self, call: Call) -> None:
-        """Open a lane, and send what waits in the line.
+        """Open a connection, and send what waits in the line.
 
         Raises:
-            OSError, RedisError: It cannot be opened, and there is no other. All who wait have failed with it.
+            OSError, RedisError: It cannot be opened, and there is no other. All who wait have
+                failed with it.
         """
         loop = asyncio.get_running_loop()
         limit = self._opening = asyncio.timeout_at(call.deadline)
@@ -314,7 +324,7 @@ class Link:
 
         def hurry(_: object) -> None:
             if self._opening is limit:
-                _end(limit, begun + _PATIENCE if begun else 0)
+                _end(limit, begun + _CONNECT_PATIENCE_S if begun else 0)
 
         call.answer.add_done_callback(hurry)
         try:
@@ -325,13 +335,13 @@ class Link:
                 if self._closed:
                     writer.transport.abort()
                     raise UnavailableError("the store is closed")
-                self._lanes.append(Lane(writer, self, loop, node))
+                self._connections.append(SharedConnection(writer, self, loop, node))
         except (driver.RedisError, OSError) as error:
             if begun:  # to wait for the next attempt is no attempt
                 self._dialer.failed(loop.time())
-            if call.lane is None and self._closed:
+            if call.connection is None and self._closed:
                 raise UnavailableError("the store is closed") from error
-            if call.lane is None and (limit.expired() or not self._lanes):
+            if call.connection is None and (limit.expired() or not self._connections):
                 while self._line and not limit.expired():
                     self._line.popleft().turn_away(error)
                 raise
@@ -341,16 +351,16 @@ class Link:
         self._advance()
 
     def _node_of(self, call: Call) -> str:
-        return self._dialer.node if call.lane is None else call.lane.node
+        return self._dialer.node if call.connection is None else call.connection.node
 
     def _retire_all(self) -> None:
-        lanes, self._lanes = self._lanes, []
-        for lane in lanes:
-            self._retire(lane)
+        connections, self._connections = self._connections, []
+        for connection in connections:
+            self._retire(connection)
 
-    def _retire(self, lane: Lane) -> None:
-        self._retired.add(lane)
-        lane.retire()
+    def _retire(self, connection: SharedConnection) -> None:
+        self._retired.add(connection)
+        connection.retire()
 
     # -- time, and the loop
 
@@ -360,27 +370,28 @@ class Link:
         now = loop.time()
         for call in [call for call in self._line if call.deadline <= now]:
             call.turn_away(TimeoutError("no connection in time"))
-        for lane in (*self._lanes, *self._retired):
-            if lane.expire(now) and lane in self._lanes:
-                self._lanes.remove(lane)
-                self._retired.add(lane)
-            if lane in self._retired:
-                lane.retire()
+        for connection in (*self._connections, *self._retired):
+            if connection.expire(now) and connection in self._connections:
+                self._connections.remove(connection)
+                self._retired.add(connection)
+            if connection in self._retired:
+                connection.retire()
         if self._line:
             self._call_next()
         if self._finder is not None:
             self._finder.look()
-        waiting = [*self._line, *(call for lane in self._lanes for call in lane.pending)]
-        waiting += [call for lane in self._retired for call in lane.pending if not call.answer.done()]
+        waiting = [*self._line, *(call for connection in self._connections for call in connection.pending)]
+        waiting += [call for connection in self._retired for call in connection.pending if not call.answer.done()]
         self._alarm = None
         if waiting:
-            self._alarm = loop.call_at(max(now + _GRAIN, min(call.deadline for call in waiting)), self._look)
+            self._alarm = loop.call_at(max(now + _DEADLINE_GRAIN_S, min(call.deadline for call in waiting)), self._look)
 
     def check_loop(self) -> asyncio.AbstractEventLoop:
         """Return the running event loop.
 
         Raises:
-            UnavailableError: It is another one than the link's, or none of asyncio's; or the link is closed.
+            UnavailableError: It is another one than the client's, or none of asyncio's; or the
+                client is closed.
         """
         if self._closed:
             raise UnavailableError("the store is closed")

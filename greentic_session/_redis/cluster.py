@@ -1,6 +1,6 @@
-"""The way to a Redis Cluster: a `Link` to each node that is needed, and the map of which node has which slot.
+"""The way to a Redis Cluster: a `RedisClient` to each node that is needed, and the map of which node has which slot.
 
-Every command names a key, the key's slot names the primary, and the call travels over that primary's link like any other:
+Every command names a key, the key's slot names the primary, and the call travels over that primary's client like any other:
 the usual call costs one look into a list more than on a single server.
 
 - The map is read when the first call needs it, and again when an answer or a failure shows that it is old. One caller reads
@@ -31,11 +31,11 @@ from redis.crc import REDIS_CLUSTER_HASH_SLOTS, key_slot
 
 from greentic_session.errors import GreenticError, OperationTimeoutError, UnavailableError
 
-from .client import Link
+from .client import RedisClient
 from .connection import LostError
-from .executor import Arg, Route
+from .executor import Arg, Executor
 
-__all__ = ["Address", "ClusterAddress", "ClusterLink"]
+__all__ = ["Address", "ClusterAddress", "ClusterClient"]
 
 Address: TypeAlias = tuple[str, int]
 """Host and port."""
@@ -66,8 +66,8 @@ class ClusterAddress:
     remap: Callable[[Address], Address] | None = None
 
 
-class ClusterLink:
-    """Sends commands to the nodes of one cluster. What it promises is what `Link` does.
+class ClusterClient:
+    """Sends commands to the nodes of one cluster. What it promises is what `RedisClient` does.
 
     Args:
         address: Where it is.
@@ -84,14 +84,14 @@ class ClusterLink:
         self._timeout = timeout
         self._most = max_connections
         self._stale_reads = False  # whether anybody asks for them
-        self._links: dict[Address, Link] = {}
-        self._slots: list[Link | None] = [None] * REDIS_CLUSTER_HASH_SLOTS
-        self._replicas: dict[Link, list[Link]] = {}
+        self._clients: dict[Address, RedisClient] = {}
+        self._slots: list[RedisClient | None] = [None] * REDIS_CLUSTER_HASH_SLOTS
+        self._replicas: dict[RedisClient, list[RedisClient]] = {}
         self._reading: asyncio.Future[UnavailableError | None] | None = None
         self._read_at = float("-inf")
         self._closed = False
         # Keeps the event loop; and refuses settings that redis-py does not know.
-        self._keeper = self._link_to(self._seeds[0])
+        self._keeper = self._client_for(self._seeds[0])
 
     async def call(
         self, command: tuple[Arg, ...], *, repeatable: bool = False, script: str | None = None, stale: bool = False
@@ -105,17 +105,17 @@ class ClusterLink:
             stale: Whether a replica may answer, where the store allows that.
 
         Raises:
-            GreenticError: As `Link.call`.
+            GreenticError: As `RedisClient.call`.
         """
         key = command[3] if script is not None else command[1]
         slot = key_slot(key if isinstance(key, bytes) else str(key).encode())
-        link, failure, begun = self._slots[slot], None, monotonic()
-        if link is not None and not stale:
+        client, failure, begun = self._slots[slot], None, monotonic()
+        if client is not None and not stale:
             try:
-                return await link.call(command, repeatable=repeatable, script=script)
+                return await client.call(command, repeatable=repeatable, script=script)
             except GreenticError as error:
                 failure = error
-                if not self._may_go_on(link, error, repeatable=repeatable):
+                if not self._may_go_on(client, error, repeatable=repeatable):
                     raise
         left = self._timeout - (monotonic() - begun)
         return await self._insist(slot, command, failure, left, repeatable=repeatable, script=script, stale=stale)
@@ -126,7 +126,7 @@ class ClusterLink:
 
         Raises:
             OperationTimeoutError: It was over.
-            UnavailableError: As `Link.check_loop`.
+            UnavailableError: As `RedisClient.check_loop`.
         """
         self._keeper.check_loop()
         limit = asyncio.timeout(self._timeout)
@@ -144,40 +144,40 @@ class ClusterLink:
         Raises:
             UnavailableError: One does not.
         """
-        for link in await self.servers():
-            await link.ping()
+        for client in await self.servers():
+            await client.ping()
 
-    async def servers(self) -> list[Link]:
-        """Return a link to each primary that has slots, by the newest map.
+    async def servers(self) -> list[RedisClient]:
+        """Return a client to each primary that has slots, by the newest map.
 
         Raises:
             UnavailableError: No node answers.
         """
         await self._read_map(self._keeper.check_loop().time() + self._timeout, anew=True)
-        return list(dict.fromkeys(link for link in self._slots if link is not None))
+        return list(dict.fromkeys(client for client in self._slots if client is not None))
 
     @property
-    def stale(self) -> "Route":
+    def stale(self) -> "Executor":
         """The same for reads that a replica may answer."""
         self._stale_reads = True
         return _Stale(self)
 
-    def owners(self) -> tuple[Link | None, ...]:
+    def owners(self) -> tuple[RedisClient | None, ...]:
         """Return the map: who has each slot."""
         return tuple(self._slots)
 
     def close(self) -> None:
         """Take no more calls."""
         self._closed = True
-        for link in self._links.values():
-            link.close()
+        for client in self._clients.values():
+            client.close()
 
     async def aclose(self) -> None:
         """Close, and return when every answer under way has come, or has not within a second; idempotent."""
         self.close()
         async with anyio.create_task_group() as closing:  # on trio, too: there the store was of no use, but is closed
-            for link in tuple(self._links.values()):
-                closing.start_soon(link.aclose)
+            for client in tuple(self._clients.values()):
+                closing.start_soon(client.aclose)
 
     # -- what is not usual
 
@@ -207,22 +207,22 @@ class ClusterLink:
                     delay = min(2 * delay, _MOST_DELAY)
                     await self._read_map(deadline)
                 trusting = trusting and asked is not None  # nodes that disagree would send us back and forth
-            link, before = asked or self._slots[slot], None if asked is None else _ASKING
-            if link is None:
+            client, before = asked or self._slots[slot], None if asked is None else _ASKING
+            if client is None:
                 await self._read_map(deadline, anew=failure is None)
-                link = self._slots[slot]
-            if stale and link is not None and (replicas := self._replicas.get(link)):
-                link, before = random.choice(replicas), _READONLY  # noqa: S311  # any will do
+                client = self._slots[slot]
+            if stale and client is not None and (replicas := self._replicas.get(client)):
+                client, before = random.choice(replicas), _READONLY  # noqa: S311  # any will do
             try:
-                if link is None:
+                if client is None:
                     raise UnavailableError("no node of the Redis cluster has this slot") from driver.ClusterDownError("")
-                return await link.call(command, repeatable=repeatable, script=script, deadline=deadline, before=before)
+                return await client.call(command, repeatable=repeatable, script=script, deadline=deadline, before=before)
             except GreenticError as error:
-                if not self._may_go_on(link, error, repeatable=repeatable):
+                if not self._may_go_on(client, error, repeatable=repeatable):
                     raise
                 failure, stale = error, False
 
-    def _may_go_on(self, link: Link | None, failure: GreenticError, *, repeatable: bool) -> bool:
+    def _may_go_on(self, client: RedisClient | None, failure: GreenticError, *, repeatable: bool) -> bool:
         """Say whether a call that failed like this may be tried again: Redis did nothing, or doing it twice is no harm."""
         cause = failure.__cause__
         if self._closed or not isinstance(failure, UnavailableError):
@@ -230,21 +230,21 @@ class ClusterLink:
         if isinstance(cause, driver.ResponseError):
             return _is(failure, "MOVED", "ASK", "CLUSTERDOWN", "MASTERDOWN") or "TRYAGAIN" in str(cause)
         if cause is None:  # its node left the cluster while it was in the line
-            return link is not None and link.closed
+            return client is not None and client.closed
         return repeatable or not isinstance(cause, (LostError, driver.InvalidResponse))
 
-    def _redirect(self, slot: int, failure: GreenticError) -> Link | None:
-        """Heed what an answer says of its slot; return the link to ask, for this once."""
+    def _redirect(self, slot: int, failure: GreenticError) -> RedisClient | None:
+        """Heed what an answer says of its slot; return the client to ask, for this once."""
         if not _is(failure, "MOVED", "ASK"):
             return None
         host, _, port = str(failure.__cause__).split()[2].rpartition(":")
         if not host:  # the node does not know by which name we know it
             self._read_at = float("-inf")
             return None
-        link = self._link_to(self._address(host, int(port)))
+        client = self._client_for(self._address(host, int(port)))
         if _is(failure, "ASK"):
-            return link
-        self._slots[slot] = link
+            return client
+        self._slots[slot] = client
         self._read_at = float("-inf")  # where one slot has moved, others may have
         return None
 
@@ -290,7 +290,7 @@ class ClusterLink:
             # A node that is silent must not use up the time for the others.
             share = now + (deadline - now) / (len(known) - number)
             try:
-                found = await self._link_to(address).call(("CLUSTER", "SLOTS"), repeatable=True, deadline=share)
+                found = await self._client_for(address).call(("CLUSTER", "SLOTS"), repeatable=True, deadline=share)
             except GreenticError as error:
                 failure = error if isinstance(error, UnavailableError) else UnavailableError(str(error))
                 failure.__cause__ = error.__cause__
@@ -300,26 +300,26 @@ class ClusterLink:
         raise failure
 
     def _slots_held(self) -> list[Address]:
-        held = {link for link in self._slots if link is not None}
-        return [address for address, link in self._links.items() if link in held]
+        held = {client for client in self._slots if client is not None}
+        return [address for address, client in self._clients.items() if client in held]
 
     def _take(self, found: list[Any], asked: Address) -> bool:
         """Make the map anew of an answer to CLUSTER SLOTS; False if it is empty: a node that has not met the others."""
         if not found:
             return False
-        slots: list[Link | None] = [None] * REDIS_CLUSTER_HASH_SLOTS
-        replicas: dict[Link, list[Link]] = {}
+        slots: list[RedisClient | None] = [None] * REDIS_CLUSTER_HASH_SLOTS
+        replicas: dict[RedisClient, list[RedisClient]] = {}
         for first, last, primary, *others in found:
-            link = self._link_to(self._announced(primary, asked))
-            slots[first : last + 1] = [link] * (last - first + 1)
+            client = self._client_for(self._announced(primary, asked))
+            slots[first : last + 1] = [client] * (last - first + 1)
             if self._stale_reads:
-                replicas[link] = [self._link_to(self._announced(other, asked)) for other in others]
+                replicas[client] = [self._client_for(self._announced(other, asked)) for other in others]
         self._slots, self._replicas = slots, replicas
-        needed = {*slots, *(link for links in replicas.values() for link in links)}
-        for address, link in list(self._links.items()):
-            if link not in needed and address not in self._seeds:
-                del self._links[address]  # it has left the cluster, or is a replica now
-                link.close()
+        needed = {*slots, *(client for clients in replicas.values() for client in clients)}
+        for address, client in list(self._clients.items()):
+            if client not in needed and address not in self._seeds:
+                del self._clients[address]  # it has left the cluster, or is a replica now
+                client.close()
         return True
 
     def _announced(self, node: list[Any], asked: Address) -> Address:
@@ -330,14 +330,14 @@ class ClusterLink:
         remap = self._cluster.remap
         return (host, port) if remap is None else remap((host, port))
 
-    def _link_to(self, address: Address) -> Link:
-        link = self._links.get(address)
-        if link is None:
+    def _client_for(self, address: Address) -> RedisClient:
+        client = self._clients.get(address)
+        if client is None:
             host, port = address
             settings = {**self._cluster.settings, "host": host, "port": port}
-            link = Link(self._cluster.connection_class, settings, timeout=self._timeout, max_connections=self._most)
-            self._links[address] = link
-        return link
+            client = RedisClient(self._cluster.connection_class, settings, timeout=self._timeout, max_connections=self._most)
+            self._clients[address] = client
+        return client
 
 
 def _is(failure: GreenticError, *codes: str) -> bool:
@@ -351,7 +351,7 @@ class _Stale:
 
     moving = True
 
-    def __init__(self, cluster: ClusterLink) -> None:
+    def __init__(self, cluster: ClusterClient) -> None:
         self._cluster = cluster
 
     async def call(self, command: tuple[Arg, ...], *, repeatable: bool = False, script: str | None = None) -> Any:
@@ -360,7 +360,7 @@ class _Stale:
     async def ping(self) -> None:
         await self._cluster.ping()
 
-    async def servers(self) -> list[Link]:
+    async def servers(self) -> list[RedisClient]:
         return await self._cluster.servers()
 
     async def aclose(self) -> None:

@@ -1,4 +1,4 @@
-"""From a client or a URL of the caller's to the `Link` of a store of ours."""
+"""From a client or a URL of the caller's to the `RedisClient` of a store of ours."""
 
 import sys
 from collections.abc import Callable, Mapping
@@ -14,29 +14,29 @@ from greentic_session._json.fields import check_bool, check_int
 from greentic_session.errors import InvalidInputError
 from greentic_session.expiry import Seconds, milliseconds
 
-from .client import Link
-from .cluster import ClusterAddress, ClusterLink
-from .executor import Route
-from .sentinel_service import links_of_service
-from .sentinel_url import client_of_service, service_of
+from .client import RedisClient
+from .cluster import ClusterAddress, ClusterClient
+from .executor import Executor
+from .sentinel_service import make_service_clients
+from .sentinel_url import caller_client_of_service, service_of
 from .url import connection_of, is_cluster, nodes_of
 
-__all__ = ["Client", "client_of", "links_of"]
+__all__ = ["CallerClient", "caller_client_of", "make_clients"]
 
 T = TypeVar("T")
-Client: TypeAlias = Redis | RedisCluster | ClusterAddress
+CallerClient: TypeAlias = Redis | RedisCluster | ClusterAddress
 """What tells where Redis is, and how to connect to it."""
 
 
-def links_of(
-    client: Client, timeout: Seconds, max_connections: int, *, stale_reads: bool
-) -> tuple[Link | ClusterLink, Route]:
-    """Return links that open connections of their own, with the settings of a client: one for all, and one for reading.
+def make_clients(
+    client: CallerClient, timeout: Seconds, max_connections: int, *, stale_reads: bool
+) -> tuple[RedisClient | ClusterClient, Executor]:
+    """Return clients that open connections of their own, with the settings of a client: one for all, and one for reading.
 
     Args:
         client: It is neither used nor closed.
         timeout: For how many seconds a call may take, connecting included.
-        max_connections: How many connections a link may have; on a cluster, to each node.
+        max_connections: How many connections a client may have; on a cluster, to each node.
         stale_reads: Whether the second leads to a replica; else it is the first.
 
     Raises:
@@ -50,21 +50,23 @@ def links_of(
     seconds = milliseconds(timeout, "timeout") / 1000
     if not isinstance(client, Redis):
         address = _cluster_of(client) if isinstance(client, RedisCluster) else client
-        cluster = _checked(lambda: ClusterLink(address, timeout=seconds, max_connections=max_connections))
+        cluster = _checked(lambda: ClusterClient(address, timeout=seconds, max_connections=max_connections))
         return cluster, cluster.stale if stale_reads else cluster
     pool = client.connection_pool
     if isinstance(pool, SentinelConnectionPool):
-        return _checked(lambda: links_of_service(pool, seconds, max_connections, stale_reads=stale_reads))
+        return _checked(lambda: make_service_clients(pool, seconds, max_connections, stale_reads=stale_reads))
     if stale_reads:
         raise InvalidInputError("stale_reads needs replicas, and this is a single Redis: name its sentinels, or a cluster")
-    link = _checked(
-        lambda: Link(pool.connection_class, pool.connection_kwargs, timeout=seconds, max_connections=max_connections)
+    shared = _checked(
+        lambda: RedisClient(pool.connection_class, pool.connection_kwargs, timeout=seconds, max_connections=max_connections)
     )
-    return link, link
+    return shared, shared
 
 
-def client_of(url: str, timeout: Seconds, connect_timeout: Seconds, connection: Mapping[str, Any]) -> tuple[Client, Seconds]:
-    """Return a client for a URL, for `links_of`, and the timeout that holds then. No I/O.
+def caller_client_of(
+    url: str, timeout: Seconds, connect_timeout: Seconds, connection: Mapping[str, Any]
+) -> tuple[CallerClient, Seconds]:
+    """Return a client for a URL, for `make_clients`, and the timeout that holds then. No I/O.
 
     Args:
         url: As for `connection_of`, `service_of` or `nodes_of`.
@@ -84,7 +86,7 @@ def client_of(url: str, timeout: Seconds, connect_timeout: Seconds, connection: 
     connection_class, settings = connection_of(url, connect_timeout, connection)
     timeout = _shortened(timeout, settings)
     if service is not None:
-        return _checked(lambda: client_of_service(service, connection_class, settings)), timeout
+        return _checked(lambda: caller_client_of_service(service, connection_class, settings)), timeout
     pool = _checked(lambda: ConnectionPool(connection_class=connection_class, **settings))
     return Redis(connection_pool=pool), timeout
 

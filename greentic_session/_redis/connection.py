@@ -1,17 +1,22 @@
 """One connection that many calls share: commands go out as they come, answers come back in their order.
 
-redis-py opens the connection (its handshake, TLS, AUTH and names), then a `Lane` takes the transport over and feeds what
-arrives to hiredis, the parser that redis-py uses too. So there is no task and no stream between the socket and whoever
-waits: one read of the socket answers all whose replies are in it, and a lost connection is known at once.
+redis-py opens the connection (its handshake, TLS, AUTH and names), then a `SharedConnection` takes
+the transport over and feeds what arrives to hiredis, the parser that redis-py uses too. So there is
+no task and no stream between the socket and whoever waits: one read of the socket answers all whose
+replies are in it, and a lost connection is known at once.
 
-- What one turn of the loop brings goes out in one write. The first call on a quiet lane is written at once. While it is the
-  only one, the loop is kept from going to sleep for a tenth of a millisecond: a Redis nearby answers sooner than a processor
-  that sleeps has woken up. Where the answer was not there so soon, that is left for a while.
-- An answer belongs to the call at the head of the queue. A caller that was cancelled, or is late, leaves its slot in it,
-  and what comes for it is thrown away. A reply that is an error belongs to its caller; one that cannot be parsed ends all.
-- `room` says how many more calls a lane should take: fewer the longer its answers have been, none while it is sending more
-  than the socket takes or in the middle of a long answer. So what stands behind long answers is bounded.
-- A long command has a lane to itself: whoever gives it up half sent must end the connection, and may not end others' calls.
+- What one turn of the loop brings goes out in one write. The first call on a quiet connection is
+  written at once. While it is the only one, the loop is kept from going to sleep for a tenth of a
+  millisecond: a Redis nearby answers sooner than a processor that sleeps has woken up. Where the
+  answer was not there so soon, that is left for a while.
+- An answer belongs to the call at the head of the queue. A caller that was cancelled, or is late,
+  leaves its slot in it, and what comes for it is thrown away. A reply that is an error belongs to
+  its caller; one that cannot be parsed ends all.
+- `room` says how many more calls a connection should take: fewer the longer its answers have been,
+  none while it is sending more than the socket takes or in the middle of a long answer. So what
+  stands behind long answers is bounded.
+- A long command has a connection to itself: whoever gives it up half sent must end the connection,
+  and may not end others' calls.
 """
 
 import asyncio
@@ -26,23 +31,26 @@ from redis import exceptions as driver
 if TYPE_CHECKING:
     from typing import Any
 
-__all__ = ["LONG", "REST", "TURNS", "Call", "Lane", "LostError", "Owner"]
+__all__ = ["LONG_BYTES", "SPIN_PAUSE_CALLS", "SPIN_TURNS", "Call", "ConnectionListener", "LostError", "SharedConnection"]
 
-LONG = 2**17
+LONG_BYTES = 2**17
 """From how many bytes a command is long; and an answer, of which so much has come without its end."""
-_AHEAD = 2**22
-"""How many bytes of answers should be under way on one lane, at most, by the mean of those that came."""
-_MOST = 1024
-"""How many calls may be under way on one lane."""
-_REMEMBERED = 16
+_MAX_OUTSTANDING_REPLY_BYTES = 2**22
+"""How many bytes of answers should be under way on one connection, at most, by the mean of those that came."""
+_MAX_PENDING_CALLS = 1024
+"""How many calls may be under way on one connection."""
+_REPLY_MEAN_WINDOW_CALLS = 16
 """Of how many answers the mean is, roughly."""
-_BITE = 2**14
-"""How many bytes hiredis is fed at once: with each answer that it takes out it moves all that it has of the next ones."""
-TURNS = 64
+_PARSER_CHUNK_BYTES = 2**14
+"""How many bytes hiredis is fed at once:
+
+With each answer that it takes out it moves all that it has of the next ones.
+"""
+SPIN_TURNS = 64
 """For how many turns the loop is kept awake."""
-REST = 32
-"""For how many calls on a quiet lane that is left, after the answer had not come within those turns."""
-_MORE = object()
+SPIN_PAUSE_CALLS = 32
+"""For how many calls on a quiet connection that is left, after the answer had not come within those turns."""
+_INCOMPLETE = object()
 
 
 class LostError(driver.ConnectionError):
@@ -56,7 +64,7 @@ class Call(msgspec.Struct, eq=False):
         packed: Its bytes.
         answer: What its caller waits for.
         deadline: When that ends, by the loop's clock.
-        lane: Where it was sent; None as long as it was not.
+        connection: Where it was sent; None as long as it was not.
         turn: What its caller waits for before that, in the line.
         before: The bytes of a command that goes out right before it; nobody waits for its answer.
     """
@@ -64,12 +72,15 @@ class Call(msgspec.Struct, eq=False):
     packed: bytes
     answer: "asyncio.Future[Any]"
     deadline: float
-    lane: "Lane | None" = None
+    connection: "SharedConnection | None" = None
     turn: "asyncio.Future[None] | None" = None
     before: bytes | None = None
 
     def leave(self) -> None:
-        """Wait for the answer no more: what comes is thrown away, and an error that came is no complaint of the loop's."""
+        """Wait for the answer no more:
+
+        What comes is thrown away, and an error that came is no complaint of the loop's.
+        """
         if not self.answer.cancel() and not self.answer.cancelled():
             self.answer.exception()
 
@@ -84,29 +95,32 @@ class Call(msgspec.Struct, eq=False):
         return turn is not None and turn.done() and (turn.cancelled() or turn.exception() is not None)
 
 
-class Owner(Protocol):
-    """Whom a lane tells."""
+class ConnectionListener(Protocol):
+    """Whom a connection tells."""
 
-    def has_room(self, lane: "Lane") -> None:
+    def has_room(self, connection: "SharedConnection") -> None:
         """Calls were answered, or can be sent again."""
 
-    def is_lost(self, lane: "Lane") -> None:
+    def is_lost(self, connection: "SharedConnection") -> None:
         """The connection has ended; every call on it has failed."""
 
 
-class Lane(asyncio.Protocol):
+class SharedConnection(asyncio.Protocol):
     """One connection, from the end of its handshake on.
 
     Args:
-        writer: What redis-py made. It is kept: some versions of Python close a transport when its writer is forgotten.
+        writer: What redis-py made. It is kept: some versions of Python close a transport when its
+            writer is forgotten.
         owner: Who is told when there is room, and when the connection is lost.
         loop: The event loop.
         node: What messages call the other end.
     """
 
-    def __init__(self, writer: asyncio.StreamWriter, owner: Owner, loop: asyncio.AbstractEventLoop, node: str) -> None:
+    def __init__(
+        self, writer: asyncio.StreamWriter, owner: ConnectionListener, loop: asyncio.AbstractEventLoop, node: str
+    ) -> None:
         self.pending: deque[Call] = deque()
-        self.room: int = _MOST
+        self.room: int = _MAX_PENDING_CALLS
         """How many calls may be pending for one more to be sent here."""
         self.node: str = node
         self.answered: bool = False
@@ -126,10 +140,10 @@ class Lane(asyncio.Protocol):
         self._turns = 0  # that the loop is still kept awake
         self._rest = 0  # calls for which it is not
         self._reader = hiredis.Reader(
-            protocolError=driver.InvalidResponse, replyError=driver.ResponseError, notEnoughData=_MORE
+            protocolError=driver.InvalidResponse, replyError=driver.ResponseError, notEnoughData=_INCOMPLETE
         )
         self._transport = cast("asyncio.Transport", writer.transport)
-        self._transport.set_write_buffer_limits(LONG)
+        self._transport.set_write_buffer_limits(LONG_BYTES)
         self._transport.set_protocol(self)
 
     def send(self, call: Call) -> None:
@@ -138,10 +152,10 @@ class Lane(asyncio.Protocol):
             first = Call(call.before, self._loop.create_future(), call.deadline)
             first.answer.cancel()
             self.send(first)
-        call.lane = self
+        call.connection = self
         pending, outgoing, packed = self.pending, self._outgoing, call.packed
         pending.append(call)
-        if len(packed) > LONG:
+        if len(packed) > LONG_BYTES:
             self._alone = True
             self._count_room()
         if len(pending) == 1:
@@ -152,7 +166,7 @@ class Lane(asyncio.Protocol):
             self._loop.call_soon(self._flush)
         outgoing.append(packed)
         self._unsent += len(packed)
-        if self._unsent > LONG:
+        if self._unsent > LONG_BYTES:
             self._flush()
 
     def is_free(self) -> bool:
@@ -160,13 +174,19 @@ class Lane(asyncio.Protocol):
         return not self.pending and self.room > 0
 
     def give_up(self, call: Call) -> None:
-        """Let go of a call whose caller waits no more. A long one may be half sent, so its lane ends with it."""
+        """Let go of a call whose caller waits no more.
+
+        A long one may be half sent, so its connection ends with it.
+        """
         if self._alone and call in self.pending:
             self.given_up = True
             self.abort()
 
     def expire(self, now: float) -> bool:
-        """Fail the calls that are late; return whether there were any. The others may still be answered."""
+        """Fail the calls that are late; return whether there were any.
+
+        The others may still be answered.
+        """
         late = [call for call in self.pending if call.deadline <= now]
         for call in late:
             if not call.answer.done():
@@ -195,9 +215,9 @@ class Lane(asyncio.Protocol):
         """Hand out the answers that are complete."""
         reader, pending, count = self._reader, self.pending, 0
         try:
-            for start in range(0, len(data), _BITE):
-                reader.feed(data, start, min(_BITE, len(data) - start))
-                while (answer := reader.gets()) is not _MORE:
+            for start in range(0, len(data), _PARSER_CHUNK_BYTES):
+                reader.feed(data, start, min(_PARSER_CHUNK_BYTES, len(data) - start))
+                while (answer := reader.gets()) is not _INCOMPLETE:
                     waiting = pending.popleft().answer
                     count += 1
                     if waiting.done():
@@ -214,7 +234,7 @@ class Lane(asyncio.Protocol):
         if count:
             self.answered = True
             left = reader.len()  # of the next answer; less than a kilobyte of it may be read already
-            self._mean += ((self._unfinished - left) / count - self._mean) * count / (count + _REMEMBERED)
+            self._mean += ((self._unfinished - left) / count - self._mean) * count / (count + _REPLY_MEAN_WINDOW_CALLS)
             self._unfinished = left
             self._alone = self._alone and bool(pending)
         self._count_room()
@@ -255,7 +275,7 @@ class Lane(asyncio.Protocol):
             return
         if not self._turns:
             self._loop.call_soon(self._stay_awake)
-        self._turns = TURNS
+        self._turns = SPIN_TURNS
 
     def _stay_awake(self) -> None:
         if len(self.pending) != 1:
@@ -265,20 +285,21 @@ class Lane(asyncio.Protocol):
         if self._turns:
             self._loop.call_soon(self._stay_awake)
         else:
-            self._rest = REST
+            self._rest = SPIN_PAUSE_CALLS
 
     def _flush(self) -> None:
         outgoing = self._outgoing
         if outgoing:
             self._outgoing, self._unsent = [], 0
-            # Not `writelines`: in Python 3.12.0 to 3.12.8, 3.13.0 and 3.13.1 it never calls pause_writing (CVE-2024-12254).
+            # Not `writelines`: in Python 3.12.0 to 3.12.8, 3.13.0 and 3.13.1 it never calls
+            # pause_writing (CVE-2024-12254).
             self._transport.write(b"".join(outgoing))
 
     def _count_room(self) -> None:
-        if self._retired or self._paused or self._alone or self._unfinished > LONG:
+        if self._retired or self._paused or self._alone or self._unfinished > LONG_BYTES:
             self.room = 0
         else:
-            self.room = max(1, min(_MOST, int(_AHEAD / (self._mean + 1))))
+            self.room = max(1, min(_MAX_PENDING_CALLS, int(_MAX_OUTSTANDING_REPLY_BYTES / (self._mean + 1))))
 
     def _fail(self, error: Callable[[], Exception]) -> None:
         while self.pending:

@@ -11,7 +11,7 @@ from redis.backoff import EqualJitterBackoff, NoBackoff
 
 __all__ = ["Check", "Dialer", "Finder", "Mover", "Opened", "node_of"]
 
-# Settings of redis-py that would break a promise of `link`, or the parsing of answers.
+# Settings of redis-py that would break a promise of `client`, or the parsing of answers.
 _OURS: Mapping[str, Any] = {
     "decode_responses": False,
     "encoding": "utf-8",

@@ -1,15 +1,15 @@
-"""What a way to Redis looks like to whoever sends commands: a link to one server, or to the nodes of a cluster."""
+"""What a way to Redis looks like to whoever sends commands: a client to one server, or to the nodes of a cluster."""
 
 from collections.abc import Sequence
 from typing import Any, Protocol, TypeAlias
 
-__all__ = ["Arg", "Route", "ServerRoute"]
+__all__ = ["Arg", "Executor", "ServerExecutor"]
 
 Arg: TypeAlias = bytes | str | int
 """A word of a command."""
 
 
-class Route(Protocol):
+class Executor(Protocol):
     """A way to Redis: to one server, or to the nodes of a cluster.
 
     Attributes:
@@ -19,23 +19,23 @@ class Route(Protocol):
     moving: bool
 
     async def call(self, command: tuple[Arg, ...], *, repeatable: bool = False, script: str | None = None) -> Any:
-        """As `Link.call`."""
+        """As `RedisClient.call`."""
 
     async def ping(self) -> None:
-        """As `Link.ping`."""
+        """As `RedisClient.ping`."""
 
-    async def servers(self) -> "Sequence[ServerRoute]":
+    async def servers(self) -> "Sequence[ServerExecutor]":
         """Return a way to each server that has keys: for walks, and for what is asked of servers themselves."""
         raise NotImplementedError
 
     async def aclose(self) -> None:
-        """As `Link.aclose`."""
+        """As `RedisClient.aclose`."""
 
 
-class ServerRoute(Route, Protocol):
+class ServerExecutor(Executor, Protocol):
     """A way to one server."""
 
     @property
     def node(self) -> str:
-        """As `Link.node`."""
+        """As `RedisClient.node`."""
         raise NotImplementedError

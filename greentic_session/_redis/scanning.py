@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 from typing import Any, TypeVar
 
-from .executor import ServerRoute
+from .executor import ServerExecutor
 
 __all__ = ["glob_of", "stride", "together", "walk", "walk_along"]
 
@@ -41,19 +41,19 @@ async def together(*calls: Awaitable[Any]) -> list[Any]:
 
 
 async def walk(
-    link: ServerRoute, pattern: bytes, *more: str, looked: Callable[[int], None] | None = None
+    client: ServerExecutor, pattern: bytes, *more: str, looked: Callable[[int], None] | None = None
 ) -> AsyncIterator[list[bytes]]:
     """Yield the keys that a pattern names, a few at a time. SCAN may name one twice.
 
     Args:
-        link: To which server.
+        client: To which server.
         pattern: As SCAN has it.
         more: More arguments of SCAN: ``"TYPE", "string"``.
         looked: Told of how many keys were looked at in a step, roughly.
     """
     cursor = b"0"
     while True:
-        cursor, keys = await link.call(("SCAN", cursor, "MATCH", pattern, "COUNT", _SCANNED, *more), repeatable=True)
+        cursor, keys = await client.call(("SCAN", cursor, "MATCH", pattern, "COUNT", _SCANNED, *more), repeatable=True)
         if looked is not None:
             looked(_SCANNED)
         if keys:
@@ -63,7 +63,7 @@ async def walk(
 
 
 async def stride(
-    link: ServerRoute, pattern: bytes, do: Callable[[list[bytes]], Awaitable[T]], *more: str, step: int
+    client: ServerExecutor, pattern: bytes, do: Callable[[list[bytes]], Awaitable[T]], *more: str, step: int
 ) -> AsyncGenerator[list[T], None]:
     """Hand the keys that a pattern names to `do`, each once and so many in a call; yield what it returns.
 
@@ -71,7 +71,7 @@ async def stride(
     for the network at every step. Whoever leaves early closes the generator.
 
     Args:
-        link: To which server.
+        client: To which server.
         pattern: As SCAN has it.
         do: What is to be done with some keys.
         more: More arguments of SCAN.
@@ -80,7 +80,7 @@ async def stride(
     seen: set[int] = set()  # hashes of 64 bits take a quarter of the keys' space; two alike among millions are unheard of
     cursor, steps = b"0", list[list[bytes]]()
     while True:
-        scan = link.call(("SCAN", cursor, "MATCH", pattern, "COUNT", _STRIDE, *more), repeatable=True)
+        scan = client.call(("SCAN", cursor, "MATCH", pattern, "COUNT", _STRIDE, *more), repeatable=True)
         (cursor, keys), *done = await together(scan, *map(do, steps[:_AT_ONCE]))
         done += await _in_groups(do, steps[_AT_ONCE:])
         fresh = [key for key in dict.fromkeys(keys) if hash(key) not in seen]
@@ -102,9 +102,9 @@ async def _in_groups(do: Callable[[list[bytes]], Awaitable[T]], steps: list[list
 
 
 async def walk_along(
-    link: ServerRoute, pattern: bytes, read: Callable[[list[bytes]], Awaitable[None]], *more: str, step: int
+    client: ServerExecutor, pattern: bytes, read: Callable[[list[bytes]], Awaitable[None]], *more: str, step: int
 ) -> None:
     """Hand the keys that a pattern names to `read`, which returns nothing; else as `stride`."""
-    async with aclosing(stride(link, pattern, read, *more, step=step)) as strides:
+    async with aclosing(stride(client, pattern, read, *more, step=step)) as strides:
         async for _ in strides:
             pass

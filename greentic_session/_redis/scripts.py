@@ -7,7 +7,7 @@ from functools import cache, cached_property
 from importlib.resources import files
 from typing import Any
 
-from .executor import Arg, Route
+from .executor import Arg, Executor
 
 __all__ = ["Script"]
 
@@ -66,19 +66,19 @@ class Script:
     def _guarded(self) -> tuple[str, str]:
         return self._alone if self._one_key else _hashed(_GUARD + self._alone[1])
 
-    def run(self, route: Route, keys: int, words: tuple[Arg, ...]) -> Awaitable[Any]:
+    def run(self, executor: Executor, keys: int, words: tuple[Arg, ...]) -> Awaitable[Any]:
         """Run it; to be awaited for what it returns.
 
         Args:
-            route: The way there.
+            executor: The way there.
             keys: How many of the words are keys.
             words: The keys, and what else it is given.
 
         Raises:
-            GreenticError: As `Link.call`.
+            GreenticError: As `RedisClient.call`.
         """
-        sha, text = self._guarded if route.moving else self._alone
-        return route.call(("EVALSHA", sha, keys, *words), repeatable=self._repeatable, script=text)
+        sha, text = self._guarded if executor.moving else self._alone
+        return executor.call(("EVALSHA", sha, keys, *words), repeatable=self._repeatable, script=text)
 
 
 def _hashed(text: str) -> tuple[str, str]:

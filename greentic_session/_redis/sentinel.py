@@ -12,7 +12,7 @@ from redis.asyncio.connection import AbstractConnection
 
 from .dialer import Dialer
 
-__all__ = ["Answer", "Place", "Sentinel", "Tell"]
+__all__ = ["Address", "Answer", "Sentinel", "Tell"]
 
 _PROMISE = b"+failover-state-send-slaveof-noone"
 _SWITCH = b"+switch-master"
@@ -22,8 +22,8 @@ _BAD = {"s_down", "o_down", "disconnected", "master_down"}
 """Flags of a server that cannot serve."""
 _MORE = object()
 
-Place: TypeAlias = tuple[str, int]
-Tell: TypeAlias = Callable[[Place, bool], None]
+Address: TypeAlias = tuple[str, int]
+Tell: TypeAlias = Callable[[Address, bool], None]
 """Told where the new primary is, and whether that is so: at first it is a replica that is about to be promoted."""
 
 
@@ -38,8 +38,8 @@ class Answer(msgspec.Struct):
     """
 
     epoch: int
-    primary: Place
-    replicas: list[Place]
+    primary: Address
+    replicas: list[Address]
     others: int
 
 
@@ -169,7 +169,7 @@ def _fields(flat: list[bytes]) -> dict[str, str]:
 
 
 def _serves(replica: Mapping[str, str]) -> bool:
-    return not _BAD & set(replica["flags"].split(",")) and replica.get("master-link-status", "ok") == "ok"
+    return not _BAD & set(replica["flags"].split(",")) and replica.get("master-client-status", "ok") == "ok"
 
 
 class Sentinel:

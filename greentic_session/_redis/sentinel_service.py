@@ -12,7 +12,7 @@ see up to a second later. Calls to the old one that are under way still then fai
 What was told outweighs what is answered until an answer is of a later configuration than any before: when the leader is slow
 to answer, the others still name the old primary.
 
-Subscriptions may be lost too. So as long as there are calls the sentinels are asked again whenever the link looks at its
+Subscriptions may be lost too. So as long as there are calls the sentinels are asked again whenever the client looks at its
 deadlines, once in a `timeout`, and that renews the subscriptions. There is no task but that one question, which ends soon,
 or when the store is closed. What remains: a write that the old primary acknowledged and had not yet sent to its replicas is
 lost, as ever in Redis; ``min-replicas-to-write`` in the servers' configuration bounds that.
@@ -31,11 +31,11 @@ from redis.asyncio.sentinel import MasterNotFoundError, SentinelConnectionPool
 
 from greentic_session.errors import InvalidInputError, UnavailableError
 
-from .client import Link
+from .client import RedisClient
 from .dialer import Check, Dialer, Mover, Opened, node_of
-from .sentinel import Answer, Place, Sentinel
+from .sentinel import Address, Answer, Sentinel
 
-__all__ = ["links_of_service"]
+__all__ = ["make_service_clients"]
 
 _SHARE = 1 / 3
 """Which part of a call's time a server may take to be connected to; where no sentinel answers, they have the rest."""
@@ -60,7 +60,7 @@ class _Told(msgspec.Struct, frozen=True):
         until: When it does not count any more, by the loop's clock.
     """
 
-    primary: Place
+    primary: Address
     done: bool
     epoch: int
     until: float
@@ -127,17 +127,17 @@ class _Service:
         best.primary = self._seen(best.primary) if told is None else told.primary
         return best
 
-    def is_promised(self, place: Place) -> bool:
+    def is_promised(self, place: Address) -> bool:
         """Say whether a replica is about to become the primary."""
         told = self._news()
         return told is not None and told.primary == place and not told.done
 
-    def opened(self, place: Place) -> None:
+    def opened(self, place: Address) -> None:
         """Take it that a promise is kept: this is the primary."""
         if self.is_promised(place):
             self._tell(place, done=True)
 
-    def demoted(self, place: Place) -> None:
+    def demoted(self, place: Address) -> None:
         """Take it that this is no primary any more, whoever told of it; what the sentinels answer counts again."""
         told = self._news()
         if told is not None and told.primary == place and told.done:
@@ -176,14 +176,14 @@ class _Service:
             elif result.others >= self._least:
                 found.append(result)
 
-    def _seen(self, place: Place) -> Place:
+    def _seen(self, place: Address) -> Address:
         return place if self._host is None else (self._host, place[1])
 
-    def _switched(self, primary: Place, done: bool) -> None:  # noqa: FBT001  # as a `Tell` has it
+    def _switched(self, primary: Address, done: bool) -> None:  # noqa: FBT001  # as a `Tell` has it
         self.switches += 1
         self._tell(self._seen(primary), done=done)
 
-    def _tell(self, primary: Place, *, done: bool) -> None:
+    def _tell(self, primary: Address, *, done: bool) -> None:
         until = asyncio.get_running_loop().time() + (_SPREADS if done else _SOON)
         self._told = _Told(primary, done, self._epoch, until)
         for finder in self._finders:
@@ -243,7 +243,7 @@ class _Finder(ABC):
         """End the connections to the sentinels."""
         self._service.close()
 
-    async def _dial(self, dialer: Dialer, check: Check, place: Place) -> Opened:
+    async def _dial(self, dialer: Dialer, check: Check, place: Address) -> Opened:
         host, port = place
         self.node = node_of(host, port)
         async with asyncio.timeout(self._service.patience):  # a host that has died answers nothing; another may serve soon
@@ -262,7 +262,7 @@ class _Finder(ABC):
         """Leave what is not right by this answer."""
 
     @abstractmethod
-    def switched(self, primary: Place, *, done: bool) -> None:
+    def switched(self, primary: Address, *, done: bool) -> None:
         """Take it that this is the primary now; or will be in a moment, if that is not done yet."""
 
 
@@ -285,7 +285,7 @@ class _Primary(_Finder):
     def settle(self, answer: Answer) -> None:
         self.switched(answer.primary, done=True)
 
-    def switched(self, primary: Place, *, done: bool) -> None:
+    def switched(self, primary: Address, *, done: bool) -> None:
         self._keep({node_of(*primary)}, at_once=done)
 
 
@@ -303,7 +303,7 @@ class _Replica(_Finder):
     def settle(self, answer: Answer) -> None:
         self._keep({node_of(*each) for each in answer.replicas or [answer.primary]}, at_once=False)
 
-    def switched(self, primary: Place, *, done: bool) -> None:  # noqa: ARG002  # it was a replica of the old one, perhaps ours
+    def switched(self, primary: Address, *, done: bool) -> None:  # noqa: ARG002  # it was a replica of the old one, perhaps ours
         self._service.look()
 
 
@@ -323,15 +323,15 @@ async def _check_replica(connection: AbstractConnection) -> None:
         raise driver.ConnectionError("this replica does not follow its primary")
 
 
-def links_of_service(
+def make_service_clients(
     pool: SentinelConnectionPool, timeout: float, max_connections: int, *, stale_reads: bool
-) -> tuple[Link, Link]:
-    """Return a link to the primary of a service, and one for reading: to a replica, or the same.
+) -> tuple[RedisClient, RedisClient]:
+    """Return a client to the primary of a service, and one for reading: to a replica, or the same.
 
     Args:
         pool: That of a client made by redis-py's Sentinel, of `master_for`; only its settings are used.
         timeout: For how many seconds a call may take.
-        max_connections: How many connections each link may have.
+        max_connections: How many connections each client may have.
         stale_reads: Whether to read from replicas.
 
     Raises:
@@ -344,5 +344,7 @@ def links_of_service(
     settings = {name: value for name, value in pool.connection_kwargs.items() if name != "connection_pool"}
     service = _Service(pool, timeout)
     finders = [_Primary(service), *([_Replica(service)] if stale_reads else [])]
-    links = [Link(kind, settings, timeout=timeout, max_connections=max_connections, finder=each) for each in finders]
-    return links[0], links[-1]
+    clients = [
+        RedisClient(kind, settings, timeout=timeout, max_connections=max_connections, finder=each) for each in finders
+    ]
+    return clients[0], clients[-1]

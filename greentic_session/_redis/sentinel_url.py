@@ -13,7 +13,7 @@ from redis.asyncio.sentinel import Sentinel
 
 from greentic_session.errors import InvalidInputError
 
-__all__ = ["Service", "client_of_service", "service_of"]
+__all__ = ["Service", "caller_client_of_service", "service_of"]
 
 _SCHEMES = {"redis+sentinel": "redis", "rediss+sentinel": "rediss"}
 """And the schemes of the servers that the sentinels watch."""
@@ -92,7 +92,7 @@ def _sentinel(text: str) -> tuple[str, int]:
         raise InvalidInputError("the Redis URL has brackets around what is no IPv6 address") from None
 
 
-def client_of_service(service: Service, connection_class: type[AbstractConnection], settings: _Options) -> Redis:
+def caller_client_of_service(service: Service, connection_class: type[AbstractConnection], settings: _Options) -> Redis:
     """Return a client of the service's primary. No I/O; nobody has to close it as long as it is not used.
 
     Args:

@@ -19,7 +19,7 @@ _IN_URL = frozenset(
         *("socket_connect_timeout", "socket_keepalive", "socket_timeout"),
         *("ssl_ca_certs", "ssl_ca_data", "ssl_ca_path", "ssl_cert_reqs", "ssl_certfile", "ssl_check_hostname"),
         *("ssl_ciphers", "ssl_keyfile", "ssl_password"),
-        # Common, and not theirs to decide: see `link`.
+        # Common, and not theirs to decide: see `client`.
         *("decode_responses", "health_check_interval", "protocol", "retry_on_timeout"),
     )
 )

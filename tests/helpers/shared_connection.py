@@ -1,4 +1,4 @@
-"""What the tests of the shared connection have in common: a link to a server, and what is under way on it."""
+"""What the tests of the shared connection have in common: a client to a server, and what is under way on it."""
 
 import asyncio
 import time
@@ -9,39 +9,41 @@ from typing import Any
 import redis
 from redis.asyncio.connection import AbstractConnection, Connection
 
-from greentic_session._redis.client import Link
+from greentic_session._redis.client import RedisClient
 from greentic_session._redis.url import connection_of
 
-__all__ = ["NAME", "buffered", "connections", "echo", "link_to", "linked", "settle", "until"]
+__all__ = ["NAME", "buffered", "client_for", "connected", "connections", "echo", "settle", "until"]
 
 NAME = "shared"
-"""The name of the link's connections."""
+"""The name of the client's connections."""
 
 
-def link_to(url: str, *, timeout: float = 5.0, most: int = 64, kind: type[AbstractConnection] | None = None) -> Link:
-    """Return a link to a URL; the caller closes it."""
+def client_for(
+    url: str, *, timeout: float = 5.0, most: int = 64, kind: type[AbstractConnection] | None = None
+) -> RedisClient:
+    """Return a client to a URL; the caller closes it."""
     found, settings = connection_of(url, 5.0, {"client_name": NAME})
-    return Link(kind or found, settings, timeout=timeout, max_connections=most)
+    return RedisClient(kind or found, settings, timeout=timeout, max_connections=most)
 
 
 @asynccontextmanager
-async def linked(url: str, **options: Any) -> AsyncIterator[Link]:
-    """Return a link that is connected already."""
-    link = link_to(url, **options)
+async def connected(url: str, **options: Any) -> AsyncIterator[RedisClient]:
+    """Return a client that is connected already."""
+    client = client_for(url, **options)
     try:
-        await link.call(("PING",))
-        yield link
+        await client.call(("PING",))
+        yield client
     finally:
-        await link.aclose()
+        await client.aclose()
 
 
-async def echo(link: Link, text: str) -> None:
+async def echo(client: RedisClient, text: str) -> None:
     """Make a call, and check that its answer is its own."""
-    assert await link.call(("ECHO", text), repeatable=True) == text.encode()
+    assert await client.call(("ECHO", text), repeatable=True) == text.encode()
 
 
 def connections(raw: redis.Redis) -> int:
-    """Return how many connections of links the server has."""
+    """Return how many connections of clients the server has."""
     return sum(client["name"] == NAME for client in raw.client_list())
 
 
@@ -58,9 +60,12 @@ async def settle(raw: redis.Redis, most: int = 0) -> None:
     await until(lambda: connections(raw) <= most, f"more than {most} connections are left")
 
 
-def buffered(link: Link) -> int:
+def buffered(client: RedisClient) -> int:
     """Return how many bytes of commands wait to be sent, on all connections."""
-    return sum(lane._transport.get_write_buffer_size() + sum(map(len, lane._outgoing)) for lane in link._lanes)
+    return sum(
+        connection._transport.get_write_buffer_size() + sum(map(len, connection._outgoing))
+        for connection in client._connections
+    )
 
 
 class Counting(Connection):

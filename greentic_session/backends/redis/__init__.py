@@ -8,8 +8,8 @@ from typing import Any, Self
 from redis.asyncio import Redis
 from redis.asyncio.cluster import RedisCluster
 
-from greentic_session._redis.cluster import ClusterAddress, ClusterLink
-from greentic_session._redis.connect import client_of, links_of
+from greentic_session._redis.cluster import ClusterAddress, ClusterClient
+from greentic_session._redis.connect import caller_client_of, make_clients
 from greentic_session._redis.namespace import DEFAULT_NAMESPACE
 from greentic_session.expiry import Seconds, Ttl
 from greentic_session.limits import DEFAULT_MAX_SNAPSHOT_BYTES
@@ -59,11 +59,11 @@ class RedisSessionStore(SessionStore):
         max_connections: int = 16,
         stale_reads: bool = False,
     ) -> None:
-        link, reading = links_of(client, timeout, max_connections, stale_reads=stale_reads)
+        shared, reading = make_clients(client, timeout, max_connections, stale_reads=stale_reads)
         super().__init__(
-            RedisClusterBackend(link, ClusterKeys(namespace), reading)
-            if isinstance(link, ClusterLink)
-            else RedisBackend(link, Keys(namespace), reading),
+            RedisClusterBackend(shared, ClusterKeys(namespace), reading)
+            if isinstance(shared, ClusterClient)
+            else RedisBackend(shared, Keys(namespace), reading),
             default_wait_ttl=default_wait_ttl,
             default_session_ttl=default_session_ttl,
             max_snapshot_bytes=max_snapshot_bytes,
@@ -108,7 +108,7 @@ class RedisSessionStore(SessionStore):
             InvalidInputError: The URL cannot be read, or an option is out of range.
             TypeError: An option has a wrong type.
         """
-        client, timeout = client_of(url, timeout, connect_timeout, connection)
+        client, timeout = caller_client_of(url, timeout, connect_timeout, connection)
         return cls(
             client,
             namespace=namespace,

@@ -10,8 +10,8 @@ from contextlib import aclosing
 from typing import TypeVar
 
 from greentic_session import tenancy
-from greentic_session._redis.cluster import ClusterLink
-from greentic_session._redis.executor import Route
+from greentic_session._redis.cluster import ClusterClient
+from greentic_session._redis.executor import Executor
 from greentic_session._redis.scanning import together, walk
 from greentic_session.admin import Inspector, Step
 from greentic_session.backend import Claiming, Creation, Parking, SessionBackend, Update
@@ -38,25 +38,25 @@ class RedisClusterBackend(SessionBackend):
     """Storage in one namespace of one cluster.
 
     Args:
-        link: The way there.
+        client: The way there.
         keys: How keys are named.
-        reading: The same for reads that may be stale, where the caller asked for that; else `link` again.
+        reading: The same for reads that may be stale, where the caller asked for that; else `client` again.
     """
 
     system = "redis"
     keeps_text = True
 
-    def __init__(self, link: ClusterLink, keys: ClusterKeys, reading: Route) -> None:
-        self.link = link
+    def __init__(self, client: ClusterClient, keys: ClusterKeys, reading: Executor) -> None:
+        self.client = client
         self._reading = reading
         self._keys = keys
-        self._pointers = Pointers(link, keys.namespace)
+        self._pointers = Pointers(client, keys.namespace)
 
     # -- sessions, by key
 
     async def create(self, creation: Creation) -> bool:
         key, pointer = creation.key, creation.pointer
-        async with self.link.in_time():
+        async with self.client.in_time():
             tag = tag_of(pointer) if pointer is not None else _tag_without_user(creation.data, key)
             replaced = ""
             while True:
@@ -77,12 +77,12 @@ class RedisClusterBackend(SessionBackend):
                 return created
 
     async def get(self, key: str) -> Wait | None:
-        async with self.link.in_time():
+        async with self.client.in_time():
             return await self._where_it_is(key, lambda at: at.get(key), lambda found: found is not None, stale=True)
 
     async def update(self, update: Update) -> str:
         key = update.key
-        async with self.link.in_time():
+        async with self.client.in_time():
             tag = self._pointers.remembered(key)
             if tag is not None:
                 try:
@@ -95,22 +95,22 @@ class RedisClusterBackend(SessionBackend):
             return await self._at(asked).update(update)
 
     async def remove(self, key: str, ctx: TenantCtx | None) -> bool:
-        async with self.link.in_time():
+        async with self.client.in_time():
             return await self._ended(key, await self._where_it_is(key, lambda at: at.remove(key, ctx), bool) or 0)
 
     async def touch(self, key: str, ttl_ms: int | None, ctx: TenantCtx | None) -> bool:
-        async with self.link.in_time():
+        async with self.client.in_time():
             return bool(await self._lengthened(key, ttl_ms, lambda at: at.touch(key, ttl_ms, ctx)))
 
     # -- waits, by scope
 
     async def park(self, parking: Parking) -> SessionKey | None:
         key = parking.key
-        async with self.link.in_time():
+        async with self.client.in_time():
             tag = tag_of(parking.owner)
 
             async def park(*hold: str | int) -> SessionKey | None:
-                displaced = await Slot(self.link, self._keys.within(tag), hold).park(parking)
+                displaced = await Slot(self.client, self._keys.within(tag), hold).park(parking)
                 self._pointers.remember(key, tag)
                 return displaced
 
@@ -147,7 +147,7 @@ class RedisClusterBackend(SessionBackend):
         return await self._at(tag_of(owner)).list_waits(owner)
 
     async def clear(self, owner: Owner, scope: ReplyScope) -> None:
-        async with self.link.in_time():
+        async with self.client.in_time():
             if removed := await self._at(tag_of(owner)).clear(owner, scope):
                 await self._ended(key_of(removed[0]), removed[1])
 
@@ -157,7 +157,7 @@ class RedisClusterBackend(SessionBackend):
     # -- claims
 
     async def claim(self, claiming: Claiming) -> Wait | None:
-        async with self.link.in_time():
+        async with self.client.in_time():
             tag, held = tag_of(claiming.owner), None
             while True:
                 try:
@@ -170,21 +170,21 @@ class RedisClusterBackend(SessionBackend):
                 return found
 
     async def complete(self, owner: Owner, key: str, token: str) -> bool:
-        async with self.link.in_time():
+        async with self.client.in_time():
             return await self._ended(key, await self._at(tag_of(owner)).complete(owner, key, token))
 
     async def release(self, key: str, token: str) -> bool:
-        async with self.link.in_time():
+        async with self.client.in_time():
             return bool(await self._where_it_is(key, lambda at: at.release(key, token), bool))
 
     async def renew(self, key: str, token: str, lease_ms: int) -> bool:
-        async with self.link.in_time():
+        async with self.client.in_time():
             return bool(await self._lengthened(key, lease_ms, lambda at: at.renew(key, token, lease_ms)))
 
     # -- the store as a whole
 
     async def health(self) -> None:
-        await self.link.ping()
+        await self.client.ping()
 
     async def iterate(self, ctx: TenantCtx) -> AsyncIterator[Wait]:
         yielded: set[str] = set()
@@ -219,18 +219,18 @@ class RedisClusterBackend(SessionBackend):
     def inspector(self) -> Inspector:
         from greentic_session.backends.redis.admin.cluster_inspector import RedisClusterInspector  # noqa: PLC0415  # its scripts are for administration only
 
-        return RedisClusterInspector(self.link, self._keys, self._pointers)
+        return RedisClusterInspector(self.client, self._keys, self._pointers)
 
     async def aclose(self) -> None:
         self.closed = True
-        await self.link.aclose()
+        await self.client.aclose()
 
     # -- within
 
     def _at(self, tag: str, held: Reservation | None = None) -> Slot:
         """Return the sessions of one slot, and what a reservation allows there."""
         hold = _UNRESERVED if held is None else (held.nonce, held.lives)
-        return Slot(self.link, self._keys.within(tag), hold)
+        return Slot(self.client, self._keys.within(tag), hold)
 
     def _look_at(self, tag: str) -> Slot:
         """Return the sessions of one slot for a read that may be stale, if the caller asked for that."""
@@ -269,7 +269,7 @@ class RedisClusterBackend(SessionBackend):
 
     async def _vacate(self, key: str, held: Reservation, owner: str) -> list[bytes]:
         """Bar a reservation that another slot has, if nothing lives there."""
-        return await Slot(self.link, self._keys.within(held.tag)).vacate(key, held.nonce, owner)
+        return await Slot(self.client, self._keys.within(held.tag)).vacate(key, held.nonce, owner)
 
     async def _ended(self, key: str, nonce: int | bytes) -> bool:
         """Take the pointer of a removed session away; return whether there was one to be removed."""
@@ -283,8 +283,8 @@ class RedisClusterBackend(SessionBackend):
     async def _steps(self, do: Callable[[str, list[bytes]], Awaitable[T]]) -> AsyncGenerator[T, None]:
         """Do something with all sessions, those of one slot at a time; again where slots have moved meanwhile."""
         while True:
-            servers = await self.link.servers()
-            before = self.link.owners()
+            servers = await self.client.servers()
+            before = self.client.owners()
             for server in servers:
                 async for found in walk(server, self._keys.every("session:*"), "TYPE", "string"):
                     self.check_open()
@@ -292,8 +292,8 @@ class RedisClusterBackend(SessionBackend):
                     for start in range(0, len(work), _AT_ONCE):
                         for done in await together(*(do(tag, keys) for tag, keys in work[start : start + _AT_ONCE])):
                             yield done
-            await self.link.servers()
-            if self.link.owners() == before:
+            await self.client.servers()
+            if self.client.owners() == before:
                 return
 
 

@@ -34,7 +34,7 @@ the script of a session that is there already, which needs no reservation as lon
 import secrets
 from dataclasses import dataclass
 
-from greentic_session._redis.executor import Route
+from greentic_session._redis.executor import Executor
 from greentic_session._redis.scripts import Script
 
 __all__ = ["Pointers", "Reservation"]
@@ -75,8 +75,8 @@ class Reservation:
 class Pointers:
     """The owner pointers of one namespace."""
 
-    def __init__(self, route: Route, namespace: str) -> None:
-        self._route = route
+    def __init__(self, executor: Executor, namespace: str) -> None:
+        self._executor = executor
         self._namespace = namespace
         self._remembered: dict[str, str] = {}
 
@@ -98,7 +98,7 @@ class Pointers:
 
     async def follow(self, key: str) -> str | None:
         """Return the hash tag that a key's pointer names; None if there is none."""
-        value: bytes | None = await self._route.call(("GET", self._name(key)), repeatable=True)
+        value: bytes | None = await self._executor.call(("GET", self._name(key)), repeatable=True)
         if value is None:
             self.forget(key)
             return None
@@ -118,13 +118,13 @@ class Pointers:
         needed = _FOR_EVER // 2 if ttl_ms is None else min(ttl_ms + _HOUR // 2, _MOST)
         given = _FOR_EVER if ttl_ms is None else min(ttl_ms + max(ttl_ms, _HOUR), _MOST)
         args = (tag, secrets.token_hex(8), needed, max(given, needed), replaced)
-        nonce, held, lives = await _RESERVE.run(self._route, 1, (self._name(key), *args))
+        nonce, held, lives = await _RESERVE.run(self._executor, 1, (self._name(key), *args))
         return Reservation(nonce.decode(), held.decode(), lives - _ON_THE_WAY)
 
     async def end(self, key: str, nonce: str) -> None:
         """Delete the pointer of a reservation that was barred, if it is still that one."""
         self.forget(key)
-        await _UNRESERVE.run(self._route, 1, (self._name(key), nonce))
+        await _UNRESERVE.run(self._executor, 1, (self._name(key), nonce))
 
     def _name(self, key: str) -> str:
         return f"{self._namespace}:owner:{key}"

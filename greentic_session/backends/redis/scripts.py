@@ -3,7 +3,7 @@
 from collections.abc import Awaitable
 from typing import Any, TypeAlias, cast
 
-from greentic_session._redis.executor import Arg, Route
+from greentic_session._redis.executor import Arg, Executor
 from greentic_session._redis.scripts import Script
 from greentic_session.backend import Claiming, Creation, Parking
 from greentic_session.ids import SessionKey
@@ -58,15 +58,15 @@ _VACATE = _script("vacate")
 
 
 class Scripts:
-    """The scripts over one link, in one namespace. Each call is one atomic step on the server.
+    """The scripts over one client, in one namespace. Each call is one atomic step on the server.
 
     Lifetimes are in milliseconds, None for ever. Answers are as Redis gives them: bytes, ints, lists, None. What a removal
     did is 1, or on a cluster the nonce of the reservation that it ended. `SHORT` and `BARRED` come on a cluster only.
     """
 
-    def __init__(self, route: Route, keys: Keys, hold: tuple[str | int, ...] = ()) -> None:
+    def __init__(self, executor: Executor, keys: Keys, hold: tuple[str | int, ...] = ()) -> None:
         """`hold` goes with what may store a session or lengthen its life, on a cluster: see `owner_pointers`."""
-        self._route = route
+        self._executor = executor
         self._keys = keys
         self._namespace = keys.namespace
         self._sessions = keys.session("")
@@ -77,7 +77,7 @@ class Scripts:
         key, pointer = creation.key, creation.pointer
         led_by = "" if pointer is None else owner_text(pointer)
         words = (self._sessions + key, self._namespace, key, *text, led_by, _ms(creation.ttl_ms), *self._hold)
-        return _CREATE.run(self._route, 1, words)
+        return _CREATE.run(self._executor, 1, words)
 
     def update(self, key: str, text: Text, terms: tuple[str, ...]) -> Awaitable[int | list[bytes]]:
         """Replace a session's text; return 1, or what came in the way.
@@ -87,16 +87,16 @@ class Scripts:
             text: The new text.
             terms: If there are any: for whom, over which version, and the SHA-1 of what is a session for sure.
         """
-        return _UPDATE.run(self._route, 1, (self._sessions + key, self._namespace, key, *text, *terms))
+        return _UPDATE.run(self._executor, 1, (self._sessions + key, self._namespace, key, *text, *terms))
 
     def remove(self, key: str, caller: str) -> Awaitable[int | bytes]:
         """Remove a session; 0 if it is absent for this caller."""
-        return _REMOVE.run(self._route, 1, (self._sessions + key, self._namespace, key, caller))
+        return _REMOVE.run(self._executor, 1, (self._sessions + key, self._namespace, key, caller))
 
     def touch(self, key: str, ttl_ms: int | None, caller: str) -> Awaitable[int | bytes]:
         """Give a session a lifetime; 0 if it is absent for this caller."""
         words = (self._sessions + key, self._namespace, key, _ms(ttl_ms), caller, *self._hold)
-        return _TOUCH.run(self._route, 1, words)
+        return _TOUCH.run(self._executor, 1, words)
 
     def park(self, parking: Parking, scope_json: bytes, text: Text) -> Awaitable[int | bytes | list[bytes]]:
         """Make a session the one wait of a scope; return 1, the key of the displaced session, or what came in the way."""
@@ -104,7 +104,7 @@ class Scripts:
         leading = (keys.scope(place, parking.scope.scope_hash()), keys.waits(place), keys.latest(place))
         on_conflict = parking.token or ("" if parking.replace else "fail")
         what = (parking.key, *text, scope_json, _ms(parking.ttl_ms), on_conflict, *self._hold)
-        return _PARK.run(self._route, 3, (*leading, self._namespace, *what))
+        return _PARK.run(self._executor, 3, (*leading, self._namespace, *what))
 
     def find(self, owner: Owner, scopes: tuple[ReplyScope, ...], *terms: str) -> Awaitable[list[Any] | None]:
         """Return which scope matched, the session key and the text.
@@ -112,12 +112,12 @@ class Scripts:
         With `THOROUGH` among the terms it is the owner's for certain; else the reader has to see whose it is.
         """
         if len(scopes) == 1:  # in one step: every answer comes by
-            return _FIND.run(self._route, 1, (self._keys.wait(owner, scopes[0]), self._namespace, *terms))
-        return _FIND.run(self._route, len(scopes), (*self._places(owner, scopes), self._namespace, *terms))
+            return _FIND.run(self._executor, 1, (self._keys.wait(owner, scopes[0]), self._namespace, *terms))
+        return _FIND.run(self._executor, len(scopes), (*self._places(owner, scopes), self._namespace, *terms))
 
     def find_key(self, owner: Owner, scope: ReplyScope) -> Awaitable[bytes | None]:
         """Return the session key."""
-        return _FIND_KEY.run(self._route, 1, (self._keys.wait(owner, scope), self._namespace, owner_text(owner)))
+        return _FIND_KEY.run(self._executor, 1, (self._keys.wait(owner, scope), self._namespace, owner_text(owner)))
 
     async def list_waits(self, owner: Owner) -> list[SessionKey]:
         """Return the session keys of a user's waits, in no order."""
@@ -136,53 +136,53 @@ class Scripts:
     def _keys_of(self, owner: Owner, scopes: str) -> Awaitable[list[Any]]:
         place = place_of(owner)
         keys = (self._keys.waits(place), self._keys.scopes(place))
-        return _LIST_WAITS.run(self._route, 2, (*keys, self._namespace, owner_text(owner), front(owner), scopes))
+        return _LIST_WAITS.run(self._executor, 2, (*keys, self._namespace, owner_text(owner), front(owner), scopes))
 
     def clear(self, owner: Owner, scope: ReplyScope) -> Awaitable[list[Any] | None]:
         """Remove the session that waits at a scope; return its key and what the removal did, if there was one."""
-        return _CLEAR.run(self._route, 1, (self._keys.wait(owner, scope), self._namespace, owner_text(owner)))
+        return _CLEAR.run(self._executor, 1, (self._keys.wait(owner, scope), self._namespace, owner_text(owner)))
 
     def find_by_user(self, owner: Owner) -> Awaitable[list[bytes] | None]:
         """Return the session key and the text; an empty list for several waits."""
         words = (self._keys.waits(place_of(owner)), self._namespace, owner_text(owner))
-        return _FIND_BY_USER.run(self._route, 1, words)
+        return _FIND_BY_USER.run(self._executor, 1, words)
 
     def claim(self, claiming: Claiming) -> Awaitable[list[Any] | None]:
         """Return which scope matched, the session key and the text; the session key alone if it is claimed."""
         owner, scopes = claiming.owner, claiming.scopes
         words = (*self._places(owner, scopes), self._namespace, front(owner), claiming.token, claiming.lease_ms, *self._hold)
-        return _CLAIM.run(self._route, len(scopes), words)
+        return _CLAIM.run(self._executor, len(scopes), words)
 
     def complete(self, owner: Owner, key: str, token: str) -> Awaitable[int | bytes]:
         """Remove the session of a claim; 0 if that is over."""
         words = (self._keys.claim(key), self._namespace, key, token, place_of(owner), front(owner))
-        return _COMPLETE.run(self._route, 1, words)
+        return _COMPLETE.run(self._executor, 1, words)
 
     def release(self, key: str, token: str) -> Awaitable[int]:
         """End a claim; 0 if it is over."""
-        return _RELEASE.run(self._route, 2, (self._keys.claim(key), self._sessions + key, self._namespace, token))
+        return _RELEASE.run(self._executor, 2, (self._keys.claim(key), self._sessions + key, self._namespace, token))
 
     def renew(self, key: str, token: str, lease_ms: int) -> Awaitable[int | bytes]:
         """Give a claim a new lease; 0 if it is over."""
         words = (self._keys.claim(key), self._namespace, key, token, lease_ms, *self._hold)
-        return _RENEW.run(self._route, 1, words)
+        return _RENEW.run(self._executor, 1, words)
 
     def purge(self, env: str, tenant: str, team: str, user: str, keys: list[bytes]) -> Awaitable[list[list[Any]]]:
         """Remove those of some sessions that a caller administers; return the key of each, and what its removal did."""
         words: tuple[Arg, ...] = (self._sessions, self._namespace, env, tenant, team, user, *keys)
-        return _PURGE.run(self._route, 1, words)
+        return _PURGE.run(self._executor, 1, words)
 
     def vacate(self, key: str, nonce: str, owner: str) -> Awaitable[list[bytes]]:
         """Keep a key free that is, on a cluster; return what became of it."""
-        return _VACATE.run(self._route, 1, (self._sessions + key, self._namespace, key, nonce, owner))
+        return _VACATE.run(self._executor, 1, (self._sessions + key, self._namespace, key, nonce, owner))
 
     def tidy(self, env: str, tenant: str, team: str, user: str, names: list[bytes]) -> Awaitable[int]:
         """Remove what leads nowhere among some keys of whoever is purged; return how many."""
-        return _TIDY.run(self._route, 1, (f"{self._namespace}:", self._namespace, env, tenant, team, user, *names))
+        return _TIDY.run(self._executor, 1, (f"{self._namespace}:", self._namespace, env, tenant, team, user, *names))
 
     def get_many(self, enough: int, keys: list[bytes]) -> Awaitable[tuple[int, list[list[bytes]]]]:
         """Return how many sessions were looked at until `enough` bytes were read, and key, text and scope of each."""
-        return _GET_MANY.run(self._route, 1, (self._sessions, self._namespace, enough, *keys))
+        return _GET_MANY.run(self._executor, 1, (self._sessions, self._namespace, enough, *keys))
 
     def _places(self, owner: Owner, scopes: tuple[ReplyScope, ...]) -> tuple[str, ...]:
         return tuple([self._keys.wait(owner, scope) for scope in scopes])

@@ -4,8 +4,8 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 
 from greentic_session import tenancy
-from greentic_session._redis.client import Link
-from greentic_session._redis.executor import Route
+from greentic_session._redis.client import RedisClient
+from greentic_session._redis.executor import Executor
 from greentic_session._redis.scanning import glob_of, stride, walk
 from greentic_session.admin import Inspector, Step
 from greentic_session.backend import Claiming, Creation, Parking, SessionBackend, Update
@@ -27,7 +27,7 @@ class RedisBackend(SessionBackend):
     """Storage in one namespace of one Redis.
 
     Args:
-        link: The way to it.
+        client: The way to it.
         keys: Those of the namespace.
         reading: The way for reads that may be stale; the same by default.
     """
@@ -35,11 +35,11 @@ class RedisBackend(SessionBackend):
     system = "redis"
     keeps_text = True
 
-    def __init__(self, link: Link, keys: Keys, reading: Route | None = None) -> None:
-        self._link = link
-        self._reading = reading or link
+    def __init__(self, client: RedisClient, keys: Keys, reading: Executor | None = None) -> None:
+        self._client = client
+        self._reading = reading or client
         self._keys = keys
-        self._slot = Slot(link, keys, reading=reading)
+        self._slot = Slot(client, keys, reading=reading)
 
     # -- sessions, by key
 
@@ -95,7 +95,7 @@ class RedisBackend(SessionBackend):
     # -- the store as a whole
 
     async def health(self) -> None:
-        await self._link.ping()
+        await self._client.ping()
 
     async def iterate(self, ctx: TenantCtx) -> AsyncIterator[Wait]:
         yielded: set[str] = set()  # SCAN may name a key twice
@@ -126,7 +126,7 @@ class RedisBackend(SessionBackend):
         async def remove(keys: list[bytes]) -> Step:
             return Step(len(keys), len(await self._slot.purge(meant, [key[skipped:] for key in keys])))
 
-        async with aclosing(stride(self._link, glob_of(front), remove, "TYPE", "string", step=_STEP)) as strides:
+        async with aclosing(stride(self._client, glob_of(front), remove, "TYPE", "string", step=_STEP)) as strides:
             async for steps in strides:
                 for step in steps:
                     yield step
@@ -145,7 +145,7 @@ class RedisBackend(SessionBackend):
                 await self._slot.tidy(meant, names)
 
         # own, user, waits, scopes; and no sessions
-        async with aclosing(stride(self._link, glob_of(front, "[ouws][wsac][nepio]*"), tidy, step=2 * _STEP)) as strides:
+        async with aclosing(stride(self._client, glob_of(front, "[ouws][wsac][nepio]*"), tidy, step=2 * _STEP)) as strides:
             async for steps in strides:
                 yield Step(len(steps), 0)
                 self.check_open()
@@ -153,12 +153,12 @@ class RedisBackend(SessionBackend):
     def inspector(self) -> Inspector:
         from greentic_session.backends.redis.admin.inspector import RedisInspector  # noqa: PLC0415  # its scripts are for administration only
 
-        return RedisInspector(self._link, self._keys)
+        return RedisInspector(self._client, self._keys)
 
     async def _steps(self) -> AsyncIterator[list[bytes]]:
         """Yield the keys of all sessions, a few at a time, without ever blocking the server."""
         prefix = self._keys.session("")
-        async for found in walk(self._link, glob_of(prefix), "TYPE", "string"):
+        async for found in walk(self._client, glob_of(prefix), "TYPE", "string"):
             self.check_open()
             keys = [key[len(prefix.encode()) :] for key in dict.fromkeys(found)]
             for start in range(0, len(keys), _STEP):
@@ -166,5 +166,5 @@ class RedisBackend(SessionBackend):
 
     async def aclose(self) -> None:
         self.closed = True
-        await self._link.aclose()
+        await self._client.aclose()
         await self._reading.aclose()

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from greentic_session import tenancy
-from greentic_session._redis.executor import Route
+from greentic_session._redis.executor import Executor
 from greentic_session.backend import Claiming, Creation, Parking, Update
 from greentic_session.errors import CorruptSessionError, InvalidInputError
 from greentic_session.ids import SessionKey
@@ -48,16 +48,18 @@ class Slot:
     """Session operations under one key prefix: a namespace, or one slot of a cluster.
 
     Args:
-        route: The way there.
+        executor: The way there.
         keys: How they are named.
         hold: On a cluster, what may store a session or lengthen its life: see `owner_pointers`.
         reading: The way for reads that may be stale; the same by default.
     """
 
-    def __init__(self, route: Route, keys: Keys, hold: tuple[str | int, ...] = (), *, reading: Route | None = None) -> None:
-        self._reading = reading or route
+    def __init__(
+        self, executor: Executor, keys: Keys, hold: tuple[str | int, ...] = (), *, reading: Executor | None = None
+    ) -> None:
+        self._reading = reading or executor
         self._keys = keys
-        self._scripts = Scripts(route, keys, hold)
+        self._scripts = Scripts(executor, keys, hold)
         self._reads = self._scripts if reading is None else Scripts(reading, keys)
 
     # -- sessions, by key

@@ -524,7 +524,7 @@ async def test_a_node_is_added_and_another_one_leaves(broken: Cluster) -> None:
                     await asyncio.to_thread(broken.move, slot, newcomer)
                 await traffic.more(200)
             assert traffic.failures == 0
-            assert all(link._dialer.node != "" for link in await store._backend.link.servers())  # type: ignore[attr-defined]  # the Redis backend's
+            assert all(link._dialer.node != "" for link in await store._backend.client.servers())  # type: ignore[attr-defined]  # the Redis backend's
         finally:
             newcomer.close()
 

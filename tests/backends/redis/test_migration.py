@@ -19,7 +19,7 @@ from greentic_session import (
     InvalidInputError,
     UnavailableError,
 )
-from greentic_session._redis.client import Link
+from greentic_session._redis.client import RedisClient
 from greentic_session.backends.redis.migration import Report, migrate
 from greentic_session.errors import GreenticError
 from greentic_session.store import SessionStore
@@ -86,16 +86,16 @@ class Interruption:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.left = -1
         self.task: asyncio.Task[Any] | None = None
-        call = Link.call
+        call = RedisClient.call
 
         @functools.wraps(call)
-        async def counted(link: Link, *command: Any, **options: Any) -> Any:
+        async def counted(link: RedisClient, *command: Any, **options: Any) -> Any:
             self.left -= 1
             if self.left == 0 and self.task is not None:
                 self.task.cancel()
             return await call(link, *command, **options)
 
-        monkeypatch.setattr(Link, "call", counted)
+        monkeypatch.setattr(RedisClient, "call", counted)
 
     async def run(self, pair: Pair, after: int) -> bool:
         """Copy; return whether it was interrupted."""

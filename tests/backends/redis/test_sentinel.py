@@ -16,7 +16,7 @@ from redis_server import Server, free_port
 from sentinel_servers import NAME, Fleet, start_sentinel
 
 from greentic_session import RedisSessionStore, ReplyScope, create_session_store
-from greentic_session._redis.client import Link
+from greentic_session._redis.client import RedisClient
 from greentic_session.backends.redis.single import RedisBackend
 from greentic_session.conversation import RedisConversationStore, create_conversation_store
 from greentic_session.errors import GreenticError, PermissionDeniedError, UnauthenticatedError, UnavailableError
@@ -53,8 +53,8 @@ def nodes(store: RedisSessionStore) -> tuple[list[str], list[str]]:
     """Return where a store's connections lead, and those for reading."""
     backend = store._backend
     assert isinstance(backend, RedisBackend)
-    assert isinstance(backend._reading, Link)
-    return [lane.node for lane in backend._link._lanes], [lane.node for lane in backend._reading._lanes]
+    assert isinstance(backend._reading, RedisClient)
+    return [lane.node for lane in backend._client._connections], [lane.node for lane in backend._reading._connections]
 
 
 def listens(port: int) -> bool:

@@ -14,7 +14,7 @@ from redis_server import Server
 from sentinel_servers import NAME, Fleet
 
 from greentic_session import RedisSessionStore, SessionStore
-from greentic_session._redis.client import Link
+from greentic_session._redis.client import RedisClient
 from greentic_session._redis.sentinel_service import _SOON, _Primary
 from greentic_session.backends.redis.single import RedisBackend
 from greentic_session.errors import GreenticError, OperationTimeoutError, UnavailableError
@@ -110,20 +110,20 @@ async def until(condition: Callable[[], bool]) -> None:
     await asyncio.to_thread(Fleet.until, condition)
 
 
-async def leads_to(link: Link, server: Server) -> None:
+async def leads_to(link: RedisClient, server: Server) -> None:
     """Return when a link has a connection to this server, and no other."""
     async with asyncio.timeout(3 * TIMEOUT):
-        while [lane.node for lane in link._lanes] != [f"127.0.0.1:{server.port}"]:
+        while [lane.node for lane in link._connections] != [f"127.0.0.1:{server.port}"]:
             await link.call(("PING",), repeatable=True)
             await asyncio.sleep(0.02)
 
 
-def links(store: RedisSessionStore) -> tuple[Link, Link]:
+def links(store: RedisSessionStore) -> tuple[RedisClient, RedisClient]:
     """Return what a store writes by, and what it reads by."""
     backend = store._backend
     assert isinstance(backend, RedisBackend)
-    assert isinstance(backend._reading, Link)
-    return backend._link, backend._reading
+    assert isinstance(backend._reading, RedisClient)
+    return backend._client, backend._reading
 
 
 def promoted(fleet: Fleet, old: Server) -> list[Server]:
@@ -210,7 +210,7 @@ async def test_what_is_told_and_is_not_so_is_soon_forgotten(fleet: Fleet) -> Non
         primary = fleet.primary
         finder._service._switched(("127.0.0.1", fleet.replicas[0].port), done=True)
         await goes_on(load)
-        assert [lane.node for lane in links(store)[0]._lanes] == [f"127.0.0.1:{primary.port}"]
+        assert [lane.node for lane in links(store)[0]._connections] == [f"127.0.0.1:{primary.port}"]
     load.check()
 
 

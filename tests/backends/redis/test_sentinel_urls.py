@@ -10,7 +10,7 @@ from redis.asyncio.connection import Connection, SSLConnection
 from redis.asyncio.sentinel import Sentinel, SentinelConnectionPool, SentinelManagedConnection, SentinelManagedSSLConnection
 
 from greentic_session import InvalidInputError, RedisSessionStore, RedisUrl, create_session_store
-from greentic_session._redis.connect import client_of
+from greentic_session._redis.connect import caller_client_of
 from greentic_session.conversation import RedisConversationStore, create_conversation_store
 
 MAKERS = [
@@ -23,7 +23,7 @@ MAKERS = [
 
 
 def pool_of(url: str, **options: Any) -> SentinelConnectionPool:
-    client, _ = client_of(url, 5.0, 5.0, options)
+    client, _ = caller_client_of(url, 5.0, 5.0, options)
     assert isinstance(client, Redis)
     assert isinstance(client.connection_pool, SentinelConnectionPool)
     return client.connection_pool
@@ -88,7 +88,7 @@ def test_other_options_are_for_both() -> None:
     for settings in (pool.connection_kwargs, pool.sentinel_manager.sentinels[0].connection_pool.connection_kwargs):
         expected = {"socket_connect_timeout": 2.0, "client_name": "a+b", "socket_keepalive": True}
         assert part(settings, " ".join(expected)) == expected
-    assert client_of("redis+sentinel://one/flows?socket_timeout=0.5", 5.0, 5.0, {})[1] == 0.5
+    assert caller_client_of("redis+sentinel://one/flows?socket_timeout=0.5", 5.0, 5.0, {})[1] == 0.5
 
 
 BAD = [

@@ -23,12 +23,12 @@ from hypothesis import strategies as st
 from redis.asyncio.connection import Connection
 from redis.exceptions import ResponseError
 from redis_server import Server, free_port
-from shared_connection import NAME, buffered, connections, counting, echo, link_to, linked, settle, until
+from shared_connection import NAME, buffered, client_for, connected, connections, counting, echo, settle, until
 from tcp_proxy import TcpProxy
 
 from greentic_session import RedisSessionStore
-from greentic_session._redis.client import Link
-from greentic_session._redis.connection import LONG, REST, TURNS, Call, Lane, LostError
+from greentic_session._redis.client import RedisClient
+from greentic_session._redis.connection import LONG_BYTES, SPIN_PAUSE_CALLS, SPIN_TURNS, Call, LostError, SharedConnection
 from greentic_session.errors import ConflictError, GreenticError, InternalError, OperationTimeoutError, UnavailableError
 from greentic_session.testing._sessions.samples import CHAT, MINUTE, ctx, data
 
@@ -55,7 +55,7 @@ def raw(shared: Server) -> Iterator[redis.Redis]:
 
 @pytest.fixture(autouse=True)
 def nothing_is_left(shared: Server, raw: redis.Redis) -> Iterator[None]:
-    """Whatever a test does: no connection outlives its link."""
+    """Whatever a test does: no connection outlives its client."""
     raw.flushall()
     yield
     give_up = time.monotonic() + 2
@@ -106,21 +106,21 @@ def kinds(outcomes: Iterable[object]) -> Counter[type]:
 
 @asynchronous
 async def test_a_hundred_calls_share_one_connection_and_a_thousand_a_few(proxy: TcpProxy, raw: redis.Redis) -> None:
-    async with linked(proxy.url) as link:
-        await asyncio.gather(*(echo(link, f"{number}") for number in range(100)))
+    async with connected(proxy.url) as client:
+        await asyncio.gather(*(echo(client, f"{number}") for number in range(100)))
         assert connections(raw) == 1
         assert proxy.most_at_once > 50  # they were written together
-        await asyncio.gather(*(echo(link, f"{number}") for number in range(1000)))
+        await asyncio.gather(*(echo(client, f"{number}") for number in range(1000)))
         assert connections(raw) <= 4
         assert proxy.accepted <= 4
 
 
 @asynchronous
 async def test_a_first_call_and_those_with_it_share_a_connection(shared: Server, raw: redis.Redis) -> None:
-    link = link_to(shared.url)
-    await asyncio.gather(*(echo(link, f"{number}") for number in range(100)))
+    client = client_for(shared.url)
+    await asyncio.gather(*(echo(client, f"{number}") for number in range(100)))
     assert connections(raw) == 1
-    await link.aclose()
+    await client.aclose()
 
 
 # -- answers
@@ -129,13 +129,13 @@ async def test_a_first_call_and_those_with_it_share_a_connection(shared: Server,
 @asynchronous
 async def test_an_error_reaches_its_caller_only(shared: Server, raw: redis.Redis) -> None:
     raw.rpush("list", "a")
-    async with linked(shared.url) as link:
+    async with connected(shared.url) as client:
 
         async def refused(number: int) -> None:
             with pytest.raises(InternalError, match=r"another type|refused a command"):
-                await (link.call(("GET", "list")) if number % 2 else link.call(("NO-SUCH", f"{number}")))
+                await (client.call(("GET", "list")) if number % 2 else client.call(("NO-SUCH", f"{number}")))
 
-        calls = [refused(number) if number % 3 == 0 else echo(link, f"{number}") for number in range(200)]
+        calls = [refused(number) if number % 3 == 0 else echo(client, f"{number}") for number in range(200)]
         await asyncio.gather(*calls)
         assert connections(raw) == 1
 
@@ -144,11 +144,12 @@ async def test_an_error_reaches_its_caller_only(shared: Server, raw: redis.Redis
 async def test_two_hundred_scripts_that_the_server_forgot(shared: Server, raw: redis.Redis) -> None:
     script = "return {ARGV[1], redis.call('INCR', KEYS[1])}"
     sha: Any = raw.script_load(script)
-    async with linked(shared.url) as link:
+    async with connected(shared.url) as client:
         before = evals(raw)
         for wave in range(3):
             calls = [
-                link.call(("EVALSHA", sha, 1, f"once-{wave}-{number}", f"{number}"), script=script) for number in range(200)
+                client.call(("EVALSHA", sha, 1, f"once-{wave}-{number}", f"{number}"), script=script)
+                for number in range(200)
             ]
             under_way = [asyncio.ensure_future(call) for call in calls]
             raw.script_flush()
@@ -280,10 +281,10 @@ class Traffic:
     """
 
     LIMIT = 3.0
-    """The timeout of the link, in seconds."""
+    """The timeout of the client, in seconds."""
 
-    def __init__(self, link: Link, callers: int) -> None:
-        self.link = link
+    def __init__(self, client: RedisClient, callers: int) -> None:
+        self.client = client
         self.answered = 0
         self.acknowledged: set[str] = set()
         self.written: list[str] = []
@@ -309,20 +310,20 @@ class Traffic:
             self.longest = max(self.longest, loop.time() - started)
 
     async def _read(self, name: str) -> None:
-        await echo(self.link, name)
+        await echo(self.client, name)
 
     async def _read_long(self, name: str) -> None:
         long = name + "y" * 40_000
-        assert await self.link.call(("ECHO", long), repeatable=True) == long.encode()
+        assert await self.client.call(("ECHO", long), repeatable=True) == long.encode()
 
     async def _write(self, name: str) -> None:
         self.written.append(name)
-        assert await self.link.call(("INCR", name)) == 1
+        assert await self.client.call(("INCR", name)) == 1
         self.acknowledged.add(name)
 
     async def _write_long(self, name: str) -> None:
         self.written.append(name)
-        assert await self.link.call(("APPEND", name, "1" + "0" * 2 * LONG)) == 2 * LONG + 1
+        assert await self.client.call(("APPEND", name, "1" + "0" * 2 * LONG_BYTES)) == 2 * LONG_BYTES + 1
         self.acknowledged.add(name)
 
     async def run(self, more: int) -> None:
@@ -346,7 +347,7 @@ class Traffic:
                 pipeline.getrange(name, 0, 0)
             found = pipeline.execute()
             for name, length, front in zip(names, found[::2], found[1::2], strict=True):
-                assert (length, front) in {(0, b""), (1, b"1"), (2 * LONG + 1, b"1")}, f"{name} was written twice"
+                assert (length, front) in {(0, b""), (1, b"1"), (2 * LONG_BYTES + 1, b"1")}, f"{name} was written twice"
                 assert length or name not in self.acknowledged, f"{name} was lost"
 
 
@@ -354,8 +355,8 @@ class Traffic:
 @asynchronous
 async def test_connections_that_are_killed_under_load(proxy: TcpProxy, raw: redis.Redis, kills: int) -> None:
     chance = random.Random(5)
-    async with linked(proxy.url, timeout=Traffic.LIMIT, most=8) as link:
-        traffic = Traffic(link, callers=20)
+    async with connected(proxy.url, timeout=Traffic.LIMIT, most=8) as client:
+        traffic = Traffic(client, callers=20)
         try:
             for number in range(kills):
                 await traffic.run(more=chance.randint(40, 120))
@@ -367,7 +368,10 @@ async def test_connections_that_are_killed_under_load(proxy: TcpProxy, raw: redi
                     case 2:
                         proxy.cut(after=chance.randrange(1, 4), skip=chance.randrange(3), reset=chance.random() < 0.5)
                     case _:
-                        await until(lambda: any(lane._alone for lane in link._lanes), "no long command is on its way")
+                        await until(
+                            lambda: any(connection._alone for connection in client._connections),
+                            "no long command is on its way",
+                        )
                         proxy.end(reset=chance.random() < 0.5)
                 if number % 50 == 49:
                     traffic.check(raw)
@@ -386,10 +390,10 @@ async def test_connections_that_are_killed_under_load(proxy: TcpProxy, raw: redi
 
 @asynchronous
 async def test_reads_survive_a_kill_and_writes_do_not(proxy: TcpProxy) -> None:
-    async with linked(proxy.url) as link:
+    async with connected(proxy.url) as client:
         proxy.stall()
-        reads = [asyncio.create_task(echo(link, f"{number}")) for number in range(50)]
-        writes = [asyncio.create_task(link.call(("INCR", f"{number}"))) for number in range(50)]
+        reads = [asyncio.create_task(echo(client, f"{number}")) for number in range(50)]
+        writes = [asyncio.create_task(client.call(("INCR", f"{number}"))) for number in range(50)]
         await asyncio.sleep(0.02)
         proxy.end(reset=True)
         proxy.resume()
@@ -400,13 +404,13 @@ async def test_reads_survive_a_kill_and_writes_do_not(proxy: TcpProxy) -> None:
 @asynchronous
 async def test_those_in_the_line_go_on_when_the_only_connection_is_lost(proxy: TcpProxy, raw: redis.Redis) -> None:
     raw.set("long", b"x" * 2_000_000)
-    async with linked(proxy.url, most=1) as link:
-        proxy.hold(after=3 * LONG)
-        long = asyncio.create_task(link.call(("GET", "long")))
-        [lane] = link._lanes
-        await until(lambda: lane._unfinished > LONG, "the answer has not begun")
-        line = [asyncio.create_task(timed(link.call(("INCR", f"{number}")))) for number in range(20)]
-        await until(lambda: len(link._line) == 20, "they do not wait")
+    async with connected(proxy.url, most=1) as client:
+        proxy.hold(after=3 * LONG_BYTES)
+        long = asyncio.create_task(client.call(("GET", "long")))
+        [connection] = client._connections
+        await until(lambda: connection._unfinished > LONG_BYTES, "the answer has not begun")
+        line = [asyncio.create_task(timed(client.call(("INCR", f"{number}")))) for number in range(20)]
+        await until(lambda: len(client._line) == 20, "they do not wait")
         proxy.end()
         assert kinds(await asyncio.gather(long, return_exceptions=True)) == {UnavailableError: 1}
         for end, took in await asyncio.gather(*line):
@@ -421,37 +425,37 @@ async def test_those_in_the_line_go_on_when_the_only_connection_is_lost(proxy: T
 @asynchronous
 async def test_a_full_send_buffer_pushes_back(proxy: TcpProxy) -> None:
     text = "z" * 50_000
-    async with linked(proxy.url, most=1) as link:
+    async with connected(proxy.url, most=1) as client:
         proxy.stall()
-        calls = [asyncio.create_task(link.call(("SET", f"{number}", text))) for number in range(400)]
+        calls = [asyncio.create_task(client.call(("SET", f"{number}", text))) for number in range(400)]
         await asyncio.sleep(0.05)
-        assert buffered(link) < 2 * LONG + 2 * len(text)
-        assert len(link._line) > 100
+        assert buffered(client) < 2 * LONG_BYTES + 2 * len(text)
+        assert len(client._line) > 100
         waiting = calls[-50:]
         for call in waiting:
             call.cancel()
         await asyncio.wait(waiting)
-        assert len(link._line) < 400 - 50
+        assert len(client._line) < 400 - 50
         most = 0
         proxy.resume()
         while not all(call.done() for call in calls):
-            most = max(most, buffered(link))
+            most = max(most, buffered(client))
             await asyncio.sleep(0)
-        assert most < 2 * LONG + 2 * len(text)
+        assert most < 2 * LONG_BYTES + 2 * len(text)
         assert await asyncio.gather(*calls[:-50]) == [b"OK"] * 350
-        assert await link.call(("DBSIZE",)) == 350
+        assert await client.call(("DBSIZE",)) == 350
 
 
 @asynchronous
 async def test_those_who_wait_in_the_line_are_late_in_time(proxy: TcpProxy) -> None:
-    async with linked(proxy.url, most=1, timeout=0.3) as link:
+    async with connected(proxy.url, most=1, timeout=0.3) as client:
         proxy.stall()
-        outcomes = await asyncio.gather(*(timed(link.call(("SET", f"{number}", "z" * 50_000))) for number in range(300)))
+        outcomes = await asyncio.gather(*(timed(client.call(("SET", f"{number}", "z" * 50_000))) for number in range(300)))
         assert kinds([end for end, _ in outcomes]) == {OperationTimeoutError: 300}
         assert all(0.29 < took < 0.3 + 2 * SLACK for _, took in outcomes)
-        assert not link._line
+        assert not client._line
         proxy.resume()
-        await echo(link, "works")
+        await echo(client, "works")
 
 
 # -- neighbours that are long or late
@@ -460,14 +464,14 @@ async def test_those_who_wait_in_the_line_are_late_in_time(proxy: TcpProxy) -> N
 @asynchronous
 async def test_a_long_answer_that_is_held_up_holds_up_no_small_one(proxy: TcpProxy, raw: redis.Redis) -> None:
     raw.set("long", b"x" * 2_000_000)
-    async with linked(proxy.url) as link:
-        proxy.hold(after=3 * LONG)
-        long = asyncio.create_task(link.call(("GET", "long")))
-        behind = [asyncio.create_task(echo(link, f"{number}")) for number in range(5)]
-        [lane] = link._lanes
-        await until(lambda: lane._unfinished > LONG, "the answer has not begun")
+    async with connected(proxy.url) as client:
+        proxy.hold(after=3 * LONG_BYTES)
+        long = asyncio.create_task(client.call(("GET", "long")))
+        behind = [asyncio.create_task(echo(client, f"{number}")) for number in range(5)]
+        [connection] = client._connections
+        await until(lambda: connection._unfinished > LONG_BYTES, "the answer has not begun")
         for number in range(50):
-            _, took = await timed(echo(link, f"{number}"))
+            _, took = await timed(echo(client, f"{number}"))
             assert took < PROMPT
         assert not long.done()
         assert not any(call.done() for call in behind)
@@ -480,14 +484,14 @@ async def test_a_long_answer_that_is_held_up_holds_up_no_small_one(proxy: TcpPro
 @asynchronous
 async def test_a_long_answer_that_is_held_up_on_the_only_connection(proxy: TcpProxy, raw: redis.Redis) -> None:
     raw.set("long", b"x" * 2_000_000)
-    async with linked(proxy.url, most=1) as link:
-        proxy.hold(after=3 * LONG)
-        long = asyncio.create_task(link.call(("GET", "long")))
-        [lane] = link._lanes
-        await until(lambda: lane._unfinished > LONG, "the answer has not begun")
-        behind = [asyncio.create_task(echo(link, f"{number}")) for number in range(50)]
+    async with connected(proxy.url, most=1) as client:
+        proxy.hold(after=3 * LONG_BYTES)
+        long = asyncio.create_task(client.call(("GET", "long")))
+        [connection] = client._connections
+        await until(lambda: connection._unfinished > LONG_BYTES, "the answer has not begun")
+        behind = [asyncio.create_task(echo(client, f"{number}")) for number in range(50)]
         await asyncio.sleep(0.02)
-        assert len(link._line) == 50
+        assert len(client._line) == 50
         proxy.release()
         assert len(await long) == 2_000_000
         await asyncio.gather(*behind)
@@ -496,11 +500,11 @@ async def test_a_long_answer_that_is_held_up_on_the_only_connection(proxy: TcpPr
 
 @asynchronous
 async def test_a_long_command_has_a_connection_to_itself(proxy: TcpProxy, raw: redis.Redis) -> None:
-    async with linked(proxy.url) as link:
+    async with connected(proxy.url) as client:
         proxy.hold()
-        small = [asyncio.create_task(echo(link, f"{number}")) for number in range(20)]
+        small = [asyncio.create_task(echo(client, f"{number}")) for number in range(20)]
         await asyncio.sleep(0.02)
-        assert await link.call(("SET", "long", "x" * 2 * LONG)) == b"OK"
+        assert await client.call(("SET", "long", "x" * 2 * LONG_BYTES)) == b"OK"
         assert not any(call.done() for call in small)
         assert connections(raw) == 2
         proxy.release()
@@ -513,14 +517,14 @@ async def test_a_long_command_that_is_given_up_leaves_its_neighbours_alone(
     proxy: TcpProxy, raw: redis.Redis, how: str
 ) -> None:
     text = "x" * 12_000_000  # no socket buffers that much
-    async with linked(proxy.url, timeout=5 if how == "cancelled" else 0.5) as link:
-        await asyncio.gather(link.call(("SET", "long", "x" * 2 * LONG)), echo(link, "small"))
+    async with connected(proxy.url, timeout=5 if how == "cancelled" else 0.5) as client:
+        await asyncio.gather(client.call(("SET", "long", "x" * 2 * LONG_BYTES)), echo(client, "small"))
         assert connections(raw) == 2  # one for each
         raw.delete("long")
         proxy.stall()
-        long = asyncio.create_task(link.call(("SET", "long", text)))
+        long = asyncio.create_task(client.call(("SET", "long", text)))
         await asyncio.sleep(0.2)
-        small = [asyncio.create_task(echo(link, f"{number}")) for number in range(20)]
+        small = [asyncio.create_task(echo(client, f"{number}")) for number in range(20)]
         if how == "cancelled":
             await asyncio.sleep(0.02)
             long.cancel()
@@ -528,7 +532,7 @@ async def test_a_long_command_that_is_given_up_leaves_its_neighbours_alone(
         assert kinds(await asyncio.gather(long, return_exceptions=True)) == {expected: 1}
         proxy.resume()
         await asyncio.gather(*small)
-        await echo(link, "works")
+        await echo(client, "works")
         await settle(raw, most=1)  # it went with its connection
         assert raw.exists("long") == 0
 
@@ -536,27 +540,27 @@ async def test_a_long_command_that_is_given_up_leaves_its_neighbours_alone(
 @pytest.mark.parametrize("most", [1, 2])
 @asynchronous
 async def test_long_and_short_commands_mixed(shared: Server, raw: redis.Redis, most: int) -> None:
-    async with linked(shared.url, most=most) as link:
+    async with connected(shared.url, most=most) as client:
         calls = []
         for number in range(300):
-            text = f"{number}-{'x' * (2 * LONG if number % 10 == 0 else 10)}"
-            calls.append(echo(link, text))
+            text = f"{number}-{'x' * (2 * LONG_BYTES if number % 10 == 0 else 10)}"
+            calls.append(echo(client, text))
         await asyncio.gather(*calls)
         assert connections(raw) <= most
 
 
 @asynchronous
 async def test_a_late_call_leaves_its_neighbours_alone(proxy: TcpProxy) -> None:
-    async with linked(proxy.url, timeout=0.4) as link:
+    async with connected(proxy.url, timeout=0.4) as client:
         proxy.hold()
-        late = asyncio.create_task(timed(echo(link, "late")))
+        late = asyncio.create_task(timed(echo(client, "late")))
         await asyncio.sleep(0.2)
-        later = [asyncio.create_task(echo(link, f"{number}")) for number in range(20)]
+        later = [asyncio.create_task(echo(client, f"{number}")) for number in range(20)]
         end, took = await late
         assert type(end) is OperationTimeoutError
         assert 0.39 < took < 0.4 + SLACK
         assert proxy.accepted == 1
-        _, took = await timed(echo(link, "over a new connection"))
+        _, took = await timed(echo(client, "over a new connection"))
         assert took < 0.15
         assert proxy.accepted == 2
         assert not any(call.done() for call in later)
@@ -567,33 +571,33 @@ async def test_a_late_call_leaves_its_neighbours_alone(proxy: TcpProxy) -> None:
 
 @asynchronous
 async def test_calls_end_when_their_time_is_over(proxy: TcpProxy) -> None:
-    async with linked(proxy.url, timeout=0.2) as link:
+    async with connected(proxy.url, timeout=0.2) as client:
         proxy.stall()
         outcomes = []
         for _ in range(10):
-            outcomes.append(asyncio.create_task(timed(link.call(("PING",)))))
+            outcomes.append(asyncio.create_task(timed(client.call(("PING",)))))
             await asyncio.sleep(0.03)
         for end, took in await asyncio.gather(*outcomes):
             assert type(end) is OperationTimeoutError
             assert 0.19 < took < 0.2 + SLACK
         proxy.resume()
-        await echo(link, "works")
+        await echo(client, "works")
 
 
 @asynchronous
 async def test_those_in_the_line_go_on_when_a_late_call_ends_the_only_connection(proxy: TcpProxy, raw: redis.Redis) -> None:
     raw.set("long", b"x" * 2_000_000)
-    async with linked(proxy.url, most=1, timeout=0.5) as link:
-        proxy.hold(after=3 * LONG)
-        late = asyncio.create_task(timed(link.call(("GET", "long"))))
+    async with connected(proxy.url, most=1, timeout=0.5) as client:
+        proxy.hold(after=3 * LONG_BYTES)
+        late = asyncio.create_task(timed(client.call(("GET", "long"))))
         await asyncio.sleep(0.2)
-        [lane] = link._lanes
-        assert lane._unfinished > LONG
-        lane.room = 2  # one more may go behind it
-        behind = asyncio.create_task(timed(echo(link, "behind")))
-        await until(lambda: len(lane.pending) == 2, "it is not sent")
-        lane.room = 0
-        waiting = asyncio.create_task(timed(echo(link, "waiting")))
+        [connection] = client._connections
+        assert connection._unfinished > LONG_BYTES
+        connection.room = 2  # one more may go behind it
+        behind = asyncio.create_task(timed(echo(client, "behind")))
+        await until(lambda: len(connection.pending) == 2, "it is not sent")
+        connection.room = 0
+        waiting = asyncio.create_task(timed(echo(client, "waiting")))
         end, _ = await late
         assert type(end) is OperationTimeoutError
         end, took = await waiting
@@ -609,19 +613,19 @@ async def test_a_connection_that_ends_for_a_late_call_is_looked_at_no_more_than_
     proxy: TcpProxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     looks = 0
-    look = Link._look
+    look = RedisClient._look
 
-    def counted(self: Link) -> None:
+    def counted(self: RedisClient) -> None:
         nonlocal looks
         looks += 1
         look(self)
 
-    monkeypatch.setattr(Link, "_look", counted)
-    async with linked(proxy.url, timeout=0.5) as link:
+    monkeypatch.setattr(RedisClient, "_look", counted)
+    async with connected(proxy.url, timeout=0.5) as client:
         proxy.hold()
-        late = asyncio.create_task(link.call(("PING",)))
+        late = asyncio.create_task(client.call(("PING",)))
         await asyncio.sleep(0.4)
-        later = asyncio.create_task(link.call(("PING",)))
+        later = asyncio.create_task(client.call(("PING",)))
         assert kinds(await asyncio.gather(late, later, return_exceptions=True)) == {OperationTimeoutError: 2}
         assert looks < 10
         proxy.release()
@@ -633,21 +637,21 @@ async def test_a_connection_that_ends_for_a_late_call_is_looked_at_no_more_than_
 @asynchronous
 async def test_closing_lets_answers_come_and_turns_the_line_away(proxy: TcpProxy, raw: redis.Redis) -> None:
     raw.set("long", b"x" * 2_000_000)
-    link = link_to(proxy.url, most=1)
-    await link.call(("PING",))
-    proxy.hold(after=3 * LONG)
-    long = asyncio.create_task(link.call(("GET", "long")))
-    [lane] = link._lanes
-    await until(lambda: lane._unfinished > LONG, "the answer has not begun")
-    line = [asyncio.create_task(timed(echo(link, f"{number}"))) for number in range(20)]
+    client = client_for(proxy.url, most=1)
+    await client.call(("PING",))
+    proxy.hold(after=3 * LONG_BYTES)
+    long = asyncio.create_task(client.call(("GET", "long")))
+    [connection] = client._connections
+    await until(lambda: connection._unfinished > LONG_BYTES, "the answer has not begun")
+    line = [asyncio.create_task(timed(echo(client, f"{number}"))) for number in range(20)]
     await asyncio.sleep(0.02)
-    closing = asyncio.create_task(link.aclose())
+    closing = asyncio.create_task(client.aclose())
     for end, _ in await asyncio.gather(*line):
         assert type(end) is UnavailableError
         assert "closed" in str(end)
     assert not long.done()
     with pytest.raises(UnavailableError, match="closed"):
-        await link.call(("PING",))
+        await client.call(("PING",))
     proxy.release()
     assert len(await long) == 2_000_000
     await closing
@@ -656,12 +660,12 @@ async def test_closing_lets_answers_come_and_turns_the_line_away(proxy: TcpProxy
 
 @asynchronous
 async def test_closing_waits_for_no_silent_server(proxy: TcpProxy) -> None:
-    link = link_to(proxy.url)
-    await link.call(("PING",))
+    client = client_for(proxy.url)
+    await client.call(("PING",))
     proxy.stall()
-    calls = [asyncio.create_task(link.call(("PING",))) for _ in range(50)]
+    calls = [asyncio.create_task(client.call(("PING",))) for _ in range(50)]
     await asyncio.sleep(0.01)
-    _, took = await timed(link.aclose())
+    _, took = await timed(client.aclose())
     assert 0.9 < took < 1.0 + SLACK
     assert kinds(await asyncio.gather(*calls, return_exceptions=True)) == {UnavailableError: 50}
     proxy.resume()
@@ -670,11 +674,11 @@ async def test_closing_waits_for_no_silent_server(proxy: TcpProxy) -> None:
 
 @asynchronous
 async def test_closing_that_is_cancelled_closes_all_the_same(proxy: TcpProxy) -> None:
-    link = link_to(proxy.url)
-    await link.call(("PING",))
+    client = client_for(proxy.url)
+    await client.call(("PING",))
     proxy.stall()
-    call = asyncio.create_task(link.call(("PING",)))
-    closing = asyncio.create_task(link.aclose())
+    call = asyncio.create_task(client.call(("PING",)))
+    closing = asyncio.create_task(client.aclose())
     await asyncio.sleep(0.02)
     closing.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -683,17 +687,17 @@ async def test_closing_that_is_cancelled_closes_all_the_same(proxy: TcpProxy) ->
     assert type(end) is UnavailableError
     assert took < PROMPT
     proxy.resume()
-    await link.aclose()
+    await client.aclose()
 
 
 @pytest.mark.parametrize("callers", [1, 20])
 @asynchronous
 async def test_closing_while_connecting(proxy: TcpProxy, callers: int) -> None:
-    link = link_to(proxy.url)
+    client = client_for(proxy.url)
     proxy.stall()
-    calls = [asyncio.create_task(link.call(("PING",))) for _ in range(callers)]
+    calls = [asyncio.create_task(client.call(("PING",))) for _ in range(callers)]
     await until(lambda: proxy.open == 1, "nobody connects")
-    _, took = await timed(link.aclose())
+    _, took = await timed(client.aclose())
     assert took < PROMPT
     outcomes, took = await timed(asyncio.gather(*calls, return_exceptions=True))
     assert took < PROMPT
@@ -706,46 +710,46 @@ async def test_closing_while_connecting(proxy: TcpProxy, callers: int) -> None:
 
 @asynchronous
 async def test_closing_when_somebody_in_the_line_was_just_told_to_go_on(proxy: TcpProxy) -> None:
-    link = link_to(proxy.url)
+    client = client_for(proxy.url)
     proxy.stall()
-    calls = [asyncio.create_task(link.call(("PING",))) for _ in range(2)]
+    calls = [asyncio.create_task(client.call(("PING",))) for _ in range(2)]
     await until(lambda: proxy.open == 1, "nobody connects")
-    turn = link._line[1].turn
+    turn = client._line[1].turn
     assert turn is not None
     turn.set_result(None)  # as when a connection is lost; it has not run since
-    link.close()
+    client.close()
     done, _ = await asyncio.wait(calls, timeout=PROMPT)
     for call in set(calls) - done:
         call.cancel()
     assert kinds(await asyncio.gather(*calls, return_exceptions=True)) == {UnavailableError: 2}
-    await link.aclose()
+    await client.aclose()
     proxy.resume()
 
 
 @asynchronous
 async def test_closing_twice(proxy: TcpProxy) -> None:
-    link = link_to(proxy.url)
-    await link.call(("PING",))
+    client = client_for(proxy.url)
+    await client.call(("PING",))
     proxy.hold()
-    call = asyncio.create_task(link.call(("ECHO", "x")))
+    call = asyncio.create_task(client.call(("ECHO", "x")))
     await asyncio.sleep(0.01)
-    closings = [asyncio.create_task(timed(link.aclose())) for _ in range(3)]
+    closings = [asyncio.create_task(timed(client.aclose())) for _ in range(3)]
     await asyncio.sleep(0.02)
     assert not any(closing.done() for closing in closings)
     proxy.release()
     assert await call == b"x"
     for _, took in await asyncio.gather(*closings):
         assert took < PROMPT
-    _, took = await timed(link.aclose())
+    _, took = await timed(client.aclose())
     assert took < PROMPT
 
 
 @asynchronous
 async def test_a_link_that_was_never_used_closes() -> None:
-    link = link_to(f"redis://127.0.0.1:{free_port()}")
-    await link.aclose()
+    client = client_for(f"redis://127.0.0.1:{free_port()}")
+    await client.aclose()
     with pytest.raises(UnavailableError, match="closed"):
-        await link.call(("PING",))
+        await client.call(("PING",))
 
 
 # -- connecting
@@ -754,21 +758,21 @@ async def test_a_link_that_was_never_used_closes() -> None:
 @asynchronous
 async def test_many_callers_make_few_attempts() -> None:
     kind = counting()
-    link = link_to(f"redis://127.0.0.1:{free_port()}", kind=kind)
+    client = client_for(f"redis://127.0.0.1:{free_port()}", kind=kind)
     failures = 0
 
     async def insist() -> None:
         nonlocal failures
         while asyncio.get_running_loop().time() < end:
             with pytest.raises(UnavailableError, match="connection to Redis failed"):
-                await link.call(("PING",), repeatable=True)
+                await client.call(("PING",), repeatable=True)
             failures += 1
 
     end = asyncio.get_running_loop().time() + 1
     await asyncio.gather(*(insist() for _ in range(200)))
     assert 4 <= len(kind.tries) <= 8
     assert failures == 200 * len(kind.tries)  # they share them
-    await link.aclose()
+    await client.aclose()
 
 
 @asynchronous
@@ -776,10 +780,10 @@ async def test_attempts_are_spread_and_bounded() -> None:
     loop = asyncio.get_running_loop()
     firsts = set()
     for _ in range(20):
-        link = link_to(f"redis://127.0.0.1:{free_port()}")
+        client = client_for(f"redis://127.0.0.1:{free_port()}")
         for failures, delay in enumerate([0.04, 0.08, 0.16, 0.32, 0.64, 1.0, 1.0], start=1):
-            link._dialer.failed(asyncio.get_running_loop().time())
-            wait = link._dialer.not_before - loop.time()
+            client._dialer.failed(asyncio.get_running_loop().time())
+            wait = client._dialer.not_before - loop.time()
             assert delay / 2 - 0.01 <= wait <= delay
             if failures == 1:
                 firsts.add(round(wait, 6))
@@ -788,59 +792,59 @@ async def test_attempts_are_spread_and_bounded() -> None:
 
 @asynchronous
 async def test_a_long_outage_is_no_other_failure() -> None:
-    link = link_to(f"redis://127.0.0.1:{free_port()}")
-    link._dialer._failures = 2000  # half an hour of attempts
-    outcomes = await ends([link.call(("PING",)) for _ in range(3)])
+    client = client_for(f"redis://127.0.0.1:{free_port()}")
+    client._dialer._failures = 2000  # half an hour of attempts
+    outcomes = await ends([client.call(("PING",)) for _ in range(3)])
     assert kinds(outcomes) == {UnavailableError: 3}
-    await link.aclose()
+    await client.aclose()
 
 
 @asynchronous
 async def test_the_first_attempt_after_a_quiet_time_is_made_at_once_and_success_is_the_end_of_it(proxy: TcpProxy) -> None:
     kind = counting()
-    link = link_to(proxy.url, kind=kind)
+    client = client_for(proxy.url, kind=kind)
     proxy.refuse()
     for _ in range(5):
-        assert kinds(await ends([link.call(("PING",))])) == {UnavailableError: 1}
+        assert kinds(await ends([client.call(("PING",))])) == {UnavailableError: 1}
     await proxy.allow()
-    await asyncio.sleep(max(0.0, link._dialer.not_before - asyncio.get_running_loop().time()))
-    _, took = await timed(link.call(("PING",)))
+    await asyncio.sleep(max(0.0, client._dialer.not_before - asyncio.get_running_loop().time()))
+    _, took = await timed(client.call(("PING",)))
     assert took < 0.1
     proxy.refuse()
-    await until(lambda: not link._lanes, "the loss is not seen")
+    await until(lambda: not client._connections, "the loss is not seen")
     kind.tries.clear()
     started = asyncio.get_running_loop().time()
     for _ in range(3):
-        assert kinds(await ends([link.call(("PING",))])) == {UnavailableError: 1}
+        assert kinds(await ends([client.call(("PING",))])) == {UnavailableError: 1}
     assert len(kind.tries) == 3
     assert kind.tries[0] - started < 0.02
     assert kind.tries[-1] - started < 0.04 + 0.08 + SLACK  # it begins anew
-    await link.aclose()
+    await client.aclose()
 
 
 @asynchronous
 async def test_a_timeout_that_is_shorter_than_the_delay_between_attempts(proxy: TcpProxy) -> None:
-    link = link_to(proxy.url, timeout=0.1)
+    client = client_for(proxy.url, timeout=0.1)
     proxy.refuse()
-    link._dialer._failures = 10
-    link._dialer.failed(asyncio.get_running_loop().time())
+    client._dialer._failures = 10
+    client._dialer.failed(asyncio.get_running_loop().time())
     await proxy.allow()
     loop = asyncio.get_running_loop()
     give_up = loop.time() + 2
     while loop.time() < give_up:
-        [end] = await ends([link.call(("PING",))])
+        [end] = await ends([client.call(("PING",))])
         if not isinstance(end, Exception):
             break
     else:
         pytest.fail("whoever keeps calling keeps it from connecting")
-    await link.aclose()
+    await client.aclose()
 
 
 @asynchronous
 async def test_the_next_in_line_connects_when_the_first_is_cancelled(proxy: TcpProxy) -> None:
-    link = link_to(proxy.url)
+    client = client_for(proxy.url)
     proxy.stall()
-    calls = [asyncio.create_task(timed(echo(link, f"{number}"))) for number in range(10)]
+    calls = [asyncio.create_task(timed(echo(client, f"{number}"))) for number in range(10)]
     await until(lambda: proxy.open == 1, "nobody connects")
     for call in calls[:5]:
         call.cancel()
@@ -849,20 +853,20 @@ async def test_the_next_in_line_connects_when_the_first_is_cancelled(proxy: TcpP
     for end, took in await asyncio.gather(*calls[5:]):
         assert end is None
         assert took < PROMPT
-    await link.aclose()
+    await client.aclose()
 
 
 @asynchronous
 async def test_an_answer_is_not_kept_waiting_for_a_connection(proxy: TcpProxy, raw: redis.Redis) -> None:
     raw.set("long", b"x" * 2_000_000)
-    async with linked(proxy.url) as link:
-        proxy.hold(after=3 * LONG)
-        long = asyncio.create_task(link.call(("GET", "long")))
-        [lane] = link._lanes
-        await until(lambda: lane._unfinished > LONG, "the answer has not begun")
-        link._dialer._failures = 10  # no other connection could be opened lately
-        link._dialer.failed(asyncio.get_running_loop().time())
-        calls = [asyncio.create_task(timed(echo(link, f"{number}"))) for number in range(3)]
+    async with connected(proxy.url) as client:
+        proxy.hold(after=3 * LONG_BYTES)
+        long = asyncio.create_task(client.call(("GET", "long")))
+        [connection] = client._connections
+        await until(lambda: connection._unfinished > LONG_BYTES, "the answer has not begun")
+        client._dialer._failures = 10  # no other connection could be opened lately
+        client._dialer.failed(asyncio.get_running_loop().time())
+        calls = [asyncio.create_task(timed(echo(client, f"{number}"))) for number in range(3)]
         await asyncio.sleep(0.02)
         proxy.release()
         assert len(await long) == 2_000_000
@@ -874,27 +878,27 @@ async def test_an_answer_is_not_kept_waiting_for_a_connection(proxy: TcpProxy, r
 @asynchronous
 async def test_giving_up_long_commands_is_no_failure_to_connect(proxy: TcpProxy) -> None:
     text = "x" * 12_000_000
-    async with linked(proxy.url, most=1) as link:
+    async with connected(proxy.url, most=1) as client:
         for _ in range(10):
-            call = asyncio.create_task(link.call(("SET", "long", text)))
-            await until(lambda: any(lane._alone for lane in link._lanes), "it is not sent")
+            call = asyncio.create_task(client.call(("SET", "long", text)))
+            await until(lambda: any(connection._alone for connection in client._connections), "it is not sent")
             call.cancel()
             await asyncio.wait([call])
-        _, took = await timed(echo(link, "works"))
+        _, took = await timed(echo(client, "works"))
         assert took < 0.15
 
 
 @asynchronous
 async def test_a_replica_is_not_connected_to_for_every_refusal(server: Server) -> None:
-    async with TcpProxy(server.port) as proxy, linked(proxy.url) as link:
+    async with TcpProxy(server.port) as proxy, connected(proxy.url) as client:
         with server.client() as raw:
             raw.replicaof("127.0.0.1", free_port())
-        outcomes = await ends([link.call(("INCR", f"{number}")) for number in range(300)])
+        outcomes = await ends([client.call(("INCR", f"{number}")) for number in range(300)])
         assert kinds(outcomes) == {UnavailableError: 300}
         assert proxy.accepted <= 3
         before = proxy.accepted
-        await ends([link.call(("INCR", "x"))])
-        await ends([link.call(("INCR", "x"))])
+        await ends([client.call(("INCR", "x"))])
+        await ends([client.call(("INCR", "x"))])
         assert proxy.accepted > before  # a new one may lead to the new primary
 
 
@@ -932,28 +936,28 @@ async def impostor() -> AsyncIterator[tuple[Impostor, str]]:
 @asynchronous
 async def test_garbage_ends_the_connection(garbage: bytes) -> None:
     async with impostor() as (one, url):
-        link = link_to(url)
-        assert await link.call(("PING",)) == b"PONG"
+        client = client_for(url)
+        assert await client.call(("PING",)) == b"PONG"
         one.answers = [garbage]
-        outcomes = await ends([link.call(("PING",)) for _ in range(3)])
+        outcomes = await ends([client.call(("PING",)) for _ in range(3)])
         assert kinds(outcomes[1:]) == {UnavailableError: 2}
         assert "does not speak Redis's protocol" in str(outcomes[2])
-        _, took = await timed(link.call(("PING",)))
+        _, took = await timed(client.call(("PING",)))
         assert took < PROMPT
         assert one.accepted == 2
-        await link.aclose()
+        await client.aclose()
 
 
 @asynchronous
 async def test_an_answer_that_nobody_asked_for_ends_the_connection() -> None:
     async with impostor() as (one, url):
-        link = link_to(url)
+        client = client_for(url)
         one.answers = [b"+PONG\r\n+PONG\r\n"]
-        assert await link.call(("PING",)) == b"PONG"
-        await until(lambda: not link._lanes, "it is used further")
-        assert await link.call(("PING",)) == b"PONG"
+        assert await client.call(("PING",)) == b"PONG"
+        await until(lambda: not client._connections, "it is used further")
+        assert await client.call(("PING",)) == b"PONG"
         assert one.accepted == 2
-        await link.aclose()
+        await client.aclose()
 
 
 _RESET = struct.pack("ii", 1, 0)
@@ -980,15 +984,15 @@ async def test_a_connection_that_ends_with_its_handshake(how: Callable[[asyncio.
                 if one.greeting is not None:
                     await asyncio.sleep(0.02)
 
-        link = link_to(url, kind=Slow, timeout=1.0)
+        client = client_for(url, kind=Slow, timeout=1.0)
         one.greeting = how
-        end, took = await timed(link.call(("PING",)))
+        end, took = await timed(client.call(("PING",)))
         assert type(end) is UnavailableError
         assert took < PROMPT
         one.greeting = None
-        assert await link.call(("PING",)) == b"PONG"
-        await until(lambda: not link._retired, "it is kept for ever")
-        await link.aclose()
+        assert await client.call(("PING",)) == b"PONG"
+        await until(lambda: not client._retired, "it is kept for ever")
+        await client.aclose()
 
 
 @asynchronous
@@ -1009,12 +1013,12 @@ async def test_an_end_that_comes_while_much_is_unsent(shared: Server) -> None:
         writer.write_eof()
 
     async with await asyncio.start_server(serve, "127.0.0.1", 0, limit=1000) as listener:
-        link = link_to(f"redis://127.0.0.1:{listener.sockets[0].getsockname()[1]}", timeout=2)
-        calls = [asyncio.create_task(link.call(("SET", "BEGIN", "x" * 12_000_000)))]
+        client = client_for(f"redis://127.0.0.1:{listener.sockets[0].getsockname()[1]}", timeout=2)
+        calls = [asyncio.create_task(client.call(("SET", "BEGIN", "x" * 12_000_000)))]
         outcomes, took = await timed(asyncio.gather(*calls, return_exceptions=True))
         assert kinds(cast("Iterable[object]", outcomes)) == {UnavailableError: 1}
         assert took < 1
-        await link.aclose()
+        await client.aclose()
         for writer in held:
             writer.transport.abort()
 
@@ -1030,16 +1034,16 @@ def kept(mark: bytes) -> int:
 
 @asynchronous
 async def test_nothing_is_kept_of_a_call_that_is_over(proxy: TcpProxy) -> None:
-    async with linked(proxy.url, most=2) as link:
+    async with connected(proxy.url, most=2) as client:
         proxy.stall()
-        calls = [asyncio.create_task(echo(link, f"kept-{number}")) for number in range(600)]
+        calls = [asyncio.create_task(echo(client, f"kept-{number}")) for number in range(600)]
         await asyncio.sleep(0.02)
         assert kept(b"kept-") == 600
         for number in range(0, 600, 2):
             calls[number].cancel()
         proxy.resume()
         await asyncio.gather(*calls, return_exceptions=True)
-        await echo(link, "the answers before this have come")
+        await echo(client, "the answers before this have come")
         calls.clear()
         assert kept(b"kept-") == 0
 
@@ -1079,7 +1083,7 @@ async def test_memory_stays_flat(shared: Server) -> None:
 
 
 class Wire(asyncio.Transport):
-    """What a lane writes to; nothing comes of it."""
+    """What a connection writes to; nothing comes of it."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -1105,10 +1109,10 @@ class Wire(asyncio.Transport):
 class Nobody:
     """An owner that is told things, and does nothing."""
 
-    def has_room(self, lane: Lane) -> None:
+    def has_room(self, connection: SharedConnection) -> None:
         pass
 
-    def is_lost(self, lane: Lane) -> None:
+    def is_lost(self, connection: SharedConnection) -> None:
         pass
 
 
@@ -1120,9 +1124,9 @@ def quiet() -> Iterator[asyncio.AbstractEventLoop]:
     loop.close()
 
 
-def lane_on(loop: asyncio.AbstractEventLoop) -> tuple[Lane, Wire]:
+def lane_on(loop: asyncio.AbstractEventLoop) -> tuple[SharedConnection, Wire]:
     wire = Wire()
-    return Lane(cast("asyncio.StreamWriter", SimpleNamespace(transport=wire)), Nobody(), loop, "wire"), wire
+    return SharedConnection(cast("asyncio.StreamWriter", SimpleNamespace(transport=wire)), Nobody(), loop, "wire"), wire
 
 
 def turn(loop: asyncio.AbstractEventLoop) -> None:
@@ -1163,15 +1167,15 @@ def turns_awake(loop: asyncio.AbstractEventLoop) -> int:
 def test_the_loop_stays_awake_for_the_answer_to_one_call_if_it_may_come_soon() -> None:
     loop = asyncio.new_event_loop()
     try:
-        lane, _ = lane_on(loop)
+        connection, _ = lane_on(loop)
 
         def call() -> Call:
             call = call_on(loop, b"PING")
-            lane.send(call)
+            connection.send(call)
             return call
 
         def answer(*calls: Call) -> None:
-            lane.data_received(b"+PONG\r\n" * len(calls))
+            connection.data_received(b"+PONG\r\n" * len(calls))
             loop.run_until_complete(asyncio.gather(*(call.answer for call in calls)))
 
         for _ in range(3):
@@ -1188,14 +1192,14 @@ def test_the_loop_stays_awake_for_the_answer_to_one_call_if_it_may_come_soon() -
         answer(*many)
 
         late = call()
-        assert turns_awake(loop) == TURNS
+        assert turns_awake(loop) == SPIN_TURNS
         answer(late)
-        for _ in range(REST):  # a Redis far away, or a busy one
+        for _ in range(SPIN_PAUSE_CALLS):  # a Redis far away, or a busy one
             late = call()
             assert turns_awake(loop) == 0
             answer(late)
         late = call()
-        assert turns_awake(loop) == TURNS  # perhaps it has come nearer
+        assert turns_awake(loop) == SPIN_TURNS  # perhaps it has come nearer
         answer(late)
     finally:
         loop.close()
@@ -1210,11 +1214,11 @@ ANSWERS = st.recursive(LEAVES, lambda inner: st.lists(inner, max_size=4), max_le
 def test_every_answer_goes_to_its_call_however_the_bytes_come(
     quiet: asyncio.AbstractEventLoop, answers: list[tuple[object, str]], more: st.DataObject
 ) -> None:
-    lane, wire = lane_on(quiet)
+    connection, wire = lane_on(quiet)
     calls = []
     for number, _ in enumerate(answers):
         calls.append(call_on(quiet, b"%d;" % number))
-        lane.send(calls[-1])
+        connection.send(calls[-1])
         if more.draw(st.booleans()):
             turn(quiet)
     turn(quiet)
@@ -1231,9 +1235,9 @@ def test_every_answer_goes_to_its_call_however_the_bytes_come(
                 if when == "between":
                     given_up -= {number} if calls[number].answer.done() else set()
                     calls[number].answer.cancel()
-        lane.data_received(text[start:end])
+        connection.data_received(text[start:end])
     assert not wire.aborted
-    assert not lane.pending
+    assert not connection.pending
     for number, ((answer, when), call) in enumerate(zip(answers, calls, strict=True)):
         if number in given_up and (when == "before" or cuts):
             assert call.answer.cancelled()
@@ -1243,18 +1247,18 @@ def test_every_answer_goes_to_its_call_however_the_bytes_come(
             assert str(error) == f"ERR {answer}"
         else:
             assert call.answer.result() == answer
-    lane.data_received(b"+more\r\n")
+    connection.data_received(b"+more\r\n")
     assert wire.aborted
 
 
 def test_calls_of_one_turn_are_one_write(quiet: asyncio.AbstractEventLoop, monkeypatch: pytest.MonkeyPatch) -> None:
-    lane, wire = lane_on(quiet)
+    connection, wire = lane_on(quiet)
     pieces: list[bytes] = []
     monkeypatch.setattr(wire, "write", lambda data: pieces.append(bytes(data)))
     monkeypatch.setattr(wire, "writelines", lambda data: pieces.append(b"".join(data)))
     for _ in range(2):
         for number in range(100):
-            lane.send(call_on(quiet, b"%d;" % number))
+            connection.send(call_on(quiet, b"%d;" % number))
         turn(quiet)
     assert len(pieces) == 3  # the first of all goes out at once
 
@@ -1263,21 +1267,21 @@ def test_what_is_written_together_can_be_pushed_back(
     quiet: asyncio.AbstractEventLoop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In Python 3.12.0 to 3.12.8, 3.13.0 and 3.13.1, `writelines` never calls `pause_writing` (CVE-2024-12254)."""
-    lane, wire = lane_on(quiet)
+    connection, wire = lane_on(quiet)
     monkeypatch.setattr(wire, "writelines", lambda _: pytest.fail("not with these versions"))
     for number in range(3):
-        lane.send(call_on(quiet, b"%d;" % number))
+        connection.send(call_on(quiet, b"%d;" % number))
     turn(quiet)
     assert wire.sent == b"0;1;2;"
 
 
 def test_nothing_is_written_to_a_connection_that_has_ended(quiet: asyncio.AbstractEventLoop) -> None:
     """uvloop would raise an error, and nobody would see to it."""
-    lane, wire = lane_on(quiet)
+    connection, wire = lane_on(quiet)
     calls = [call_on(quiet, b"%d;" % number) for number in range(3)]
     for call in calls:
-        lane.send(call)
-    lane.connection_lost(None)
+        connection.send(call)
+    connection.connection_lost(None)
     turn(quiet)
     assert wire.sent == b"0;"
     assert kinds(call.answer.exception() for call in calls) == {LostError: 3}
@@ -1285,28 +1289,28 @@ def test_nothing_is_written_to_a_connection_that_has_ended(quiet: asyncio.Abstra
 
 def test_no_call_goes_behind_a_long_answer_that_has_begun(quiet: asyncio.AbstractEventLoop) -> None:
     for before in (0, 1, 300):
-        lane, _ = lane_on(quiet)
+        connection, _ = lane_on(quiet)
         for _ in range(before + 1):
-            lane.send(call_on(quiet, b"x"))
+            connection.send(call_on(quiet, b"x"))
         long = b"x" * 1_000_000
-        lane.data_received(b"+OK\r\n" * before + b"$%d\r\n%s" % (len(long), long[:200_000]))
-        assert len(lane.pending) == 1
-        assert lane.room == 0
-        lane.data_received(long[200_000:] + b"\r\n")
-        assert lane.room > 0
+        connection.data_received(b"+OK\r\n" * before + b"$%d\r\n%s" % (len(long), long[:200_000]))
+        assert len(connection.pending) == 1
+        assert connection.room == 0
+        connection.data_received(long[200_000:] + b"\r\n")
+        assert connection.room > 0
 
 
 def test_a_lane_bounds_what_answers_are_under_way(quiet: asyncio.AbstractEventLoop) -> None:
-    lane, _ = lane_on(quiet)
-    room = lane.room
+    connection, _ = lane_on(quiet)
+    room = connection.room
     for _ in range(100):
-        lane.send(call_on(quiet, b"x"))
-        lane.data_received(wire_text(b"x" * 100_000))
-    assert 20 <= lane.room <= 80 < room
+        connection.send(call_on(quiet, b"x"))
+        connection.data_received(wire_text(b"x" * 100_000))
+    assert 20 <= connection.room <= 80 < room
     for _ in range(300):
-        lane.send(call_on(quiet, b"x"))
-        lane.data_received(b"+OK\r\n")
-    assert lane.room == room
+        connection.send(call_on(quiet, b"x"))
+        connection.data_received(b"+OK\r\n")
+    assert connection.room == room
 
 
 # -- whoever is given up
@@ -1320,17 +1324,17 @@ async def test_whoever_is_cancelled_as_the_turn_comes_leaves_nothing_behind(
     """Nobody asks for what becomes of such a call, so nothing may complain of that either."""
     raw.set("long", b"x" * 2_000_000)
     raw.rpush("list", "a")
-    async with linked(proxy.url, most=1) as link:
-        proxy.hold(after=3 * LONG)
-        long = asyncio.create_task(link.call(("GET", "long")))
-        [lane] = link._lanes
-        await until(lambda: lane._unfinished > LONG, "the answer has not begun")
+    async with connected(proxy.url, most=1) as client:
+        proxy.hold(after=3 * LONG_BYTES)
+        long = asyncio.create_task(client.call(("GET", "long")))
+        [connection] = client._connections
+        await until(lambda: connection._unfinished > LONG_BYTES, "the answer has not begun")
         attempts = []
         for number in range(10):
-            work = CancelledAt(link.call(("GET", "list") if number % 2 else ("INCR", f"{number}")), 1, late=True)
+            work = CancelledAt(client.call(("GET", "list") if number % 2 else ("INCR", f"{number}")), 1, late=True)
             attempts.append(asyncio.create_task(finished(work)))
         await asyncio.sleep(0.01)
-        assert len(link._line) == 10
+        assert len(client._line) == 10
         if how == "loss":
             proxy.cut(after=1, skip=200)
         proxy.release()
@@ -1339,8 +1343,11 @@ async def test_whoever_is_cancelled_as_the_turn_comes_leaves_nothing_behind(
             proxy.end()
         outcomes = await asyncio.gather(*attempts, return_exceptions=True)
         assert kinds(outcomes) == {asyncio.CancelledError: 10}
-        await echo(link, "works")
-        await until(lambda: all(call.answer.done() for lane in link._lanes for call in lane.pending), "one is under way")
+        await echo(client, "works")
+        await until(
+            lambda: all(call.answer.done() for connection in client._connections for call in connection.pending),
+            "one is under way",
+        )
     gc.collect()
     assert complaints == []
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
-from greentic_session._redis.cluster import ClusterLink
+from greentic_session._redis.cluster import ClusterClient
 from greentic_session._redis.scanning import together, walk_along
 from greentic_session.admin import Details, Examination, Inspector, Looked, Place, Selection, Setting, Tally
 from greentic_session.backends.redis.keys import ClusterKeys
@@ -17,8 +17,8 @@ __all__ = ["RedisClusterInspector"]
 class RedisClusterInspector(Inspector):
     """Looks into one namespace of one cluster. What moves from one node to another meanwhile may be missed."""
 
-    def __init__(self, link: ClusterLink, keys: ClusterKeys, pointers: Pointers) -> None:
-        self._link = link
+    def __init__(self, client: ClusterClient, keys: ClusterKeys, pointers: Pointers) -> None:
+        self._client = client
         self._keys = keys
         self._pointers = pointers
 
@@ -27,7 +27,7 @@ class RedisClusterInspector(Inspector):
         tallies = Tallies(selection)
 
         async def count(tag: str, names: list[bytes]) -> None:
-            await tallies.count(self._link, self._keys.within(tag), names)
+            await tallies.count(self._client, self._keys.within(tag), names)
 
         await self._walk("[sc][eo][sn][sv]*", count, looked)
         return tallies.found
@@ -44,7 +44,7 @@ class RedisClusterInspector(Inspector):
         notes = Notes()
 
         async def look(tag: str, names: list[bytes]) -> None:
-            await notes.look(self._link, self._keys.within(tag), names)
+            await notes.look(self._client, self._keys.within(tag), names)
             for name in names:
                 if name.startswith(b"session:") and await self._is_astray(tag, name.removeprefix(b"session:")):
                     notes.note("pointer", name)
@@ -55,7 +55,7 @@ class RedisClusterInspector(Inspector):
     async def settings(self) -> list[Setting]:
         """See `Inspector.settings`. Where nodes differ, each is named."""
         found: dict[Setting, list[str]] = {}
-        servers = await self._link.servers()
+        servers = await self._client.servers()
         for server in servers:
             for setting in await read_settings(server):
                 found.setdefault(setting, []).append(server.node)
@@ -73,16 +73,16 @@ class RedisClusterInspector(Inspector):
         key = session.decode("utf-8", "replace")
         if await self._pointers.follow(key) == tag:
             return False
-        return (await details(self._link, self._keys.within(tag), [key]))[0] is not None  # else it has ended meanwhile
+        return (await details(self._client, self._keys.within(tag), [key]))[0] is not None  # else it has ended meanwhile
 
     async def _details(self, key: str) -> Details | None:
         tag = await self._pointers.follow(key)
-        return None if tag is None else (await details(self._link, self._keys.within(tag), [key]))[0]
+        return None if tag is None else (await details(self._client, self._keys.within(tag), [key]))[0]
 
     async def _walk(self, rest: str, do: Callable[[str, list[bytes]], Awaitable[None]], looked: Looked) -> None:
         async def step(found: list[bytes]) -> None:
             await together(*(do(tag, names) for tag, names in self._keys.by_tag(found).items()))
             looked(len(found))
 
-        for server in await self._link.servers():
+        for server in await self._client.servers():
             await walk_along(server, self._keys.every(rest), step, step=STEP)

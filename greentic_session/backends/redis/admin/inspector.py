@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from greentic_session._redis.client import Link
-from greentic_session._redis.executor import Arg, Route
+from greentic_session._redis.client import RedisClient
+from greentic_session._redis.executor import Arg, Executor
 from greentic_session._redis.scanning import glob_of, together, walk_along
 from greentic_session._redis.scripts import Script
 from greentic_session.admin import (
@@ -59,14 +59,14 @@ class Tallies:
         self.found: dict[Place, Tally] = {}
         self.selection = selection
 
-    async def count(self, route: Route, keys: Keys, names: Sequence[bytes]) -> None:
+    async def count(self, executor: Executor, keys: Keys, names: Sequence[bytes]) -> None:
         """Count what some keys of one slot are, given without the namespace and the colon after it."""
         session, talk = b"session:", b"conv:head:"
         sessions = [name[len(session) :] for name in names if name.startswith(session)]
         if sessions:
             wanted = ("", "", "", "") if self.selection is None else _wanted(self.selection)
             words: tuple[Arg, ...] = (keys.session(""), keys.namespace, *wanted, SOON_MS, *sessions)
-            for name, *figures in await _SURVEY.run(route, 1, words):
+            for name, *figures in await _SURVEY.run(executor, 1, words):
                 self.found.setdefault(_place(name.decode()), Tally()).add(Tally(*figures))
         for name in names:
             if name.startswith(talk) and (place := _room(name[len(talk) :], self.selection)):
@@ -88,18 +88,18 @@ class Notes:
         if len(some) < _SHOWN:
             some.append(key.decode("utf-8", "replace"))
 
-    async def look(self, route: Route, keys: Keys, names: Sequence[bytes]) -> None:
+    async def look(self, executor: Executor, keys: Keys, names: Sequence[bytes]) -> None:
         """Look at some keys of one slot, given without the namespace and the colon after it."""
         sessions = [name for name in names if not name.startswith(b"conv:")]
         at = 0
         while at < len(sessions):
             front = f"{keys.namespace}:"
-            looked, *told = await _EXAMINE.run(route, 1, (front, keys.namespace, _ENOUGH, *sessions[at:]))
+            looked, *told = await _EXAMINE.run(executor, 1, (front, keys.namespace, _ENOUGH, *sessions[at:]))
             at += looked
             for name, key in zip(told[::2], told[1::2], strict=True):
                 self.note(name.decode(), key)
         talks = [name for name in names if name.startswith(b"conv:")]
-        for fault, key in await examine_conversations(route, keys.namespace, talks):
+        for fault, key in await examine_conversations(executor, keys.namespace, talks):
             self.note(fault, key)
         self.total += len(names)
 
@@ -118,8 +118,8 @@ class Notes:
 class RedisInspector(Inspector):
     """Looks into one namespace of one Redis."""
 
-    def __init__(self, link: Link, keys: Keys) -> None:
-        self._link = link
+    def __init__(self, client: RedisClient, keys: Keys) -> None:
+        self._client = client
         self._keys = keys
         self._front = f"{keys.namespace}:"
 
@@ -128,17 +128,17 @@ class RedisInspector(Inspector):
         tallies = Tallies(selection)
 
         async def count(found: list[bytes]) -> None:
-            await tallies.count(self._link, self._keys, self._names(found))
+            await tallies.count(self._client, self._keys, self._names(found))
             looked(len(found))
 
         # session and conv, in one walk; and none of the others
-        await walk_along(self._link, glob_of(self._front, "[sc][eo][sn][sv]*"), count, step=STEP)
+        await walk_along(self._client, glob_of(self._front, "[sc][eo][sn][sv]*"), count, step=STEP)
         return tallies.found
 
     async def details(self, keys: Sequence[str]) -> list[Details | None]:
         """See `Inspector.details`."""
         steps = [keys[start : start + STEP] for start in range(0, len(keys), STEP)]
-        answers = await together(*(details(self._link, self._keys, step) for step in steps))
+        answers = await together(*(details(self._client, self._keys, step) for step in steps))
         return [found for answer in answers for found in answer]
 
     async def examine(self, looked: Looked) -> Examination:
@@ -146,24 +146,24 @@ class RedisInspector(Inspector):
         notes = Notes()
 
         async def look(found: list[bytes]) -> None:
-            await notes.look(self._link, self._keys, self._names(found))
+            await notes.look(self._client, self._keys, self._names(found))
             looked(len(found))
 
-        await walk_along(self._link, glob_of(self._front), look, step=STEP)
+        await walk_along(self._client, glob_of(self._front), look, step=STEP)
         return notes.examination()
 
     async def settings(self) -> list[Setting]:
         """See `Inspector.settings`."""
-        return await read_settings(self._link)
+        return await read_settings(self._client)
 
     def _names(self, found: list[bytes]) -> list[bytes]:
         skipped = len(self._front.encode())
         return [key[skipped:] for key in found]
 
 
-async def details(route: Route, keys: Keys, sessions: Sequence[str]) -> list[Details | None]:
+async def details(executor: Executor, keys: Keys, sessions: Sequence[str]) -> list[Details | None]:
     """Return what is known of some sessions of one slot."""
-    answer = await _DETAILS.run(route, 1, (keys.session(""), keys.namespace, *sessions))
+    answer = await _DETAILS.run(executor, 1, (keys.session(""), keys.namespace, *sessions))
     return [_details(*found) if found else None for found in answer]
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Final
 
-from greentic_session._redis.client import Link
+from greentic_session._redis.client import RedisClient
 from greentic_session.admin import Setting
 from greentic_session.errors import InternalError, PermissionDeniedError
 
@@ -14,23 +14,23 @@ _TRAILS: Final = ("save", "appendfsync")
 """What INFO does not tell."""
 
 
-async def read_settings(link: Link) -> list[Setting]:
+async def read_settings(client: RedisClient) -> list[Setting]:
     """Ask one server, and judge what it says. Not to be allowed to ask is a warning.
 
     Raises:
         GreenticError: The server failed.
     """
     try:
-        text: bytes = await link.call(("INFO",), repeatable=True)
+        text: bytes = await client.call(("INFO",), repeatable=True)
     except PermissionDeniedError:
         return [_unknown("settings", "INFO", "+info")]
     info = dict(line.split(":", 1) for line in text.decode("utf-8", "replace").splitlines() if ":" in line)
-    return judge(info, {name: await _config(link, name) for name in _TRAILS})
+    return judge(info, {name: await _config(client, name) for name in _TRAILS})
 
 
-async def _config(link: Link, name: str) -> str | None:
+async def _config(client: RedisClient, name: str) -> str | None:
     try:
-        found = await link.call(("CONFIG", "GET", name), repeatable=True)
+        found = await client.call(("CONFIG", "GET", name), repeatable=True)
     except (PermissionDeniedError, InternalError):  # managed servers have no CONFIG
         return None
     return found[1].decode("utf-8", "replace") if len(found) == 2 else None

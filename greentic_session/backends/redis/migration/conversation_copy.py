@@ -47,8 +47,8 @@ class Conversations:
 
     def __init__(self, source: Side, target: Side, report: Report) -> None:
         self._sides = (source, target)
-        self._from = Scripts(source.link, source.conversations)
-        self._to = Scripts(target.link, target.conversations)
+        self._from = Scripts(source.client, source.conversations)
+        self._to = Scripts(target.client, target.conversations)
         self._report = report
 
     async def copy(self, name: bytes) -> None:
@@ -114,8 +114,8 @@ class Conversations:
         head, _ = side.conversations.conversation(room, id)
         at = asyncio.get_running_loop().time()
         (updated, birth), ttl = await asyncio.gather(
-            side.link.call(("HMGET", head, "updated_at", "birth"), repeatable=True),
-            side.link.call(("PTTL", head), repeatable=True),
+            side.client.call(("HMGET", head, "updated_at", "birth"), repeatable=True),
+            side.client.call(("PTTL", head), repeatable=True),
         )
         if ttl == -2:
             return None

@@ -87,7 +87,7 @@ class Source:
         while at < len(names):
             seen = asyncio.get_running_loop().time()
             words: tuple[Arg, ...] = (keys.session(""), keys.namespace, _ENOUGH, kind, *names[at:])
-            looked, found = await _EXPORT.run(self._side.link, 1, words)
+            looked, found = await _EXPORT.run(self._side.client, 1, words)
             at += looked
             for one in found:
                 if len(one) == 1 or not _is_text(one[0]):
@@ -171,13 +171,13 @@ class Target:
         what = (now.key, now.text, now.ttl, now.owner, now.scope_hash, now.scope)
         how = (now.latest, now.claim, now.lease, now.unseen, "1" if now.believed else "")
         words = (keys.session(""), keys.namespace, self._source, *what, *how, *hold)
-        outcome: bytes = await _IMPORT.run(self._side.link, 1, words)
+        outcome: bytes = await _IMPORT.run(self._side.client, 1, words)
         return outcome
 
     async def _expunge(self, keys: Keys, names: list[bytes], nonce: str = "", *, ends: bool = True) -> tuple[int, int]:
         """Return how many copies were removed, and how many stay; end the pointers of those removed, if that is wanted."""
         words: tuple[Arg, ...] = (keys.session(""), keys.namespace, self._source, nonce, *names)
-        removed, kept = await _EXPUNGE.run(self._side.link, 1, words)
+        removed, kept = await _EXPUNGE.run(self._side.client, 1, words)
         if ends and isinstance(self._side, ClusterSide):
             pointers = self._side.pointers
             await together(*(pointers.end(key.decode(), held.decode()) for key, held in removed))

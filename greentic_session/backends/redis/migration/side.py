@@ -6,9 +6,9 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from typing import TypeVar
 
-from greentic_session._redis.cluster import ClusterLink
-from greentic_session._redis.connect import client_of, links_of
-from greentic_session._redis.executor import Route
+from greentic_session._redis.cluster import ClusterClient
+from greentic_session._redis.connect import caller_client_of, make_clients
+from greentic_session._redis.executor import Executor
 from greentic_session._redis.scanning import glob_of, together, walk
 from greentic_session._redis.sentinel_url import service_of
 from greentic_session._redis.url import connection_of, is_cluster, nodes_of
@@ -38,15 +38,15 @@ class Side(ABC):
 
     Attributes:
         name: Tells which Redis and which namespace it is; never a password.
-        link: The way there.
+        client: The way there.
         conversations: How the conversations there are named.
     """
 
     conversations: ConversationKeys
 
-    def __init__(self, name: str, link: Route) -> None:
+    def __init__(self, name: str, client: Executor) -> None:
         self.name = name
-        self.link = link
+        self.client = client
 
     @property
     def id(self) -> str:
@@ -69,12 +69,12 @@ class Side(ABC):
 
     async def size(self) -> int:
         """Return how many keys there are, of whomever."""
-        servers = await self.link.servers()
+        servers = await self.client.servers()
         return sum(await together(*(server.call(("DBSIZE",), repeatable=True) for server in servers)))
 
     async def aclose(self) -> None:
         """End all connections."""
-        await self.link.aclose()
+        await self.client.aclose()
 
 
 class ServerSide(Side):
@@ -84,21 +84,21 @@ class ServerSide(Side):
         keys: How keys are named.
     """
 
-    def __init__(self, name: str, link: Route, namespace: str) -> None:
-        super().__init__(name, link)
+    def __init__(self, name: str, client: Executor, namespace: str) -> None:
+        super().__init__(name, client)
         self.keys: Keys = Keys(namespace)
         self.conversations: ConversationKeys = ConversationKeys(namespace)
 
     async def walk(self, kind: str, looked: Callable[[int], None], redis_type: str = "string") -> AsyncIterator[Group]:
         prefix = f"{self.keys.namespace}:{kind}"
         start = len(prefix.encode())
-        for server in await self.link.servers():
+        for server in await self.client.servers():
             async for found in walk(server, glob_of(prefix), "TYPE", redis_type, looked=looked):
                 for group in _groups(self.keys, [name[start:] for name in found]):
                     yield group
 
     async def has(self, key: str) -> bool:
-        return bool(await self.link.call(("EXISTS", self.keys.session(key)), repeatable=True))
+        return bool(await self.client.call(("EXISTS", self.keys.session(key)), repeatable=True))
 
 
 class ClusterSide(Side):
@@ -109,11 +109,11 @@ class ClusterSide(Side):
         pointers: The owner pointers.
     """
 
-    def __init__(self, name: str, link: ClusterLink, namespace: str) -> None:
-        super().__init__(name, link)
-        self._cluster = link
+    def __init__(self, name: str, client: ClusterClient, namespace: str) -> None:
+        super().__init__(name, client)
+        self._cluster = client
         self.keys: ClusterKeys = ClusterKeys(namespace)
-        self.pointers: Pointers = Pointers(link, namespace)
+        self.pointers: Pointers = Pointers(client, namespace)
         self.conversations: ConversationKeys = ConversationClusterKeys(namespace)
 
     async def walk(self, kind: str, looked: Callable[[int], None], redis_type: str = "string") -> AsyncIterator[Group]:
@@ -134,7 +134,7 @@ class ClusterSide(Side):
         tag = await self.pointers.follow(key)
         if tag is None:
             return False
-        return bool(await self.link.call(("EXISTS", self.keys.within(tag).session(key)), repeatable=True))
+        return bool(await self.client.call(("EXISTS", self.keys.within(tag).session(key)), repeatable=True))
 
 
 def _groups(keys: Keys, names: list[bytes]) -> list[Group]:
@@ -149,12 +149,12 @@ def side_of(url: str, namespace: str) -> ServerSide | ClusterSide:
         InvalidInputError: The URL cannot be read, or the namespace cannot be one there.
         TypeError: One of them is no str.
     """
-    client, timeout = client_of(url, _TIMEOUT, _TIMEOUT, {})
-    link, _ = links_of(client, timeout, _CONNECTIONS, stale_reads=False)
+    client, timeout = caller_client_of(url, _TIMEOUT, _TIMEOUT, {})
+    shared, _ = make_clients(client, timeout, _CONNECTIONS, stale_reads=False)
     name = f"{_name_of(url)} {namespace}"
-    if isinstance(link, ClusterLink):
-        return ClusterSide(name, link, namespace)
-    return ServerSide(name, link, namespace)
+    if isinstance(shared, ClusterClient):
+        return ClusterSide(name, shared, namespace)
+    return ServerSide(name, shared, namespace)
 
 
 def _name_of(url: str) -> str:

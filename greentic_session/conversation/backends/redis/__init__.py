@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 from redis.asyncio.cluster import RedisCluster
 
 from greentic_session._redis.cluster import ClusterAddress
-from greentic_session._redis.connect import client_of, links_of
+from greentic_session._redis.connect import caller_client_of, make_clients
 from greentic_session._redis.namespace import DEFAULT_NAMESPACE
 from greentic_session.conversation.codec import DEFAULT_MAX_MESSAGE_BYTES
 from greentic_session.conversation.message import Message
@@ -102,9 +102,9 @@ class RedisConversationStore(ConversationStore[M]):
         stale_reads: bool = False,
         **options: Unpack[StoreOptions],
     ) -> None:
-        link, reading = links_of(client, timeout, max_connections, stale_reads=stale_reads)
-        keys = ClusterKeys(namespace) if link.moving else Keys(namespace)
-        super().__init__(RedisConversationBackend(link, keys, reading), message_type=message_type, **options)
+        shared, reading = make_clients(client, timeout, max_connections, stale_reads=stale_reads)
+        keys = ClusterKeys(namespace) if shared.moving else Keys(namespace)
+        super().__init__(RedisConversationBackend(shared, keys, reading), message_type=message_type, **options)
 
     @overload
     @classmethod
@@ -167,7 +167,7 @@ class RedisConversationStore(ConversationStore[M]):
             InvalidInputError: The URL cannot be read, or an option is out of range.
             TypeError: An option has a wrong type.
         """
-        client, timeout = client_of(url, timeout, connect_timeout, connection)
+        client, timeout = caller_client_of(url, timeout, connect_timeout, connection)
         return cls(
             client,
             message_type=message_type,

@@ -10,7 +10,7 @@ from typing import Final, TypeAlias
 
 from msgspec.structs import replace
 
-from greentic_session._redis.executor import Arg, Route
+from greentic_session._redis.executor import Arg, Executor
 from greentic_session._redis.scanning import stride
 from greentic_session.admin import Step
 from greentic_session.conversation.backend import ConversationBackend
@@ -48,17 +48,17 @@ class RedisConversationBackend(ConversationBackend):
     """Conversations in one namespace of one Redis.
 
     Args:
-        link: The way to it.
+        client: The way to it.
         keys: Those of the namespace.
         reading: The way for reads that may be stale; the same by default.
     """
 
     system = "redis"
 
-    def __init__(self, link: Route, keys: Keys, reading: Route | None = None) -> None:
-        self._link = link
-        self._reading = reading or link
-        self._scripts = Scripts(link, keys)
+    def __init__(self, client: Executor, keys: Keys, reading: Executor | None = None) -> None:
+        self._client = client
+        self._reading = reading or client
+        self._scripts = Scripts(client, keys)
         self._reads = Scripts(self._reading, keys)
 
     async def put(
@@ -173,7 +173,7 @@ class RedisConversationBackend(ConversationBackend):
             removed = [await self._scripts.purge(room, list(ids)) for room, ids in found.items()]
             return Step(len(keys), sum(removed))
 
-        for server in await self._link.servers():
+        for server in await self._client.servers():
             async with aclosing(stride(server, self._scripts.pattern(env, tenant), remove, step=_STEP)) as strides:
                 async for steps in strides:
                     for step in steps:
@@ -183,11 +183,11 @@ class RedisConversationBackend(ConversationBackend):
             yield Step(0, await self.purge(room))
 
     async def health(self) -> None:
-        await self._link.ping()
+        await self._client.ping()
 
     async def aclose(self) -> None:
         self.closed = True
-        await self._link.aclose()
+        await self._client.aclose()
         await self._reading.aclose()
 
     def _reads_of(self, life: Lifetime) -> Scripts:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from greentic_session._redis.executor import Route
+from greentic_session._redis.executor import Executor
 from greentic_session._redis.scripts import Script
 
 __all__ = ["CONVERSATION_FAULTS", "examine_conversations"]
@@ -30,16 +30,16 @@ CONVERSATION_FAULTS: Final[Mapping[str, tuple[bool, str, str]]] = {
 """By its name: whether it is a fault, what it is, and what to do."""
 
 
-async def examine_conversations(route: Route, namespace: str, names: Sequence[bytes]) -> list[tuple[str, bytes]]:
+async def examine_conversations(executor: Executor, namespace: str, names: Sequence[bytes]) -> list[tuple[str, bytes]]:
     """Return what does not agree at some keys: a name (see `CONVERSATION_FAULTS`), and the key.
 
     Args:
-        route: The way there.
+        executor: The way there.
         namespace: In which namespace.
         names: The keys, without the namespace and the colon after it.
     """
     if not names:
         return []
     front = f"{namespace}:conv:"
-    told = await _EXAMINE.run(route, 1, (front, front, *(name.removeprefix(b"conv:") for name in names)))
+    told = await _EXAMINE.run(executor, 1, (front, front, *(name.removeprefix(b"conv:") for name in names)))
     return [(name.decode(), key) for name, key in zip(told[::2], told[1::2], strict=True)]

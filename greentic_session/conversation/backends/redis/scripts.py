@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Sequence
 from typing import Any
 
-from greentic_session._redis.executor import Arg, Route
+from greentic_session._redis.executor import Arg, Executor
 from greentic_session._redis.scripts import Script
 from greentic_session.conversation.rules import SCHEMA_VERSION, Room
 
@@ -33,13 +33,13 @@ _UPDATE = _script("update")
 
 
 class Scripts:
-    """The scripts over one link, in one namespace. Each call is one atomic step on the server.
+    """The scripts over one client, in one namespace. Each call is one atomic step on the server.
 
     Lifetimes are in milliseconds. `again_ms` is what begins with this use; None where what is left goes on.
     """
 
-    def __init__(self, link: Route, keys: Keys) -> None:
-        self._link = link
+    def __init__(self, client: Executor, keys: Keys) -> None:
+        self._client = client
         self._keys = keys
 
     async def put(
@@ -85,7 +85,7 @@ class Scripts:
 
     async def delete(self, room: Room, id: str) -> bool:
         """Remove a conversation; False if it is absent."""
-        return bool(await _DELETE.run(self._link, 4, (*self._all(room, id), id)))
+        return bool(await _DELETE.run(self._client, 4, (*self._all(room, id), id)))
 
     async def recent(self, room: Room, most: int, after: Arg, score: Arg) -> Answer:
         """Return summaries of up to so many conversations after one in the index, and where they end in it.
@@ -97,7 +97,7 @@ class Scripts:
             score: Its place in the index, minus updated_at; "" for the one that it has now.
         """
         fronts = self._all(room, "")
-        answer: Answer = await _RECENT.run(self._link, 4, (*fronts, SCHEMA_VERSION, most, after, score))
+        answer: Answer = await _RECENT.run(self._client, 4, (*fronts, SCHEMA_VERSION, most, after, score))
         return answer
 
     async def ids(self, room: Room, cursor: bytes) -> tuple[bytes, list[bytes]]:
@@ -106,14 +106,14 @@ class Scripts:
         Whatever changes meanwhile, those that are there all the time are all returned, some perhaps twice.
         """
         index = self._keys.index(room)[0]
-        cursor, found = await self._link.call(("ZSCAN", index, cursor, "COUNT", 200), repeatable=True)
+        cursor, found = await self._client.call(("ZSCAN", index, cursor, "COUNT", 200), repeatable=True)
         return cursor, found[::2]
 
     async def purge(self, room: Room, ids: Sequence[bytes]) -> int:
         """Remove some conversations; return how many were there."""
         front, messages = (key.encode() for key in self._keys.conversation(room, ""))
         keys = [key for id in ids for key in (front + id, messages + id)]
-        removed: int = await _PURGE.run(self._link, 2 + len(keys), (*self._keys.index(room), *keys, *ids))
+        removed: int = await _PURGE.run(self._client, 2 + len(keys), (*self._keys.index(room), *keys, *ids))
         return removed
 
     def pattern(self, env: str, tenant: str) -> bytes:
@@ -128,7 +128,7 @@ class Scripts:
         return (*self._keys.index(room), *self._keys.conversation(room, id))
 
     def _run(self, script: Script, room: Room, id: str, *args: Arg) -> Awaitable[Answer]:
-        return script.run(self._link, 4, (*self._all(room, id), id, SCHEMA_VERSION, *args))
+        return script.run(self._client, 4, (*self._all(room, id), id, SCHEMA_VERSION, *args))
 
 
 def _ms(ttl_ms: int | None) -> Arg:
