@@ -42,7 +42,7 @@ _MAX_PENDING_CALLS = 1024
 _REPLY_MEAN_WINDOW_CALLS = 16
 """Of how many answers the mean is, roughly."""
 _PARSER_CHUNK_BYTES = 2**14
-"""How many bytes hiredis is fed at once:
+"""How many bytes hiredis is fed at once.
 
 With each answer that it takes out it moves all that it has of the next ones.
 """
@@ -77,7 +77,7 @@ class Call(msgspec.Struct, eq=False):
     before: bytes | None = None
 
     def leave(self) -> None:
-        """Wait for the answer no more:
+        """Wait for the answer no more.
 
         What comes is thrown away, and an error that came is no complaint of the loop's.
         """
