@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING
 
+from ._optional import is_installed as _is_installed
+from ._optional import optional as _optional
 from .backends.memory import InMemorySessionStore
 from .claim import Claim
 from .errors import (
@@ -84,8 +86,10 @@ __all__ = [
 
 
 if not TYPE_CHECKING:  # pragma: no branch  # type checkers shall go on finding names that do not exist
+    if not _is_installed("redis", "hiredis"):
+        __all__ = [name for name in __all__ if name != "RedisSessionStore"]  # so that `import *` goes on working
 
     def __getattr__(name: str) -> object:
         if name == "RedisSessionStore":
-            return _redis_store_class()
+            return _optional(name, _redis_store_class)
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

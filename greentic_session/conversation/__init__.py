@@ -2,6 +2,9 @@
 
 from typing import TYPE_CHECKING
 
+from greentic_session._optional import is_installed as _is_installed
+from greentic_session._optional import optional as _optional
+
 from .backend import ConversationBackend
 from .backends.adapter import AdapterConversationStore, PersistenceAdapter
 from .backends.file import FileConversationStore
@@ -60,8 +63,10 @@ __all__ = [
 
 
 if not TYPE_CHECKING:  # pragma: no branch  # type checkers shall go on finding names that do not exist
+    if not _is_installed("redis", "hiredis"):
+        __all__ = [name for name in __all__ if name != "RedisConversationStore"]  # so that `import *` goes on working
 
     def __getattr__(name: str) -> object:
         if name == "RedisConversationStore":
-            return _redis_conversation_store_class()
+            return _optional(name, _redis_conversation_store_class)
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,57 @@
+"""Objects that show less than they hold: a repr ends up in logs and error trackers, a pickle in files and queues."""
+
+from collections.abc import Sized
+from typing import Any, NoReturn, Self, cast
+
+__all__ = ["Hiding", "Secret", "outline"]
+
+
+class Hiding:
+    """A base of objects whose repr leaves something out. It stands before `msgspec.Struct`."""
+
+    __slots__ = ()
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        return [("hidden", repr(self))]  # rich would ask msgspec's, which hides nothing
+
+
+class Secret(Hiding):
+    """A base of immutable objects that hold a secret: they cannot be pickled, and a copy of one is the object itself."""
+
+    __slots__ = ()
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(f"a {type(self).__name__} cannot be pickled: it holds a secret; make it anew where it is needed")
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return self
+
+
+def outline(value: object, *names: str, **shown: object) -> str:
+    """Return a repr that tells how long fields are, and not what is in them.
+
+    Never fails: the object may be half made, and a field of any type.
+
+    Args:
+        value: The object.
+        names: Its fields of which the length is shown, or the type where they have none.
+        shown: What is shown as it is, behind these.
+
+    >>> outline(ValueError("hush"), "args", code=7)
+    'ValueError(args=<1>, code=7)'
+    """
+    parts = [f"{name}={_length(getattr(value, name, None))}" for name in names]
+    return f"{type(value).__name__}({', '.join([*parts, *(f'{name}={part!r}' for name, part in shown.items())])})"
+
+
+def _length(part: object) -> str:
+    if part is None:
+        return "None"
+    if isinstance(part, str):
+        return f"<{len(part)} characters>"
+    if isinstance(part, bytes | list | tuple | dict):
+        return f"<{len(cast('Sized', part))}>"
+    return f"<{type(part).__name__}>"
