@@ -166,4 +166,5 @@ class Claim:
             _log.warning("a claim could not be released (%s); it ends with its lease", error.code)
 
     def __repr__(self) -> str:
-        return f"Claim(key=<hidden>, data={self.data!r}, scope={self.scope!r})"
+        data, scope = getattr(self, "data", None), getattr(self, "scope", None)
+        return f"Claim(key=<hidden>, data={data!r}, scope={scope!r})"

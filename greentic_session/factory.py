@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import msgspec
 
+from ._hiding import Secret
 from ._redis.extra import not_installed
 from ._redis.scheme import REDIS_SCHEMES, scheme_of
 from .backends.memory import InMemorySessionStore
@@ -27,8 +28,10 @@ class InMemory(msgspec.Struct, frozen=True):
     """Keep sessions in this process's memory."""
 
 
-class RedisUrl(msgspec.Struct, frozen=True):
+class RedisUrl(Secret, msgspec.Struct, frozen=True):
     """Keep sessions in Redis, in the default namespace.
+
+    It may hold a password, so it cannot be pickled, and copying it gives the same object; `msgspec` writes all of it.
 
     Attributes:
         url: ``redis://``, ``rediss://``, ``unix://``, ``redis+sentinel://``, ``rediss+sentinel://``, ``redis+cluster://`` or
@@ -43,12 +46,9 @@ class RedisUrl(msgspec.Struct, frozen=True):
     def __repr__(self) -> str:
         return "RedisUrl(url=<hidden>)"
 
-    def __rich_repr__(self) -> list[tuple[str, Any]]:
-        return [("hidden", repr(self))]  # rich would ask msgspec's, which hides nothing
 
-
-class RedisUrlWithNamespace(msgspec.Struct, frozen=True):
-    """Keep sessions in Redis, in a namespace of your own.
+class RedisUrlWithNamespace(Secret, msgspec.Struct, frozen=True):
+    """Keep sessions in Redis, in a namespace of your own. Not to be pickled, like `RedisUrl`.
 
     Attributes:
         url: As for `RedisUrl`.
@@ -59,7 +59,7 @@ class RedisUrlWithNamespace(msgspec.Struct, frozen=True):
     namespace: str
 
     def __repr__(self) -> str:
-        return f"RedisUrlWithNamespace(url=<hidden>, namespace={self.namespace!r})"
+        return f"RedisUrlWithNamespace(url=<hidden>, namespace={getattr(self, 'namespace', None)!r})"
 
     def __rich_repr__(self) -> list[tuple[str, Any]]:
         return [("hidden", repr(self))]

@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Self, TypeVar, overload
 import msgspec
 from msgspec.structs import force_setattr, replace
 
+from ._hiding import Hiding, outline
 from ._json import codec
 from ._json.attempt import is_negative_zero
 from ._json.fields import NO_ATTRIBUTES, check_int, check_text, check_type, freeze, make_plain
@@ -271,7 +272,7 @@ class SessionCursor(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
         check_text("outbox_marker", self.outbox_marker)
 
 
-class SessionData(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+class SessionData(Hiding, msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """The snapshot of one paused flow.
 
     Attributes:
@@ -315,13 +316,8 @@ class SessionData(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True,
 
     def __repr__(self) -> str:
         # Without the snapshot: a repr ends up in logs and error trackers.
-        return (
-            f"SessionData(tenant_ctx={self.tenant_ctx!r}, flow_id={self.flow_id!r}, pack_id={self.pack_id!r}, "
-            f"cursor={self.cursor!r}, context_json=<{len(self.context_json)} characters>)"
-        )
-
-    def __rich_repr__(self) -> list[tuple[str, Any]]:
-        return [("hidden", repr(self))]  # rich would ask msgspec's, which hides nothing
+        shown = {name: getattr(self, name, None) for name in ("tenant_ctx", "flow_id", "pack_id", "cursor")}
+        return outline(self, "context_json", **shown)
 
     def to_json(self) -> bytes:
         """Return the wire text: UTF-8, no spaces, byte for byte what the reference writes.

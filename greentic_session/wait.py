@@ -1,16 +1,15 @@
 """What a lookup finds."""
 
-from typing import Any
-
 import msgspec
 
+from ._hiding import Hiding
 from .ids import SessionKey
 from .models import ReplyScope, SessionData, version_of
 
 __all__ = ["Wait"]
 
 
-class Wait(msgspec.Struct, frozen=True, gc=False):
+class Wait(Hiding, msgspec.Struct, frozen=True, gc=False):
     """A live session as a lookup found it.
 
     Attributes:
@@ -38,7 +37,5 @@ class Wait(msgspec.Struct, frozen=True, gc=False):
 
     def __repr__(self) -> str:
         # Without the key, which opens the session, and without the stored text.
-        return f"Wait(key=<hidden>, data={self.data!r}, scope={self.scope!r})"
-
-    def __rich_repr__(self) -> list[tuple[str, Any]]:
-        return [("hidden", repr(self))]  # rich would ask msgspec's, which hides nothing
+        data, scope = getattr(self, "data", None), getattr(self, "scope", None)
+        return f"Wait(key=<hidden>, data={data!r}, scope={scope!r})"

@@ -1,6 +1,7 @@
 """The keys that snapshots and messages are encrypted under; plain data, usable without the extra ``encryption``.
 
-Nothing here shows a secret: not a repr, not an error, not a log. Only `EncryptionKey.to_text` does, which is made for it.
+Nothing here shows a secret: not a repr, not an error, not a log, not a pickle. Only `EncryptionKey.to_text` does, which is
+made for it.
 """
 
 import base64
@@ -9,6 +10,7 @@ import hmac
 import secrets
 from typing import Any, Final, Self
 
+from greentic_session._hiding import Secret
 from greentic_session.errors import InvalidInputError
 from greentic_session.ids import check_id
 
@@ -21,8 +23,10 @@ _MAX_ID_CHARACTERS: Final = 64
 _URL_SAFE: Final = str.maketrans("-_", "+/")
 
 
-class EncryptionKey:
+class EncryptionKey(Secret):
     """One secret, and the id by which a stored text names it.
+
+    It cannot be pickled: give another process the text, by way of a place where secrets are kept.
 
     Args:
         id: From 1 to 64 ASCII letters, digits, ``.``, ``_`` and ``-``: ``"2026-02"``. Not secret: it stands in what is
@@ -84,10 +88,11 @@ class EncryptionKey:
         return hmac.digest(self._secret, place + b"\x01", "sha256")
 
     def __repr__(self) -> str:
-        return f"EncryptionKey(id={self._id!r}, secret=<hidden>)"
+        # An error tracker may ask one that was refused, and is half made.
+        return f"EncryptionKey(id={getattr(self, '_id', None)!r}, secret=<hidden>)"
 
 
-class Keyring:
+class Keyring(Secret):
     """The keys of a store: the primary one, which encrypts, and older ones, which only decrypt.
 
     To rotate, first add the new key as an older one wherever the store is used, then make it the primary one everywhere,
@@ -147,5 +152,5 @@ class Keyring:
         return self._keys.get(id)
 
     def __repr__(self) -> str:
-        primary, *older = self._keys
+        primary, *older = getattr(self, "_keys", None) or [None]
         return f"Keyring(primary={primary!r}, older={older!r})"

@@ -20,7 +20,7 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from time import monotonic
 from typing import Any, TypeAlias
 
@@ -29,6 +29,7 @@ from redis import exceptions as driver
 from redis.asyncio.connection import AbstractConnection
 from redis.crc import REDIS_CLUSTER_HASH_SLOTS, key_slot
 
+from greentic_session._hiding import Secret, outline
 from greentic_session.errors import GreenticError, OperationTimeoutError, UnavailableError
 
 from .client import RedisClient
@@ -49,8 +50,8 @@ _AGE = 0.1
 """How old the map must be, in seconds, to be read again."""
 
 
-@dataclass(frozen=True)
-class ClusterAddress:
+@dataclass(frozen=True, repr=False)
+class ClusterAddress(Secret):
     """How to reach a cluster.
 
     Attributes:
@@ -61,9 +62,12 @@ class ClusterAddress:
     """
 
     connection_class: type[AbstractConnection]
-    settings: Mapping[str, Any] = field(repr=False)
+    settings: Mapping[str, Any]
     nodes: Sequence[Address]
     remap: Callable[[Address], Address] | None = None
+
+    def __repr__(self) -> str:
+        return outline(self, "settings", nodes=getattr(self, "nodes", None))
 
 
 class ClusterClient:

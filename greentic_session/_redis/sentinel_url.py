@@ -11,6 +11,7 @@ from redis.asyncio import Redis
 from redis.asyncio.connection import AbstractConnection, ConnectionPool, SSLConnection
 from redis.asyncio.sentinel import Sentinel
 
+from greentic_session._hiding import Secret, outline
 from greentic_session.errors import InvalidInputError
 
 __all__ = ["Service", "caller_client_of_service", "service_of"]
@@ -28,7 +29,7 @@ _OF_SERVERS = ("db", "password", "username", *_PLACES)
 _Options: TypeAlias = Mapping[str, Any]
 
 
-class Service(msgspec.Struct):
+class Service(Secret, msgspec.Struct):
     """A service, and how to ask for it.
 
     Attributes:
@@ -40,6 +41,9 @@ class Service(msgspec.Struct):
     name: str
     sentinels: list[tuple[str, int]]
     credentials: dict[str, Any]
+
+    def __repr__(self) -> str:
+        return outline(self, "credentials", name=getattr(self, "name", None), sentinels=getattr(self, "sentinels", None))
 
 
 def service_of(url: str, options: _Options) -> tuple[Service | None, str, _Options]:

@@ -8,7 +8,8 @@ session and to say whose it is. A sealed snapshot opens only
 - beside the flow_id, pack_id and cursor that it was written with: where the flow goes on cannot be changed either.
 
 What is not noticed: an older snapshot of the same session put back in the place of a newer one; a session that was removed;
-changes to the rest of `tenant_ctx` (attributes, tracing, attempt, deadline, impersonation).
+a wait that was pointed at another scope of its user; changes to the rest of `tenant_ctx` (attributes, tracing, attempt,
+deadline, impersonation).
 """
 
 from collections.abc import AsyncGenerator, AsyncIterator

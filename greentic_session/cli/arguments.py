@@ -20,14 +20,32 @@ ENVIRONMENT: Final = "GREENTIC_SESSION_URL"
 """The environment variable that names the store where ``--store`` does not."""
 
 _DEMO_ONLY: Final = ("updates", "ttl")
-_URL: Final = re.compile(r"\S*://\S*")
+_QUOTED: Final = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\"""")
+"""What argparse quotes."""
+_OPTION: Final = re.compile("--[a-z]+(?:-[a-z]+)*")
 
 
 class _Parser(argparse.ArgumentParser):
-    """A parser whose complaints quote no URL: one may hold a password."""
+    """A parser whose complaints quote nothing that was typed: it may be a URL with a password, or a password.
+
+    Attributes:
+        safe: What may be quoted all the same: the names of commands.
+    """
+
+    safe: frozenset[str] = frozenset()
 
     def error(self, message: str) -> NoReturn:
-        super().error(_URL.sub("<a URL>", message))
+        super().error(_QUOTED.sub(self._hidden, message))
+
+    def refuse(self, unknown: Sequence[str]) -> NoReturn:
+        """Exit with 2: nobody knows these arguments. Of them only names of options are told."""
+        options = [word.partition("=")[0] for word in unknown]
+        told = [word if _OPTION.fullmatch(word) else "<hidden>" for word in options]
+        self.error(f"unrecognized arguments: {' '.join(told)}")
+
+    def _hidden(self, quoted: re.Match[str]) -> str:
+        text = quoted[0][1:-1]
+        return quoted[0] if len(text) == 1 or text in self.safe else "<hidden>"
 
 
 def read(commands: Sequence[Command], argv: Sequence[str] | None) -> tuple[Command, argparse.Namespace]:
@@ -46,6 +64,7 @@ def read(commands: Sequence[Command], argv: Sequence[str] | None) -> tuple[Comma
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
+    parser.safe = frozenset(command.name for command in commands)
     _add_common(parser)
     own = parser.add_argument_group(f"of {first.name}, which runs when no command is named")
     first.configure(own)  # type: ignore[arg-type]  # a group takes arguments as a parser does
@@ -60,12 +79,15 @@ def read(commands: Sequence[Command], argv: Sequence[str] | None) -> tuple[Comma
         if command.writes_json:
             its.add_argument("--json", action="store_true", help="write JSON, for programs")
         command.configure(its)
-    args = parser.parse_args(argv)
+    args, unknown = parser.parse_known_args(argv)
+    if unknown:
+        parser.refuse(unknown)
     named = next((command for command in commands if command.name == args.command), first)
     for name in _DEMO_ONLY:
         if named is not first and hasattr(args, name):
             parser.error(f"argument --{name}: only {first.name} has it")
-    args.store = getattr(args, "store", os.environ.get(ENVIRONMENT) or None)
+    inherited = os.environ.get(ENVIRONMENT) if named.reads_environment else None
+    args.store = getattr(args, "store", inherited or None)
     args.namespace = getattr(args, "namespace", None)
     return named, args
 
@@ -73,7 +95,10 @@ def read(commands: Sequence[Command], argv: Sequence[str] | None) -> tuple[Comma
 def _add_common(parser: argparse.ArgumentParser) -> None:
     # No defaults: those of a command would hide what stands before it.
     parser.add_argument(
-        "--store", metavar="URL", default=argparse.SUPPRESS, help=f"where the sessions are (else: what {ENVIRONMENT} says)"
+        "--store",
+        metavar="URL",
+        default=argparse.SUPPRESS,
+        help=f"where the sessions are (else what {ENVIRONMENT} says, but for demo); set that where the URL has a password",
     )
     parser.add_argument(
         "--namespace", metavar="NAME", default=argparse.SUPPRESS, help="the front of every key (else: the store's default)"

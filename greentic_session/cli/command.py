@@ -42,6 +42,7 @@ class Command(msgspec.Struct, frozen=True):
         run: Does it, and returns the exit code.
         asks: Whether it asks, unless ``--yes`` is given.
         writes_json: Whether it knows ``--json``.
+        reads_environment: Whether the environment may name its store; else only ``--store`` does.
     """
 
     name: str
@@ -50,3 +51,4 @@ class Command(msgspec.Struct, frozen=True):
     run: Callable[[argparse.Namespace, Console], int]
     asks: bool = False
     writes_json: bool = True
+    reads_environment: bool = True

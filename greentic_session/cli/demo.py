@@ -53,6 +53,11 @@ def _run(args: argparse.Namespace, console: Console) -> int:
 
 
 DEMO: Final = Command(
-    "demo", "play recorded Telegram updates to a flow that parks between its steps", _configure, _run, writes_json=False
+    "demo",
+    "play recorded Telegram updates to a flow that parks between its steps; in memory, unless --store names a store",
+    _configure,
+    _run,
+    writes_json=False,
+    reads_environment=False,  # whoever tries it leaves nothing in the store that other commands look after
 )
 """What runs when no command is named."""

@@ -5,6 +5,7 @@ from typing import Any, ClassVar, Generic, Self, TypeVar
 
 from msgspec import Struct, field
 
+from greentic_session._hiding import Hiding, outline
 from greentic_session._json.fields import check_text
 from greentic_session.conversation.header import Revision
 from greentic_session.conversation.importers.fluers import read_fluers
@@ -40,7 +41,7 @@ class ConversationSummary(Struct, frozen=True):
     message_count: int
 
 
-class Conversation(Struct, Generic[M], kw_only=True, eq=False):
+class Conversation(Hiding, Struct, Generic[M], kw_only=True, eq=False):
     """The transcript and state of an agent session.
 
     Let the store `create` or `load` it; or make one with `new`, `from_neuron` or `from_fluers`, and `save` it.
@@ -151,11 +152,5 @@ class Conversation(Struct, Generic[M], kw_only=True, eq=False):
 
     def __repr__(self) -> str:
         # Without what was said: a repr ends up in logs and error trackers. And of anything: nothing is checked yet.
-        messages = f"<{len(self.messages)}>" if isinstance(self.messages, list) else type(self.messages).__name__
-        return (
-            f"Conversation(id={self.id!r}, model={self.model!r}, messages={messages}, "
-            f"created_at='{self.created_at}', updated_at='{self.updated_at}')"
-        )
-
-    def __rich_repr__(self) -> list[tuple[str, Any]]:
-        return [("hidden", repr(self))]  # rich would ask msgspec's, which hides nothing
+        shown = {name: getattr(self, name, None) for name in ("id", "model", "created_at", "updated_at")}
+        return outline(self, "messages", **shown)

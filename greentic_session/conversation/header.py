@@ -9,6 +9,7 @@ from typing import Final, TypeAlias
 from msgspec import Raw, Struct
 from msgspec.structs import replace
 
+from greentic_session._hiding import Hiding, outline
 from greentic_session.conversation.moments import later
 from greentic_session.conversation.rules import SCHEMA_VERSION, changed, check_schema, taken
 from greentic_session.errors import InvalidInputError
@@ -73,7 +74,7 @@ class Lifetime(Struct, frozen=True):
         return self.ttl_ms if self.sliding else None
 
 
-class Header(Struct, frozen=True, kw_only=True):
+class Header(Hiding, Struct, frozen=True, kw_only=True):
     """A conversation without its messages.
 
     Attributes:
@@ -111,13 +112,16 @@ class Header(Struct, frozen=True, kw_only=True):
     state_extra: dict[str, Raw] = {}
     usage_extra: dict[str, Raw] = {}
 
+    def __repr__(self) -> str:
+        return outline(self, *self.__struct_fields__)
+
     @property
     def revision(self) -> Revision:
         """Which state of the conversation this is."""
         return Revision(self.birth, self.updated_at)
 
 
-class Change(Struct, frozen=True, kw_only=True):
+class Change(Hiding, Struct, frozen=True, kw_only=True):
     """What `update_state` changes.
 
     Attributes:
@@ -133,6 +137,9 @@ class Change(Struct, frozen=True, kw_only=True):
     events: int = 0
     custom: dict[str, Raw] = {}
     metadata: dict[str, str] = {}
+
+    def __repr__(self) -> str:
+        return outline(self, *self.__struct_fields__)
 
 
 def replacing(stored: Header | None, new: Header, expected: Expected, conversation_id: str) -> Header:

@@ -10,6 +10,7 @@ import msgspec
 from msgspec import UNSET, Struct, UnsetType
 from msgspec.structs import force_setattr
 
+from greentic_session._hiding import Hiding, outline
 from greentic_session._json import codec
 from greentic_session._json.fields import check_bool, check_text, make_plain
 from greentic_session.conversation.extra import Extra
@@ -40,7 +41,7 @@ _ROLES: Final = frozenset(get_args(Role))
 _OFF_THE_WIRE: Final = "*"
 
 
-class _Open(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class _Open(Hiding, Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Something that may have more fields than we know.
 
     Attributes:
@@ -59,6 +60,10 @@ class _Open(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         if any(name in self.extra for name in _names(type(self))):
             raise InvalidInputError("extra holds a field that has a name of its own")
         force_setattr(self, "extra", Extra(self.extra) if self.extra else UNSET)
+
+    def __repr__(self) -> str:
+        names = [name for name in self.__struct_fields__ if name != "extra"]
+        return outline(self, *names, *(["extra"] if getattr(self, "extra", UNSET) is not UNSET else []))
 
 
 class TextBlock(_Open, frozen=True, tag_field="type", tag="text"):
@@ -149,7 +154,7 @@ class ThinkingBlock(_Open, frozen=True, tag_field="type", tag="thinking"):
         super().__post_init__()
 
 
-class OtherBlock(Struct, frozen=True, tag_field="type", tag=_OFF_THE_WIRE):
+class OtherBlock(Hiding, Struct, frozen=True, tag_field="type", tag=_OFF_THE_WIRE):
     """A block of a type that we do not know, kept as it came.
 
     Attributes:
@@ -174,6 +179,9 @@ class OtherBlock(Struct, frozen=True, tag_field="type", tag=_OFF_THE_WIRE):
         if isinstance(kind, str) and kind in _KNOWN:
             raise InvalidInputError("a block of this type has a class of its own")
         force_setattr(self, "fields", Extra(self.fields))
+
+    def __repr__(self) -> str:
+        return outline(self, "fields")
 
 
 Block: TypeAlias = TextBlock | ImageBlock | ToolUseBlock | ToolResultBlock | ThinkingBlock | OtherBlock
@@ -222,6 +230,12 @@ class Message(_Open, frozen=True):
             if type(block) not in _BLOCKS:  # also a subclass: how it would be written is not known
                 raise TypeError(f"content must consist of blocks, not {type(block).__name__}")
         super().__post_init__()
+
+    def __repr__(self) -> str:
+        # Without what was said. And of anything: an error tracker may ask while it is checked.
+        role, content = getattr(self, "role", None), getattr(self, "content", ())
+        kinds = [type(block).__name__ for block in content] if isinstance(content, tuple) else type(content).__name__
+        return f"Message(role={role if role in _ROLES else None!r}, content=<{kinds}>)"
 
     @classmethod
     def user(cls, text: str) -> Self:

@@ -5,6 +5,7 @@ from typing import Any
 from msgspec import Struct, field
 from msgspec.structs import force_setattr
 
+from greentic_session._hiding import Hiding, outline
 from greentic_session._json.fields import check_int
 from greentic_session.conversation.envelope import COUNTERS
 from greentic_session.conversation.header import MAX_COUNT
@@ -12,7 +13,7 @@ from greentic_session.conversation.header import MAX_COUNT
 __all__ = ["ConversationState", "TokenUsage"]
 
 
-class TokenUsage(Struct, frozen=True):
+class TokenUsage(Hiding, Struct, frozen=True):
     """How many tokens were used.
 
     Attributes:
@@ -43,6 +44,9 @@ class TokenUsage(Struct, frozen=True):
             if type(count) is not int and count is not None:
                 force_setattr(self, name, int.__int__(getattr(self, name)))
 
+    def __repr__(self) -> str:
+        return outline(self, "extra", **{name: getattr(self, name, None) for name in COUNTERS})
+
     def counts(self) -> dict[str, int]:
         """Return the counters that are there, by name.
 
@@ -52,7 +56,7 @@ class TokenUsage(Struct, frozen=True):
         return {name: count for name in COUNTERS if (count := getattr(self, name)) is not None}
 
 
-class ConversationState(Struct):
+class ConversationState(Hiding, Struct):
     """The state of an agent session; mutable, and checked when it is saved.
 
     Attributes:
@@ -71,3 +75,6 @@ class ConversationState(Struct):
     event_count: int = 0
     custom: dict[str, Any] = field(default_factory=dict)
     extra: dict[str, Any] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        return outline(self, *self.__struct_fields__)

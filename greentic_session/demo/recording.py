@@ -30,9 +30,14 @@ def open_recording(name: str | None) -> Iterator[IO[bytes]]:
     try:
         file = _open(name)
     except OSError as error:
-        raise RecordingError(f"cannot open {name}: {error.strerror}") from error
+        raise RecordingError(f"cannot open {_shown(name)}: {error.strerror}") from error
     with file:
         yield file
+
+
+def _shown(name: str | None) -> str:
+    # Somebody may have typed the store's URL here, with its password.
+    return "the file of updates" if name is None or "@" in name or "://" in name else name
 
 
 def _open(name: str | None) -> IO[bytes]:

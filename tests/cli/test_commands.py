@@ -479,3 +479,34 @@ def test_a_terminal_gets_narrow_columns_and_progress(
     with Progress("keys") as progress:
         progress.advance(1000)
         assert progress.line() == "keys: 1,000"
+
+
+@pytest.mark.parametrize("argv", [(), ("demo",), ("--namespace", "another", "demo")])
+def test_the_demo_leaves_the_store_of_the_environment_alone(
+    argv: tuple[str, ...],
+    redis_url: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    nothing = tmp_path / "updates.jsonl"
+    nothing.write_text("")
+    used: list[str] = []
+
+    def watch(name: str) -> None:
+        make = getattr(opening, name)
+
+        def watched(url: str, **options: Any) -> Any:
+            used.append(url)
+            return make(url, **options)
+
+        monkeypatch.setattr(opening, name, watched)
+
+    watch("create_session_store")
+    watch("create_conversation_store")
+    monkeypatch.setenv("GREENTIC_SESSION_URL", redis_url)
+    assert Cli(capsys)(*argv, "--updates", str(nothing))[0] == 0
+    assert set(used) == {"memory://"}
+    used.clear()
+    assert Cli(capsys)(*argv, "--store", redis_url, "--updates", str(nothing))[0] == 0
+    assert set(used) == {redis_url}

@@ -7,8 +7,8 @@ stores compute with or sort by (the id, times, counts, token usage, schema versi
 
 Everything opens only in its own conversation: its env, tenant, team and id; a value only under its own name. Where a message
 stands is not bound, because several writers append at once and none of them knows its position: what is not noticed is
-that somebody reorders, repeats or drops messages of one conversation, or puts back an older state, or one from before it was
-deleted and created again under the same id.
+that somebody reorders, repeats or drops messages of one conversation; deletes its metadata, custom values, other values or
+system message; or puts back an older state, or one from before it was deleted and created again under the same id.
 """
 
 import re

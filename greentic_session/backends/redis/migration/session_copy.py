@@ -3,6 +3,7 @@
 import asyncio
 from typing import Any, NamedTuple, Self
 
+from greentic_session._hiding import outline
 from greentic_session._redis.executor import Arg
 from greentic_session._redis.scanning import together
 from greentic_session._redis.scripts import Script
@@ -49,6 +50,9 @@ class Exported(NamedTuple):
     claim: bytes
     lease: int
     unseen: bytes
+
+    def __repr__(self) -> str:
+        return outline(self, *self._fields)
 
     def aged(self) -> Self | None:
         """Return it as it is now; None if its life is over."""
