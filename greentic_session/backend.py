@@ -171,6 +171,9 @@ class SessionBackend(Closable, ABC):
     async def claim(self, claiming: Claiming) -> Wait | None:
         """Claim the wait of the first of some scopes that has one, and make the session live at least as long.
 
+        A call that is cancelled, or fails because the backend is late or away, gives back what it may have got: without
+        its caller, by the token, after the claim may have taken effect, and trying no longer than an operation may take.
+
         Raises:
             ClaimedError: It is claimed. (No further scope is tried.)
             CorruptSessionError: Its text is no SessionData; nothing is held.

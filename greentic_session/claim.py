@@ -156,7 +156,7 @@ class Claim:
         if self._over or self._backend.closed:
             return
         try:
-            await shielded(self.release)
+            await shielded(self.release, persistent=True)
         except ConflictError:
             pass  # over: its lease ended, or the session was removed
         except GreenticError as error:

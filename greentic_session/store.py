@@ -313,7 +313,8 @@ class SessionStore:
     ) -> Claim | None:
         """Find a wait as `find_wait` does, and take the right to resume it: of all runners that try, one gets it.
 
-        Only claims look at claims: the plain operations go on as if there were none.
+        Only claims look at claims: the plain operations go on as if there were none. A call that is cancelled or late gives
+        back what it may have got.
 
         Args:
             ctx: The caller; one with a user finds that user's waits only.

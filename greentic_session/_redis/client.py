@@ -17,6 +17,9 @@ The promises:
 - One deadline holds for the whole of a call, from waiting in the line to reading the answer. One
   timer serves all calls: it looks at them when the oldest of them may be late, which under load is
   once in a `timeout`.
+- What a call took for a caller who does not get to know of it (a claim, say) is given back: the
+  command that undoes it goes out behind it on the same connection, so that it takes effect after
+  it; where that is lost, on another one.
 - A call that is cancelled or late leaves its neighbours alone. A connection on which one was late
   may be dead, though: it takes no new calls, and ends when the others on it have had theirs.
 - Connecting is tried at once, and after failures with a delay that doubles, up to a second, with
@@ -28,6 +31,7 @@ The promises:
 import asyncio
 from collections import deque
 from collections.abc import Callable, Collection, Mapping
+from functools import partial
 from threading import get_ident
 from typing import Any, cast
 
@@ -35,6 +39,7 @@ import hiredis
 from redis import exceptions as driver
 from redis.asyncio.connection import AbstractConnection
 
+from greentic_session._detached import Detached
 from greentic_session.errors import GreenticError, OperationTimeoutError, UnavailableError
 
 from .connection import LONG_BYTES, Call, SharedConnection
@@ -90,6 +95,7 @@ class RedisClient:
         self._emptied: asyncio.Event | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: int | None = None
+        self._detached = Detached()
         self._closed = False
 
     async def call(
@@ -100,6 +106,7 @@ class RedisClient:
         script: str | None = None,
         deadline: float | None = None,
         before: bytes | None = None,
+        undo: tuple[Arg, ...] | None = None,
     ) -> Any:
         """Send a command and return its answer, as bytes, ints, lists and None.
 
@@ -110,6 +117,8 @@ class RedisClient:
                 that it does not know it.
             deadline: When the call ends, by the loop's clock; by default in a `timeout`.
             before: A packed command to be sent right before it, whose answer nobody wants.
+            undo: A command that undoes it, for the time after it; sent if the caller is cancelled
+                or late, or the connection is lost, while the command is under way.
 
         Raises:
             GreenticError: As `failures.translate` has it, from the driver's error.
@@ -128,7 +137,7 @@ class RedisClient:
             self._alarm = loop.call_at(deadline, self._look)
         packed = _pack(command)
         while True:
-            call = Call(packed, loop.create_future(), deadline, before=before)
+            call = Call(packed, loop.create_future(), deadline, before=before, undo=undo)
             try:
                 connection = None if self._line else self._find_connection(call)  # whoever waits goes first
                 if connection is not None:
@@ -157,12 +166,14 @@ class RedisClient:
                 if repeatable and call.connection is not None and isinstance(error, driver.ConnectionError):
                     repeatable = False
                     continue
+                self._take_back(call)
                 if isinstance(error, GreenticError):
                     raise
                 raise translate(error, self._node_of(call)) from error
             except BaseException:  # cancelled, that is
                 call.leave()
                 if call.connection is not None:
+                    self._take_back(call)
                     call.connection.give_up(call)
                 raise
 
@@ -362,6 +373,26 @@ class RedisClient:
         self._retired.add(connection)
         connection.retire()
 
+    # -- what nobody waits for any more
+
+    def _take_back(self, call: Call) -> None:
+        """Undo what a call may have done for a caller who does not get to know of it."""
+        undo, connection, call.undo = call.undo, call.connection, None
+        if undo is None or connection is None:
+            return
+        if connection.is_closing():
+            self._detached.start(partial(self.call, undo))
+            return
+        loop = asyncio.get_running_loop()
+        back = Call(_pack(undo), loop.create_future(), loop.time() + self._timeout, before=call.before)
+
+        def taken_back(answer: "asyncio.Future[Any]") -> None:
+            if isinstance(answer.exception(), driver.ConnectionError):
+                self._detached.start(partial(self.call, undo))
+
+        back.answer.add_done_callback(taken_back)
+        connection.send(back)
+
     # -- time, and the loop
 
     def _look(self) -> None:
@@ -371,7 +402,10 @@ class RedisClient:
         for call in [call for call in self._line if call.deadline <= now]:
             call.turn_away(TimeoutError("no connection in time"))
         for connection in (*self._connections, *self._retired):
-            if connection.expire(now) and connection in self._connections:
+            late = connection.expire(now)
+            for call in late:
+                self._take_back(call)
+            if late and connection in self._connections:
                 self._connections.remove(connection)
                 self._retired.add(connection)
             if connection in self._retired:

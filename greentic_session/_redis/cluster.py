@@ -22,7 +22,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from time import monotonic
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypedDict
 
 import anyio
 from redis import exceptions as driver
@@ -70,6 +70,14 @@ class ClusterAddress(Secret):
         return outline(self, "settings", nodes=getattr(self, "nodes", None))
 
 
+class _Ways(TypedDict):
+    """How a command is sent, as `RedisClient.call` has it."""
+
+    repeatable: bool
+    script: str | None
+    undo: tuple[Arg, ...] | None
+
+
 class ClusterClient:
     """Sends commands to the nodes of one cluster. What it promises is what `RedisClient` does.
 
@@ -98,7 +106,13 @@ class ClusterClient:
         self._keeper = self._client_for(self._seeds[0])
 
     async def call(
-        self, command: tuple[Arg, ...], *, repeatable: bool = False, script: str | None = None, stale: bool = False
+        self,
+        command: tuple[Arg, ...],
+        *,
+        repeatable: bool = False,
+        script: str | None = None,
+        undo: tuple[Arg, ...] | None = None,
+        stale: bool = False,
     ) -> Any:
         """Send a command to the node that has its key, and return the answer.
 
@@ -106,6 +120,7 @@ class ClusterClient:
             command: The command and its arguments; a key comes first of them, or behind the number of keys.
             repeatable: Whether sending it twice does what sending it once does.
             script: If the command is EVALSHA, the script.
+            undo: As for `RedisClient.call`.
             stale: Whether a replica may answer, where the store allows that.
 
         Raises:
@@ -116,13 +131,14 @@ class ClusterClient:
         client, failure, begun = self._slots[slot], None, monotonic()
         if client is not None and not stale:
             try:
-                return await client.call(command, repeatable=repeatable, script=script)
+                return await client.call(command, repeatable=repeatable, script=script, undo=undo)
             except GreenticError as error:
                 failure = error
                 if not self._may_go_on(client, error, repeatable=repeatable):
                     raise
         left = self._timeout - (monotonic() - begun)
-        return await self._insist(slot, command, failure, left, repeatable=repeatable, script=script, stale=stale)
+        ways: _Ways = {"repeatable": repeatable, "script": script, "undo": undo}
+        return await self._insist(slot, command, failure, left, ways, stale=stale)
 
     @asynccontextmanager
     async def in_time(self) -> AsyncIterator[None]:
@@ -191,9 +207,8 @@ class ClusterClient:
         command: tuple[Arg, ...],
         failure: GreenticError | None,
         seconds: float,
+        ways: "_Ways",
         *,
-        repeatable: bool,
-        script: str | None,
         stale: bool,
     ) -> Any:
         """Try until there is an answer that is one, or no time. `failure` is that of a first attempt; it may be repeated."""
@@ -220,9 +235,9 @@ class ClusterClient:
             try:
                 if client is None:
                     raise UnavailableError("no node of the Redis cluster has this slot") from driver.ClusterDownError("")
-                return await client.call(command, repeatable=repeatable, script=script, deadline=deadline, before=before)
+                return await client.call(command, **ways, deadline=deadline, before=before)
             except GreenticError as error:
-                if not self._may_go_on(client, error, repeatable=repeatable):
+                if not self._may_go_on(client, error, repeatable=ways["repeatable"]):
                     raise
                 failure, stale = error, False
 
@@ -358,8 +373,15 @@ class _Stale:
     def __init__(self, cluster: ClusterClient) -> None:
         self._cluster = cluster
 
-    async def call(self, command: tuple[Arg, ...], *, repeatable: bool = False, script: str | None = None) -> Any:
-        return await self._cluster.call(command, repeatable=repeatable, script=script, stale=True)
+    async def call(
+        self,
+        command: tuple[Arg, ...],
+        *,
+        repeatable: bool = False,
+        script: str | None = None,
+        undo: tuple[Arg, ...] | None = None,
+    ) -> Any:
+        return await self._cluster.call(command, repeatable=repeatable, script=script, undo=undo, stale=True)
 
     async def ping(self) -> None:
         await self._cluster.ping()

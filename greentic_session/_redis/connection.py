@@ -31,6 +31,8 @@ from redis import exceptions as driver
 if TYPE_CHECKING:
     from typing import Any
 
+    from .executor import Arg
+
 __all__ = ["LONG_BYTES", "SPIN_PAUSE_CALLS", "SPIN_TURNS", "Call", "ConnectionListener", "LostError", "SharedConnection"]
 
 LONG_BYTES = 2**17
@@ -67,6 +69,7 @@ class Call(msgspec.Struct, eq=False):
         connection: Where it was sent; None as long as it was not.
         turn: What its caller waits for before that, in the line.
         before: The bytes of a command that goes out right before it; nobody waits for its answer.
+        undo: The command that undoes it, where its caller waits for the answer no more.
     """
 
     packed: bytes
@@ -75,6 +78,7 @@ class Call(msgspec.Struct, eq=False):
     connection: "SharedConnection | None" = None
     turn: "asyncio.Future[None] | None" = None
     before: bytes | None = None
+    undo: "tuple[Arg, ...] | None" = None
 
     def leave(self) -> None:
         """Wait for the answer no more.
@@ -169,6 +173,10 @@ class SharedConnection(asyncio.Protocol):
         if self._unsent > LONG_BYTES:
             self._flush()
 
+    def is_closing(self) -> bool:
+        """Say whether the connection has ended, or is about to."""
+        return self._transport.is_closing()
+
     def is_free(self) -> bool:
         """Say whether nothing is under way, so that a long command may have it to itself."""
         return not self.pending and self.room > 0
@@ -182,8 +190,8 @@ class SharedConnection(asyncio.Protocol):
             self.given_up = True
             self.abort()
 
-    def expire(self, now: float) -> bool:
-        """Fail the calls that are late; return whether there were any.
+    def expire(self, now: float) -> list[Call]:
+        """Fail the calls that are late, and return them.
 
         The others may still be answered.
         """
@@ -192,7 +200,7 @@ class SharedConnection(asyncio.Protocol):
             if not call.answer.done():
                 call.answer.set_exception(TimeoutError("no answer in time"))
             self.give_up(call)
-        return bool(late)
+        return late
 
     def retire(self) -> None:
         """Take no more calls, and end when those under way have been answered or given up."""

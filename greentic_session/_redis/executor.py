@@ -18,7 +18,14 @@ class Executor(Protocol):
 
     moving: bool
 
-    async def call(self, command: tuple[Arg, ...], *, repeatable: bool = False, script: str | None = None) -> Any:
+    async def call(
+        self,
+        command: tuple[Arg, ...],
+        *,
+        repeatable: bool = False,
+        script: str | None = None,
+        undo: tuple[Arg, ...] | None = None,
+    ) -> Any:
         """As `RedisClient.call`."""
 
     async def ping(self) -> None:

@@ -66,19 +66,29 @@ class Script:
     def _guarded(self) -> tuple[str, str]:
         return self._alone if self._one_key else _hashed(_GUARD + self._alone[1])
 
-    def run(self, executor: Executor, keys: int, words: tuple[Arg, ...]) -> Awaitable[Any]:
+    def command(self, executor: Executor, keys: int, words: tuple[Arg, ...]) -> tuple[Arg, ...]:
+        """Return the command that runs it even where the server does not know it.
+
+        The arguments are those of `run`.
+        """
+        return ("EVAL", (self._guarded if executor.moving else self._alone)[1], keys, *words)
+
+    def run(
+        self, executor: Executor, keys: int, words: tuple[Arg, ...], undo: tuple[Arg, ...] | None = None
+    ) -> Awaitable[Any]:
         """Run it; to be awaited for what it returns.
 
         Args:
             executor: The way there.
             keys: How many of the words are keys.
             words: The keys, and what else it is given.
+            undo: As for `RedisClient.call`.
 
         Raises:
             GreenticError: As `RedisClient.call`.
         """
         sha, text = self._guarded if executor.moving else self._alone
-        return executor.call(("EVALSHA", sha, keys, *words), repeatable=self._repeatable, script=text)
+        return executor.call(("EVALSHA", sha, keys, *words), repeatable=self._repeatable, script=text, undo=undo)
 
 
 def _hashed(text: str) -> tuple[str, str]:

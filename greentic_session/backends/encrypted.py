@@ -13,6 +13,7 @@ deadline, impersonation).
 """
 
 from collections.abc import AsyncGenerator, AsyncIterator
+from functools import partial
 from typing import Self
 
 from msgspec.structs import replace
@@ -20,6 +21,7 @@ from msgspec.structs import replace
 from greentic_session._crypto.keyring import Keyring
 from greentic_session._crypto.sealing import Box, Resealing, Sealer, parts
 from greentic_session._lifecycle import Wrapping
+from greentic_session._shield import shielded
 from greentic_session.admin import Inspector, Step
 from greentic_session.backend import Claiming, Creation, Parking, SessionBackend, Update
 from greentic_session.errors import ConflictError, DecryptionError, NotFoundError, TenantMismatchError
@@ -208,7 +210,7 @@ class EncryptedBackend(Wrapping[SessionBackend], SessionBackend):
             return self._opened(wait)
         except DecryptionError:
             if wait is not None:  # pragma: no branch  # something did not open
-                await self._inner.release(wait.key, claiming.token)
+                await shielded(partial(self._inner.release, wait.key, claiming.token))
             raise
 
     async def complete(self, owner: Owner, key: str, token: str) -> bool:

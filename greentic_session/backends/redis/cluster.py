@@ -10,6 +10,7 @@ from contextlib import aclosing
 from typing import TypeVar
 
 from greentic_session import tenancy
+from greentic_session._detached import Detached
 from greentic_session._redis.cluster import ClusterClient
 from greentic_session._redis.executor import Executor
 from greentic_session._redis.scanning import together, walk
@@ -22,7 +23,7 @@ from greentic_session.tenancy import Owner
 from greentic_session.wait import Wait
 
 from .keys import ClusterKeys, identity_text, key_of, tag_of, tag_without_user
-from .owner_pointers import Pointers, Reservation
+from .owner_pointers import Pointers, Reservation, new_nonce
 from .slot import BarredError, ShortError, Slot, meant_by
 
 __all__ = ["RedisClusterBackend"]
@@ -51,6 +52,7 @@ class RedisClusterBackend(SessionBackend):
         self._reading = reading
         self._keys = keys
         self._pointers = Pointers(client, keys.namespace)
+        self._detached = Detached()
 
     # -- sessions, by key
 
@@ -60,7 +62,7 @@ class RedisClusterBackend(SessionBackend):
             tag = tag_of(pointer) if pointer is not None else _tag_without_user(creation.data, key)
             replaced = ""
             while True:
-                held = await self._pointers.reserve(key, tag, creation.ttl_ms, replaced)
+                held = await self._reserve(key, tag, creation.ttl_ms, replaced)
                 if held.tag != tag:
                     outcome, *_ = await self._vacate(key, held, "")
                     if outcome == b"live":
@@ -72,6 +74,9 @@ class RedisClusterBackend(SessionBackend):
                 except BarredError:
                     replaced = held.nonce
                     continue
+                except BaseException:
+                    self._leave(key, held)
+                    raise
                 if created:
                     self._pointers.remember(key, tag)
                 return created
@@ -121,7 +126,7 @@ class RedisClusterBackend(SessionBackend):
                     pass  # it is not there, or its pointer would not live as long
             replaced = ""
             while True:
-                held = await self._pointers.reserve(key, tag, parking.ttl_ms, replaced)
+                held = await self._reserve(key, tag, parking.ttl_ms, replaced)
                 if held.tag != tag:
                     if parking.token is not None:
                         raise tenancy.claim_over(key)
@@ -136,6 +141,9 @@ class RedisClusterBackend(SessionBackend):
                     return await park(held.nonce, held.lives)
                 except BarredError:
                     replaced = held.nonce
+                except BaseException:
+                    self._leave(key, held)
+                    raise
 
     async def find(self, owner: Owner, scopes: tuple[ReplyScope, ...]) -> Wait | None:
         return await self._look_at(tag_of(owner)).find(owner, scopes)
@@ -163,7 +171,7 @@ class RedisClusterBackend(SessionBackend):
                 try:
                     found = await self._at(tag, held).claim(claiming)
                 except ShortError as error:
-                    held = await self._pointers.reserve(error.key, tag, claiming.lease_ms, "")
+                    held = await self._reserve(error.key, tag, claiming.lease_ms, "")
                     continue
                 if found is not None:
                     self._pointers.remember(found.key, tag)
@@ -259,13 +267,33 @@ class RedisClusterBackend(SessionBackend):
             try:
                 given = await give(self._at(tag, held))
             except ShortError:
-                held = await self._pointers.reserve(key, tag, ttl_ms, "")
+                held = await self._reserve(key, tag, ttl_ms, "")
                 tag = held.tag
                 continue
             if given or certain:
                 return given
             tag, held, certain = await self._pointers.follow(key), None, True
         return 0
+
+    async def _reserve(self, key: str, tag: str, ttl_ms: int | None, replaced: str) -> Reservation:
+        """As `Pointers.reserve`; who is cancelled or fails leaves no reservation behind."""
+        nonce = new_nonce()
+        try:
+            return await self._pointers.reserve(key, tag, nonce, ttl_ms, replaced)
+        except BaseException:
+            self._leave(key, Reservation(nonce, tag, 0))
+            raise
+
+    def _leave(self, key: str, held: Reservation) -> None:
+        """End a reservation that this call will not use any more, unless a session lives under its key."""
+
+        async def end() -> None:
+            async with self.client.in_time():
+                outcome, *_ = await self._vacate(key, held, "")
+                if outcome == b"free":
+                    await self._pointers.end(key, held.nonce)
+
+        self._detached.start(end)
 
     async def _vacate(self, key: str, held: Reservation, owner: str) -> list[bytes]:
         """Bar a reservation that another slot has, if nothing lives there."""

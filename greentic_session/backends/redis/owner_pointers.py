@@ -26,6 +26,8 @@ follows a pointer finds what there is. Two slots cannot be changed in one step; 
    for a reservation where it may not. A pointer without a session ("lone") expires, and answers nothing: whoever follows
    it finds no session. For sessions without an end "for ever" is ten years, of which five are counted on.
 
+A call that is cancelled or fails under a reservation ends it by rule 2, in a task of its own, if nothing lives there.
+
 Within a live session's time its slot never changes, so clients remember slots. A memory that is old is harmless: where it
 says a session is, there is one, or the pointer is asked; and what it makes a client write is checked by rule 1, and by
 the script of a session that is there already, which needs no reservation as long as its pointer lives long enough.
@@ -37,7 +39,7 @@ from dataclasses import dataclass
 from greentic_session._redis.executor import Executor
 from greentic_session._redis.scripts import Script
 
-__all__ = ["Pointers", "Reservation"]
+__all__ = ["Pointers", "Reservation", "new_nonce"]
 
 _HOUR = 3_600_000
 _FOR_EVER = 10 * 365 * 24 * _HOUR
@@ -55,6 +57,11 @@ def _script(name: str) -> Script:
 
 _RESERVE = _script("reserve")
 _UNRESERVE = _script("unreserve")
+
+
+def new_nonce() -> str:
+    """Return a name for a reservation that no other one ever has."""
+    return secrets.token_hex(8)
 
 
 @dataclass(frozen=True)
@@ -106,20 +113,21 @@ class Pointers:
         self.remember(key, tag)
         return tag
 
-    async def reserve(self, key: str, tag: str, ttl_ms: int | None, replaced: str) -> Reservation:
+    async def reserve(self, key: str, tag: str, nonce: str, ttl_ms: int | None, replaced: str) -> Reservation:
         """Reserve a key for the users of one slot, unless it leads to another one; return what the pointer says then.
 
         Args:
             key: The session key.
             tag: The hash tag of that slot.
+            nonce: The name of this reservation, if it becomes one: `new_nonce`.
             ttl_ms: How long the session shall live, None for ever.
             replaced: The nonce of a reservation that was barred, to be replaced by this one; "" for none.
         """
         needed = _FOR_EVER // 2 if ttl_ms is None else min(ttl_ms + _HOUR // 2, _MOST)
         given = _FOR_EVER if ttl_ms is None else min(ttl_ms + max(ttl_ms, _HOUR), _MOST)
-        args = (tag, secrets.token_hex(8), needed, max(given, needed), replaced)
-        nonce, held, lives = await _RESERVE.run(self._executor, 1, (self._name(key), *args))
-        return Reservation(nonce.decode(), held.decode(), lives - _ON_THE_WAY)
+        args = (tag, nonce, needed, max(given, needed), replaced)
+        holder, held, lives = await _RESERVE.run(self._executor, 1, (self._name(key), *args))
+        return Reservation(holder.decode(), held.decode(), lives - _ON_THE_WAY)
 
     async def end(self, key: str, nonce: str) -> None:
         """Delete the pointer of a reservation that was barred, if it is still that one."""

@@ -44,6 +44,7 @@ _CREATE = _script("create")
 _FIND = _script("find", repeatable=True)
 _FIND_BY_USER = _script("find_by_user", repeatable=True)
 _FIND_KEY = _script("find_key", repeatable=True)
+_GIVE_BACK = _script("give_back")
 _LIST_WAITS = _script("list_waits", repeatable=True)
 _PURGE = _script("purge")
 _GET_MANY = _script("get_many", repeatable=True)
@@ -148,10 +149,14 @@ class Scripts:
         return _FIND_BY_USER.run(self._executor, 1, words)
 
     def claim(self, claiming: Claiming) -> Awaitable[list[Any] | None]:
-        """Return which scope matched, the session key and the text; the session key alone if it is claimed."""
-        owner, scopes = claiming.owner, claiming.scopes
-        words = (*self._places(owner, scopes), self._namespace, front(owner), claiming.token, claiming.lease_ms, *self._hold)
-        return _CLAIM.run(self._executor, len(scopes), words)
+        """Return which scope matched, the session key and the text; the session key alone if it is claimed.
+
+        A caller who is cancelled or late gives back what it got.
+        """
+        places = self._places(claiming.owner, claiming.scopes)
+        undo = _GIVE_BACK.command(self._executor, len(places), (*places, self._namespace, claiming.token))
+        words = (*places, self._namespace, front(claiming.owner), claiming.token, claiming.lease_ms, *self._hold)
+        return _CLAIM.run(self._executor, len(places), words, undo)
 
     def complete(self, owner: Owner, key: str, token: str) -> Awaitable[int | bytes]:
         """Remove the session of a claim; 0 if that is over."""

@@ -5,12 +5,14 @@ saying in words what an outcome means. `lua/_rules.lua` tells how the keys hang 
 """
 
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Any
 
 import msgspec
 
 from greentic_session import tenancy
 from greentic_session._redis.executor import Executor
+from greentic_session._shield import shielded
 from greentic_session.backend import Claiming, Creation, Parking, Update
 from greentic_session.errors import CorruptSessionError, InvalidInputError
 from greentic_session.ids import SessionKey
@@ -200,7 +202,7 @@ class Slot:
         try:
             return wait_of(key_of(key), text, claiming.scopes[number])
         except CorruptSessionError:
-            await self._scripts.release(key_of(key), claiming.token)
+            await shielded(partial(self._scripts.release, key_of(key), claiming.token))
             raise
 
     async def complete(self, owner: Owner, key: str, token: str) -> int | bytes:

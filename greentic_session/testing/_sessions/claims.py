@@ -1,8 +1,11 @@
 """Claims: of all runners that see a reply, exactly one resumes the flow."""
 
+from collections.abc import Awaitable, Generator
 from datetime import timedelta
+from typing import Any
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 from greentic_session.claim import Claim
@@ -32,6 +35,53 @@ async def assert_over(claim: Claim) -> None:
     for call in (claim.complete(), claim.release(), claim.renew(30), claim.park(OTHER, data(node="late"))):
         with pytest.raises(ConflictError):
             await call
+
+
+async def claim_soon(store: SessionStore) -> Claim:
+    """Claim the wait at CHAT as another runner, as soon as it has been given back; fail if it is not within seconds."""
+    with anyio.fail_after(5):
+        while True:
+            try:
+                claim = await store.claim_wait(ALICE, "alice", CHAT)
+            except ClaimedError:
+                await anyio.lowlevel.checkpoint()
+            else:
+                assert claim is not None
+                return claim
+
+
+class CancelledAt:
+    """Awaits something, and cancels a scope where it is about to wait for the n-th time.
+
+    Args:
+        work: What is awaited.
+        point: At which of its waits, from 1. If there are fewer, nothing is cancelled.
+        scope: What is cancelled.
+    """
+
+    def __init__(self, work: Awaitable[object], point: int, scope: anyio.CancelScope) -> None:
+        self._work = work
+        self._point = point
+        self._scope = scope
+
+    def __await__(self) -> Generator[Any, Any, None]:
+        steps = self._work.__await__()
+        answer: Any = None
+        error: BaseException | None = None
+        passed = 0
+        while True:
+            try:
+                waited = steps.send(answer) if error is None else steps.throw(error)
+            except StopIteration:
+                return
+            passed += 1
+            if passed == self._point:
+                self._scope.cancel()
+            answer = error = None
+            try:
+                answer = yield waited
+            except BaseException as thrown:  # noqa: BLE001  # to be raised where it belongs: inside
+                error = thrown
 
 
 class ClaimsContract:
@@ -65,6 +115,19 @@ class ClaimsContract:
             for _ in range(20):
                 tasks.start_soon(run)
         assert (len(won), len(lost)) == (1, 19)
+
+    async def test_a_claim_that_is_cancelled_on_its_way_is_given_back(self, store: SessionStore) -> None:
+        """Whoever is cancelled has no claim, and no way to release it: another runner may claim at once."""
+        await store.register_wait(ALICE, "alice", CHAT, "k", data(), MINUTE)
+        point = 0
+        cancelled = True
+        while cancelled:
+            point += 1
+            with anyio.CancelScope() as scope:
+                await CancelledAt(store.claim_wait(ALICE, "alice", CORRELATED, fallback=True), point, scope)
+            cancelled = scope.cancelled_caught
+            if cancelled:
+                await (await claim_soon(store)).release()
 
     async def test_plain_operations_do_not_look_at_claims(self, store: SessionStore) -> None:
         claim = await claim_chat(store)

@@ -8,6 +8,7 @@ from greentic_session._redis.executor import Arg
 from greentic_session._redis.scanning import together
 from greentic_session._redis.scripts import Script
 from greentic_session.backends.redis.keys import Keys, tag_of, tag_without_user
+from greentic_session.backends.redis.owner_pointers import new_nonce
 
 from .report import Report
 from .side import ClusterSide, Group, ServerSide, Side
@@ -153,7 +154,7 @@ class Target:
         assert isinstance(side, ClusterSide)
         key, tag, replaced = session.key.decode(), _tag(session), ""
         while (now := session.aged()) is not None:
-            held = await side.pointers.reserve(key, tag, None if now.ttl == -1 else now.ttl, replaced)
+            held = await side.pointers.reserve(key, tag, new_nonce(), None if now.ttl == -1 else now.ttl, replaced)
             within = side.keys.within(held.tag)
             since = (asyncio.get_running_loop().time() - now.seen) * 1000
             reach = max(held.lives - round(since) - _ON_ITS_WAY, 0)
