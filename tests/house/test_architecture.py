@@ -16,7 +16,7 @@ ROOT = Path(greentic_session.__file__).parent
 # Each module may import from the floors below its own, and from its own room (its package) as long as no circle comes of it.
 FLOORS = [
     ["errors"],
-    ["ids", "expiry", "_hiding", "_optional", "_shield", "_lifecycle"],
+    ["ids", "expiry", "_hiding", "_optional", "_shield", "_detached", "_lifecycle"],
     ["_json", "_expiry", "_workers"],
     ["_redis", "_crypto"],
     ["scope"],
