@@ -30,26 +30,22 @@ The promises:
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Collection, Mapping
-from functools import partial
+from collections.abc import Collection, Mapping
 from threading import get_ident
-from typing import Any, cast
+from typing import Any
 
-import hiredis
 from redis import exceptions as driver
 from redis.asyncio.connection import AbstractConnection
 
-from greentic_session._detached import Detached
 from greentic_session.errors import GreenticError, OperationTimeoutError, UnavailableError
 
 from .connection import LONG_BYTES, Call, SharedConnection
 from .dialer import Dialer, Finder
 from .errors import is_demotion, translate
 from .executor import Arg
+from .undoing import Undoing, pack
 
 __all__ = ["RedisClient"]
-
-_pack = cast("Callable[[tuple[Arg, ...]], bytes]", hiredis.pack_command)  # its own types allow one argument only
 
 _DEADLINE_GRAIN_S = 0.005
 """How far apart looks at the deadlines are at least, in seconds."""
@@ -95,7 +91,7 @@ class RedisClient:
         self._emptied: asyncio.Event | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: int | None = None
-        self._detached = Detached()
+        self._undoing = Undoing(self.call, timeout)
         self._closed = False
 
     async def call(
@@ -135,7 +131,7 @@ class RedisClient:
             self._alarm = None
         if self._alarm is None:
             self._alarm = loop.call_at(deadline, self._look)
-        packed = _pack(command)
+        packed = pack(command)
         while True:
             call = Call(packed, loop.create_future(), deadline, before=before, undo=undo)
             try:
@@ -150,7 +146,7 @@ class RedisClient:
                 if script is not None and text.startswith("NOSCRIPT"):
                     # It has restarted, or somebody flushed its scripts. EVAL runs and loads it, in
                     # one step; nothing was done before, so this is no repetition.
-                    packed, script = _pack(("EVAL", script, *command[2:])), None
+                    packed, script = pack(("EVAL", script, *command[2:])), None
                     continue
                 if is_demotion(text):
                     # A primary no more. Behind an address that fails over, new connections lead to
@@ -166,14 +162,14 @@ class RedisClient:
                 if repeatable and call.connection is not None and isinstance(error, driver.ConnectionError):
                     repeatable = False
                     continue
-                self._take_back(call)
+                self._undoing.take_back(call)
                 if isinstance(error, GreenticError):
                     raise
                 raise translate(error, self._node_of(call)) from error
             except BaseException:  # cancelled, that is
                 call.leave()
                 if call.connection is not None:
-                    self._take_back(call)
+                    self._undoing.take_back(call)
                     call.connection.give_up(call)
                 raise
 
@@ -373,26 +369,6 @@ class RedisClient:
         self._retired.add(connection)
         connection.retire()
 
-    # -- what nobody waits for any more
-
-    def _take_back(self, call: Call) -> None:
-        """Undo what a call may have done for a caller who does not get to know of it."""
-        undo, connection, call.undo = call.undo, call.connection, None
-        if undo is None or connection is None:
-            return
-        if connection.is_closing():
-            self._detached.start(partial(self.call, undo))
-            return
-        loop = asyncio.get_running_loop()
-        back = Call(_pack(undo), loop.create_future(), loop.time() + self._timeout, before=call.before)
-
-        def taken_back(answer: "asyncio.Future[Any]") -> None:
-            if isinstance(answer.exception(), driver.ConnectionError):
-                self._detached.start(partial(self.call, undo))
-
-        back.answer.add_done_callback(taken_back)
-        connection.send(back)
-
     # -- time, and the loop
 
     def _look(self) -> None:
@@ -404,7 +380,7 @@ class RedisClient:
         for connection in (*self._connections, *self._retired):
             late = connection.expire(now)
             for call in late:
-                self._take_back(call)
+                self._undoing.take_back(call)
             if late and connection in self._connections:
                 self._connections.remove(connection)
                 self._retired.add(connection)
