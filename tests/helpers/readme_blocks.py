@@ -1,11 +1,21 @@
-"""The blocks of code in README, for the tests that run them. Each is found by a text that stands in it and in no other."""
+"""The blocks of code in the READMEs, for the tests that run them.
+
+Each is found by a text that stands in it and in no other.
+"""
 
 import re
+from pathlib import Path
 from typing import NamedTuple
 
 from paths import ROOT
 
 README = (ROOT / "README.md").read_text()
+READMES: dict[str, str] = {
+    path.relative_to(ROOT).as_posix(): path.read_text()
+    for folder in (".", "greentic_session", "tests", "benchmarks")
+    for path in sorted((ROOT / folder).glob("README.md" if folder == "." else "**/README.md"))
+}
+"""The text of each README, by its path in the repository."""
 
 _FENCED = re.compile(r"^(```+|~~~+)([^\n]*)\n(.*?)^\1[ ]*$", re.DOTALL | re.MULTILINE)
 
@@ -17,9 +27,12 @@ class Block(NamedTuple):
     text: str
 
 
-BLOCKS = [Block(language, text) for _, language, text in _FENCED.findall(README)]
-PROSE = _FENCED.sub("", README)
-"""README without its blocks."""
+BLOCKS = [Block(language, text) for readme in READMES.values() for _, language, text in _FENCED.findall(readme)]
+
+
+def prose_of(path: str | Path) -> str:
+    """Return a README without its blocks."""
+    return _FENCED.sub("", READMES[str(path)])
 
 
 def block_with(marker: str) -> str:
@@ -28,7 +41,7 @@ def block_with(marker: str) -> str:
     return text
 
 
-# The shell blocks. `.ci/run` runs the suite's, as it stands; tests/test_distribution.py runs the others.
+# The shell blocks. `.ci/run` runs the suite's, as it stands; test_distribution.py runs the others.
 DEMO = block_with("python -m pip install . && python -m greentic_session")
 SUITE = block_with("python -m pip install -e '.[test]'")
-INSTALL = block_with("greentic-session[redis]")
+INSTALL = block_with("python -m pip install '.[redis]'")

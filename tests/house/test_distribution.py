@@ -64,6 +64,14 @@ def run(command: list[str], where: Path, **environment: str) -> str:
     return done.stdout
 
 
+def unpack(sdist: Path, folder: Path) -> Path:
+    """Return the directory that an sdist is unpacked to, which stands for a clone."""
+    with tarfile.open(sdist) as archive:
+        archive.extractall(folder, filter="data")
+    (clone,) = folder.iterdir()
+    return clone
+
+
 @pytest.fixture(scope="module")
 def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The sdist, and the wheel that is built from it."""
@@ -85,12 +93,12 @@ def sdist(dist: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A fresh environment, in a directory with nothing else; README's command has added what Redis needs to the wheel."""
+def installed(wheel: Path, sdist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A fresh environment, in a directory with nothing else, with the wheel; README's command has added what Redis needs."""
     folder = tmp_path_factory.mktemp("empty")
     run([sys.executable, "-m", "venv", ".venv"], folder)
     run([".venv/bin/python", "-m", "pip", "install", str(wheel)], folder)
-    run(["bash", "-ec", f". .venv/bin/activate && {INSTALL}"], folder)
+    run(["bash", "-ec", f". {folder}/.venv/bin/activate && {INSTALL}"], unpack(sdist, tmp_path_factory.mktemp("clone")))
     return folder
 
 
@@ -103,7 +111,7 @@ def test_the_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
     assert own == {
         PurePosixPath(path.relative_to(ROOT).as_posix())
         for path in PACKAGE.rglob("*")
-        if path.is_file() and "__pycache__" not in path.parts
+        if path.is_file() and "__pycache__" not in path.parts and path.suffix != ".md"
     }
     about = {name.split("/", 1)[1] for name in names} - {str(name).split("/", 1)[1] for name in own}
     assert about - {"entry_points.txt"} == {"METADATA", "RECORD", "WHEEL", "licenses/LICENSE"}
@@ -138,9 +146,7 @@ def test_what_was_installed_reaches_redis(installed: Path, redis_url: str, names
 
 def test_the_demo_of_readme_in_a_clone(sdist: Path, tmp_path: Path) -> None:
     """The very command, with the Python that runs this; the sdist stands for the clone."""
-    with tarfile.open(sdist) as archive:
-        archive.extractall(tmp_path, filter="data")
-    (clone,) = tmp_path.iterdir()
+    clone = unpack(sdist, tmp_path)
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin" / "python3").symlink_to(sys.executable)
     path = f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}"

@@ -1,4 +1,4 @@
-"""What README shows is true: its code runs, its commands are the ones that CI runs, its table names what there is."""
+"""What the READMEs show is true: their code runs, their commands are those that CI runs, their tables name what there is."""
 
 import ast
 import asyncio
@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 import uuid
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ import pytest
 import redis
 from paths import ROOT
 from projects import run_project
-from readme_blocks import BLOCKS, DEMO, INSTALL, PROSE, README, SUITE, block_with
+from readme_blocks import BLOCKS, DEMO, INSTALL, README, READMES, SUITE, block_with, prose_of
 
 from greentic_session import (
     Claim,
@@ -49,8 +50,7 @@ def run(block: str) -> dict[str, Any]:
     return names
 
 
-@pytest.mark.filterwarnings("ignore:use find_wait_by_scope:DeprecationWarning")
-@runs("await store.find_by_user")
+@runs("await store.clear_wait")
 def test_the_shortest_useful_code_runs(block: str) -> None:
     run(block)
 
@@ -128,9 +128,10 @@ def test_every_block_is_run_by_a_test() -> None:
     assert sorted([DEMO, INSTALL, SUITE]) == sorted(block.text for block in BLOCKS if block.language == "sh")
 
 
-def test_code_stands_between_fences() -> None:
+@pytest.mark.parametrize("path", READMES)
+def test_code_stands_between_fences(path: str) -> None:
     """What is indented, in HTML, or behind a fence that is never closed is code, too, and nobody would run it."""
-    assert re.findall(r"^(?: {4}|\t| *```| *~~~)|<(?:pre|code)\b", PROSE, re.MULTILINE) == []
+    assert re.findall(r"^(?: {4}|\t| *```| *~~~)|<(?:pre|code)\b", prose_of(path), re.MULTILINE) == []
 
 
 @runs("def make_conversations")
@@ -178,7 +179,7 @@ def test_the_store_that_is_observed(block: str) -> None:
 
 
 def test_the_fixtures_are_the_ones_that_there_are() -> None:
-    (table,) = re.findall(r"^\| fixture \|.*?\n\n", README, re.DOTALL | re.MULTILINE)
+    (table,) = re.findall(r"^\| fixture \|.*?\n\n", READMES["greentic_session/testing/README.md"], re.DOTALL | re.MULTILINE)
     tree = ast.parse((ROOT / "greentic_session/pytest_plugin.py").read_text())
     fixtures = {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
     assert set(re.findall(r"`(\w+)`", table)) == fixtures
@@ -220,4 +221,39 @@ def test_the_table_of_operations_tells_the_signatures() -> None:
 def test_the_table_of_conversations_tells_the_signatures() -> None:
     operations = operations_of(ConversationStore)
     del operations["health"]
-    assert dict(re.findall(r"`conversations\.(\w+)(\([^`]*\))`", README)) == operations
+    shown = re.findall(r"`conversations\.(\w+)(\([^`]*\))`", READMES["greentic_session/conversation/README.md"])
+    assert dict(shown) == operations
+
+
+def test_readme_is_short() -> None:
+    assert len(README.encode()) <= 12_000
+
+
+def heading_anchors(text: str) -> set[str]:
+    return {
+        re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    }
+
+
+LINKS = [(path, link) for path, text in READMES.items() for link in re.findall(r"\]\(([^)\s]+)\)", text)]
+REPOSITORY = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["urls"]["Repository"]
+
+
+@pytest.mark.parametrize(("path", "link"), LINKS)
+def test_what_a_readme_links_is_there(path: str, link: str) -> None:
+    target, _, anchor = link.partition("#")
+    if target.startswith(REPOSITORY):
+        file = ROOT / target.removeprefix(f"{REPOSITORY}/blob/main/")
+    elif "://" in target:
+        return
+    else:
+        # PyPI shows README.md alone: there are no neighbours.
+        assert path != "README.md" or not target
+        file = (ROOT / path).parent / target if target else ROOT / path
+    assert file.exists()
+    assert not anchor or anchor in heading_anchors(file.read_text())
+
+
+def test_every_readme_is_linked() -> None:
+    linked = {link.removeprefix(f"{REPOSITORY}/blob/main/") for path, link in LINKS if path == "README.md"}
+    assert set(READMES) - linked == {"README.md"}
