@@ -11,11 +11,8 @@ import asyncio
 import statistics
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-
-import redis.asyncio
 
 from greentic_session import RedisSessionStore
 
@@ -26,6 +23,7 @@ from ._progress import progress
 from ._report import Report, Row, Target, load_average, machine
 from ._server import HOW_TO_GET_ONE, Server, find_binary
 from ._sides import make_parked
+from ._watch import watch
 
 __all__ = ["main"]
 
@@ -40,8 +38,6 @@ TARGETS = {"stats": 10.0}
 """Seconds."""
 AT_ONCE = 200
 """How many sessions are parked at once."""
-PAUSE = 0.002
-"""Seconds between two looks at how long the server lets a client wait."""
 
 NOTES = [
     "Seconds of a command from its start to its end, the start of Python included; medians over the rounds.",
@@ -84,29 +80,16 @@ async def _park(store: RedisSessionStore, number: int) -> None:
 
 async def _run(command: str, url: str) -> tuple[float, float]:
     """Return how many seconds a command takes, and how many milliseconds another client had to wait at the most."""
-    longest, done = 0.0, False
-
-    async def look() -> None:
-        nonlocal longest
-        async with redis.asyncio.Redis.from_url(url) as client:
-            await client.ping()
-            while not done:
-                began = time.perf_counter()
-                await client.ping()
-                longest = max(longest, time.perf_counter() - began)
-                await asyncio.sleep(PAUSE)
-
-    looking = asyncio.create_task(look())
-    began = time.perf_counter()
     arguments = (sys.executable, "-m", "greentic_session", command, "--store", url, "--json", *COMMANDS[command])
-    process = await asyncio.create_subprocess_exec(*arguments, stdout=subprocess.DEVNULL)
-    code = await process.wait()
-    taken = time.perf_counter() - began
-    done = True  # redis-py may swallow a cancellation
-    await looking
-    if code:
-        raise RuntimeError(f"{command} ended with {code}")
-    return taken, longest * 1000
+
+    async def run() -> int:
+        process = await asyncio.create_subprocess_exec(*arguments, stdout=subprocess.DEVNULL)
+        return await process.wait()
+
+    watched = await watch(url, run)
+    if watched.answer:
+        raise RuntimeError(f"{command} ended with {watched.answer}")
+    return watched.seconds, watched.longest_ping
 
 
 async def _measure(url: str, sizes: Sizes) -> list[Row]:

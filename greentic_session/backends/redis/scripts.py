@@ -121,32 +121,44 @@ class Scripts:
         return _FIND_KEY.run(self._executor, 1, (self._keys.wait(owner, scope), self._namespace, owner_text(owner)))
 
     async def list_waits(self, owner: Owner) -> list[SessionKey]:
-        """Return the session keys of a user's waits, in no order."""
-        # SORT puts what it looks up in place of the first star.
-        scopes = "" if "*" in self._namespace else self._keys.scope(place_of(owner), "")
-        found = await self._keys_of(owner, scopes)
-        if found and isinstance(found[0], int):
+        """Return the session keys of a user's waits, in no order: up to 1,000 of them in one step."""
+        found = await self._keys_of(owner, b"")
+        if isinstance(found[0], int):
             number, lines = found
             keys = key_of(lines).split("\n") if number else []  # all in one step
             if len(set(keys)) == len(keys) == number:
                 return cast("list[SessionKey]", keys)
             # Two scopes lead to one session (somebody else wrote), or a key holds a newline.
-            found = await self._keys_of(owner, "")
-        return [*map(key_of, found)]
+            found = await self._keys_of(owner, b"0")
+        cursor, server, listed = found
+        every = set(listed)
+        while cursor != b"0":
+            cursor, same_server, listed = await self._keys_of(owner, cursor)
+            if same_server != server:  # after a failover: there the cursor means nothing
+                cursor, server, listed = await self._keys_of(owner, b"0")
+                every.clear()
+            every.update(listed)
+        return [*map(key_of, every)]
 
-    def _keys_of(self, owner: Owner, scopes: str) -> Awaitable[list[Any]]:
+    def _keys_of(self, owner: Owner, cursor: bytes) -> Awaitable[list[Any]]:
         place = place_of(owner)
         keys = (self._keys.waits(place), self._keys.scopes(place))
-        return _LIST_WAITS.run(self._executor, 2, (*keys, self._namespace, owner_text(owner), front(owner), scopes))
+        words = (self._namespace, owner_text(owner), front(owner), self._keys.scope(place, ""), cursor)
+        return _LIST_WAITS.run(self._executor, 2, (*keys, *words))
 
     def clear(self, owner: Owner, scope: ReplyScope) -> Awaitable[list[Any] | None]:
         """Remove the session that waits at a scope; return its key and what the removal did, if there was one."""
         return _CLEAR.run(self._executor, 1, (self._keys.wait(owner, scope), self._namespace, owner_text(owner)))
 
-    def find_by_user(self, owner: Owner) -> Awaitable[list[bytes] | None]:
+    async def find_by_user(self, owner: Owner) -> list[bytes] | None:
         """Return the session key and the text; an empty list for several waits."""
-        words = (self._keys.waits(place_of(owner)), self._namespace, owner_text(owner))
-        return _FIND_BY_USER.run(self._executor, 1, words)
+        cursor, only = b"0", b""
+        while True:  # mostly once: again only where many of the user's waits have ended
+            words = (self._keys.waits(place_of(owner)), self._namespace, owner_text(owner), cursor, only)
+            found: list[bytes] | None = await _FIND_BY_USER.run(self._executor, 1, words)
+            if found is None or len(found) < 3:
+                return found
+            cursor, only, _ = found
 
     def claim(self, claiming: Claiming) -> Awaitable[list[Any] | None]:
         """Return which scope matched, the session key and the text; the session key alone if it is claimed.
@@ -172,8 +184,14 @@ class Scripts:
         words = (self._keys.claim(key), self._namespace, key, token, lease_ms, *self._hold)
         return _RENEW.run(self._executor, 1, words)
 
-    def purge(self, env: str, tenant: str, team: str, user: str, keys: list[bytes]) -> Awaitable[list[list[Any]]]:
-        """Remove those of some sessions that a caller administers; return the key of each, and what its removal did."""
+    def purge(
+        self, env: str, tenant: str, team: str, user: str, keys: list[bytes]
+    ) -> Awaitable[tuple[int, list[list[Any]]]]:
+        """Remove those of some sessions that a caller administers.
+
+        Returns:
+            How many were looked at; of each that was removed the key, and what the removal did.
+        """
         words: tuple[Arg, ...] = (self._sessions, self._namespace, env, tenant, team, user, *keys)
         return _PURGE.run(self._executor, 1, words)
 
@@ -181,13 +199,17 @@ class Scripts:
         """Keep a key free that is, on a cluster; return what became of it."""
         return _VACATE.run(self._executor, 1, (self._sessions + key, self._namespace, key, nonce, owner))
 
-    def tidy(self, env: str, tenant: str, team: str, user: str, names: list[bytes]) -> Awaitable[int]:
-        """Remove what leads nowhere among some keys of whoever is purged; return how many."""
-        return _TIDY.run(self._executor, 1, (f"{self._namespace}:", self._namespace, env, tenant, team, user, *names))
+    async def tidy(self, env: str, tenant: str, team: str, user: str, names: list[bytes]) -> None:
+        """Remove what leads nowhere among some keys of whoever is purged."""
+        at = 0
+        while at < len(names):
+            words: tuple[Arg, ...] = (f"{self._namespace}:", self._namespace, env, tenant, team, user, *names[at:])
+            looked, _ = await _TIDY.run(self._executor, 1, words)
+            at += looked
 
-    def get_many(self, enough: int, keys: list[bytes]) -> Awaitable[tuple[int, list[list[bytes]]]]:
-        """Return how many sessions were looked at until `enough` bytes were read, and key, text and scope of each."""
-        return _GET_MANY.run(self._executor, 1, (self._sessions, self._namespace, enough, *keys))
+    def get_many(self, keys: list[bytes]) -> Awaitable[tuple[int, list[list[bytes]]]]:
+        """Return how many sessions were looked at, and key, text and scope of each."""
+        return _GET_MANY.run(self._executor, 1, (self._sessions, self._namespace, *keys))
 
     def _places(self, owner: Owner, scopes: tuple[ReplyScope, ...]) -> tuple[str, ...]:
         return tuple([self._keys.wait(owner, scope) for scope in scopes])

@@ -19,7 +19,7 @@ from .slot import Slot, meant_by
 
 __all__ = ["RedisBackend"]
 
-_STEP = 100
+_STEP = 40
 """How many sessions a walk reads, or a purge removes, in one step."""
 
 
@@ -144,8 +144,8 @@ class RedisBackend(SessionBackend):
             if names:
                 await self._slot.tidy(meant, names)
 
-        # own, user, waits, scopes; and no sessions
-        async with aclosing(stride(self._client, glob_of(front, "[ouws][wsac][nepio]*"), tidy, step=2 * _STEP)) as strides:
+        # own, user, waits, scopes, mending; and no sessions
+        async with aclosing(stride(self._client, glob_of(front, "[mouws][ewsac][nepio]*"), tidy, step=2 * _STEP)) as strides:
             async for steps in strides:
                 yield Step(len(steps), 0)
                 self.check_open()

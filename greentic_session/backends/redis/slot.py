@@ -25,8 +25,6 @@ from .scripts import BARRED, SHORT, THOROUGH, Scripts, text_of
 
 __all__ = ["BarredError", "ShortError", "Slot", "meant_by", "wait_of"]
 
-_ENOUGH = 2**20
-"""After how many bytes a step of a walk ends early: snapshots may be long, and the server waits for them."""
 _SCOPE = msgspec.json.Decoder(ReplyScope)
 
 
@@ -235,7 +233,7 @@ class Slot:
         """Yield those of some sessions that are there, without those that are corrupt."""
         at = 0
         while at < len(keys):
-            looked, found = await self._scripts.get_many(_ENOUGH, keys[at:])
+            looked, found = await self._scripts.get_many(keys[at:])
             at += looked
             for key, text, scope in found:
                 try:
@@ -245,11 +243,16 @@ class Slot:
 
     async def purge(self, meant: tuple[str, str, str, str], keys: list[bytes]) -> list[list[Any]]:
         """Remove those of some sessions that are `meant_by` a caller; return the key of each, and what its removal did."""
-        return await self._scripts.purge(*meant, keys)
+        removed, at = list[list[Any]](), 0
+        while at < len(keys):
+            looked, found = await self._scripts.purge(*meant, keys[at:])
+            at += looked
+            removed += found
+        return removed
 
-    async def tidy(self, meant: tuple[str, str, str, str], names: list[bytes]) -> int:
-        """Remove what leads nowhere among some keys of a purged tenant; return how many."""
-        return await self._scripts.tidy(*meant, names)
+    async def tidy(self, meant: tuple[str, str, str, str], names: list[bytes]) -> None:
+        """Remove what leads nowhere among some keys of a purged tenant."""
+        await self._scripts.tidy(*meant, names)
 
 
 def meant_by(ctx: TenantCtx, user: str | None) -> tuple[str, str, str, str] | None:

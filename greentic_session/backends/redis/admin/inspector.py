@@ -5,6 +5,7 @@ All keys are found with SCAN, and looked at a few in a step, so nobody waits for
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import msgspec
 
@@ -34,10 +35,8 @@ from .settings import read_settings
 
 __all__ = ["STEP", "Notes", "RedisInspector", "Tallies", "details"]
 
-STEP = 100
+STEP = 40
 """How many keys a script looks at: the server waits for it, a millisecond or two."""
-_ENOUGH = 2**20
-"""After how many bytes of texts, all of which are hashed, a step ends early."""
 _SHOWN = 20
 """How many keys of a finding are kept."""
 _SCOPE = msgspec.json.Decoder(ReplyScope)
@@ -65,9 +64,13 @@ class Tallies:
         sessions = [name[len(session) :] for name in names if name.startswith(session)]
         if sessions:
             wanted = ("", "", "", "") if self.selection is None else _wanted(self.selection)
-            words: tuple[Arg, ...] = (keys.session(""), keys.namespace, *wanted, SOON_MS, *sessions)
-            for name, *figures in await _SURVEY.run(executor, 1, words):
-                self.found.setdefault(_place(name.decode()), Tally()).add(Tally(*figures))
+            at = 0
+            while at < len(sessions):
+                words: tuple[Arg, ...] = (keys.session(""), keys.namespace, *wanted, SOON_MS, *sessions[at:])
+                looked, places = await _SURVEY.run(executor, 1, words)
+                at += looked
+                for name, *figures in places:
+                    self.found.setdefault(_place(name.decode()), Tally()).add(Tally(*figures))
         for name in names:
             if name.startswith(talk) and (place := _room(name[len(talk) :], self.selection)):
                 self.found.setdefault(place, Tally()).conversations += 1
@@ -94,7 +97,7 @@ class Notes:
         at = 0
         while at < len(sessions):
             front = f"{keys.namespace}:"
-            looked, *told = await _EXAMINE.run(executor, 1, (front, keys.namespace, _ENOUGH, *sessions[at:]))
+            looked, *told = await _EXAMINE.run(executor, 1, (front, keys.namespace, *sessions[at:]))
             at += looked
             for name, key in zip(told[::2], told[1::2], strict=True):
                 self.note(name.decode(), key)
@@ -163,7 +166,9 @@ class RedisInspector(Inspector):
 
 async def details(executor: Executor, keys: Keys, sessions: Sequence[str]) -> list[Details | None]:
     """Return what is known of some sessions of one slot."""
-    answer = await _DETAILS.run(executor, 1, (keys.session(""), keys.namespace, *sessions))
+    answer = list[list[Any]]()
+    while len(answer) < len(sessions):
+        answer += await _DETAILS.run(executor, 1, (keys.session(""), keys.namespace, *sessions[len(answer) :]))
     return [_details(*found) if found else None for found in answer]
 
 

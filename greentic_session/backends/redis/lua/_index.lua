@@ -1,7 +1,7 @@
 -- The index of a user with several waits, {ns}:scopes:{env}:{tenant}:{team or -}:{user}: a sorted set of the scopes (their
 -- SHA-256) where our sessions wait, each with the moment when that wait expires (ms since the epoch, or inf). It tells
 -- without a look at the waits how long the user's set must live, and whether a member of it has expired. It is ours alone:
--- where the reference has changed the set, their lengths differ, and `mend` in _rules.lua looks at every member. Of a user
+-- where the reference has changed the set, their lengths differ, and `mend` in _rules.lua looks at the members. Of a user
 -- with one wait, as nearly all are, a look at that one tells as much, and there is no index to keep.
 local moment
 
@@ -35,7 +35,7 @@ end
 local function enlist(set, index, members, key, hash, ttl)
   local joined = redis.call('SADD', set, key)
   members = members + joined
-  if members < 3 and joined == 1 then redis.call('DEL', index) end
+  if members < 3 and joined == 1 then redis.call('UNLINK', index) end -- it may be long
   if members > 1 then redis.pcall('ZADD', index, end_of(ttl), hash) end
   return members, joined == 1
 end

@@ -21,7 +21,7 @@ local function remove()
   local members = redis.pcall('SCARD', set)
 
   -- With the only wait goes an index, too: one is left where the reference has cleared the others.
-  call('DEL', session, own, KEYS[1], scope, is_latest and pointer or scope, members == 1 and index or scope)
+  call('UNLINK', session, own, KEYS[1], scope, is_latest and pointer or scope, members == 1 and index or scope)
   local gone = redis.pcall('SREM', set, key) == 1
   if gone and members == 1 then return true, true end
   redis.pcall('ZREM', index, hash)

@@ -1,14 +1,14 @@
 -- Look at some keys of any kind, and tell what does not agree. Changes nothing.
 -- KEYS[1]  the front of all keys
--- ARGV     namespace, how many bytes of texts are enough, keys without the namespace and the colon after it
--- Returns  {how many keys were looked at: at least one, and no more once the texts are long enough,
+-- ARGV     namespace, keys without the namespace and the colon after it
+-- Returns  {how many keys were looked at: at least one, and no more once it has cost enough,
 --           for each finding: its name, the key}; inspection.py says what the names mean
 --
 -- Runtimes of the reference leave things behind that we never would, and none of that is a fault: a scope key of a session
 -- that was removed, a session without our record, a set without a lifetime. A fault is what neither they nor we do.
 -- @include _rules
 local SLACK = 1000 -- ms; lifetimes set in one script may be so far apart, and what ends so soon is not looked at
-local answer, size = {0}, 0
+local answer = {0}
 
 local function tell(name, key)
   answer[#answer + 1] = name
@@ -43,7 +43,10 @@ local function check_wait(name, session)
   local set, left = redis.call('PTTL', set_key(owner)), session.ttl
   if redis.call('EXISTS', index_key(owner)) == 1 then
     local ending = redis.pcall('ZSCORE', index_key(owner), hash)
-    if type(ending) ~= 'string' then tell('unindexed', name) return end
+    if type(ending) ~= 'string' then
+      if redis.call('EXISTS', mending_key(owner)) == 0 then tell('unindexed', name) end -- else it is being made
+      return
+    end
     left = ending == 'inf' and -1 or ending - now()
   end
   local brief = set ~= -1 and (session.ttl == -1 or set < session.ttl - SLACK)
@@ -54,12 +57,14 @@ end
 local function are_several(members)
   local ours = 0
   for _, key in ipairs(members) do
+    members_seen = members_seen + 1
     local session = live(key)
     if session and session.s ~= '' and is_known(session) and holds(scope_key(session.o, session.s), key) then
       ours = ours + 1
+      if ours > 1 then return true end
     end
   end
-  return ours > 1
+  return false
 end
 
 local check = {}
@@ -69,7 +74,6 @@ function check.session(name, key)
   if not session or ends_now(session.ttl) then return end
   if not session.owner then tell('unreadable', name) return end
   if not session.o then tell('foreign', name) return end
-  size = size + redis.call('STRLEN', session_key(key))
   if not is_known(session) then tell('foreign', name) return end
   if session.o ~= session.owner then tell('owner', name) return end
   if session.s == '' then return end
@@ -124,11 +128,12 @@ end
 
 function check.set(name, rest)
   local set = ns .. ':waits:user:' .. rest
-  if redis.call('SCARD', set) > 1000 then return end
+  if redis.call('SCARD', set) > FEW then return end
   local members = redis.call('SMEMBERS', set)
   if redis.call('EXISTS', ns .. ':scopes:' .. rest) == 0 and are_several(members) then tell('unindexed', name) end
   if redis.call('PTTL', set) ~= -1 then return end
   for _, key in ipairs(members) do
+    members_seen = members_seen + 1
     if redis.call('PTTL', session_key(key)) == -1 then return end
   end
   tell('endless_set', name)
@@ -147,6 +152,8 @@ function check.pointer(name, rest)
   if key and not ends_now(ttl) and redis.call('EXISTS', session_key(key)) == 0 then tell('leftover', name) end
 end
 
+function check.mending() end -- it ends by itself; see mend_step
+
 function check.barred() end -- on a cluster; see pointers.py
 
 function check.copied() end -- it may outlive its session; see _copied.lua
@@ -154,10 +161,10 @@ function check.copied() end -- it may outlive its session; see _copied.lua
 local KINDS = {
   {'session:', check.session}, {'own:', check.own}, {'claim:', check.claim}, {'waits:scope:', check.scope},
   {'waits:user:', check.set}, {'scopes:', check.index}, {'user:', check.pointer},
-  {'barred:', check.barred}, {'copied:', check.copied},
+  {'mending:', check.mending}, {'barred:', check.barred}, {'copied:', check.copied},
 }
-for number = 3, #ARGV do
-  if size > tonumber(ARGV[2]) then break end
+for number = 2, #ARGV do
+  if is_enough() then break end
   answer[1] = answer[1] + 1
   local name, known = ARGV[number], false
   for _, kind in ipairs(KINDS) do

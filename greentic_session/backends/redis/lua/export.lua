@@ -1,7 +1,7 @@
 -- Read some sessions with all that belongs to them, for a copy in another Redis.
 -- KEYS[1]  the front of all session keys
--- ARGV     namespace, how many bytes are enough, "keys" and session keys, or "scopes" and scopes: place, colon, SHA-256
--- Returns  {how many were looked at: at least one, and no more once the texts are long enough, for each that is there:
+-- ARGV     namespace, "keys" and session keys, or "scopes" and scopes: place, colon, SHA-256
+-- Returns  {how many were looked at: at least one, and no more once it has cost enough, for each that is there:
 --           {session key}, if nothing tells whose it is; else
 --           {session key, text, lifetime in ms or -1, owner, SHA-256 of the scope where it waits, "" for none, that scope as
 --            JSON or "", the owner whose latest session it is or "", claim or "", its lease in ms, "1" if nobody has seen
@@ -47,15 +47,12 @@ local function of_scope(name)
   return waits_where(session) == '?' and told(session, hash) or nil
 end
 
-local read_one = ARGV[3] == 'keys' and of_key or of_scope
-local found, size, looked = {}, 0, 0
-for number = 4, #ARGV do
-  if size > tonumber(ARGV[2]) then break end
+local read_one = ARGV[2] == 'keys' and of_key or of_scope
+local found, looked = {}, 0
+for number = 3, #ARGV do
+  if is_enough() then break end
   looked = looked + 1
   local read, answer = pcall(read_one, ARGV[number]) -- something else than a text is no session
-  if read and answer then
-    found[#found + 1] = answer
-    size = size + #(answer[2] or '')
-  end
+  if read and answer then found[#found + 1] = answer end
 end
 return {looked, found}

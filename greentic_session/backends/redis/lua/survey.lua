@@ -1,10 +1,11 @@
 -- Count some sessions for administration. Changes nothing.
 -- KEYS[1]  the front of all session keys
 -- ARGV     namespace, env, tenant, team, user (each "" for all), how many ms are soon, session keys
--- Returns  for each "env:tenant:team" among them: that, sessions, waits, those that end soon, bytes of their texts.
+-- Returns  {how many were looked at: at least one, and no more once it has cost enough}, and
+--          for each "env:tenant:team" among them: that, sessions, waits, those that end soon, bytes of their texts.
 --          A session of which nobody can tell whose it is counts for ""
 -- @include _rules
-local tallies, places, soon = {}, {}, tonumber(ARGV[6])
+local tallies, places, soon, looked = {}, {}, tonumber(ARGV[6]), 0
 
 local function count(session)
   local owner = session.owner or ':::'
@@ -27,7 +28,9 @@ local function count(session)
 end
 
 for number = 7, #ARGV do
+  if is_enough() then break end
+  looked = looked + 1
   local read, session = pcall(look, ARGV[number])
   if read and session then count(session) end
 end
-return places
+return {looked, places}

@@ -1,9 +1,10 @@
 -- Remove what leads nowhere among what a purged tenant has left.
 -- KEYS[1]  the front of all keys
 -- ARGV     namespace, env, tenant, team or "", user or "", keys without the namespace and the colon after it
--- Returns  how many were removed
+-- Returns  {how many were looked at, and no more once it has cost enough; how many were removed}. It may be none that was
+--          looked at: of a large set only a part was
 -- @include _rules
-local removed = 0
+local removed, looked, left = 0, 0, false
 
 local function is_meant(owner)
   local env, tenant, team, user = owner:match('^([^:]*):([^:]*):([^:]*):([^:]*)$')
@@ -28,7 +29,13 @@ function tidy.scope(rest)
 end
 
 function tidy.set(rest)
-  if is_meant(owner_of(rest)) then mend(owner_of(rest)) end
+  if is_meant(owner_of(rest)) then left = not mend(owner_of(rest)) end
+end
+
+function tidy.mending(rest)
+  if is_meant(owner_of(rest)) and redis.call('EXISTS', ns .. ':waits:user:' .. rest) == 0 then
+    redis.call('DEL', ns .. ':mending:' .. rest)
+  end
 end
 
 function tidy.pointer(rest)
@@ -38,8 +45,10 @@ end
 
 local KINDS = {
   {'own:', tidy.own}, {'waits:scope:', tidy.scope}, {'waits:user:', tidy.set}, {'scopes:', tidy.set}, {'user:', tidy.pointer},
+  {'mending:', tidy.mending},
 }
 for number = 6, #ARGV do
+  if left or is_enough() then break end
   local name = ARGV[number]
   for _, kind in ipairs(KINDS) do
     if name:sub(1, #kind[1]) == kind[1] then
@@ -49,5 +58,6 @@ for number = 6, #ARGV do
       break
     end
   end
+  if not left then looked = looked + 1 end
 end
-return removed
+return {looked, removed}

@@ -15,8 +15,6 @@ from .side import ClusterSide, Group, ServerSide, Side
 
 __all__ = ["Source", "Target"]
 
-_ENOUGH = 2**18
-"""After how many bytes a step of the export ends early."""
 _ON_ITS_WAY = 1000
 """Of what is left of a reservation so many ms are not counted on: the import may wait in a line."""
 
@@ -91,7 +89,7 @@ class Source:
         found: list[list[Any]]
         while at < len(names):
             seen = asyncio.get_running_loop().time()
-            words: tuple[Arg, ...] = (keys.session(""), keys.namespace, _ENOUGH, kind, *names[at:])
+            words: tuple[Arg, ...] = (keys.session(""), keys.namespace, kind, *names[at:])
             looked, found = await _EXPORT.run(self._side.client, 1, words)
             at += looked
             for one in found:
@@ -181,8 +179,11 @@ class Target:
 
     async def _expunge(self, keys: Keys, names: list[bytes], nonce: str = "", *, ends: bool = True) -> tuple[int, int]:
         """Return how many copies were removed, and how many stay; end the pointers of those removed, if that is wanted."""
-        words: tuple[Arg, ...] = (keys.session(""), keys.namespace, self._source, nonce, *names)
-        removed, kept = await _EXPUNGE.run(self._side.client, 1, words)
+        removed, kept, at = list[list[bytes]](), 0, 0
+        while at < len(names):
+            words: tuple[Arg, ...] = (keys.session(""), keys.namespace, self._source, nonce, *names[at:])
+            looked, gone, stay = await _EXPUNGE.run(self._side.client, 1, words)
+            at, removed, kept = at + looked, removed + gone, kept + stay
         if ends and isinstance(self._side, ClusterSide):
             pointers = self._side.pointers
             await together(*(pointers.end(key.decode(), held.decode()) for key, held in removed))
