@@ -9,7 +9,7 @@ from greentic_session.conversation import ConversationStore, Message
 from ._cells import Aim, Cell, rows_of
 from ._measure import Contestant, interleave, own_loops
 from ._report import Row
-from ._transcripts import MESSAGE_BYTES, ROOM, make_message
+from ._transcripts import MESSAGE_BYTES, PARTITION, make_message
 from .peers.catalogue import CONVERSATIONS
 from .peers.process import PeerFailedError, PeerProcess
 
@@ -64,11 +64,11 @@ async def measure_crowd(
     message = make_message()
     ids = [f"conversation-{number}" for number in range(crowd.conversations)]
     for id in ids:
-        await store.create(ROOM, id=id)
-        await store.append(ROOM, id, message)
+        await store.create(PARTITION, id=id)
+        await store.append(PARTITION, id, message)
 
     async def append(id: str) -> None:
-        await store.append(ROOM, id, message)
+        await store.append(PARTITION, id, message)
 
     order = list(range(crowd.conversations))
     random.Random(seed).shuffle(order)
@@ -81,7 +81,7 @@ async def measure_crowd(
     except PeerFailedError as error:
         lose(error)
         samples = await interleave(contestants[:1], calls, rounds=crowd.rounds, block=block, tick=tick)
-    found = [summary.message_count for summary in await store.list(ROOM)]
+    found = [summary.message_count for summary in await store.list(PARTITION)]
     assert len(found) == crowd.conversations
     assert min(found) >= 1 + crowd.each[name] * (crowd.rounds + 1)
     cells = [

@@ -1,7 +1,7 @@
 """What a wait takes in memory; run in a process of its own: ``python -m benchmarks._footprint WAITS USERS [TTL]``.
 
 Measured is the resident set before and after, which the operating system counts: it holds all that the process pays for (the
-store's dicts with their spare room, the objects and strings that came in, what the allocator could not give back), and
+store's dicts with their spare partition, the objects and strings that came in, what the allocator could not give back), and
 it does not slow the filling. `tracemalloc` would leave the allocator's share out; it stands in where there is no /proc.
 All waits hold one and the same snapshot text, so the text is not in the figure.
 """

@@ -1,4 +1,7 @@
-"""What it costs that a conversation is long: one task, and the same calls on a long and on a short one of the same room."""
+"""What it costs that a conversation is long.
+
+One task, and the same calls on a long and on a short one of the same partition.
+"""
 
 import os
 from collections.abc import Awaitable, Callable, Sequence
@@ -9,7 +12,7 @@ from greentic_session.conversation import Conversation, ConversationStore, Messa
 
 from ._measure import Contestant, Samples, closed_loop, interleave, median_of, median_ratio, times
 from ._report import Row, Target
-from ._transcripts import ROOM, append_many, fill_room, make_message, text_of
+from ._transcripts import PARTITION, append_many, fill_partition, make_message, text_of
 
 __all__ = ["APPEND_TARGET", "LAST_TARGET", "Lengths", "beside", "measure_lengths"]
 
@@ -28,16 +31,16 @@ class Lengths:
 
     Attributes:
         many: The messages of the long conversation, before what is measured is added.
-        room: How many conversations the room has, the long one among them.
+        partition: How many conversations the partition has, the long one among them.
         rounds: How often each has its turn.
         calls: Calls of each in a round.
-        append_block: Appends of each before it is another's turn: so many are added to the short conversation, too, until it
-            is made anew.
+        append_block: Appends of each before it is another's turn: so many are added to the short
+            conversation, too, until it is made anew.
         read_block: Calls of each before it is another's turn.
     """
 
     many: int
-    room: int
+    partition: int
     rounds: int
     calls: int
     append_block: int
@@ -59,9 +62,10 @@ async def measure_lengths(
         store: An empty one.
         lengths: How much.
         tick: Called at the end of each round.
-        bare: An empty file where the backend keeps its own: what the disk takes is measured beside it.
+        bare: An empty file where the backend keeps its own: what the disk takes is measured beside
+            it.
     """
-    await fill_room(store, lengths.room - 3, FEW)
+    await fill_partition(store, lengths.partition - 3, FEW)
     await append_many(store, SHORT, FEW)
     await append_many(store, TWENTY, LAST)
     await append_many(store, LONG, lengths.many)
@@ -75,10 +79,10 @@ async def _measure_append(
     few, many = f"to one of {FEW}", f"to one of {lengths.many:,}"
 
     async def append(id: str) -> None:
-        await store.append(ROOM, id, message)
+        await store.append(PARTITION, id, message)
 
     async def make_short(_: Sequence[Any]) -> None:
-        await store.save(ROOM, Conversation(id=SHORT, messages=[message] * (FEW - 1)), force=True)
+        await store.save(PARTITION, Conversation(id=SHORT, messages=[message] * (FEW - 1)), force=True)
         await append(SHORT)
 
     async def touch_long(_: Sequence[Any]) -> None:
@@ -97,7 +101,7 @@ async def _measure_append(
 
         contestants.append(_contestant(BARE, "", write))
     samples = await _take_turns(contestants, lengths, lengths.append_block, tick)
-    assert len(await store.messages(ROOM, SHORT)) <= FEW + lengths.append_block
+    assert len(await store.messages(PARTITION, SHORT)) <= FEW + lengths.append_block
     return beside(f"append of 1 KiB, 1 task, {name}", samples, {many: Target("ratio", "max", APPEND_TARGET)})
 
 
@@ -107,21 +111,23 @@ async def _measure_reading(
     few, many = f"messages(last={LAST}), {LAST} of {LAST}", f"messages(last={LAST}), {LAST} of {lengths.many:,}"
 
     async def last(id: str) -> None:
-        await store.messages(ROOM, id, last=LAST)
+        await store.messages(PARTITION, id, last=LAST)
 
     async def load(id: str) -> None:
-        await store.load(ROOM, id)
+        await store.load(PARTITION, id)
 
     async def page(_: str) -> None:
-        await store.list(ROOM, limit=PAGE)
+        await store.list(PARTITION, limit=PAGE)
 
-    assert len(await store.messages(ROOM, LONG, last=LAST)) == len((await store.load(ROOM, TWENTY)).messages) == LAST
-    assert len(await store.list(ROOM, limit=PAGE)) == PAGE
+    assert (
+        len(await store.messages(PARTITION, LONG, last=LAST)) == len((await store.load(PARTITION, TWENTY)).messages) == LAST
+    )
+    assert len(await store.list(PARTITION, limit=PAGE)) == PAGE
     contestants = [
         _contestant(few, TWENTY, last),
         _contestant(many, LONG, last),
         _contestant(f"load of {LAST}", TWENTY, load),
-        _contestant(f"list of {PAGE} out of {lengths.room:,}", "", page),
+        _contestant(f"list of {PAGE} out of {lengths.partition:,}", "", page),
     ]
     samples = await _take_turns(contestants, lengths, lengths.read_block, tick)
     return beside(f"reading, 1 task, {name}", samples, {many: Target("ratio", "max", LAST_TARGET)})
@@ -146,7 +152,10 @@ async def _take_turns(
 
 
 def beside(measurement: str, samples: Samples, targets: dict[str, Target]) -> list[Row]:
-    """Return a row for each contestant: its time, and if it has a target, how many times that of the first one that is."""
+    """Return a row for each contestant.
+
+    Its time, and if it has a target, how many times that of the first one that is.
+    """
     rows: list[Row] = []
     base = next(iter(samples.values()))
     for name, rounds in samples.items():

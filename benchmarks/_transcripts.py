@@ -10,9 +10,9 @@ from greentic_session.conversation.message import write_message
 
 from ._measure import closed_loop
 
-__all__ = ["ROOM", "Backend", "append_many", "backends", "fill_room", "make_message", "text_of"]
+__all__ = ["PARTITION", "Backend", "append_many", "backends", "fill_partition", "make_message", "text_of"]
 
-ROOM = TenantCtx.new("production", "tenant-42", team="support")
+PARTITION = TenantCtx.new("production", "tenant-42", team="support")
 MESSAGE_BYTES = 1024
 FILLING_TASKS = 50
 BATCH = 1000
@@ -73,16 +73,16 @@ def backends(directory: str, redis_url: str) -> list[Backend]:
 async def append_many(store: ConversationStore[Message], id: str, messages: int) -> None:
     """Create a conversation of so many messages."""
     message = make_message()
-    await store.create(ROOM, id=id)
+    await store.create(PARTITION, id=id)
     for start in range(0, messages, BATCH):
-        await store.append(ROOM, id, *[message] * min(BATCH, messages - start))
+        await store.append(PARTITION, id, *[message] * min(BATCH, messages - start))
 
 
-async def fill_room(store: ConversationStore[Message], conversations: int, messages: int) -> None:
+async def fill_partition(store: ConversationStore[Message], conversations: int, messages: int) -> None:
     """Create so many conversations of so many messages."""
     said = [make_message()] * messages
 
     async def create(number: int) -> None:
-        await store.save(ROOM, Conversation(id=f"conversation-{number}", messages=said))
+        await store.save(PARTITION, Conversation(id=f"conversation-{number}", messages=said))
 
     await closed_loop(create, FILLING_TASKS)(range(conversations))

@@ -43,7 +43,7 @@ NOTES = [
     "All figures are medians over the rounds; a ratio is the median of the rounds' ratios.",
     "CPU us: of the client's process with all its threads, per call. The server and all clients share the cores.",
     "The message is an answer of 1 KiB as JSON; the peer's item is the same JSON, read. No conversation has a lifetime.",
-    "Long and short conversation are in the same room. The short one is made anew before every block of appends.",
+    "Long and short conversation are in the same partition. The short one is made anew before every block of appends.",
     "Many at once: conversations begin with one message and grow with the run, the peer's too, which has its own process.",
     "SQLiteSession sets WAL mode itself, but has no option for durability: PRAGMA synchronous=FULL is set on each of its",
     "connections. So every commit is on the disk when it returns, as every append of ours in files is.",
@@ -63,11 +63,11 @@ class Sizes:
 
 
 USUALLY = Sizes(
-    lengths=Lengths(many=100_000, room=1000, rounds=15, calls=200, append_block=10, read_block=20),
+    lengths=Lengths(many=100_000, partition=1000, rounds=15, calls=200, append_block=10, read_block=20),
     crowd=Crowd(conversations=100, each={"memory": 40, "files": 20, "Redis": 40}, rounds=15),
 )
 QUICKLY = Sizes(
-    lengths=Lengths(many=2000, room=60, rounds=2, calls=20, append_block=10, read_block=10),
+    lengths=Lengths(many=2000, partition=60, rounds=2, calls=20, append_block=10, read_block=10),
     crowd=Crowd(conversations=100, each={"memory": 2, "files": 2, "Redis": 2}, rounds=2),
 )
 

@@ -36,7 +36,7 @@ from ._population import SNAPSHOT
 from ._report import Report, Row, Target, machine
 from ._server import Server, find_binary
 from ._sides import Parked, make_parked
-from ._transcripts import ROOM, make_message
+from ._transcripts import PARTITION, make_message
 
 __all__ = ["main"]
 
@@ -157,10 +157,10 @@ async def _conversations(bench: _Bench) -> list[Row]:
     ids = [f"conversation-{n}" for n in range(len(bench.order))]
 
     def append(store: ConversationStore[Message]) -> Callable[[str], Awaitable[object]]:
-        return lambda name: store.append(ROOM, name, message)
+        return lambda name: store.append(PARTITION, name, message)
 
     def last(store: ConversationStore[Message]) -> Callable[[str], Awaitable[object]]:
-        return lambda name: store.messages(ROOM, name, last=LAST)
+        return lambda name: store.messages(PARTITION, name, last=LAST)
 
     async with (
         InMemoryConversationStore() as plain,
@@ -168,8 +168,8 @@ async def _conversations(bench: _Bench) -> list[Row]:
     ):
         for store in (plain, encrypted):
             for id in ids:
-                await store.create(ROOM, id=id)
-                await store.append(ROOM, id, *[message] * LAST)
+                await store.create(PARTITION, id=id)
+                await store.append(PARTITION, id, *[message] * LAST)
         rows = await bench.overhead("append of 1 KiB, memory", ids, append(plain), append(encrypted))
         rows += await bench.overhead(f"the last {LAST} messages of 1 KiB, memory", ids, last(plain), last(encrypted))
         rows[-1].target = rows[-1].holds = None  # twenty texts are no call's worth

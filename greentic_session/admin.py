@@ -10,6 +10,7 @@ from typing import Literal, NamedTuple, TypeAlias
 import msgspec
 
 from .models import ReplyScope
+from .tenancy import Partition
 
 __all__ = [
     "SOON_MS",
@@ -18,15 +19,12 @@ __all__ = [
     "Finding",
     "Inspector",
     "Looked",
-    "Place",
     "Selection",
     "Setting",
     "Step",
     "Tally",
 ]
 
-Place: TypeAlias = tuple[str, str, str | None]
-"""env, tenant, team (None: no team)."""
 
 Looked: TypeAlias = Callable[[int], object]
 """Told how many more keys or sessions a walk has looked at."""
@@ -147,7 +145,7 @@ class Inspector(ABC):
     """Looks into a backend, and changes nothing. No step of it keeps others waiting for long."""
 
     @abstractmethod
-    async def survey(self, looked: Looked, selection: Selection | None = None) -> Mapping[Place, Tally]:
+    async def survey(self, looked: Looked, selection: Selection | None = None) -> Mapping[Partition, Tally]:
         """Count what there is, by env, tenant and team.
 
         Args:

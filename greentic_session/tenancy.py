@@ -15,6 +15,7 @@ from .models import ReplyScope, SessionData, TenantCtx
 
 __all__ = [
     "Owner",
+    "Partition",
     "absent",
     "administers",
     "candidates",
@@ -41,6 +42,9 @@ __all__ = [
 
 Owner: TypeAlias = tuple[str, str, str | None, str]
 """env, tenant, team (None: no team), user."""
+
+Partition: TypeAlias = tuple[str, str, str | None]
+"""env, tenant, team (None: no team). Nothing in one partition is seen from another."""
 
 NO_TEAM = "-"
 """How "no team" is written in the reference's Redis keys; a team of that name would collide with it."""

@@ -4,7 +4,8 @@ import argparse
 from collections.abc import Mapping
 from typing import Any, Final
 
-from greentic_session.admin import Place, Tally
+from greentic_session.admin import Tally
+from greentic_session.tenancy import Partition
 
 from .command import Command, Exit
 from .console import Console, Progress, size
@@ -39,7 +40,7 @@ def _run(args: argparse.Namespace, console: Console) -> int:
     return Exit.FINE
 
 
-def _by_tenant(found: Mapping[Place, Tally]) -> dict[tuple[str, str], tuple[Tally, dict[str | None, Tally]]]:
+def _by_tenant(found: Mapping[Partition, Tally]) -> dict[tuple[str, str], tuple[Tally, dict[str | None, Tally]]]:
     tenants: dict[tuple[str, str], tuple[Tally, dict[str | None, Tally]]] = {}
     for (env, tenant, team), tally in found.items():
         all_of, teams = tenants.setdefault((env, tenant), (Tally(), {}))

@@ -7,7 +7,7 @@ What is left to the backend is what needs stored state; for the rules in that it
 Everywhere:
 
 - A conversation that has expired is absent. Everything that belongs to one expires together.
-- Rooms are apart: no id in one ever reaches another.
+- Partitions are apart: no id in one ever reaches another.
 - Every write makes `updated_at` later than it was, by `moments.later`, and so a new revision; `created_at` stays.
 - A `Lifetime` begins with the creation, and again with every use if `Lifetime.again_ms` says so, reads included.
 - A driver's or the system's errors leave as GreenticErrors. A header that cannot be read is CorruptSessionError, one of a
@@ -23,8 +23,8 @@ from greentic_session._lifecycle import Closable
 from greentic_session.admin import Step
 from greentic_session.conversation.conversation import ConversationSummary
 from greentic_session.conversation.header import Change, Expected, Header, Lifetime
-from greentic_session.conversation.rules import Room
 from greentic_session.errors import InvalidInputError
+from greentic_session.tenancy import Partition
 
 __all__ = ["ConversationBackend"]
 
@@ -40,7 +40,7 @@ class ConversationBackend(Closable, ABC):
 
     @abstractmethod
     async def put(
-        self, room: Room, id: str, header: Header, messages: Sequence[bytes], expected: Expected, life: Lifetime
+        self, partition: Partition, id: str, header: Header, messages: Sequence[bytes], expected: Expected, life: Lifetime
     ) -> Header:
         """Store a whole conversation, new or in the place of one, and return the header as it is stored now.
 
@@ -52,7 +52,7 @@ class ConversationBackend(Closable, ABC):
         """
 
     @abstractmethod
-    async def load(self, room: Room, id: str, life: Lifetime) -> tuple[Header, list[bytes]]:
+    async def load(self, partition: Partition, id: str, life: Lifetime) -> tuple[Header, list[bytes]]:
         """Return a whole conversation, of one moment.
 
         Raises:
@@ -60,7 +60,7 @@ class ConversationBackend(Closable, ABC):
         """
 
     @abstractmethod
-    async def delete(self, room: Room, id: str) -> None:
+    async def delete(self, partition: Partition, id: str) -> None:
         """Remove a conversation with all that belongs to it, whether it can be read or not.
 
         Raises:
@@ -68,7 +68,7 @@ class ConversationBackend(Closable, ABC):
         """
 
     @abstractmethod
-    async def append(self, room: Room, id: str, messages: Sequence[bytes], now: int, life: Lifetime) -> int:
+    async def append(self, partition: Partition, id: str, messages: Sequence[bytes], now: int, life: Lifetime) -> int:
         """Add messages at the end, in their order and next to each other; return how many there are now.
 
         It costs what is new, however long the conversation is: it neither reads nor writes what is there. Without messages
@@ -79,7 +79,7 @@ class ConversationBackend(Closable, ABC):
         """
 
     @abstractmethod
-    async def messages(self, room: Room, id: str, last: int | None, life: Lifetime) -> tuple[int, list[bytes]]:
+    async def messages(self, partition: Partition, id: str, last: int | None, life: Lifetime) -> tuple[int, list[bytes]]:
         """Return how many messages there are, and the last so many of them in order (None: all), reading no others.
 
         Raises:
@@ -87,7 +87,7 @@ class ConversationBackend(Closable, ABC):
         """
 
     @abstractmethod
-    async def update(self, room: Room, id: str, change: Change, now: int, life: Lifetime) -> None:
+    async def update(self, partition: Partition, id: str, change: Change, now: int, life: Lifetime) -> None:
         """Change a header as `header.changed_header` does.
 
         Raises:
@@ -96,13 +96,15 @@ class ConversationBackend(Closable, ABC):
         """
 
     @abstractmethod
-    async def recent(self, room: Room, limit: int | None, after: str | None, since: int | None) -> list[ConversationSummary]:
+    async def recent(
+        self, partition: Partition, limit: int | None, after: str | None, since: int | None
+    ) -> list[ConversationSummary]:
         """Return summaries by recency: the latest `updated_at` first, then ascending by id. It reads no message.
 
         A conversation of which the header cannot be read is left out, with `rules.warn_skipped` once a call.
 
         Args:
-            room: Of which room.
+            partition: Of which partition.
             limit: At most so many; None for all.
             after: Begin after this id; None for the beginning.
             since: With `after`: the `updated_at` at which the caller saw it. Then the list goes on from that moment and
@@ -113,8 +115,8 @@ class ConversationBackend(Closable, ABC):
         """
 
     @abstractmethod
-    async def purge(self, room: Room) -> int:
-        """Remove all conversations of a room, each in one step; return how many. Never block for long."""
+    async def purge(self, partition: Partition) -> int:
+        """Remove all conversations of a partition, each in one step; return how many. Never block for long."""
 
     async def purging(self, env: str, tenant: str, team: str | None) -> AsyncGenerator[Step, None]:
         """Remove all conversations of a tenant step by step, those of all its teams, or of one if `team` names it.
@@ -122,10 +124,10 @@ class ConversationBackend(Closable, ABC):
         Whoever stops in between may begin again.
 
         Raises:
-            InvalidInputError: This backend cannot tell the rooms of a tenant. So it is unless a backend says how.
+            InvalidInputError: This backend cannot tell the partitions of a tenant. So it is unless a backend says how.
         """
         if team is None:
-            raise InvalidInputError("this store cannot tell which teams a tenant has: purge its rooms one by one")
+            raise InvalidInputError("this store cannot tell which teams a tenant has: purge its partitions one by one")
         removed = await self.purge((env, tenant, team))
         yield Step(removed, removed)
 

@@ -1,30 +1,28 @@
-"""The rules of conversations that need no storage: the room that a caller acts in, ids, and what goes wrong in words."""
+"""The rules of conversations that need no storage: partitions, ids, and the errors."""
 
 import logging
-from typing import Final, TypeAlias
+from typing import Final
 
 from greentic_session import tenancy
 from greentic_session.errors import ConflictError, CorruptSessionError, InvalidInputError, NotFoundError, SchemaVersionError
 from greentic_session.ids import plain
 from greentic_session.models import TenantCtx
+from greentic_session.tenancy import Partition
 
 __all__ = [
     "MAX_ID_CHARACTERS",
     "SCHEMA_VERSION",
-    "Room",
     "absent",
     "changed",
     "check_conversation_id",
     "check_schema",
     "corrupt",
     "corrupt_message",
-    "room_of",
+    "partition_of",
     "taken",
     "warn_skipped",
 ]
 
-Room: TypeAlias = tuple[str, str, str | None]
-"""env, tenant, team (None: no team). Nothing in one room is seen from another."""
 
 SCHEMA_VERSION: Final = 1
 """The version of the envelope that is written. Older ones are migrated when they are read, newer ones refused."""
@@ -35,8 +33,8 @@ MAX_ID_CHARACTERS: Final = 255
 _log: Final = logging.getLogger("greentic_session")
 
 
-def room_of(ctx: TenantCtx) -> Room:
-    """Return the room that a caller acts in: env, tenant and effective team. A user in `ctx` does not matter.
+def partition_of(ctx: TenantCtx) -> Partition:
+    """Return the partition that a caller acts in: env, tenant and effective team. A user in `ctx` does not matter.
 
     Raises:
         InvalidInputError: Its team is ``-``, which stands for no team.
@@ -86,12 +84,12 @@ def check_schema(version: int, conversation_id: str, *, newest: int = SCHEMA_VER
 
 
 def absent(conversation_id: str) -> NotFoundError:
-    """Return the error for a conversation that is not in the caller's room."""
+    """Return the error for a conversation that is not in the caller's partition."""
     return NotFoundError("there is no conversation with this id", conversation_id=conversation_id)
 
 
 def taken(conversation_id: str) -> ConflictError:
-    """Return the error for an id that a conversation in the caller's room has."""
+    """Return the error for an id that a conversation in the caller's partition has."""
     return ConflictError("a conversation has this id", conversation_id=conversation_id)
 
 

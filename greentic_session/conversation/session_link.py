@@ -23,7 +23,7 @@ def link_conversation(data: SessionData, conversation_id: str | None) -> Session
     """Return a copy of a snapshot that names this conversation; None takes the name off.
 
     A snapshot that is made anew from the `tenant_ctx` of the old one goes on naming it. The conversation itself is found in
-    the session's own room: give the store that `tenant_ctx`.
+    the session's own partition: give the store that `tenant_ctx`.
 
     >>> from greentic_session import SessionCursor, TenantCtx
     >>> ctx = TenantCtx.new("dev", "acme")

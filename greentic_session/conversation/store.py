@@ -1,7 +1,8 @@
 """The conversation store: what every backend promises.
 
-`ConversationStore` checks the arguments and turns conversations and messages into what is stored, and hands that to its
-`ConversationBackend`; so no backend repeats a check, and no bad call ever reaches one.
+`ConversationStore` checks the arguments and turns conversations and messages into what is stored,
+and hands that to its `ConversationBackend`; so no backend repeats a check, and no bad call ever
+reaches one.
 """
 
 import builtins
@@ -23,7 +24,7 @@ from greentic_session.conversation.message import Message
 from greentic_session.conversation.moments import Clock, as_datetime, as_moment, utc_now
 from greentic_session.conversation.options import StoreOptions
 from greentic_session.conversation.packing import pack, pack_change, unpack
-from greentic_session.conversation.rules import check_conversation_id, room_of, warn_skipped
+from greentic_session.conversation.rules import check_conversation_id, partition_of, warn_skipped
 from greentic_session.conversation.state import ConversationState, TokenUsage
 from greentic_session.errors import CorruptSessionError, InvalidInputError
 from greentic_session.expiry import Ttl, default_ttl_ms
@@ -40,27 +41,31 @@ _STEP: Final = 1000
 class ConversationStore(Generic[M]):
     """Keeps the transcripts and states of agent sessions.
 
-    The store of a real backend is `InMemoryConversationStore` and its like; this class is what they share, and what a
-    program that takes "a store" should name as its type. It is usable at once; use it as an async context manager, or call
-    `aclose` at the end.
+    The store of a real backend is `InMemoryConversationStore` and its like; this class is what they
+    share, and what a program that takes "a store" should name as its type. It is usable at once;
+    use it as an async context manager, or call `aclose` at the end.
 
-    Every operation acts in one *room*: env, ``tenant_id`` and effective team of its `ctx`. A user in `ctx` does not matter.
-    Conversations of another room are absent. The team ``-`` is refused everywhere.
+    Every operation acts in one *partition*: env, ``tenant_id`` and effective team of its `ctx`. A
+    user in `ctx` does not matter. Conversations of another partition are absent. The team ``-`` is
+    refused everywhere.
 
-    Every operation may raise, besides what its own docstring names: NotFoundError for an id that is not in the room
-    (`save`, `create`, `list` without `after`, `purge` and `health` aside); InvalidInputError for an argument that breaks a
-    rule (nothing was written); TypeError for one of a wrong type; CorruptSessionError where what is stored cannot be read;
-    SchemaVersionError where a newer version wrote it; UnavailableError after `aclose` or when the backend is away;
-    OperationTimeoutError when it does not answer in time. `GreenticError.conversation_id` tells which conversation it was
-    about; no message does.
+    Every operation may raise, besides what its own docstring names: NotFoundError for an id that is
+    not in the partition (`save`, `create`, `list` without `after`, `purge` and `health` aside);
+    InvalidInputError for an argument that breaks a rule (nothing was written); TypeError for one of
+    a wrong type; CorruptSessionError where what is stored cannot be read; SchemaVersionError where
+    a newer version wrote it; UnavailableError after `aclose` or when the backend is away;
+    OperationTimeoutError when it does not answer in time. `GreenticError.conversation_id` tells
+    which conversation it was about; no message does.
 
     Args:
         backend: Where the conversations are kept.
-        message_type: What messages are: `Message`, or any type that msgspec writes and reads, a union too. A message that
-            would not read back is refused.
-        ttl: How long a conversation is kept: a number of seconds or a timedelta; None and NEVER are for ever. The lifetime
-            begins with the creation; when it ends all of the conversation is gone, at once.
-        sliding: Whether every use (`load`, `messages`, `append`, `update_state`, `save`) begins the lifetime anew.
+        message_type: What messages are: `Message`, or any type that msgspec writes and reads, a
+            union too. A message that would not read back is refused.
+        ttl: How long a conversation is kept: a number of seconds or a timedelta; None and NEVER are
+            for ever. The lifetime begins with the creation; when it ends all of the conversation is
+            gone, at once.
+        sliding: Whether every use (`load`, `messages`, `append`, `update_state`, `save`) begins the
+            lifetime anew.
         max_message_bytes: The longest message, in bytes of its JSON text.
         clock: Tells the time in microseconds since the Unix epoch. Lifetimes do not depend on it.
 
@@ -147,10 +152,10 @@ class ConversationStore(Generic[M]):
             metadata: Text by text.
 
         Raises:
-            ConflictError: The room has a conversation with this id.
+            ConflictError: The partition has a conversation with this id.
         """
         self._backend.check_open()
-        room = room_of(ctx)
+        partition = partition_of(ctx)
         now = as_datetime(self._clock())
         draft: Conversation[M] = Conversation(
             id=check_conversation_id(str(uuid.uuid4()) if id is None else id),
@@ -163,26 +168,28 @@ class ConversationStore(Generic[M]):
             updated_at=now,
         )
         header = pack(draft, _token())
-        return unpack(draft.id, await self._backend.put(room, draft.id, header, (), Stored.NOTHING, self._life), [])
+        return unpack(draft.id, await self._backend.put(partition, draft.id, header, (), Stored.NOTHING, self._life), [])
 
     async def save(self, ctx: TenantCtx, conversation: Conversation[M], *, force: bool = False) -> None:
         """Store a conversation as it is now: a new one, or in the place of the one that it was loaded from or saved as.
 
-        What is done to `conversation` afterwards changes nothing of what is stored. Its `updated_at` moves, and its
-        `created_at` becomes that of the stored one, if there was one. A lifetime goes on, unless it is sliding.
+        What is done to `conversation` afterwards changes nothing of what is stored. Its
+        `updated_at` moves, and its `created_at` becomes that of the stored one, if there was one. A
+        lifetime goes on, unless it is sliding.
 
         Args:
             ctx: The caller.
             conversation: What to store.
-            force: Store it whatever is there: over changes of others, over one that was never loaded, over one that cannot
-                be read, and again after it was deleted or has expired. So to copy one to another room or store.
+            force: Store it whatever is there: over changes of others, over one that was never
+                loaded, over one that cannot be read, and again after it was deleted or has expired.
+                So to copy one to another partition or store.
 
         Raises:
-            ConflictError: What is stored was changed (or deleted) since this object was loaded or saved; for an object that
-                never was, the room has a conversation with this id.
+            ConflictError: What is stored was changed (or deleted) since this object was loaded or
+                saved; for an object that never was, the partition has a conversation with this id.
         """
         self._backend.check_open()
-        room = room_of(ctx)
+        partition = partition_of(ctx)
         if not isinstance(conversation, Conversation):
             raise TypeError(f"conversation must be a Conversation, not {type(conversation).__name__}")
         check_bool("force", force)
@@ -192,7 +199,7 @@ class ConversationStore(Generic[M]):
             raise TypeError(f"messages must be a list, not {type(conversation.messages).__name__}")
         messages = [self._codec.write(message) for message in conversation.messages]
         expected = Stored.ANYTHING if force else conversation._revision or Stored.NOTHING  # noqa: SLF001  # it is the store's
-        stored = await self._backend.put(room, id, header, messages, expected, self._life)
+        stored = await self._backend.put(partition, id, header, messages, expected, self._life)
         conversation.created_at = as_datetime(stored.created_at)
         conversation.updated_at = as_datetime(stored.updated_at)
         conversation.schema_version = stored.schema_version
@@ -204,38 +211,39 @@ class ConversationStore(Generic[M]):
         Args:
             ctx: The caller.
             id: Its id.
-            skip_corrupt: Leave out messages that do not decode, with a warning in the log, instead of raising. If the
-                object is saved then, they are gone.
+            skip_corrupt: Leave out messages that do not decode, with a warning in the log, instead
+                of raising. If the object is saved then, they are gone.
 
         Raises:
             CorruptSessionError: A message does not decode; `GreenticError.position` tells which.
         """
         self._backend.check_open()
-        room, id = room_of(ctx), check_conversation_id(id)
+        partition, id = partition_of(ctx), check_conversation_id(id)
         check_bool("skip_corrupt", skip_corrupt)
-        header, texts = await self._backend.load(room, id, self._life)
+        header, texts = await self._backend.load(partition, id, self._life)
         return unpack(id, header, await self._read(id, len(texts), texts, skip_corrupt=skip_corrupt))
 
     async def delete(self, ctx: TenantCtx, id: str) -> None:
         """Remove a conversation, whether it can be read or not."""
         self._backend.check_open()
-        room, id = room_of(ctx), check_conversation_id(id)
-        await self._backend.delete(room, id)
+        partition, id = partition_of(ctx), check_conversation_id(id)
+        await self._backend.delete(partition, id)
 
     # -- messages and state
 
     async def append(self, ctx: TenantCtx, id: str, *messages: M) -> int:
         """Add messages at the end of a conversation, next to each other; without any, nothing changes.
 
-        It costs the same however long the conversation is. Of many writers each sees its own messages in its own order.
+        It costs the same however long the conversation is. Of many writers each sees its own
+        messages in its own order.
 
         Returns:
             How many messages there are now.
         """
         self._backend.check_open()
-        room, id = room_of(ctx), check_conversation_id(id)
+        partition, id = partition_of(ctx), check_conversation_id(id)
         texts = [self._codec.write(message) for message in messages]
-        return await self._backend.append(room, id, texts, self._clock(), self._life)
+        return await self._backend.append(partition, id, texts, self._clock(), self._life)
 
     async def messages(
         self, ctx: TenantCtx, id: str, *, last: int | None = None, skip_corrupt: bool = False
@@ -246,18 +254,20 @@ class ConversationStore(Generic[M]):
             ctx: The caller.
             id: The id of the conversation.
             last: Only the last so many, from 0; the others are not even read.
-            skip_corrupt: Leave out those that do not decode, with a warning in the log, instead of raising.
+            skip_corrupt: Leave out those that do not decode, with a warning in the log, instead of
+                raising.
 
         Raises:
-            CorruptSessionError: One of them does not decode; `GreenticError.position` tells which, from 0. The others are
-                still there: `last` reads those behind it, `skip_corrupt` all of them.
+            CorruptSessionError: One of them does not decode; `GreenticError.position` tells which,
+                from 0. The others are still there: `last` reads those behind it, `skip_corrupt` all
+                of them.
         """
         self._backend.check_open()
-        room, id = room_of(ctx), check_conversation_id(id)
+        partition, id = partition_of(ctx), check_conversation_id(id)
         check_bool("skip_corrupt", skip_corrupt)
         if last is not None:
             check_int("last", last, 0, sys.maxsize)
-        count, texts = await self._backend.messages(room, id, last, self._life)
+        count, texts = await self._backend.messages(partition, id, last, self._life)
         return await self._read(id, count, texts, skip_corrupt=skip_corrupt)
 
     async def update_state(
@@ -279,54 +289,59 @@ class ConversationStore(Generic[M]):
             cwd: The new working directory.
             add_usage: Token counts to add to what is there; None in one of them adds nothing.
             add_events: What to add to the event count.
-            custom: Values to merge into what is there, name by name; None as a value is JSON's null, and removes nothing.
+            custom: Values to merge into what is there, name by name; None as a value is JSON's
+                null, and removes nothing.
             metadata: Texts to merge in, name by name.
 
         Raises:
             InvalidInputError: Besides the usual: a counter would exceed 2**53 - 1.
         """
         self._backend.check_open()
-        room, id = room_of(ctx), check_conversation_id(id)
+        partition, id = partition_of(ctx), check_conversation_id(id)
         change = pack_change(cwd, add_usage, add_events, custom, metadata)
-        await self._backend.update(room, id, change, self._clock(), self._life)
+        await self._backend.update(partition, id, change, self._clock(), self._life)
 
-    # -- the room, and the store as a whole
+    # -- the partition, and the store as a whole
 
     async def list(
         self, ctx: TenantCtx, *, limit: int | None = None, after: str | ConversationSummary | None = None
     ) -> builtins.list[ConversationSummary]:
-        """Return what there is in a room, newest `updated_at` first, then by id. No message is read for it.
+        """Return what there is in a partition, newest `updated_at` first, then by id. No message is read for it.
 
         Args:
             ctx: The caller.
             limit: At most so many, from 0; by default all.
-            after: The last one seen: its summary, or its id. A summary goes on exactly from there, whatever has become of
-                the conversation: nothing is seen twice, and what was written meanwhile is at the front, with the next
-                beginning. An id goes on from where that conversation stands now.
+            after: The last one seen: its summary, or its id. A summary goes on exactly from there,
+                whatever has become of the conversation: nothing is seen twice, and what was written
+                meanwhile is at the front, with the next beginning. An id goes on from where that
+                conversation stands now.
 
         Raises:
-            NotFoundError: `after` is an id, and the room has no such conversation (any more).
+            NotFoundError: `after` is an id, and the partition has no such conversation (any more).
         """
         self._backend.check_open()
-        room = room_of(ctx)
+        partition = partition_of(ctx)
         if limit is not None:
             check_int("limit", limit, 0, sys.maxsize)
         since = as_moment(after.updated_at, "after.updated_at") if isinstance(after, ConversationSummary) else None
         last_seen = after.id if isinstance(after, ConversationSummary) else after
         if last_seen is not None:
             last_seen = check_conversation_id(last_seen)
-        return await self._backend.recent(room, limit, last_seen, since)
+        return await self._backend.recent(partition, limit, last_seen, since)
 
     async def purge(self, ctx: TenantCtx) -> int:
-        """Remove all conversations of a room; of a `ctx` without a team those that belong to no team, not those of teams.
+        """Remove all conversations of a partition.
 
-        What is created meanwhile may or may not be removed. A purge that was cut short can be repeated.
+        A `ctx` without a team removes those that belong to no team, not those of teams.
+
+        What is created meanwhile may or may not be removed. A purge that was cut short can be
+        repeated.
 
         Returns:
             How many were removed.
         """
         self._backend.check_open()
-        return await self._backend.purge(room_of(ctx))
+        return await self._backend.purge(partition_of(ctx))
 
     async def health(self) -> None:
         """Return if the backend answers.

@@ -12,7 +12,7 @@ from greentic_session.conversation import ConversationStore
 from greentic_session.conversation import Message as Said
 
 from .flow import FLOW_ID
-from .routing import tenant_of, tenant_room, user_of
+from .routing import tenant_of, tenant_partition, user_of
 from .runner import Outcome, Runner
 from .telegram import InvalidUpdateError, Message, Update, decode_update
 
@@ -110,7 +110,7 @@ class _Playback:
             return
         tenant, conversation = self._first_order
         _print(f"The transcript of the first order that was finished, at {tenant}:")
-        for message in await self._conversations.messages(tenant_room(tenant), conversation):
+        for message in await self._conversations.messages(tenant_partition(tenant), conversation):
             _print(f"  {message.role:<9}  {_shortened(message.text)}")
         _print("")
 
@@ -120,7 +120,7 @@ class _Playback:
             _print("  nothing: no tenant has had a message")
         for tenant in self._tenants:
             _print(f"  {tenant}")
-            held = [wait async for wait in self._store.iter_sessions(tenant_room(tenant))]
+            held = [wait async for wait in self._store.iter_sessions(tenant_partition(tenant))]
             for row in sorted(map(_row, held)) or ["nothing"]:
                 _print(f"    {row}")
 

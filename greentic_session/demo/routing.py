@@ -7,7 +7,7 @@ from greentic_session.mapping import telegram_update_to_session_key
 
 from .telegram import Message, User
 
-__all__ = ["answer_scopes", "question_scope", "session_key", "tenant_of", "tenant_room", "user_of"]
+__all__ = ["answer_scopes", "question_scope", "session_key", "tenant_of", "tenant_partition", "user_of"]
 
 _ENV: Final = "demo"
 _BOT_ID: Final = 7_000_000_001
@@ -25,7 +25,7 @@ def tenant_of(message: Message) -> str:
     return _TENANT_BY_CHAT.get(message.chat.id, _OTHER_TENANT)
 
 
-def tenant_room(tenant: str) -> TenantCtx:
+def tenant_partition(tenant: str) -> TenantCtx:
     """Return the context of a tenant; add a user, and it is that of one caller."""
     return TenantCtx.new(_ENV, tenant)
 

@@ -17,7 +17,7 @@ from greentic_session.conversation import Message as Said
 
 from . import flow
 from .flow import Order, Step
-from .routing import answer_scopes, question_scope, session_key, tenant_of, tenant_room, user_of
+from .routing import answer_scopes, question_scope, session_key, tenant_of, tenant_partition, user_of
 from .telegram import Message, Update, User
 
 __all__ = ["Outcome", "Runner", "Snapshot"]
@@ -100,7 +100,7 @@ class Runner:
 
     async def _start(self, update_id: int, message: Message, sender: User, text: str) -> Outcome:
         user = user_of(sender)
-        ctx = tenant_room(tenant_of(message)).with_user(user)
+        ctx = tenant_partition(tenant_of(message)).with_user(user)
         key = session_key(ctx, message, sender)
         unfinished = await self._store.get_session(key, ctx=ctx)
         if unfinished is not None and _has_seen(unfinished, update_id):
@@ -119,7 +119,7 @@ class Runner:
 
     async def _answer(self, update_id: int, message: Message, sender: User, text: str) -> Outcome:
         user = user_of(sender)
-        ctx = tenant_room(tenant_of(message)).with_user(user)
+        ctx = tenant_partition(tenant_of(message)).with_user(user)
         for scope in answer_scopes(message):
             try:
                 # A claim keeps the session alive as long as its lease: no longer than the question would wait anyway.

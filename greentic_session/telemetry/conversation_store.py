@@ -7,8 +7,8 @@ from greentic_session.admin import Step
 from greentic_session.conversation.backend import ConversationBackend
 from greentic_session.conversation.conversation import ConversationSummary
 from greentic_session.conversation.header import Change, Expected, Header, Lifetime, Stored
-from greentic_session.conversation.rules import Room
 from greentic_session.conversation.store import ConversationStore
+from greentic_session.tenancy import Partition
 
 from .lifecycle import Instrumented
 from .recorder import Operation, Recorder
@@ -39,44 +39,46 @@ class InstrumentedConversationBackend(Instrumented[ConversationBackend], Convers
         recorder: Whom to tell.
     """
 
-    def _in_room(self, name: str, room: Room) -> Operation:
-        return self._recorder.operation(name, room[0], room[1])
+    def _in_partition(self, name: str, partition: Partition) -> Operation:
+        return self._recorder.operation(name, partition[0], partition[1])
 
     async def put(
-        self, room: Room, id: str, header: Header, messages: Sequence[bytes], expected: Expected, life: Lifetime
+        self, partition: Partition, id: str, header: Header, messages: Sequence[bytes], expected: Expected, life: Lifetime
     ) -> Header:
         # To save a new conversation without messages is to create it; nobody could tell the two apart.
         name = "create" if expected is Stored.NOTHING and not messages else "save"
-        with self._in_room(name, room):
-            return await self._inner.put(room, id, header, messages, expected, life)
+        with self._in_partition(name, partition):
+            return await self._inner.put(partition, id, header, messages, expected, life)
 
-    async def load(self, room: Room, id: str, life: Lifetime) -> tuple[Header, list[bytes]]:
-        with self._in_room("load", room):
-            return await self._inner.load(room, id, life)
+    async def load(self, partition: Partition, id: str, life: Lifetime) -> tuple[Header, list[bytes]]:
+        with self._in_partition("load", partition):
+            return await self._inner.load(partition, id, life)
 
-    async def delete(self, room: Room, id: str) -> None:
-        with self._in_room("delete", room):
-            await self._inner.delete(room, id)
+    async def delete(self, partition: Partition, id: str) -> None:
+        with self._in_partition("delete", partition):
+            await self._inner.delete(partition, id)
 
-    async def append(self, room: Room, id: str, messages: Sequence[bytes], now: int, life: Lifetime) -> int:
-        with self._in_room("append", room):
-            return await self._inner.append(room, id, messages, now, life)
+    async def append(self, partition: Partition, id: str, messages: Sequence[bytes], now: int, life: Lifetime) -> int:
+        with self._in_partition("append", partition):
+            return await self._inner.append(partition, id, messages, now, life)
 
-    async def messages(self, room: Room, id: str, last: int | None, life: Lifetime) -> tuple[int, list[bytes]]:
-        with self._in_room("messages", room):
-            return await self._inner.messages(room, id, last, life)
+    async def messages(self, partition: Partition, id: str, last: int | None, life: Lifetime) -> tuple[int, list[bytes]]:
+        with self._in_partition("messages", partition):
+            return await self._inner.messages(partition, id, last, life)
 
-    async def update(self, room: Room, id: str, change: Change, now: int, life: Lifetime) -> None:
-        with self._in_room("update_state", room):
-            await self._inner.update(room, id, change, now, life)
+    async def update(self, partition: Partition, id: str, change: Change, now: int, life: Lifetime) -> None:
+        with self._in_partition("update_state", partition):
+            await self._inner.update(partition, id, change, now, life)
 
-    async def recent(self, room: Room, limit: int | None, after: str | None, since: int | None) -> list[ConversationSummary]:
-        with self._in_room("list", room):
-            return await self._inner.recent(room, limit, after, since)
+    async def recent(
+        self, partition: Partition, limit: int | None, after: str | None, since: int | None
+    ) -> list[ConversationSummary]:
+        with self._in_partition("list", partition):
+            return await self._inner.recent(partition, limit, after, since)
 
-    async def purge(self, room: Room) -> int:
-        with self._in_room("purge", room):
-            return await self._inner.purge(room)
+    async def purge(self, partition: Partition) -> int:
+        with self._in_partition("purge", partition):
+            return await self._inner.purge(partition)
 
     def purging(self, env: str, tenant: str, team: str | None) -> AsyncGenerator[Step, None]:
         return self._inner.purging(env, tenant, team)  # steps of administration are not counted

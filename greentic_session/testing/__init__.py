@@ -38,7 +38,7 @@ from greentic_session.store import SessionStore
 from greentic_session.testing._conversations.by_id import ConversationsContract
 from greentic_session.testing._conversations.inputs import ConversationInputsContract
 from greentic_session.testing._conversations.machine import conversation_store_machine
-from greentic_session.testing._conversations.partitions import ConversationRoomsContract
+from greentic_session.testing._conversations.partitions import ConversationPartitionsContract
 from greentic_session.testing._conversations.samples import MakeConversationStore
 from greentic_session.testing._conversations.transcripts import TranscriptsContract
 from greentic_session.testing._sessions.administration import AdministrationContract
@@ -80,7 +80,7 @@ class SessionStoreContract(
 
 @pytest.mark.asyncio
 class ConversationStoreContract(
-    ConversationsContract, TranscriptsContract, ConversationRoomsContract, ConversationInputsContract
+    ConversationsContract, TranscriptsContract, ConversationPartitionsContract, ConversationInputsContract
 ):
     """What every `ConversationStore` promises, as tests. Subclass it with the fixture `make_store`."""
 

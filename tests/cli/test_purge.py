@@ -27,7 +27,7 @@ from greentic_session.conversation import ConversationStore, InMemoryConversatio
 from greentic_session.errors import InvalidInputError
 
 ACME = ("purge", "--env", "dev", "--tenant", "acme")
-ROOMS = [
+PARTITIONS = [
     TenantCtx.new("dev", "acme"),
     TenantCtx.new("dev", "acme", team="ops"),
     TenantCtx.new("dev", "acme2"),
@@ -40,7 +40,7 @@ ROOMS = [
 @pytest.fixture
 def cli(redis_url: str, namespace: str, capsys: pytest.CaptureFixture[str]) -> Cli:
     """The command line on a namespace with sessions and conversations of several tenants with names alike."""
-    in_redis(redis_url, namespace, fill_rooms)
+    in_redis(redis_url, namespace, fill_partitions)
 
     async def talk() -> None:
         async with create_conversation_store(redis_url, namespace=namespace) as conversations:
@@ -50,19 +50,21 @@ def cli(redis_url: str, namespace: str, capsys: pytest.CaptureFixture[str]) -> C
     return Cli(capsys, "--store", redis_url, "--namespace", namespace)
 
 
-async def fill_rooms(store: SessionStore) -> None:
+async def fill_partitions(store: SessionStore) -> None:
     await fill(store)
-    for number, room in enumerate(ROOMS):
+    for number, partition in enumerate(PARTITIONS):
         for user in ("alice", "bob"):
-            await park(store, room.with_user(user), f"room{number}-{user}", ttl=7200 if number % 2 else None)
-            await store.create_session(room.with_user(user), data_of(room.with_user(user)), key=f"plain{number}-{user}")
+            await park(store, partition.with_user(user), f"room{number}-{user}", ttl=7200 if number % 2 else None)
+            await store.create_session(
+                partition.with_user(user), data_of(partition.with_user(user)), key=f"plain{number}-{user}"
+            )
 
 
 async def fill_conversations(conversations: ConversationStore[Any]) -> None:
-    for room in ROOMS:
+    for partition in PARTITIONS:
         for id in ("c", "a:b:c", "dev:acme:x"):
-            await conversations.create(room, id=id)
-            await conversations.append(room, id, Message.user("hello"))
+            await conversations.create(partition, id=id)
+            await conversations.append(partition, id, Message.user("hello"))
 
 
 def named(found: dict[bytes, bytes], *parts: bytes) -> set[bytes]:
@@ -226,7 +228,7 @@ def test_it_can_be_interrupted_and_repeated(redis_url: str, namespace: str, raw:
 
 def test_in_memory(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     sessions, conversations = InMemorySessionStore(), InMemoryConversationStore()
-    asyncio.run(fill_rooms(sessions))
+    asyncio.run(fill_partitions(sessions))
     asyncio.run(fill_conversations(conversations))
     monkeypatch.setattr(opening, "create_session_store", lambda _url: sessions)
     monkeypatch.setattr(opening, "create_conversation_store", lambda _url, **_: conversations)
@@ -248,7 +250,7 @@ def test_a_backend_without_steps_purges_in_one(monkeypatch: pytest.MonkeyPatch) 
     assert asyncio.run(steps()) == [Step(5, 5)]
 
 
-def test_conversations_elsewhere_know_their_rooms_only(tmp_path: Path) -> None:
+def test_conversations_elsewhere_know_their_partitions_only(tmp_path: Path) -> None:
     async def purge(team: str | None) -> list[Step]:
         async with create_conversation_store((tmp_path / str(team)).as_uri()) as conversations:
             await fill_conversations(conversations)

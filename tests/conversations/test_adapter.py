@@ -135,7 +135,7 @@ async def test_what_is_no_conversation(caplog: pytest.LogCaptureFixture) -> None
             caplog.clear()
             assert await store.list(OPS) == []
             assert [record.message for record in caplog.records] == [
-                "left out what cannot be read: 1 conversations of a room"
+                "left out what cannot be read: 1 conversations of a partition"
             ]
             await store.delete(OPS, "c")
             adapter.kept["dev:acme:ops:c"] = text

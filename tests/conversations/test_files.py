@@ -20,7 +20,7 @@ from greentic_session.conversation import Conversation, FileConversationStore, M
 from greentic_session.conversation.backends.file import neighbours, partitions
 from greentic_session.errors import ConflictError, InvalidInputError, NotFoundError, UnavailableError
 from greentic_session.testing import ConversationStoreContract, MakeConversationStore, conversation_store_machine
-from greentic_session.testing._conversations.samples import OPS, ROOMS, said, texts
+from greentic_session.testing._conversations.samples import OPS, PARTITIONS, said, texts
 
 TIMER = Timer()
 NUMBERS = itertools.count()
@@ -105,11 +105,11 @@ async def test_only_the_owner_may_look(tmp_path: Path) -> None:
 @pytest.mark.asyncio
 async def test_what_is_left_of_the_dead_is_nothing(tmp_path: Path) -> None:
     async with make(tmp_path) as store:
-        for room in ROOMS:
-            await store.create(room, id="c")
+        for partition in PARTITIONS:
+            await store.create(partition, id="c")
         log_of(tmp_path / next(name for name in os.listdir(tmp_path) if name.startswith("prod"))).with_suffix(".tmp").touch()
-        for room in ROOMS:
-            assert await store.purge(room) == 1
+        for partition in PARTITIONS:
+            assert await store.purge(partition) == 1
     assert list(tmp_path.iterdir()) == []
 
 
@@ -175,10 +175,10 @@ async def test_the_expired_are_freed(tmp_path: Path, monkeypatch: pytest.MonkeyP
         assert await store.list(OPS) == []
         assert files() == 0
         monkeypatch.setattr(os, "listdir", lambda _: (_ for _ in ()).throw(OSError))
-        await store.create(ROOMS[2], id="c")  # looking after others fails, and that is all
+        await store.create(PARTITIONS[2], id="c")  # looking after others fails, and that is all
         monkeypatch.undo()
-        monkeypatch.setattr(neighbours, "_ROOMS", 1)
-        await store.create(ROOMS[1], id="c")
+        monkeypatch.setattr(neighbours, "_PARTITIONS", 1)
+        await store.create(PARTITIONS[1], id="c")
         await store.create(OPS, id="d")
 
 

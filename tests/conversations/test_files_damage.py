@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from greentic_session.conversation import Conversation, FileConversationStore, Message
 from greentic_session.conversation.backends.file import disk, file, framing, handles, locks, names
-from greentic_session.conversation.rules import room_of
+from greentic_session.conversation.rules import partition_of
 from greentic_session.errors import (
     ConflictError,
     CorruptSessionError,
@@ -30,7 +30,7 @@ from greentic_session.errors import (
 )
 from greentic_session.models import TenantCtx
 from greentic_session.testing._conversations.by_id import newer
-from greentic_session.testing._conversations.samples import ODD_IDS, OPS, ROOMS, said, texts
+from greentic_session.testing._conversations.samples import ODD_IDS, OPS, PARTITIONS, said, texts
 
 # -- names
 
@@ -38,7 +38,7 @@ ids = st.sampled_from(ODD_IDS) | st.text(
     st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=255
 )
 parts = st.sampled_from(["..", ".", "CON", "-a", "a", "A"]) | st.from_regex(r"[A-Za-z0-9._-]{1,300}", fullmatch=True)
-some_rooms = st.tuples(parts, parts, st.none() | parts)
+some_partitions = st.tuples(parts, parts, st.none() | parts)
 
 
 @given(ids, ids)
@@ -52,9 +52,9 @@ def test_two_ids_have_two_names(one: str, two: str) -> None:
     assert not set(first) & set('/\\:*?"<>|. %\0')
 
 
-@given(some_rooms, some_rooms)
-def test_two_rooms_have_two_names(one: Any, two: Any) -> None:
-    first, second = names.room_name(one), names.room_name(two)
+@given(some_partitions, some_partitions)
+def test_two_partitions_have_two_names(one: Any, two: Any) -> None:
+    first, second = names.partition_name(one), names.partition_name(two)
     assert (first == second) == (one == two)
     assert not set(first) & set('/\\:*?"<>|. %\0')
     assert first == first.lower()
@@ -71,7 +71,7 @@ def test_every_file_stays_inside(several: list[str]) -> None:
             assert sorted(summary.id for summary in await store.list(OPS)) == sorted(several)
             assert [await texts(store, id=id) for id in several] == [[id] for id in several]
         found = [path.relative_to(directory).parts for path in directory.rglob("*") if not path.is_dir()]
-        assert {parts[:2] for parts in found} <= {("store", names.room_name(room_of(OPS)))}
+        assert {parts[:2] for parts in found} <= {("store", names.partition_name(partition_of(OPS)))}
         assert len(found) == 2 * len(several)
 
     directory = Path(os.path.realpath(os.environ.get("TMPDIR", "/tmp"))) / f"inside-{os.getpid()}"
@@ -121,8 +121,8 @@ def of_another(path: Path) -> None:
     path.rename(other)
     text = other.read_bytes()
     line = text.split(b"\n")[1]
-    room, _ = framing.read_identity(line) or (("", "", None), "")
-    target.write_bytes(text.replace(line + b"\n", framing.identity_line(room, "d")))
+    partition, _ = framing.read_identity(line) or (("", "", None), "")
+    target.write_bytes(text.replace(line + b"\n", framing.identity_line(partition, "d")))
     other.unlink()
 
 
@@ -200,7 +200,7 @@ async def test_what_cannot_be_read(
             assert str(caught.value) == "the stored text is no conversation"
         caplog.clear()
         assert [summary.id for summary in await store.list(OPS)] == ["sound"]
-        assert warnings(caplog) == ["left out what cannot be read: 1 conversations of a room"]
+        assert warnings(caplog) == ["left out what cannot be read: 1 conversations of a partition"]
         with pytest.raises(NotFoundError):
             await store.list(OPS, after="c")
         await store.save(OPS, held, force=True)
@@ -227,7 +227,7 @@ async def test_an_intact_header_that_is_no_conversation(tmp_path: Path) -> None:
 
 
 def log_of_the(directory: Path, id: str) -> Path:
-    return directory / names.room_name(room_of(OPS)) / (names.conversation_name(id) + ".log")
+    return directory / names.partition_name(partition_of(OPS)) / (names.conversation_name(id) + ".log")
 
 
 @pytest.mark.parametrize("damage", CORRUPT.values(), ids=CORRUPT)
@@ -249,7 +249,7 @@ async def test_a_newer_layout_and_a_newer_schema(tmp_path: Path, caplog: pytest.
         await newer(store, "n")
         caplog.clear()
         assert await store.list(OPS) == []
-        assert warnings(caplog) == ["left out what cannot be read: 2 conversations of a room"]
+        assert warnings(caplog) == ["left out what cannot be read: 2 conversations of a partition"]
         for id, words in (("c", "file layout version 2"), ("n", "schema version 2")):
             for call in (store.load(OPS, id), store.append(OPS, id, *said("x")), store.create(OPS, id=id)):
                 with pytest.raises(SchemaVersionError, match=words) as caught:
@@ -263,22 +263,22 @@ async def test_a_newer_layout_and_a_newer_schema(tmp_path: Path, caplog: pytest.
 async def test_foreign_files(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     async with make(tmp_path) as store:
         await store.create(OPS, id="c")
-        await store.create(ROOMS[1], id="c")
-        room = log_of_the(tmp_path, "c").parent
-        (room / "notes.txt").write_text("mine")
-        (room / "folder").mkdir()
-        (room / "link.log").symlink_to("/etc/passwd")
-        (room / (names.conversation_name("d") + ".log")).write_bytes(log_of_the(tmp_path, "c").read_bytes())
-        stranger = tmp_path / names.room_name(room_of(ROOMS[1])) / (names.conversation_name("c") + ".log")
-        (room / (names.conversation_name("e") + ".log")).write_bytes(stranger.read_bytes())
+        await store.create(PARTITIONS[1], id="c")
+        partition = log_of_the(tmp_path, "c").parent
+        (partition / "notes.txt").write_text("mine")
+        (partition / "folder").mkdir()
+        (partition / "link.log").symlink_to("/etc/passwd")
+        (partition / (names.conversation_name("d") + ".log")).write_bytes(log_of_the(tmp_path, "c").read_bytes())
+        stranger = tmp_path / names.partition_name(partition_of(PARTITIONS[1])) / (names.conversation_name("c") + ".log")
+        (partition / (names.conversation_name("e") + ".log")).write_bytes(stranger.read_bytes())
         caplog.clear()
         assert [summary.id for summary in await store.list(OPS)] == ["c"]
-        assert warnings(caplog) == ["left out what cannot be read: 5 conversations of a room"]
+        assert warnings(caplog) == ["left out what cannot be read: 5 conversations of a partition"]
         for id in ("d", "e"):
             with pytest.raises(CorruptSessionError):
                 await store.load(OPS, id)
         assert await store.purge(OPS) == 3
-        assert sorted(path.name for path in room.iterdir()) == ["folder", "link.log", "notes.txt"]
+        assert sorted(path.name for path in partition.iterdir()) == ["folder", "link.log", "notes.txt"]
 
 
 @pytest.mark.asyncio
@@ -609,13 +609,19 @@ async def test_fsync_is_a_choice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 @pytest.mark.asyncio
 async def test_places_where_no_directory_can_be(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
-    (tmp_path / "room").mkdir()
-    (tmp_path / "room" / names.room_name(room_of(OPS))).write_text("x")
+    (tmp_path / "partition").mkdir()
+    (tmp_path / "partition" / names.partition_name(partition_of(OPS))).write_text("x")
     (tmp_path / "loop").symlink_to(tmp_path / "loop")
     (tmp_path / "outside").mkdir()
     (tmp_path / "linked").mkdir()
-    (tmp_path / "linked" / names.room_name(room_of(OPS))).symlink_to(tmp_path / "outside")
-    for directory, healthy in (("file", False), ("file/deeper", False), ("room", True), ("loop", False), ("linked", True)):
+    (tmp_path / "linked" / names.partition_name(partition_of(OPS))).symlink_to(tmp_path / "outside")
+    for directory, healthy in (
+        ("file", False),
+        ("file/deeper", False),
+        ("partition", True),
+        ("loop", False),
+        ("linked", True),
+    ):
         async with make(tmp_path / directory) as store:
             with pytest.raises(UnavailableError):
                 await store.create(OPS, id="c")
@@ -698,7 +704,7 @@ async def test_a_lock_that_is_deleted_again_and_again(tmp_path: Path, monkeypatc
         with monkeypatch.context() as patch:
             patch.setattr(handles, "make_directory", lambda *_, **__: None)
             with pytest.raises(UnavailableError):
-                await store.create(ROOMS[1], id="c")
+                await store.create(PARTITIONS[1], id="c")
 
 
 def test_pieces_are_gathered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -743,7 +749,7 @@ def test_the_windows_of_a_search_overlap(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 @pytest.mark.asyncio
-async def test_a_room_with_a_very_long_name(tmp_path: Path) -> None:
+async def test_a_partition_with_a_very_long_name(tmp_path: Path) -> None:
     ctx = TenantCtx.new("e" * 10_000, "t" * 10_000)
     async with make(tmp_path) as store:
         await store.create(ctx, id="c" * 255)

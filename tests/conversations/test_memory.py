@@ -72,11 +72,11 @@ def held(store: InMemoryConversationStore[Any]) -> int:
     memory = store._memory
     filed = {id(entry) for bucket in memory._wheel._buckets.values() for entry in bucket}
     count = 0
-    for room, shelf in memory.shelves.items():
-        assert shelf.entries, "an empty room was left behind"
+    for partition, shelf in memory.shelves.items():
+        assert shelf.entries, "an empty partition was left behind"
         assert sorted(shelf.recency._order) == sorted((entry.updated_at, entry.id) for entry in shelf.entries.values())
         for name, entry in shelf.entries.items():
-            assert (entry.room, entry.id) == (room, name)
+            assert (entry.partition, entry.id) == (partition, name)
             assert (entry.bucket is None) == (entry.end == float("inf"))
             assert entry.bucket is None or id(entry) in filed
         count += len(shelf.entries)
@@ -197,11 +197,11 @@ async def test_nothing_is_written_into_a_closed_store() -> None:
     conversation = await store.create(OPS, id="c")
     backend, life = store._memory, store._life
     await store.aclose()
-    room = (OPS.env, OPS.tenant_id, OPS.effective_team)
+    partition = (OPS.env, OPS.tenant_id, OPS.effective_team)
     for call in (
-        backend.put(room, "c", pack(conversation, ""), (), Stored.ANYTHING, life),
-        backend.append(room, "c", [b"1"], 1, life),
-        backend.load(room, "c", life),
+        backend.put(partition, "c", pack(conversation, ""), (), Stored.ANYTHING, life),
+        backend.append(partition, "c", [b"1"], 1, life),
+        backend.load(partition, "c", life),
     ):
         with pytest.raises(UnavailableError):
             await call

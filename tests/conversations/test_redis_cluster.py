@@ -1,4 +1,4 @@
-"""The Redis conversation store on a cluster: the contract, and a room to a slot."""
+"""The Redis conversation store on a cluster: the contract, and a partition to a slot."""
 
 from collections.abc import Callable, Iterator
 

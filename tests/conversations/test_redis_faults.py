@@ -17,7 +17,7 @@ from tcp_proxy import TcpProxy
 
 from greentic_session.conversation import Message, RedisConversationStore
 from greentic_session.errors import GreenticError, InvalidInputError, OperationTimeoutError, UnavailableError
-from greentic_session.testing._conversations.samples import OPS, ROOMS, said, texts
+from greentic_session.testing._conversations.samples import OPS, PARTITIONS, said, texts
 
 pytestmark = pytest.mark.asyncio
 
@@ -145,7 +145,7 @@ async def test_a_server_that_is_full(server: Server) -> None:
                         await failure(operation.call(store, held), UnavailableError, "out of memory")
                         assert everything(raw) == before, operation.name
                     else:
-                        await operation.call(store, held)  # reading goes on, and so does whatever makes room
+                        await operation.call(store, held)  # reading goes on, and so does whatever makes partition
                     raw.config_set("maxmemory", 0)
                 await works(store)
 
@@ -251,8 +251,8 @@ async def test_every_await_point_of_every_operation(shared: Server, operation: O
     namespace = f"test-{uuid.uuid4().hex}"
     with shared.client() as raw:
         async with RedisConversationStore.from_url(shared.url, namespace=namespace, max_connections=2, ttl=600) as store:
-            for index, room in enumerate(ROOMS[1:4]):
-                await store.create(room, id="probe", model=str(index))
+            for index, partition in enumerate(PARTITIONS[1:4]):
+                await store.create(partition, id="probe", model=str(index))
             point, cancelled = 0, True
             while cancelled:
                 point += 1
@@ -267,7 +267,7 @@ async def test_every_await_point_of_every_operation(shared: Server, operation: O
                 cancelled = attempt.cancelled
                 assert isinstance(end, asyncio.CancelledError if cancelled else object), f"lost at point {point}: {end!r}"
                 assert cancelled or not isinstance(end, BaseException)
-                probes = await asyncio.gather(*(store.load(room, "probe") for room in ROOMS[1:4]))
+                probes = await asyncio.gather(*(store.load(partition, "probe") for partition in PARTITIONS[1:4]))
                 assert [probe.model for probe in probes] == ["0", "1", "2"]
                 listed = {summary.id: summary.message_count for summary in await store.list(OPS)}
                 assert listed.get("c") in ((None, 3) if operation.name in {"delete", "purge"} else (3, 5))

@@ -154,17 +154,19 @@ async def test_a_key_of_a_wrong_type(raw: redis.Redis, redis_url: str, namespace
 
 async def test_the_end_of_time(store: Store) -> None:
     """Beyond 2^53 microseconds a double is not exact any more; a revision still is."""
-    room = (OPS.env, OPS.tenant_id, OPS.effective_team)
+    partition = (OPS.env, OPS.tenant_id, OPS.effective_team)
     backend = store.backend
     for start in (2**53 - 2, 9_999, 10**15 - 1, 0):
         header = Header(birth="b", created_at=start, updated_at=start)
-        await backend.put(room, "c", header, [], Stored.ANYTHING, Lifetime())
+        await backend.put(partition, "c", header, [], Stored.ANYTHING, Lifetime())
         for step in range(1, 12):
-            assert await backend.append(room, "c", [b"1"], -5, Lifetime()) == step
-            assert (await backend.load(room, "c", Lifetime()))[0].updated_at == start + step
-        await backend.put(room, "c", header, [], (await backend.load(room, "c", Lifetime()))[0].revision, Lifetime())
+            assert await backend.append(partition, "c", [b"1"], -5, Lifetime()) == step
+            assert (await backend.load(partition, "c", Lifetime()))[0].updated_at == start + step
+        await backend.put(
+            partition, "c", header, [], (await backend.load(partition, "c", Lifetime()))[0].revision, Lifetime()
+        )
         with pytest.raises(ConflictError):
-            await backend.put(room, "c", header, [], header.revision, Lifetime())
+            await backend.put(partition, "c", header, [], header.revision, Lifetime())
         await store.purge(OPS)
 
 

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from greentic_session import RedisSessionStore
 from greentic_session.conversation import Conversation, Message, RedisConversationStore, TokenUsage
 from greentic_session.conversation.backends.redis.keys import Keys
-from greentic_session.conversation.rules import Room
 from greentic_session.errors import InvalidInputError
+from greentic_session.tenancy import Partition
 from greentic_session.testing._conversations.samples import ODD_IDS, OPS, StandingClock, said
 from greentic_session.testing._sessions.samples import ALICE, CHAT, data
 
@@ -81,21 +81,23 @@ ids = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"),
     [*ODD_IDS, "ops:c", "-:c", "head:dev:acme:ops:c"]
 )
 parts = st.sampled_from(["dev", "acme", "ops", "head", "conv", "..", "a.b", "_", "--"])
-rooms: st.SearchStrategy[Room] = st.tuples(parts, parts, st.none() | parts)
+partitions: st.SearchStrategy[Partition] = st.tuples(parts, parts, st.none() | parts)
 
 
-@given(rooms, rooms, ids, ids)
-async def test_no_two_rooms_or_ids_share_a_key(room: Room, other: Room, id: str, other_id: str) -> None:
+@given(partitions, partitions, ids, ids)
+async def test_no_two_partitions_or_ids_share_a_key(partition: Partition, other: Partition, id: str, other_id: str) -> None:
     keys = Keys("n")
-    mine = {*keys.index(room), *keys.conversation(room, id)}
+    mine = {*keys.index(partition), *keys.conversation(partition, id)}
     assert len(mine) == 4
-    if room != other:
+    if partition != other:
         assert mine.isdisjoint({*keys.index(other), *keys.conversation(other, other_id)})
     else:
         assume(id != other_id)
-        assert set(keys.conversation(room, id)).isdisjoint({*keys.index(room), *keys.conversation(other, other_id)})
-    front = keys.conversation(room, "")
-    assert all(key.startswith(f) for key, f in zip(keys.conversation(room, id), front, strict=True))
+        assert set(keys.conversation(partition, id)).isdisjoint(
+            {*keys.index(partition), *keys.conversation(other, other_id)}
+        )
+    front = keys.conversation(partition, "")
+    assert all(key.startswith(f) for key, f in zip(keys.conversation(partition, id), front, strict=True))
 
 
 async def test_sessions_and_conversations_share_a_namespace(

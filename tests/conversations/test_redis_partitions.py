@@ -1,4 +1,4 @@
-"""Large rooms in Redis, page by page, and what an operation costs."""
+"""Large partitions in Redis, page by page, and what an operation costs."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -13,7 +13,7 @@ from redis_server import Server
 from greentic_session.conversation import Message, RedisConversationStore, TokenUsage
 from greentic_session.conversation.backends.redis import backend as redis_backend
 from greentic_session.errors import NotFoundError
-from greentic_session.testing._conversations.samples import OPS, ROOMS, StandingClock, said
+from greentic_session.testing._conversations.samples import OPS, PARTITIONS, StandingClock, said
 
 pytestmark = pytest.mark.asyncio
 
@@ -162,11 +162,11 @@ async def test_what_an_operation_costs_does_not_depend_on_the_length(quiet: Serv
     assert costs[1][0][2] < 5_000
 
 
-async def test_a_purge_leaves_other_rooms_alone(store: Store, raw: redis.Redis, namespace: str) -> None:
-    for room in ROOMS[1:]:
+async def test_a_purge_leaves_other_partitions_alone(store: Store, raw: redis.Redis, namespace: str) -> None:
+    for partition in PARTITIONS[1:]:
         for id in ("c", "d*"):
-            await store.create(room, id=id)
-            await store.append(room, id, *said("x"))
+            await store.create(partition, id=id)
+            await store.append(partition, id, *said("x"))
     others = everything(raw, namespace)
     for index in range(350):
         await store.create(OPS, id=f"c{index}")

@@ -22,7 +22,7 @@ from greentic_session.demo import flow, recording
 from greentic_session.demo.flow import Order
 from greentic_session.demo.playback import play
 from greentic_session.demo.recording import RecordingError, lines
-from greentic_session.demo.routing import answer_scopes, question_scope, session_key, tenant_of, tenant_room
+from greentic_session.demo.routing import answer_scopes, question_scope, session_key, tenant_of, tenant_partition
 from greentic_session.demo.runner import Outcome, Runner, Snapshot
 from greentic_session.demo.telegram import MAX_LINE_BYTES, InvalidUpdateError, Message, Update, User, decode_update
 
@@ -411,7 +411,7 @@ async def test_a_flow_that_another_runner_resumes_is_left_to_it(
 ) -> None:
     runner = Runner(store, conversations, TTL)
     await runner.handle(decoded(100, 10, "/order"))
-    ctx = tenant_room("sushi-bar").with_user("tg-5202")
+    ctx = tenant_partition("sushi-bar").with_user("tg-5202")
     answer = decoded(101, 12, "Ramen")
     claim = await store.claim_wait(ctx, "tg-5202", ReplyScope("telegram:5202"))
     assert claim is not None
@@ -429,7 +429,7 @@ async def test_a_duplicate_leaves_the_wait_as_it_was_and_free(
     await runner.handle(decoded(100, 10, "/order"))
     await runner.handle(decoded(101, 12, "Ramen"))
     await runner.handle(decoded(101, 12, "Ramen"))
-    claim = await store.claim_wait(tenant_room("sushi-bar"), "tg-5202", ReplyScope("telegram:5202"))
+    claim = await store.claim_wait(tenant_partition("sushi-bar"), "tg-5202", ReplyScope("telegram:5202"))
     assert claim is not None
     assert claim.data.cursor.node_pointer == "ask_quantity"
     assert json.loads(claim.data.context_json) == {"last_update": 101, "order": {"item": "Ramen", "quantity": 0}}
@@ -444,12 +444,12 @@ async def test_a_finished_flow_leaves_nothing_in_the_store(store: InMemorySessio
     ]
     assert [outcome.parked_at for outcome in outcomes] == ["ask_item", "ask_quantity", "confirm", None]
     assert [outcome.resumed_at for outcome in outcomes] == [None, "ask_item", "ask_quantity", "confirm"]
-    assert [wait async for wait in store.iter_sessions(tenant_room("sushi-bar"))] == []
+    assert [wait async for wait in store.iter_sessions(tenant_partition("sushi-bar"))] == []
 
 
 async def transcript(conversations: Transcripts, outcome: Outcome) -> list[tuple[str, str]]:
     assert outcome.conversation is not None
-    messages = await conversations.messages(tenant_room("sushi-bar"), outcome.conversation)
+    messages = await conversations.messages(tenant_partition("sushi-bar"), outcome.conversation)
     assert len(messages) == outcome.length
     return [(message.role, message.text) for message in messages]
 
@@ -465,11 +465,11 @@ async def test_the_parked_session_names_the_transcript_that_grows_with_every_ans
         assert outcome.says is not None
         said += [("user", text), ("assistant", outcome.says)]
         assert await transcript(conversations, outcome) == said
-        waits = [wait async for wait in store.iter_sessions(tenant_room("sushi-bar"))]
+        waits = [wait async for wait in store.iter_sessions(tenant_partition("sushi-bar"))]
         assert [linked_conversation(wait.data) for wait in waits] == [outcome.conversation] * (text != "yes")
     assert said[-1] == ("assistant", "Ordered: 2 x Ramen.")
-    assert len(await conversations.list(tenant_room("sushi-bar"))) == 1
-    assert await conversations.list(tenant_room("trattoria")) == []
+    assert len(await conversations.list(tenant_partition("sushi-bar"))) == 1
+    assert await conversations.list(tenant_partition("trattoria")) == []
 
 
 @pytest.mark.asyncio
@@ -480,7 +480,7 @@ async def test_every_order_has_a_transcript_of_its_own(store: InMemorySessionSto
     second = await runner.handle(decoded(101, 12, "/order"))
     assert first.conversation != second.conversation
     assert await transcript(conversations, second) == [("user", "/order"), ("assistant", "What would you like?")]
-    assert len(await conversations.list(tenant_room("sushi-bar"))) == 2
+    assert len(await conversations.list(tenant_partition("sushi-bar"))) == 2
 
 
 @pytest.mark.asyncio
@@ -496,7 +496,7 @@ async def test_what_is_ignored_is_not_recorded(store: InMemorySessionStore, conv
 async def test_a_flow_that_names_no_transcript_goes_on_without(
     store: InMemorySessionStore, conversations: Transcripts
 ) -> None:
-    ctx = tenant_room("sushi-bar").with_user("tg-5202")
+    ctx = tenant_partition("sushi-bar").with_user("tg-5202")
     cursor = SessionCursor("ask_item")
     data = SessionData(tenant_ctx=ctx, flow_id="order", cursor=cursor, context_json="").new_context(Snapshot(1, Order()))
     await store.register_wait(ctx, "tg-5202", ReplyScope("telegram:5202"), "k", data)
@@ -674,10 +674,10 @@ def test_where_an_answer_is_looked_for() -> None:
 
 
 def test_every_user_chat_and_tenant_has_a_key_of_its_own() -> None:
-    acme = tenant_room("acme")
+    acme = tenant_partition("acme")
     keys = [
         session_key(ctx, message_of(chat=chat), User(user))
-        for ctx in (acme, tenant_room("other"))
+        for ctx in (acme, tenant_partition("other"))
         for chat in (PRIVATE, GROUP)
         for user in (1, 2)
     ]

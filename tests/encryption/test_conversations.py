@@ -24,15 +24,15 @@ from greentic_session.conversation import (
 )
 from greentic_session.conversation.backends.encrypted import EncryptedConversationBackend
 from greentic_session.conversation.header import Header, Lifetime, Stored
-from greentic_session.conversation.rules import Room
 from greentic_session.encryption import EncryptedConversationStore, EncryptionKey, Keyring
 from greentic_session.errors import ConflictError
-from greentic_session.testing._conversations.samples import OPS, ROOMS, StandingClock, said, texts
+from greentic_session.tenancy import Partition
+from greentic_session.testing._conversations.samples import OPS, PARTITIONS, StandingClock, said, texts
 
 OLD, NEW, STRANGE = EncryptionKey.generate("old"), EncryptionKey.generate("new"), EncryptionKey.generate("old")
 RING = Keyring(OLD)
 KEEP = Lifetime()
-HERE: Room = ("dev", "acme", "ops")
+HERE: Partition = ("dev", "acme", "ops")
 
 
 def encrypted(
@@ -259,24 +259,26 @@ async def test_a_wrong_key_is_an_error_and_nothing_is_left_out(key: EncryptionKe
 
 @pytest.mark.asyncio
 async def test_in_another_conversation_nothing_decrypts() -> None:
-    rooms: list[Room] = [(room.env, room.tenant_id, room.effective_team) for room in ROOMS]
-    places = [*((room, "c") for room in rooms), *((HERE, id) for id in ("C", "d", "c ", "7:c", "cc"))]
+    partitions: list[Partition] = [
+        (partition.env, partition.tenant_id, partition.effective_team) for partition in PARTITIONS
+    ]
+    places = [*((partition, "c") for partition in partitions), *((HERE, id) for id in ("C", "d", "c ", "7:c", "cc"))]
     async with InMemoryConversationStore() as plain:
         await fill(encrypted(plain))
         header, messages = await raw_of(plain)
         sealed = EncryptedConversationBackend(plain.backend, encrypted(plain)._encrypted._sealer)
-        for room, id in places:
-            if (room, id) == (HERE, "c"):
+        for partition, id in places:
+            if (partition, id) == (HERE, "c"):
                 continue
             bare = replace(header, cwd="", metadata={}, system_message=None)
-            await plain.backend.put(room, id, header, messages, Stored.ANYTHING, KEEP)
+            await plain.backend.put(partition, id, header, messages, Stored.ANYTHING, KEEP)
             with pytest.raises(DecryptionError, match="moved"):
-                await sealed.load(room, id, KEEP)
+                await sealed.load(partition, id, KEEP)
             with pytest.raises(DecryptionError, match="moved"):
-                await sealed.messages(room, id, 1, KEEP)
-            await plain.backend.put(room, id, bare, [], Stored.ANYTHING, KEEP)
+                await sealed.messages(partition, id, 1, KEEP)
+            await plain.backend.put(partition, id, bare, [], Stored.ANYTHING, KEEP)
             with pytest.raises(DecryptionError, match="not encrypted"):
-                await sealed.load(room, id, KEEP)
+                await sealed.load(partition, id, KEEP)
 
 
 @pytest.mark.asyncio
@@ -396,7 +398,7 @@ async def test_rotation() -> None:
     async with InMemoryConversationStore(ttl=60, timer=lambda: now[0]) as plain:
         await fill(encrypted(plain, OLD))
         await fill(encrypted(plain, OLD), "d")
-        elsewhere = ROOMS[1]
+        elsewhere = PARTITIONS[1]
         await encrypted(plain, OLD).create(elsewhere, id="c")
         store = encrypted(plain, NEW, OLD)
         await store.create(OPS, id="fresh")

@@ -52,7 +52,7 @@ def everything(raw: redis.Redis, prefix: str = "") -> dict[bytes, Any]:
 
 
 def ids_left(raw: redis.Redis, namespace: str) -> list[bytes]:
-    """Return all ids that a room's index still names, of all rooms."""
+    """Return all ids that a partition's index still names, of all partitions."""
     found: list[Any] = []
     for kind in ("recent", "ends"):
         for key in raw.scan_iter(f"{namespace}:conv:{kind}:*"):
@@ -61,7 +61,7 @@ def ids_left(raw: redis.Redis, namespace: str) -> list[bytes]:
 
 
 def check(raw: redis.Redis, namespace: str) -> None:
-    """Check all rooms of a namespace: what is there is in the index, and all lives together."""
+    """Check all partitions of a namespace: what is there is in the index, and all lives together."""
     front = f"{namespace}:conv:".encode()
     answer: Any = raw.eval(_LIFETIMES, 0, f"{namespace}:*")
     now, then, *found = answer
@@ -69,27 +69,29 @@ def check(raw: redis.Redis, namespace: str) -> None:
     assert all(key.startswith(front) for key in found[::2])
     all_ttls = {key[len(front) :]: ttl for key, ttl in zip(found[::2], found[1::2], strict=True)}
     ttls = {key: ttl for key, ttl in all_ttls.items() if ttl == -1 or ttl > _DUE}
-    rooms: dict[bytes, list[int]] = {}
+    partitions: dict[bytes, list[int]] = {}
     for key, ttl in ttls.items():
         kind, env, tenant, team, *id = key.split(b":", 4)
-        room = b":".join((env, tenant, team))
+        partition = b":".join((env, tenant, team))
         if kind == b"messages":
-            assert near(ttl, ttls[b":".join((b"head", room, *id))], slack), "messages have another end than their header"
+            assert near(ttl, ttls[b":".join((b"head", partition, *id))], slack), (
+                "messages have another end than their header"
+            )
         elif kind == b"head":
-            rooms.setdefault(room, []).append(ttl)
+            partitions.setdefault(partition, []).append(ttl)
             updated_at = int(raw.hget(front + key, "updated_at") or b"")
-            assert raw.zscore(front + b"recent:" + room, id[0]) == -updated_at
-            end = raw.zscore(front + b"ends:" + room, id[0])
+            assert raw.zscore(front + b"recent:" + partition, id[0]) == -updated_at
+            end = raw.zscore(front + b"ends:" + partition, id[0])
             assert near(ttl, -1 if end is None else end - now, slack), "the index knows another end"
     for key, ttl in ttls.items():
-        kind, _, room = key.partition(b":")
+        kind, _, partition = key.partition(b":")
         if kind == b"recent":
-            lives = rooms.get(room, [])
+            lives = partitions.get(partition, [])
             assert near(ttl, -1 if -1 in lives else max(lives), slack), "the index does not live as long as the longest"
         elif kind == b"ends":
-            assert near(ttl, ttls[b"recent:" + room], slack)
-    for room, lives in rooms.items():
-        recent, ends = raw.zcard(front + b"recent:" + room), raw.zcard(front + b"ends:" + room)
+            assert near(ttl, ttls[b"recent:" + partition], slack)
+    for partition, lives in partitions.items():
+        recent, ends = raw.zcard(front + b"recent:" + partition), raw.zcard(front + b"ends:" + partition)
         assert recent >= len(lives)
         assert ends >= sum(ttl != -1 for ttl in lives)
 

@@ -13,7 +13,8 @@ import greentic_session
 
 ROOT = Path(greentic_session.__file__).parent
 
-# Each module may import from the floors below its own, and from its own room (its package) as long as no circle comes of it.
+# Each module may import from the floors below its own, and from its own package as long as no
+# circle comes of it.
 FLOORS = [
     ["errors"],
     ["ids", "expiry", "_hiding", "_optional", "_shield", "_detached", "_lifecycle"],
@@ -108,17 +109,17 @@ def inside_conversation(name: str) -> str:
 def test_arrows_point_down(module: str) -> None:
     here = name_of(module)
     for target in own_imports(module):
-        same_room = here != "" and target.split(".")[0] == here.split(".")[0]
-        assert floor_of(target) < floor_of(here) or same_room, f"{here or '__init__'} imports {target}"
+        same_package = here != "" and target.split(".")[0] == here.split(".")[0]
+        assert floor_of(target) < floor_of(here) or same_package, f"{here or '__init__'} imports {target}"
 
 
 @pytest.mark.parametrize("module", [module for module in MODULES if module.startswith("conversation.")])
 def test_arrows_point_down_within_conversation(module: str) -> None:
     here = inside_conversation(name_of(module))
     for target in map(inside_conversation, filter(lambda name: name.startswith("conversation"), own_imports(module))):
-        same_room = "." in here and target.split(".")[0] == here.split(".")[0]
+        same_package = "." in here and target.split(".")[0] == here.split(".")[0]
         floors = floor_of(target, CONVERSATION_FLOORS), floor_of(here, CONVERSATION_FLOORS)
-        assert floors[0] < floors[1] or same_room, f"{here} imports {target}"
+        assert floors[0] < floors[1] or same_package, f"{here} imports {target}"
 
 
 def test_there_is_no_circle() -> None:
@@ -137,7 +138,7 @@ def test_there_is_no_circle() -> None:
 
 
 @pytest.mark.parametrize("module", MODULES)
-def test_optional_dependencies_stay_in_their_rooms(module: str) -> None:
+def test_optional_dependencies_stay_in_their_partitions(module: str) -> None:
     optional = {name.split(".")[0] for name in imports_of(module)} & EXTRAS
     if module.startswith("testing"):
         optional -= {"pytest", "pytest_asyncio", "hypothesis"}
@@ -161,14 +162,14 @@ def test_a_bare_import_brings_nothing_optional() -> None:
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert "greentic_session.backends.memory" in loaded
     assert {name.split(".")[0] for name in loaded} & EXTRAS == set()
-    rooms = (
+    partitions = (
         "greentic_session.testing._sessions",
         "greentic_session.demo",
         "greentic_session.conversation",
         "greentic_session.telemetry",
         "greentic_session.cli",
     )
-    assert not {name for name in loaded if name.startswith(rooms)}
+    assert not {name for name in loaded if name.startswith(partitions)}
 
 
 def test_every_public_name_is_there_and_no_other() -> None:

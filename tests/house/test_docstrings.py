@@ -123,7 +123,9 @@ def section(text: str | None, title: str) -> list[str]:
 
 def resolve(name: str, module: ModuleType) -> object:
     first, *rest = name.split(".")
-    value: object = next((getattr(room, first) for room in (module, errors, builtins) if hasattr(room, first)), None)
+    value: object = next(
+        (getattr(partition, first) for partition in (module, errors, builtins) if hasattr(partition, first)), None
+    )
     for part in rest:
         value = getattr(value, part, None)
     return value

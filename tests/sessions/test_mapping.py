@@ -25,7 +25,7 @@ contexts = st.builds(
 parts = st.text("0123a:,", max_size=5)  # what the length prefixes are made of, too
 
 
-def room(ctx: TenantCtx) -> tuple[str, str, str | None]:
+def partition(ctx: TenantCtx) -> tuple[str, str, str | None]:
     return ctx.env, ctx.tenant_id, ctx.effective_team
 
 
@@ -47,7 +47,7 @@ hashed_calls = st.tuples(st.sampled_from(sorted(HASHED)), contexts, st.tuples(pa
 @given(hashed_calls, hashed_calls)
 def test_with_a_context_hashed_keys_are_equal_only_for_equal_parts(one: Any, other: Any) -> None:
     keys = [HASHED[prefix](*texts, ctx=ctx) for prefix, ctx, texts in (one, other)]
-    whole = [(prefix, room(ctx), texts) for prefix, ctx, texts in (one, other)]
+    whole = [(prefix, partition(ctx), texts) for prefix, ctx, texts in (one, other)]
     assert (keys[0] == keys[1]) is (whole[0] == whole[1])
 
 
@@ -68,7 +68,7 @@ canonical_calls = st.tuples(contexts, st.tuples(parts, parts, st.none() | parts,
 @given(canonical_calls, canonical_calls)
 def test_with_a_context_canonical_keys_are_equal_only_for_equal_parts(one: Any, other: Any) -> None:
     keys = [canonical_session_key(*texts, ctx=ctx) for ctx, texts in (one, other)]
-    assert (keys[0] == keys[1]) is ((room(one[0]), one[1]) == (room(other[0]), other[1]))
+    assert (keys[0] == keys[1]) is ((partition(one[0]), one[1]) == (partition(other[0]), other[1]))
 
 
 def test_only_env_tenant_and_team_of_the_context_count() -> None:

@@ -39,7 +39,7 @@ def session(ctx: TenantCtx) -> SessionData:
     return SessionData(tenant_ctx=ctx, flow_id="flow", cursor=SessionCursor("ask"), context_json="{}")
 
 
-def room(ctx: TenantCtx) -> tuple[str, str, str | None]:
+def partition(ctx: TenantCtx) -> tuple[str, str, str | None]:
     return ctx.env, ctx.tenant_id, ctx.team_id or ctx.team
 
 
@@ -49,7 +49,7 @@ def user(ctx: TenantCtx) -> str | None:
 
 @given(contexts, contexts)
 def test_alignment(ctx: TenantCtx, stored: TenantCtx) -> None:
-    aligned = room(ctx) == room(stored) and user(stored) in (None, user(ctx))
+    aligned = partition(ctx) == partition(stored) and user(stored) in (None, user(ctx))
     assert tenancy.is_aligned(ctx, session(stored)) is aligned
     if aligned:
         tenancy.check_alignment(ctx, session(stored))
@@ -60,7 +60,7 @@ def test_alignment(ctx: TenantCtx, stored: TenantCtx) -> None:
 
 @given(contexts, contexts)
 def test_reach(ctx: TenantCtx, stored: TenantCtx) -> None:
-    reached = room(ctx) == room(stored) and (None in (user(ctx), user(stored)) or user(ctx) == user(stored))
+    reached = partition(ctx) == partition(stored) and (None in (user(ctx), user(stored)) or user(ctx) == user(stored))
     assert tenancy.reaches(ctx, session(stored)) is reached
     if reached:
         tenancy.check_reach(ctx, session(stored))
@@ -71,7 +71,7 @@ def test_reach(ctx: TenantCtx, stored: TenantCtx) -> None:
 
 @given(contexts, contexts)
 def test_preservation(stored: TenantCtx, new: TenantCtx) -> None:
-    if (room(stored), user(stored)) == (room(new), user(new)):
+    if (partition(stored), user(stored)) == (partition(new), user(new)):
         tenancy.check_preservation(session(stored), session(new), "k")
     else:
         with pytest.raises(TenantMismatchError):
@@ -87,13 +87,13 @@ def test_a_context_is_aligned_with_its_own_data_and_may_replace_it(ctx: TenantCt
 @given(contexts, names)
 def test_a_caller_asks_about_its_own_user_or_without_one_about_any(ctx: TenantCtx, asked: str) -> None:
     allowed = user(ctx) in (None, asked)
-    assert tenancy.lookup_owner(ctx, asked) == ((*room(ctx), asked) if allowed else None)
+    assert tenancy.lookup_owner(ctx, asked) == ((*partition(ctx), asked) if allowed else None)
 
 
 @given(contexts, contexts, maybe)
 def test_who_administers(ctx: TenantCtx, stored: TenantCtx, wanted: str | None) -> None:
-    env, tenant, team = room(ctx)
-    in_reach = room(stored)[:2] == (env, tenant) and team in (None, room(stored)[2])
+    env, tenant, team = partition(ctx)
+    in_reach = partition(stored)[:2] == (env, tenant) and team in (None, partition(stored)[2])
     of_user = {wanted, user(ctx)} - {None} <= {user(stored)}
     assert tenancy.administers(ctx, wanted, session(stored)) is (in_reach and of_user)
 
@@ -101,16 +101,16 @@ def test_who_administers(ctx: TenantCtx, stored: TenantCtx, wanted: str | None) 
 @given(contexts, contexts)
 def test_owners(ctx: TenantCtx, stored: TenantCtx) -> None:
     data = session(stored)
-    assert tenancy.owner_of(data) == (None if user(stored) is None else (*room(stored), user(stored)))
+    assert tenancy.owner_of(data) == (None if user(stored) is None else (*partition(stored), user(stored)))
     pointed = user(stored) or user(ctx)
-    assert tenancy.pointer_owner(ctx, data) == (None if pointed is None else (*room(ctx), pointed))
+    assert tenancy.pointer_owner(ctx, data) == (None if pointed is None else (*partition(ctx), pointed))
 
 
 @given(contexts, contexts, names)
 def test_the_owner_of_a_wait(ctx: TenantCtx, stored: TenantCtx, waited_for: str) -> None:
     data = session(stored)
     if tenancy.is_aligned(ctx, data) and user(stored) == waited_for:
-        assert tenancy.wait_owner(ctx, waited_for, data) == (*room(ctx), waited_for)
+        assert tenancy.wait_owner(ctx, waited_for, data) == (*partition(ctx), waited_for)
     elif user(stored) is None:
         with pytest.raises(InvalidInputError, match=r"^a wait needs a user, and the session data has none$"):
             tenancy.wait_owner(ctx, waited_for, data)

@@ -6,21 +6,10 @@ from typing import Protocol
 from anyio.lowlevel import checkpoint
 
 from greentic_session._expiry.expiring import NEVER_ENDS
-from greentic_session.admin import (
-    SOON_MS,
-    Details,
-    Examination,
-    Finding,
-    Inspector,
-    Looked,
-    Place,
-    Selection,
-    Setting,
-    Tally,
-)
+from greentic_session.admin import SOON_MS, Details, Examination, Finding, Inspector, Looked, Selection, Setting, Tally
 from greentic_session.backends.memory.entry import Entry
 from greentic_session.models import ReplyScope
-from greentic_session.tenancy import Owner
+from greentic_session.tenancy import Owner, Partition
 
 __all__ = ["MemoryInspector"]
 
@@ -43,9 +32,9 @@ class MemoryInspector(Inspector):
     def __init__(self, backend: _Shelves) -> None:
         self._backend = backend
 
-    async def survey(self, looked: Looked, selection: Selection | None = None) -> Mapping[Place, Tally]:
+    async def survey(self, looked: Looked, selection: Selection | None = None) -> Mapping[Partition, Tally]:
         """See `Inspector.survey`; conversations are in another store, and are not counted."""
-        found: dict[Place, Tally] = {}
+        found: dict[Partition, Tally] = {}
         for step in self._backend.steps():
             now = self._backend.timer()
             for entry in step:

@@ -1,1 +1,1 @@
-"""One room a backend. Nothing is imported from here: see `greentic_session.conversation.factory`."""
+"""One partition a backend. Nothing is imported from here: see `greentic_session.conversation.factory`."""

@@ -21,7 +21,7 @@ from greentic_session.conversation.header import Change, Expected, Header, Lifet
 from greentic_session.conversation.message import Message
 from greentic_session.conversation.moments import Clock, as_datetime, as_moment, later, utc_now
 from greentic_session.conversation.options import StoreOptions
-from greentic_session.conversation.rules import Room, absent, check_conversation_id, corrupt, warn_skipped
+from greentic_session.conversation.rules import absent, check_conversation_id, corrupt, warn_skipped
 from greentic_session.conversation.store import ConversationStore
 from greentic_session.errors import (
     CorruptSessionError,
@@ -32,6 +32,7 @@ from greentic_session.errors import (
     SchemaVersionError,
     UnavailableError,
 )
+from greentic_session.tenancy import Partition
 
 __all__ = ["AdapterConversationStore", "PersistenceAdapter"]
 
@@ -76,7 +77,7 @@ class AdapterConversationStore(ConversationStore[M]):
 
     Within this process nothing is lost however many write at once, as long as they use one store, in one event loop. Every
     operation on a conversation reads all of it, and every write writes all of it; `list` and `purge` read every
-    conversation of the room. What has expired is erased when one of them meets it.
+    conversation of the partition. What has expired is erased when one of them meets it.
 
     Args:
         adapter: The storage. The store does not close it.
@@ -137,9 +138,9 @@ class _AdapterBackend(ConversationBackend):
         self._locks: WeakValueDictionary[str, anyio.Lock] = WeakValueDictionary()
 
     async def put(
-        self, room: Room, id: str, header: Header, messages: Sequence[bytes], expected: Expected, life: Lifetime
+        self, partition: Partition, id: str, header: Header, messages: Sequence[bytes], expected: Expected, life: Lifetime
     ) -> Header:
-        name = _name(room, id)
+        name = _name(partition, id)
         async with self._lock(name):
             try:
                 stored = await self._find(name, id)
@@ -155,12 +156,12 @@ class _AdapterBackend(ConversationBackend):
             await self._write(name, id, (header, list(messages), expiry))
         return header
 
-    async def load(self, room: Room, id: str, life: Lifetime) -> tuple[Header, list[bytes]]:
-        header, messages, _ = await self._use(room, id, life)
+    async def load(self, partition: Partition, id: str, life: Lifetime) -> tuple[Header, list[bytes]]:
+        header, messages, _ = await self._use(partition, id, life)
         return header, messages
 
-    async def delete(self, room: Room, id: str) -> None:
-        name = _name(room, id)
+    async def delete(self, partition: Partition, id: str) -> None:
+        name = _name(partition, id)
         async with self._lock(name):
             try:
                 stored = await self._find(name, id)
@@ -171,10 +172,10 @@ class _AdapterBackend(ConversationBackend):
                     raise absent(id)
             await self._erase(name)
 
-    async def append(self, room: Room, id: str, messages: Sequence[bytes], now: int, life: Lifetime) -> int:
+    async def append(self, partition: Partition, id: str, messages: Sequence[bytes], now: int, life: Lifetime) -> int:
         if not messages:
-            return len((await self._use(room, id, life))[1])
-        name = _name(room, id)
+            return len((await self._use(partition, id, life))[1])
+        name = _name(partition, id)
         async with self._lock(name):
             header, there, expiry = await self._get(name, id)
             header = replace(header, updated_at=later(now, header.updated_at))
@@ -182,21 +183,23 @@ class _AdapterBackend(ConversationBackend):
             await self._write(name, id, (header, there, self._used(expiry, life)))
         return len(there)
 
-    async def messages(self, room: Room, id: str, last: int | None, life: Lifetime) -> tuple[int, list[bytes]]:
-        _, messages, _ = await self._use(room, id, life)
+    async def messages(self, partition: Partition, id: str, last: int | None, life: Lifetime) -> tuple[int, list[bytes]]:
+        _, messages, _ = await self._use(partition, id, life)
         return len(messages), messages[0 if last is None else max(len(messages) - last, 0) :]
 
-    async def update(self, room: Room, id: str, change: Change, now: int, life: Lifetime) -> None:
-        name = _name(room, id)
+    async def update(self, partition: Partition, id: str, change: Change, now: int, life: Lifetime) -> None:
+        name = _name(partition, id)
         async with self._lock(name):
             header, messages, expiry = await self._get(name, id)
             header = changed_header(header, change, now)
             await self._write(name, id, (header, messages, self._used(expiry, life)))
 
-    async def recent(self, room: Room, limit: int | None, after: str | None, since: int | None) -> list[ConversationSummary]:
+    async def recent(
+        self, partition: Partition, limit: int | None, after: str | None, since: int | None
+    ) -> list[ConversationSummary]:
         found: list[ConversationSummary] = []
         skipped = 0
-        for name, id in await self._names(room):
+        for name, id in await self._names(partition):
             async with self._lock(name):
                 try:
                     stored = await self._find(name, id, erase=True)
@@ -207,7 +210,7 @@ class _AdapterBackend(ConversationBackend):
                 header, messages, _ = stored
                 created, updated = as_datetime(header.created_at), as_datetime(header.updated_at)
                 found.append(ConversationSummary(id, created, updated, len(messages)))
-        warn_skipped("conversations of a room", skipped)
+        warn_skipped("conversations of a partition", skipped)
         found.sort(key=lambda summary: _place(as_moment(summary.updated_at, "updated_at"), summary.id))
         if after is not None:
             if since is None:
@@ -218,9 +221,9 @@ class _AdapterBackend(ConversationBackend):
             found = [s for s in found if _place(as_moment(s.updated_at, "updated_at"), s.id) > place]
         return found[:limit]
 
-    async def purge(self, room: Room) -> int:
+    async def purge(self, partition: Partition) -> int:
         removed = 0
-        for name, id in await self._names(room):
+        for name, id in await self._names(partition):
             async with self._lock(name):
                 try:
                     there = await self._find(name, id, erase=True) is not None
@@ -243,10 +246,10 @@ class _AdapterBackend(ConversationBackend):
         # It lives as long as somebody holds it or waits for it.
         return self._locks.setdefault(name, anyio.Lock())
 
-    async def _names(self, room: Room) -> list[tuple[str, str]]:
-        """Return the names of all that is kept in a room, with the ids in them."""
+    async def _names(self, partition: Partition) -> list[tuple[str, str]]:
+        """Return the names of all that is kept in a partition, with the ids in them."""
         names = await _call(self._list)
-        front = _name(room, "")
+        front = _name(partition, "")
         found: list[tuple[str, str]] = []
         for name in names:
             try:
@@ -285,8 +288,8 @@ class _AdapterBackend(ConversationBackend):
             raise absent(id)
         return stored
 
-    async def _use(self, room: Room, id: str, life: Lifetime) -> _Stored:
-        name = _name(room, id)
+    async def _use(self, partition: Partition, id: str, life: Lifetime) -> _Stored:
+        name = _name(partition, id)
         if life.again_ms is None:
             return await self._get(name, id)
         async with self._lock(name):
@@ -316,9 +319,9 @@ class _AdapterBackend(ConversationBackend):
         return expiry if life.again_ms is None else self._expiry(life.again_ms)
 
 
-def _name(room: Room, id: str) -> str:
-    """Return the name of a conversation. Ids of rooms hold no colon, so no two conversations are called alike."""
-    env, tenant, team = room
+def _name(partition: Partition, id: str) -> str:
+    """Return the name of a conversation. Ids of partitions hold no colon, so no two conversations are called alike."""
+    env, tenant, team = partition
     return f"{env}:{tenant}:{team or '-'}:{id}"
 
 

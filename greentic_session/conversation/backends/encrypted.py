@@ -1,14 +1,16 @@
 """Conversations whose content is encrypted before any other backend sees it.
 
-Encrypted are every message, the system message, the working directory, and the values of `metadata`, of `state.custom`, and
-of all `extra` fields, each by itself: so an append and an update touch only what is new, on every backend. Plain are what
-stores compute with or sort by (the id, times, counts, token usage, schema version), the names in `metadata`, `custom` and
-`extra`, `model` and `max_turns`.
+Encrypted are every message, the system message, the working directory, and the values of
+`metadata`, of `state.custom`, and of all `extra` fields, each by itself: so an append and an update
+touch only what is new, on every backend. Plain are what stores compute with or sort by (the id,
+times, counts, token usage, schema version), the names in `metadata`, `custom` and `extra`, `model`
+and `max_turns`.
 
-Everything opens only in its own conversation: its env, tenant, team and id; a value only under its own name. Where a message
-stands is not bound, because several writers append at once and none of them knows its position: what is not noticed is
-that somebody reorders, repeats or drops messages of one conversation; deletes its metadata, custom values, other values or
-system message; or puts back an older state, or one from before it was deleted and created again under the same id.
+Everything opens only in its own conversation: its env, tenant, team and id; a value only under its
+own name. Where a message stands is not bound, because several writers append at once and none of
+them knows its position: what is not noticed is that somebody reorders, repeats or drops messages of
+one conversation; deletes its metadata, custom values, other values or system message; or puts back
+an older state, or one from before it was deleted and created again under the same id.
 """
 
 import re
@@ -26,10 +28,11 @@ from greentic_session.admin import Step
 from greentic_session.conversation.backend import ConversationBackend
 from greentic_session.conversation.conversation import ConversationSummary
 from greentic_session.conversation.header import Change, Expected, Header, Lifetime
-from greentic_session.conversation.rules import Room, room_of
+from greentic_session.conversation.rules import partition_of
 from greentic_session.conversation.store import ConversationStore
 from greentic_session.errors import ConflictError, NotFoundError
 from greentic_session.models import TenantCtx
+from greentic_session.tenancy import Partition
 
 __all__ = ["EncryptedConversationBackend", "EncryptedConversationStore"]
 
@@ -46,19 +49,22 @@ _KEPT: Final = Lifetime()
 class EncryptedConversationStore(ConversationStore[M]):
     """A `ConversationStore` whose content is encrypted, over any other: ``EncryptedConversationStore(store, keyring)``.
 
-    It needs the extra: ``python -m pip install 'greentic-session[encryption]'``. It has the options of the store that it
-    wraps, and closes it when it is closed. `max_message_bytes` counts the plain message; what is stored of one is a third
-    longer, and some 60 bytes.
+    It needs the extra: ``python -m pip install 'greentic-session[encryption]'``. It has the options
+    of the store that it wraps, and closes it when it is closed. `max_message_bytes` counts the
+    plain message; what is stored of one is a third longer, and some 60 bytes.
 
-    Every operation that returns content raises DecryptionError, besides what `ConversationStore` says, where what is stored
-    does not decrypt; for a message it tells the `position`. ``skip_corrupt`` does not skip such a message: under a wrong key
-    that would be all of them, and saving what is left would erase them.
+    Every operation that returns content raises DecryptionError, besides what `ConversationStore`
+    says, where what is stored does not decrypt; for a message it tells the `position`.
+    ``skip_corrupt`` does not skip such a message: under a wrong key that would be all of them, and
+    saving what is left would erase them.
 
     Args:
-        store: Where the conversations are kept. What is written through it directly is not encrypted.
+        store: Where the conversations are kept. What is written through it directly is not
+            encrypted.
         keyring: The keys.
-        allow_plain: Whether content that is not encrypted is read as it is. To move over: turn it on, call `reencrypt` for
-            every room, turn it off. While it is on, whoever can write to the storage can plant what they like.
+        allow_plain: Whether content that is not encrypted is read as it is. To move over: turn it
+            on, call `reencrypt` for every partition, turn it off. While it is on, whoever can write
+            to the storage can plant what they like.
 
     Raises:
         TypeError: An argument has a wrong type.
@@ -75,11 +81,11 @@ class EncryptedConversationStore(ConversationStore[M]):
         self._take_over(store, self._encrypted)
 
     async def reencrypt(self, ctx: TenantCtx) -> int:
-        """Write anew, under the primary key, the conversations of a room in which something is under an older one, or plain.
+        """Encrypt under the primary key what is under an older one, or plain, in a partition.
 
-        It reads all of a room. Lifetimes stay; `updated_at` of what is written anew moves by a microsecond, so a `save` of
-        what was loaded before is a ConflictError. What somebody else writes meanwhile is never overwritten. It can be
-        repeated, and cut short.
+        It reads all of a partition. Lifetimes stay; `updated_at` of what is written anew moves by a
+        microsecond, so a `save` of what was loaded before is a ConflictError. What somebody else
+        writes meanwhile is never overwritten. It can be repeated, and cut short.
 
         Returns:
             How many conversations were written anew.
@@ -90,10 +96,10 @@ class EncryptedConversationStore(ConversationStore[M]):
             SchemaVersionError: A newer version wrote one; all others were seen to.
         """
         self._encrypted.check_open()
-        room = room_of(ctx)
+        partition = partition_of(ctx)
         resealing = Resealing()
-        for summary in await self._encrypted.recent(room, None, None, None):
-            await resealing.see_to(self._encrypted.reseal(room, summary.id))
+        for summary in await self._encrypted.recent(partition, None, None, None):
+            await resealing.see_to(self._encrypted.reseal(partition, summary.id))
         return resealing.end()
 
     async def aclose(self) -> None:
@@ -109,67 +115,69 @@ class EncryptedConversationBackend(Wrapping[ConversationBackend], ConversationBa
         self._sealer = sealer
 
     async def put(
-        self, room: Room, id: str, header: Header, messages: Sequence[bytes], expected: Expected, life: Lifetime
+        self, partition: Partition, id: str, header: Header, messages: Sequence[bytes], expected: Expected, life: Lifetime
     ) -> Header:
-        box = self._box(room, id)
+        box = self._box(partition, id)
         texts = await _seal_messages(box, messages)
-        stored = await self._inner.put(room, id, _seal_header(box, header), texts, expected, life)
+        stored = await self._inner.put(partition, id, _seal_header(box, header), texts, expected, life)
         return replace(header, created_at=stored.created_at, updated_at=stored.updated_at)
 
-    async def load(self, room: Room, id: str, life: Lifetime) -> tuple[Header, list[bytes]]:
-        header, texts = await self._inner.load(room, id, life)
-        box = self._box(room, id)
+    async def load(self, partition: Partition, id: str, life: Lifetime) -> tuple[Header, list[bytes]]:
+        header, texts = await self._inner.load(partition, id, life)
+        box = self._box(partition, id)
         return _open_header(box, header), await _open_messages(box, texts, 0)
 
-    async def delete(self, room: Room, id: str) -> None:
-        await self._inner.delete(room, id)
+    async def delete(self, partition: Partition, id: str) -> None:
+        await self._inner.delete(partition, id)
 
-    async def append(self, room: Room, id: str, messages: Sequence[bytes], now: int, life: Lifetime) -> int:
-        texts = await _seal_messages(self._box(room, id), messages)
-        return await self._inner.append(room, id, texts, now, life)
+    async def append(self, partition: Partition, id: str, messages: Sequence[bytes], now: int, life: Lifetime) -> int:
+        texts = await _seal_messages(self._box(partition, id), messages)
+        return await self._inner.append(partition, id, texts, now, life)
 
-    async def messages(self, room: Room, id: str, last: int | None, life: Lifetime) -> tuple[int, list[bytes]]:
-        count, texts = await self._inner.messages(room, id, last, life)
-        return count, await _open_messages(self._box(room, id), texts, count - len(texts))
+    async def messages(self, partition: Partition, id: str, last: int | None, life: Lifetime) -> tuple[int, list[bytes]]:
+        count, texts = await self._inner.messages(partition, id, last, life)
+        return count, await _open_messages(self._box(partition, id), texts, count - len(texts))
 
-    async def update(self, room: Room, id: str, change: Change, now: int, life: Lifetime) -> None:
-        box = self._box(room, id)
+    async def update(self, partition: Partition, id: str, change: Change, now: int, life: Lifetime) -> None:
+        box = self._box(partition, id)
         sealed = replace(
             change,
             cwd=None if change.cwd is None else _seal_text(box, change.cwd, "cwd"),
             custom=_seal_json(box, change.custom, "custom"),
             metadata=_seal_texts(box, change.metadata, "metadata"),
         )
-        await self._inner.update(room, id, sealed, now, life)
+        await self._inner.update(partition, id, sealed, now, life)
 
-    async def recent(self, room: Room, limit: int | None, after: str | None, since: int | None) -> list[ConversationSummary]:
-        return await self._inner.recent(room, limit, after, since)
+    async def recent(
+        self, partition: Partition, limit: int | None, after: str | None, since: int | None
+    ) -> list[ConversationSummary]:
+        return await self._inner.recent(partition, limit, after, since)
 
-    async def purge(self, room: Room) -> int:
-        return await self._inner.purge(room)
+    async def purge(self, partition: Partition) -> int:
+        return await self._inner.purge(partition)
 
     def purging(self, env: str, tenant: str, team: str | None) -> AsyncGenerator[Step, None]:
         return self._inner.purging(env, tenant, team)
 
-    async def reseal(self, room: Room, id: str) -> bool:
+    async def reseal(self, partition: Partition, id: str) -> bool:
         """Write a stored conversation anew, under the primary key; False if that was not needed (any more)."""
         while True:
             try:
-                header, texts = await self._inner.load(room, id, _KEPT)
+                header, texts = await self._inner.load(partition, id, _KEPT)
             except NotFoundError:
                 return False
             if all(map(self._sealer.is_current, [*_texts_of(header), *map(_text_of, texts)])):
                 return False
-            box = self._box(room, id)
+            box = self._box(partition, id)
             opened = _open_header(box, header), await _open_messages(box, texts, 0)
             try:
-                await self.put(room, id, *opened, header.revision, _KEPT)
+                await self.put(partition, id, *opened, header.revision, _KEPT)
             except ConflictError:  # written meanwhile
                 continue
             return True
 
-    def _box(self, room: Room, id: str) -> Box:
-        return Box(self._sealer, parts("conversation", *room, id), conversation_id=id)
+    def _box(self, partition: Partition, id: str) -> Box:
+        return Box(self._sealer, parts("conversation", *partition, id), conversation_id=id)
 
 
 def _seal_header(box: Box, header: Header) -> Header:

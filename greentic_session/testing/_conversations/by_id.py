@@ -20,7 +20,7 @@ from greentic_session.conversation.header import Header, Lifetime, Stored
 from greentic_session.errors import ConflictError, NotFoundError, SchemaVersionError
 from greentic_session.models import TenantCtx
 
-from .samples import ODD_IDS, OPS, ROOMS, MakeConversationStore, StandingClock, said, texts
+from .samples import ODD_IDS, OPS, PARTITIONS, MakeConversationStore, StandingClock, said, texts
 
 __all__ = ["ConversationsContract"]
 
@@ -45,12 +45,12 @@ def full() -> Conversation[Message]:
 async def newer(store: ConversationStore[Any], id: str = "c") -> None:
     """Put a conversation there that a newer version has written."""
     header = Header(birth="future", created_at=1, updated_at=2, schema_version=SCHEMA_VERSION + 1)
-    room = (OPS.env, OPS.tenant_id, OPS.effective_team)
-    await store.backend.put(room, id, header, [b'{"new":1}'], Stored.NOTHING, Lifetime())
+    partition = (OPS.env, OPS.tenant_id, OPS.effective_team)
+    await store.backend.put(partition, id, header, [b'{"new":1}'], Stored.NOTHING, Lifetime())
 
 
 class ConversationsContract:
-    """Section 7 of the contract: create, save, load, delete; rooms and ids; the envelope."""
+    """Section 7 of the contract: create, save, load, delete; partitions and ids; the envelope."""
 
     async def test_create_with_and_without_configuration(self, store: ConversationStore[Message]) -> None:
         before = datetime.now(UTC)
@@ -244,7 +244,7 @@ class ConversationsContract:
 
     async def test_an_unknown_id_is_not_found_everywhere(self, store: ConversationStore[Message]) -> None:
         await store.create(OPS, id="c")
-        elsewhere = [(room, "c") for room in ROOMS[1:]]
+        elsewhere = [(partition, "c") for partition in PARTITIONS[1:]]
         for ctx, id in [(OPS, "d"), (OPS, "C"), *elsewhere]:
             for call in (
                 store.load(ctx, id),
@@ -261,20 +261,20 @@ class ConversationsContract:
                 assert caught.value.conversation_id == id
         assert [summary.id for summary in await store.list(OPS)] == ["c"]
 
-    async def test_rooms_are_apart(self, store: ConversationStore[Message]) -> None:
-        for index, room in enumerate(ROOMS):
-            await store.create(room, id="c", model=str(index))
-            await store.append(room, "c", *said(str(index)))
-        for index, room in enumerate(ROOMS):
-            assert (await store.load(room, "c")).model == str(index)
-            assert await texts(store, room) == [str(index)]
-            assert len(await store.list(room)) == 1
-        await store.delete(ROOMS[0], "c")
-        assert await store.purge(ROOMS[3]) == 1
-        for index, room in enumerate(ROOMS):
-            assert len(await store.list(room)) == (0 if index in (0, 3) else 1)
+    async def test_partitions_are_apart(self, store: ConversationStore[Message]) -> None:
+        for index, partition in enumerate(PARTITIONS):
+            await store.create(partition, id="c", model=str(index))
+            await store.append(partition, "c", *said(str(index)))
+        for index, partition in enumerate(PARTITIONS):
+            assert (await store.load(partition, "c")).model == str(index)
+            assert await texts(store, partition) == [str(index)]
+            assert len(await store.list(partition)) == 1
+        await store.delete(PARTITIONS[0], "c")
+        assert await store.purge(PARTITIONS[3]) == 1
+        for index, partition in enumerate(PARTITIONS):
+            assert len(await store.list(partition)) == (0 if index in (0, 3) else 1)
 
-    async def test_a_room_is_env_tenant_and_team(self, store: ConversationStore[Message]) -> None:
+    async def test_a_partition_is_env_tenant_and_team(self, store: ConversationStore[Message]) -> None:
         await store.create(OPS.with_user("alice"), id="c")
         await store.append(OPS.with_user("bob"), "c", *said("hi"))
         legacy = TenantCtx(env="dev", tenant="other", tenant_id="acme", team="ops", attempt=0)
@@ -288,8 +288,8 @@ class ConversationsContract:
             loaded = await store.load(OPS, id)
             assert (loaded.id, loaded.model, [message.text for message in loaded.messages]) == (id, id, [id])
         assert sorted(summary.id for summary in await store.list(OPS)) == sorted(ODD_IDS)
-        for room in ROOMS[1:]:
-            assert await store.list(room) == []
+        for partition in PARTITIONS[1:]:
+            assert await store.list(partition) == []
         for id in ODD_IDS:
             await store.delete(OPS, id)
         assert await store.list(OPS) == []

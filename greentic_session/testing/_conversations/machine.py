@@ -13,7 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from greentic_session.conversation import Conversation, ConversationSummary, Message, TokenUsage
 from greentic_session.errors import ConflictError, NotFoundError
 
-from .model import PLACES, ROOMS, TTL, ConversationModel, Held, Known, recency
+from .model import PARTITIONS, PLACES, TTL, ConversationModel, Held, Known, recency
 from .samples import MakeConversationStore, StandingClock, said
 
 __all__ = ["ConversationStoreMachine", "conversation_store_machine"]
@@ -69,7 +69,7 @@ class ConversationStoreMachine(ConversationModel, RuleBasedStateMachine):
     def written(self, place: tuple[int, str], known: Known) -> None:
         """Take over the time of a write, which must be a later one."""
         self.used(known)
-        summaries = {summary.id: summary for summary in self.run(self.store.list(ROOMS[place[0]]))}
+        summaries = {summary.id: summary for summary in self.run(self.store.list(PARTITIONS[place[0]]))}
         updated_at = summaries[place[1]].updated_at
         assert updated_at > known.content.updated_at
         known.content.updated_at = updated_at
@@ -77,22 +77,22 @@ class ConversationStoreMachine(ConversationModel, RuleBasedStateMachine):
     @rule(place=places, model=st.sampled_from(["", "m"]), cwd=st.sampled_from(["", "/x"]))
     def create(self, place: tuple[int, str], model: str, cwd: str) -> None:
         """Create."""
-        room, id = place
-        result = self.outcome(self.store.create(ROOMS[room], id=id, model=model, cwd=cwd, metadata={"tag": model}))
+        partition, id = place
+        result = self.outcome(self.store.create(PARTITIONS[partition], id=id, model=model, cwd=cwd, metadata={"tag": model}))
         if self.live(place) is not None:
             assert result is ConflictError
             return
         assert (result.id, result.model, result.state.cwd, result.metadata) == (id, model, cwd, {"tag": model})
         assert (result.messages, result.created_at) == ([], result.updated_at)
         known = self.known[place] = Known(copy.deepcopy(result), self.ends())
-        self.held.append(Held(result, room, known, result.updated_at))
+        self.held.append(Held(result, partition, known, result.updated_at))
 
     @rule(place=places, said_words=words)
     def append(self, place: tuple[int, str], said_words: list[str]) -> None:
         """Append, also nothing."""
-        room, id = place
+        partition, id = place
         known = self.live(place)
-        result = self.outcome(self.store.append(ROOMS[room], id, *said(*said_words)))
+        result = self.outcome(self.store.append(PARTITIONS[partition], id, *said(*said_words)))
         if known is None:
             assert result is NotFoundError
             return
@@ -121,12 +121,12 @@ class ConversationStoreMachine(ConversationModel, RuleBasedStateMachine):
         metadata: dict[str, str],
     ) -> None:
         """update_state."""
-        room, id = place
+        partition, id = place
         known = self.live(place)
         usage = TokenUsage(tokens, 0, cached)
         result = self.outcome(
             self.store.update_state(
-                ROOMS[room], id, cwd=cwd, add_usage=usage, add_events=tokens, custom=custom, metadata=metadata
+                PARTITIONS[partition], id, cwd=cwd, add_usage=usage, add_events=tokens, custom=custom, metadata=metadata
             )
         )
         if known is None:
@@ -145,22 +145,22 @@ class ConversationStoreMachine(ConversationModel, RuleBasedStateMachine):
     @rule(place=places)
     def load(self, place: tuple[int, str]) -> None:
         """Load, and keep the object."""
-        room, id = place
+        partition, id = place
         known = self.live(place)
-        result = self.outcome(self.store.load(ROOMS[room], id))
+        result = self.outcome(self.store.load(PARTITIONS[partition], id))
         if known is None:
             assert result is NotFoundError
             return
         assert result == known.content
         self.used(known)
-        self.held.append(Held(result, room, known, result.updated_at))
+        self.held.append(Held(result, partition, known, result.updated_at))
 
     @rule(place=places, last=st.none() | st.integers(0, 4))
     def messages(self, place: tuple[int, str], last: int | None) -> None:
         """Read messages."""
-        room, id = place
+        partition, id = place
         known = self.live(place)
-        result = self.outcome(self.store.messages(ROOMS[room], id, last=last))
+        result = self.outcome(self.store.messages(PARTITIONS[partition], id, last=last))
         if known is None:
             assert result is NotFoundError
             return
@@ -180,14 +180,14 @@ class ConversationStoreMachine(ConversationModel, RuleBasedStateMachine):
         self.save_one(choose.draw(st.sampled_from(self.held[-6:])), said_words, force=force)
 
     def save_one(self, held: Held, said_words: list[str], *, force: bool) -> None:
-        mine, place = held.object, (held.room, held.object.id)
+        mine, place = held.object, (held.partition, held.object.id)
         mine.messages = said(*said_words) + mine.messages[:2]
         mine.state.custom["saved"] = len(said_words)
         mine.model = "saved"
         known = self.live(place)
         current = known is held.known and (known is None or known.content.updated_at == held.seen)
         before = mine.updated_at
-        result = self.outcome(self.store.save(ROOMS[held.room], mine, force=force))
+        result = self.outcome(self.store.save(PARTITIONS[held.partition], mine, force=force))
         if not (current or force):
             assert result is ConflictError
             return
@@ -216,45 +216,47 @@ class ConversationStoreMachine(ConversationModel, RuleBasedStateMachine):
     def delete(self, place: tuple[int, str]) -> None:
         """Delete."""
         known = self.live(place)
-        result = self.outcome(self.store.delete(ROOMS[place[0]], place[1]))
+        result = self.outcome(self.store.delete(PARTITIONS[place[0]], place[1]))
         if known is None:
             assert result is NotFoundError
             return
         assert result is None
         del self.known[place]
 
-    @rule(room=st.sampled_from(range(len(ROOMS))))
-    def purge(self, room: int) -> None:
+    @rule(partition=st.sampled_from(range(len(PARTITIONS))))
+    def purge(self, partition: int) -> None:
         """Purge."""
-        gone = [place for place in PLACES if place[0] == room and self.live(place)]
-        assert self.run(self.store.purge(ROOMS[room])) == len(gone)
+        gone = [place for place in PLACES if place[0] == partition and self.live(place)]
+        assert self.run(self.store.purge(PARTITIONS[partition])) == len(gone)
         for place in gone:
             del self.known[place]
 
-    @rule(room=st.sampled_from(range(len(ROOMS))), limit=st.none() | st.integers(0, 4))
-    def list_from_the_beginning(self, room: int, limit: int | None) -> None:
+    @rule(partition=st.sampled_from(range(len(PARTITIONS))), limit=st.none() | st.integers(0, 4))
+    def list_from_the_beginning(self, partition: int, limit: int | None) -> None:
         """List, and remember where a page ended."""
-        page = self.run(self.store.list(ROOMS[room], limit=limit))
-        assert page == self.in_room(room)[:limit]
+        page = self.run(self.store.list(PARTITIONS[partition], limit=limit))
+        assert page == self.in_partition(partition)[:limit]
         if page:
-            self.pages.append((room, page[-1]))
+            self.pages.append((partition, page[-1]))
 
     @precondition(lambda self: self.pages)
     @rule(choose=st.data(), limit=st.none() | st.integers(0, 4), by_summary=st.booleans())
     def list_on(self, choose: st.DataObject, limit: int | None, by_summary: bool) -> None:  # noqa: FBT001
         """List on from where a page ended, whatever has become of its last one."""
-        room, summary = choose.draw(st.sampled_from(self.pages[-6:]))
-        result = self.outcome(self.store.list(ROOMS[room], limit=limit, after=summary if by_summary else summary.id))
-        known = self.live((room, summary.id))
+        partition, summary = choose.draw(st.sampled_from(self.pages[-6:]))
+        result = self.outcome(
+            self.store.list(PARTITIONS[partition], limit=limit, after=summary if by_summary else summary.id)
+        )
+        known = self.live((partition, summary.id))
         if not by_summary:
             if known is None:
                 assert result is NotFoundError
                 return
             summary = known.content.summary()
-        rest = [other for other in self.in_room(room) if recency(other) > recency(summary)]
+        rest = [other for other in self.in_partition(partition) if recency(other) > recency(summary)]
         assert result == rest[:limit]
         if result:
-            self.pages.append((room, result[-1]))
+            self.pages.append((partition, result[-1]))
 
     @rule(seconds=st.sampled_from([0.5, 1.0, 3.0]))
     def pass_time(self, seconds: float) -> None:
@@ -278,12 +280,12 @@ class ConversationStoreMachine(ConversationModel, RuleBasedStateMachine):
             self.run(self.check_everything())
 
     async def check_everything(self) -> None:
-        for room, ctx in enumerate(ROOMS):
-            assert await self.store.list(ctx) == self.in_room(room)
+        for partition, ctx in enumerate(PARTITIONS):
+            assert await self.store.list(ctx) == self.in_partition(partition)
         for place in () if self.sliding else PLACES:
             known = self.live(place)
             if known is not None:
-                assert await self.store.load(ROOMS[place[0]], place[1]) == known.content
+                assert await self.store.load(PARTITIONS[place[0]], place[1]) == known.content
 
 
 def conversation_store_machine(

@@ -7,10 +7,10 @@ from greentic_session.conversation import Conversation, ConversationSummary, Mes
 
 from .samples import OPS
 
-__all__ = ["PLACES", "ROOMS", "TTL", "ConversationModel", "Held", "Known", "recency"]
+__all__ = ["PARTITIONS", "PLACES", "TTL", "ConversationModel", "Held", "Known", "recency"]
 
 # Few names, so that operations meet.
-ROOMS = [OPS, OPS.with_team(None)]
+PARTITIONS = [OPS, OPS.with_team(None)]
 PLACES = [(0, "a"), (0, "b"), (1, "a")]
 TTL = 3
 """Of a store that has one; in units."""
@@ -29,7 +29,7 @@ class Held:
     """An object of a caller's, and the state that it was loaded from or saved as; None if it never was."""
 
     object: Conversation[Message]
-    room: int
+    partition: int
     known: Known | None = None
     seen: datetime | None = None
 
@@ -54,9 +54,9 @@ class ConversationModel:
         known = self.known.get(place)
         return known if known is not None and known.ends > self.now else None
 
-    def in_room(self, room: int) -> list[ConversationSummary]:
+    def in_partition(self, partition: int) -> list[ConversationSummary]:
         """Return what a list should tell."""
-        there = [known.content.summary() for place in PLACES if place[0] == room and (known := self.live(place))]
+        there = [known.content.summary() for place in PLACES if place[0] == partition and (known := self.live(place))]
         return sorted(there, key=recency)
 
     def passed(self, seconds: float) -> None:

@@ -1,4 +1,4 @@
-"""A room as a whole: list, purge; lifetimes; closing and cancelling."""
+"""A partition as a whole: list, purge; lifetimes; closing and cancelling."""
 
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
@@ -12,9 +12,9 @@ from greentic_session.errors import ConflictError, NotFoundError, UnavailableErr
 from greentic_session.expiry import NEVER
 from greentic_session.testing._sessions.samples import BRIEF, MINUTE, MOMENT, wait_out
 
-from .samples import OPS, ROOMS, MakeConversationStore, StandingClock, said, texts
+from .samples import OPS, PARTITIONS, MakeConversationStore, StandingClock, said, texts
 
-__all__ = ["ConversationRoomsContract"]
+__all__ = ["ConversationPartitionsContract"]
 
 
 async def ids(store: ConversationStore[Any], **arguments: Any) -> list[str]:
@@ -37,10 +37,10 @@ async def assert_absent(store: ConversationStore[Any], id: str = "c") -> None:
     assert id not in await ids(store)
 
 
-class ConversationRoomsContract:
+class ConversationPartitionsContract:
     """Section 7 of the contract: list and purge, lifetimes, lifecycle, cancellation."""
 
-    async def test_an_empty_room(self, store: ConversationStore[Message]) -> None:
+    async def test_an_empty_partition(self, store: ConversationStore[Message]) -> None:
         assert await store.list(OPS) == []
         assert await store.list(OPS, limit=5) == []
         assert await store.purge(OPS) == 0
@@ -52,7 +52,7 @@ class ConversationRoomsContract:
                 await store.create(OPS, id=id)
             clock.now += 1000
             await store.create(OPS, id="newest")
-            await store.create(ROOMS[1], id="elsewhere")
+            await store.create(PARTITIONS[1], id="elsewhere")
             clock.now -= 500_000
             await store.create(OPS, id="of a clock that went back")
             same = sorted(["b", "a", "ä", "B", "😀", "\uffff"])
@@ -124,13 +124,13 @@ class ConversationRoomsContract:
         for index in range(300):
             await store.create(OPS, id=f"c{index}")
         await store.append(OPS, "c0", *said("a"))
-        for room in ROOMS[1:]:
-            await store.create(room, id="c0")
+        for partition in PARTITIONS[1:]:
+            await store.create(partition, id="c0")
         assert await store.purge(OPS.with_user("alice")) == 300
         assert await store.list(OPS) == []
         assert await store.purge(OPS) == 0
-        for room in ROOMS[1:]:
-            assert len(await store.list(room)) == 1
+        for partition in PARTITIONS[1:]:
+            assert len(await store.list(partition)) == 1
         await store.create(OPS, id="c0")
         assert await texts(store, id="c0") == []
 

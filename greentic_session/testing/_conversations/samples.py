@@ -6,7 +6,7 @@ from typing import Any
 from greentic_session.conversation import ConversationStore, Message
 from greentic_session.models import TenantCtx
 
-__all__ = ["ODD_IDS", "OPS", "ROOMS", "MakeConversationStore", "StandingClock", "said", "texts"]
+__all__ = ["ODD_IDS", "OPS", "PARTITIONS", "MakeConversationStore", "StandingClock", "said", "texts"]
 
 MakeConversationStore = Callable[..., ConversationStore[Any]]
 """Makes a fresh, empty store with the given options (`ttl`, `sliding`, `message_type`, `clock`, `max_message_bytes`); the
@@ -14,7 +14,7 @@ caller closes it."""
 
 OPS = TenantCtx.new("dev", "acme", team="ops")
 
-ROOMS = [
+PARTITIONS = [
     OPS,
     TenantCtx.new("dev", "acme", team="sales"),
     TenantCtx.new("dev", "acme"),
@@ -26,7 +26,7 @@ ROOMS = [
     TenantCtx.new("dev", "ACME", team="ops"),
     TenantCtx.new("prod", "acme", team="ops"),
 ]
-"""Rooms that a careless backend would mix up."""
+"""Partitions that a careless backend would mix up."""
 
 ODD_IDS = [
     "c",
@@ -76,7 +76,7 @@ ODD_IDS = [
     "😀" * 255,
     "😀" * 254 + "😁",
 ]
-"""Ids that a careless backend would refuse, mix up, or let out of their room."""
+"""Ids that a careless backend would refuse, mix up, or let out of their partition."""
 
 
 class StandingClock:

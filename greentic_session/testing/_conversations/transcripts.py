@@ -67,8 +67,8 @@ EVERYTHING = [
 
 async def plant(store: ConversationStore[Any], *messages: bytes, id: str = "c") -> None:
     """Append what the store itself would not."""
-    room = (OPS.env, OPS.tenant_id, OPS.effective_team)
-    await store.backend.append(room, id, messages, 1, Lifetime())
+    partition = (OPS.env, OPS.tenant_id, OPS.effective_team)
+    await store.backend.append(partition, id, messages, 1, Lifetime())
 
 
 class TranscriptsContract:

@@ -4,9 +4,10 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from greentic_session._redis.cluster import ClusterClient
 from greentic_session._redis.scanning import together, walk_along
-from greentic_session.admin import Details, Examination, Inspector, Looked, Place, Selection, Setting, Tally
+from greentic_session.admin import Details, Examination, Inspector, Looked, Selection, Setting, Tally
 from greentic_session.backends.redis.keys import ClusterKeys
 from greentic_session.backends.redis.owner_pointers import Pointers
+from greentic_session.tenancy import Partition
 
 from .inspector import STEP, Notes, Tallies, details
 from .settings import read_settings
@@ -22,7 +23,7 @@ class RedisClusterInspector(Inspector):
         self._keys = keys
         self._pointers = pointers
 
-    async def survey(self, looked: Looked, selection: Selection | None = None) -> Mapping[Place, Tally]:
+    async def survey(self, looked: Looked, selection: Selection | None = None) -> Mapping[Partition, Tally]:
         """See `Inspector.survey`."""
         tallies = Tallies(selection)
 

@@ -13,22 +13,11 @@ from greentic_session._redis.client import RedisClient
 from greentic_session._redis.executor import Arg, Executor
 from greentic_session._redis.scanning import glob_of, together, walk_along
 from greentic_session._redis.scripts import Script
-from greentic_session.admin import (
-    SOON_MS,
-    Details,
-    Examination,
-    Finding,
-    Inspector,
-    Looked,
-    Place,
-    Selection,
-    Setting,
-    Tally,
-)
+from greentic_session.admin import SOON_MS, Details, Examination, Finding, Inspector, Looked, Selection, Setting, Tally
 from greentic_session.backends.redis.keys import Keys
 from greentic_session.conversation.backends.redis.inspector import CONVERSATION_FAULTS, examine_conversations
 from greentic_session.models import ReplyScope
-from greentic_session.tenancy import NO_TEAM
+from greentic_session.tenancy import NO_TEAM, Partition
 
 from .findings import FAULTS
 from .settings import read_settings
@@ -55,7 +44,7 @@ class Tallies:
     """What a survey has counted so far."""
 
     def __init__(self, selection: Selection | None) -> None:
-        self.found: dict[Place, Tally] = {}
+        self.found: dict[Partition, Tally] = {}
         self.selection = selection
 
     async def count(self, executor: Executor, keys: Keys, names: Sequence[bytes]) -> None:
@@ -72,7 +61,7 @@ class Tallies:
                 for name, *figures in places:
                     self.found.setdefault(_place(name.decode()), Tally()).add(Tally(*figures))
         for name in names:
-            if name.startswith(talk) and (place := _room(name[len(talk) :], self.selection)):
+            if name.startswith(talk) and (place := _partition(name[len(talk) :], self.selection)):
                 self.found.setdefault(place, Tally()).conversations += 1
 
 
@@ -126,7 +115,7 @@ class RedisInspector(Inspector):
         self._keys = keys
         self._front = f"{keys.namespace}:"
 
-    async def survey(self, looked: Looked, selection: Selection | None = None) -> Mapping[Place, Tally]:
+    async def survey(self, looked: Looked, selection: Selection | None = None) -> Mapping[Partition, Tally]:
         """See `Inspector.survey`. Sessions of which nobody can tell whose they are count for the env and tenant ""."""
         tallies = Tallies(selection)
 
@@ -172,7 +161,7 @@ async def details(executor: Executor, keys: Keys, sessions: Sequence[str]) -> li
     return [_details(*found) if found else None for found in answer]
 
 
-def _place(name: str) -> Place:
+def _place(name: str) -> Partition:
     env, tenant, team = [*name.split(":"), "", ""][:3]
     return (env, tenant, team or None)
 
@@ -181,7 +170,7 @@ def _wanted(selection: Selection) -> tuple[str, str, str, str]:
     return selection.env, selection.tenant, selection.team or "", selection.user or ""
 
 
-def _room(name: bytes, selection: Selection | None) -> Place | None:
+def _partition(name: bytes, selection: Selection | None) -> Partition | None:
     """Return whose a conversation is, by the end of its key; None where it is not asked for, as of one user."""
     env, tenant, team = [*name.decode("utf-8", "replace").split(":", 3), "", "", ""][:3]
     place = (env, tenant, None if team == NO_TEAM else team)

@@ -4,8 +4,7 @@ import asyncio
 from typing import NamedTuple
 
 from greentic_session.conversation.backends.redis.scripts import Scripts
-from greentic_session.conversation.rules import Room
-from greentic_session.tenancy import NO_TEAM
+from greentic_session.tenancy import NO_TEAM, Partition
 
 from .report import Report
 from .side import Side
@@ -62,31 +61,31 @@ class Conversations:
         except ValueError:
             self._report.conversations_corrupt += 1
             return
-        room: Room = (env, tenant, None if team == NO_TEAM else team)
-        theirs, ours = await asyncio.gather(*(self._peek(side, room, id) for side in self._sides))
+        partition: Partition = (env, tenant, None if team == NO_TEAM else team)
+        theirs, ours = await asyncio.gather(*(self._peek(side, partition, id) for side in self._sides))
         if theirs is None:
             return
         if ours is not None and not _is_older(ours, theirs):
-            await self._compare(room, id, theirs, ours)
+            await self._compare(partition, id, theirs, ours)
         else:
-            await self._write(room, id, theirs, ours)
+            await self._write(partition, id, theirs, ours)
 
-    async def _compare(self, room: Room, id: str, theirs: _Seen, ours: _Seen) -> None:
+    async def _compare(self, partition: Partition, id: str, theirs: _Seen, ours: _Seen) -> None:
         """Leave the target's alone, unless it is the same and lives shorter."""
         if (ours.updated_at, ours.birth) != (theirs.updated_at, theirs.birth):
             self._report.conversations_kept += 1
             return
         left = theirs.left()
         if left is not None and ours.ttl != -1 and left > ours.ttl + _NEAR:
-            await self._to.messages(room, id, 0, left)
+            await self._to.messages(partition, id, 0, left)
             self._report.conversations += 1
         elif left is None and ours.ttl != -1:
-            await self._write(room, id, theirs, ours)
+            await self._write(partition, id, theirs, ours)
         else:
             self._report.conversations_unchanged += 1
 
-    async def _write(self, room: Room, id: str, theirs: _Seen, ours: _Seen | None) -> None:
-        outcome, *more = await self._from.load(room, id, None)
+    async def _write(self, partition: Partition, id: str, theirs: _Seen, ours: _Seen | None) -> None:
+        outcome, *more = await self._from.load(partition, id, None)
         if outcome == b"absent":
             return
         if outcome != b"ok":
@@ -98,20 +97,20 @@ class Conversations:
         expected = "" if ours is None else f"{ours.birth}:{ours.updated_at}"
         if ours is not None and (ours.birth != theirs.birth or (theirs.ttl == -1 and ours.ttl != -1)):
             # Another one under this id, or a lifetime that ends: storing would keep what was there of these.
-            await self._to.delete(room, id)
+            await self._to.delete(partition, id)
             expected = ""
         left = theirs.left()
         if left is not None and left <= 0:
             return
         flat = [part for pair in fields.items() for part in pair]
-        outcome, *_ = await self._to.put(room, id, (created, updated), flat, messages, expected, left, left)
+        outcome, *_ = await self._to.put(partition, id, (created, updated), flat, messages, expected, left, left)
         if outcome == b"ok":
             self._report.conversations += 1
         else:
             self._report.conversations_kept += 1
 
-    async def _peek(self, side: Side, room: Room, id: str) -> _Seen | None:
-        head, _ = side.conversations.conversation(room, id)
+    async def _peek(self, side: Side, partition: Partition, id: str) -> _Seen | None:
+        head, _ = side.conversations.conversation(partition, id)
         at = asyncio.get_running_loop().time()
         (updated, birth), ttl = await asyncio.gather(
             side.client.call(("HMGET", head, "updated_at", "birth"), repeatable=True),

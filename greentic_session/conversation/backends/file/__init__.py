@@ -1,22 +1,24 @@
 """The conversation store in files: durable, without a server, for one machine.
 
-On disk (layout version 1), below the store's directory; directories have the mode 0700, files 0600::
+On disk (layout version 1), below the store's directory; directories have the mode 0700, files
+0600::
 
-    <room>/                  a directory for each env, tenant and team
+    <partition>/                  a directory for each env, tenant and team
         <id>.log             a conversation, all of it
         <id>.lock            empty; locked by whoever is at the conversation
         <id>.tmp             a conversation that is just being written anew, or was when somebody was killed
 
-``<room>`` and ``<id>`` are, as `names` says, what can be read of the text, and its SHA-256: ``dev_acme_ops-9f86...``. With a
-namespace all of that is one directory deeper.
+``<partition>`` and ``<id>`` are, as `names` says, what can be read of the text, and its SHA-256:
+``dev_acme_ops-9f86...``. With a namespace all of that is one directory deeper.
 
-A ``.log`` is text in lines that only ever grows; to replace what is in it, another file takes its name. Every line but the
-first is a letter, the CRC-32 of letter and content in hex, and the content:
+A ``.log`` is text in lines that only ever grows; to replace what is in it, another file takes its
+name. Every line but the first is a letter, the CRC-32 of letter and content in hex, and the
+content:
 
 ======  ====================================================================================================================
 ``#``   The first line: layout version, expiry, as_of, CRC-32. The only one that is ever written over, in place and in the
         same length: when a use of the conversation begins its lifetime anew.
-``!``   The second: room and id, as JSON.
+``!``   The second: partition and id, as JSON.
 ``+``   Opens a batch, which is what one write adds: how many bytes follow in it.
 ``h``   A header, which is the conversation's envelope without messages: schema version, and it as JSON. The latest counts.
 ``m``   A message: its position, from 0, and it as JSON.
@@ -24,13 +26,15 @@ first is a letter, the CRC-32 of letter and content in hex, and the content:
         latest header is and how long, and how many bytes older headers take.
 ======  ====================================================================================================================
 
-Expiry is in milliseconds since the Unix epoch, 0 for never; the one in the first line counts if its as_of is where the last
-batch ends, else the one in that. So the ends of a file tell what a list needs, an append is one write at its end, and the
-last messages are read backwards from there. A batch without its ``=`` was cut short, was never acknowledged, and is dropped
-by whoever comes next, with one warning in the log. Where more than half of a file is old headers it is written anew.
+Expiry is in milliseconds since the Unix epoch, 0 for never; the one in the first line counts if its
+as_of is where the last batch ends, else the one in that. So the ends of a file tell what a list
+needs, an append is one write at its end, and the last messages are read backwards from there. A
+batch without its ``=`` was cut short, was never acknowledged, and is dropped by whoever comes next,
+with one warning in the log. Where more than half of a file is old headers it is written anew.
 
-A conversation that has expired is deleted by the next call that names it, by the next list or purge of its room, and
-otherwise by what is created in that room with a lifetime: each looks after some of its neighbours.
+A conversation that has expired is deleted by the next call that names it, by the next list or purge
+of its partition, and otherwise by what is created in that partition with a lifetime: each looks
+after some of its neighbours.
 """
 
 import os
@@ -63,24 +67,26 @@ class FileOptions(StoreOptions, total=False):
 class FileConversationStore(ConversationStore[M]):
     """A `ConversationStore` in files.
 
-    It may be shared by threads and event loops, and runs on asyncio and trio; any number of stores and processes of one
-    machine may use the same directory at the same time. File systems of a network must have locks that work (``flock``).
-    All work is done in threads of its own; a call that was cancelled has either happened or not when it returns.
+    It may be shared by threads and event loops, and runs on asyncio and trio; any number of stores
+    and processes of one machine may use the same directory at the same time. File systems of a
+    network must have locks that work (``flock``). All work is done in threads of its own; a call
+    that was cancelled has either happened or not when it returns.
 
-    The constructor does no I/O. The directory, and those above it that are missing, are made by the first write; as long as
-    it is missing nothing is stored. What the operating system refuses is UnavailableError; what was to be written is not
-    there then, if it was not the last step that failed (to have a new name on the disk).
+    The constructor does no I/O. The directory, and those above it that are missing, are made by the
+    first write; as long as it is missing nothing is stored. What the operating system refuses is
+    UnavailableError; what was to be written is not there then, if it was not the last step that
+    failed (to have a new name on the disk).
 
     Args:
         directory: Where; a relative path begins at the current directory of now.
         message_type: What messages are; `Message` by default.
         namespace: Keeps this store's data apart from that of others in the same directory.
-        fsync: Whether every write is on the disk when it returns. If not, what was written last may be lost when the
-            machine loses power, though not when the process dies.
-        lock_timeout: How long to wait where other processes are at the same conversation, in seconds or as a timedelta;
-            then OperationTimeoutError.
-        timer: Tells the time in microseconds since the Unix epoch: lifetimes are measured by it. All stores on a directory
-            should agree.
+        fsync: Whether every write is on the disk when it returns. If not, what was written last may
+            be lost when the machine loses power, though not when the process dies.
+        lock_timeout: How long to wait where other processes are at the same conversation, in
+            seconds or as a timedelta; then OperationTimeoutError.
+        timer: Tells the time in microseconds since the Unix epoch: lifetimes are measured by it.
+            All stores on a directory should agree.
         options: Those of every `ConversationStore`: `ttl`, `sliding`, `max_message_bytes`, `clock`.
 
     Raises:

@@ -20,13 +20,13 @@ from greentic_session.conversation.backend import ConversationBackend
 from greentic_session.conversation.backends.file import listing
 from greentic_session.conversation.backends.file.disk import check_usable, refused
 from greentic_session.conversation.backends.file.handles import Busy
-from greentic_session.conversation.backends.file.names import conversation_name, room_name
-from greentic_session.conversation.backends.file.partitions import Rooms
+from greentic_session.conversation.backends.file.names import conversation_name, partition_name
+from greentic_session.conversation.backends.file.partitions import Partitions
 from greentic_session.conversation.conversation import ConversationSummary
 from greentic_session.conversation.header import Change, Expected, Header, Lifetime
 from greentic_session.conversation.moments import Clock
-from greentic_session.conversation.rules import Room
 from greentic_session.errors import GreenticError, OperationTimeoutError
+from greentic_session.tenancy import Partition
 
 __all__ = ["FileConversationBackend"]
 
@@ -63,54 +63,56 @@ class FileConversationBackend(ConversationBackend):
 
     def __init__(self, directory: str, timer: Clock, *, sync: bool, lock_timeout: float) -> None:
         self.directory = directory
-        self._rooms = Rooms(timer, sync=sync)
+        self._partitions = Partitions(timer, sync=sync)
         self._lock_timeout = lock_timeout
         self._crews: WeakSet[Crew] = WeakSet()
         self._latest: tuple[int, asyncio.AbstractEventLoop, tuple[Crew, Crew]] | None = None
         self._base = lru_cache(4096)(self._base_of)
 
     async def put(
-        self, room: Room, id: str, header: Header, messages: Sequence[bytes], expected: Expected, life: Lifetime
+        self, partition: Partition, id: str, header: Header, messages: Sequence[bytes], expected: Expected, life: Lifetime
     ) -> Header:
-        base = self._base(room, id)
-        work = partial(self._rooms.put, base, room, id, header, messages, expected, life)
+        base = self._base(partition, id)
+        work = partial(self._partitions.put, base, partition, id, header, messages, expected, life)
         return await self._slow(base, work)
 
-    async def load(self, room: Room, id: str, life: Lifetime) -> tuple[Header, list[bytes]]:
-        base = self._base(room, id)
-        return await self._slow(base, partial(self._rooms.load, base, room, id, life))
+    async def load(self, partition: Partition, id: str, life: Lifetime) -> tuple[Header, list[bytes]]:
+        base = self._base(partition, id)
+        return await self._slow(base, partial(self._partitions.load, base, partition, id, life))
 
-    async def delete(self, room: Room, id: str) -> None:
-        base = self._base(room, id)
-        await self._slow(base, partial(self._rooms.delete, base, room, id))
+    async def delete(self, partition: Partition, id: str) -> None:
+        base = self._base(partition, id)
+        await self._slow(base, partial(self._partitions.delete, base, partition, id))
 
-    async def append(self, room: Room, id: str, messages: Sequence[bytes], now: int, life: Lifetime) -> int:
-        base = self._base(room, id)
-        work = partial(self._rooms.append, base, room, id, messages, now, life)
+    async def append(self, partition: Partition, id: str, messages: Sequence[bytes], now: int, life: Lifetime) -> int:
+        base = self._base(partition, id)
+        work = partial(self._partitions.append, base, partition, id, messages, now, life)
         return await self._run(base, work, brief=len(messages) <= _FEW)
 
-    async def messages(self, room: Room, id: str, last: int | None, life: Lifetime) -> tuple[int, list[bytes]]:
-        base = self._base(room, id)
-        work = partial(self._rooms.messages, base, room, id, last, life)
+    async def messages(self, partition: Partition, id: str, last: int | None, life: Lifetime) -> tuple[int, list[bytes]]:
+        base = self._base(partition, id)
+        work = partial(self._partitions.messages, base, partition, id, last, life)
         return await self._run(base, partial(_at_once, work), brief=last is not None and last <= _FEW)
 
-    async def update(self, room: Room, id: str, change: Change, now: int, life: Lifetime) -> None:
-        base = self._base(room, id)
-        await self._run(base, partial(self._rooms.update, base, room, id, change, now, life))
+    async def update(self, partition: Partition, id: str, change: Change, now: int, life: Lifetime) -> None:
+        base = self._base(partition, id)
+        await self._run(base, partial(self._partitions.update, base, partition, id, change, now, life))
 
-    async def recent(self, room: Room, limit: int | None, after: str | None, since: int | None) -> list[ConversationSummary]:
-        work = partial(listing.recent, self._rooms, self._path(room), room, limit, after, since)
+    async def recent(
+        self, partition: Partition, limit: int | None, after: str | None, since: int | None
+    ) -> list[ConversationSummary]:
+        work = partial(listing.recent, self._partitions, self._path(partition), partition, limit, after, since)
         return await self._slow(object(), work)
 
-    async def purge(self, room: Room) -> int:
-        directory = self._path(room)
+    async def purge(self, partition: Partition) -> int:
+        directory = self._path(partition)
         bases = await self._slow(object(), partial(listing.bases, directory))
         erased: list[bool] = []
         while bases:
             step = bases[-_STEP:]
             del bases[-_STEP:]
             while step:
-                await self._slow(object(), partial(self._rooms.purge, step, erased))
+                await self._slow(object(), partial(self._partitions.purge, step, erased))
         await self._slow(object(), partial(_remove_directory, directory))
         return len(erased)
 
@@ -121,13 +123,13 @@ class FileConversationBackend(ConversationBackend):
         self.closed = True
         for crew in list(self._crews):
             crew.close()
-        await shielded(partial(to_thread.run_sync, self._rooms.handles.close, limiter=anyio.CapacityLimiter(1)))
+        await shielded(partial(to_thread.run_sync, self._partitions.handles.close, limiter=anyio.CapacityLimiter(1)))
 
-    def _path(self, room: Room) -> str:
-        return os.path.join(self.directory, room_name(room))  # noqa: PTH118
+    def _path(self, partition: Partition) -> str:
+        return os.path.join(self.directory, partition_name(partition))  # noqa: PTH118
 
-    def _base_of(self, room: Room, id: str) -> str:
-        return f"{self._path(room)}{os.sep}{conversation_name(id)}"
+    def _base_of(self, partition: Partition, id: str) -> str:
+        return f"{self._path(partition)}{os.sep}{conversation_name(id)}"
 
     def _crew(self, *, brief: bool) -> Crew:
         latest = self._latest

@@ -12,13 +12,14 @@ from greentic_session.conversation.backends.file.disk import read_at, write_at
 from greentic_session.conversation.backends.file.framing import OPENING_LENGTH, PREAMBLE_LENGTH, State
 from greentic_session.conversation.envelope import write_envelope
 from greentic_session.conversation.header import Header
-from greentic_session.conversation.rules import Room, check_schema, corrupt
+from greentic_session.conversation.rules import check_schema, corrupt
 from greentic_session.errors import SchemaVersionError
+from greentic_session.tenancy import Partition
 
 __all__ = ["Seen", "append", "examine", "expiry_of", "read_header", "read_messages", "repair", "set_expiry", "write_new"]
 
 _FRONT: Final = 4096
-"""Enough for the first two lines, unless the room's name is very long."""
+"""Enough for the first two lines, unless the partition's name is very long."""
 _LONGEST_CLOSING: Final = 256
 _WINDOW: Final = 64 * 1024
 """How much is read at once where it is not known how much is needed."""
@@ -31,7 +32,7 @@ class Seen(Struct, frozen=True):
     """What the ends of a file tell.
 
     Attributes:
-        room: Whose it is.
+        partition: Whose it is.
         id: The id of the conversation.
         state: The last one.
         expiry: When the conversation ends, in milliseconds since the Unix epoch; 0 for never.
@@ -39,7 +40,7 @@ class Seen(Struct, frozen=True):
         torn: How many bytes are behind the state: of an append that was cut short, or that is just going on.
     """
 
-    room: Room
+    partition: Partition
     id: str
     state: State
     expiry: int
@@ -183,9 +184,11 @@ def set_expiry(fd: int, expiry: int, end: int) -> None:
     write_at(fd, 0, [framing.preamble(expiry, end)])
 
 
-def write_new(fd: int, room: Room, id: str, header: Header, messages: Sequence[bytes], expiry: int, *, sync: bool) -> State:
+def write_new(
+    fd: int, partition: Partition, id: str, header: Header, messages: Sequence[bytes], expiry: int, *, sync: bool
+) -> State:
     """Write a whole conversation to an empty file; return its state."""
-    identity = framing.identity_line(room, id)
+    identity = framing.identity_line(partition, id)
     text = framing.header_line(write_envelope(header, (), id), header.schema_version)
     lines = [framing.message_line(position, message) for position, message in enumerate(messages)]
     state = State(

@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Struct
 
 from greentic_session.conversation.moments import MAX_MOMENT
-from greentic_session.conversation.rules import Room
+from greentic_session.tenancy import Partition
 
 __all__ = [
     "LAYOUT_VERSION",
@@ -111,20 +111,20 @@ def read_preamble(front: bytes) -> tuple[int, int, int] | None:
     return LAYOUT_VERSION, int(expiry), int(as_of)
 
 
-def identity_line(room: Room, id: str) -> bytes:
+def identity_line(partition: Partition, id: str) -> bytes:
     """Return the second line: whose file this is."""
-    return _line(_IDENTITY, msgspec.json.encode({"room": room, "id": id}))
+    return _line(_IDENTITY, msgspec.json.encode({"room": partition, "id": id}))
 
 
-class _Identity(Struct):
-    room: Room
+class _Identity(Struct, rename={"partition": "room"}):  # as files have it
+    partition: Partition
     id: str
 
 
 _IDENTITY_DECODER: Final = msgspec.json.Decoder(_Identity)
 
 
-def read_identity(line: bytes) -> tuple[Room, str] | None:
+def read_identity(line: bytes) -> tuple[Partition, str] | None:
     """Return what an `identity_line` (without its newline) says; None if it is none, or damaged."""
     payload = _payload(_IDENTITY, line)
     if payload is None:
@@ -133,7 +133,7 @@ def read_identity(line: bytes) -> tuple[Room, str] | None:
         identity = _IDENTITY_DECODER.decode(payload)
     except (msgspec.MsgspecError, UnicodeError):
         return None
-    return identity.room, identity.id
+    return identity.partition, identity.id
 
 
 # -- batches

@@ -1,4 +1,4 @@
-"""What is in a room's directory. Like `rooms`, all of it is for worker threads."""
+"""What is in a partition's directory. Like `partitions`, all of it is for worker threads."""
 
 import os
 import stat
@@ -10,11 +10,12 @@ from greentic_session.conversation.backends.file.disk import check_no_link, open
 from greentic_session.conversation.backends.file.file import Seen
 from greentic_session.conversation.backends.file.handles import Busy
 from greentic_session.conversation.backends.file.names import LOG, base_of, conversation_name
-from greentic_session.conversation.backends.file.partitions import Rooms
+from greentic_session.conversation.backends.file.partitions import Partitions
 from greentic_session.conversation.conversation import ConversationSummary
 from greentic_session.conversation.moments import as_datetime
-from greentic_session.conversation.rules import Room, absent, corrupt, warn_skipped
+from greentic_session.conversation.rules import absent, corrupt, warn_skipped
 from greentic_session.errors import CorruptSessionError, GreenticError, SchemaVersionError
+from greentic_session.tenancy import Partition
 
 __all__ = ["bases", "recent"]
 
@@ -30,24 +31,24 @@ def bases(directory: str) -> list[str]:
 
 
 def recent(
-    rooms: Rooms, directory: str, room: Room, limit: int | None, after: str | None, since: int | None
+    partitions: Partitions, directory: str, partition: Partition, limit: int | None, after: str | None, since: int | None
 ) -> list[ConversationSummary]:
-    """Do what `ConversationBackend.recent` says; `directory` is the room's."""
+    """Do what `ConversationBackend.recent` says; `directory` is the partition's."""
     found: dict[str, Seen] = {}
     names, skipped = _names(directory)
     for base, kind in names:
         if kind != LOG:
             continue
         try:
-            seen = _seen(rooms, os.path.join(directory, base))  # noqa: PTH118
+            seen = _seen(partitions, os.path.join(directory, base))  # noqa: PTH118
         except (CorruptSessionError, SchemaVersionError):
             skipped += 1
             continue
-        if seen is not None and seen.room == room and conversation_name(seen.id) == base:
+        if seen is not None and seen.partition == partition and conversation_name(seen.id) == base:
             found[seen.id] = seen
         elif seen is not None:
             skipped += 1
-    warn_skipped("conversations of a room", skipped)
+    warn_skipped("conversations of a partition", skipped)
     ordered = sorted((-seen.state.updated_at, id) for id, seen in found.items())
     if after is not None:
         if since is None:
@@ -74,7 +75,7 @@ def _names(directory: str) -> tuple[list[tuple[str, str]], int]:
     return ours, len(names) - len(ours)
 
 
-def _seen(rooms: Rooms, base: str) -> Seen | None:
+def _seen(partitions: Partitions, base: str) -> Seen | None:
     """Return what the file of a conversation tells; None if it has expired (then it is erased) or is gone.
 
     It is read without a lock, as mostly nobody is writing just there. Only if it does not look right it is looked at again
@@ -85,15 +86,15 @@ def _seen(rooms: Rooms, base: str) -> Seen | None:
         seen = None
         try:
             seen = _glance(base)
-            if seen is None or not (seen.torn or rooms.expired(seen.expiry)):
+            if seen is None or not (seen.torn or partitions.expired(seen.expiry)):
                 return seen
         except (CorruptSessionError, SchemaVersionError) as caught:
             error = caught
         try:
-            return rooms.look(base)
+            return partitions.look(base)
         except Busy:
             if seen is not None:
-                return None if rooms.expired(seen.expiry) else seen
+                return None if partitions.expired(seen.expiry) else seen
         time.sleep(_PAUSE)
     assert error is not None
     raise error

@@ -1,4 +1,4 @@
-"""From rooms and ids to names of files that no id can escape from, and no two ids share.
+"""From partitions and ids to names of files that no id can escape from, and no two ids share.
 
 A name is what can be read of a text (at most 24 characters of a-z, 0-9 and ``_``), a hyphen, and the SHA-256 of the text in
 hex. It says the same on file systems that fold case or normalise Unicode, it is no device of Windows, has no dot at its ends
@@ -10,9 +10,9 @@ from functools import lru_cache
 from hashlib import sha256
 from typing import Final
 
-from greentic_session.conversation.rules import Room
+from greentic_session.tenancy import Partition
 
-__all__ = ["LOCK", "LOG", "TEMPORARY", "base_of", "conversation_name", "namespace_name", "room_name"]
+__all__ = ["LOCK", "LOG", "TEMPORARY", "base_of", "conversation_name", "namespace_name", "partition_name"]
 
 LOG: Final = ".log"
 """Ends the name of a file that holds a conversation."""
@@ -33,11 +33,11 @@ def conversation_name(id: str) -> str:
 
 
 @lru_cache(1024)
-def room_name(room: Room) -> str:
-    """Return the name of a room's directory."""
-    env, tenant, team = room
-    parts = (env, tenant) if team is None else room
-    return _name("_".join(map(str, parts)), "room", *map(str, parts))
+def partition_name(partition: Partition) -> str:
+    """Return the name of a partition's directory."""
+    env, tenant, team = partition
+    parts = (env, tenant) if team is None else partition
+    return _name("_".join(map(str, parts)), "room", *map(str, parts))  # as directories have it
 
 
 def namespace_name(namespace: str) -> str:

@@ -1,4 +1,4 @@
-"""Which conversations of a room somebody should look at, to find those that have expired although nobody asks for them."""
+"""Expiry of conversations that nobody asks for: which ones of a partition to check next."""
 
 import os
 import threading
@@ -9,8 +9,8 @@ from greentic_session.conversation.backends.file.names import LOG, base_of
 
 __all__ = ["Neighbours"]
 
-_ROOMS: Final = 64
-"""How many rooms are remembered."""
+_PARTITIONS: Final = 64
+"""How many partitions are remembered."""
 _SOME: Final = 4
 """More than the one conversation for which they are looked at, so that the expired cannot pile up."""
 
@@ -32,6 +32,6 @@ class Neighbours:
         del names[-_SOME:]
         with self._lock:
             self._rounds[directory] = names
-            if len(self._rounds) > _ROOMS:
+            if len(self._rounds) > _PARTITIONS:
                 self._rounds.popitem(last=False)
         return found

@@ -1,4 +1,4 @@
-"""What is done with the files of rooms, one call an operation. All of it blocks: it is for worker threads."""
+"""What is done with the files of partitions, one call an operation. All of it blocks: it is for worker threads."""
 
 import os
 from collections.abc import Sequence
@@ -25,10 +25,11 @@ from greentic_session.conversation.header import (
     replacing,
 )
 from greentic_session.conversation.moments import Clock, later
-from greentic_session.conversation.rules import Room, absent, corrupt
+from greentic_session.conversation.rules import absent, corrupt
 from greentic_session.errors import CorruptSessionError, GreenticError, SchemaVersionError
+from greentic_session.tenancy import Partition
 
-__all__ = ["Rooms"]
+__all__ = ["Partitions"]
 
 _WASTE: Final = 256 * 1024
 """How many bytes of old headers a file may always hold."""
@@ -57,7 +58,7 @@ class _Holding:
             self._handle.abandon()  # who knows how it was left
 
 
-class Rooms:
+class Partitions:
     """Conversations in files. For several threads.
 
     Args:
@@ -74,7 +75,7 @@ class Rooms:
     def put(
         self,
         base: str,
-        room: Room,
+        partition: Partition,
         id: str,
         header: Header,
         messages: Sequence[bytes],
@@ -86,7 +87,7 @@ class Rooms:
             seen = stored = None
             if handle is not None:
                 try:
-                    seen = self._look(handle, room, id)
+                    seen = self._look(handle, partition, id)
                     stored = None if seen is None else _header(handle, seen, id)
                 except (CorruptSessionError, SchemaVersionError):
                     if expected is not Stored.ANYTHING:
@@ -95,35 +96,37 @@ class Rooms:
             header = replacing(stored, header, expected, id)
             assert handle is not None  # or a revision was expected, and `replacing` has raised
             expiry = self._begin(life.ttl_ms) if seen is None else self._again(seen.expiry, life)
-            self._write_whole(handle, room, id, header, messages, expiry)
+            self._write_whole(handle, partition, id, header, messages, expiry)
         if seen is None and life.ttl_ms is not None:
             self._free_some(os.path.dirname(base))  # noqa: PTH120
         return header
 
-    def load(self, base: str, room: Room, id: str, life: Lifetime) -> tuple[Header, list[bytes]]:
+    def load(self, base: str, partition: Partition, id: str, life: Lifetime) -> tuple[Header, list[bytes]]:
         """Do what `ConversationBackend.load` says."""
         with self._held(base) as held:
-            handle, seen = self._find(held, room, id)
+            handle, seen = self._find(held, partition, id)
             found = _header(handle, seen, id), file.read_messages(_fd(handle), seen.state, None)
             self._slide(handle, seen, life)
             return found
 
-    def delete(self, base: str, room: Room, id: str) -> None:
+    def delete(self, base: str, partition: Partition, id: str) -> None:
         """Do what `ConversationBackend.delete` says."""
         with self._held(base) as handle:
             if handle is None:
                 raise absent(id)
             try:
-                if self._look(handle, room, id) is None:
+                if self._look(handle, partition, id) is None:
                     raise absent(id)
             except (CorruptSessionError, SchemaVersionError):
                 pass
             self._erase(handle, sync=self._sync)
 
-    def append(self, base: str, room: Room, id: str, messages: Sequence[bytes], now: int, life: Lifetime) -> Steps[int]:
+    def append(
+        self, base: str, partition: Partition, id: str, messages: Sequence[bytes], now: int, life: Lifetime
+    ) -> Steps[int]:
         """Do what `ConversationBackend.append` says."""
         with self._held(base) as held:
-            handle, seen = self._find(held, room, id)
+            handle, seen = self._find(held, partition, id)
             state = seen.state
             count = state.count + len(messages)
             if messages:
@@ -135,18 +138,20 @@ class Rooms:
                 self._slide(handle, seen, life)
             return count
 
-    def messages(self, base: str, room: Room, id: str, last: int | None, life: Lifetime) -> tuple[int, list[bytes]]:
+    def messages(
+        self, base: str, partition: Partition, id: str, last: int | None, life: Lifetime
+    ) -> tuple[int, list[bytes]]:
         """Do what `ConversationBackend.messages` says."""
         with self._held(base) as held:
-            handle, seen = self._find(held, room, id)
+            handle, seen = self._find(held, partition, id)
             texts = file.read_messages(_fd(handle), seen.state, last)
             self._slide(handle, seen, life)
             return seen.state.count, texts
 
-    def update(self, base: str, room: Room, id: str, change: Change, now: int, life: Lifetime) -> Steps[None]:
+    def update(self, base: str, partition: Partition, id: str, change: Change, now: int, life: Lifetime) -> Steps[None]:
         """Do what `ConversationBackend.update` says."""
         with self._held(base) as held:
-            handle, seen = self._find(held, room, id)
+            handle, seen = self._find(held, partition, id)
             header = changed_header(_header(handle, seen, id), change, now)
             line = framing.header_line(write_envelope(header, (), id), header.schema_version)
             expiry = self._again(seen.expiry, life)
@@ -155,7 +160,7 @@ class Rooms:
             if state.waste > max(_WASTE, state.end // 2):
                 messages = file.read_messages(_fd(handle), state, None)
                 try:
-                    self._write_whole(handle, room, id, header, messages, expiry)
+                    self._write_whole(handle, partition, id, header, messages, expiry)
                 except OSError:
                     handle.forget()  # the update itself is done; the next one tries again
                     handle.exists = True
@@ -189,7 +194,7 @@ class Rooms:
             return None if handle is None else self._look(handle, None, "")
 
     def _free_some(self, directory: str) -> None:
-        """Look at some conversations of a room, so that those that have expired do not stay for ever."""
+        """Look at some conversations of a partition, so that those that have expired do not stay for ever."""
         try:
             for base in self._neighbours.some(directory):
                 try:
@@ -208,8 +213,8 @@ class Rooms:
     def _held(self, base: str, *, create: bool = False) -> "_Holding":
         return _Holding(self.handles, base, create=create)
 
-    def _find(self, handle: Handle | None, room: Room, id: str) -> tuple[Handle, Seen]:
-        seen = None if handle is None else self._look(handle, room, id)
+    def _find(self, handle: Handle | None, partition: Partition, id: str) -> tuple[Handle, Seen]:
+        seen = None if handle is None else self._look(handle, partition, id)
         if handle is None or seen is None:
             raise absent(id)
         return handle, seen
@@ -219,12 +224,12 @@ class Rooms:
         if life.again_ms is not None:
             file.set_expiry(_fd(handle), self._begin(life.again_ms), seen.state.end)
 
-    def _look(self, handle: Handle, room: Room | None, id: str) -> Seen | None:
+    def _look(self, handle: Handle, partition: Partition | None, id: str) -> Seen | None:
         """Return what is in a conversation's file; None if there is none, or if it has expired: then it is erased.
 
         Args:
             handle: Of the files.
-            room: Whose it must be; None if that does not matter.
+            partition: Whose it must be; None if that does not matter.
             id: The id it must have, and for errors.
         """
         if not handle.exists:
@@ -234,7 +239,7 @@ class Rooms:
         seen = handle.seen
         if seen is None:
             seen = file.examine(handle.fd, handle.size, id)
-            if room is not None and (seen.room, seen.id) != (room, id):
+            if partition is not None and (seen.partition, seen.id) != (partition, id):
                 raise corrupt(id)
         else:
             preamble = read_at(handle.fd, 0, framing.PREAMBLE_LENGTH)
@@ -249,7 +254,7 @@ class Rooms:
             if seen.torn:
                 file.repair(handle.fd, seen)
                 seen = replace(seen, torn=0)
-        if room is not None:
+        if partition is not None:
             handle.seen = seen
         return seen
 
@@ -259,11 +264,11 @@ class Rooms:
         assert handle.seen is not None
         state = yield from file.append(_fd(handle), state, lines, header, sync=self._sync)
         seen = handle.seen
-        handle.seen = Seen(seen.room, seen.id, state, state.expiry, seen.preamble)
+        handle.seen = Seen(seen.partition, seen.id, state, state.expiry, seen.preamble)
         return state
 
     def _write_whole(
-        self, handle: Handle, room: Room, id: str, header: Header, messages: Sequence[bytes], expiry: int
+        self, handle: Handle, partition: Partition, id: str, header: Header, messages: Sequence[bytes], expiry: int
     ) -> None:
         """Put a conversation in the place of whatever is there: a reader, or a crash, finds the one or the other."""
         temporary, path = handle.base + TEMPORARY, handle.base + LOG
@@ -271,7 +276,7 @@ class Rooms:
         fd = open_file(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL)
         try:
             try:
-                file.write_new(fd, room, id, header, messages, expiry, sync=self._sync)
+                file.write_new(fd, partition, id, header, messages, expiry, sync=self._sync)
             finally:
                 os.close(fd)
             if handle.exists and handle.fd is None:

@@ -13,7 +13,8 @@ from greentic_session.conversation.backends.memory.recency import Recency
 from greentic_session.conversation.conversation import ConversationSummary
 from greentic_session.conversation.header import Change, Expected, Header, Lifetime, changed_header, replacing
 from greentic_session.conversation.moments import as_datetime, later
-from greentic_session.conversation.rules import Room, absent, check_schema
+from greentic_session.conversation.rules import absent, check_schema
+from greentic_session.tenancy import Partition
 
 __all__ = ["MemoryConversationBackend"]
 
@@ -24,10 +25,10 @@ _STEP: Final = 256
 class Entry:
     """One conversation. Its time of change is `updated_at`, not the header's: an append makes no new header."""
 
-    __slots__ = ("bucket", "end", "header", "id", "messages", "room", "updated_at")
+    __slots__ = ("bucket", "end", "header", "id", "messages", "partition", "updated_at")
 
-    def __init__(self, room: Room, id: str, header: Header, messages: list[bytes]) -> None:
-        self.room: Room = room
+    def __init__(self, partition: Partition, id: str, header: Header, messages: list[bytes]) -> None:
+        self.partition: Partition = partition
         self.id: str = id
         self.header: Header = header
         self.updated_at: int = header.updated_at
@@ -37,7 +38,7 @@ class Entry:
 
 
 class Shelf:
-    """The conversations of one room."""
+    """The conversations of one partition."""
 
     __slots__ = ("entries", "recency")
 
@@ -53,21 +54,21 @@ class MemoryConversationBackend(Expiring[Entry], ConversationBackend):
 
     def __init__(self, timer: Timer) -> None:
         super().__init__(timer)
-        self.shelves: dict[Room, Shelf] = {}
+        self.shelves: dict[Partition, Shelf] = {}
 
     async def put(
-        self, room: Room, id: str, header: Header, messages: Sequence[bytes], expected: Expected, life: Lifetime
+        self, partition: Partition, id: str, header: Header, messages: Sequence[bytes], expected: Expected, life: Lifetime
     ) -> Header:
         texts = list(messages)
         with self._lock:
             self.check_open()
             now = self.timer()
-            entry = self._peek(room, id, now)
+            entry = self._peek(partition, id, now)
             header = replacing(None if entry is None else _header(entry), header, expected, id)
             if entry is None:
-                self._drop(self._at(room, id))  # one that has expired
-                entry = Entry(room, id, header, texts)
-                shelf = self.shelves.setdefault(room, Shelf())
+                self._drop(self._at(partition, id))  # one that has expired
+                entry = Entry(partition, id, header, texts)
+                shelf = self.shelves.setdefault(partition, Shelf())
                 shelf.entries[id] = entry
                 shelf.recency.add(header.updated_at, id)
                 self._set_lifetime(entry, life.ttl_ms, now)
@@ -77,49 +78,51 @@ class MemoryConversationBackend(Expiring[Entry], ConversationBackend):
                 self._used(entry, life, now)
             return header
 
-    async def load(self, room: Room, id: str, life: Lifetime) -> tuple[Header, list[bytes]]:
+    async def load(self, partition: Partition, id: str, life: Lifetime) -> tuple[Header, list[bytes]]:
         with self._lock:
-            entry = self._use(room, id, life)
+            entry = self._use(partition, id, life)
             return _header(entry), entry.messages.copy()
 
-    async def delete(self, room: Room, id: str) -> None:
+    async def delete(self, partition: Partition, id: str) -> None:
         with self._lock:
-            entry = self._peek(room, id, self.timer())
+            entry = self._peek(partition, id, self.timer())
             if entry is None:
                 raise absent(id)
             self._drop(entry)
 
-    async def append(self, room: Room, id: str, messages: Sequence[bytes], now: int, life: Lifetime) -> int:
+    async def append(self, partition: Partition, id: str, messages: Sequence[bytes], now: int, life: Lifetime) -> int:
         with self._lock:
-            entry = self._use(room, id, life)
+            entry = self._use(partition, id, life)
             if messages:
                 entry.messages.extend(messages)
                 self._moved(entry, later(now, entry.updated_at))
             return len(entry.messages)
 
-    async def messages(self, room: Room, id: str, last: int | None, life: Lifetime) -> tuple[int, list[bytes]]:
+    async def messages(self, partition: Partition, id: str, last: int | None, life: Lifetime) -> tuple[int, list[bytes]]:
         with self._lock:
-            messages = self._use(room, id, life).messages
+            messages = self._use(partition, id, life).messages
             count = len(messages)
             return count, messages[0 if last is None else max(count - last, 0) :]
 
-    async def update(self, room: Room, id: str, change: Change, now: int, life: Lifetime) -> None:
+    async def update(self, partition: Partition, id: str, change: Change, now: int, life: Lifetime) -> None:
         with self._lock:
-            entry = self._readable(room, id)
+            entry = self._readable(partition, id)
             entry.header = changed_header(_header(entry), change, now)
             self._moved(entry, entry.header.updated_at)
             self._used(entry, life, self.timer())
 
-    async def recent(self, room: Room, limit: int | None, after: str | None, since: int | None) -> list[ConversationSummary]:
+    async def recent(
+        self, partition: Partition, limit: int | None, after: str | None, since: int | None
+    ) -> list[ConversationSummary]:
         found: list[ConversationSummary] = []
         with self._lock:
             now = self.timer()
             if after is not None and since is None:
-                entry = self._peek(room, after, now)
+                entry = self._peek(partition, after, now)
                 if entry is None:
                     raise absent(after)
                 since = entry.updated_at
-            shelf = self.shelves.get(room)
+            shelf = self.shelves.get(partition)
             if shelf is not None and limit != 0:
                 for id in shelf.recency.after(since, after or ""):
                     entry = shelf.entries[id]
@@ -129,19 +132,21 @@ class MemoryConversationBackend(Expiring[Entry], ConversationBackend):
                             break
         return found
 
-    async def purge(self, room: Room) -> int:
-        return sum([step.removed async for step in self._purging(room)])
+    async def purge(self, partition: Partition) -> int:
+        return sum([step.removed async for step in self._purging(partition)])
 
     async def purging(self, env: str, tenant: str, team: str | None) -> AsyncGenerator[Step, None]:
         with self._lock:
-            rooms = [room for room in self.shelves if room[:2] == (env, tenant) and team in (None, room[2])]
-        for room in rooms:
-            async for step in self._purging(room):
+            partitions = [
+                partition for partition in self.shelves if partition[:2] == (env, tenant) and team in (None, partition[2])
+            ]
+        for partition in partitions:
+            async for step in self._purging(partition):
                 yield step
 
-    async def _purging(self, room: Room) -> AsyncGenerator[Step, None]:
+    async def _purging(self, partition: Partition) -> AsyncGenerator[Step, None]:
         with self._lock:
-            shelf = self.shelves.get(room)
+            shelf = self.shelves.get(partition)
             entries = [] if shelf is None else list(shelf.entries.values())
         for start in range(0, len(entries), _STEP):
             removed = 0
@@ -164,24 +169,24 @@ class MemoryConversationBackend(Expiring[Entry], ConversationBackend):
 
     # -- below: with the lock held
 
-    def _at(self, room: Room, id: str) -> Entry | None:
-        shelf = self.shelves.get(room)
+    def _at(self, partition: Partition, id: str) -> Entry | None:
+        shelf = self.shelves.get(partition)
         return None if shelf is None else shelf.entries.get(id)
 
-    def _peek(self, room: Room, id: str, now: float) -> Entry | None:
-        entry = self._at(room, id)
+    def _peek(self, partition: Partition, id: str, now: float) -> Entry | None:
+        entry = self._at(partition, id)
         return entry if entry is not None and entry.end > now else None
 
-    def _readable(self, room: Room, id: str) -> Entry:
-        entry = self._peek(room, id, self.timer())
+    def _readable(self, partition: Partition, id: str) -> Entry:
+        entry = self._peek(partition, id, self.timer())
         if entry is None:
             self.check_open()  # closed meanwhile, by another thread: nothing is there
             raise absent(id)
         check_schema(entry.header.schema_version, id)
         return entry
 
-    def _use(self, room: Room, id: str, life: Lifetime) -> Entry:
-        entry = self._readable(room, id)
+    def _use(self, partition: Partition, id: str, life: Lifetime) -> Entry:
+        entry = self._readable(partition, id)
         self._used(entry, life, self.timer())
         return entry
 
@@ -190,19 +195,19 @@ class MemoryConversationBackend(Expiring[Entry], ConversationBackend):
             self._set_lifetime(entry, life.again_ms, now)
 
     def _moved(self, entry: Entry, moment: int) -> None:
-        recency = self.shelves[entry.room].recency
+        recency = self.shelves[entry.partition].recency
         recency.discard(entry.updated_at, entry.id)
         recency.add(moment, entry.id)
         entry.updated_at = moment
 
     def _drop(self, entry: Entry | None) -> bool:
-        if entry is None or self._at(entry.room, entry.id) is not entry:
+        if entry is None or self._at(entry.partition, entry.id) is not entry:
             return False
-        shelf = self.shelves[entry.room]
+        shelf = self.shelves[entry.partition]
         del shelf.entries[entry.id]
         shelf.recency.discard(entry.updated_at, entry.id)
         if not shelf.entries:
-            del self.shelves[entry.room]
+            del self.shelves[entry.partition]
         if entry.bucket is not None:
             entry.bucket.discard(entry)
         return True

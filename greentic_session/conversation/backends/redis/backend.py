@@ -27,7 +27,8 @@ from greentic_session.conversation.header import (
     replacing,
 )
 from greentic_session.conversation.moments import as_datetime
-from greentic_session.conversation.rules import Room, absent, check_schema, corrupt, warn_skipped
+from greentic_session.conversation.rules import absent, check_schema, corrupt, warn_skipped
+from greentic_session.tenancy import Partition
 
 from .fields import counters_of, fields_of, merged_of, read_counter, read_fields
 from .keys import Keys
@@ -41,7 +42,7 @@ _STEP: Final = 100
 """How many conversations one step of a purge removes."""
 
 _Place: TypeAlias = tuple[Arg, Arg]
-"""A place in a room's index: the id and the score of the one before."""
+"""A place in a partition's index: the id and the score of the one before."""
 
 
 class RedisConversationBackend(ConversationBackend):
@@ -62,44 +63,46 @@ class RedisConversationBackend(ConversationBackend):
         self._reads = Scripts(self._reading, keys)
 
     async def put(
-        self, room: Room, id: str, header: Header, messages: Sequence[bytes], expected: Expected, life: Lifetime
+        self, partition: Partition, id: str, header: Header, messages: Sequence[bytes], expected: Expected, life: Lifetime
     ) -> Header:
         times = (header.created_at, header.updated_at)
         fields, wanted = fields_of(header), _expectation(expected)
-        outcome, *more = await self._scripts.put(room, id, times, fields, messages, wanted, life.ttl_ms, life.again_ms)
+        outcome, *more = await self._scripts.put(partition, id, times, fields, messages, wanted, life.ttl_ms, life.again_ms)
         if outcome == b"other":
             stored = Header(birth=more[0].decode("utf-8", "replace"), updated_at=int(more[1])) if more else None
             replacing(stored, header, expected, id)  # it says in what way, and raises
         created_at, updated_at = _result(outcome, more, id)
         return replace(header, created_at=int(created_at), updated_at=int(updated_at))
 
-    async def load(self, room: Room, id: str, life: Lifetime) -> tuple[Header, list[bytes]]:
-        outcome, *more = await self._reads_of(life).load(room, id, life.again_ms)
+    async def load(self, partition: Partition, id: str, life: Lifetime) -> tuple[Header, list[bytes]]:
+        outcome, *more = await self._reads_of(life).load(partition, id, life.again_ms)
         fields, messages = _result(outcome, more, id)
         return read_fields(fields, id), messages
 
-    async def delete(self, room: Room, id: str) -> None:
-        if not await self._scripts.delete(room, id):
+    async def delete(self, partition: Partition, id: str) -> None:
+        if not await self._scripts.delete(partition, id):
             raise absent(id)
 
-    async def append(self, room: Room, id: str, messages: Sequence[bytes], now: int, life: Lifetime) -> int:
-        outcome, *more = await self._scripts.append(room, id, messages, now, life.again_ms)
+    async def append(self, partition: Partition, id: str, messages: Sequence[bytes], now: int, life: Lifetime) -> int:
+        outcome, *more = await self._scripts.append(partition, id, messages, now, life.again_ms)
         count: int = _result(outcome, more, id)[0]
         return count
 
-    async def messages(self, room: Room, id: str, last: int | None, life: Lifetime) -> tuple[int, list[bytes]]:
-        outcome, *more = await self._reads_of(life).messages(room, id, last, life.again_ms)
+    async def messages(self, partition: Partition, id: str, last: int | None, life: Lifetime) -> tuple[int, list[bytes]]:
+        outcome, *more = await self._reads_of(life).messages(partition, id, last, life.again_ms)
         count, messages = _result(outcome, more, id)
         return count, messages
 
-    async def update(self, room: Room, id: str, change: Change, now: int, life: Lifetime) -> None:
+    async def update(self, partition: Partition, id: str, change: Change, now: int, life: Lifetime) -> None:
         counters = [((name, count), MAX_COUNT - count) for name, count in counters_of(change)]
-        outcome, *more = await self._scripts.update(room, id, counters, merged_of(change), now, life.again_ms)
+        outcome, *more = await self._scripts.update(partition, id, counters, merged_of(change), now, life.again_ms)
         if outcome == b"full":
             changed_header(read_counter(more[0].decode(), int(more[1])), change, now)  # it says which, and raises
         _result(outcome, more, id)
 
-    async def recent(self, room: Room, limit: int | None, after: str | None, since: int | None) -> list[ConversationSummary]:
+    async def recent(
+        self, partition: Partition, limit: int | None, after: str | None, since: int | None
+    ) -> list[ConversationSummary]:
         """Return summaries by recency; what more than one page holds is not of one moment.
 
         In a list of several pages from the beginning, what was written meanwhile is looked for once more, at the front.
@@ -111,21 +114,21 @@ class RedisConversationBackend(ConversationBackend):
         unreadable = pages = 0
         place: _Place | None = ("" if after is None else after, "" if since is None else f"-{since}")
         while place is not None and (limit is None or len(found) < max(limit, 1)):
-            page, skipped, place = await self._page(room, most, place)
+            page, skipped, place = await self._page(partition, most, place)
             found.update(page)
             unreadable += skipped
             pages += 1
-        warn_skipped("conversations of a room", unreadable)
+        warn_skipped("conversations of a partition", unreadable)
         if pages > 1 and after is None:
-            await self._add_newer(room, found)
+            await self._add_newer(partition, found)
         return list(found.values())[:limit]
 
-    async def _add_newer(self, room: Room, found: dict[str, ConversationSummary]) -> None:
+    async def _add_newer(self, partition: Partition, found: dict[str, ConversationSummary]) -> None:
         """Bring what is newer than all that was found up to date."""
         newest = max((summary.updated_at for summary in found.values()), default=as_datetime(0))
         place: _Place | None = ("", "")
         while place is not None:
-            page, _, place = await self._page(room, _PAGE, place)
+            page, _, place = await self._page(partition, _PAGE, place)
             newer = {id: summary for id, summary in page.items() if summary.updated_at > newest}
             found.update(newer)
             if len(newer) < len(page):
@@ -134,10 +137,12 @@ class RedisConversationBackend(ConversationBackend):
         found.clear()
         found.update(ordered)
 
-    async def _page(self, room: Room, most: int, place: _Place) -> tuple[dict[str, ConversationSummary], int, _Place | None]:
+    async def _page(
+        self, partition: Partition, most: int, place: _Place
+    ) -> tuple[dict[str, ConversationSummary], int, _Place | None]:
         """Return what comes next in the index, how many of it cannot be read, and where it goes on."""
         self.check_open()
-        outcome, *more = await self._reads.recent(room, most, *place)
+        outcome, *more = await self._reads.recent(partition, most, *place)
         if outcome == b"absent":
             raise absent(str(place[0]))
         id, score, unreadable, *parts = more
@@ -147,30 +152,30 @@ class RedisConversationBackend(ConversationBackend):
             found[key] = ConversationSummary(key, as_datetime(int(created_at)), as_datetime(int(updated_at)), count)
         return found, unreadable, (id, score) if id else None
 
-    async def purge(self, room: Room) -> int:
+    async def purge(self, partition: Partition) -> int:
         removed, cursor, begun = 0, b"0", False
         while not begun or cursor != b"0":
             self.check_open()
-            cursor, ids = await self._scripts.ids(room, cursor)
+            cursor, ids = await self._scripts.ids(partition, cursor)
             begun = True
             for start in range(0, len(ids), _STEP):
                 self.check_open()
-                removed += await self._scripts.purge(room, ids[start : start + _STEP])
+                removed += await self._scripts.purge(partition, ids[start : start + _STEP])
         return removed
 
     async def purging(self, env: str, tenant: str, team: str | None) -> AsyncGenerator[Step, None]:
         """Go by the keys themselves: what has fallen out of an index is found, too."""
-        rooms: set[Room] = set()
+        partitions: set[Partition] = set()
 
         async def remove(keys: list[bytes]) -> Step:
-            found: dict[Room, dict[bytes, None]] = {}
+            found: dict[Partition, dict[bytes, None]] = {}
             for key in keys:
-                room, id = self._scripts.place(key)
-                if room[:2] == (env, tenant) and team in (None, room[2]):
-                    rooms.add(room)
+                partition, id = self._scripts.place(key)
+                if partition[:2] == (env, tenant) and team in (None, partition[2]):
+                    partitions.add(partition)
                     if id:
-                        found.setdefault(room, {})[id] = None
-            removed = [await self._scripts.purge(room, list(ids)) for room, ids in found.items()]
+                        found.setdefault(partition, {})[id] = None
+            removed = [await self._scripts.purge(partition, list(ids)) for partition, ids in found.items()]
             return Step(len(keys), sum(removed))
 
         for server in await self._client.servers():
@@ -179,8 +184,8 @@ class RedisConversationBackend(ConversationBackend):
                     for step in steps:
                         yield step
                     self.check_open()
-        for room in rooms:  # indices may hold ids of what is gone
-            yield Step(0, await self.purge(room))
+        for partition in partitions:  # indices may hold ids of what is gone
+            yield Step(0, await self.purge(partition))
 
     async def health(self) -> None:
         await self._client.ping()

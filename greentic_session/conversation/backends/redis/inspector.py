@@ -13,7 +13,7 @@ _EXAMINE = Script("greentic_session.conversation.backends.redis.lua", "examine",
 CONVERSATION_FAULTS: Final[Mapping[str, tuple[bool, str, str]]] = {
     "conversation_unlisted": (
         True,
-        "conversations that are missing in their room's index: lists leave them out",
+        "conversations that are missing in their partition's index: lists leave them out",
         "The next write to one puts it there again. Find out who wrote there; `greentic-session purge` removes them too.",
     ),
     "conversation_headless": (

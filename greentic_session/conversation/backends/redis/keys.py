@@ -5,27 +5,30 @@ Below the namespace, and beside the keys of sessions, which never begin with ``c
 ================================================  ======  ==============================================================
 key                                               type    value
 ================================================  ======  ==============================================================
-``conv:recent:{env}:{tenant}:{team or -}``        zset    the room's conversations: ids, with minus updated_at
-``conv:ends:{env}:{tenant}:{team or -}``          zset    those of them that expire: ids, with when they do, in ms since the
+``conv:recent:{env}:{tenant}:{team or -}``        zset    the partition's conversations: ids, with
+minus updated_at ``conv:ends:{env}:{tenant}:{team or -}``          zset    those of them that
+expire: ids, with when they do, in ms since the
                                                           epoch
 ``conv:head:{env}:{tenant}:{team or -}:{id}``     hash    a conversation's header, see `fields`
-``conv:messages:{env}:{tenant}:{team or -}:{id}`` list    its messages, a JSON text each; not there without messages
+``conv:messages:{env}:{tenant}:{team or -}:{id}`` list    its messages, a JSON text each; not there
+without messages
 ================================================  ======  ==============================================================
 
-Env, tenant and team hold no colon, and no team is called ``-``; an id may hold anything, so it comes last. Two rooms or ids
-never share a key. Every script touches the keys of one room only.
+Env, tenant and team hold no colon, and no team is called ``-``; an id may hold anything, so it
+comes last. Two partitions or ids never share a key. Every script touches the keys of one partition
+only.
 
-On a cluster ``{`` env ``:`` tenant ``:`` team or - ``}:`` stands before ``conv:``: a room is in one slot, and rooms are
-in all.
+On a cluster ``{`` env ``:`` tenant ``:`` team or - ``}:`` stands before ``conv:``: a partition is
+in one slot, and partitions are in all.
 
-A conversation is there if its header is. Its list ends with it, never earlier. The two sets live as long as the longest of
-their conversations. What has expired is left in them until the next write or list in the room; nothing believes it.
+A conversation is there if its header is. Its list ends with it, never earlier. The two sets live as
+long as the longest of their conversations. What has expired is left in them until the next write or
+list in the partition; nothing believes it.
 """
 
 from greentic_session._redis.namespace import check_cluster_namespace, check_namespace
 from greentic_session._redis.scanning import glob_of
-from greentic_session.conversation.rules import Room
-from greentic_session.tenancy import NO_TEAM
+from greentic_session.tenancy import NO_TEAM, Partition
 
 __all__ = ["ClusterKeys", "Keys"]
 
@@ -41,22 +44,28 @@ class Keys:
     def __init__(self, namespace: str) -> None:
         self._namespace = check_namespace(namespace)
 
-    def index(self, room: Room) -> tuple[str, str]:
-        """Where a room's conversations are by recency, and by end."""
-        front, place = self._front(room)
+    def index(self, partition: Partition) -> tuple[str, str]:
+        """Where a partition's conversations are by recency, and by end."""
+        front, place = self._front(partition)
         return f"{front}:recent:{place}", f"{front}:ends:{place}"
 
-    def conversation(self, room: Room, id: str) -> tuple[str, str]:
-        """Where a conversation's header and messages are; of the id "", how all those of the room begin."""
-        front, place = self._front(room)
+    def conversation(self, partition: Partition, id: str) -> tuple[str, str]:
+        """Where a conversation's header and messages are; of the id "", how all those of the partition begin."""
+        front, place = self._front(partition)
         return f"{front}:head:{place}:{id}", f"{front}:messages:{place}:{id}"
 
     def pattern(self, env: str, tenant: str) -> bytes:
-        """Return what SCAN finds all keys of a tenant by, and perhaps some of others: see `place`."""
+        """Return what SCAN finds all keys of a tenant by, and perhaps some of others.
+
+        See `place`.
+        """
         return glob_of(f"{self._namespace}:conv:", f"*:{env}:{tenant}:*")
 
-    def place(self, key: bytes) -> tuple[Room, bytes]:
-        """Return the room of a key, and the id in it, empty for an index; of none of ours a room that there is not."""
+    def place(self, key: bytes) -> tuple[Partition, bytes]:
+        """Return partition and id of a key.
+
+        An empty id for an index, no real partition for a foreign key.
+        """
         name = self._within(key)
         kind = name.partition(b":")[0]
         _, *parts = name.split(b":", 4)
@@ -65,9 +74,9 @@ class Keys:
         env, tenant, team = (part.decode("utf-8", "replace") for part in parts[:3])
         return (env, tenant, None if team == NO_TEAM else team), b"".join(parts[3:])
 
-    def _front(self, room: Room) -> tuple[str, str]:
-        """Return how the keys of a room begin, and the room."""
-        return f"{self._namespace}:conv", _place(room)
+    def _front(self, partition: Partition) -> tuple[str, str]:
+        """Return how the keys of a partition begin, and the partition."""
+        return f"{self._namespace}:conv", _place(partition)
 
     def _within(self, key: bytes) -> bytes:
         """Return what tells a key from others."""
@@ -78,19 +87,23 @@ class ClusterKeys(Keys):
     """The keys of one namespace on a cluster.
 
     Raises:
-        InvalidInputError: The namespace is empty, no valid Unicode, or holds a brace, which on a cluster has a meaning.
+        InvalidInputError: The namespace is empty, no valid Unicode, or holds a brace, which on a
+            cluster has a meaning.
         TypeError: It is no str.
     """
 
     def __init__(self, namespace: str) -> None:
         super().__init__(check_cluster_namespace(namespace))
 
-    def _front(self, room: Room) -> tuple[str, str]:
-        place = _place(room)
+    def _front(self, partition: Partition) -> tuple[str, str]:
+        place = _place(partition)
         return f"{self._namespace}:{{{place}}}:conv", place
 
     def pattern(self, env: str, tenant: str) -> bytes:
-        """Return what SCAN finds all keys of a tenant by, and perhaps some of others: see `place`."""
+        """Return what SCAN finds all keys of a tenant by, and perhaps some of others.
+
+        See `place`.
+        """
         return glob_of(f"{self._namespace}:{{{env}:{tenant}:", "*}:conv:*")
 
     def _within(self, key: bytes) -> bytes:
@@ -101,6 +114,6 @@ _SHAPES = {(b"recent", 3), (b"ends", 3), (b"head", 4), (b"messages", 4)}
 """Kinds of keys, each with how many parts follow."""
 
 
-def _place(room: Room) -> str:
-    env, tenant, team = room
+def _place(partition: Partition) -> str:
+    env, tenant, team = partition
     return f"{env}:{tenant}:{team or NO_TEAM}"

@@ -5,7 +5,8 @@ from typing import Any
 
 from greentic_session._redis.executor import Arg, Executor
 from greentic_session._redis.scripts import Script
-from greentic_session.conversation.rules import SCHEMA_VERSION, Room
+from greentic_session.conversation.rules import SCHEMA_VERSION
+from greentic_session.tenancy import Partition
 
 from .fields import Counter
 from .keys import Keys
@@ -44,7 +45,7 @@ class Scripts:
 
     async def put(
         self,
-        room: Room,
+        partition: Partition,
         id: str,
         times: tuple[int, int],
         fields: Sequence[Arg],
@@ -55,24 +56,26 @@ class Scripts:
     ) -> Answer:
         """Store a whole conversation; `times` are created_at and updated_at, `expected` is what must be there."""
         args = (expected, _ms(ttl_ms), _ms(again_ms), *times, len(fields), *fields, *messages)
-        return await self._run(_PUT, room, id, *args)
+        return await self._run(_PUT, partition, id, *args)
 
-    async def load(self, room: Room, id: str, again_ms: int | None) -> Answer:
+    async def load(self, partition: Partition, id: str, again_ms: int | None) -> Answer:
         """Return the header's fields and all messages."""
-        return await self._run(_LOAD if again_ms is None else _LOAD_AND_USE, room, id, _ms(again_ms))
+        return await self._run(_LOAD if again_ms is None else _LOAD_AND_USE, partition, id, _ms(again_ms))
 
-    async def messages(self, room: Room, id: str, last: int | None, again_ms: int | None) -> Answer:
+    async def messages(self, partition: Partition, id: str, last: int | None, again_ms: int | None) -> Answer:
         """Return how many messages there are, and the last so many; None for all."""
         script = _MESSAGES if again_ms is None else _MESSAGES_AND_USE
-        return await self._run(script, room, id, _ms(again_ms), 0 if last is None else -last or "")
+        return await self._run(script, partition, id, _ms(again_ms), 0 if last is None else -last or "")
 
-    async def append(self, room: Room, id: str, messages: Sequence[bytes], now: int, again_ms: int | None) -> Answer:
+    async def append(
+        self, partition: Partition, id: str, messages: Sequence[bytes], now: int, again_ms: int | None
+    ) -> Answer:
         """Add messages; return how many there are now."""
-        return await self._run(_APPEND, room, id, _ms(again_ms), max(now, 0), *messages)
+        return await self._run(_APPEND, partition, id, _ms(again_ms), max(now, 0), *messages)
 
     async def update(
         self,
-        room: Room,
+        partition: Partition,
         id: str,
         counters: Sequence[tuple[Counter, int]],
         fields: Sequence[Arg],
@@ -81,54 +84,54 @@ class Scripts:
     ) -> Answer:
         """Add to counters, each with the most that it may hold before; set other fields."""
         adding = [part for (name, count), most in counters for part in (name, count, most)]
-        return await self._run(_UPDATE, room, id, _ms(again_ms), max(now, 0), 6 + len(adding), *adding, *fields)
+        return await self._run(_UPDATE, partition, id, _ms(again_ms), max(now, 0), 6 + len(adding), *adding, *fields)
 
-    async def delete(self, room: Room, id: str) -> bool:
+    async def delete(self, partition: Partition, id: str) -> bool:
         """Remove a conversation; False if it is absent."""
-        return bool(await _DELETE.run(self._client, 4, (*self._all(room, id), id)))
+        return bool(await _DELETE.run(self._client, 4, (*self._all(partition, id), id)))
 
-    async def recent(self, room: Room, most: int, after: Arg, score: Arg) -> Answer:
+    async def recent(self, partition: Partition, most: int, after: Arg, score: Arg) -> Answer:
         """Return summaries of up to so many conversations after one in the index, and where they end in it.
 
         Args:
-            room: Of which room.
+            partition: Of which partition.
             most: How many, from 1.
             after: The id of the one before; "" for the beginning.
             score: Its place in the index, minus updated_at; "" for the one that it has now.
         """
-        fronts = self._all(room, "")
+        fronts = self._all(partition, "")
         answer: Answer = await _RECENT.run(self._client, 4, (*fronts, SCHEMA_VERSION, most, after, score))
         return answer
 
-    async def ids(self, room: Room, cursor: bytes) -> tuple[bytes, list[bytes]]:
-        """Return some ids of a room, and the cursor for more; it begins and ends with 0.
+    async def ids(self, partition: Partition, cursor: bytes) -> tuple[bytes, list[bytes]]:
+        """Return some ids of a partition, and the cursor for more; it begins and ends with 0.
 
         Whatever changes meanwhile, those that are there all the time are all returned, some perhaps twice.
         """
-        index = self._keys.index(room)[0]
+        index = self._keys.index(partition)[0]
         cursor, found = await self._client.call(("ZSCAN", index, cursor, "COUNT", 200), repeatable=True)
         return cursor, found[::2]
 
-    async def purge(self, room: Room, ids: Sequence[bytes]) -> int:
+    async def purge(self, partition: Partition, ids: Sequence[bytes]) -> int:
         """Remove some conversations; return how many were there."""
-        front, messages = (key.encode() for key in self._keys.conversation(room, ""))
+        front, messages = (key.encode() for key in self._keys.conversation(partition, ""))
         keys = [key for id in ids for key in (front + id, messages + id)]
-        removed: int = await _PURGE.run(self._client, 2 + len(keys), (*self._keys.index(room), *keys, *ids))
+        removed: int = await _PURGE.run(self._client, 2 + len(keys), (*self._keys.index(partition), *keys, *ids))
         return removed
 
     def pattern(self, env: str, tenant: str) -> bytes:
         """Return what SCAN finds all keys of a tenant by, and perhaps some of others: see `place`."""
         return self._keys.pattern(env, tenant)
 
-    def place(self, key: bytes) -> tuple[Room, bytes]:
-        """Return the room of a key, and the id in it, empty for an index; of none of ours a room that there is not."""
+    def place(self, key: bytes) -> tuple[Partition, bytes]:
+        """Return partition and id of a key: an empty id for an index, no real partition for a foreign key."""
         return self._keys.place(key)
 
-    def _all(self, room: Room, id: str) -> tuple[Arg, ...]:
-        return (*self._keys.index(room), *self._keys.conversation(room, id))
+    def _all(self, partition: Partition, id: str) -> tuple[Arg, ...]:
+        return (*self._keys.index(partition), *self._keys.conversation(partition, id))
 
-    def _run(self, script: Script, room: Room, id: str, *args: Arg) -> Awaitable[Answer]:
-        return script.run(self._client, 4, (*self._all(room, id), id, SCHEMA_VERSION, *args))
+    def _run(self, script: Script, partition: Partition, id: str, *args: Arg) -> Awaitable[Answer]:
+        return script.run(self._client, 4, (*self._all(partition, id), id, SCHEMA_VERSION, *args))
 
 
 def _ms(ttl_ms: int | None) -> Arg:

@@ -1,7 +1,7 @@
 -- @include _header
 -- @include _index
 -- What the scripts for one conversation share.
--- KEYS   the room's index by recency, its index by end, header, messages
+-- KEYS   the partition's index by recency, its index by end, header, messages
 -- ARGV   id, the newest schema version that we read, ...
 --
 -- Every script reads and decides first, then writes: nothing is ever half written. What a full server refuses comes first

@@ -1,4 +1,4 @@
--- A room's two sorted sets, KEYS[1] and KEYS[2]; see keys.py.
+-- A partition's two sorted sets, KEYS[1] and KEYS[2]; see keys.py.
 local recent, ends = KEYS[1], KEYS[2]
 local moment
 

@@ -1,4 +1,4 @@
--- Remove some conversations of a room, whatever is there.
+-- Remove some conversations of a partition, whatever is there.
 -- KEYS     index by recency, index by end, header and messages of each
 -- ARGV     the id of each
 -- Returns  how many were removed
