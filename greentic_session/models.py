@@ -352,13 +352,15 @@ class SessionData(Hiding, msgspec.Struct, frozen=True, kw_only=True, omit_defaul
         return data
 
     def new_context(self, value: Any) -> "SessionData":
-        """Return a copy whose snapshot is `value`, written as JSON (as msgspec writes it: NaN becomes null).
+        """Return a copy whose snapshot is `value`, written as JSON.
 
         Raises:
-            InvalidInputError: It holds a lone surrogate or itself, or is nested deeper than Python's recursion limit.
-            TypeError: It holds an object that msgspec does not write.
+            InvalidInputError: It holds a lone surrogate or itself, a number that JSON does not have (NaN, the infinities),
+                two keys of a map that JSON writes alike (1 and "1"), or is nested deeper than Python's recursion limit. The
+                message names the field.
+            TypeError: It holds an object that msgspec does not write. The message names the field.
         """
-        return replace(self, context_json=codec.encode(codec.SNAPSHOT_ENCODER, value, "the snapshot").decode())
+        return replace(self, context_json=codec.encode_alike(codec.SNAPSHOT_ENCODER, value, "the snapshot").decode())
 
     @overload
     def context(self) -> Any: ...
@@ -373,10 +375,12 @@ class SessionData(Hiding, msgspec.Struct, frozen=True, kw_only=True, omit_defaul
         """Read the snapshot as `type`: any type that msgspec decodes; without one, plain dicts, lists and scalars.
 
         Raises:
-            InvalidInputError: The snapshot is not JSON, or not that type.
+            InvalidInputError: The snapshot is empty, is not JSON, or not that type. The message says where, and quotes
+                nothing of it.
         """
-        name = getattr(type, "__name__", str(type))
-        what = f"snapshot of type {name}"
+        what = "snapshot in JSON" if type is Any else f"snapshot of type {getattr(type, '__name__', str(type))}"
+        if not self.context_json:
+            what = "snapshot, it is empty"
         return codec.decode(msgspec.json.Decoder(type), codec.as_bytes(self.context_json, what), what, known=False)
 
 

@@ -44,7 +44,7 @@ class Codec(Generic[M]):
         if message_type is Message:
             self._write, self._read = write_message, read_message  # type: ignore[assignment]  # M is Message
         else:
-            self._write = lambda message: codec.encode(codec.SNAPSHOT_ENCODER, message, "message")
+            self._write = lambda message: codec.encode_alike(codec.SNAPSHOT_ENCODER, message, "message")
             self._read = msgspec.json.Decoder[M](message_type).decode
 
     def write(self, message: object) -> bytes:

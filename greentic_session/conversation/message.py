@@ -288,11 +288,12 @@ def write_message(message: Message) -> bytes:
         TypeError: It holds an object of a type that msgspec does not write.
     """
     try:
-        return codec.encode(_ENCODER, message, "message")
+        encode = codec.encode if is_plain_text(message) else codec.encode_alike
+        return encode(_ENCODER, message, "message")
     except _Unfold:
         pass
     unfolded = _unfold(message) | {"content": [_unfold(block) for block in message.content]}
-    return codec.encode(codec.SNAPSHOT_ENCODER, unfolded, "message")
+    return codec.encode_alike(codec.SNAPSHOT_ENCODER, unfolded, "message")
 
 
 def is_plain_text(message: Message) -> bool:

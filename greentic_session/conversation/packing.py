@@ -7,6 +7,7 @@ import msgspec
 from msgspec import Raw
 
 from greentic_session._json import codec
+from greentic_session._json.faults import key_path
 from greentic_session._json.fields import check_int
 from greentic_session.conversation.conversation import Conversation
 from greentic_session.conversation.envelope import FIELDS, STATE_FIELDS, USAGE_FIELDS
@@ -148,7 +149,7 @@ def _json(name: str, value: object, reserved: frozenset[str] = frozenset()) -> d
         key = _text(f"a name in {name}", key)  # noqa: PLW2901  # the plain text of it
         if key in reserved:
             raise InvalidInputError(f"{name} holds a field that has a name of its own")
-        fields[key] = Raw(codec.encode(codec.SNAPSHOT_ENCODER, part, name))
+        fields[key] = Raw(codec.encode_alike(codec.SNAPSHOT_ENCODER, part, name, key_path("$", key)))
     return fields
 
 

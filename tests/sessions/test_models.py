@@ -4,9 +4,11 @@ import copy
 import dataclasses
 import enum
 import json
+import math
 import pickle
+import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -27,6 +29,7 @@ from greentic_session import (
     TenantCtx,
     Wait,
 )
+from greentic_session._json import codec
 from greentic_session.models import version_of
 
 CTX = TenantCtx.new("dev", "acme", team="ops", user="u1")
@@ -482,7 +485,7 @@ def test_a_typed_snapshot_comes_back(value: Any, type_: Any) -> None:
 
 def test_without_a_type_a_snapshot_is_plain_values() -> None:
     assert DATA.new_context(Order("tea")).context() == {"item": "tea", "count": 1}
-    assert DATA.new_context({"n": float("nan")}).context() == {"n": None}
+    assert DATA.new_context({"n": None, "m": 1.5e300}).context() == {"n": None, "m": 1.5e300}
 
 
 @pytest.mark.parametrize(
@@ -503,7 +506,7 @@ def test_without_a_type_a_snapshot_is_plain_values() -> None:
     ids=ascii,
 )
 def test_a_snapshot_of_another_type(snapshot: str, type_: Any) -> None:
-    with pytest.raises(InvalidInputError, match=r"^not a snapshot of type ") as caught:
+    with pytest.raises(InvalidInputError, match=r"^not a snapshot") as caught:
         data(context_json=snapshot).context(type_)
     assert "s3cret" not in str(caught.value) + repr(caught.value)
     assert caught.value.__cause__ is not None
@@ -513,6 +516,92 @@ def test_a_snapshot_of_another_type(snapshot: str, type_: Any) -> None:
 def test_what_cannot_be_written(value: Any) -> None:
     with pytest.raises(TypeError):
         DATA.new_context(value)
+
+
+class Price(msgspec.Struct, omit_defaults=True, rename="camel"):
+    net_price: float = math.nan
+    lines: tuple[Any, ...] = ()
+
+
+class Level(enum.Enum):
+    NONE = math.nan
+
+
+@dataclasses.dataclass
+class Basket:
+    prices: list[Price]
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        ({"order": {"lines": [1, {"price": object()}]}}, "$.order.lines[1].price is of type object"),
+        (Basket([Price(1, (2, 1j))]), "$.prices[0].lines[1] is of type complex"),
+        ({"a": {("s3cret",): 1}}, "$.a has a key of type tuple"),
+        ({"s3cret@example.com": object()}, "$[...] is of type object"),
+        (len, "$ is of type builtin_function_or_method"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_the_field_that_cannot_be_written_is_named(value: Any, told: str) -> None:
+    with pytest.raises(TypeError) as caught:
+        DATA.new_context(value)
+    assert str(caught.value) == f"the snapshot cannot be written as JSON: {told}"
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        (math.nan, "$ is not a finite number"),
+        ({"order": [{"score": math.inf, "note": None}]}, "$.order[0].score is not a finite number"),
+        (Basket([Price(), Price(-math.inf)]), "$.prices[1].netPrice is not a finite number"),
+        ({"level": Level.NONE}, "$.level is not a finite number"),
+        ({"a": {1: "a", "1": "s3cret"}}, "$.a has two keys that are written alike"),
+        ({"a": ({1.5: 1, "1.5": 1},)}, "$.a[0] has two keys that are written alike"),
+        ({"s3cret@example.com": math.nan}, "$[...] is not a finite number"),
+        ({"a": msgspec.Raw(b" 1 "), "b": float("nan")}, "$.b is not a finite number"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_what_would_be_read_as_something_else_is_refused_and_named(value: Any, told: str) -> None:
+    with pytest.raises(InvalidInputError) as caught:
+        DATA.new_context(value)
+    assert str(caught.value) == f"the snapshot cannot be written as JSON: {told}"
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        None,
+        [None],
+        {"a": None, "b": "null"},
+        {1: "a", 2: "b"},
+        Price(),
+        Basket([Price(), Price(1.0, (None,))]),
+        10**30,
+        1e-7,
+    ],
+    ids=repr,
+)
+def test_what_is_read_as_what_it_was_is_written(value: Any) -> None:
+    text = DATA.new_context(value).context_json
+    assert text.encode() == msgspec.json.encode(value)
+
+
+@pytest.mark.parametrize(
+    ("snapshot", "type_", "told"),
+    [
+        ("", Any, "not a snapshot, it is empty: Input data was truncated"),
+        ("s3cret", Any, "not a snapshot in JSON: JSON is malformed: invalid character (byte 0)"),
+        ('{"netPrice":"s3cret"}', Price, "not a snapshot of type Price, by what it has at $.netPrice"),
+        ('["s3cret"]', Price, "not a snapshot of type Price"),
+        ('{"s3cret":[1]}', dict[str, int], "not a snapshot of type dict, by what it has at $[...]"),
+    ],
+)
+def test_a_snapshot_that_cannot_be_read_says_why(snapshot: str, type_: Any, told: str) -> None:
+    with pytest.raises(InvalidInputError) as caught:
+        data(context_json=snapshot).context(type_)
+    assert str(caught.value) == told
 
 
 def test_a_snapshot_that_holds_itself() -> None:
@@ -541,7 +630,7 @@ def test_a_snapshot_that_json_cannot_carry(value: Any) -> None:
 
 def test_a_snapshot_too_deep_to_read_is_refused_and_never_cut_off() -> None:
     deep = "[" * 100_000 + "1" + "]" * 100_000
-    with pytest.raises(InvalidInputError, match=r"^not a snapshot of type Any$"):
+    with pytest.raises(InvalidInputError, match=r"^not a snapshot in JSON: it is nested too deeply$"):
         data(context_json=deep).context()
     assert SessionData.from_json(data(context_json=deep).to_json()).context_json == deep
 
@@ -600,7 +689,7 @@ MINUS_ZERO = TEXT.replace(b'"attempt":0', b'"attempt": -0')
         MINUS_ZERO.replace(b'"attempt"', b'"\\u0061ttempt"'),
         MINUS_ZERO.replace(b'"{}"', b'"{\\"attempt\\":0}"'),
         MINUS_ZERO[:-1] + b',"unknown":{"attempt":0}}',
-        MINUS_ZERO[:-1] + b',"unknown":' + b"[" * 20_000 + b"]" * 20_000 + b"}",
+        MINUS_ZERO[:-1] + b',"unknown":' + b"[" * 4_000 + b"]" * 4_000 + b"}",
     ],
     ids=["bytes", "str", "escaped name", "in the snapshot", "in an unknown field", "deep"],
 )
@@ -651,7 +740,7 @@ def test_unknown_fields_are_skipped_at_any_depth(inside: str) -> None:
 
 
 def test_known_fields_beside_a_deep_one_keep_their_values() -> None:
-    text = FULL.to_json().decode()[:-1] + f',"x":{deep("{}", 100_000)},"y":"[[["}}'
+    text = FULL.to_json().decode()[:-1] + f',"x":{deep("{}", 4_000)},"y":"[[["}}'
     assert SessionData.from_json(text) == FULL
     inside = FULL.to_json().decode().replace('"env"', f'"x":{deep("{}")},"env"')
     assert SessionData.from_json(inside) == FULL
@@ -695,6 +784,29 @@ def test_a_hostile_text_is_refused_in_reasonable_time() -> None:
     with pytest.raises(InvalidInputError, match=r"^not a SessionData: "):
         SessionData.from_json(hostile)
     assert time.process_time() - begin < 5
+
+
+@pytest.mark.parametrize(
+    "unknown",
+    [deep("", 100_000), deep(deep("", 2) + ',"a"' * 20_000), "[" * 500_000, "[" + ",".join([deep("", 1_500)] * 50) + "]"],
+    ids=["deep", "long", "open", "many"],
+)
+def test_no_more_than_some_thousand_brackets_are_looked_at(unknown: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever writes to the storage decides how long a text keeps the event loop of its readers: not for long."""
+    seen = 0
+    token = codec._TOKEN
+
+    class Counted:
+        def finditer(self, text: bytes) -> Iterator[re.Match[bytes]]:
+            nonlocal seen
+            for match in token.finditer(text):
+                seen += 1
+                yield match
+
+    monkeypatch.setattr(codec, "_TOKEN", Counted())
+    with pytest.raises(InvalidInputError, match=r"^not a SessionData: it is nested too deeply, and too long for that$"):
+        SessionData.from_json(with_unknown(unknown))
+    assert seen <= codec._MAX_TOKENS + 1
 
 
 # ReplyScope.

@@ -3,13 +3,29 @@
 import hashlib
 from collections.abc import Iterable
 
+import msgspec
+
 from greentic_session._redis.namespace import check_cluster_namespace, check_namespace
 from greentic_session._redis.scanning import glob_of
+from greentic_session.errors import GreenticError
 from greentic_session.ids import SessionKey
 from greentic_session.models import ReplyScope, TenantCtx
 from greentic_session.tenancy import NO_TEAM, Owner
 
-__all__ = ["ClusterKeys", "Keys", "front", "identity_text", "key_of", "owner_text", "place_of", "tag_of", "tag_without_user"]
+__all__ = [
+    "ClusterKeys",
+    "Keys",
+    "front",
+    "identity_text",
+    "key_of",
+    "owner_text",
+    "place_of",
+    "scope_of",
+    "tag_of",
+    "tag_without_user",
+]
+
+_SCOPE_DECODER = msgspec.json.Decoder(ReplyScope)
 
 
 def owner_text(owner: tuple[str, str, str | None, str | None]) -> str:
@@ -44,6 +60,14 @@ def key_of(key: bytes) -> SessionKey:
     """Return a session key as Redis has it."""
     # Not checked: the reference bounds no session key, and one of its own must not hide the waits beside it.
     return key.decode("utf-8", "replace")  # type: ignore[return-value]  # and so it is one, without a call
+
+
+def scope_of(json: bytes) -> ReplyScope | None:
+    """Return the scope in a record of ours; None if it has none, or somebody else has overwritten it."""
+    try:
+        return _SCOPE_DECODER.decode(json) if json else None
+    except (msgspec.MsgspecError, GreenticError, UnicodeError, RecursionError):
+        return None
 
 
 class Keys:

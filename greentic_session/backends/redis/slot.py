@@ -20,12 +20,10 @@ from greentic_session.models import ReplyScope, SessionData, TenantCtx
 from greentic_session.tenancy import Owner
 from greentic_session.wait import Wait
 
-from .keys import Keys, identity_text, key_of
+from .keys import Keys, identity_text, key_of, scope_of
 from .scripts import BARRED, SHORT, THOROUGH, Scripts, text_of
 
 __all__ = ["BarredError", "ShortError", "Slot", "meant_by", "wait_of"]
-
-_SCOPE = msgspec.json.Decoder(ReplyScope)
 
 
 class BarredError(Exception):
@@ -237,7 +235,7 @@ class Slot:
             at += looked
             for key, text, scope in found:
                 try:
-                    yield wait_of(key_of(key), text, _SCOPE.decode(scope) if scope else None)
+                    yield wait_of(key_of(key), text, scope_of(scope))
                 except CorruptSessionError:
                     continue  # whose it is cannot be said; reading it by its key tells
 

@@ -15,6 +15,7 @@ from greentic_session.conversation import (
     ConversationSummary,
     Message,
     TokenUsage,
+    ToolUseBlock,
 )
 from greentic_session.errors import InvalidInputError
 from greentic_session.testing._sessions.inputs import Refusal, refused
@@ -218,6 +219,33 @@ class ConversationInputsContract:
             (lambda: store.update_state(OPS, "absent", add_events=-1), InvalidInputError),
         ):
             await refused(call, expected, "a call about nothing")
+
+    async def test_what_would_be_read_as_something_else_is_refused_and_named(
+        self, store: ConversationStore[Message]
+    ) -> None:
+        """JSON has no NaN, and writes the keys 1 and "1" alike; the message tells the field, and not what is in it."""
+        await store.create(OPS, id="c")
+        worthless = {"order": [{"price": math.nan}]}
+        twice = {"order": {1: "s3cret", "1": "s3cret"}}
+        called = Message(role="assistant", content=(ToolUseBlock("t", "buy", worthless),))
+        conversation = Conversation[Message].new("new")
+        conversation.state.custom = {"basket": twice}
+        for call, told in (
+            (
+                lambda: store.append(OPS, "c", called),
+                "message cannot be written as JSON: $.content[0].input.order[0].price",
+            ),
+            (lambda: store.update_state(OPS, "c", custom={"basket": worthless}), "$.basket.order[0].price is not a finite"),
+            (lambda: store.update_state(OPS, "c", custom={"basket": twice}), "$.basket.order has two keys"),
+            (lambda: store.save(OPS, conversation), "$.basket.order has two keys"),
+        ):
+            with pytest.raises(InvalidInputError) as caught:
+                await call()
+            assert told in str(caught.value)
+            assert "s3cret" not in str(caught.value)
+        assert await store.messages(OPS, "c") == []
+        assert (await store.load(OPS, "c")).state.custom == {}
+        await store.append(OPS, "c", Message(role="assistant", content=(ToolUseBlock("t", "buy", {"a": None}),)))
 
     async def test_bad_options_are_refused(self, make_store: MakeConversationStore) -> None:
         for option, refusals in BAD_OPTIONS.items():

@@ -7,16 +7,13 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import msgspec
-
 from greentic_session._redis.client import RedisClient
 from greentic_session._redis.executor import Arg, Executor
 from greentic_session._redis.scanning import glob_of, together, walk_along
 from greentic_session._redis.scripts import Script
 from greentic_session.admin import SOON_MS, Details, Examination, Finding, Inspector, Looked, Selection, Setting, Tally
-from greentic_session.backends.redis.keys import Keys
+from greentic_session.backends.redis.keys import Keys, scope_of
 from greentic_session.conversation.backends.redis.inspector import CONVERSATION_FAULTS, examine_conversations
-from greentic_session.models import ReplyScope
 from greentic_session.tenancy import NO_TEAM, Partition
 
 from .findings import FAULTS
@@ -28,7 +25,6 @@ STEP = 40
 """How many keys a script looks at: the server waits for it, a millisecond or two."""
 _SHOWN = 20
 """How many keys of a finding are kept."""
-_SCOPE = msgspec.json.Decoder(ReplyScope)
 
 
 def _script(name: str) -> Script:
@@ -185,6 +181,6 @@ def _details(ttl: int, size: int, waits: int, scope: bytes, claim: int) -> Detai
         ttl_ms=None if ttl == -1 else ttl,
         size=size,
         waits=bool(waits),
-        scope=_SCOPE.decode(scope) if scope else None,
+        scope=scope_of(scope),
         claim_ms=claim if claim >= 0 else None,
     )

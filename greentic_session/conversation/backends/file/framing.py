@@ -131,7 +131,7 @@ def read_identity(line: bytes) -> tuple[Partition, str] | None:
         return None
     try:
         identity = _IDENTITY_DECODER.decode(payload)
-    except (msgspec.MsgspecError, UnicodeError):
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
         return None
     return identity.partition, identity.id
 
