@@ -37,6 +37,7 @@ __all__ = [
     "scope_held",
     "several_waits",
     "taken",
+    "taken_elsewhere",
     "wait_owner",
 ]
 
@@ -82,6 +83,11 @@ def changed(session_key: str) -> ConflictError:
 def scope_held(session_key: str) -> ConflictError:
     """Return the error for a scope that another live session holds; it names the caller's session, not that one."""
     return ConflictError("another live session waits at this scope", session_key=session_key)
+
+
+def taken_elsewhere(session_key: str) -> ConflictError:
+    """Return the error for a session key whose place in the storage another namespace's session has."""
+    return ConflictError("another namespace has a session in this key's place", session_key=session_key)
 
 
 def claimed(session_key: str) -> ClaimedError:

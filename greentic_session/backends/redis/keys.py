@@ -1,6 +1,7 @@
 """The names of things in Redis, as the reference writes them; those of our own are made in `lua/_rules.lua`."""
 
 import hashlib
+import re
 from collections.abc import Iterable
 
 import msgspec
@@ -70,6 +71,9 @@ def scope_of(json: bytes) -> ReplyScope | None:
         return None
 
 
+_LAYOUT = re.compile("(?:^|:)(?:session|own|claim|copied|waits|scopes|user|conv):")
+
+
 class Keys:
     """The keys of one namespace; a user is named as by `place_of`.
 
@@ -84,6 +88,10 @@ class Keys:
     def session(self, key: str) -> str:
         """Where a session's text is."""
         return f"{self.namespace}:session:{key}"
+
+    def is_shared(self, key: str) -> bool:
+        """Say whether a session key may name something of another namespace, too: see `lua/_namespaces.lua`."""
+        return ":" in key and _LAYOUT.search(key) is not None and not self.namespace.endswith("}")
 
     def claim(self, key: str) -> str:
         """Where the claim on a session is."""

@@ -75,6 +75,9 @@ class Slot:
 
     async def get(self, key: str) -> Wait | None:
         """As `SessionBackend.get`."""
+        if self._keys.is_shared(key):
+            _, found = await self._reads.get_many([key.encode()])
+            return wait_of(key, found[0][1]) if found else None
         text: bytes | None = await self._reading.call(("GET", self._keys.session(key)), repeatable=True)
         return None if text is None else wait_of(key, text)
 
@@ -139,6 +142,8 @@ class Slot:
                 raise CorruptSessionError("the stored text under this key is not a session", session_key=key)
             case b"mismatch":
                 raise tenancy.cannot_change(more[0].decode(), parking.data, key)
+            case b"elsewhere":
+                raise tenancy.taken_elsewhere(key)
             case _:
                 raise tenancy.scope_held(key)
 

@@ -1,6 +1,7 @@
 -- @include _claim
 -- @include _index
 -- @include _owner
+-- @include _namespaces
 
 -- What the scripts share.
 --
@@ -24,6 +25,7 @@
 -- true before.)
 
 local ns = ARGV[1]
+local alone = ns:sub(-1) == '}' -- on a cluster braces keep namespaces apart
 
 local function session_key(key) return ns .. ':session:' .. key end
 local function own_key(key) return ns .. ':own:' .. key end
@@ -61,15 +63,19 @@ local function identity(front)
   return env .. ':' .. tenant .. ':' .. (team_id or team or '') .. ':' .. (user_id or user or '')
 end
 
--- What is known of a live session; nil if there is none. `ttl` is in ms, -1 for ever.
+-- What is known of a live session; nil if there is none, or if it is another namespace's. `ttl` is in ms, -1 for ever.
 local function look(key)
   local ttl = redis.call('PTTL', session_key(key))
   if ttl == -2 then return nil end
+  local elsewhere = not alone and readings(key, ns .. ':session')
+  if elsewhere and redis.call('TYPE', session_key(key)).ok ~= 'string' then return nil end
   local own = redis.call('HMGET', own_key(key), 'o', 's', 'p', 'h', 'f', 'c', 'g', 'u')
   local session = {key = key, ttl = ttl, o = own[1], s = own[2] or '', p = own[3], h = own[4], f = own[5] == '1'}
   session.c, session.g, session.u = own[6] == '1', own[7], tonumber(own[8])
   session.owner = identity(redis.call('GETRANGE', session_key(key), '0', '511'))
     or identity(redis.call('GETRANGE', session_key(key), '0', '65535')) or session.o -- ids may be long, texts longer
+  if elsewhere and is_of_longer(ns, session, elsewhere) then return nil end
+  if not session.o and not alone and is_of_shorter(ns, key) then return nil end
   return session
 end
 

@@ -174,6 +174,6 @@ for number = 2, #ARGV do
       break
     end
   end
-  if not known then tell('unknown', name) end
+  if not known and not readings(name, ns) then tell('unknown', name) end -- else it is another namespace's
 end
 return answer

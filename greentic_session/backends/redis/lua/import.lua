@@ -15,6 +15,7 @@ local nonce = ARGV[14]
 local read, session = pcall(look, key)
 if not read then return 'kept' end
 if not session and (believed or redis.call('EXISTS', copied_key(key)) == 1) then return 'kept' end -- removed here
+if not session and redis.call('EXISTS', session_key(key)) == 1 then return 'kept' end -- another namespace's
 if session and session.owner ~= owner then return as_left(session, source) and 'other' or 'kept' end
 if nonce and redis.call('EXISTS', barred_key(nonce)) == 1 then return 'barred' end
 local wanted = hash ~= '?' and hash or session and session.s or ''

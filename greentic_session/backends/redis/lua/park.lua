@@ -4,6 +4,7 @@
 --          there, "fail" not to, or the token of the claim that this ends; on a cluster nonce and reach of a reservation,
 --          both "" for that of the session that is there
 -- Returns  1, or the key of the displaced session; {"over"} (the claim), {"corrupt"}, {"mismatch", part}, {"held"};
+--          {"elsewhere"} where another namespace's session has this place;
 --          {"short"} where it takes a reservation, {"barred"} if that is over
 -- @include _alike
 -- @include _claim
@@ -73,6 +74,7 @@ if session then
   local part = difference(session.owner, owner)
   if part then return {'mismatch', part} end
 end
+if not session and redis.call('EXISTS', session_key(key)) == 1 then return {'elsewhere'} end
 local nonce, left = ARGV[9], nil
 if nonce then
   if nonce ~= '' and redis.call('EXISTS', barred_key(nonce)) == 1 then return {'barred'} end
