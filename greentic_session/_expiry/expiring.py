@@ -14,7 +14,11 @@ from .wheel import ExpiryWheel
 __all__ = ["NEVER_ENDS", "Expiring", "Timer"]
 
 Timer = Callable[[], float]
-"""Seconds, from any start, never going back."""
+"""Tells the time in seconds, from any start, never going back: what lifetimes are measured by.
+
+Where lifetimes outlive the process it starts at the Unix epoch. The time of day, which dates
+conversations, is a `Clock`: microseconds since the Unix epoch.
+"""
 
 NEVER_ENDS: Final = float("inf")
 

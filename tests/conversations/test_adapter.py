@@ -10,6 +10,7 @@ import anyio.lowlevel
 import pytest
 from adapter import Adapter
 from hypothesis import settings
+from timers import Timer
 
 from greentic_session import (
     CorruptSessionError,
@@ -27,19 +28,6 @@ class DeletingAdapter(Adapter):
     async def delete_session(self, id: str) -> None:
         await anyio.lowlevel.checkpoint()
         del self.kept[id]
-
-
-class Timer:
-    """A clock in microseconds that stands until it is told to go."""
-
-    def __init__(self) -> None:
-        self.now = 1_700_000_000_000_000
-
-    def __call__(self) -> int:
-        return self.now
-
-    def advance(self, seconds: float) -> None:
-        self.now += int(seconds * 1_000_000)
 
 
 TIMER = Timer()
@@ -85,7 +73,7 @@ async def test_what_an_adapter_is_given() -> None:
         },
         "created_at": "2023-11-14T22:13:20.000007Z",
         "updated_at": "2023-11-14T22:13:20.000008Z",
-        "expires_at_ms": TIMER.now // 1000 + 60_000,
+        "expires_at_ms": round(TIMER.now * 1000) + 60_000,
     }
     assert conversation.created_at.isoformat() == "2023-11-14T22:13:20.000007+00:00"
 

@@ -13,8 +13,9 @@ from typing import Any
 
 import anyio
 import pytest
-from conversation_files import Timer, log_of, make
+from conversation_files import log_of, make
 from hypothesis import settings
+from timers import Timer
 
 from greentic_session.conversation import Conversation, FileConversationStore, Message, create_conversation_store
 from greentic_session.conversation.backends.file import neighbours, partitions

@@ -12,9 +12,10 @@ from typing import Any
 
 import anyio
 import pytest
-from conversation_files import Timer, log_of, make, warnings
+from conversation_files import log_of, make, warnings
 from hypothesis import given
 from hypothesis import strategies as st
+from timers import Timer
 
 from greentic_session.conversation import Conversation, FileConversationStore, Message
 from greentic_session.conversation.backends.file import disk, file, framing, handles, locks, names

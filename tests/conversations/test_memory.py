@@ -14,6 +14,7 @@ import anyio
 import anyio.lowlevel
 import pytest
 from hypothesis import settings
+from timers import Timer
 
 from greentic_session import UnavailableError
 from greentic_session.conversation import Conversation, InMemoryConversationStore, Message, TokenUsage
@@ -22,20 +23,6 @@ from greentic_session.conversation.header import Stored
 from greentic_session.conversation.packing import pack
 from greentic_session.testing import ConversationStoreContract, MakeConversationStore, conversation_store_machine
 from greentic_session.testing._conversations.samples import OPS, said
-
-
-class Timer:
-    """A timer that stands until it is told to go."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-    def advance(self, seconds: float) -> None:
-        self.now += seconds
-
 
 TIMER = Timer()
 Machine = conversation_store_machine(partial(InMemoryConversationStore, timer=TIMER), TIMER.advance)

@@ -131,7 +131,7 @@ class TestConversationsOnAnAdapter(ConversationStoreContract):
 
 
 CLOCK = Clock()
-SessionMachine = session_store_machine(partial(in_memory, clock=CLOCK), CLOCK.advance)
+SessionMachine = session_store_machine(partial(in_memory, timer=CLOCK), CLOCK.advance)
 SessionMachine.TestCase.settings = settings(max_examples=40, stateful_step_count=30)
 TestSessionMachine = SessionMachine.TestCase
 

@@ -342,7 +342,7 @@ def test_no_change_of_the_stored_text_changes_what_is_read(place: int, put_in: b
 async def test_it_has_the_options_of_the_store_that_it_wraps() -> None:
     now = [1000.0]
     exact = len(data(snapshot="x" * 1000).to_json())
-    inner = InMemorySessionStore(clock=lambda: now[0], default_wait_ttl=60, default_session_ttl=30, max_snapshot_bytes=exact)
+    inner = InMemorySessionStore(timer=lambda: now[0], default_wait_ttl=60, default_session_ttl=30, max_snapshot_bytes=exact)
     async with EncryptedSessionStore(inner, RING) as store:
         key = await store.create_session(ALICE, data(snapshot="x" * 1000))  # longer than the limit, encrypted
         with pytest.raises(InvalidInputError, match="limit"):
@@ -439,7 +439,7 @@ async def test_rotation(plain: SessionStore) -> None:
 @pytest.mark.asyncio
 async def test_rotation_keeps_lifetimes() -> None:
     now = [1000.0]
-    inner = InMemorySessionStore(clock=lambda: now[0])
+    inner = InMemorySessionStore(timer=lambda: now[0])
     await EncryptedSessionStore(inner, Keyring(OLD)).register_wait(ALICE, "alice", CHAT, "w", FULL, ttl=60)
     now[0] += 30
     store = EncryptedSessionStore(inner, Keyring(NEW, OLD))

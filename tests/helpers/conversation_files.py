@@ -8,20 +8,7 @@ import pytest
 
 from greentic_session.conversation import FileConversationStore
 
-__all__ = ["Timer", "log_of", "make", "warnings"]
-
-
-class Timer:
-    """A clock in microseconds that stands until it is told to go."""
-
-    def __init__(self) -> None:
-        self.now = 1_700_000_000_000_000
-
-    def __call__(self) -> int:
-        return self.now
-
-    def advance(self, seconds: float) -> None:
-        self.now += int(seconds * 1_000_000)
+__all__ = ["log_of", "make", "warnings"]
 
 
 def make(directory: Path, **options: Any) -> FileConversationStore[Any]:

@@ -38,7 +38,7 @@ async def test_memory(config: SessionBackendConfig | str) -> None:
 @pytest.mark.asyncio
 async def test_options_are_handed_on() -> None:
     now = 1000.0
-    async with create_session_store("memory://", default_session_ttl=5, max_snapshot_bytes=500, clock=lambda: now) as store:
+    async with create_session_store("memory://", default_session_ttl=5, max_snapshot_bytes=500, timer=lambda: now) as store:
         key = await store.create_session(CTX, DATA)
         now += 4.999
         assert await store.get_session(key) == DATA

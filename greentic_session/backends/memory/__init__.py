@@ -28,7 +28,8 @@ class InMemorySessionStore(SessionStore):
         default_wait_ttl: The lifetime of a wait that names none.
         default_session_ttl: The same for `create_session`.
         max_snapshot_bytes: The longest wire text of a session, in bytes.
-        clock: Seconds, from any start, never going back. With a clock of your own (in tests) there is no daemon thread.
+        timer: Tells the time in seconds, from any start, never going back: lifetimes are measured by it. With a timer of
+            your own (in tests) there is no daemon thread.
 
     Raises:
         InvalidInputError: An option is out of range.
@@ -41,7 +42,7 @@ class InMemorySessionStore(SessionStore):
     ...     global now
     ...     ctx = TenantCtx.new("dev", "acme")
     ...     data = SessionData(tenant_ctx=ctx, flow_id="f", cursor=SessionCursor("n"), context_json="")
-    ...     async with InMemorySessionStore(clock=lambda: now) as store:
+    ...     async with InMemorySessionStore(timer=lambda: now) as store:
     ...         key = await store.create_session(ctx, data, ttl=60)
     ...         now = 60.0
     ...         return await store.get_session(key)
@@ -55,9 +56,9 @@ class InMemorySessionStore(SessionStore):
         default_wait_ttl: Ttl = None,
         default_session_ttl: Ttl = None,
         max_snapshot_bytes: int = DEFAULT_MAX_SNAPSHOT_BYTES,
-        clock: Timer = time.monotonic,
+        timer: Timer = time.monotonic,
     ) -> None:
-        self._memory = MemoryBackend(clock)
+        self._memory = MemoryBackend(timer)
         super().__init__(
             self._memory,
             default_wait_ttl=default_wait_ttl,

@@ -4,6 +4,7 @@ An adapter knows whole conversations as plain JSON, by name. So every write read
 this process; between processes, what two write at once depends on the adapter.
 """
 
+import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 from typing import Any, Final, Protocol, TypeAlias, TypeVar, Unpack, overload, runtime_checkable
@@ -13,13 +14,14 @@ import anyio
 import msgspec
 from msgspec.structs import replace
 
+from greentic_session._expiry.expiring import Timer
 from greentic_session._json import codec
 from greentic_session.conversation.backend import ConversationBackend
 from greentic_session.conversation.conversation import ConversationSummary
 from greentic_session.conversation.envelope import read_envelope, write_envelope
 from greentic_session.conversation.header import Change, Expected, Header, Lifetime, Stored, changed_header, replacing
 from greentic_session.conversation.message import Message
-from greentic_session.conversation.moments import Clock, as_datetime, as_moment, later, utc_now
+from greentic_session.conversation.moments import as_datetime, as_moment, later
 from greentic_session.conversation.options import StoreOptions
 from greentic_session.conversation.rules import absent, check_conversation_id, corrupt, warn_skipped
 from greentic_session.conversation.store import ConversationStore
@@ -82,7 +84,7 @@ class AdapterConversationStore(ConversationStore[M]):
     Args:
         adapter: The storage. The store does not close it.
         message_type: What messages are; `Message` by default.
-        timer: Tells the time in microseconds since the Unix epoch: lifetimes are measured by it.
+        timer: Tells the time in seconds since the Unix epoch: lifetimes are measured by it.
         options: Those of every `ConversationStore`: `ttl`, `sliding`, `max_message_bytes`, `clock`.
 
     Raises:
@@ -95,7 +97,7 @@ class AdapterConversationStore(ConversationStore[M]):
         self: "AdapterConversationStore[Message]",
         adapter: PersistenceAdapter,
         *,
-        timer: Clock = ...,
+        timer: Timer = ...,
         **options: Unpack[StoreOptions],
     ) -> None: ...
 
@@ -105,13 +107,13 @@ class AdapterConversationStore(ConversationStore[M]):
         adapter: PersistenceAdapter,
         *,
         message_type: type[M],
-        timer: Clock = ...,
+        timer: Timer = ...,
         **options: Unpack[StoreOptions],
     ) -> None: ...
 
     @overload
     def __init__(
-        self, adapter: PersistenceAdapter, *, message_type: Any, timer: Clock = ..., **options: Unpack[StoreOptions]
+        self, adapter: PersistenceAdapter, *, message_type: Any, timer: Timer = ..., **options: Unpack[StoreOptions]
     ) -> None: ...
 
     def __init__(
@@ -119,7 +121,7 @@ class AdapterConversationStore(ConversationStore[M]):
         adapter: PersistenceAdapter,
         *,
         message_type: Any = Message,
-        timer: Clock = utc_now,
+        timer: Timer = time.time,
         **options: Unpack[StoreOptions],
     ) -> None:
         if not isinstance(adapter, PersistenceAdapter):
@@ -132,7 +134,7 @@ class _AdapterBackend(ConversationBackend):
 
     system = "adapter"
 
-    def __init__(self, adapter: PersistenceAdapter, timer: Clock) -> None:
+    def __init__(self, adapter: PersistenceAdapter, timer: Timer) -> None:
         self._adapter = adapter
         self._timer = timer
         self._locks: WeakValueDictionary[str, anyio.Lock] = WeakValueDictionary()
@@ -270,7 +272,7 @@ class _AdapterBackend(ConversationBackend):
         if not isinstance(data, dict):
             raise corrupt(id)
         expiry = data.get(_EXPIRY)
-        if isinstance(expiry, int) and expiry * 1000 <= self._timer():
+        if isinstance(expiry, int) and expiry <= round(self._timer() * 1000):
             if erase:
                 with suppress(GreenticError):  # it is absent either way, and whoever comes next tries again
                     await self._erase(name)
@@ -313,7 +315,7 @@ class _AdapterBackend(ConversationBackend):
             await _call(delete, name)
 
     def _expiry(self, ttl_ms: int | None) -> int | None:
-        return None if ttl_ms is None else self._timer() // 1000 + ttl_ms
+        return None if ttl_ms is None else round(self._timer() * 1000) + ttl_ms
 
     def _used(self, expiry: int | None, life: Lifetime) -> int | None:
         return expiry if life.again_ms is None else self._expiry(life.again_ms)

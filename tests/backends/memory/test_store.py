@@ -44,7 +44,7 @@ def test_contract_on_trio(name: str) -> None:
     async def run() -> None:
         test = getattr(TestContract(), name)
         # With a clock of its own a store has no idle sweeper, which could hide that something expired is still answered.
-        make_store = partial(InMemorySessionStore, clock=lambda: time.monotonic())  # noqa: PLW0108  # not the very function
+        make_store = partial(InMemorySessionStore, timer=lambda: time.monotonic())  # noqa: PLW0108  # not the very function
         async with make_store() as store:
             given = {"store": store, "make_store": make_store}
             await test(**{argument: given[argument] for argument in inspect.signature(test).parameters})
@@ -108,7 +108,7 @@ def check_indices(store: InMemorySessionStore) -> None:
 
 
 CLOCK = Clock()
-Machine = session_store_machine(lambda: InMemorySessionStore(clock=CLOCK), CLOCK.advance, base=Checked)
+Machine = session_store_machine(lambda: InMemorySessionStore(timer=CLOCK), CLOCK.advance, base=Checked)
 Machine.TestCase.settings = settings(max_examples=50, stateful_step_count=30, deadline=None)
 TestMachine = Machine.TestCase
 
@@ -126,7 +126,7 @@ def held(store: InMemorySessionStore) -> int:
 @pytest.mark.asyncio
 async def test_what_expired_is_freed_by_the_writes_that_follow() -> None:
     clock = Clock()
-    store = InMemorySessionStore(clock=clock)
+    store = InMemorySessionStore(timer=clock)
     for index in range(1000):
         await store.register_wait(ALICE, "alice", ReplyScope(f"c{index}"), f"k{index}", data(), ttl=60)
         await store.create_session(ALICE, data(), key=f"s{index}", ttl=3600)
@@ -144,7 +144,7 @@ async def test_what_expired_is_freed_by_the_writes_that_follow() -> None:
 @pytest.mark.asyncio
 async def test_lifetimes_that_change_leave_nothing_behind() -> None:
     clock = Clock()
-    store = InMemorySessionStore(clock=clock)
+    store = InMemorySessionStore(timer=clock)
     await store.create_session(ALICE, data(), key="k")
     for round_ in range(2000):
         await store.touch("k", 1 + round_ * 37 % 100_000)

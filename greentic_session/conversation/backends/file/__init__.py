@@ -22,7 +22,7 @@ content:
 ``+``   Opens a batch, which is what one write adds: how many bytes follow in it.
 ``h``   A header, which is the conversation's envelope without messages: schema version, and it as JSON. The latest counts.
 ``m``   A message: its position, from 0, and it as JSON.
-``=``   Closes a batch: count of messages, created_at, updated_at (in microseconds since the Unix epoch), expiry, where the
+``=``   Closes a batch: count of messages, created_at, updated_at (in seconds since the Unix epoch), expiry, where the
         latest header is and how long, and how many bytes older headers take.
 ======  ====================================================================================================================
 
@@ -38,13 +38,14 @@ after some of its neighbours.
 """
 
 import os
+import time
 from typing import Any, TypeVar, Unpack, overload
 
+from greentic_session._expiry.expiring import Timer
 from greentic_session._json.fields import check_text
 from greentic_session.conversation.backends.file.backend import FileConversationBackend
 from greentic_session.conversation.backends.file.names import namespace_name
 from greentic_session.conversation.message import Message
-from greentic_session.conversation.moments import Clock, utc_now
 from greentic_session.conversation.options import StoreOptions
 from greentic_session.conversation.store import ConversationStore
 from greentic_session.errors import InvalidInputError
@@ -61,7 +62,7 @@ class FileOptions(StoreOptions, total=False):
     namespace: str | None
     fsync: bool
     lock_timeout: Seconds
-    timer: Clock
+    timer: Timer
 
 
 class FileConversationStore(ConversationStore[M]):
@@ -85,7 +86,7 @@ class FileConversationStore(ConversationStore[M]):
             be lost when the machine loses power, though not when the process dies.
         lock_timeout: How long to wait where other processes are at the same conversation, in
             seconds or as a timedelta; then OperationTimeoutError.
-        timer: Tells the time in microseconds since the Unix epoch: lifetimes are measured by it.
+        timer: Tells the time in seconds since the Unix epoch: lifetimes are measured by it.
             All stores on a directory should agree.
         options: Those of every `ConversationStore`: `ttl`, `sliding`, `max_message_bytes`, `clock`.
 
@@ -127,7 +128,7 @@ class FileConversationStore(ConversationStore[M]):
         namespace: str | None = None,
         fsync: bool = True,
         lock_timeout: Seconds = 30.0,
-        timer: Clock = utc_now,
+        timer: Timer = time.time,
         **options: Unpack[StoreOptions],
     ) -> None:
         path = os.fspath(directory)

@@ -14,6 +14,7 @@ import anyio
 from anyio import to_thread
 from anyio.lowlevel import RunVar
 
+from greentic_session._expiry.expiring import Timer
 from greentic_session._shield import shielded
 from greentic_session._workers import Crew, Steps
 from greentic_session.conversation.backend import ConversationBackend
@@ -24,7 +25,6 @@ from greentic_session.conversation.backends.file.names import conversation_name,
 from greentic_session.conversation.backends.file.partitions import Partitions
 from greentic_session.conversation.conversation import ConversationSummary
 from greentic_session.conversation.header import Change, Expected, Header, Lifetime
-from greentic_session.conversation.moments import Clock
 from greentic_session.errors import GreenticError, OperationTimeoutError
 from greentic_session.tenancy import Partition
 
@@ -54,14 +54,14 @@ class FileConversationBackend(ConversationBackend):
 
     Args:
         directory: Where; an absolute path.
-        timer: Tells the time in microseconds since the Unix epoch: lifetimes are measured by it.
+        timer: Tells the time in seconds since the Unix epoch: lifetimes are measured by it.
         sync: Whether the disk must have what is written before a call returns.
         lock_timeout: How many seconds to wait for other processes that are at the same conversation.
     """
 
     system = "file"
 
-    def __init__(self, directory: str, timer: Clock, *, sync: bool, lock_timeout: float) -> None:
+    def __init__(self, directory: str, timer: Timer, *, sync: bool, lock_timeout: float) -> None:
         self.directory = directory
         self._partitions = Partitions(timer, sync=sync)
         self._lock_timeout = lock_timeout

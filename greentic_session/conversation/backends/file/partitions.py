@@ -6,6 +6,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
+from greentic_session._expiry.expiring import Timer
 from greentic_session._workers import Steps
 from greentic_session.conversation.backends.file import file, framing
 from greentic_session.conversation.backends.file.disk import noted, open_file, read_at, remove
@@ -24,7 +25,7 @@ from greentic_session.conversation.header import (
     changed_header,
     replacing,
 )
-from greentic_session.conversation.moments import Clock, later
+from greentic_session.conversation.moments import later
 from greentic_session.conversation.rules import absent, corrupt
 from greentic_session.errors import CorruptSessionError, GreenticError, SchemaVersionError
 from greentic_session.tenancy import Partition
@@ -62,11 +63,11 @@ class Partitions:
     """Conversations in files. For several threads.
 
     Args:
-        timer: Tells the time in microseconds since the Unix epoch: lifetimes are measured by it.
+        timer: Tells the time in seconds since the Unix epoch: lifetimes are measured by it.
         sync: Whether the disk must have what is written before a call returns.
     """
 
-    def __init__(self, timer: Clock, *, sync: bool) -> None:
+    def __init__(self, timer: Timer, *, sync: bool) -> None:
         self._timer = timer
         self._sync = sync
         self.handles: Handles = Handles(sync=sync)
@@ -206,7 +207,7 @@ class Partitions:
 
     def expired(self, expiry: int) -> bool:
         """Say whether a conversation has expired."""
-        return expiry != 0 and expiry * 1000 <= self._timer()
+        return expiry != 0 and expiry <= round(self._timer() * 1000)
 
     # -- below: with a conversation held
 
@@ -296,7 +297,7 @@ class Partitions:
             remove(handle.base + LOG)
 
     def _begin(self, ttl_ms: int | None) -> int:
-        return 0 if ttl_ms is None else self._timer() // 1000 + ttl_ms
+        return 0 if ttl_ms is None else round(self._timer() * 1000) + ttl_ms
 
     def _again(self, expiry: int, life: Lifetime) -> int:
         return expiry if life.again_ms is None else self._begin(life.again_ms)
