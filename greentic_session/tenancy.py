@@ -14,6 +14,7 @@ from .ids import check_id
 from .models import ReplyScope, SessionData, TenantCtx
 
 __all__ = [
+    "Identity",
     "Owner",
     "Partition",
     "absent",
@@ -28,6 +29,7 @@ __all__ = [
     "check_scope",
     "claim_over",
     "claimed",
+    "expected_identity",
     "is_aligned",
     "lookup_owner",
     "mismatch",
@@ -35,6 +37,7 @@ __all__ = [
     "pointer_owner",
     "reaches",
     "scope_held",
+    "sees",
     "several_waits",
     "taken",
     "taken_elsewhere",
@@ -43,6 +46,9 @@ __all__ = [
 
 Owner: TypeAlias = tuple[str, str, str | None, str]
 """env, tenant, team (None: no team), user."""
+
+Identity: TypeAlias = tuple[str, str, str | None, str | None]
+"""The same of any session or context, with None for no user."""
 
 Partition: TypeAlias = tuple[str, str, str | None]
 """env, tenant, team (None: no team). Nothing in one partition is seen from another."""
@@ -201,6 +207,29 @@ def owner_of(data: SessionData) -> Owner | None:
     ctx = data.tenant_ctx
     user = ctx.user_id or ctx.user  # the effective ones, without two calls: every register_wait comes by
     return None if user is None else (ctx.env, ctx.tenant_id, ctx.team_id or ctx.team, user)
+
+
+def expected_identity(asker: Owner | TenantCtx | None, data: SessionData) -> Identity:
+    """Identity that `data` must have for whoever asks for it: theirs, where `data` has a user and they have one.
+
+    Args:
+        asker: The owner of a lookup, or the context of an operation by key; None expects what `data` has.
+        data: What was found.
+    """
+    ctx = data.tenant_ctx
+    user = ctx.user_id or ctx.user  # the effective ones, without calls: every answer comes by
+    if asker is None:
+        return ctx.env, ctx.tenant_id, ctx.team_id or ctx.team, user
+    if isinstance(asker, TenantCtx):
+        env, tenant, team, own = asker.env, asker.tenant_id, asker.team_id or asker.team, asker.user_id or asker.user
+    else:
+        env, tenant, team, own = asker
+    return env, tenant, team, None if user is None else own or user
+
+
+def sees(owner: Owner, data: SessionData) -> bool:
+    """Sight of a lookup by user: `data` is of this env, tenant and team, and of this user or of none."""
+    return expected_identity(owner, data) == expected_identity(None, data)
 
 
 def lookup_owner(ctx: TenantCtx, user_id: str) -> Owner | None:

@@ -4,7 +4,8 @@ Of a session the snapshot (`SessionData.context_json`) is encrypted: what is sto
 a sealed text, readable by every runtime that routes or cleans up. All else is plain, because stores need it to find a
 session and to say whose it is. A sealed snapshot opens only
 
-- under the session key, and for the env, tenant, team and user, that it was written for, and
+- under the session key, and for the env, tenant, team and user, that it was written for, and only where these are the
+  caller's, whatever the stored text says of itself, and
 - beside the flow_id, pack_id and cursor that it was written with: where the flow goes on cannot be changed either.
 
 What is not noticed: an older snapshot of the same session put back in the place of a newer one; a session that was removed;
@@ -28,7 +29,7 @@ from greentic_session.errors import ConflictError, DecryptionError, NotFoundErro
 from greentic_session.ids import SessionKey, plain
 from greentic_session.models import ReplyScope, SessionData, TenantCtx
 from greentic_session.store import SessionStore
-from greentic_session.tenancy import Owner
+from greentic_session.tenancy import Identity, Owner, administers, expected_identity, lookup_owner
 from greentic_session.wait import Wait
 
 __all__ = ["EncryptedBackend", "EncryptedSessionStore"]
@@ -70,17 +71,17 @@ class EncryptedSessionStore(SessionStore):
     async def get_session(self, key: str, *, ctx: TenantCtx | None = None) -> SessionData | None:
         """Return the snapshot under `key`; see `SessionStore.get_session`."""
         found = await self._sealed.get_session(key, ctx=ctx)
-        return None if found is None else self._encrypted.opened(plain(key), found)
+        return None if found is None else self._encrypted.opened(plain(key), found, ctx)
 
     async def get_versioned(self, key: str, *, ctx: TenantCtx | None = None) -> Wait | None:
         """Return the same with its version; see `SessionStore.get_versioned`."""
         found = await self._sealed.get_versioned(key, ctx=ctx)
-        return None if found is None else self._encrypted.opened_wait(found)
+        return None if found is None else self._encrypted.opened_wait(found, ctx)
 
     async def find_wait(self, ctx: TenantCtx, user_id: str, scope: ReplyScope, *, fallback: bool = True) -> Wait | None:
         """Find the paused flow that an answer belongs to; see `SessionStore.find_wait`."""
         found = await self._sealed.find_wait(ctx, user_id, scope, fallback=fallback)
-        return None if found is None else self._encrypted.opened_wait(found)
+        return None if found is None else self._encrypted.opened_wait(found, lookup_owner(ctx, user_id))
 
     def iter_sessions(self, ctx: TenantCtx) -> AsyncIterator[Wait]:
         """Yield every session of one env and tenant; see `SessionStore.iter_sessions`.
@@ -106,7 +107,7 @@ class EncryptedSessionStore(SessionStore):
         """
         resealing = Resealing()
         async for wait in self._sealed.iter_sessions(ctx):
-            await resealing.see_to(self._encrypted.reseal(wait))
+            await resealing.see_to(self._encrypted.reseal(wait, ctx))
         return resealing.end()
 
     async def aclose(self) -> None:
@@ -127,29 +128,43 @@ class EncryptedBackend(Wrapping[SessionBackend], SessionBackend):
 
     # -- snapshots
 
-    def opened(self, key: str, data: SessionData) -> SessionData:
-        """Return stored data with its snapshot decrypted. Raises DecryptionError."""
-        snapshot = self._box(key, data).open(data.context_json, _course(data))
+    def opened(self, key: str, data: SessionData, asker: Owner | TenantCtx | None) -> SessionData:
+        """Return stored data with its snapshot decrypted.
+
+        Args:
+            key: The session key.
+            data: What is stored.
+            asker: The owner of a lookup, or the context of an operation by key. The snapshot opens
+                only as theirs, whatever the stored text says of itself. None: for anybody.
+
+        Raises:
+            DecryptionError: It does not decrypt.
+        """
+        snapshot = self._box(key, expected_identity(asker, data)).open(data.context_json, _course(data))
         return replace(data, context_json=snapshot.decode("utf-8", "surrogatepass"))
 
-    def opened_wait(self, wait: Wait) -> Wait:
-        """Return what was found with its snapshot decrypted, and with the version of what is stored."""
-        return _Opened(wait.key, self.opened(wait.key, wait.data), wait.scope, wait.text, sealed=wait)
+    def opened_wait(self, wait: Wait, asker: Owner | TenantCtx | None) -> Wait:
+        """Return what was found as `opened`, with the version of what is stored."""
+        return _Opened(wait.key, self.opened(wait.key, wait.data, asker), wait.scope, wait.text, sealed=wait)
 
     def _seal(self, key: str, data: SessionData) -> SessionData:
-        return replace(data, context_json=self._box(key, data).seal(data.context_json.encode(), _course(data)))
+        box = self._box(key, expected_identity(None, data))
+        return replace(data, context_json=box.seal(data.context_json.encode(), _course(data)))
 
-    def _box(self, key: str, data: SessionData) -> Box:
-        ctx = data.tenant_ctx
-        # The effective team and user, without two calls.
-        place = parts("session", ctx.env, ctx.tenant_id, ctx.team_id or ctx.team, ctx.user_id or ctx.user, key)
-        return Box(self._sealer, place, session_key=key)
+    def _box(self, key: str, identity: Identity) -> Box:
+        return Box(self._sealer, parts("session", *identity, key), session_key=key)
 
-    async def reseal(self, wait: Wait) -> bool:
-        """Write a stored session anew, under the primary key; False if that was not needed (any more)."""
+    async def reseal(self, wait: Wait, ctx: TenantCtx) -> bool:
+        """Write a session that `ctx` administers anew, under the primary key.
+
+        Returns:
+            Whether it was; False if that was not needed (any more).
+        """
         found: Wait | None = wait
         while found is not None and not self._sealer.is_current(found.data.context_json):
-            data = self._seal(found.key, self.opened(found.key, found.data))
+            if not administers(ctx, None, found.data):
+                return False
+            data = self._seal(found.key, self.opened(found.key, found.data, None))
             try:
                 await self._inner.update(Update(found.key, data, None, found.version))
             except (ConflictError, TenantMismatchError):  # written meanwhile, or even somebody else's by now
@@ -171,7 +186,7 @@ class EncryptedBackend(Wrapping[SessionBackend], SessionBackend):
         if found is None:
             return None
         text = found.data.to_json() if found.text is None else found.text  # whose version is asked for by whoever reads
-        return Wait(found.key, self.opened(found.key, found.data), found.scope, text)
+        return Wait(found.key, self.opened(found.key, found.data, None), found.scope, text)
 
     async def update(self, update: Update) -> str:
         return await self._inner.update(replace(update, data=self._seal(update.key, update.data), text=None))
@@ -188,7 +203,7 @@ class EncryptedBackend(Wrapping[SessionBackend], SessionBackend):
         return await self._inner.park(replace(parking, data=self._seal(parking.key, parking.data), text=None))
 
     async def find(self, owner: Owner, scopes: tuple[ReplyScope, ...]) -> Wait | None:
-        return self._opened(await self._inner.find(owner, scopes))
+        return self._opened(await self._inner.find(owner, scopes), owner)
 
     async def find_key(self, owner: Owner, scope: ReplyScope) -> SessionKey | None:
         return await self._inner.find_key(owner, scope)
@@ -200,14 +215,14 @@ class EncryptedBackend(Wrapping[SessionBackend], SessionBackend):
         await self._inner.clear(owner, scope)
 
     async def find_by_user(self, owner: Owner) -> Wait | None:
-        return self._opened(await self._inner.find_by_user(owner))
+        return self._opened(await self._inner.find_by_user(owner), owner)
 
     # -- claims
 
     async def claim(self, claiming: Claiming) -> Wait | None:
         wait = await self._inner.claim(claiming)
         try:
-            return self._opened(wait)
+            return self._opened(wait, claiming.owner)
         except DecryptionError:
             if wait is not None:  # pragma: no branch  # something did not open
                 await shielded(partial(self._inner.release, wait.key, claiming.token))
@@ -225,7 +240,7 @@ class EncryptedBackend(Wrapping[SessionBackend], SessionBackend):
     # -- the store as a whole
 
     def iterate(self, ctx: TenantCtx) -> AsyncIterator[Wait]:
-        return _Opening(self, self._inner.iterate(ctx))
+        return _Opening(self, self._inner.iterate(ctx), ctx)
 
     async def purge(self, ctx: TenantCtx, user: str | None) -> int:
         return await self._inner.purge(ctx, user)
@@ -236,8 +251,8 @@ class EncryptedBackend(Wrapping[SessionBackend], SessionBackend):
     def inspector(self) -> Inspector | None:
         return self._inner.inspector()
 
-    def _opened(self, wait: Wait | None) -> Wait | None:
-        return None if wait is None else self.opened_wait(wait)
+    def _opened(self, wait: Wait | None, owner: Owner) -> Wait | None:
+        return None if wait is None else self.opened_wait(wait, owner)
 
 
 class _Opened(Wait, frozen=True, kw_only=True, gc=False):
@@ -253,15 +268,17 @@ class _Opened(Wait, frozen=True, kw_only=True, gc=False):
 class _Opening:
     """A walk over decrypted sessions. Unlike a generator it goes on after an error."""
 
-    def __init__(self, backend: EncryptedBackend, walk: AsyncIterator[Wait]) -> None:
+    def __init__(self, backend: EncryptedBackend, walk: AsyncIterator[Wait], ctx: TenantCtx) -> None:
         self._backend = backend
         self._walk = walk
+        # A walk of a context without a team reaches every team, which an operation by key does not.
+        self._ctx = ctx if ctx.effective_team is not None else None
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> Wait:
-        return self._backend.opened_wait(await anext(self._walk))
+        return self._backend.opened_wait(await anext(self._walk), self._ctx)
 
 
 def _course(data: SessionData) -> bytes:

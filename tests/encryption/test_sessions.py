@@ -281,6 +281,33 @@ async def test_beside_anything_else_a_snapshot_does_not_decrypt(move: Callable[[
             await store.get_session("k")
 
 
+GLOBEX = ctx(tenant="globex")
+ASKERS: dict[str, tuple[Any, bool]] = {
+    "anybody": (None, True),
+    "its owner": (("dev", "globex", "ops", "alice"), True),
+    "its owner's context": (GLOBEX, True),
+    "a runner of its team": (ctx(None, tenant="globex"), True),
+    "another tenant": (("dev", "acme", "ops", "alice"), False),
+    "another tenant's context": (ALICE, False),
+    "another tenant's runner": (ctx(None), False),
+    "another team": (ctx(team="dev", tenant="globex"), False),
+    "another user": (("dev", "globex", "ops", "bob"), False),
+    "another user's context": (ctx("bob", tenant="globex"), False),
+}
+
+
+@pytest.mark.parametrize(("asker", "opens"), ASKERS.values(), ids=ASKERS.keys())
+def test_a_snapshot_decrypts_only_for_whoever_asks_for_their_own(asker: Any, *, opens: bool) -> None:
+    """Whatever the store below has returned, and whatever the stored text says of itself."""
+    backend = EncryptedSessionStore(InMemorySessionStore(), RING)._encrypted
+    sealed = backend._seal("k", data(GLOBEX, snapshot=SNAPSHOT))
+    if opens:
+        assert backend.opened("k", sealed, asker).context_json == SNAPSHOT
+    else:
+        with pytest.raises(DecryptionError):
+            backend.opened("k", sealed, asker)
+
+
 @pytest.mark.asyncio
 @pytest.mark.parametrize("other", ["l", "K", "k ", "kk", "ä"])
 async def test_under_another_session_key_it_does_not_decrypt(other: str) -> None:
@@ -538,7 +565,7 @@ async def test_a_corrupt_session_stays_one(redis_url: str, namespace: str, raw: 
             lambda: store.get_session("k"),
             lambda: store.find_wait(ALICE, "alice", CHAT),
             lambda: store.claim_wait(ALICE, "alice", CHAT),
-            lambda: store._encrypted.reseal(found),
+            lambda: store._encrypted.reseal(found, ALICE),
         ]
         for call in calls:
             with pytest.raises(CorruptSessionError):

@@ -94,7 +94,11 @@ class Slot:
             outcome, *more = answer
             match outcome:
                 case b"check":  # the reference wrote it, or somebody else: is it a session at all?
-                    terms = (*(asked or ("", "")), wait_of(key, more[0]).version)
+                    stored = wait_of(key, more[0])
+                    if ctx is not None and not tenancy.reaches(ctx, stored.data):
+                        raise tenancy.absent(key)
+                    tenancy.check_preservation(stored.data, update.data, key)
+                    terms = (*(asked or ("", "")), stored.version)
                 case b"absent":
                     raise tenancy.absent(key)
                 case b"mismatch":
@@ -160,7 +164,10 @@ class Slot:
             pass
         # Somebody else has overwritten it, or nobody can tell whose it is: that is for the rules to say.
         found = await self._reads.find(owner, scopes, THOROUGH)
-        return None if found is None else wait_of(key_of(found[1]), found[2], scopes[found[0]])
+        if found is None:
+            return None
+        wait = wait_of(key_of(found[1]), found[2], scopes[found[0]])
+        return wait if tenancy.owner_of(wait.data) == owner else None
 
     async def find_key(self, owner: Owner, scope: ReplyScope) -> SessionKey | None:
         """As `SessionBackend.find_key`."""
@@ -182,7 +189,8 @@ class Slot:
             return None
         if not found:
             raise tenancy.several_waits()
-        return wait_of(key_of(found[0]), found[1])
+        wait = wait_of(key_of(found[0]), found[1])
+        return wait if tenancy.sees(owner, wait.data) else None
 
     # -- claims
 
@@ -201,10 +209,15 @@ class Slot:
             raise ShortError(key_of(found[0]))
         number, key, text = found
         try:
-            return wait_of(key_of(key), text, claiming.scopes[number])
+            wait = wait_of(key_of(key), text, claiming.scopes[number])
+            if tenancy.owner_of(wait.data) == claiming.owner:
+                return wait
         except CorruptSessionError:
             await shielded(partial(self._scripts.release, key_of(key), claiming.token))
             raise
+        # The front of the text names the caller, and what is behind it somebody else.
+        await shielded(partial(self._scripts.release, key_of(key), claiming.token))
+        return None
 
     async def complete(self, owner: Owner, key: str, token: str) -> int | bytes:
         """As `SessionBackend.complete`; what the removal did, 0 if the claim is over."""

@@ -1,4 +1,5 @@
 -- @include _claim
+-- @include _decoded
 -- @include _index
 -- @include _owner
 -- @include _namespaces
@@ -63,22 +64,6 @@ local function identity(front)
   return env .. ':' .. tenant .. ':' .. (team_id or team or '') .. ':' .. (user_id or user or '')
 end
 
--- What is known of a live session; nil if there is none, or if it is another namespace's. `ttl` is in ms, -1 for ever.
-local function look(key)
-  local ttl = redis.call('PTTL', session_key(key))
-  if ttl == -2 then return nil end
-  local elsewhere = not alone and readings(key, ns .. ':session')
-  if elsewhere and redis.call('TYPE', session_key(key)).ok ~= 'string' then return nil end
-  local own = redis.call('HMGET', own_key(key), 'o', 's', 'p', 'h', 'f', 'c', 'g', 'u')
-  local session = {key = key, ttl = ttl, o = own[1], s = own[2] or '', p = own[3], h = own[4], f = own[5] == '1'}
-  session.c, session.g, session.u = own[6] == '1', own[7], tonumber(own[8])
-  session.owner = identity(redis.call('GETRANGE', session_key(key), '0', '511'))
-    or identity(redis.call('GETRANGE', session_key(key), '0', '65535')) or session.o -- ids may be long, texts longer
-  if elsewhere and is_of_longer(ns, session, elsewhere) then return nil end
-  if not session.o and not alone and is_of_shorter(ns, key) then return nil end
-  return session
-end
-
 -- A script that looks at many sessions ends early where they have cost enough: after so many bytes of texts read (or freed),
 -- or so many members of users' sets looked at.
 local bytes_read, members_seen = 0, 0
@@ -102,6 +87,33 @@ end
 -- Whether the stored text is a session for certain: we wrote it, as one.
 local function is_session(session)
   return fits(session) and not session.c
+end
+
+-- The owner of a session, as whoever decodes its text will find it; nil where nobody can tell.
+-- Our record is believed for the text that we wrote, and for one that is no session. An operation
+-- on one session asks this first: a front may name another owner than what comes behind it.
+local function verify(session)
+  local owner = decoded_owner(text_of(session))
+  if owner then session.owner = owner
+  elseif owner == nil and not is_session(session) then session.owner = nil
+  else session.owner = session.owner or session.o or nil end
+  return session.owner
+end
+
+-- What is known of a live session; nil if there is none, or if it is another namespace's. `ttl` is in ms, -1 for ever.
+local function look(key)
+  local ttl = redis.call('PTTL', session_key(key))
+  if ttl == -2 then return nil end
+  local elsewhere = not alone and readings(key, ns .. ':session')
+  if elsewhere and redis.call('TYPE', session_key(key)).ok ~= 'string' then return nil end
+  local own = redis.call('HMGET', own_key(key), 'o', 's', 'p', 'h', 'f', 'c', 'g', 'u')
+  local session = {key = key, ttl = ttl, o = own[1], s = own[2] or '', p = own[3], h = own[4], f = own[5] == '1'}
+  session.c, session.g, session.u = own[6] == '1', own[7], tonumber(own[8])
+  session.owner = identity(redis.call('GETRANGE', session_key(key), '0', '511'))
+    or identity(redis.call('GETRANGE', session_key(key), '0', '65535')) or verify(session) -- ids may be long, texts longer
+  if elsewhere and is_of_longer(ns, session, elsewhere) then return nil end
+  if not session.o and not alone and is_of_shorter(ns, key) then return nil end
+  return session
 end
 
 -- Whether our record knows where the session waits. Else only the reference does: it alone wrote, or wrote since.
@@ -141,6 +153,7 @@ local function find(owner, hash)
   local key = redis.call('GET', scope_key(owner, hash))
   if not key then return nil end
   local session = look(key)
+  if session then verify(session) end
   if session and waits_at(session, owner, hash) then
     tend(owner, session)
     return session

@@ -38,6 +38,7 @@ if removed then
 end
 local session = look(key)
 local hash, owner = session and claimed_at(KEYS[1], token), owner_at(at)
+if session then verify(session) end
 if not hash or (session.owner or owner) ~= owner then return 0 end -- the reference has given the key to somebody else
 cut(owner, hash, key)
 return drop(session)

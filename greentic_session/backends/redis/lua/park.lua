@@ -70,7 +70,7 @@ local session = look(key)
 local parked_at = token and session and claimed_at(claim_key(key), token)
 if token and not parked_at then return {'over'} end
 if session then
-  if not session.owner then return {'corrupt'} end
+  if not verify(session) then return {'corrupt'} end
   local part = difference(session.owner, owner)
   if part then return {'mismatch', part} end
 end

@@ -5,5 +5,5 @@
 -- @include _rules
 local key, ctx = ARGV[2], ARGV[3]
 local session = look(key)
-if not session or (ctx ~= '' and not reaches(ctx, session.owner)) then return 0 end
+if not session or (ctx ~= '' and not reaches(ctx, verify(session))) then return 0 end
 return drop(session)

@@ -5,7 +5,7 @@
 -- @include _rules
 local key, ttl, ctx = ARGV[2], tonumber(ARGV[3]), ARGV[4]
 local session = look(key)
-if not session or (ctx ~= '' and not reaches(ctx, session.owner)) then return 0 end
+if not session or (ctx ~= '' and not reaches(ctx, verify(session))) then return 0 end
 if not may_live(session, ttl, ARGV[5], ARGV[6]) then return 'short' end
 set_lifetime(session, ttl)
 return 1

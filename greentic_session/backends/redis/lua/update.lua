@@ -1,9 +1,9 @@
 -- Replace the text of a session; its lifetime, wait, scope and claim stay.
 -- KEYS[1]  the session
 -- ARGV     namespace, session key, text, its SHA-1, owner; and if there are such: caller's context or "", version to match
---          or "", SHA-1 of the stored text if the client has seen that it is a session
+--          or "", SHA-1 of the stored text if the client has seen that it is a session, within reach and of this owner
 -- Returns  1, {"absent"}, {"mismatch", part}, {"changed"}, or {"check", stored text}: we did not write it, and only
---          the client can tell whether it is a session; let it look, and call again with its SHA-1
+--          the client can tell whether it is a session, and whose; let it look, and call again with its SHA-1
 -- @include _alike
 local key, text, sha, owner = ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local ctx, version, checked = ARGV[6] or '', ARGV[7] or '', ARGV[8]
@@ -28,10 +28,13 @@ end
 -- @include _rules
 local session = look(key)
 if not session then return {'absent'} end
-if not is_session(session) and redis.sha1hex(text_of(session)) ~= checked then return {'check', text_of(session)} end
-if ctx ~= '' and not reaches(ctx, session.owner) then return {'absent'} end
-local part = difference(session.owner or '', owner)
-if part then return {'mismatch', part} end
+if is_session(session) then
+  if ctx ~= '' and not reaches(ctx, session.owner) then return {'absent'} end
+  local part = difference(session.owner or '', owner)
+  if part then return {'mismatch', part} end
+elseif redis.sha1hex(text_of(session)) ~= checked then
+  return {'check', text_of(session)}
+end
 if version ~= '' and redis.sha1hex(text_of(session)) ~= version then return {'changed'} end
 
 redis.call('SET', session_key(key), text, 'KEEPTTL')
