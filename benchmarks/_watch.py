@@ -31,23 +31,25 @@ class Watched(NamedTuple):
 
 async def watch(url: str, call: Callable[[], Awaitable[Any]]) -> Watched:
     """Do something, and return what a server did meanwhile. Its SLOWLOG must be ours."""
-    longest, done = 0.0, False
+    longest, done, ready = 0.0, False, asyncio.Event()
 
     async def look() -> None:
         nonlocal longest
-        async with redis.asyncio.Redis.from_url(url) as client:
+        async with redis.asyncio.Redis.from_url(url, socket_timeout=300) as client:
             await client.ping()
             while not done:
+                ready.set()
                 began = time.perf_counter()
                 await client.ping()
                 longest = max(longest, time.perf_counter() - began)
                 await asyncio.sleep(PAUSE)
 
-    async with redis.asyncio.Redis.from_url(url) as client:
+    async with redis.asyncio.Redis.from_url(url, socket_timeout=300) as client:
         await client.config_set("slowlog-log-slower-than", 100)
         await client.config_set("slowlog-max-len", 100_000)
         await client.slowlog_reset()
         looking = asyncio.create_task(look())
+        await ready.wait()
         began = time.perf_counter()
         try:
             answer = await call()

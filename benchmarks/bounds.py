@@ -154,7 +154,7 @@ def _data(ctx: TenantCtx) -> SessionData:
 
 async def _measure(url: str, sizes: Sizes) -> list[Row]:
     rows = []
-    async with open_store(url, NAMESPACE) as store, redis.asyncio.Redis.from_url(url) as client:
+    async with open_store(url, NAMESPACE) as store, redis.asyncio.Redis.from_url(url, socket_timeout=300) as client:
         users = _Users(store, client, sizes.waits)
         with progress(2 * -(-sizes.waits // AT_ONCE) + len(SITUATIONS)) as tick:
             await users.fill(tick)

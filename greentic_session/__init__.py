@@ -20,6 +20,7 @@ from .errors import (
     PermissionDeniedError,
     SchemaVersionError,
     TenantMismatchError,
+    TooManyWaitsError,
     UnauthenticatedError,
     UnavailableError,
 )
@@ -77,6 +78,7 @@ __all__ = [
     "TenantCtx",
     "TenantId",
     "TenantMismatchError",
+    "TooManyWaitsError",
     "UnauthenticatedError",
     "UnavailableError",
     "UserId",

@@ -73,6 +73,7 @@ class Parking(Struct, frozen=True, gc=False):
         text: As in `Creation`.
         replace: Whether another live session is displaced from the scope; else it is a conflict.
         token: Of the claim by which the session is parked, and which ends with it; None where nobody claimed it.
+        max_waits: How many waits the owner may have, once there is one more; None for any number.
     """
 
     owner: Owner
@@ -83,6 +84,7 @@ class Parking(Struct, frozen=True, gc=False):
     text: bytes | None = None
     replace: bool = True
     token: str | None = None
+    max_waits: int | None = None
 
 
 class Claiming(Struct, frozen=True, gc=False):

@@ -93,6 +93,8 @@ class Claim:
             ConflictError: The claim is over.
             InvalidInputError: As `SessionStore.register_wait`; the claim goes on.
             TenantMismatchError: `data` is of somebody else; the claim goes on.
+            TooManyWaitsError: This session was displaced meanwhile, and its user has `max_waits_per_user` others; the claim
+                goes on.
             TypeError: An argument has a wrong type; the claim goes on.
         """
         self._check_live()
@@ -102,7 +104,8 @@ class Claim:
         # The caller may have no user; whoever parks acts for the wait's own.
         owner = tenancy.wait_owner(self._ctx.with_user(user), user, data)
         lifetime = ttl_ms(ttl, self._limits.wait_ttl_ms)
-        parking = Parking(owner, scope, self.key, data, lifetime, text, token=self._token)
+        most = self._limits.max_waits_per_user
+        parking = Parking(owner, scope, self.key, data, lifetime, text, token=self._token, max_waits=most)
         displaced = await self._backend.park(parking)
         self._over = True
         return displaced

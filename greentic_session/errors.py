@@ -28,6 +28,7 @@ __all__ = [
     "PermissionDeniedError",
     "SchemaVersionError",
     "TenantMismatchError",
+    "TooManyWaitsError",
     "UnauthenticatedError",
     "UnavailableError",
 ]
@@ -139,6 +140,12 @@ class ConflictError(_CodedError):
 
 class ClaimedError(ConflictError):
     """Another runner holds the claim on this wait."""
+
+
+class TooManyWaitsError(_CodedError):
+    """The user has as many waits as the store allows one user (`max_waits_per_user`). Nothing was written."""
+
+    _code = ErrorCode.RATE_LIMITED
 
 
 class OperationTimeoutError(_CodedError, TimeoutError):

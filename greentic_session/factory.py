@@ -76,7 +76,8 @@ def create_session_store(config: SessionBackendConfig | str, **options: Any) -> 
         config: `InMemory()`, `RedisUrl(url)`, `RedisUrlWithNamespace(url, namespace)`, or a URL: ``memory://``,
             ``redis://``, ``rediss://``, ``unix://``, ``redis+sentinel://``, ``rediss+sentinel://``,
             ``redis+cluster://``, ``rediss+cluster://``.
-        options: For the store's constructor: `default_wait_ttl`, `default_session_ttl`, `max_snapshot_bytes`, ...
+        options: For the store's constructor: `default_wait_ttl`, `default_session_ttl`, `max_snapshot_bytes`,
+            `max_waits_per_user`, ...
 
     Raises:
         InvalidInputError: The URL names no backend, or an option is out of range.

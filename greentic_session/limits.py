@@ -29,14 +29,22 @@ class Limits(msgspec.Struct, frozen=True):
         wait_ttl_ms: The lifetime of a wait that names none, in milliseconds; None for ever.
         session_ttl_ms: The same for `create_session`.
         max_snapshot_bytes: The longest wire text of a session, in bytes.
+        max_waits_per_user: How many waits one user may have; None for any number.
     """
 
     wait_ttl_ms: int | None
     session_ttl_ms: int | None
     max_snapshot_bytes: int
+    max_waits_per_user: int | None = None
 
     @classmethod
-    def of(cls, default_wait_ttl: Ttl, default_session_ttl: Ttl, max_snapshot_bytes: int) -> Self:
+    def of(
+        cls,
+        default_wait_ttl: Ttl,
+        default_session_ttl: Ttl,
+        max_snapshot_bytes: int,
+        max_waits_per_user: int | None = None,
+    ) -> Self:
         """Check a store's options.
 
         Raises:
@@ -44,10 +52,13 @@ class Limits(msgspec.Struct, frozen=True):
             TypeError: One of them has a wrong type.
         """
         check_int("max_snapshot_bytes", max_snapshot_bytes, 1, sys.maxsize)
+        if max_waits_per_user is not None:
+            check_int("max_waits_per_user", max_waits_per_user, 1, sys.maxsize)
         return cls(
             default_ttl_ms(default_wait_ttl, "default_wait_ttl"),
             default_ttl_ms(default_session_ttl, "default_session_ttl"),
             max_snapshot_bytes,
+            max_waits_per_user,
         )
 
     def admit(self, data: SessionData, *, as_text: bool) -> bytes | None:

@@ -49,6 +49,8 @@ class SessionStore:
         default_wait_ttl: The lifetime of a wait that names none.
         default_session_ttl: The same for `create_session`.
         max_snapshot_bytes: The longest wire text of a session, in bytes.
+        max_waits_per_user: How many live waits one user (of one env, tenant and team) may have; None for any number. What
+            a runtime without this option parks counts, too, and is not refused.
 
     Raises:
         InvalidInputError: An option is out of range.
@@ -74,9 +76,10 @@ class SessionStore:
         default_wait_ttl: Ttl = None,
         default_session_ttl: Ttl = None,
         max_snapshot_bytes: int = DEFAULT_MAX_SNAPSHOT_BYTES,
+        max_waits_per_user: int | None = None,
     ) -> None:
         self._backend = backend
-        self._limits = Limits.of(default_wait_ttl, default_session_ttl, max_snapshot_bytes)
+        self._limits = Limits.of(default_wait_ttl, default_session_ttl, max_snapshot_bytes, max_waits_per_user)
 
     @property
     def backend(self) -> SessionBackend:
@@ -233,6 +236,8 @@ class SessionStore:
             ConflictError: With ``"fail"``: another live session holds the scope. Nothing was written.
             TenantMismatchError: `data` is not aligned with `ctx`, `user_id` is another user, or a live session under
                 `session_key` belongs to somebody else.
+            TooManyWaitsError: The user has `max_waits_per_user` waits, and this would be one more: it neither waits already
+                nor displaces one. Nothing was written.
         """
         self._backend.check_open()
         tenancy.check_ctx(ctx)
@@ -244,7 +249,10 @@ class SessionStore:
         if on_conflict not in ("replace", "fail"):
             raise InvalidInputError("on_conflict must be 'replace' or 'fail'")
         replace = on_conflict == "replace"
-        return await self._backend.park(Parking(owner, scope, key, data, lifetime, text, replace))
+        parking = Parking(
+            owner, scope, key, data, lifetime, text, replace=replace, max_waits=self._limits.max_waits_per_user
+        )
+        return await self._backend.park(parking)
 
     async def find_wait(self, ctx: TenantCtx, user_id: str, scope: ReplyScope, *, fallback: bool = True) -> Wait | None:
         """Find the paused flow that an answer belongs to, in one round trip.

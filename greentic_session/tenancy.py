@@ -9,7 +9,7 @@ tried from the outside in (tenant, then team, then user), so whoever is outside 
 
 from typing import TypeAlias
 
-from .errors import ClaimedError, ConflictError, InvalidInputError, NotFoundError, TenantMismatchError
+from .errors import ClaimedError, ConflictError, InvalidInputError, NotFoundError, TenantMismatchError, TooManyWaitsError
 from .ids import check_id
 from .models import ReplyScope, SessionData, TenantCtx
 
@@ -41,6 +41,7 @@ __all__ = [
     "several_waits",
     "taken",
     "taken_elsewhere",
+    "too_many_waits",
     "wait_owner",
 ]
 
@@ -104,6 +105,11 @@ def claimed(session_key: str) -> ClaimedError:
 def claim_over(session_key: str) -> ConflictError:
     """Return the error for a claim that has ended, however it did."""
     return ConflictError("this claim is over", session_key=session_key)
+
+
+def too_many_waits(session_key: str) -> TooManyWaitsError:
+    """Return the error for a wait that would be one too many for its user."""
+    return TooManyWaitsError("this user has as many waits as this store allows one user", session_key=session_key)
 
 
 def several_waits() -> InvalidInputError:

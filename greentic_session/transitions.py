@@ -10,7 +10,7 @@ rules are broken, the order of the checks says which error that is.
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Final, Generic, Protocol, TypeVar
 
 from msgspec import Struct
@@ -139,7 +139,7 @@ def check_version(change: Update, version: str) -> None:
         raise tenancy.changed(change.key)
 
 
-def park(parking: Parking, session: S | None, holder: S | None, now: float) -> Parked[S]:
+def park(parking: Parking, session: S | None, holder: S | None, now: float, waits: Collection[S] = ()) -> Parked[S]:
     """Decide what parking does.
 
     Args:
@@ -147,11 +147,13 @@ def park(parking: Parking, session: S | None, holder: S | None, now: float) -> P
         session: What is stored under its key.
         holder: What waits at its scope.
         now: The moment.
+        waits: All waits of the owner, the expired ones too.
 
     Raises:
         ConflictError: The claim by which it is parked is over; or another live session holds the scope, and it is not
             to be displaced.
         TenantMismatchError: The session under the key is somebody else's.
+        TooManyWaitsError: It would be one more wait than the owner may have.
     """
     if parking.token is not None and not is_held(session, parking.token, now):
         raise tenancy.claim_over(parking.key)
@@ -161,7 +163,15 @@ def park(parking: Parking, session: S | None, holder: S | None, now: float) -> P
     displaced = holder if holder is not session and is_live(holder, now) else None
     if displaced is not None and not parking.replace:
         raise tenancy.scope_held(parking.key)
+    adds_one = displaced is None and (current is None or current.scope is None)
+    if adds_one and _is_full(parking.max_waits, waits, now):
+        raise tenancy.too_many_waits(parking.key)
     return Parked(current, displaced, current is None or holder is not current)
+
+
+def _is_full(most: int | None, waits: Collection[Session], now: float) -> bool:
+    """Say whether an owner has as many live waits as it may have."""
+    return most is not None and len(waits) >= most and sum(wait.end > now for wait in waits) >= most
 
 
 def claim(session: Session, key: str, lease_ms: int, now: float) -> Held:

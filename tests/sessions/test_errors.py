@@ -21,6 +21,7 @@ from greentic_session.errors import (
     PermissionDeniedError,
     SchemaVersionError,
     TenantMismatchError,
+    TooManyWaitsError,
     UnauthenticatedError,
     UnavailableError,
 )
@@ -32,6 +33,7 @@ CLASSES: list[tuple[type[GreenticError], str, tuple[type[Exception], ...]]] = [
     (NotFoundError, "not_found", (LookupError,)),
     (ConflictError, "conflict", ()),
     (ClaimedError, "conflict", (ConflictError,)),
+    (TooManyWaitsError, "rate_limited", ()),
     (OperationTimeoutError, "timeout", (TimeoutError, OSError)),
     (UnavailableError, "unavailable", (ConnectionError, OSError)),
     (UnauthenticatedError, "unauthenticated", ()),

@@ -48,7 +48,9 @@ async def test_options_are_handed_on() -> None:
             await store.create_session(CTX, DATA.new_context("x" * 500))
 
 
-@pytest.mark.parametrize("options", [{"default_wait_ttl": -1}, {"default_session_ttl": 0}, {"max_snapshot_bytes": 0}])
+@pytest.mark.parametrize(
+    "options", [{"default_wait_ttl": -1}, {"default_session_ttl": 0}, {"max_snapshot_bytes": 0}, {"max_waits_per_user": 0}]
+)
 def test_options_out_of_range(options: dict[str, Any]) -> None:
     with pytest.raises(InvalidInputError, match=f"^{next(iter(options))} must be "):
         create_session_store(InMemory(), **options)

@@ -28,6 +28,7 @@ class InMemorySessionStore(SessionStore):
         default_wait_ttl: The lifetime of a wait that names none.
         default_session_ttl: The same for `create_session`.
         max_snapshot_bytes: The longest wire text of a session, in bytes.
+        max_waits_per_user: How many live waits one user may have; None for any number.
         timer: Tells the time in seconds, from any start, never going back: lifetimes are measured by it. With a timer of
             your own (in tests) there is no daemon thread.
 
@@ -56,6 +57,7 @@ class InMemorySessionStore(SessionStore):
         default_wait_ttl: Ttl = None,
         default_session_ttl: Ttl = None,
         max_snapshot_bytes: int = DEFAULT_MAX_SNAPSHOT_BYTES,
+        max_waits_per_user: int | None = None,
         timer: Timer = time.monotonic,
     ) -> None:
         self._memory = MemoryBackend(timer)
@@ -64,6 +66,7 @@ class InMemorySessionStore(SessionStore):
             default_wait_ttl=default_wait_ttl,
             default_session_ttl=default_session_ttl,
             max_snapshot_bytes=max_snapshot_bytes,
+            max_waits_per_user=max_waits_per_user,
         )
 
     # The two overrides below answer the usual call without the lock and without repeating the checks: what is found was

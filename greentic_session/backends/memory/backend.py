@@ -93,7 +93,8 @@ class MemoryBackend(Expiring[Entry], SessionBackend):
         with self._lock:
             self.check_open()
             now = self.timer()
-            parked = transitions.park(parking, self.shard(key).get(key), self._at(owner, place), now)
+            waits = self.waits.get(owner, {}).values()
+            parked = transitions.park(parking, self.shard(key).get(key), self._at(owner, place), now, waits)
 
             # Decided; from here on only writes.
             if parked.displaced is not None:

@@ -35,6 +35,7 @@ class RedisSessionStore(SessionStore):
         default_wait_ttl: The lifetime of a wait that names none.
         default_session_ttl: The same for `create_session`.
         max_snapshot_bytes: The longest wire text of a session, in bytes.
+        max_waits_per_user: How many live waits one user may have; None for any number.
         timeout: For how many seconds an operation may take, connecting included.
         max_connections: How many connections there may be. Operations share them, so nearly always one carries all; more are
             opened where operations would wait behind long answers, and for sessions longer than 128 KiB on their way out.
@@ -55,6 +56,7 @@ class RedisSessionStore(SessionStore):
         default_wait_ttl: Ttl = None,
         default_session_ttl: Ttl = None,
         max_snapshot_bytes: int = DEFAULT_MAX_SNAPSHOT_BYTES,
+        max_waits_per_user: int | None = None,
         timeout: Seconds = 5.0,
         max_connections: int = 16,
         stale_reads: bool = False,
@@ -67,6 +69,7 @@ class RedisSessionStore(SessionStore):
             default_wait_ttl=default_wait_ttl,
             default_session_ttl=default_session_ttl,
             max_snapshot_bytes=max_snapshot_bytes,
+            max_waits_per_user=max_waits_per_user,
         )
 
     @classmethod
@@ -78,6 +81,7 @@ class RedisSessionStore(SessionStore):
         default_wait_ttl: Ttl = None,
         default_session_ttl: Ttl = None,
         max_snapshot_bytes: int = DEFAULT_MAX_SNAPSHOT_BYTES,
+        max_waits_per_user: int | None = None,
         timeout: Seconds = 5.0,
         connect_timeout: Seconds = 5.0,
         max_connections: int = 16,
@@ -95,6 +99,7 @@ class RedisSessionStore(SessionStore):
             default_wait_ttl: The lifetime of a wait that names none.
             default_session_ttl: The same for `create_session`.
             max_snapshot_bytes: The longest wire text of a session, in bytes.
+            max_waits_per_user: How many live waits one user may have; None for any number.
             timeout: For how many seconds an operation may take, connecting included. A ``socket_timeout`` in the URL may
                 shorten it.
             connect_timeout: For how many seconds connecting may take.
@@ -115,6 +120,7 @@ class RedisSessionStore(SessionStore):
             default_wait_ttl=default_wait_ttl,
             default_session_ttl=default_session_ttl,
             max_snapshot_bytes=max_snapshot_bytes,
+            max_waits_per_user=max_waits_per_user,
             timeout=timeout,
             max_connections=max_connections,
             stale_reads=stale_reads,

@@ -12,13 +12,15 @@ from greentic_session.tenancy import Owner
 
 from .keys import Keys, front, identity_text, key_of, owner_text, place_of
 
-__all__ = ["BARRED", "SHORT", "THOROUGH", "Scripts", "Text", "text_of"]
+__all__ = ["BARRED", "COUNT", "SHORT", "THOROUGH", "Scripts", "Text", "text_of"]
 
 _FOR_EVER = -1
 SHORT = b"short"
 """The answer where the owner pointer would not live as long as the session; nothing was done."""
 BARRED = b"barred"
 """The answer where the reservation is over; nothing was done."""
+COUNT = b"count"
+"""The answer where the waits of a user have to be counted before one more is parked; nothing was done."""
 THOROUGH = "thorough"
 """For a look that leaves nothing to the reader."""
 
@@ -104,7 +106,7 @@ class Scripts:
         keys, place = self._keys, place_of(parking.owner)
         leading = (keys.scope(place, parking.scope.scope_hash()), keys.waits(place), keys.latest(place))
         on_conflict = parking.token or ("" if parking.replace else "fail")
-        what = (parking.key, *text, scope_json, _ms(parking.ttl_ms), on_conflict, *self._hold)
+        what = (parking.key, *text, scope_json, _ms(parking.ttl_ms), on_conflict, parking.max_waits or "", *self._hold)
         return _PARK.run(self._executor, 3, (*leading, self._namespace, *what))
 
     def find(self, owner: Owner, scopes: tuple[ReplyScope, ...], *terms: str) -> Awaitable[list[Any] | None]:

@@ -21,7 +21,7 @@ from greentic_session.tenancy import Owner
 from greentic_session.wait import Wait
 
 from .keys import Keys, identity_text, key_of, scope_of
-from .scripts import BARRED, SHORT, THOROUGH, Scripts, text_of
+from .scripts import BARRED, COUNT, SHORT, THOROUGH, Scripts, text_of
 
 __all__ = ["BarredError", "ShortError", "Slot", "meant_by", "wait_of"]
 
@@ -128,8 +128,14 @@ class Slot:
             BarredError: The reservation is over.
             ShortError: It takes a reservation.
         """
-        key = parking.key
-        answer = await self._scripts.park(parking, msgspec.json.encode(parking.scope), text_of(parking.data, parking.text))
+        key, scope, text = parking.key, msgspec.json.encode(parking.scope), text_of(parking.data, parking.text)
+        answer = await self._scripts.park(parking, scope, text)
+        if answer == [COUNT]:
+            # Some of many waits may have expired: listing them tells, and takes those away.
+            if parking.max_waits is not None and len(await self.list_waits(parking.owner)) < parking.max_waits:
+                answer = await self._scripts.park(parking, scope, text)
+            if answer == [COUNT]:
+                raise tenancy.too_many_waits(key)
         if isinstance(answer, int):
             return None
         if isinstance(answer, bytes):
@@ -148,6 +154,8 @@ class Slot:
                 raise tenancy.cannot_change(more[0].decode(), parking.data, key)
             case b"elsewhere":
                 raise tenancy.taken_elsewhere(key)
+            case b"many":
+                raise tenancy.too_many_waits(key)
             case _:
                 raise tenancy.scope_held(key)
 

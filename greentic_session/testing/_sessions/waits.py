@@ -5,12 +5,12 @@ from enum import Enum
 import anyio
 import pytest
 
-from greentic_session.errors import ConflictError, InvalidInputError, TenantMismatchError
+from greentic_session.errors import ConflictError, ErrorCode, InvalidInputError, TenantMismatchError, TooManyWaitsError
 from greentic_session.models import ReplyScope
 from greentic_session.store import SessionStore
 
 from .by_key import STRANGERS
-from .samples import ALICE, CHAT, MINUTE, by_user, ctx, data
+from .samples import ALICE, CHAT, MINUTE, MOMENT, MakeStore, by_user, ctx, data, wait_out
 
 __all__ = ["WaitsContract"]
 
@@ -302,3 +302,50 @@ class WaitsContract:
                 tasks.start_soon(update)
                 tasks.start_soon(store.remove_session, key)
             assert await store.get_session(key) is None
+
+    async def test_max_waits_per_user(self, make_store: MakeStore) -> None:
+        async with make_store(max_waits_per_user=2) as store:
+            await store.register_wait(ALICE, "alice", CHAT, "k1", data(), MINUTE)
+            await store.create_session(ALICE, data(), key="k0")  # no wait
+            await store.register_wait(ALICE, "alice", OTHER, "k2", data(), MINUTE)
+            with pytest.raises(TooManyWaitsError) as refused:
+                await store.register_wait(ALICE, "alice", CORRELATED, "k3", data(), MINUTE)
+            assert (refused.value.code, refused.value.session_key) == (ErrorCode.RATE_LIMITED, "k3")
+            assert await store.get_session("k3") is None
+            with pytest.raises(TooManyWaitsError):
+                await store.register_wait(ALICE, "alice", CORRELATED, "k0", data(node="b"), MINUTE)
+            assert await store.get_session("k0") == data()
+            assert await store.list_waits_for_user(ALICE, "alice") == ["k1", "k2"]
+            bob = ctx(user="bob")
+            await store.register_wait(bob, "bob", CHAT, "kb", data(bob), MINUTE)  # each user has as many
+
+            # What adds none is not refused: the same again, another scope, another session in its place.
+            await store.register_wait(ALICE, "alice", CHAT, "k1", data(node="b"), MINUTE)
+            await store.register_wait(ALICE, "alice", CORRELATED, "k1", data(), MINUTE)
+            assert await store.register_wait(ALICE, "alice", OTHER, "k3", data(), MINUTE) == "k2"
+            assert await store.list_waits_for_user(ALICE, "alice") == ["k1", "k3"]
+            claim = await store.claim_wait(ALICE, "alice", OTHER)
+            assert claim is not None
+            await claim.park(CHAT, data(), MINUTE)
+            await store.clear_wait(ALICE, "alice", CHAT)
+            await store.register_wait(ALICE, "alice", OTHER, "k4", data(), MINUTE)
+            assert await store.list_waits_for_user(ALICE, "alice") == ["k1", "k4"]
+
+    async def test_an_expired_wait_counts_for_nothing(self, make_store: MakeStore) -> None:
+        async with make_store(max_waits_per_user=1) as store:
+            await store.register_wait(ALICE, "alice", CHAT, "k1", data(), MOMENT)
+            await wait_out(MOMENT)
+            await store.register_wait(ALICE, "alice", OTHER, "k2", data(), MINUTE)
+            with pytest.raises(TooManyWaitsError):
+                await store.register_wait(ALICE, "alice", CHAT, "k3", data(), MINUTE)
+
+    async def test_a_displaced_holder_cannot_park_one_wait_too_many(self, make_store: MakeStore) -> None:
+        async with make_store(max_waits_per_user=1) as store:
+            await store.register_wait(ALICE, "alice", CHAT, "k1", data(), MINUTE)
+            claim = await store.claim_wait(ALICE, "alice", CHAT)
+            assert claim is not None
+            assert await store.register_wait(ALICE, "alice", CHAT, "k2", data(), MINUTE) == "k1"
+            with pytest.raises(TooManyWaitsError):
+                await claim.park(OTHER, data(node="b"), MINUTE)
+            assert await store.get_session("k1") == data()
+            await claim.complete()  # it goes on

@@ -14,7 +14,7 @@ from redis_invariants import check, dump
 from redis_server import Server
 from reference_fleet import Reference
 
-from greentic_session import InvalidInputError, RedisSessionStore, ReplyScope
+from greentic_session import InvalidInputError, RedisSessionStore, ReplyScope, TooManyWaitsError
 from greentic_session.testing._sessions.samples import ALICE, CHAT, data
 
 pytestmark = pytest.mark.asyncio
@@ -263,6 +263,24 @@ async def test_find_by_user_looks_past_what_has_ended(store: RedisSessionStore, 
     found = await ask()
     assert isinstance(found, tuple)
     assert found[0] == (waits[0] if left else "latest")
+
+
+@pytest.mark.parametrize("waits", [50, 300])
+async def test_only_live_waits_count_against_the_number_that_a_user_may_have(
+    own_server: Server, raw: redis.Redis, waits: int
+) -> None:
+    async with RedisSessionStore.from_url(own_server.url, namespace="test", max_waits_per_user=waits) as store:
+        parked = await park(store, range(waits))
+        before = dump(raw, "test")
+        with pytest.raises(TooManyWaitsError):
+            await store.register_wait(ALICE, "alice", CHAT, "k", data(), 600)
+        assert dump(raw, "test").keys() == before.keys()
+        await expire(raw, parked[3:5])
+        await store.register_wait(ALICE, "alice", CHAT, "k", data(), 600)
+        Reference(raw, "test").register_wait(ReplyScope("its"), "its", data(), 900_000)
+        with pytest.raises(TooManyWaitsError):
+            await store.register_wait(ALICE, "alice", ReplyScope("another"), "k2", data(), 600)
+        assert await store.get_session("k2") is None
 
 
 @pytest.mark.parametrize("spoilt", [False, True])

@@ -1,27 +1,30 @@
 -- Store a session and make it the one wait of a scope.
 -- KEYS     the scope, the user's set, the user's pointer
 -- ARGV     namespace, session key, text, its SHA-1, owner, the scope as JSON, lifetime in ms or -1, "" to replace who waits
---          there, "fail" not to, or the token of the claim that this ends; on a cluster nonce and reach of a reservation,
---          both "" for that of the session that is there
+--          there, "fail" not to, or the token of the claim that this ends; how many waits the user may have, or ""; on a
+--          cluster nonce and reach of a reservation, both "" for that of the session that is there
 -- Returns  1, or the key of the displaced session; {"over"} (the claim), {"corrupt"}, {"mismatch", part}, {"held"};
 --          {"elsewhere"} where another namespace's session has this place;
+--          {"many"} if it would be one wait too many, {"count"} if it may be: not all members of the user's set need be waits;
 --          {"short"} where it takes a reservation, {"barred"} if that is over
 -- @include _alike
 -- @include _claim
 -- @include _index
 local key, text, sha, owner, scope = ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 local ttl, on_conflict, hash = tonumber(ARGV[7]), ARGV[8], KEYS[1]:sub(-64)
+local most = tonumber(ARGV[9]) -- nil for any number
 local token = on_conflict ~= '' and on_conflict ~= 'fail' and on_conflict or nil
 
 -- Where all is as usual: a new session, or one that waits here already, claimed or not, and no other.
 -- Returns whether the session is parked, and whether the user's set is in order.
 local function park()
-  if ARGV[9] then return false end -- on a cluster there is more to see to
+  if ARGV[10] then return false end -- on a cluster there is more to see to
   local call, lifetime = redis.call, ttl == -1 and {} or {'PX', ARGV[7]} -- as it came: a number would be made a string
   local session, own, claim = ARGV[1] .. ':session:' .. key, ARGV[1] .. ':own:' .. key, ARGV[1] .. ':claim:' .. key
   local set, holder = KEYS[2], call('GET', KEYS[1])
   if holder and holder ~= key then return false end
   local members = call('SCARD', set) -- now: it fails for a wrong type
+  if most and members >= most and not holder then return false end
   if token and not (holder and claimed_at(claim, token) == hash) then return false end
 
   if holder then
@@ -75,17 +78,36 @@ if session then
   if part then return {'mismatch', part} end
 end
 if not session and redis.call('EXISTS', session_key(key)) == 1 then return {'elsewhere'} end
-local nonce, left = ARGV[9], nil
+local nonce, left = ARGV[10], nil
 if nonce then
   if nonce ~= '' and redis.call('EXISTS', barred_key(nonce)) == 1 then return {'barred'} end
-  if session and not (may_live(session, ttl, nonce, ARGV[10]) or nonce ~= '') then return {'short'} end
+  if session and not (may_live(session, ttl, nonce, ARGV[11]) or nonce ~= '') then return {'short'} end
   if not session and nonce == '' then return {'short'} end
-  left = nonce == '' and session.left or tonumber(ARGV[10]) - math.max(ttl, 0)
+  left = nonce == '' and session.left or tonumber(ARGV[11]) - math.max(ttl, 0)
   if nonce == '' then nonce = session.g end
 end
 local holder = find(owner, hash)
 local displaced = holder and holder.key ~= key and holder
 if displaced and on_conflict == 'fail' then return {'held'} end
+
+-- Whether the user has as many waits as there may be; nil where only a look at more of them than a script takes tells.
+local function is_full()
+  local members = redis.call('SCARD', set_key(owner))
+  if members < most then return false end
+  if members <= FEW then return #mend_all(owner, true) >= most end
+  local known, settled = pcall(settle, set_key(owner), index_key(owner))
+  if known and settled then return true end
+  return nil
+end
+
+local function is_listed()
+  return session and redis.call('SISMEMBER', set_key(owner), key) == 1 and is_wait(session, owner)
+end
+
+if most and not displaced and not is_listed() then
+  local full = is_full()
+  if full ~= false then return {full and 'many' or 'count'} end
+end
 
 redis.call('SET', session_key(key), text)
 expire(session_key(key), ttl)
