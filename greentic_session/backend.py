@@ -15,6 +15,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 
 from msgspec import Struct
 
+from ._hiding import Hiding, outline
 from ._lifecycle import Closable
 from .admin import Inspector, Step
 from .ids import SessionKey
@@ -25,7 +26,7 @@ from .wait import Wait
 __all__ = ["Claiming", "Creation", "Parking", "SessionBackend", "Update"]
 
 
-class Creation(Struct, frozen=True, gc=False):
+class Creation(Hiding, Struct, frozen=True, gc=False):
     """A new session that waits for nothing.
 
     Attributes:
@@ -42,8 +43,11 @@ class Creation(Struct, frozen=True, gc=False):
     ttl_ms: int | None
     text: bytes | None = None
 
+    def __repr__(self) -> str:
+        return outline(self, *self.__struct_fields__)  # without keys, tokens and texts
 
-class Update(Struct, frozen=True, gc=False):
+
+class Update(Hiding, Struct, frozen=True, gc=False):
     """New data of a session.
 
     Attributes:
@@ -60,8 +64,11 @@ class Update(Struct, frozen=True, gc=False):
     if_version: str | None
     text: bytes | None = None
 
+    def __repr__(self) -> str:
+        return outline(self, *self.__struct_fields__)  # without keys, tokens and texts
 
-class Parking(Struct, frozen=True, gc=False):
+
+class Parking(Hiding, Struct, frozen=True, gc=False):
     """A session that waits at a scope from now on.
 
     Attributes:
@@ -86,8 +93,11 @@ class Parking(Struct, frozen=True, gc=False):
     token: str | None = None
     max_waits: int | None = None
 
+    def __repr__(self) -> str:
+        return outline(self, *self.__struct_fields__)  # without keys, tokens and texts
 
-class Claiming(Struct, frozen=True, gc=False):
+
+class Claiming(Hiding, Struct, frozen=True, gc=False):
     """A claim on the wait of the first of some scopes that has one.
 
     Attributes:
@@ -101,6 +111,9 @@ class Claiming(Struct, frozen=True, gc=False):
     scopes: tuple[ReplyScope, ...]
     token: str
     lease_ms: int
+
+    def __repr__(self) -> str:
+        return outline(self, *self.__struct_fields__)  # without keys, tokens and texts
 
 
 class SessionBackend(Closable, ABC):

@@ -28,6 +28,8 @@ import hiredis
 import msgspec
 from redis import exceptions as driver
 
+from greentic_session._hiding import Hiding, outline
+
 if TYPE_CHECKING:
     from typing import Any
 
@@ -59,7 +61,7 @@ class LostError(driver.ConnectionError):
     """The connection ended with the call on it: whether Redis ran the command cannot be said."""
 
 
-class Call(msgspec.Struct, eq=False):
+class Call(Hiding, msgspec.Struct, eq=False):
     """One command on its way.
 
     Attributes:
@@ -79,6 +81,9 @@ class Call(msgspec.Struct, eq=False):
     turn: "asyncio.Future[None] | None" = None
     before: bytes | None = None
     undo: "tuple[Arg, ...] | None" = None
+
+    def __repr__(self) -> str:
+        return outline(self, "packed", "before", "undo", deadline=getattr(self, "deadline", None))
 
     def leave(self) -> None:
         """Wait for the answer no more.

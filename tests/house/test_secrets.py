@@ -9,9 +9,11 @@ import redis.asyncio
 from cli_runs import Cli
 from msgspec import Raw
 
-from greentic_session import RedisUrl, RedisUrlWithNamespace, SessionCursor, SessionData, TenantCtx
+from greentic_session import RedisUrl, RedisUrlWithNamespace, ReplyScope, SessionCursor, SessionData, SessionKey, TenantCtx
 from greentic_session._redis.cluster import ClusterAddress
+from greentic_session._redis.connection import Call
 from greentic_session._redis.sentinel_url import Service
+from greentic_session.backend import Claiming, Creation, Parking, Update
 from greentic_session.claim import Claim
 from greentic_session.conversation import (
     Conversation,
@@ -53,6 +55,11 @@ def contents() -> list[Any]:
     ]
     state = ConversationState(SECRET, TokenUsage(extra={SECRET: SECRET}), custom={SECRET: SECRET}, extra={SECRET: SECRET})
     raw = {SECRET: Raw(f'"{SECRET}"'.encode())}
+    text, key = SECRET.encode(), SessionKey(SECRET)
+    ctx = TenantCtx.new("dev", "acme", user="alice")
+    data = SessionData(tenant_ctx=ctx, flow_id="f", cursor=SessionCursor("n"), context_json=SECRET)
+    owner = ("dev", "acme", None, "alice")
+    nobody: Any = None
     return [
         extra,
         *blocks,
@@ -62,6 +69,11 @@ def contents() -> list[Any]:
         state.token_usage,
         Conversation(id="c", messages=[Message.user(SECRET)], state=state, system_message=SECRET, extra={SECRET: SECRET}),
         Header(system_message=SECRET, metadata={SECRET: SECRET}, cwd=SECRET, custom=raw, extra=raw),
+        Creation(key, data, owner, None, text),
+        Update(key, data, ctx, SECRET, text),
+        Parking(owner, ReplyScope(SECRET), key, data, None, text, token=SECRET),
+        Claiming(owner, (ReplyScope(SECRET),), SECRET, 1),
+        Call(text, nobody, 1.0, undo=(SECRET,)),
         Change(cwd=SECRET, custom=raw, metadata={SECRET: SECRET}),
     ]
 
