@@ -1,7 +1,6 @@
 """The names of things in Redis, as the reference writes them; those of our own are made in `lua/_rules.lua`."""
 
 import hashlib
-import re
 from collections.abc import Iterable
 
 import msgspec
@@ -71,7 +70,8 @@ def scope_of(json: bytes) -> ReplyScope | None:
         return None
 
 
-_LAYOUT = re.compile("(?:^|:)(?:session|own|claim|copied|waits|scopes|user|conv):")
+_LAYOUT = frozenset({"session", "own", "claim", "copied", "waits", "scopes", "user", "conv"})
+"""The words that stand behind a namespace."""
 
 
 class Keys:
@@ -91,7 +91,7 @@ class Keys:
 
     def is_shared(self, key: str) -> bool:
         """Say whether a session key may name something of another namespace, too: see `lua/_namespaces.lua`."""
-        return ":" in key and _LAYOUT.search(key) is not None and not self.namespace.endswith("}")
+        return ":" in key and not _LAYOUT.isdisjoint(key.split(":")) and not self.namespace.endswith("}")
 
     def claim(self, key: str) -> str:
         """Where the claim on a session is."""
