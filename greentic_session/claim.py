@@ -2,7 +2,7 @@
 
 import logging
 from types import TracebackType
-from typing import Self, cast
+from typing import Literal, Self, cast
 
 from . import tenancy
 from ._shield import shielded
@@ -78,19 +78,29 @@ class Claim:
         """The version of `data`; computed when asked for."""
         return self._wait.version
 
-    async def park(self, scope: ReplyScope, data: SessionData, ttl: Ttl = None) -> SessionKey | None:
+    async def park(
+        self,
+        scope: ReplyScope,
+        data: SessionData,
+        ttl: Ttl = None,
+        *,
+        on_conflict: Literal["replace", "fail"] = "replace",
+    ) -> SessionKey | None:
         """Store `data` under the same key, make it the one wait of `scope` for the same user, and end the claim.
 
         Args:
             scope: Where the next answer will come in.
             data: The new snapshot, of the same env, tenant, team and user.
             ttl: How long to wait, as for `SessionStore.register_wait`.
+            on_conflict: ``"replace"`` displaces another live session from the scope; ``"fail"`` raises instead: for
+                a holder whose wait may have been displaced meanwhile, by a newer question.
 
         Returns:
             The key of the session that this one displaced from `scope`, if there was one.
 
         Raises:
-            ConflictError: The claim is over.
+            ConflictError: The claim is over; or, with ``"fail"``, another live session holds the scope: nothing was
+                written, and the claim goes on.
             InvalidInputError: As `SessionStore.register_wait`; the claim goes on.
             TenantMismatchError: `data` is of somebody else; the claim goes on.
             TooManyWaitsError: This session was displaced meanwhile, and its user has `max_waits_per_user` others; the claim
@@ -104,8 +114,8 @@ class Claim:
         # The caller may have no user; whoever parks acts for the wait's own.
         owner = tenancy.wait_owner(self._ctx.with_user(user), user, data)
         lifetime = ttl_ms(ttl, self._limits.wait_ttl_ms)
-        most = self._limits.max_waits_per_user
-        parking = Parking(owner, scope, self.key, data, lifetime, text, token=self._token, max_waits=most)
+        replace, most = tenancy.may_displace(on_conflict), self._limits.max_waits_per_user
+        parking = Parking(owner, scope, self.key, data, lifetime, text, replace=replace, token=self._token, max_waits=most)
         displaced = await self._backend.park(parking)
         self._over = True
         return displaced

@@ -7,19 +7,17 @@
 import os
 import uuid
 import warnings
-from collections.abc import AsyncIterator
 from types import TracebackType
 from typing import Literal, Self
 
 from . import tenancy
 from .backend import Claiming, Creation, Parking, SessionBackend, Update
 from .claim import Claim
-from .errors import InvalidInputError
 from .expiry import Seconds, Ttl, milliseconds, ttl_ms
 from .ids import SessionKey, check_id, check_session_key
 from .limits import DEFAULT_MAX_SNAPSHOT_BYTES, Limits
 from .models import ReplyScope, SessionData, TenantCtx
-from .wait import Wait
+from .wait import SessionIterator, Wait
 
 __all__ = ["SessionStore"]
 
@@ -246,9 +244,7 @@ class SessionStore:
         text = self._limits.admit(data, as_text=self._backend.keeps_text)
         owner = tenancy.wait_owner(ctx, user_id, data)
         lifetime = ttl_ms(ttl, self._limits.wait_ttl_ms)
-        if on_conflict not in ("replace", "fail"):
-            raise InvalidInputError("on_conflict must be 'replace' or 'fail'")
-        replace = on_conflict == "replace"
+        replace = tenancy.may_displace(on_conflict)
         parking = Parking(
             owner, scope, key, data, lifetime, text, replace=replace, max_waits=self._limits.max_waits_per_user
         )
@@ -360,15 +356,16 @@ class SessionStore:
         self._backend.check_open()
         await self._backend.health()
 
-    def iter_sessions(self, ctx: TenantCtx) -> AsyncIterator[Wait]:
+    def iter_sessions(self, ctx: TenantCtx) -> SessionIterator:
         """Yield every session of one env and tenant, for administration; in no order, each once.
 
         If `ctx` has a team, that team's only; if it has a user, that user's only. What is written or removed meanwhile may
-        or may not be seen. The cost grows with the store, which is not blocked meanwhile.
+        or may not be seen. The cost grows with the store, which is not blocked meanwhile. Whoever leaves it early may
+        `aclose` it; ``contextlib.aclosing`` does.
         """
         self._backend.check_open()
         tenancy.check_ctx(ctx)
-        return self._backend.iterate(ctx)
+        return SessionIterator(self._backend.iterate(ctx))
 
     async def purge(self, ctx: TenantCtx, *, user: str | None = None) -> int:
         """Remove every session of one env and tenant, with its waits and index entries.

@@ -32,6 +32,7 @@ __all__ = [
     "expected_identity",
     "is_aligned",
     "lookup_owner",
+    "may_displace",
     "mismatch",
     "owner_of",
     "pointer_owner",
@@ -65,6 +66,17 @@ def mismatch(rule: str, caller: TenantCtx, session_key: str | None = None) -> Te
         f"team={caller.effective_team or NO_TEAM}, user={'present' if caller.effective_user else 'absent'}",
         session_key=session_key,
     )
+
+
+def may_displace(on_conflict: str) -> bool:
+    """Return whether parking may displace another live session from its scope.
+
+    Raises:
+        InvalidInputError: It is neither ``"replace"`` nor ``"fail"``.
+    """
+    if on_conflict not in ("replace", "fail"):
+        raise InvalidInputError("on_conflict must be 'replace' or 'fail'")
+    return on_conflict == "replace"
 
 
 def cannot_change(part: str, new: SessionData, session_key: str) -> TenantMismatchError:

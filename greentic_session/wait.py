@@ -1,12 +1,15 @@
 """What a lookup finds."""
 
+from collections.abc import AsyncIterator
+from typing import Any, Self
+
 import msgspec
 
 from ._hiding import Hiding
 from .ids import SessionKey
 from .models import ReplyScope, SessionData, version_of
 
-__all__ = ["Wait"]
+__all__ = ["SessionIterator", "Wait", "close_iterator"]
 
 
 class Wait(Hiding, msgspec.Struct, frozen=True, gc=False):
@@ -39,3 +42,34 @@ class Wait(Hiding, msgspec.Struct, frozen=True, gc=False):
         # Without the key, which opens the session, and without the stored text.
         data, scope = getattr(self, "data", None), getattr(self, "scope", None)
         return f"Wait(key=<hidden>, data={data!r}, scope={scope!r})"
+
+
+class SessionIterator(AsyncIterator[Wait]):
+    """The sessions that `SessionStore.iter_sessions` finds, one after the other.
+
+    It need not be closed; whoever leaves it early may, and lets go of what it holds.
+    """
+
+    def __init__(self, waits: AsyncIterator[Wait]) -> None:
+        self._waits: AsyncIterator[Wait] | None = waits
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Wait:
+        if self._waits is None:
+            raise StopAsyncIteration
+        return await anext(self._waits)
+
+    async def aclose(self) -> None:
+        """End it; idempotent. Nothing comes afterwards."""
+        waits, self._waits = self._waits, None
+        if waits is not None:
+            await close_iterator(waits)
+
+
+async def close_iterator(iterator: AsyncIterator[Any]) -> None:
+    """Close an iterator that can be closed, as an async generator can."""
+    aclose = getattr(iterator, "aclose", None)
+    if aclose is not None:
+        await aclose()

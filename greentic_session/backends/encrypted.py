@@ -30,7 +30,7 @@ from greentic_session.ids import SessionKey, plain
 from greentic_session.models import ReplyScope, SessionData, TenantCtx
 from greentic_session.store import SessionStore
 from greentic_session.tenancy import Identity, Owner, administers, expected_identity, lookup_owner
-from greentic_session.wait import Wait
+from greentic_session.wait import SessionIterator, Wait, close_iterator
 
 __all__ = ["EncryptedBackend", "EncryptedSessionStore"]
 
@@ -83,7 +83,7 @@ class EncryptedSessionStore(SessionStore):
         found = await self._sealed.find_wait(ctx, user_id, scope, fallback=fallback)
         return None if found is None else self._encrypted.opened_wait(found, lookup_owner(ctx, user_id))
 
-    def iter_sessions(self, ctx: TenantCtx) -> AsyncIterator[Wait]:
+    def iter_sessions(self, ctx: TenantCtx) -> SessionIterator:
         """Yield every session of one env and tenant; see `SessionStore.iter_sessions`.
 
         Raises:
@@ -279,6 +279,9 @@ class _Opening:
 
     async def __anext__(self) -> Wait:
         return self._backend.opened_wait(await anext(self._walk), self._ctx)
+
+    async def aclose(self) -> None:
+        await close_iterator(self._walk)
 
 
 def _course(data: SessionData) -> bytes:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any, Final, Generic, TypeVar
 
 import msgspec
+from msgspec import inspect
 
 from greentic_session._json import codec
 from greentic_session._json.fields import check_int
@@ -20,6 +21,19 @@ DEFAULT_MAX_MESSAGE_BYTES: Final = 16 * 1024 * 1024
 """How long the JSON text of a message may be, in bytes, unless its store says otherwise."""
 
 _UNREADABLE: Final = (msgspec.MsgspecError, InvalidInputError, UnicodeError, RecursionError, TypeError)
+
+
+_PLAIN: Final = (dict, list, str, int, float, bool, type(None))
+"""What JSON is read as, where a type says nothing else."""
+
+
+def is_readable(message_type: Any) -> bool:
+    """Say whether msgspec reads anything as this type. It takes any class, and finds out with the first text."""
+    try:
+        known = inspect.type_info(message_type)
+    except TypeError:
+        return False
+    return not isinstance(known, inspect.CustomType) or any(issubclass(plain, known.cls) for plain in _PLAIN)
 
 
 class Codec(Generic[M]):
@@ -38,6 +52,8 @@ class Codec(Generic[M]):
         check_int("max_message_bytes", max_bytes, 1, sys.maxsize)
         # Only of a Struct can be said what is one before it is written: a dict can be a TypedDict, an int a float.
         self._struct = message_type if isinstance(message_type, type) and issubclass(message_type, msgspec.Struct) else None
+        if not is_readable(message_type):
+            raise TypeError("message_type must be a type that msgspec reads")
         self._max_bytes = max_bytes
         self._write: Callable[[Any], bytes]
         self._read: Callable[[bytes], M]

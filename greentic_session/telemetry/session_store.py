@@ -7,7 +7,7 @@ from greentic_session.backend import SessionBackend
 from greentic_session.backends.forwarding import ForwardingBackend, Party
 from greentic_session.models import ReplyScope, SessionData, TenantCtx
 from greentic_session.store import SessionStore
-from greentic_session.wait import Wait
+from greentic_session.wait import Wait, close_iterator
 
 from .recorder import Operation, Recorder
 
@@ -116,6 +116,10 @@ class _Walk:
             raise
         operation.pause()
         return wait
+
+    async def aclose(self) -> None:
+        self._end()
+        await close_iterator(self._waits)
 
     def _end(self, error: BaseException | None = None) -> None:
         operation, self._operation = self._operation, None

@@ -1,6 +1,5 @@
 """Never run: mypy and pyright read it, to see that the public API can be used as README shows, with nothing untyped."""
 
-from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any, assert_type
 
@@ -25,6 +24,7 @@ from greentic_session import (
 )
 from greentic_session.encryption import EncryptedSessionStore, EncryptionKey, Keyring
 from greentic_session.mapping import telegram_update_to_session_key
+from greentic_session.wait import SessionIterator
 
 
 class Ticket(msgspec.Struct):
@@ -55,7 +55,7 @@ async def use(store: SessionStore) -> None:
     assert_type(await store.register_wait(ctx, "alice", scope, key, data, NEVER, on_conflict="fail"), SessionKey | None)
     assert_type(await store.find_wait(ctx, "alice", scope), Wait | None)
     assert_type(await store.list_waits_for_user(ctx, "alice"), list[SessionKey])
-    assert_type(store.iter_sessions(ctx), AsyncIterator[Wait])
+    assert_type(store.iter_sessions(ctx), SessionIterator)
     claim = await store.claim_wait(ctx, "alice", scope, lease=timedelta(seconds=5))
     assert_type(claim, Claim | None)
     if claim:

@@ -105,7 +105,7 @@ class Scripts:
         """Make a session the one wait of a scope; return 1, the key of the displaced session, or what came in the way."""
         keys, place = self._keys, place_of(parking.owner)
         leading = (keys.scope(place, parking.scope.scope_hash()), keys.waits(place), keys.latest(place))
-        on_conflict = parking.token or ("" if parking.replace else "fail")
+        on_conflict = ("" if parking.replace else "fail:") + (parking.token or "")
         what = (parking.key, *text, scope_json, _ms(parking.ttl_ms), on_conflict, parking.max_waits or "", *self._hold)
         return _PARK.run(self._executor, 3, (*leading, self._namespace, *what))
 

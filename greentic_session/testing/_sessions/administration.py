@@ -1,5 +1,7 @@
 """The store as a whole: iter_sessions, purge, health, closing, limits."""
 
+from contextlib import aclosing
+
 import anyio
 import pytest
 
@@ -50,6 +52,16 @@ EVERYTHING = {"nobodys", *(f"{kind}{index}" for kind in "ws" for index in range(
 
 class AdministrationContract:
     """Section 4 of the contract: iter_sessions, purge, health, lifecycle, max_snapshot_bytes."""
+
+    async def test_an_iteration_may_be_left_and_closed(self, store: SessionStore) -> None:
+        for number in range(3):
+            await store.create_session(ALICE, data(), key=f"k{number}")
+        async with aclosing(store.iter_sessions(ALICE)) as sessions:
+            async for _ in sessions:
+                break
+        assert [wait async for wait in sessions] == []
+        await sessions.aclose()
+        assert len([wait async for wait in store.iter_sessions(ALICE)]) == 3
 
     async def test_iter_sessions_reaches_what_it_should(self, store: SessionStore) -> None:
         await settle(store)

@@ -129,6 +129,24 @@ class ClaimsContract:
             if cancelled:
                 await (await claim_soon(store)).release()
 
+    async def test_a_holder_that_was_displaced_need_not_displace(self, store: SessionStore) -> None:
+        """With on_conflict="fail" the newer question stays, and the claim goes on."""
+        claim = await claim_chat(store)
+        assert await store.register_wait(ALICE, "alice", CHAT, "newer", data(node="newer")) == "k"
+        with pytest.raises(ConflictError):
+            await claim.park(CHAT, data(node="older"), on_conflict="fail")
+        assert await store.find_wait_by_scope(ALICE, "alice", CHAT) == "newer"
+        assert await store.get_session("k") == data()
+        bad: Any = "other"
+        with pytest.raises(InvalidInputError):
+            await claim.park(OTHER, data(), on_conflict=bad)
+        assert await claim.park(OTHER, data(node="b"), MINUTE, on_conflict="fail") is None
+        assert await store.list_waits_for_user(ALICE, "alice") == ["k", "newer"]
+        await assert_over(claim)
+        again = await claim_chat(store)
+        assert again.key == "newer"
+        assert await again.park(OTHER, data(node="c")) == "k"
+
     async def test_plain_operations_do_not_look_at_claims(self, store: SessionStore) -> None:
         claim = await claim_chat(store)
         assert await store.find_wait_by_scope(ALICE, "alice", CHAT) == "k"

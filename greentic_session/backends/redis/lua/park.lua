@@ -1,8 +1,8 @@
 -- Store a session and make it the one wait of a scope.
 -- KEYS     the scope, the user's set, the user's pointer
 -- ARGV     namespace, session key, text, its SHA-1, owner, the scope as JSON, lifetime in ms or -1, "" to replace who waits
---          there, "fail" not to, or the token of the claim that this ends; how many waits the user may have, or ""; on a
---          cluster nonce and reach of a reservation, both "" for that of the session that is there
+--          there, "fail:" not to, and behind it the token of the claim that this ends, if there is one; how many waits the
+--          user may have, or ""; on a cluster nonce and reach of a reservation, both "" for that of the session that is there
 -- Returns  1, or the key of the displaced session; {"over"} (the claim), {"corrupt"}, {"mismatch", part}, {"held"};
 --          {"elsewhere"} where another namespace's session has this place;
 --          {"many"} if it would be one wait too many, {"count"} if it may be: not all members of the user's set need be waits;
@@ -13,7 +13,9 @@
 local key, text, sha, owner, scope = ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 local ttl, on_conflict, hash = tonumber(ARGV[7]), ARGV[8], KEYS[1]:sub(-64)
 local most = tonumber(ARGV[9]) -- nil for any number
-local token = on_conflict ~= '' and on_conflict ~= 'fail' and on_conflict or nil
+local fails = on_conflict:sub(1, 5) == 'fail:'
+local token = fails and on_conflict:sub(6) or on_conflict
+if token == '' then token = nil end
 
 -- Where all is as usual: a new session, or one that waits here already, claimed or not, and no other.
 -- Returns whether the session is parked, and whether the user's set is in order.
@@ -88,7 +90,7 @@ if nonce then
 end
 local holder = find(owner, hash)
 local displaced = holder and holder.key ~= key and holder
-if displaced and on_conflict == 'fail' then return {'held'} end
+if displaced and fails then return {'held'} end
 
 -- Whether the user has as many waits as there may be; nil where only a look at more of them than a script takes tells.
 local function is_full()
