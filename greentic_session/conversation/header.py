@@ -4,7 +4,7 @@ A header holds plain values only, so that a backend may keep it as it likes: as 
 """
 
 from enum import Enum
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, TypeVar
 
 from msgspec import Raw, Struct
 from msgspec.structs import replace
@@ -26,6 +26,8 @@ __all__ = [
     "changed_header",
     "replacing",
 ]
+
+T = TypeVar("T")
 
 MAX_COUNT: Final = 2**53 - 1
 """The largest number that a counter holds: up to here a double, as Lua and many readers of JSON count, is exact."""
@@ -130,6 +132,8 @@ class Change(Hiding, Struct, frozen=True, kw_only=True):
         events: What to add to the event count.
         custom: JSON by name, merged into what is there.
         metadata: Text by text, merged into what is there.
+        remove_custom: The names of custom values that go.
+        remove_metadata: The names of metadata that go.
     """
 
     cwd: str | None = None
@@ -137,6 +141,8 @@ class Change(Hiding, Struct, frozen=True, kw_only=True):
     events: int = 0
     custom: dict[str, Raw] = {}
     metadata: dict[str, str] = {}
+    remove_custom: frozenset[str] = frozenset()
+    remove_metadata: frozenset[str] = frozenset()
 
     def __repr__(self) -> str:
         return outline(self, *self.__struct_fields__)
@@ -183,9 +189,13 @@ def changed_header(stored: Header, change: Change, now: int) -> Header:
         cwd=stored.cwd if change.cwd is None else change.cwd,
         usage=usage,
         event_count=_sum("event_count", stored.event_count, change.events),
-        custom=stored.custom | change.custom,
-        metadata=stored.metadata | change.metadata,
+        custom=_without(stored.custom, change.remove_custom) | change.custom,
+        metadata=_without(stored.metadata, change.remove_metadata) | change.metadata,
     )
+
+
+def _without(fields: dict[str, T], names: frozenset[str]) -> dict[str, T]:
+    return {name: value for name, value in fields.items() if name not in names} if names else fields
 
 
 def _sum(name: str, a: int, b: int) -> int:

@@ -1,6 +1,6 @@
 """From a conversation to what is stored of it, and back. What a caller hands in is checked here, and copied."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, TypeVar
 
 import msgspec
@@ -67,6 +67,8 @@ def pack_change(
     add_events: int,
     custom: Mapping[str, Any] | None,
     metadata: Mapping[str, str] | None,
+    remove_custom: Collection[str] = (),
+    remove_metadata: Collection[str] = (),
 ) -> Change:
     """Return the change that these arguments of `update_state` ask for.
 
@@ -83,6 +85,8 @@ def pack_change(
         events=_count("add_events", add_events),
         custom={} if custom is None else _json("custom", custom),
         metadata={} if metadata is None else _texts("metadata", metadata),
+        remove_custom=_names("custom", remove_custom, custom),
+        remove_metadata=_names("metadata", remove_metadata, metadata),
     )
 
 
@@ -141,6 +145,15 @@ def _text(name: str, value: object) -> str:
 
 def _texts(name: str, value: object) -> dict[str, str]:
     return {_text(f"a name in {name}", key): _text(f"a value in {name}", text) for key, text in _items(name, value)}
+
+
+def _names(name: str, removed: object, merged: Mapping[str, Any] | None) -> frozenset[str]:
+    if isinstance(removed, str) or not isinstance(removed, Collection):
+        raise TypeError(f"remove_{name} must be a list of names, not {type(removed).__name__}")
+    names = frozenset([_text(f"a name in remove_{name}", key) for key in removed])
+    if merged and not names.isdisjoint(merged):
+        raise InvalidInputError(f"a name is in {name} and in remove_{name}")
+    return names
 
 
 def _json(name: str, value: object, reserved: frozenset[str] = frozenset()) -> dict[str, Raw]:

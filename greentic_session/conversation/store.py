@@ -9,7 +9,7 @@ import builtins
 import secrets
 import sys
 import uuid
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from types import TracebackType
 from typing import Any, Final, Generic, Self, TypeVar, Unpack, overload
 
@@ -280,6 +280,8 @@ class ConversationStore(Generic[M]):
         add_events: int = 0,
         custom: Mapping[str, Any] | None = None,
         metadata: Mapping[str, str] | None = None,
+        remove_custom: Collection[str] = (),
+        remove_metadata: Collection[str] = (),
     ) -> None:
         """Change the state of a conversation in one step, whoever else changes it at the same time.
 
@@ -290,15 +292,18 @@ class ConversationStore(Generic[M]):
             add_usage: Token counts to add to what is there; None in one of them adds nothing.
             add_events: What to add to the event count.
             custom: Values to merge into what is there, name by name; None as a value is JSON's
-                null, and removes nothing.
+                null, and removes nothing: `remove_custom` does.
             metadata: Texts to merge in, name by name.
+            remove_custom: Names of custom values to remove; one that is not there is no error.
+            remove_metadata: Names of metadata to remove, likewise.
 
         Raises:
-            InvalidInputError: Besides the usual: a counter would exceed 2**53 - 1.
+            InvalidInputError: Besides the usual: a counter would exceed 2**53 - 1; or a name is both merged in
+                and removed.
         """
         self._backend.check_open()
         partition, id = partition_of(ctx), check_conversation_id(id)
-        change = pack_change(cwd, add_usage, add_events, custom, metadata)
+        change = pack_change(cwd, add_usage, add_events, custom, metadata, remove_custom, remove_metadata)
         await self._backend.update(partition, id, change, self._clock(), self._life)
 
     # -- the partition, and the store as a whole

@@ -119,6 +119,31 @@ class TranscriptsContract:
         await store.save(OPS, loaded)
         assert await store.messages(OPS, "c") == EVERYTHING
 
+    async def test_custom_values_and_metadata_are_removed_by_name(self, store: ConversationStore[Message]) -> None:
+        """None is JSON's null: a value like any other."""
+        await store.create(OPS, id="c", metadata={"a": "1", "b": "2"})
+        await store.update_state(OPS, "c", custom={"a": None, "b": 1, "usage": 2})
+        assert (await store.load(OPS, "c")).state.custom == {"a": None, "b": 1, "usage": 2}
+        await store.update_state(
+            OPS, "c", custom={"c": 3}, remove_custom=["a", "absent"], metadata={"c": "3"}, remove_metadata={"b"}
+        )
+        found = await store.load(OPS, "c")
+        assert found.state.custom == {"b": 1, "usage": 2, "c": 3}
+        assert found.metadata == {"a": "1", "c": "3"}
+        await store.update_state(OPS, "c", remove_custom=("b", "usage", "c"), remove_metadata=["a", "c"])
+        found = await store.load(OPS, "c")
+        assert (found.state.custom, found.metadata) == ({}, {})
+        refused: list[tuple[dict[str, Any], type[Exception]]] = [
+            ({"custom": {"a": 1}, "remove_custom": ["a"]}, InvalidInputError),
+            ({"metadata": {"a": "1"}, "remove_metadata": ["a"]}, InvalidInputError),
+            ({"remove_custom": "b"}, TypeError),
+            ({"remove_metadata": [7]}, TypeError),
+        ]
+        for change, error in refused:
+            with pytest.raises(error):
+                await store.update_state(OPS, "c", **change)
+        assert (await store.load(OPS, "c")).state.custom == {}
+
     async def test_many_and_long_messages(self, store: ConversationStore[Message]) -> None:
         await store.create(OPS, id="c")
         many = said(*(str(index) for index in range(2500)))

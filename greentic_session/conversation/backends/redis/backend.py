@@ -30,7 +30,7 @@ from greentic_session.conversation.moments import as_datetime
 from greentic_session.conversation.rules import absent, check_schema, corrupt, warn_skipped
 from greentic_session.tenancy import Partition
 
-from .fields import counters_of, fields_of, merged_of, read_counter, read_fields
+from .fields import counters_of, fields_of, merged_of, read_counter, read_fields, removed_of
 from .keys import Keys
 from .scripts import Answer, Scripts
 
@@ -95,7 +95,9 @@ class RedisConversationBackend(ConversationBackend):
 
     async def update(self, partition: Partition, id: str, change: Change, now: int, life: Lifetime) -> None:
         counters = [((name, count), MAX_COUNT - count) for name, count in counters_of(change)]
-        outcome, *more = await self._scripts.update(partition, id, counters, merged_of(change), now, life.again_ms)
+        outcome, *more = await self._scripts.update(
+            partition, id, counters, merged_of(change), removed_of(change), now, life.again_ms
+        )
         if outcome == b"full":
             changed_header(read_counter(more[0].decode(), int(more[1])), change, now)  # it says which, and raises
         _result(outcome, more, id)

@@ -17,7 +17,7 @@ from greentic_session.conversation.envelope import COUNTERS
 from greentic_session.conversation.header import MAX_COUNT, MAX_TURNS, Change, Header
 from greentic_session.conversation.rules import corrupt
 
-__all__ = ["Counter", "counters_of", "fields_of", "merged_of", "read_counter", "read_fields"]
+__all__ = ["Counter", "counters_of", "fields_of", "merged_of", "read_counter", "read_fields", "removed_of"]
 
 Counter = tuple[str, int]
 """The name of a field, and a number."""
@@ -62,6 +62,12 @@ def counters_of(change: Change) -> list[Counter]:
 def merged_of(change: Change) -> list[Arg]:
     """Return names and values of the other fields that a change writes."""
     return [*([] if change.cwd is None else ["cwd", change.cwd]), *_maps(change)]
+
+
+def removed_of(change: Change) -> list[Arg]:
+    """Return the names of the fields that a change removes."""
+    custom = [_CUSTOM + name for name in change.remove_custom]
+    return [*custom, *(_METADATA + name for name in change.remove_metadata)]
 
 
 def read_counter(name: str, count: int) -> Header:

@@ -79,12 +79,14 @@ class Scripts:
         id: str,
         counters: Sequence[tuple[Counter, int]],
         fields: Sequence[Arg],
+        removed: Sequence[Arg],
         now: int,
         again_ms: int | None,
     ) -> Answer:
-        """Add to counters, each with the most that it may hold before; set other fields."""
+        """Add to counters, each with the most that it may hold before; set other fields, and remove some."""
         adding = [part for (name, count), most in counters for part in (name, count, most)]
-        return await self._run(_UPDATE, partition, id, _ms(again_ms), max(now, 0), 6 + len(adding), *adding, *fields)
+        begins = (7 + len(adding), 7 + len(adding) + len(removed))
+        return await self._run(_UPDATE, partition, id, _ms(again_ms), max(now, 0), *begins, *adding, *removed, *fields)
 
     async def delete(self, partition: Partition, id: str) -> bool:
         """Remove a conversation; False if it is absent."""
