@@ -185,7 +185,7 @@ BAD_OPTIONS: dict[str, list[Refusal]] = {
     ],
     "sliding": [(True, InvalidInputError), (1, TypeError), (None, TypeError)],
     "max_message_bytes": [(0, InvalidInputError), (-1, InvalidInputError), (1.5, TypeError), (None, TypeError)],
-    "message_type": [(lambda: None, TypeError), (7, TypeError)],
+    "message_type": [(lambda: None, TypeError), (7, TypeError), (SimpleNamespace, TypeError)],
 }
 
 
