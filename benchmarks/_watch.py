@@ -19,13 +19,14 @@ class Watched(NamedTuple):
     Attributes:
         seconds: How long it took.
         longest_ping: How long another client waited for an answer, at the most, in milliseconds.
-        longest_script: How long a script held the server, at the most, in milliseconds by the server's SLOWLOG.
+        scripts: How long each script held the server, in milliseconds by the server's SLOWLOG, ascending; without those of
+            less than a tenth of one.
         answer: What it returned.
     """
 
     seconds: float
     longest_ping: float
-    longest_script: float
+    scripts: list[float]
     answer: Any
 
 
@@ -58,5 +59,5 @@ async def watch(url: str, call: Callable[[], Awaitable[Any]]) -> Watched:
             done = True  # redis-py may swallow a cancellation
             await looking
         slow = await client.slowlog_get(100_000)
-    scripts = [entry["duration"] for entry in slow if entry["command"].upper().startswith(b"EVAL")]
-    return Watched(taken, longest * 1000, max(scripts, default=0) / 1000, answer)
+    scripts = sorted(entry["duration"] / 1000 for entry in slow if entry["command"].upper().startswith(b"EVAL"))
+    return Watched(taken, longest * 1000, scripts, answer)

@@ -40,6 +40,7 @@ SOON = 2.0
 
 NOTES = [
     "Longest script: by the server's SLOWLOG. Its time is that of a clock: what else is busy on the machine counts.",
+    "95 % of the scripts: of those that took a tenth of a millisecond; what the longest took may be a pause of the machine.",
     "Slowest PING: of another client, meanwhile. Client and server share the cores.",
 ]
 
@@ -161,10 +162,11 @@ async def _measure(url: str, sizes: Sizes) -> list[Row]:
             for name, (prepare, do) in SITUATIONS.items():
                 await prepare(users)
                 seen = await watch(url, lambda do=do: do(users))  # type: ignore[misc]  # mypy knows no default here
+                scripts = seen.scripts or [0.0]
+                usual, longest = scripts[int(len(scripts) * 0.95)], scripts[-1]
                 aim = Target("value", "max", LONGEST_SCRIPT_MS)
-                rows.append(
-                    Row(measurement=name, contestant="longest script", value=seen.longest_script, unit="ms", target=aim)
-                )
+                rows.append(Row(measurement=name, contestant="longest script", value=longest, unit="ms", target=aim))
+                rows.append(Row(measurement=name, contestant="95 % of the scripts", value=usual, unit="ms"))
                 rows.append(Row(measurement=name, contestant="slowest PING", value=seen.longest_ping, unit="ms"))
                 rows.append(Row(measurement=name, contestant="takes", value=seen.seconds, unit="s"))
                 tick()

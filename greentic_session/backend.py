@@ -117,7 +117,7 @@ class Claiming(Hiding, Struct, frozen=True, gc=False):
 
 
 class SessionBackend(Closable, ABC):
-    """Storage for sessions and waits. Each method is one atomic step, `iterate` and `purge` excepted.
+    """Storage for sessions and waits. Each method is one atomic step, but `iterate`, `purge`, and `list_waits` of many.
 
     Attributes:
         system: What keeps the data, for observers: OpenTelemetry's ``db.system.name`` where it has one. A backend that wraps

@@ -278,7 +278,11 @@ class SessionStore:
         return None if owner is None else await self._backend.find_key(owner, scope)
 
     async def list_waits_for_user(self, ctx: TenantCtx, user_id: str) -> list[SessionKey]:
-        """Return the keys of all live waits of a user, each once, ascending; in one round trip."""
+        """Return the keys of all live waits of a user, each once, ascending.
+
+        Up to 1,000 of them come in one round trip; more come in steps, and then those that waited throughout are in it, and
+        those that came or went meanwhile may be.
+        """
         self._backend.check_open()
         owner = tenancy.lookup_owner(ctx, user_id)
         return [] if owner is None else await self._backend.list_waits(owner)
