@@ -215,7 +215,8 @@ class State:
         owner = f"{ctx.env}:{ctx.tenant_id}:{ctx.effective_team or ''}:{ctx.effective_user or ''}"
         assert record[b"o"].decode() == owner, f"the record of {key!r} names another owner than the session"
         assert record[b"h"].decode() == hashlib.sha1(session.text).hexdigest(), f"the record of {key!r} fits another text"
-        assert not record.get(b"f"), f"the record of {key!r} says that somebody else wrote"
+        is_wait = bool(record[b"s"])  # what was displaced may be a wait of the reference's elsewhere
+        assert not (is_wait and record.get(b"f")), f"the record of {key!r} says that somebody else wrote"
         assert_same_life(f"session {key!r}", session, self.records[key])
         hashed = record[b"s"].decode()
         assert (b"w" in record) == bool(hashed), f"the record of {key!r} names a scope twice or half"

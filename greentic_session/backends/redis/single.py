@@ -106,7 +106,7 @@ class RedisBackend(SessionBackend):
                     yield wait
 
     async def purge(self, ctx: TenantCtx, user: str | None) -> int:
-        return sum([step.removed async for step in self._purging(ctx, user)])
+        return sum([step.removed async for step in self.purging(ctx, user)])
 
     async def purging(self, ctx: TenantCtx, user: str | None) -> AsyncGenerator[Step, None]:
         async with aclosing(self._purging(ctx, user)) as steps:

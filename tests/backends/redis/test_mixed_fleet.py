@@ -421,14 +421,72 @@ async def test_dead_ids_in_the_set_are_no_waits(
 async def test_the_scope_that_our_record_names_wins_over_another_that_leads_to_it(
     store: RedisSessionStore, raw: redis.Redis, reference: Reference
 ) -> None:
+    reference.register_wait(OTHER, "k1", data())
     await park(store)
-    raw.set(reference.scope_key(ALICE, OTHER), "k1")
     assert await found(store, OTHER) is None
     assert not raw.exists(reference.scope_key(ALICE, OTHER))  # cleaned
     raw.set(reference.scope_key(ALICE, OTHER), "k1")
     await store.clear_wait(ALICE, "alice", OTHER)  # must not remove what waits at CHAT
     assert await found(store) == "k1"
     assert await listed(store) == ["k1"]
+
+
+@pytest.mark.parametrize(("ours", "theirs"), [(None, None), (60, None), (60, 90_000), (None, 90_000)])
+async def test_the_reference_moves_what_we_parked_with_the_same_text(
+    store: RedisSessionStore, reference: Reference, ours: float | None, theirs: int | None
+) -> None:
+    await park(store, "k1", CHAT, ours)
+    reference.register_wait(OTHER, "k1", data(), theirs)
+    for _ in range(2):
+        assert await found(store, OTHER) == "k1"
+        assert reference.find_wait_by_scope(ALICE, OTHER) == "k1"
+        assert await listed(store) == ["k1"]
+    await store.touch("k1", None)
+    assert await found(store, OTHER) == "k1"
+    await park(store, "k1", THIRD)  # and we move it again
+    assert [await found(store, scope) for scope in (OTHER, THIRD)] == [None, "k1"]
+
+
+@pytest.mark.parametrize("ttl", [None, 60])
+async def test_a_displaced_session_that_the_reference_has_moved_waits_where_it_was_moved_to(
+    store: RedisSessionStore, reference: Reference, ttl: float | None
+) -> None:
+    await park(store, "k1", CHAT, ttl)
+    reference.register_wait(OTHER, "k1", data(node="theirs"))
+    assert await park(store, "k2", CHAT, ttl) == "k1"
+    assert await found(store) == "k2"
+    assert await found(store, OTHER) == "k1"
+    assert reference.find_wait_by_scope(ALICE, OTHER) == "k1"
+    assert await listed(store) == ["k1", "k2"]
+    assert reference.list_waits_for_user(ALICE) == ["k1", "k2"]
+
+
+@pytest.mark.parametrize("again", ["created", "parked", "somebody else's"])
+async def test_no_scope_key_of_ours_leads_to_a_key_that_is_used_again(
+    store: RedisSessionStore, raw: redis.Redis, reference: Reference, again: str
+) -> None:
+    await store.create_session(ALICE, data(), key="k1")
+    await park(store)
+    reference.remove_session("k1")
+    if again == "created":
+        await store.create_session(ALICE, data(), key="k1")
+    elif again == "parked":
+        await park(store, "k1", OTHER)
+    else:
+        await store.create_session(BOB, data(BOB), key="k1")
+        assert not raw.exists(reference.pointer_key(ALICE))
+    assert reference.find_wait_by_scope(ALICE, CHAT) is None
+    check(raw, reference.namespace)
+
+
+async def test_a_record_that_is_forgotten_takes_its_scope_key_along(
+    store: RedisSessionStore, raw: redis.Redis, reference: Reference
+) -> None:
+    await park(store)
+    reference.register_wait(OTHER, "k1", data(node="theirs"))
+    reference.remove_session("k1")
+    assert await found(store, OTHER) is None
+    assert dump(raw, reference.namespace) == {}
 
 
 async def test_we_move_what_the_reference_parked(store: RedisSessionStore, reference: Reference) -> None:
@@ -502,8 +560,8 @@ async def test_we_take_a_scope_of_the_references(store: RedisSessionStore, refer
 
 async def test_a_stale_entry_displaces_nobody(store: RedisSessionStore, raw: redis.Redis, reference: Reference) -> None:
     """Where a scope key leads to what does not wait there, the place is free."""
+    reference.register_wait(CHAT, "k1", data())
     await park(store, "k1", OTHER)
-    raw.set(reference.scope_key(ALICE, CHAT), "k1")
     assert await store.register_wait(ALICE, "alice", CHAT, "k2", data(), on_conflict="fail") is None
     assert await found(store, OTHER) == "k1"
     assert await listed(store) == ["k1", "k2"]
@@ -611,6 +669,54 @@ async def test_an_update_of_the_references_loses_the_lifetime_and_touch_brings_i
     lives = {name: entry.ttl for name, entry in dump(raw, reference.namespace).items()}
     assert len(lives) == 4  # session, record, scope, set
     assert all(25_000 < life <= 30_020 for life in lives.values()), lives
+
+
+@pytest.mark.parametrize("operation", ["update_session", "claim_wait", "find_wait"])
+@pytest.mark.parametrize("text", ["another text", "the same text"])
+async def test_an_update_of_the_references_loses_no_lifetime_for_good(
+    store: RedisSessionStore, raw: redis.Redis, reference: Reference, operation: str, text: str
+) -> None:
+    await park(store, "k1", CHAT, 60)
+    reference.update_session("k1", data(node="theirs") if text == "another text" else data())
+    match operation:
+        case "update_session":
+            await store.update_session("k1", data(node="ours"))
+        case "claim_wait":
+            assert await store.claim_wait(ALICE, "alice", CHAT, lease=5) is not None
+        case _:
+            assert await store.find_wait(ALICE, "alice", CHAT) is not None
+    lives = {name: entry.ttl for name, entry in dump(raw, reference.namespace).items() if not name.startswith("claim:")}
+    assert len(lives) == 4  # session, record, scope, set
+    assert all(30_000 < life <= 60_020 for life in lives.values()), lives
+
+
+async def test_a_created_session_gets_its_lifetime_back_too(
+    store: RedisSessionStore, raw: redis.Redis, reference: Reference
+) -> None:
+    await store.create_session(ALICE, data(), key="k1", ttl=60)
+    reference.update_session("k1", data(node="theirs"))
+    await store.update_session("k1", data(node="ours"))
+    assert 30_000 < raw.pttl(reference.session_key("k1")) <= 60_020
+
+
+async def test_a_wait_that_the_reference_registers_for_good_stays(
+    store: RedisSessionStore, raw: redis.Redis, reference: Reference
+) -> None:
+    await park(store, "k1", CHAT, 60)
+    reference.register_wait(CHAT, "k1", data(node="theirs"))
+    await store.update_session("k1", data(node="ours"))
+    assert await found(store) == "k1"
+    assert raw.pttl(reference.session_key("k1")) == -1
+
+
+async def test_a_purge_leaves_nothing_of_what_the_reference_cleared(
+    store: RedisSessionStore, raw: redis.Redis, reference: Reference
+) -> None:
+    for number in range(3):
+        await park(store, f"k{number}", ReplyScope(f"{number}"))
+        reference.clear_wait(ALICE, ReplyScope(f"{number}"))
+    assert await store.purge(ALICE) == 0
+    assert dump(raw, reference.namespace) == {}
 
 
 async def test_a_wait_whose_scope_key_ended_early_is_still_there_by_key(

@@ -46,6 +46,7 @@ people = st.sampled_from(PEOPLE)
 keys = st.sampled_from(KEYS)
 scopes = st.sampled_from(SCOPES)
 nodes = st.sampled_from(["n1", "n2"])
+their_nodes = st.sampled_from(["n1", "theirs.n1", "theirs.n2"])  # the first one is a text of ours, too
 ttls = st.sampled_from([None, 1_000, 2_000])
 
 
@@ -82,7 +83,31 @@ class Seen:
     def is_known(self, key: str) -> bool:
         """Our record tells where the session waits: what is stored is what we wrote, and all since it was parked."""
         text, record = self.text(key) or b"", self.record(key)
-        return hashlib.sha1(text).hexdigest().encode() == record.get(b"h") and not record.get(b"f")
+        fits = hashlib.sha1(text).hexdigest().encode() == record.get(b"h")
+        return fits and not record.get(b"f") and not self.is_rewritten(key)
+
+    def ttl(self, name: str) -> int:
+        entry = self.found.get(name)
+        return -2 if entry is None else entry.ttl
+
+    def is_rewritten(self, key: str) -> bool:
+        """Session and record have other lifetimes than each other: we set both at once."""
+        session, record = self.ttl(f"session:{key}"), self.ttl(f"own:{key}")
+        return (session == -1) != (record == -1) or abs(session - record) > 50
+
+    def has_lost_its_lifetime(self, who: TenantCtx, key: str) -> bool:
+        """An update of the reference's has taken it, and our record still has it."""
+        if (
+            self.ttl(f"session:{key}") != -1
+            or self.ttl(f"own:{key}") < 0
+            or self.record(key).get(b"o") != owner(who).encode()
+        ):
+            return False
+        named = self.record(key).get(b"s", b"").decode()
+        if not named:
+            return not self.is_member(who, key)
+        name = f"waits:scope:{place(who)}:{named}"
+        return self.ttl(name) >= 0 and self.found[name].text.decode() == key
 
     def waits_at(self, who: TenantCtx, scope: ReplyScope) -> str | None:
         entry = self.found.get(f"waits:scope:{place(who)}:{scope.scope_hash()}")
@@ -90,7 +115,16 @@ class Seen:
         if self.text(key) is None or self.owner(key) != owner(who):
             return None
         named = self.record(key).get(b"s", b"").decode()
-        return key if named == scope.scope_hash() or not self.is_known(key) or self.is_member(who, key) else None
+        if named == scope.scope_hash() or not self.is_known(key) or self.is_member(who, key):
+            return key
+        # The reference has registered the same text since; or left the scope key behind, before we parked the session anew.
+        is_since = entry is not None and entry.ttl == -1 == self.ttl(f"session:{key}") and not self.record(key).get(b"x")
+        return key if named and is_since else None
+
+    def led_for_good(self, who: TenantCtx, scope: ReplyScope) -> str | None:
+        """Where a scope key without a lifetime leads."""
+        entry = self.found.get(f"waits:scope:{place(who)}:{scope.scope_hash()}")
+        return entry.text.decode() if entry is not None and entry.ttl == -1 else None
 
     def is_member(self, who: TenantCtx, key: str) -> bool:
         """We keep what does not wait out of the set: the reference has registered it since, with the same text."""
@@ -193,12 +227,17 @@ class MixedFleet(RuleBasedStateMachine):
             assert result == (None if holder == key else holder)
             now = self.seen
             assert now.text(key) == data(who, node).to_json()
-            assert [one for one in SCOPES if now.waits_at(who, one) == key] == [scope]
+            # What was left behind of an earlier session cannot be told from what the reference registered since.
+            left = [one for one in SCOPES if before.text(key) is None and before.led_for_good(who, one) == key]
+            assert now.waits_at(who, scope) == key
+            assert all(now.waits_at(who, one) != key for one in SCOPES if one != scope and one not in left)
             assert key in now.waits(who)
             if result is not None:
                 assert result not in now.waits(who)
                 assert now.text(result) == before.text(result)
-                assert all(now.waits_at(who, one) != result for one in SCOPES)
+                # Where the reference wrote since, it may wait where that has moved it to; never where it was displaced.
+                gone = SCOPES if before.is_known(result) else [scope]
+                assert all(now.waits_at(who, one) != result for one in gone)
             return
         assert self.seen.text(key) == before.text(key)
         assert self.seen.waits_at(who, scope) == holder
@@ -223,7 +262,8 @@ class MixedFleet(RuleBasedStateMachine):
             now = self.seen
             assert now.text(key) == data(who, node).to_json()
             assert result == hashlib.sha1(now.text(key) or b"").hexdigest()
-            assert (now.found[f"session:{key}"].ttl == -1) == (before.found[f"session:{key}"].ttl == -1)
+            is_for_ever = before.ttl(f"session:{key}") == -1 and not before.has_lost_its_lifetime(who, key)
+            assert (now.ttl(f"session:{key}") == -1) == is_for_ever
             for scope in SCOPES:
                 assert now.waits_at(who, scope) == before.waits_at(who, scope)
             assert now.waits(who) == before.waits(who)
@@ -375,16 +415,23 @@ class MixedFleet(RuleBasedStateMachine):
 
     # -- what the reference does
 
-    @rule(who=people, key=keys, scope=scopes, node=nodes, ttl=ttls, racing=st.booleans())
+    @rule(who=people, key=keys, scope=scopes, node=their_nodes, ttl=ttls, racing=st.booleans())
     def they_register(
         self, who: TenantCtx, key: str, scope: ReplyScope, node: str, ttl: int | None, *, racing: bool
     ) -> None:
         ttl_ms = None if ttl is None else ttl * 1000
-        self.reference.register_wait(scope, key, data(who, f"theirs.{node}"), ttl_ms, racing=racing)
+        self.reference.register_wait(scope, key, data(who, node), ttl_ms, racing=racing)
 
-    @rule(who=people, key=keys, node=nodes)
+    @rule(who=people, key=keys, node=their_nodes)
     def they_update(self, who: TenantCtx, key: str, node: str) -> None:
-        self.reference.update_session(key, data(who, f"theirs.{node}"))
+        self.reference.update_session(key, data(who, node))
+
+    @precondition(lambda self: self.owned())
+    @rule(choose=st.data(), scope=scopes, ttl=ttls)
+    def they_register_the_same_text(self, choose: st.DataObject, scope: ReplyScope, ttl: int | None) -> None:
+        key, _ = choose.draw(st.sampled_from(self.owned()))
+        if (stored := self.seen.data(key)) is not None:
+            self.reference.register_wait(scope, key, stored, None if ttl is None else ttl * 1000)
 
     @rule(key=keys)
     def they_remove(self, key: str) -> None:

@@ -15,6 +15,7 @@
 --   h  the SHA-1 of the text that we wrote last
 --   n  its length in bytes
 --   f  "1" where the reference wrote between our last registering and our last write: then scope keys are believed
+--   x  "1" where it was parked over a session: scope keys of the reference's from before may lead to it
 --   c  "1" where that text was somebody else's, and nobody has seen yet whether it is a session at all
 -- and on a cluster, where pointers.py tells what for:
 --   g  the nonce of the reservation under which it was stored
@@ -106,9 +107,9 @@ local function look(key)
   if ttl == -2 then return nil end
   local elsewhere = not alone and readings(key, ns .. ':session')
   if elsewhere and redis.call('TYPE', session_key(key)).ok ~= 'string' then return nil end
-  local own = redis.call('HMGET', own_key(key), 'o', 's', 'p', 'h', 'f', 'c', 'g', 'u')
+  local own = redis.call('HMGET', own_key(key), 'o', 's', 'p', 'h', 'f', 'c', 'g', 'u', 'x')
   local session = {key = key, ttl = ttl, o = own[1], s = own[2] or '', p = own[3], h = own[4], f = own[5] == '1'}
-  session.c, session.g, session.u = own[6] == '1', own[7], tonumber(own[8])
+  session.c, session.g, session.u, session.x = own[6] == '1', own[7], tonumber(own[8]), own[9] == '1'
   session.owner = identity(redis.call('GETRANGE', session_key(key), '0', '511'))
     or identity(redis.call('GETRANGE', session_key(key), '0', '65535')) or verify(session) -- ids may be long, texts longer
   if elsewhere and is_of_longer(ns, session, elsewhere) then return nil end
@@ -116,28 +117,66 @@ local function look(key)
   return session
 end
 
+local function holds(key, value)
+  local found = redis.pcall('GET', key)
+  return found == value
+end
+
+-- Whether the lifetimes of a session and its record differ. We set both in one script; the reference knows one of them.
+local APART_MS = 50
+local function is_rewritten(session)
+  local own = redis.call('PTTL', own_key(session.key))
+  return (own == -1) ~= (session.ttl == -1) or math.abs(own - session.ttl) > APART_MS
+end
+
 -- Whether our record knows where the session waits. Else only the reference does: it alone wrote, or wrote since.
 local function is_known(session)
-  return session.o and not session.f and fits(session)
+  return session.o and not session.f and fits(session) and not is_rewritten(session)
 end
 
 -- Whether a scope key that names this session tells the truth.
 local function waits_at(session, owner, hash)
   if session.owner ~= owner then return false end
   if (session.o and session.s == hash) or not is_known(session) then return true end
-  -- We keep a session without a wait out of its user's set. One that is in it was registered by the reference since, with
-  -- the same text: it adds to the set before it writes the scope key, and a scope key that its remove left has no member.
-  return session.s == '' and redis.pcall('SISMEMBER', set_key(owner), session.key) == 1
+  -- The reference may have registered the same text since. We keep a session without a wait out of its user's set, and the
+  -- reference adds to the set before it writes the scope key. A wait that has no lifetime tells nothing: a scope key that
+  -- has none either was written since, unless it may be left from before we parked the session anew.
+  if session.s == '' then return redis.pcall('SISMEMBER', set_key(owner), session.key) == 1 end
+  return session.ttl == -1 and not session.x and redis.call('PTTL', scope_key(owner, hash)) == -1
 end
 
-local function holds(key, value)
-  local found = redis.pcall('GET', key)
-  return found == value
+-- Remove a scope key, if it leads to this session.
+local function cut(owner, hash, key)
+  local scope = scope_key(owner, hash)
+  if not holds(scope, key) then return end
+  redis.call('DEL', scope)
+  redis.pcall('ZREM', index_key(owner), hash)
 end
 
--- Remove what leads to a session that is not there; never fails a read (on a replica it cannot).
-local function forget(key)
+-- Remove what leads to a session that is not there, as far as our record knows; never fails a read (on a replica it cannot).
+-- The pointer of `heir` stays: whose session the key gets.
+local function forget(key, heir)
+  local own = redis.pcall('HMGET', own_key(key), 'o', 's', 'p')
+  if own[1] and own[2] and own[2] ~= '' then pcall(cut, own[1], own[2], key) end
+  if own[3] and own[3] ~= heir and holds(pointer_key(own[3]), key) then redis.pcall('DEL', pointer_key(own[3])) end
   redis.pcall('DEL', own_key(key), claim_key(key))
+end
+
+-- Give a session its lifetime back which an update of the reference's has taken: our record still has it. Where the reference
+-- has registered the session anew, without a lifetime, its scope key has none either, or it is in its user's set.
+local function restore(session)
+  if session.ttl ~= -1 or not session.o or session.o ~= session.owner then return end
+  local life = redis.call('PTTL', own_key(session.key))
+  if life < 0 then return end
+  if session.s == '' then
+    if redis.pcall('SISMEMBER', set_key(session.o), session.key) ~= 0 then return end
+  else
+    local scope = scope_key(session.o, session.s)
+    if not holds(scope, session.key) or redis.call('PTTL', scope) < 0 then return end
+  end
+  redis.call('HSET', own_key(session.key), 'f', '1') -- the lifetimes do not tell any more that it wrote
+  expire(session_key(session.key), life)
+  session.f, session.ttl = true, life
 end
 
 -- See that a user's set outlives a wait that was found: the reference may have left it with too short a lifetime.
@@ -155,6 +194,11 @@ local function find(owner, hash)
   local session = look(key)
   if session then verify(session) end
   if session and waits_at(session, owner, hash) then
+    if session.s == hash then
+      pcall(restore, session)
+    else
+      redis.pcall('SADD', set_key(owner), key) -- the reference has moved it; its member may be gone with an earlier wait
+    end
     tend(owner, session)
     return session
   end
@@ -355,14 +399,6 @@ local function leading(session)
   return found
 end
 
--- Remove a scope key, if it leads to this session.
-local function cut(owner, hash, key)
-  local scope = scope_key(owner, hash)
-  if not holds(scope, key) then return end
-  redis.call('DEL', scope)
-  redis.pcall('ZREM', index_key(owner), hash)
-end
-
 -- On a cluster: how long an owner pointer lives that "never" expires, and for how long one of a session that never does can
 -- be counted on.
 local FOR_GOOD = 5 * 365 * 86400000
@@ -379,6 +415,9 @@ end
 
 -- Give a session, and all that leads to it, a lifetime.
 local function set_lifetime(session, ttl)
+  if session.o and session.ttl and not session.f and is_rewritten(session) then
+    redis.call('HSET', own_key(session.key), 'f', '1')
+  end
   if session.left then redis.call('HSET', own_key(session.key), 'u', string.format('%.0f', session.left)) end
   expire(session_key(session.key), ttl)
   expire(own_key(session.key), ttl)
@@ -415,9 +454,9 @@ end
 -- A session that was displaced stays readable, and is no wait any more.
 local function unpark(session, owner)
   local own = own_key(session.key)
-  local unseen = not is_session(session) and '1' or ''
+  local unseen, moved = not is_session(session) and '1' or '', not is_known(session) and '1' or ''
   local text = text_of(session)
-  redis.call('HSET', own, 'o', owner, 's', '', 'h', redis.sha1hex(text), 'n', #text, 'f', '', 'c', unseen)
+  redis.call('HSET', own, 'o', owner, 's', '', 'h', redis.sha1hex(text), 'n', #text, 'f', moved, 'c', unseen)
   redis.call('HDEL', own, 'w')
   expire(own, session.ttl)
   redis.call('SREM', set_key(owner), session.key)

@@ -82,7 +82,7 @@ local sha, own, leads_for = redis.sha1hex(text), own_key(key), pointed()
 redis.call('SET', session_key(key), text)
 displace()
 if not session then
-  redis.call('DEL', own, claim_key(key))
+  forget(key, owner)
 elseif session.s ~= wanted then
   if session.s ~= '' then cut(owner, session.s, key) end
   redis.call('HDEL', own, 'w')

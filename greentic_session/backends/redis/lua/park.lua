@@ -35,12 +35,13 @@ local function park()
     if not begins_alike(session, text) then return false end
     call('SET', session, text, unpack(lifetime))
     if known[4] == '1' or known[5] == '1' then call('HSET', own, 'f', '', 'c', '') end
-    call('HSET', own, 'w', scope, 'h', sha, 'n', #text) -- a copy of a wait of the reference's has no `w` yet
+    call('HSET', own, 'w', scope, 'h', sha, 'n', #text, 'x', '1') -- a copy of a wait of the reference's has no `w` yet
     if token then call('DEL', claim) end
   else
     if redis.pcall('GET', KEYS[3]) == key then return false end
+    if call('EXISTS', own) == 1 then return false end -- somebody else has removed what it is about
     if not call('SET', session, text, 'NX', unpack(lifetime)) then return false end
-    call('DEL', own, claim)
+    call('DEL', claim)
     call('HSET', own, 'o', owner, 's', hash, 'w', scope, 'h', sha, 'n', #text)
   end
   call('SET', KEYS[1], key, unpack(lifetime))
@@ -121,9 +122,10 @@ if session then
     if parked_at ~= hash then cut(owner, parked_at, key) end
   end
 else
-  redis.call('DEL', own_key(key), claim_key(key))
+  forget(key, owner)
 end
-redis.call('HSET', own_key(key), 'o', owner, 's', hash, 'w', scope, 'h', sha, 'n', #text, 'f', '', 'c', '')
+redis.call('HSET', own_key(key), 'o', owner, 's', hash, 'w', scope, 'h', sha, 'n', #text, 'f', '', 'c', '',
+  'x', session and '1' or '')
 -- A pointer that the reference left, of another session under this key, leads here: our record says so from now on.
 if not (session and session.p) and holds(pointer_key(owner), key) then redis.call('HSET', own_key(key), 'p', owner) end
 if nonce then redis.call('HSET', own_key(key), 'g', nonce, 'u', string.format('%.0f', left)) end

@@ -37,6 +37,7 @@ elseif redis.sha1hex(text_of(session)) ~= checked then
 end
 if version ~= '' and redis.sha1hex(text_of(session)) ~= version then return {'changed'} end
 
+restore(session)
 redis.call('SET', session_key(key), text, 'KEEPTTL')
 redis.call('HSET', own_key(key), 'o', owner, 'h', sha, 'n', #text, 'f', is_known(session) and '' or '1', 'c', '')
 expire(own_key(key), session.ttl)
