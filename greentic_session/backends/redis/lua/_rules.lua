@@ -129,9 +129,14 @@ local function is_rewritten(session)
   return (own == -1) ~= (session.ttl == -1) or math.abs(own - session.ttl) > APART_MS
 end
 
+-- Whether the stored text is what we wrote, and all that we know is as it was then.
+local function is_unchanged(session)
+  return session.o and not session.f and fits(session)
+end
+
 -- Whether our record knows where the session waits. Else only the reference does: it alone wrote, or wrote since.
 local function is_known(session)
-  return session.o and not session.f and fits(session) and not is_rewritten(session)
+  return is_unchanged(session) and not is_rewritten(session)
 end
 
 -- Whether a scope key that names this session tells the truth.

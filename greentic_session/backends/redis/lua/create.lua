@@ -11,8 +11,8 @@ if nonce and redis.call('EXISTS', barred_key(nonce)) == 1 then return 'barred' e
 redis.call('HLEN', own_key(key))
 if pointer ~= '' then redis.call('STRLEN', pointer_key(pointer)) end
 
+redis.call('SET', session_key(key), text) -- first: a full server refuses a script only before it has written
 forget(key)
-redis.call('SET', session_key(key), text)
 redis.call('HSET', own_key(key), 'o', owner, 's', '', 'h', sha, 'n', #text, 'f', '', 'c', '')
 if nonce then redis.call('HSET', own_key(key), 'g', nonce, 'u', string.format('%.0f', reach - math.max(ttl, 0))) end
 expire(session_key(key), ttl)

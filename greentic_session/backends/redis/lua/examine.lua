@@ -59,7 +59,7 @@ local function are_several(members)
   for _, key in ipairs(members) do
     members_seen = members_seen + 1
     local session = live(key)
-    if session and session.s ~= '' and is_known(session) and holds(scope_key(session.o, session.s), key) then
+    if session and session.s ~= '' and is_unchanged(session) and holds(scope_key(session.o, session.s), key) then
       ours = ours + 1
       if ours > 1 then return true end
     end
@@ -74,7 +74,7 @@ function check.session(name, key)
   if not session or ends_now(session.ttl) then return end
   if not session.owner then tell('unreadable', name) return end
   if not session.o then tell('foreign', name) return end
-  if not is_known(session) then tell('foreign', name) return end
+  if not is_unchanged(session) then tell('foreign', name) return end
   if session.o ~= session.owner then tell('owner', name) return end
   if session.s == '' then return end
   local owner, hash = session.owner, session.s
