@@ -42,9 +42,10 @@ _BY_CODE: dict[str, tuple[Callable[[str], GreenticError], str]] = {
 # "OOM command not allowed... script: <sha>, on @user_script:7." since.
 _CODE = re.compile(r"(?:^|: -?)(" + "|".join(_BY_CODE) + r")\b")
 
-# Some have no code: what an ACL forbids within a script, before Redis 7, and a database that is not there.
+# Some have no code: what an ACL forbids within a script, before Redis 7 and since, and a database that is not there.
 _BY_TEXT: dict[str, tuple[Callable[[str], GreenticError], str]] = {
     "The user executing the script can't": _BY_CODE["NOPERM"],
+    "ACL failure in script": _BY_CODE["NOPERM"],
     "DB index is out of range": (InvalidInputError, "Redis has no database of this number"),
 }
 

@@ -316,6 +316,8 @@ def test_evicted_sessions_are_told(server: Server, capsys: pytest.CaptureFixture
 
     in_redis(server.url, "greentic:session", many)
     with server.client() as admin:
+        for number in range(100):  # enough to be evicted, however much a server needs for itself
+            admin.set(f"another-programs:older:{number}", b"x" * 10_000)
         admin.config_set("maxmemory-policy", "allkeys-lru")
         admin.config_set("maxmemory", int(admin.info("memory")["used_memory"]) - 20_000)
         for number in range(5):

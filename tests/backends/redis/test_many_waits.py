@@ -153,12 +153,14 @@ async def test_mending_goes_in_steps_and_comes_to_an_end(store: RedisSessionStor
     for name, call in operations(store, 10).items():
         work = await work_of(raw, call)
         assert work.commands <= A_STEP * max(work.scripts, 1), name
-    steps = 0
-    while (work := await work_of(raw, lambda: park(store, range(20, 21), 650))).commands > SOME:
-        assert work.commands <= A_STEP
+    steps = little = 0
+    while little < 2:  # the last step through the set may find few members, but the next one finds many
+        commands = (await work_of(raw, lambda: park(store, range(20, 21), 650))).commands
+        assert commands <= A_STEP
+        little = little + 1 if commands <= SOME else 0
         steps += 1
         assert steps < 100
-    assert steps > 2
+    assert steps > 4
     members = {member.decode() for member in raw.smembers(SET)}  # type: ignore[union-attr]  # redis-py's types
     assert not members & gone
     assert raw.zcard(INDEX) + len(apart) == len(members)
