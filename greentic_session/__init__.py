@@ -43,6 +43,9 @@ from .wait import Wait
 if TYPE_CHECKING:
     from .backends.redis import RedisSessionStore
 
+__version__ = "0.1.0"
+"""The version of this library; pyproject.toml reads it from here."""
+
 __all__ = [
     "NEVER",
     "Claim",

@@ -18,6 +18,7 @@ from msgspec import Struct
 from ._hiding import Hiding, outline
 from ._lifecycle import Closable
 from .admin import Inspector, Step
+from .expiry import Never
 from .ids import SessionKey
 from .models import ReplyScope, SessionData, TenantCtx
 from .tenancy import Owner
@@ -152,6 +153,10 @@ class SessionBackend(Closable, ABC):
     @abstractmethod
     async def touch(self, key: str, ttl_ms: int | None, ctx: TenantCtx | None) -> bool:
         """Give a session and all that leads to it a new lifetime; False if it is absent, or absent for the caller."""
+
+    @abstractmethod
+    async def remaining_ms(self, key: str, ctx: TenantCtx | None) -> int | Never | None:
+        """Return how long a session has still to live; None if it is absent, or absent for the caller."""
 
     @abstractmethod
     async def park(self, parking: Parking) -> SessionKey | None:

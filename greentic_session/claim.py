@@ -28,12 +28,12 @@ class Claim:
     ConflictError and change nothing.
 
     >>> import asyncio
-    >>> from greentic_session import InMemorySessionStore, ReplyScope, SessionCursor, SessionData, TenantCtx
+    >>> from greentic_session import InMemorySessionStore, ReplyScope, SessionData, TenantCtx
     >>> async def resume():
     ...     ctx, scope = TenantCtx.new("dev", "acme", user="u1"), ReplyScope("telegram:chat-1")
-    ...     data = SessionData(tenant_ctx=ctx, flow_id="f", cursor=SessionCursor("ask"), context_json="")
+    ...     data = SessionData.new(ctx, "f", "ask", context={"asked": 1})
     ...     async with InMemorySessionStore() as store:
-    ...         await store.register_wait(ctx, "u1", scope, "k1", data.new_context({"asked": 1}), ttl=3600)
+    ...         await store.register_wait(ctx, "u1", scope, "k1", data, ttl=3600)
     ...         claim = await store.claim_wait(ctx, "u1", scope, lease=30)
     ...         if claim is not None:
     ...             async with claim:

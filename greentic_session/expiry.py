@@ -1,5 +1,7 @@
 """The one place where seconds and timedeltas become milliseconds, Redis's unit and ours inside."""
 
+import functools
+import logging
 import math
 from datetime import timedelta
 from enum import Enum
@@ -9,12 +11,17 @@ from .errors import InvalidInputError
 
 __all__ = ["MAX_TTL_MS", "NEVER", "Never", "Seconds", "Ttl", "default_ttl_ms", "milliseconds", "ttl_ms"]
 
+_log = logging.getLogger("greentic_session")
+
 MAX_TTL_MS: Final = 2**52
 """The longest lifetime, in milliseconds: about 142,000 years. Beyond it, adding "now" could overflow a server's clock."""
 
 
-_USUAL: Final = (0.001, 2.0**40)
-"""Floats between these need no closer look."""
+TEN_YEARS_MS: Final = 3_653 * 86_400_000
+"""Beyond it a lifetime is taken for a mistake: for milliseconds, most often."""
+
+_USUAL: Final = (0.001, TEN_YEARS_MS / 1000)
+"""Numbers between these need no closer look."""
 
 
 class Never(Enum):
@@ -47,6 +54,8 @@ def milliseconds(value: Seconds, name: str = "ttl") -> int:
         InvalidInputError: It is zero, negative, NaN, infinite, or beyond 2**52 ms.
         TypeError: It is neither a number nor a timedelta.
 
+    One of more than ten years counts, and is logged once as a warning: milliseconds are mistaken for seconds.
+
     >>> milliseconds(1.5), milliseconds(timedelta(days=1)), milliseconds(0.0000001)
     (1500, 86400000, 1)
     >>> milliseconds(0)
@@ -72,7 +81,16 @@ def milliseconds(value: Seconds, name: str = "ttl") -> int:
         raise InvalidInputError(f"{name} must be longer than zero")
     if result > MAX_TTL_MS:
         raise InvalidInputError(f"{name} must be at most 2**52 milliseconds")
+    if result > TEN_YEARS_MS:
+        _tell_of_a_long(name, result)
     return max(result, 1)
+
+
+@functools.lru_cache(maxsize=64)
+def _tell_of_a_long(name: str, result_ms: int) -> None:
+    """Log a length of time that is most likely a mistake; once for each value."""
+    days = result_ms // 86_400_000
+    _log.warning("%s is longer than ten years (%d days): it counts seconds", name, days)
 
 
 def default_ttl_ms(value: Ttl, name: str) -> int | None:

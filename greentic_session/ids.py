@@ -8,10 +8,10 @@ checked where it is used.
 
 >>> TenantId("acme-eu.1")
 'acme-eu.1'
->>> TenantId("acme:eu")
+>>> TenantId("")
 Traceback (most recent call last):
     ...
-greentic_session.errors.InvalidInputError: TenantId must contain only ASCII letters, digits, '.', '-', or '_'
+greentic_session.errors.InvalidInputError: TenantId must not be empty
 >>> SessionKey("any text: up to 1,024 bytes of it")
 'any text: up to 1,024 bytes of it'
 """
@@ -24,6 +24,7 @@ from .errors import InvalidInputError
 
 __all__ = [
     "ID_CHARACTERS",
+    "MAX_ID_CHARACTERS",
     "MAX_SESSION_KEY_BYTES",
     "EnvId",
     "FlowId",
@@ -40,6 +41,10 @@ __all__ = [
 
 MAX_SESSION_KEY_BYTES = 1024
 """The longest session key, in UTF-8 bytes."""
+
+MAX_ID_CHARACTERS: Final = 255
+"""The longest env, tenant, team or user that an operation takes. Whoever only reads what the reference wrote may meet
+longer ones: it has no bound."""
 
 ID_CHARACTERS = string.ascii_letters + string.digits + "._-"
 """What an identifier may be made of."""
@@ -109,7 +114,10 @@ def check_id(kind: str, value: object) -> str:
     if not value:
         raise InvalidInputError(f"{kind} must not be empty")
     if stranger_in(value):
-        raise InvalidInputError(f"{kind} must contain only ASCII letters, digits, '.', '-', or '_'")
+        raise InvalidInputError(
+            f"{kind} must contain only ASCII letters, digits, '.', '-', or '_'; "
+            "greentic_session.mapping.text_to_id makes one of any text, text_to_hashed_id one that hides it"
+        )
     return plain(value)
 
 

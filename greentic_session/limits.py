@@ -16,6 +16,9 @@ __all__ = ["DEFAULT_MAX_SNAPSHOT_BYTES", "Limits"]
 DEFAULT_MAX_SNAPSHOT_BYTES: Final = 16 * 1024 * 1024
 """How long the wire text of a session may be, in bytes, unless its store says otherwise."""
 
+MAX_CONTEXT_BYTES: Final = 64 * 1024
+"""How long the wire text of a session's tenant context may be, in bytes: every lookup decodes it."""
+
 _LONGEST_ESCAPE = 6
 """The most bytes that one ASCII character takes in a JSON string: ``\\u0000``."""
 _PUNCTUATION = 100
@@ -65,7 +68,8 @@ class Limits(msgspec.Struct, frozen=True):
         """Refuse data that cannot be written, or is too large; return its wire text, if that is asked for.
 
         Raises:
-            InvalidInputError: Its wire text would be longer than `max_snapshot_bytes`, or is not valid Unicode.
+            InvalidInputError: Its wire text would be longer than `max_snapshot_bytes`, or that of its tenant context longer
+                than 64 KiB; or it is not valid Unicode.
             TypeError: It is no SessionData.
         """
         if type(data) is not SessionData:  # a subclass need not be frozen
@@ -74,6 +78,8 @@ class Limits(msgspec.Struct, frozen=True):
             text = data.to_json()
             if len(text) > self.max_snapshot_bytes:
                 raise self._too_long(len(text))
+            if len(text) > MAX_CONTEXT_BYTES:  # else the context cannot be too long
+                _check_context(data)
             return text
         # The snapshot is nearly all of the text, and most are ASCII: a bound that needs no look at it settles most calls.
         snapshot = data.context_json
@@ -82,12 +88,20 @@ class Limits(msgspec.Struct, frozen=True):
                 rest = len(codec.ENCODER.encode((data.tenant_ctx, data.flow_id, data.pack_id, data.cursor)))
             except UnicodeEncodeError:
                 rest = self.max_snapshot_bytes  # to_json finds the words
-            if rest + len(snapshot) * _LONGEST_ESCAPE + _PUNCTUATION <= self.max_snapshot_bytes:
+            most = rest + len(snapshot) * _LONGEST_ESCAPE + _PUNCTUATION
+            if rest <= MAX_CONTEXT_BYTES and most <= self.max_snapshot_bytes:
                 return None
         size = len(data.to_json())
         if size > self.max_snapshot_bytes:
             raise self._too_long(size)
+        _check_context(data)
         return None
 
     def _too_long(self, size: int) -> InvalidInputError:
         return InvalidInputError(f"the session is {size} bytes long, and the limit is {self.max_snapshot_bytes}")
+
+
+def _check_context(data: SessionData) -> None:
+    size = len(codec.ENCODER.encode(data.tenant_ctx))
+    if size > MAX_CONTEXT_BYTES:
+        raise InvalidInputError(f"the tenant context is {size} bytes long, and the limit is {MAX_CONTEXT_BYTES}")

@@ -4,16 +4,33 @@ Without `ctx` the keys are the reference's, and have its weakness: the parts are
 ``c`` and ``a``, ``b:c`` give one key; and two tenants with the same ids give one key, too. With `ctx`, the caller's env,
 tenant and team are mixed in, and every part is written with its length in front (a netstring), so that different parts
 always give different keys.
+
+`text_to_id` and `text_to_hashed_id` make legal ids of users, tenants and teams out of any text: e-mail addresses, telephone
+numbers, names of other systems.
 """
 
 import hashlib
+import hmac
+import re
+from typing import Final
 
 from .errors import InvalidInputError
-from .ids import SessionKey, plain
+from .ids import MAX_ID_CHARACTERS, SessionKey, plain, stranger_in
 from .models import TenantCtx
 from .tenancy import check_ctx
 
-__all__ = ["canonical_session_key", "telegram_update_to_session_key", "webhook_to_session_key"]
+__all__ = [
+    "canonical_session_key",
+    "telegram_update_to_session_key",
+    "text_to_hashed_id",
+    "text_to_id",
+    "webhook_to_session_key",
+]
+
+_MADE: Final = "x--"
+"""How each id begins that is not the text itself. A text that begins so is encoded, too: nothing looks like it by chance."""
+_ENCODED: Final = re.compile(r"[^A-Za-z0-9.-]")
+_MIN_SECRET_BYTES: Final = 16
 
 
 def telegram_update_to_session_key(
@@ -71,6 +88,64 @@ def canonical_session_key(
         if not isinstance(part, str):
             raise TypeError(f"a part of a session key must be a str, not {type(part).__name__}")
     return SessionKey(_joined(ctx, *map(plain, parts)))
+
+
+def text_to_id(text: str) -> str:
+    """Return an id of a user, tenant or team for any text; the same on every machine, and another for every other text.
+
+    A text that may serve as an id stays as it is, except ``-``, the reserved name of no team. Of any other one each
+    character that no id has, and ``_``, becomes ``_`` and two hex digits for each byte of its UTF-8, behind ``x--``; one
+    that begins like that is encoded, too. Where that would be longer than an id may be, it is ``x--_h`` and the SHA-256 of
+    the text. Texts are compared code point by code point: normalize what people type (case, Unicode) before.
+
+    Raises:
+        InvalidInputError: It is empty, or holds a lone surrogate.
+        TypeError: It is no str.
+
+    >>> text_to_id("ann@example.org"), text_to_id("+49 30 1234"), text_to_id("user-7")
+    ('x--ann_40example.org', 'x--_2b49_2030_201234', 'user-7')
+    """
+    text, raw = _utf8(text)
+    if not stranger_in(text) and text != "-" and not text.startswith(_MADE) and len(text) <= MAX_ID_CHARACTERS:
+        return text
+    made = _MADE + _ENCODED.sub(lambda found: "".join(f"_{byte:02x}" for byte in found[0].encode()), text)
+    return made if len(made) <= MAX_ID_CHARACTERS else f"{_MADE}_h{hashlib.sha256(raw).hexdigest()}"
+
+
+def text_to_hashed_id(text: str, secret: bytes) -> str:
+    """Return an id for any text from which nobody without the secret can tell or guess the text.
+
+    It is ``x--_k`` and the hex HMAC-SHA-256 of the text, so it is never one that `text_to_id` gives. Whoever loses the
+    secret loses the way from people to their waits; whoever changes it, too.
+
+    Args:
+        text: An address, a name, whatever must not be stored.
+        secret: At least 16 bytes, random, and the same in every process.
+
+    Raises:
+        InvalidInputError: The text is empty or holds a lone surrogate, or the secret is too short.
+        TypeError: The text is no str, or the secret no bytes.
+
+    >>> text_to_hashed_id("ann@example.org", b"sixteen bytes at least")[:21]
+    'x--_k72827993dc39071e'
+    """
+    _, raw = _utf8(text)
+    if not isinstance(secret, bytes):
+        raise TypeError(f"secret must be bytes, not {type(secret).__name__}")
+    if len(secret) < _MIN_SECRET_BYTES:
+        raise InvalidInputError(f"secret must have at least {_MIN_SECRET_BYTES} bytes")
+    return f"{_MADE}_k{hmac.digest(secret, raw, 'sha256').hex()}"
+
+
+def _utf8(text: str) -> tuple[str, bytes]:
+    if not isinstance(text, str):
+        raise TypeError(f"text must be a str, not {type(text).__name__}")
+    if not text:
+        raise InvalidInputError("text must not be empty")
+    try:
+        return plain(text), plain(text).encode()
+    except UnicodeEncodeError as error:
+        raise InvalidInputError("text must be valid Unicode: it holds a lone surrogate") from error
 
 
 def _text(part: str | int) -> str:

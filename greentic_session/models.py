@@ -351,6 +351,44 @@ class SessionData(Hiding, msgspec.Struct, frozen=True, kw_only=True, omit_defaul
             raise InvalidInputError("not a SessionData: -0 is no attempt - at `$.tenant_ctx.attempt`")
         return data
 
+    @classmethod
+    def new(
+        cls, ctx: TenantCtx, flow_id: str, node_pointer: str, *, context: Any = None, pack_id: str | None = None
+    ) -> "SessionData":
+        """Return the snapshot of a flow that begins to wait.
+
+        Args:
+            ctx: Whose it is.
+            flow_id: A FlowId.
+            node_pointer: Where the flow stands: the `node_pointer` of its cursor.
+            context: The flow's state, written as JSON; see `new_context`.
+            pack_id: A PackId.
+
+        Raises:
+            InvalidInputError: An id is not one, or `context` cannot be written; see `new_context`.
+            TypeError: An argument has a wrong type.
+
+        >>> data = SessionData.new(TenantCtx.new("dev", "acme", user="u1"), "order", "ask", context={"ticket": 123})
+        >>> data.cursor.node_pointer, data.context()
+        ('ask', {'ticket': 123})
+        """
+        cursor = SessionCursor(node_pointer)
+        return cls(tenant_ctx=ctx, flow_id=flow_id, pack_id=pack_id, cursor=cursor, context_json="").new_context(context)
+
+    def new_cursor(
+        self, node_pointer: str, wait_reason: str | None = None, outbox_marker: str | None = None
+    ) -> "SessionData":
+        """Return a copy whose flow stands at another node. The parts of the cursor that are not given are None.
+
+        Raises:
+            TypeError: A part has a wrong type.
+
+        >>> data = SessionData.new(TenantCtx.new("dev", "acme", user="u1"), "order", "ask")
+        >>> data.new_cursor("pay", wait_reason="card").cursor
+        SessionCursor(node_pointer='pay', wait_reason='card', outbox_marker=None)
+        """
+        return replace(self, cursor=SessionCursor(node_pointer, wait_reason, outbox_marker))
+
     def new_context(self, value: Any) -> "SessionData":
         """Return a copy whose snapshot is `value`, written as JSON.
 

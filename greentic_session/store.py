@@ -13,8 +13,8 @@ from typing import Literal, Self
 from . import tenancy
 from .backend import Claiming, Creation, Parking, SessionBackend, Update
 from .claim import Claim
-from .expiry import Seconds, Ttl, milliseconds, ttl_ms
-from .ids import SessionKey, check_id, check_session_key
+from .expiry import Never, Seconds, Ttl, milliseconds, ttl_ms
+from .ids import SessionKey, check_session_key
 from .limits import DEFAULT_MAX_SNAPSHOT_BYTES, Limits
 from .models import ReplyScope, SessionData, TenantCtx
 from .wait import SessionIterator, Wait
@@ -200,6 +200,22 @@ class SessionStore:
         key = _check_keyed(key, ctx)
         return await self._backend.touch(key, ttl_ms(ttl, None), ctx)
 
+    async def remaining_ttl(self, key: str, *, ctx: TenantCtx | None = None) -> float | Never | None:
+        """Return for how many seconds the session under `key` has still to live.
+
+        What it returns may be given to `touch`, or to the next `register_wait`.
+
+        Args:
+            key: The session key.
+            ctx: The caller, who has to reach the session.
+
+        Returns:
+            Seconds, to the millisecond; `NEVER` where it does not expire; None if there is no such session.
+        """
+        self._backend.check_open()
+        left = await self._backend.remaining_ms(_check_keyed(key, ctx), ctx)
+        return left / 1000 if isinstance(left, int) else left
+
     # -- waits, by scope
 
     async def register_wait(
@@ -383,7 +399,7 @@ class SessionStore:
         """
         self._backend.check_open()
         tenancy.check_ctx(ctx)
-        return await self._backend.purge(ctx, None if user is None else check_id("UserId", user))
+        return await self._backend.purge(ctx, None if user is None else tenancy.check_user(user))
 
     async def aclose(self) -> None:
         """Close the store; idempotent. Every later call raises UnavailableError."""

@@ -10,7 +10,7 @@ tried from the outside in (tenant, then team, then user), so whoever is outside 
 from typing import TypeAlias
 
 from .errors import ClaimedError, ConflictError, InvalidInputError, NotFoundError, TenantMismatchError, TooManyWaitsError
-from .ids import check_id
+from .ids import MAX_ID_CHARACTERS, check_id
 from .models import ReplyScope, SessionData, TenantCtx
 
 __all__ = [
@@ -24,9 +24,11 @@ __all__ = [
     "changed",
     "check_alignment",
     "check_ctx",
+    "check_length",
     "check_preservation",
     "check_reach",
     "check_scope",
+    "check_user",
     "claim_over",
     "claimed",
     "expected_identity",
@@ -54,6 +56,9 @@ Identity: TypeAlias = tuple[str, str, str | None, str | None]
 
 Partition: TypeAlias = tuple[str, str, str | None]
 """env, tenant, team (None: no team). Nothing in one partition is seen from another."""
+
+MAX_SCOPE_CHARACTERS = 4096
+"""The longest scope, all parts together: it is kept beside the wait."""
 
 NO_TEAM = "-"
 """How "no team" is written in the reference's Redis keys; a team of that name would collide with it."""
@@ -133,13 +138,40 @@ def check_ctx(ctx: TenantCtx) -> None:
     """Refuse a context that no operation may act for.
 
     Raises:
-        InvalidInputError: Its team is ``-``, which in a Redis key means "no team".
+        InvalidInputError: Its team is ``-``, which in a Redis key means "no team"; or an id of it is longer than 255
+            characters.
         TypeError: It is no TenantCtx.
     """
     if type(ctx) is not TenantCtx:  # a subclass need not be frozen
         raise TypeError(f"ctx must be a TenantCtx, not {type(ctx).__name__}")
     if ctx.team_id == NO_TEAM or ctx.team == NO_TEAM:  # noqa: PLR1714  # a third of the time, on every call's way
         raise InvalidInputError("the team id '-' is reserved: it stands for no team")
+    team, user = ctx.team_id or ctx.team or "", ctx.user_id or ctx.user or ""
+    if len(ctx.env) + len(ctx.tenant_id) + len(team) + len(user) > MAX_ID_CHARACTERS:  # one look settles most
+        for kind, value in (("EnvId", ctx.env), ("TenantId", ctx.tenant_id), ("TeamId", team), ("UserId", user)):
+            check_length(kind, value)
+
+
+def check_length(kind: str, value: str) -> None:
+    """Refuse an id that is too long to name anybody: it would be part of several keys.
+
+    Raises:
+        InvalidInputError: It has more than 255 characters.
+    """
+    if len(value) > MAX_ID_CHARACTERS:
+        raise InvalidInputError(f"{kind} must have at most {MAX_ID_CHARACTERS} characters")
+
+
+def check_user(user_id: str) -> str:
+    """Return `user_id`, as a plain str, if a caller may ask for that user.
+
+    Raises:
+        InvalidInputError: It is no id, or has more than 255 characters.
+        TypeError: It is no str.
+    """
+    user = check_id("UserId", user_id)
+    check_length("UserId", user)
+    return user
 
 
 def _difference(a: TenantCtx, b: TenantCtx) -> str | None:
@@ -260,7 +292,7 @@ def lookup_owner(ctx: TenantCtx, user_id: str) -> Owner | None:
         TypeError: One of them has a wrong type.
     """
     check_ctx(ctx)
-    user = check_id("UserId", user_id)
+    user = check_user(user_id)
     own = ctx.user_id or ctx.user  # the effective ones, without two calls: every answer comes by
     return (ctx.env, ctx.tenant_id, ctx.team_id or ctx.team, user) if own is None or own == user else None
 
@@ -274,10 +306,11 @@ def wait_owner(ctx: TenantCtx, user_id: str, data: SessionData) -> Owner:
     """
     owner = owner_of(data)
     if owner is None or owner[3] != user_id:
-        check_id("UserId", user_id)
+        check_user(user_id)
         if owner is None:
             raise InvalidInputError("a wait needs a user, and the session data has none")
         raise mismatch("user must match the user who is waited for", ctx)
+    check_length("UserId", owner[3])
     check_alignment(ctx, data)
     return owner
 
@@ -306,7 +339,8 @@ def check_scope(scope: ReplyScope) -> None:
     """Refuse a scope that could be mistaken for another.
 
     Raises:
-        InvalidInputError: A part holds a newline (two scopes would hash alike) or a lone surrogate.
+        InvalidInputError: A part holds a newline (two scopes would hash alike) or a lone surrogate; or the parts have more
+            than 4,096 characters together.
         TypeError: It is no ReplyScope.
     """
     if type(scope) is not ReplyScope:  # a subclass is not equal to the scope that it names
@@ -317,6 +351,8 @@ def check_scope(scope: ReplyScope) -> None:
         text, newlines = scope.canonical(), 3  # between its four parts
     if text.count("\n") != newlines:
         raise InvalidInputError("no part of a ReplyScope may hold a newline")
+    if len(text) > MAX_SCOPE_CHARACTERS + newlines:
+        raise InvalidInputError(f"the parts of a ReplyScope must have at most {MAX_SCOPE_CHARACTERS} characters together")
     if not text.isascii():
         scope.scope_hash()
 

@@ -9,19 +9,18 @@ seconds by the clock of the backend. A function returns the decision, or raises 
 rules are broken, the order of the checks says which error that is.
 """
 
-import math
 from collections.abc import Collection, Iterable
-from typing import Final, Generic, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from msgspec import Struct
 
 from . import tenancy
+from ._expiry.expiring import NEVER_ENDS
 from .backend import Parking, Update
 from .models import ReplyScope, SessionData, TenantCtx
 from .tenancy import Owner
 
 __all__ = [
-    "NEVER_ENDS",
     "Held",
     "Parked",
     "Session",
@@ -37,9 +36,6 @@ __all__ = [
     "visible",
 ]
 
-NEVER_ENDS: Final = math.inf
-"""The end of a session that does not expire."""
-
 
 class Session(Protocol):
     """What is stored of one session."""
@@ -47,26 +43,32 @@ class Session(Protocol):
     @property
     def data(self) -> SessionData:
         """The snapshot."""
+        raise NotImplementedError
 
     @property
     def owner(self) -> Owner | None:
         """Whose it is; None where it has no user."""
+        raise NotImplementedError
 
     @property
     def scope(self) -> ReplyScope | None:
         """Where it waits; None where it is no wait."""
+        raise NotImplementedError
 
     @property
     def end(self) -> float:
         """When it expires, in seconds by the clock of the backend."""
+        raise NotImplementedError
 
     @property
     def token(self) -> str | None:
         """The token of the claim on it; None where there is none."""
+        raise NotImplementedError
 
     @property
     def lease_end(self) -> float:
         """When that claim ends, as `end`."""
+        raise NotImplementedError
 
 
 S = TypeVar("S", bound=Session)

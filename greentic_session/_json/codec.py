@@ -149,8 +149,9 @@ _PATH = re.compile(r" - at `(\$[^`]*)`$")
 # Possessive, and with the closing quote optional: a text of quotes that never close takes linear time, too.
 _TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|[\[{\]}]|[^"\[\]{}]+|.', re.DOTALL)
 _KEPT_DEPTH = 64
-_MAX_TOKENS = 16_384
-"""How many brackets and pieces between them are looked at: some 20 ms of work, and 8,192 brackets in one another."""
+_MAX_TOKENS = 40_960
+"""Limit of the brackets, and pieces between them, that are looked at: some 50 ms of work, and 20,480 brackets in one
+another, which is as deep as readers of the reference are known to be tested."""
 
 
 def _flatten(text: bytes) -> bytes:

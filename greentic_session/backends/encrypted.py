@@ -26,6 +26,7 @@ from greentic_session._shield import shielded
 from greentic_session.admin import Inspector, Step
 from greentic_session.backend import Claiming, Creation, Parking, SessionBackend, Update
 from greentic_session.errors import ConflictError, DecryptionError, NotFoundError, TenantMismatchError
+from greentic_session.expiry import Never
 from greentic_session.ids import SessionKey, plain
 from greentic_session.models import ReplyScope, SessionData, TenantCtx
 from greentic_session.store import SessionStore
@@ -196,6 +197,9 @@ class EncryptedBackend(Wrapping[SessionBackend], SessionBackend):
 
     async def touch(self, key: str, ttl_ms: int | None, ctx: TenantCtx | None) -> bool:
         return await self._inner.touch(key, ttl_ms, ctx)
+
+    async def remaining_ms(self, key: str, ctx: TenantCtx | None) -> int | Never | None:
+        return await self._inner.remaining_ms(key, ctx)
 
     # -- waits, by scope
 

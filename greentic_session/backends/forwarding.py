@@ -6,6 +6,7 @@ from typing import TypeAlias, TypeVar
 from greentic_session._lifecycle import Wrapping
 from greentic_session.admin import Inspector, Step
 from greentic_session.backend import Claiming, Creation, Parking, SessionBackend, Update
+from greentic_session.expiry import Never
 from greentic_session.ids import SessionKey
 from greentic_session.models import ReplyScope, TenantCtx
 from greentic_session.tenancy import Owner
@@ -55,6 +56,9 @@ class ForwardingBackend(Wrapping[SessionBackend], SessionBackend):
 
     async def touch(self, key: str, ttl_ms: int | None, ctx: TenantCtx | None) -> bool:
         return await self._around("touch", ctx, self._inner.touch(key, ttl_ms, ctx))
+
+    async def remaining_ms(self, key: str, ctx: TenantCtx | None) -> int | Never | None:
+        return await self._around("remaining_ttl", ctx, self._inner.remaining_ms(key, ctx))
 
     # -- waits, by scope
 

@@ -25,9 +25,9 @@ def link_conversation(data: SessionData, conversation_id: str | None) -> Session
     A snapshot that is made anew from the `tenant_ctx` of the old one goes on naming it. The conversation itself is found in
     the session's own partition: give the store that `tenant_ctx`.
 
-    >>> from greentic_session import SessionCursor, TenantCtx
+    >>> from greentic_session import TenantCtx
     >>> ctx = TenantCtx.new("dev", "acme")
-    >>> data = SessionData(tenant_ctx=ctx, flow_id="order", cursor=SessionCursor("ask"), context_json="{}")
+    >>> data = SessionData.new(ctx, "order", "ask")
     >>> linked_conversation(link_conversation(data, "order-7"))
     'order-7'
 
@@ -49,9 +49,9 @@ def linked_conversation(data: SessionData) -> str | None:
     Raises:
         TypeError: `data` is no SessionData.
 
-    >>> from greentic_session import SessionCursor, TenantCtx
+    >>> from greentic_session import TenantCtx
     >>> ctx = TenantCtx.new("dev", "acme").with_attributes({LINK_ATTRIBUTE: "order-7"})
-    >>> linked_conversation(SessionData(tenant_ctx=ctx, flow_id="order", cursor=SessionCursor("ask"), context_json=""))
+    >>> linked_conversation(SessionData.new(ctx, "order", "ask"))
     'order-7'
     """
     check_type("data", data, SessionData)

@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 from msgspec.structs import replace
 
-from greentic_session import Claim, ClaimedError, ReplyScope, SessionCursor, SessionData, SessionStore, TenantCtx
+from greentic_session import Claim, ClaimedError, ReplyScope, SessionData, SessionStore, TenantCtx
 from greentic_session.conversation import ConversationStore, link_conversation, linked_conversation
 from greentic_session.conversation import Message as Said
 
@@ -170,9 +170,9 @@ class Runner:
 
 
 def _session(ctx: TenantCtx, update_id: int, step: Step) -> SessionData:
-    cursor = SessionCursor(step.node or "", wait_reason="answer")
-    data = SessionData(tenant_ctx=ctx, flow_id=flow.FLOW_ID, cursor=cursor, context_json="")
-    return data.new_context(Snapshot(update_id, step.order))
+    node = step.node or ""
+    data = SessionData.new(ctx, flow.FLOW_ID, node, context=Snapshot(update_id, step.order))
+    return data.new_cursor(node, wait_reason="answer")
 
 
 def _has_seen(data: SessionData, update_id: int) -> bool:

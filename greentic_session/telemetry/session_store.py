@@ -20,6 +20,7 @@ _WITHOUT_RESULT: Final = {
     "get_session": "none",
     "remove_session": "not_found",
     "touch": "none",
+    "remaining_ttl": "none",
     "find_wait": "none",
     "find_wait_by_scope": "none",
     "find_by_user": "none",

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from greentic_session import ReplyScope, SessionCursor, SessionData, SessionStore, TenantCtx
+from greentic_session import ReplyScope, SessionData, SessionStore, TenantCtx
 from greentic_session.conversation import (
     ConversationStore,
     Message,
@@ -112,8 +112,7 @@ def _unanswered(transcript: list[Message]) -> list[ToolUseBlock]:
 
 def _paused(ctx: TenantCtx, use: ToolUseBlock) -> SessionData:
     """Return the snapshot of an agent that waits for a decision: which one. All else is in the transcript."""
-    data = SessionData(tenant_ctx=ctx, flow_id="agent", cursor=SessionCursor("approve"), context_json="")
-    return data.new_context(use.id)
+    return SessionData.new(ctx, "agent", "approve", context=use.id)
 
 
 def _question(use: ToolUseBlock) -> str:

@@ -16,7 +16,6 @@ from aiogram.types import Message, Update, User
 from greentic_session import (
     ClaimedError,
     ReplyScope,
-    SessionCursor,
     SessionData,
     SessionKey,
     SessionStore,
@@ -45,7 +44,7 @@ def place_of(message: Message, user: User, bot: Bot) -> tuple[TenantCtx, ReplySc
 
 def paused(ctx: TenantCtx, node: str, order: Order) -> SessionData:
     """Return the snapshot of a flow that waits at `node`."""
-    return SessionData(tenant_ctx=ctx, flow_id="order", cursor=SessionCursor(node), context_json="").new_context(order)
+    return SessionData.new(ctx, "order", node, context=order)
 
 
 async def begin(message: Message, user: User, bot: Bot, event_update: Update, store: SessionStore) -> None:

@@ -21,7 +21,6 @@ from greentic_session import (
     InvalidInputError,
     OperationTimeoutError,
     ReplyScope,
-    SessionCursor,
     SessionData,
     SessionStore,
     TenantCtx,
@@ -76,7 +75,7 @@ Store = Annotated[SessionStore, Depends(store_of)]
 
 def snapshot(ctx: TenantCtx, flow: str, node: str, state: object) -> SessionData:
     """Return what is stored of a flow that stands at `node`."""
-    return SessionData(tenant_ctx=ctx, flow_id=flow, cursor=SessionCursor(node), context_json="").new_context(state)
+    return SessionData.new(ctx, flow, node, context=state)
 
 
 def make_app(run: Callable[[str, str], Awaitable[str]] = book) -> FastAPI:

@@ -144,7 +144,9 @@ async def test_a_tool_that_there_is_not(machine: Callable[..., Any], tools: Tool
     async def mistaken(transcript: list[Message]) -> tuple[Message, TokenUsage]:
         if len(transcript) == 1:
             return Message("assistant", (ToolUseBlock("u1", "fly", {}),)), USAGE
-        return Message.assistant(str(transcript[-1].content)), USAGE
+        (result,) = transcript[-1].content
+        assert isinstance(result, ToolResultBlock)
+        return Message.assistant(str(result.content)), USAGE
 
     async with machine(mistaken) as (agent, _):
         assert "no such tool" in await agent.ask(CTX, "c", "Fly!")

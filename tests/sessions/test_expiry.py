@@ -3,6 +3,7 @@
 import copy
 import math
 import pickle
+import re
 from datetime import timedelta
 from decimal import Decimal
 from fractions import Fraction
@@ -13,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from greentic_session import NEVER, InvalidInputError
-from greentic_session.expiry import MAX_TTL_MS, Seconds, default_ttl_ms, milliseconds, ttl_ms
+from greentic_session.expiry import MAX_TTL_MS, Seconds, _tell_of_a_long, default_ttl_ms, milliseconds, ttl_ms
 
 MICROSECOND = timedelta(microseconds=1)
 LONGEST = timedelta(milliseconds=MAX_TTL_MS)
@@ -156,3 +157,22 @@ def test_never_is_one_object() -> None:
     assert copy.deepcopy({"ttl": NEVER})["ttl"] is NEVER
     for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
         assert pickle.loads(pickle.dumps(NEVER, protocol)) is NEVER
+
+
+TEN_YEARS = 3_653 * 86_400
+
+
+@pytest.mark.parametrize("value", [86_400_000 * 10, TEN_YEARS + 1.0, timedelta(days=3_654), 2.0**41 + 5])
+def test_more_than_ten_years_is_warned_of(value: Seconds, caplog: pytest.LogCaptureFixture) -> None:
+    """Somebody means milliseconds, most often; the value counts all the same. It is told once."""
+    _tell_of_a_long.cache_clear()
+    assert milliseconds(value, "lease") == milliseconds(value, "lease") > TEN_YEARS * 1000
+    (record,) = caplog.records
+    assert re.fullmatch(r"lease is longer than ten years \(\d+ days\): it counts seconds", record.getMessage())
+    assert record.levelname == "WARNING"
+
+
+def test_ten_years_are_not(caplog: pytest.LogCaptureFixture) -> None:
+    milliseconds(TEN_YEARS)
+    milliseconds(timedelta(days=3_653))
+    assert caplog.records == []

@@ -135,3 +135,15 @@ def test_no_lifetime() -> None:
         Limits.of(0, None, 1)
     with pytest.raises(InvalidInputError, match=r"^default_session_ttl must be "):
         Limits.of(None, math.inf, 1)
+
+
+@pytest.mark.parametrize("as_text", [False, True])
+@pytest.mark.parametrize("snapshot", ["{}", "é", "x" * 100_000])
+def test_a_context_that_is_too_long(snapshot: str, *, as_text: bool) -> None:
+    limits = Limits.of(None, None, 2**24)
+    long = TenantCtx.new("dev", "acme").with_attributes({"note": "x" * 65_536})
+    data = SessionData(tenant_ctx=long, flow_id="f", cursor=SessionCursor("n"), context_json=snapshot)
+    with pytest.raises(InvalidInputError, match=r"^the tenant context is \d+ bytes long, and the limit is 65536$"):
+        limits.admit(data, as_text=as_text)
+    fits = TenantCtx.new("dev", "acme").with_attributes({"note": "x" * 65_000})
+    limits.admit(SessionData(tenant_ctx=fits, flow_id="f", cursor=data.cursor, context_json=snapshot), as_text=as_text)

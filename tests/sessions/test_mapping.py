@@ -2,17 +2,25 @@
 
 import enum
 import hashlib
+import hmac
 import itertools
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from greentic_session import InvalidInputError, TenantCtx
-from greentic_session.mapping import canonical_session_key, telegram_update_to_session_key, webhook_to_session_key
+from greentic_session.ids import MAX_ID_CHARACTERS, check_id
+from greentic_session.mapping import (
+    canonical_session_key,
+    telegram_update_to_session_key,
+    text_to_hashed_id,
+    text_to_id,
+    webhook_to_session_key,
+)
 
 Hashed: TypeAlias = Callable[..., str]
 HASHED: dict[str, Hashed] = {"tg": telegram_update_to_session_key, "wh": webhook_to_session_key}
@@ -171,3 +179,76 @@ def test_the_context_is_checked(make: Hashed) -> None:
         make("a", "b", "c", ctx="acme")
     with pytest.raises(InvalidInputError, match="team id '-' is reserved"):
         make("a", "b", "c", ctx=TenantCtx.new("dev", "acme", team="-"))
+
+
+@given(st.text(min_size=1))
+def test_text_to_id_gives_legal_ids(text: str) -> None:
+    assume(not any("\ud800" <= character <= "\udfff" for character in text))
+    made = text_to_id(text)
+    assert check_id("UserId", made) == made
+    assert made != "-"
+    assert len(made) <= MAX_ID_CHARACTERS
+    TenantCtx.new("dev", made, team=made, user=made)
+
+
+@given(st.lists(st.text("ab_-.x4@é", min_size=1, max_size=12), min_size=2, max_size=2, unique=True))
+def test_no_two_texts_have_one_id(texts: list[str]) -> None:
+    """What looks like an output is encoded, too; so is the reserved team."""
+    one, other = texts
+    assert text_to_id(one) != text_to_id(other)
+    assert text_to_id(text_to_id(one)) != text_to_id(one) or text_to_id(one) == one
+
+
+@pytest.mark.parametrize("text", ["user-7", "a.b_c", "0", "x-y", "_", "a" * 255])
+def test_a_legal_id_stays_itself(text: str) -> None:
+    assert text_to_id(text) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "made"),
+    [
+        ("ann@example.org", "x--ann_40example.org"),
+        ("auth0|5f7c", "x--auth0_7c5f7c"),
+        ("@user:server", "x--_40user_3aserver"),
+        ("+4930123", "x--_2b4930123"),
+        ("Jürgen_1", "x--J_c3_bcrgen_5f1"),
+        ("-", "x---"),
+        ("x--ann_40example.org", "x--x--ann_5f40example.org"),
+        ("ä" * 200, "x--_h" + hashlib.sha256(("ä" * 200).encode()).hexdigest()),
+        ("b" * 256, "x--_h" + hashlib.sha256(b"b" * 256).hexdigest()),
+    ],
+)
+def test_recorded_ids_of_texts(text: str, made: str) -> None:
+    """On every machine, in every version: whoever is stored under one is found under it."""
+    assert text_to_id(text) == made
+
+
+def test_a_hashed_id_hides_the_text_and_needs_the_secret() -> None:
+    secret = b"0123456789abcdef"
+    made = text_to_hashed_id("ann@example.org", secret)
+    assert made == "x--_k" + hmac.new(secret, b"ann@example.org", hashlib.sha256).hexdigest()
+    assert made != text_to_hashed_id("ann@example.org", b"another secret, long")
+    assert text_to_id(made) != made  # nobody can call themselves so
+    assert check_id("UserId", made) == made
+
+
+@pytest.mark.parametrize("call", [text_to_id, lambda text: text_to_hashed_id(text, b"0123456789abcdef")])
+@pytest.mark.parametrize(
+    ("text", "error"), [("", InvalidInputError), ("\ud800", InvalidInputError), (7, TypeError), (None, TypeError)]
+)
+def test_texts_that_are_refused(call: Any, text: Any, error: type[Exception]) -> None:
+    with pytest.raises(error):
+        call(text)
+
+
+@pytest.mark.parametrize(("secret", "error"), [(b"short", InvalidInputError), ("0123456789abcdef", TypeError)])
+def test_secrets_that_are_refused(secret: Any, error: type[Exception]) -> None:
+    with pytest.raises(error) as caught:
+        text_to_hashed_id("ann@example.org", secret)
+    assert "short" not in str(caught.value).replace("must have at least", "")
+
+
+def test_the_message_of_an_illegal_id_names_the_way() -> None:
+    with pytest.raises(InvalidInputError, match=r"greentic_session\.mapping\.text_to_id .*text_to_hashed_id") as caught:
+        TenantCtx.new("dev", "acme", user="ann@example.org")
+    assert "ann" not in str(caught.value)

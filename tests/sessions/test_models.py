@@ -952,3 +952,21 @@ def test_a_damaged_text_is_read_or_refused(damages: list[tuple[int, int, bytes]]
         text = text[:place] + piece + text[place + length :]
     found = read_or_refused(text)
     assert found is None or SessionData.from_json(found.to_json()) == found
+
+
+def test_a_session_in_one_call() -> None:
+    ctx = TenantCtx.new("dev", "acme", user="u1")
+    data = SessionData.new(ctx, "order", "ask", context={"ticket": 123}, pack_id="p")
+    assert data == SessionData(
+        tenant_ctx=ctx, flow_id="order", pack_id="p", cursor=SessionCursor("ask"), context_json='{"ticket":123}'
+    )
+    assert SessionData.new(ctx, "order", "ask").context() is None
+    with pytest.raises(InvalidInputError):
+        SessionData.new(ctx, "or:der", "ask")
+
+
+def test_a_new_cursor_is_a_copys() -> None:
+    data = SessionData.new(TenantCtx.new("dev", "acme", user="u1"), "order", "ask")
+    moved = data.new_cursor("pay", wait_reason="card")
+    assert (data.cursor, moved.cursor) == (SessionCursor("ask"), SessionCursor("pay", "card"))
+    assert moved.new_cursor("end").cursor == SessionCursor("end")

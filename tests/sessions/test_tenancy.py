@@ -253,3 +253,41 @@ def test_candidates() -> None:
     assert tenancy.candidates(whole, fallback=False) == (whole,)
     assert tenancy.candidates(ReplyScope("c"), fallback=True) == (ReplyScope("c"),)
     assert tenancy.candidates(ReplyScope("c", correlation=""), fallback=True) == (ReplyScope("c", correlation=""),)
+
+
+LONG = "a" * 256
+
+
+@pytest.mark.parametrize(
+    "caller",
+    [
+        TenantCtx.new(LONG, "acme"),
+        TenantCtx.new("dev", LONG),
+        TenantCtx.new("dev", "acme", team=LONG),
+        TenantCtx.new("dev", "acme", user=LONG),
+    ],
+)
+def test_an_id_that_is_too_long_names_nobody(caller: TenantCtx) -> None:
+    with pytest.raises(InvalidInputError, match=r"Id must have at most 255 characters$"):
+        tenancy.check_ctx(caller)
+    tenancy.check_ctx(TenantCtx.new("a" * 255, "b" * 255, team="c" * 255, user="d" * 255))
+
+
+def test_a_user_that_is_too_long_is_refused_where_it_is_named() -> None:
+    runner = TenantCtx.new("dev", "acme")
+    data = SessionData.new(TenantCtx.new("dev", "acme", user=LONG), "f", "n")
+    for call in (
+        lambda: tenancy.lookup_owner(runner, LONG),
+        lambda: tenancy.wait_owner(runner, LONG, data),
+        lambda: tenancy.check_user(LONG),
+    ):
+        with pytest.raises(InvalidInputError, match="UserId must have at most 255 characters"):
+            call()
+
+
+@pytest.mark.parametrize("parts", [("c" * 4097,), ("c" * 2000, "t" * 2097), ("c", "t", "r", "é" * 4094)])
+def test_a_scope_that_is_too_long(parts: tuple[str, ...]) -> None:
+    with pytest.raises(InvalidInputError, match="at most 4096 characters together"):
+        tenancy.check_scope(ReplyScope(*parts))
+    tenancy.check_scope(ReplyScope(parts[0][:4096]))
+    tenancy.check_scope(ReplyScope("c" * 1024, "t" * 1024, "r" * 1024, "o" * 1024))

@@ -125,7 +125,7 @@ def test_identifier(vector: dict[str, Any]) -> None:
     else:
         with pytest.raises(InvalidInputError) as caught:
             make(vector["value"])
-        assert str(caught.value) == vector["error"]["message"]
+        assert str(caught.value).partition(";")[0] == vector["error"]["message"]  # behind it stands what to do
         assert caught.value.code == vector["error"]["code"]
 
 

@@ -37,12 +37,11 @@ class InMemorySessionStore(SessionStore):
         TypeError: An option has a wrong type.
 
     >>> import asyncio
-    >>> from greentic_session import SessionCursor
     >>> now = 0.0
     >>> async def outlive():
     ...     global now
     ...     ctx = TenantCtx.new("dev", "acme")
-    ...     data = SessionData(tenant_ctx=ctx, flow_id="f", cursor=SessionCursor("n"), context_json="")
+    ...     data = SessionData.new(ctx, "f", "n")
     ...     async with InMemorySessionStore(timer=lambda: now) as store:
     ...         key = await store.create_session(ctx, data, ttl=60)
     ...         now = 60.0

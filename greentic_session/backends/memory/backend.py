@@ -9,11 +9,12 @@ from typing import Final, Self
 from anyio.lowlevel import checkpoint
 
 from greentic_session import tenancy, transitions
-from greentic_session._expiry.expiring import Expiring, Timer
+from greentic_session._expiry.expiring import NEVER_ENDS, Expiring, Timer
 from greentic_session.admin import Inspector, Step
 from greentic_session.backend import Claiming, Creation, Parking, SessionBackend, Update
 from greentic_session.backends.memory.admin import MemoryInspector
 from greentic_session.backends.memory.entry import GONE, Entry
+from greentic_session.expiry import NEVER, Never
 from greentic_session.ids import SessionKey
 from greentic_session.models import ReplyScope, TenantCtx, version_of
 from greentic_session.tenancy import Owner
@@ -84,6 +85,14 @@ class MemoryBackend(Expiring[Entry], SessionBackend):
             if entry is not None:
                 self._set_lifetime(entry, ttl_ms, now)
             return entry is not None
+
+    async def remaining_ms(self, key: str, ctx: TenantCtx | None) -> int | Never | None:
+        with self._lock:
+            now = self.timer()
+            entry = self._visible(key, ctx, now)
+            if entry is None:
+                return None
+            return NEVER if entry.end == NEVER_ENDS else max(round((entry.end - now) * 1000), 1)
 
     # -- waits, by scope
 

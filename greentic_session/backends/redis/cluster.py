@@ -17,6 +17,7 @@ from greentic_session._redis.scanning import together, walk
 from greentic_session.admin import Inspector, Step
 from greentic_session.backend import Claiming, Creation, Parking, SessionBackend, Update
 from greentic_session.errors import CorruptSessionError, GreenticError
+from greentic_session.expiry import Never
 from greentic_session.ids import SessionKey
 from greentic_session.models import ReplyScope, SessionData, TenantCtx
 from greentic_session.tenancy import Owner
@@ -106,6 +107,11 @@ class RedisClusterBackend(SessionBackend):
     async def touch(self, key: str, ttl_ms: int | None, ctx: TenantCtx | None) -> bool:
         async with self.client.in_time():
             return bool(await self._lengthened(key, ttl_ms, lambda at: at.touch(key, ttl_ms, ctx)))
+
+    async def remaining_ms(self, key: str, ctx: TenantCtx | None) -> int | Never | None:
+        async with self.client.in_time():
+            ask: Callable[[Slot], Awaitable[int | Never | None]] = lambda at: at.remaining_ms(key, ctx)
+            return await self._where_it_is(key, ask, lambda left: left is not None, stale=True)
 
     # -- waits, by scope
 

@@ -12,9 +12,10 @@ from greentic_session.tenancy import Owner
 
 from .keys import Keys, front, identity_text, key_of, owner_text, place_of
 
-__all__ = ["BARRED", "COUNT", "SHORT", "THOROUGH", "Scripts", "Text", "text_of"]
+__all__ = ["BARRED", "COUNT", "FOR_EVER", "SHORT", "THOROUGH", "Scripts", "Text", "text_of"]
 
-_FOR_EVER = -1
+FOR_EVER = -1
+"""The lifetime, in ms, of what never expires."""
 SHORT = b"short"
 """The answer where the owner pointer would not live as long as the session; nothing was done."""
 BARRED = b"barred"
@@ -52,6 +53,7 @@ _PURGE = _script("purge")
 _GET_MANY = _script("get_many", repeatable=True)
 _PARK = _script("park")
 _RELEASE = _script("release")
+_REMAINING = _script("remaining", repeatable=True)
 _REMOVE = _script("remove")
 _RENEW = _script("renew")
 _TIDY = _script("tidy")
@@ -100,6 +102,10 @@ class Scripts:
         """Give a session a lifetime; 0 if it is absent for this caller."""
         words = (self._sessions + key, self._namespace, key, _ms(ttl_ms), caller, *self._hold)
         return _TOUCH.run(self._executor, 1, words)
+
+    def remaining(self, key: str, caller: str) -> Awaitable[int | None]:
+        """Return how long a session has still to live, in ms; None if it is absent for this caller."""
+        return _REMAINING.run(self._executor, 1, (self._sessions + key, self._namespace, key, caller))
 
     def park(self, parking: Parking, scope_json: bytes, text: Text) -> Awaitable[int | bytes | list[bytes]]:
         """Make a session the one wait of a scope; return 1, the key of the displaced session, or what came in the way."""
@@ -218,4 +224,4 @@ class Scripts:
 
 
 def _ms(ttl_ms: int | None) -> int:
-    return _FOR_EVER if ttl_ms is None else ttl_ms
+    return FOR_EVER if ttl_ms is None else ttl_ms

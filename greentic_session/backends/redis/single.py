@@ -9,6 +9,7 @@ from greentic_session._redis.executor import Executor
 from greentic_session._redis.scanning import glob_of, stride, walk
 from greentic_session.admin import Inspector, Step
 from greentic_session.backend import Claiming, Creation, Parking, SessionBackend, Update
+from greentic_session.expiry import Never
 from greentic_session.ids import SessionKey
 from greentic_session.models import ReplyScope, TenantCtx
 from greentic_session.tenancy import Owner
@@ -57,6 +58,9 @@ class RedisBackend(SessionBackend):
 
     async def touch(self, key: str, ttl_ms: int | None, ctx: TenantCtx | None) -> bool:
         return bool(await self._slot.touch(key, ttl_ms, ctx))
+
+    async def remaining_ms(self, key: str, ctx: TenantCtx | None) -> int | Never | None:
+        return await self._slot.remaining_ms(key, ctx)
 
     # -- waits, by scope
 

@@ -15,13 +15,14 @@ from greentic_session._redis.executor import Executor
 from greentic_session._shield import shielded
 from greentic_session.backend import Claiming, Creation, Parking, Update
 from greentic_session.errors import CorruptSessionError, InvalidInputError
+from greentic_session.expiry import NEVER, Never
 from greentic_session.ids import SessionKey
 from greentic_session.models import ReplyScope, SessionData, TenantCtx
 from greentic_session.tenancy import Owner
 from greentic_session.wait import Wait
 
 from .keys import Keys, identity_text, key_of, scope_of
-from .scripts import BARRED, COUNT, SHORT, THOROUGH, Scripts, text_of
+from .scripts import BARRED, COUNT, FOR_EVER, SHORT, THOROUGH, Scripts, text_of
 
 __all__ = ["BarredError", "ShortError", "Slot", "meant_by", "wait_of"]
 
@@ -118,6 +119,11 @@ class Slot:
             ShortError: Its owner pointer would not live as long.
         """
         return _checked(await self._scripts.touch(key, ttl_ms, identity_text(ctx)), key)
+
+    async def remaining_ms(self, key: str, ctx: TenantCtx | None) -> int | Never | None:
+        """As `SessionBackend.remaining_ms`."""
+        left = await self._reads.remaining(key, identity_text(ctx))
+        return None if left is None else NEVER if left == FOR_EVER else left
 
     # -- waits, by scope
 

@@ -112,6 +112,7 @@ BAD: dict[str, dict[str, list[Refusal]]] = {
         "if_version": BAD_VERSION,
     },
     "remove_session": {"key": BAD_KEY, "ctx": BAD_OPTIONAL_CTX},
+    "remaining_ttl": {"key": BAD_KEY, "ctx": BAD_OPTIONAL_CTX},
     "touch": {"key": BAD_KEY, "ttl": BAD_SECONDS, "ctx": BAD_OPTIONAL_CTX},
     "register_wait": {
         "ctx": BAD_CTX,
@@ -131,13 +132,14 @@ BAD: dict[str, dict[str, list[Refusal]]] = {
     "iter_sessions": {"ctx": BAD_CTX},
     "purge": {"ctx": BAD_CTX, "user": [refusal for refusal in BAD_ID if refusal[0] is not None]},
 }
-KEYED = {"get_session", "get_versioned", "update_session", "remove_session", "touch"}
+KEYED = {"remaining_ttl", "get_session", "get_versioned", "update_session", "remove_session", "touch"}
 ARGUMENTS: dict[str, list[str]] = {
     "create_session": ["ctx", "data"],
     "get_session": [],
     "get_versioned": [],
     "update_session": ["data"],
     "remove_session": [],
+    "remaining_ttl": [],
     "touch": ["ttl"],
     "register_wait": ["ctx", "user_id", "scope", "session_key", "data"],
     "find_wait": ["ctx", "user_id", "scope"],

@@ -24,6 +24,7 @@ async def assert_absent(store: SessionStore, key: str = "k") -> None:
     assert await store.claim_wait(ALICE, "alice", CHAT) is None
     assert [wait async for wait in store.iter_sessions(ALICE)] == []
     assert await store.touch(key, MINUTE) is False
+    assert await store.remaining_ttl(key) is None
     assert await by_user(store, ALICE, "alice") is None
     with pytest.raises(NotFoundError):
         await store.update_session(key, data())
@@ -164,3 +165,23 @@ class LifetimesContract:
             await wait_out(MOMENT)
             assert await store.list_waits_for_user(ALICE, "alice") == ["k"]
             assert await store.get_session("l") == data()
+
+    async def test_what_is_left_of_a_lifetime(self, store: SessionStore) -> None:
+        await store.create_session(ALICE, data(), key="k", ttl=MINUTE)
+        first = await store.remaining_ttl("k")
+        assert isinstance(first, float)
+        assert 0 < first <= MINUTE
+        await store.touch("k", 2 * MINUTE)
+        second = await store.remaining_ttl("k")
+        assert isinstance(second, float)
+        assert MINUTE < second <= 2 * MINUTE
+        await store.touch("k", NEVER)
+        assert await store.remaining_ttl("k") is NEVER
+        assert await store.touch("k", await store.remaining_ttl("k"))
+        assert await store.remaining_ttl("other") is None
+
+    async def test_what_is_left_is_told_to_whoever_reaches_the_session(self, store: SessionStore) -> None:
+        await store.register_wait(ALICE, "alice", CHAT, "k", data())
+        runner = ctx(None)
+        for caller, told in ((ALICE, NEVER), (runner, NEVER), (ctx("bob"), None), (ctx("alice", tenant="globex"), None)):
+            assert await store.remaining_ttl("k", ctx=caller) is told

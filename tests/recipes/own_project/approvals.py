@@ -2,7 +2,7 @@
 
 import msgspec
 
-from greentic_session import ReplyScope, SessionCursor, SessionData, SessionStore, TenantCtx
+from greentic_session import ReplyScope, SessionData, SessionStore, TenantCtx
 
 __all__ = ["Expense", "decide", "submit"]
 
@@ -17,9 +17,9 @@ class Expense(msgspec.Struct, frozen=True):
 async def submit(store: SessionStore, ctx: TenantCtx, manager: str, number: int, expense: Expense) -> None:
     """Ask `manager` about an expense, and forget about it."""
     owner = ctx.with_user(manager)
-    data = SessionData(tenant_ctx=owner, flow_id="expense", cursor=SessionCursor("decide"), context_json="")
+    data = SessionData.new(owner, "expense", "decide", context=expense)
     scope = ReplyScope("expenses", correlation=str(number))
-    await store.register_wait(owner, manager, scope, f"expense-{number}", data.new_context(expense), ttl=14 * 86_400)
+    await store.register_wait(owner, manager, scope, f"expense-{number}", data, ttl=14 * 86_400)
 
 
 async def decide(store: SessionStore, ctx: TenantCtx, number: int, *, approved: bool) -> str:
