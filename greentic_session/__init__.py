@@ -1,4 +1,7 @@
-"""Where a paused flow waits for its answer: keep the snapshot, find it by the reply, let exactly one runner resume it."""
+"""Where a paused flow waits for its answer.
+
+Keep the snapshot, find it by the reply, let exactly one runner resume it.
+"""
 
 from typing import TYPE_CHECKING
 

@@ -10,7 +10,10 @@ __all__ = ["Detached"]
 
 
 class Detached:
-    """Tasks of their own for work that its caller has left, on asyncio. What they fail at ends by itself some time."""
+    """Tasks of their own for work that its caller has left, on asyncio.
+
+    What they fail at ends by itself some time.
+    """
 
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[None]] = set()  # the event loop itself keeps no strong reference to a task

@@ -1,4 +1,7 @@
-"""Objects that show less than they hold: a repr ends up in logs and error trackers, a pickle in files and queues."""
+"""Objects that show less than they hold.
+
+A repr ends up in logs and error trackers, a pickle in files and queues.
+"""
 
 from collections.abc import Sized
 from typing import Any, NoReturn, Self, cast
@@ -16,7 +19,10 @@ class Hiding:
 
 
 class Secret(Hiding):
-    """A base of immutable objects that hold a secret: they cannot be pickled, and a copy of one is the object itself."""
+    """A base of immutable objects that hold a secret.
+
+    They cannot be pickled, and a copy of one is the object itself.
+    """
 
     __slots__ = ()
 

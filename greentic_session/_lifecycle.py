@@ -52,7 +52,8 @@ class Wrapping(Closable, Generic[B]):
     def _is_closed(self) -> bool:
         return self._inner.closed
 
-    # To type checkers it is the variable that it is everywhere else: a property over one they would refuse in each wrapper.
+    # To type checkers it is the variable that it is everywhere else: a property over one they would
+    # refuse in each wrapper.
     closed: bool = cast("bool", property(_is_closed, doc="Whether the wrapped backend is closed."))
 
     def check_open(self) -> None:

@@ -30,7 +30,8 @@ def optional(name: str, get: Callable[[], T]) -> T:
     try:
         return get()
     except UnavailableError as error:
-        # Of an AttributeError `from ... import name` drops the message, and with it what is to be installed.
+        # Of an AttributeError `from ... import name` drops the message, and with it what is to be
+        # installed.
         importing = sys._getframe(2).f_code.co_name == "_handle_fromlist"  # noqa: SLF001  # nothing else tells
         if importing:
             raise ImportError(str(error), name=name) from error

@@ -16,11 +16,12 @@ async def shielded(call: Callable[[], Awaitable[T]], *, persistent: bool = False
 
     Args:
         call: What is to be done.
-        persistent: Whether it is begun anew when somebody cancels the very task that does it, as who cancels all tasks of an
-            event loop does.
+        persistent: Whether it is begun anew when somebody cancels the very task that does it, as
+            who cancels all tasks of an event loop does.
 
-    A shielded scope keeps off the cancellations of anyio and trio. Those of plain asyncio (``Task.cancel``, and with it
-    ``asyncio.timeout`` and ``asyncio.TaskGroup``) go through one; against them the call gets a task of its own.
+    A shielded scope keeps off the cancellations of anyio and trio. Those of plain asyncio
+    (``Task.cancel``, and with it ``asyncio.timeout`` and ``asyncio.TaskGroup``) go through one;
+    against them the call gets a task of its own.
     """
     try:
         asyncio.get_running_loop()

@@ -1,9 +1,10 @@
 """Worker threads for one event loop: they do what blocks, several calls at a trip where many are waiting.
 
-Handing one call to a thread and waking its caller takes longer than a short write does, and threads that all run Python wait
-for each other at every call of the system. So few of them work; whoever gets one takes along what others have waiting, and
-leads for as long as that takes. What must be on the disk before calls return is left to helpers, which do nothing else: many
-files at once take hardly longer than one.
+Handing one call to a thread and waking its caller takes longer than a short write does, and threads
+that all run Python wait for each other at every call of the system. So few of them work; whoever
+gets one takes along what others have waiting, and leads for as long as that takes. What must be on
+the disk before calls return is left to helpers, which do nothing else: many files at once take
+hardly longer than one.
 """
 
 import os
@@ -36,7 +37,8 @@ class _Job:
     """One call.
 
     Attributes:
-        key: What it is about. Of those with the same key one is done at a time, in the order of their coming.
+        key: What it is about. Of those with the same key one is done at a time, in the order of
+            their coming.
         steps: What is to be done.
         file: What must be on the disk before it goes on; None if nothing.
         woken: Set when it is done, and when its caller is to lead.
@@ -92,7 +94,8 @@ class _Job:
 class _Part:
     """Some of the files that are to be on the disk, and get there once, by whoever is the first to set about it.
 
-    For where a pool finds no thread for a call, it says so and keeps the call all the same, for one that it has.
+    For where a pool finds no thread for a call, it says so and keeps the call all the same, for one
+    that it has.
     """
 
     __slots__ = ("_begun", "_jobs", "ended")

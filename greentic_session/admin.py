@@ -34,7 +34,10 @@ SOON_MS = 3_600_000
 
 
 class Selection(msgspec.Struct, frozen=True, kw_only=True):
-    """Whose sessions are meant: one env and tenant, and of it one team or user only, where one is named."""
+    """Whose sessions are meant.
+
+    One env and tenant, and of it one team or user only, where one is named.
+    """
 
     env: str
     tenant: str
@@ -43,7 +46,10 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Step(NamedTuple):
-    """One step of a purge: how many sessions, conversations or keys were looked at, and how many were removed."""
+    """One step of a purge.
+
+    How many sessions, conversations or keys were looked at, and how many were removed.
+    """
 
     looked: int
     removed: int
@@ -98,7 +104,8 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         name: A short name for programs.
-        fault: Whether the indices disagree there. Else it is what the contract allows, and harmless.
+        fault: Whether the indices disagree there. Else it is what the contract allows, and
+            harmless.
         what: What it is.
         advice: What to do.
         count: How many there are.
@@ -150,7 +157,8 @@ class Inspector(ABC):
 
         Args:
             looked: Told about progress.
-            selection: Count only this; a user's conversations cannot be told apart, and are not counted then.
+            selection: Count only this; a user's conversations cannot be told apart, and are not
+                counted then.
         """
 
     @abstractmethod

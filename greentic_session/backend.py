@@ -1,13 +1,15 @@
 """The interface of a backend of sessions: storage for a `SessionStore`, one atomic step an operation.
 
-The store has checked every argument before it calls: ids, keys, scopes and sizes are valid, lifetimes are milliseconds
-(None: for ever), an `Owner` is the identity that the caller may act for. What is left to the backend is what needs
-stored state; a backend that keeps it in Python asks `transitions` for the rules.
+The store has checked every argument before it calls: ids, keys, scopes and sizes are valid,
+lifetimes are milliseconds (None: for ever), an `Owner` is the identity that the caller may act for.
+What is left to the backend is what needs stored state; a backend that keeps it in Python asks
+`transitions` for the rules.
 
-An operation that has several arguments takes them as one frozen struct, from here to the script or the table.
+An operation that has several arguments takes them as one frozen struct, from here to the script or
+the table.
 
-Everywhere: a session that has expired is absent. Removing a session removes every index entry that leads to it, and the
-claim on it. A driver's errors leave as GreenticErrors.
+Everywhere: a session that has expired is absent. Removing a session removes every index entry that
+leads to it, and the claim on it. A driver's errors leave as GreenticErrors.
 """
 
 from abc import ABC, abstractmethod
@@ -80,7 +82,8 @@ class Parking(Hiding, Struct, frozen=True, gc=False):
         ttl_ms: The lifetime of wait and session.
         text: As in `Creation`.
         replace: Whether another live session is displaced from the scope; else it is a conflict.
-        token: Of the claim by which the session is parked, and which ends with it; None where nobody claimed it.
+        token: Of the claim by which the session is parked, and which ends with it; None where
+            nobody claimed it.
         max_waits: How many waits the owner may have, once there is one more; None for any number.
     """
 
@@ -121,10 +124,11 @@ class SessionBackend(Closable, ABC):
     """Storage for sessions and waits. Each method is one atomic step, but `iterate`, `purge`, and `list_waits` of many.
 
     Attributes:
-        system: What keeps the data, for observers: OpenTelemetry's ``db.system.name`` where it has one. A backend that wraps
-            another says what that one says.
-        keeps_text: Whether it keeps wire texts. Then `create`, `update` and `register` are given that of `data`, which was
-            made to see that it is not too long. Else their `text` is None; so it is from a wrapper that changes the data.
+        system: What keeps the data, for observers: OpenTelemetry's ``db.system.name`` where it has
+            one. A backend that wraps another says what that one says.
+        keeps_text: Whether it keeps wire texts. Then `create`, `update` and `register` are given
+            that of `data`, which was made to see that it is not too long. Else their `text` is
+            None; so it is from a wrapper that changes the data.
     """
 
     system: str = "other"
@@ -142,8 +146,9 @@ class SessionBackend(Closable, ABC):
     async def update(self, update: Update) -> str:
         """Replace the data of a session, keep its lifetime, wait, scope and claim; return the new version.
 
-        In this order: NotFoundError if it is absent; CorruptSessionError; NotFoundError if it is absent for the caller;
-        TenantMismatchError if it would change whose it is; ConflictError if it has another version.
+        In this order: NotFoundError if it is absent; CorruptSessionError; NotFoundError if it is
+        absent for the caller; TenantMismatchError if it would change whose it is; ConflictError if
+        it has another version.
         """
 
     @abstractmethod
@@ -163,13 +168,17 @@ class SessionBackend(Closable, ABC):
         """Store a session and make it the one wait of a scope; return the key of the session that it displaced.
 
         Raises:
-            ConflictError: The claim is over; or another live session holds the scope and is not to be displaced.
+            ConflictError: The claim is over; or another live session holds the scope and is not to
+                be displaced.
             TenantMismatchError: A live session under the key is somebody else's.
         """
 
     @abstractmethod
     async def find(self, owner: Owner, scopes: tuple[ReplyScope, ...]) -> Wait | None:
-        """Return the wait of the first of `scopes` that has one, with that scope. Raises CorruptSessionError."""
+        """Return the wait of the first of `scopes` that has one, with that scope.
+
+        Raises CorruptSessionError.
+        """
 
     @abstractmethod
     async def find_key(self, owner: Owner, scope: ReplyScope) -> SessionKey | None:
@@ -185,14 +194,18 @@ class SessionBackend(Closable, ABC):
 
     @abstractmethod
     async def find_by_user(self, owner: Owner) -> Wait | None:
-        """Return the only wait of `owner`, else the owner's latest session. Raises `tenancy.several_waits`."""
+        """Return the only wait of `owner`, else the owner's latest session.
+
+        Raises `tenancy.several_waits`.
+        """
 
     @abstractmethod
     async def claim(self, claiming: Claiming) -> Wait | None:
         """Claim the wait of the first of some scopes that has one, and make the session live at least as long.
 
-        A call that is cancelled, or fails because the backend is late or away, gives back what it may have got: without
-        its caller, by the token, after the claim may have taken effect, and trying no longer than an operation may take.
+        A call that is cancelled, or fails because the backend is late or away, gives back what it
+        may have got: without its caller, by the token, after the claim may have taken effect, and
+        trying no longer than an operation may take.
 
         Raises:
             ClaimedError: It is claimed. (No further scope is tried.)
@@ -221,13 +234,16 @@ class SessionBackend(Closable, ABC):
 
     @abstractmethod
     async def purge(self, ctx: TenantCtx, user: str | None) -> int:
-        """Remove the sessions that `tenancy.administers` allows; return how many. Never block for long."""
+        """Remove the sessions that `tenancy.administers` allows; return how many.
+
+        Never block for long.
+        """
 
     async def purging(self, ctx: TenantCtx, user: str | None) -> AsyncGenerator[Step, None]:
         """Do what `purge` does, step by step; then remove what else the tenant has left, if there is such.
 
-        Whoever stops in between has removed what the steps have told, and may begin again. This one is for a backend that
-        has no steps.
+        Whoever stops in between has removed what the steps have told, and may begin again. This one
+        is for a backend that has no steps.
         """
         removed = await self.purge(ctx, user)
         yield Step(removed, removed)

@@ -22,10 +22,10 @@ _log = logging.getLogger("greentic_session")
 class Claim:
     """The right to resume one wait, held by one runner until its lease ends. From `SessionStore.claim_wait`.
 
-    Use it as an async context manager: leaving the block without a verdict (`park` or `complete`) releases the wait, so
-    that another runner may take it. A claim ends with its lease, with `park`, `complete` or `release`, and with the
-    session, when somebody removes or clears it. Its methods work once, and only while it is live; later they raise
-    ConflictError and change nothing.
+    Use it as an async context manager: leaving the block without a verdict (`park` or `complete`)
+    releases the wait, so that another runner may take it. A claim ends with its lease, with `park`,
+    `complete` or `release`, and with the session, when somebody removes or clears it. Its methods
+    work once, and only while it is live; later they raise ConflictError and change nothing.
 
     >>> import asyncio
     >>> from greentic_session import InMemorySessionStore, ReplyScope, SessionData, TenantCtx
@@ -92,19 +92,20 @@ class Claim:
             scope: Where the next answer will come in.
             data: The new snapshot, of the same env, tenant, team and user.
             ttl: How long to wait, as for `SessionStore.register_wait`.
-            on_conflict: ``"replace"`` displaces another live session from the scope; ``"fail"`` raises instead: for
-                a holder whose wait may have been displaced meanwhile, by a newer question.
+            on_conflict: ``"replace"`` displaces another live session from the scope; ``"fail"``
+                raises instead: for a holder whose wait may have been displaced meanwhile, by a
+                newer question.
 
         Returns:
             The key of the session that this one displaced from `scope`, if there was one.
 
         Raises:
-            ConflictError: The claim is over; or, with ``"fail"``, another live session holds the scope: nothing was
-                written, and the claim goes on.
+            ConflictError: The claim is over; or, with ``"fail"``, another live session holds the
+                scope: nothing was written, and the claim goes on.
             InvalidInputError: As `SessionStore.register_wait`; the claim goes on.
             TenantMismatchError: `data` is of somebody else; the claim goes on.
-            TooManyWaitsError: This session was displaced meanwhile, and its user has `max_waits_per_user` others; the claim
-                goes on.
+            TooManyWaitsError: This session was displaced meanwhile, and its user has
+                `max_waits_per_user` others; the claim goes on.
             TypeError: An argument has a wrong type; the claim goes on.
         """
         self._check_live()
@@ -175,7 +176,8 @@ class Claim:
         except GreenticError as error:
             if exc is None:
                 raise
-            # What the block raised matters more, a cancellation above all; the lease frees the wait.
+            # What the block raised matters more, a cancellation above all; the lease frees the
+            # wait.
             _log.warning("a claim could not be released (%s); it ends with its lease", error.code)
 
     def __repr__(self) -> str:

@@ -1,8 +1,9 @@
 """What can go wrong. Every failure of this library is a `GreenticError`; each code has one meaning on every backend.
 
-A message names the rule that was broken and the caller's own env, tenant and team. It never holds a snapshot, a password,
-a session key, or the ids of anybody's stored session: a program that wants the key finds it in `GreenticError.session_key`,
-and the id of a conversation in `GreenticError.conversation_id`.
+A message names the rule that was broken and the caller's own env, tenant and team. It never holds a
+snapshot, a password, a session key, or the ids of anybody's stored session: a program that wants
+the key finds it in `GreenticError.session_key`, and the id of a conversation in
+`GreenticError.conversation_id`.
 
 >>> error = ClaimedError("another runner holds the claim", session_key="k1")
 >>> (error.code, error.session_key, str(error))
@@ -59,7 +60,8 @@ class GreenticError(Exception):
     Args:
         code: What kind of failure it is; an `ErrorCode` or its text.
         message: One sentence for a person, without user data.
-        session_key: The session key that the call was about, where there is one. It is not part of the message.
+        session_key: The session key that the call was about, where there is one. It is not part of
+            the message.
         conversation_id: The same for the id of a conversation.
         position: Which message of that conversation, from 0, where it was about one.
 
@@ -111,7 +113,8 @@ class _CodedError(GreenticError):
         conversation_id: str | None = None,
         position: int | None = None,
     ) -> None:
-        # Past GreenticError.__init__: `args` holds just the message, so that pickle and copy call this signature again.
+        # Past GreenticError.__init__: `args` holds just the message, so that pickle and copy call
+        # this signature again.
         super(GreenticError, self).__init__(message)
         self._describe(self._code, message, session_key, conversation_id, position)
 
@@ -123,7 +126,10 @@ class InvalidInputError(_CodedError, ValueError):
 
 
 class TenantMismatchError(InvalidInputError):
-    """The caller's context and the session belong to different tenants, teams or users. Nothing was written."""
+    """The caller's context and the session belong to different tenants, teams or users.
+
+    Nothing was written.
+    """
 
 
 class NotFoundError(_CodedError, LookupError):
@@ -133,7 +139,10 @@ class NotFoundError(_CodedError, LookupError):
 
 
 class ConflictError(_CodedError):
-    """The stored state is not what the call relied on: a taken key, another version, a claim that is over."""
+    """The stored state is not what the call relied on.
+
+    A taken key, another version, a claim that is over.
+    """
 
     _code = ErrorCode.CONFLICT
 
@@ -143,7 +152,10 @@ class ClaimedError(ConflictError):
 
 
 class TooManyWaitsError(_CodedError):
-    """The user has as many waits as the store allows one user (`max_waits_per_user`). Nothing was written."""
+    """The user has as many waits as the store allows one user (`max_waits_per_user`).
+
+    Nothing was written.
+    """
 
     _code = ErrorCode.RATE_LIMITED
 
@@ -173,17 +185,26 @@ class PermissionDeniedError(_CodedError):
 
 
 class InternalError(_CodedError):
-    """Something that should not happen did: a defect, or a backend that answers what it never should."""
+    """Something that should not happen did.
+
+    A defect, or a backend that answers what it never should.
+    """
 
     _code = ErrorCode.INTERNAL
 
 
 class CorruptSessionError(InternalError):
-    """The stored text of this session is not a SessionData, or that of a conversation not one. Others are not affected."""
+    """The stored text of this session is not a SessionData, or that of a conversation not one.
+
+    Others are not affected.
+    """
 
 
 class DecryptionError(InternalError):
-    """A stored text cannot be decrypted: its key is not here, or it was changed, or moved, or is not encrypted."""
+    """A stored text cannot be decrypted.
+
+    Its key is not here, or it was changed, or moved, or is not encrypted.
+    """
 
 
 class SchemaVersionError(InternalError):

@@ -14,7 +14,10 @@ __all__ = ["MAX_TTL_MS", "NEVER", "Never", "Seconds", "Ttl", "default_ttl_ms", "
 _log = logging.getLogger("greentic_session")
 
 MAX_TTL_MS: Final = 2**52
-"""The longest lifetime, in milliseconds: about 142,000 years. Beyond it, adding "now" could overflow a server's clock."""
+"""The longest lifetime, in milliseconds.
+
+About 142,000 years. Beyond it, adding "now" could overflow a server's clock.
+"""
 
 
 TEN_YEARS_MS: Final = 3_653 * 86_400_000
@@ -54,7 +57,8 @@ def milliseconds(value: Seconds, name: str = "ttl") -> int:
         InvalidInputError: It is zero, negative, NaN, infinite, or beyond 2**52 ms.
         TypeError: It is neither a number nor a timedelta.
 
-    One of more than ten years counts, and is logged once as a warning: milliseconds are mistaken for seconds.
+    One of more than ten years counts, and is logged once as a warning: milliseconds are mistaken
+    for seconds.
 
     >>> milliseconds(1.5), milliseconds(timedelta(days=1)), milliseconds(0.0000001)
     (1500, 86400000, 1)

@@ -31,11 +31,13 @@ class InMemory(msgspec.Struct, frozen=True):
 class RedisUrl(Secret, msgspec.Struct, frozen=True):
     """Keep sessions in Redis, in the default namespace.
 
-    It may hold a password, so it cannot be pickled, and copying it gives the same object; `msgspec` writes all of it.
+    It may hold a password, so it cannot be pickled, and copying it gives the same object; `msgspec`
+    writes all of it.
 
     Attributes:
-        url: ``redis://``, ``rediss://``, ``unix://``, ``redis+sentinel://``, ``rediss+sentinel://``, ``redis+cluster://`` or
-            ``rediss+cluster://``; it may hold a password, so it is not part of the repr.
+        url: ``redis://``, ``rediss://``, ``unix://``, ``redis+sentinel://``,
+            ``rediss+sentinel://``, ``redis+cluster://`` or ``rediss+cluster://``; it may hold a
+            password, so it is not part of the repr.
 
     >>> RedisUrl("redis://:secret@localhost")
     RedisUrl(url=<hidden>)
@@ -73,11 +75,11 @@ def create_session_store(config: SessionBackendConfig | str, **options: Any) -> 
     """Return the store that `config` asks for. No I/O, and never another one than asked for.
 
     Args:
-        config: `InMemory()`, `RedisUrl(url)`, `RedisUrlWithNamespace(url, namespace)`, or a URL: ``memory://``,
-            ``redis://``, ``rediss://``, ``unix://``, ``redis+sentinel://``, ``rediss+sentinel://``,
-            ``redis+cluster://``, ``rediss+cluster://``.
-        options: For the store's constructor: `default_wait_ttl`, `default_session_ttl`, `max_snapshot_bytes`,
-            `max_waits_per_user`, ...
+        config: `InMemory()`, `RedisUrl(url)`, `RedisUrlWithNamespace(url, namespace)`, or a URL:
+            ``memory://``, ``redis://``, ``rediss://``, ``unix://``, ``redis+sentinel://``,
+            ``rediss+sentinel://``, ``redis+cluster://``, ``rediss+cluster://``.
+        options: For the store's constructor: `default_wait_ttl`, `default_session_ttl`,
+            `max_snapshot_bytes`, `max_waits_per_user`, ...
 
     Raises:
         InvalidInputError: The URL names no backend, or an option is out of range.

@@ -1,10 +1,11 @@
 """Identifiers and session keys: which strings may name something.
 
-An identifier ends up in a Redis key between colons, so it may hold no colon: non-empty, ASCII letters, digits, ``.``,
-``_`` and ``-`` only (the rule and its wording are the reference's). A session key is opaque, and merely bounded.
+An identifier ends up in a Redis key between colons, so it may hold no colon: non-empty, ASCII
+letters, digits, ``.``, ``_`` and ``-`` only (the rule and its wording are the reference's). A
+session key is opaque, and merely bounded.
 
-`EnvId` and its like check a text and return it as it is. They are for type checkers: a plain str works everywhere, and is
-checked where it is used.
+`EnvId` and its like check a text and return it as it is. They are for type checkers: a plain str
+works everywhere, and is checked where it is used.
 
 >>> TenantId("acme-eu.1")
 'acme-eu.1'
@@ -55,7 +56,10 @@ stranger_in: Final = re.compile(f"[^{re.escape(ID_CHARACTERS)}]").search
 
 if TYPE_CHECKING:
     EnvId = NewType("EnvId", str)
-    """An environment: ``"dev"``. Raises InvalidInputError for what is no identifier, as all of these."""
+    """An environment.
+
+    ``"dev"``. Raises InvalidInputError for what is no identifier, as all of these.
+    """
     TenantId = NewType("TenantId", str)
     """A tenant: a customer whose sessions nobody else sees."""
     TeamId = NewType("TeamId", str)
@@ -92,7 +96,10 @@ else:
 
 
 def plain(value: str) -> str:
-    """Return a str subclass as the text that it holds: a member of a str Enum, for one, formats and hashes as its name."""
+    """Return a str subclass as the text that it holds.
+
+    A member of a str Enum, for one, formats and hashes as its name.
+    """
     return value if type(value) is str else str.__str__(value)
 
 

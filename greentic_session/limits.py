@@ -17,7 +17,10 @@ DEFAULT_MAX_SNAPSHOT_BYTES: Final = 16 * 1024 * 1024
 """How long the wire text of a session may be, in bytes, unless its store says otherwise."""
 
 MAX_CONTEXT_BYTES: Final = 64 * 1024
-"""How long the wire text of a session's tenant context may be, in bytes: every lookup decodes it."""
+"""How long the wire text of a session's tenant context may be, in bytes.
+
+Every lookup decodes it.
+"""
 
 _LONGEST_ESCAPE = 6
 """The most bytes that one ASCII character takes in a JSON string: ``\\u0000``."""
@@ -68,8 +71,8 @@ class Limits(msgspec.Struct, frozen=True):
         """Refuse data that cannot be written, or is too large; return its wire text, if that is asked for.
 
         Raises:
-            InvalidInputError: Its wire text would be longer than `max_snapshot_bytes`, or that of its tenant context longer
-                than 64 KiB; or it is not valid Unicode.
+            InvalidInputError: Its wire text would be longer than `max_snapshot_bytes`, or that of
+                its tenant context longer than 64 KiB; or it is not valid Unicode.
             TypeError: It is no SessionData.
         """
         if type(data) is not SessionData:  # a subclass need not be frozen
@@ -81,7 +84,8 @@ class Limits(msgspec.Struct, frozen=True):
             if len(text) > MAX_CONTEXT_BYTES:  # else the context cannot be too long
                 _check_context(data)
             return text
-        # The snapshot is nearly all of the text, and most are ASCII: a bound that needs no look at it settles most calls.
+        # The snapshot is nearly all of the text, and most are ASCII: a bound that needs no look at
+        # it settles most calls.
         snapshot = data.context_json
         if snapshot.isascii():
             try:

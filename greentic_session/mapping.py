@@ -1,12 +1,12 @@
 """Deterministic session keys: the same message always leads to the same key, on every machine and in the reference.
 
-Without `ctx` the keys are the reference's, and have its weakness: the parts are joined by colons, so the parts ``a:b``,
-``c`` and ``a``, ``b:c`` give one key; and two tenants with the same ids give one key, too. With `ctx`, the caller's env,
-tenant and team are mixed in, and every part is written with its length in front (a netstring), so that different parts
-always give different keys.
+Without `ctx` the keys are the reference's, and have its weakness: the parts are joined by colons,
+so the parts ``a:b``, ``c`` and ``a``, ``b:c`` give one key; and two tenants with the same ids give
+one key, too. With `ctx`, the caller's env, tenant and team are mixed in, and every part is written
+with its length in front (a netstring), so that different parts always give different keys.
 
-`text_to_id` and `text_to_hashed_id` make legal ids of users, tenants and teams out of any text: e-mail addresses, telephone
-numbers, names of other systems.
+`text_to_id` and `text_to_hashed_id` make legal ids of users, tenants and teams out of any text:
+e-mail addresses, telephone numbers, names of other systems.
 """
 
 import hashlib
@@ -28,7 +28,10 @@ __all__ = [
 ]
 
 _MADE: Final = "x--"
-"""How each id begins that is not the text itself. A text that begins so is encoded, too: nothing looks like it by chance."""
+"""How each id begins that is not the text itself.
+
+A text that begins so is encoded, too: nothing looks like it by chance.
+"""
 _ENCODED: Final = re.compile(r"[^A-Za-z0-9.-]")
 _MIN_SECRET_BYTES: Final = 16
 
@@ -39,7 +42,8 @@ def telegram_update_to_session_key(
     """Return the key for a user's messages to a bot in a chat: hex SHA-256 of ``tg:{bot}:{chat}:{user}``.
 
     Raises:
-        InvalidInputError: A part holds a lone surrogate or has thousands of digits, or the team of `ctx` is ``-``.
+        InvalidInputError: A part holds a lone surrogate or has thousands of digits, or the team of
+            `ctx` is ``-``.
         TypeError: A part is neither str nor int.
 
     >>> telegram_update_to_session_key(42, -100123, 7)
@@ -57,7 +61,8 @@ def webhook_to_session_key(
     """Return the key for a webhook's caller: hex SHA-256 of ``wh:{source}:{subject}:{hint}``.
 
     Raises:
-        InvalidInputError: A part holds a lone surrogate or has thousands of digits, or the team of `ctx` is ``-``.
+        InvalidInputError: A part holds a lone surrogate or has thousands of digits, or the team of
+            `ctx` is ``-``.
         TypeError: A part is neither str nor int.
 
     >>> webhook_to_session_key("payments", "invoice-7", "delivery-1")
@@ -74,8 +79,8 @@ def canonical_session_key(
     It is *not* hashed: whoever sees the key reads the ids in it.
 
     Raises:
-        InvalidInputError: A part holds a lone surrogate, the key would have more than 1,024 UTF-8 bytes, or the team of
-            `ctx` is ``-``.
+        InvalidInputError: A part holds a lone surrogate, the key would have more than 1,024 UTF-8
+            bytes, or the team of `ctx` is ``-``.
         TypeError: A part is no str.
 
     >>> canonical_session_key("acme", "telegram", user="7")
@@ -93,10 +98,11 @@ def canonical_session_key(
 def text_to_id(text: str) -> str:
     """Return an id of a user, tenant or team for any text; the same on every machine, and another for every other text.
 
-    A text that may serve as an id stays as it is, except ``-``, the reserved name of no team. Of any other one each
-    character that no id has, and ``_``, becomes ``_`` and two hex digits for each byte of its UTF-8, behind ``x--``; one
-    that begins like that is encoded, too. Where that would be longer than an id may be, it is ``x--_h`` and the SHA-256 of
-    the text. Texts are compared code point by code point: normalize what people type (case, Unicode) before.
+    A text that may serve as an id stays as it is, except ``-``, the reserved name of no team. Of
+    any other one each character that no id has, and ``_``, becomes ``_`` and two hex digits for
+    each byte of its UTF-8, behind ``x--``; one that begins like that is encoded, too. Where that
+    would be longer than an id may be, it is ``x--_h`` and the SHA-256 of the text. Texts are
+    compared code point by code point: normalize what people type (case, Unicode) before.
 
     Raises:
         InvalidInputError: It is empty, or holds a lone surrogate.
@@ -115,8 +121,9 @@ def text_to_id(text: str) -> str:
 def text_to_hashed_id(text: str, secret: bytes) -> str:
     """Return an id for any text from which nobody without the secret can tell or guess the text.
 
-    It is ``x--_k`` and the hex HMAC-SHA-256 of the text, so it is never one that `text_to_id` gives. Whoever loses the
-    secret loses the way from people to their waits; whoever changes it, too.
+    It is ``x--_k`` and the hex HMAC-SHA-256 of the text, so it is never one that `text_to_id`
+    gives. Whoever loses the secret loses the way from people to their waits; whoever changes it,
+    too.
 
     Args:
         text: An address, a name, whatever must not be stored.

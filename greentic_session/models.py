@@ -1,9 +1,10 @@
 """The wire schema: what a session is, written byte for byte as the Rust reference writes it.
 
-Every struct is frozen, all the way down, so a store may keep and hand out the very object it was given: nobody can change
-what is stored by changing what they hold. Field order is wire order; an optional field that is None is left out; unknown
-fields are ignored when read. A struct that exists is valid: ids and ranges (InvalidInputError) and types (TypeError) are
-checked when it is built or copied with a change, or decoded. (Whether its texts are valid Unicode is checked when it is
+Every struct is frozen, all the way down, so a store may keep and hand out the very object it was
+given: nobody can change what is stored by changing what they hold. Field order is wire order; an
+optional field that is None is left out; unknown fields are ignored when read. A struct that exists
+is valid: ids and ranges (InvalidInputError) and types (TypeError) are checked when it is built or
+copied with a change, or decoded. (Whether its texts are valid Unicode is checked when it is
 written.)
 """
 
@@ -50,7 +51,8 @@ class InvocationDeadline(msgspec.Struct, frozen=True, gc=False):
     """When an invocation must be over.
 
     Attributes:
-        unix_millis: Milliseconds since the Unix epoch, as a signed 128-bit integer (the reference's type).
+        unix_millis: Milliseconds since the Unix epoch, as a signed 128-bit integer (the reference's
+            type).
     """
 
     unix_millis: int
@@ -79,8 +81,9 @@ class Impersonation(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 class TenantCtx(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """Who calls, and on whose behalf. Build it with `TenantCtx.new`.
 
-    The pairs `tenant`/`tenant_id`, `team`/`team_id` and `user`/`user_id` are the reference's: a legacy field and the one
-    that counts. See `effective_team` and `effective_user`; the tenant that counts is `tenant_id`.
+    The pairs `tenant`/`tenant_id`, `team`/`team_id` and `user`/`user_id` are the reference's: a
+    legacy field and the one that counts. See `effective_team` and `effective_user`; the tenant that
+    counts is `tenant_id`.
 
     Attributes:
         env: An EnvId: ``"dev"``.
@@ -149,7 +152,8 @@ class TenantCtx(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, g
     )
 
     def __post_init__(self) -> None:
-        # Runs on every decode. It is usual that both fields of each pair are alike, and that nothing else is there.
+        # Runs on every decode. It is usual that both fields of each pair are alike, and that
+        # nothing else is there.
         env, tenant, team, user = self.env, self.tenant_id, self.team_id, self.user_id
         if not (
             type(env) is type(tenant) is type(self.tenant) is str
@@ -336,7 +340,8 @@ class SessionData(Hiding, msgspec.Struct, frozen=True, kw_only=True, omit_defaul
         """Read a wire text.
 
         Raises:
-            InvalidInputError: It is no SessionData. The message says where, and quotes nothing of it.
+            InvalidInputError: It is no SessionData. The message says where, and quotes nothing of
+                it.
             TypeError: `text` is neither str nor bytes.
         """
         raw = text if type(text) is bytes else codec.as_bytes(text, "SessionData")
@@ -393,9 +398,9 @@ class SessionData(Hiding, msgspec.Struct, frozen=True, kw_only=True, omit_defaul
         """Return a copy whose snapshot is `value`, written as JSON.
 
         Raises:
-            InvalidInputError: It holds a lone surrogate or itself, a number that JSON does not have (NaN, the infinities),
-                two keys of a map that JSON writes alike (1 and "1"), or is nested deeper than Python's recursion limit. The
-                message names the field.
+            InvalidInputError: It holds a lone surrogate or itself, a number that JSON does not have
+                (NaN, the infinities), two keys of a map that JSON writes alike (1 and "1"), or is
+                nested deeper than Python's recursion limit. The message names the field.
             TypeError: It holds an object that msgspec does not write. The message names the field.
         """
         return replace(self, context_json=codec.encode_alike(codec.SNAPSHOT_ENCODER, value, "the snapshot").decode())
@@ -413,8 +418,8 @@ class SessionData(Hiding, msgspec.Struct, frozen=True, kw_only=True, omit_defaul
         """Read the snapshot as `type`: any type that msgspec decodes; without one, plain dicts, lists and scalars.
 
         Raises:
-            InvalidInputError: The snapshot is empty, is not JSON, or not that type. The message says where, and quotes
-                nothing of it.
+            InvalidInputError: The snapshot is empty, is not JSON, or not that type. The message
+                says where, and quotes nothing of it.
         """
         what = "snapshot in JSON" if type is Any else f"snapshot of type {getattr(type, '__name__', str(type))}"
         if not self.context_json:
@@ -426,5 +431,8 @@ _DECODER = msgspec.json.Decoder(SessionData)
 
 
 def version_of(text: bytes) -> str:
-    """Return the version of a stored text: its hex SHA-1. Different content, different version, on every backend alike."""
+    """Return the version of a stored text.
+
+    Its hex SHA-1. Different content, different version, on every backend alike.
+    """
     return hashlib.sha1(text, usedforsecurity=False).hexdigest()

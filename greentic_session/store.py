@@ -1,7 +1,7 @@
 """The session store: what every backend promises.
 
-`SessionStore` checks the arguments and those tenant rules that need no stored state, and hands the rest to its
-`SessionBackend`; so no backend repeats a check, and no bad call ever reaches one.
+`SessionStore` checks the arguments and those tenant rules that need no stored state, and hands the
+rest to its `SessionBackend`; so no backend repeats a check, and no bad call ever reaches one.
 """
 
 import os
@@ -25,30 +25,33 @@ __all__ = ["SessionStore"]
 class SessionStore:
     """Keeps the snapshots of paused flows, and finds the one that an answer belongs to.
 
-    The store of a real backend is `InMemorySessionStore` and its like; this class is what they share, and what a program
-    that takes "a store" should name as its type. It is usable at once; use it as an async context manager, or call
-    `aclose` at the end.
+    The store of a real backend is `InMemorySessionStore` and its like; this class is what they
+    share, and what a program that takes "a store" should name as its type. It is usable at once;
+    use it as an async context manager, or call `aclose` at the end.
 
-    Every operation may raise, besides what its own docstring names: InvalidInputError for an argument that breaks a rule
-    (nothing was written), TypeError for one of a wrong type, UnavailableError after `aclose` or when the backend is away,
-    OperationTimeoutError when it does not answer in time.
+    Every operation may raise, besides what its own docstring names: InvalidInputError for an
+    argument that breaks a rule (nothing was written), TypeError for one of a wrong type,
+    UnavailableError after `aclose` or when the backend is away, OperationTimeoutError when it does
+    not answer in time.
 
-    Identity: env, ``tenant_id``, effective team, effective user. *Aligned* means: a context and a session have the same
-    env, tenant and team, and if the session has a user, the context has the same. An operation by key *reaches*, for a
-    context, the sessions of its env, tenant and team: those of its user and of no user, or if it has no user (a runner's),
-    those of every user; any other session is absent for it. The team ``-`` is refused everywhere.
+    Identity: env, ``tenant_id``, effective team, effective user. *Aligned* means: a context and a
+    session have the same env, tenant and team, and if the session has a user, the context has the
+    same. An operation by key *reaches*, for a context, the sessions of its env, tenant and team:
+    those of its user and of no user, or if it has no user (a runner's), those of every user; any
+    other session is absent for it. The team ``-`` is refused everywhere.
 
-    Lifetimes: a number of seconds or a timedelta, rounded to the nearest millisecond, at least 1 ms and at most 2**52 ms.
-    None takes the store's default, `NEVER` is for ever. Session and wait share one lifetime; when it ends both are gone,
-    at once, and nobody is told.
+    Lifetimes: a number of seconds or a timedelta, rounded to the nearest millisecond, at least 1 ms
+    and at most 2**52 ms. None takes the store's default, `NEVER` is for ever. Session and wait
+    share one lifetime; when it ends both are gone, at once, and nobody is told.
 
     Args:
         backend: Where the sessions are kept.
         default_wait_ttl: The lifetime of a wait that names none.
         default_session_ttl: The same for `create_session`.
         max_snapshot_bytes: The longest wire text of a session, in bytes.
-        max_waits_per_user: How many live waits one user (of one env, tenant and team) may have; None for any number. What
-            a runtime without this option parks counts, too, and is not refused.
+        max_waits_per_user: How many live waits one user (of one env, tenant and team) may have;
+            None for any number. What a runtime without this option parks counts, too, and is not
+            refused.
 
     Raises:
         InvalidInputError: An option is out of range.
@@ -96,7 +99,8 @@ class SessionStore:
     ) -> SessionKey:
         """Store a session that waits for nothing yet.
 
-        If `data` has a user, or else `ctx` has one, it becomes that user's latest session (see `find_by_user`).
+        If `data` has a user, or else `ctx` has one, it becomes that user's latest session (see
+        `find_by_user`).
 
         Args:
             ctx: The caller; aligned with `data`.
@@ -160,7 +164,8 @@ class SessionStore:
             ConflictError: It has another version than `if_version`.
             CorruptSessionError: The stored text is no SessionData.
             NotFoundError: There is none, or `ctx` does not reach it.
-            TenantMismatchError: `ctx` does not reach `data`, or `data` would change whose session it is.
+            TenantMismatchError: `ctx` does not reach `data`, or `data` would change whose session
+                it is.
         """
         self._backend.check_open()
         key = check_session_key(key)
@@ -210,7 +215,8 @@ class SessionStore:
             ctx: The caller, who has to reach the session.
 
         Returns:
-            Seconds, to the millisecond; `NEVER` where it does not expire; None if there is no such session.
+            Seconds, to the millisecond; `NEVER` where it does not expire; None if there is no such
+            session.
         """
         self._backend.check_open()
         left = await self._backend.remaining_ms(_check_keyed(key, ctx), ctx)
@@ -231,8 +237,9 @@ class SessionStore:
     ) -> SessionKey | None:
         """Park a flow: store `data` under `session_key` and make it the one wait of `scope` for that user.
 
-        A session waits at one scope: registering it again moves it. A scope has one session: one that held it before is
-        displaced. A displaced session stays readable by key for the rest of its lifetime, and is no wait any more.
+        A session waits at one scope: registering it again moves it. A scope has one session: one
+        that held it before is displaced. A displaced session stays readable by key for the rest of
+        its lifetime, and is no wait any more.
 
         Args:
             ctx: The caller; aligned with `data`.
@@ -241,17 +248,19 @@ class SessionStore:
             session_key: The session key, new or used before.
             data: The snapshot.
             ttl: How long to wait.
-            on_conflict: ``"replace"`` displaces another live session from the scope; ``"fail"`` raises instead.
+            on_conflict: ``"replace"`` displaces another live session from the scope; ``"fail"``
+                raises instead.
 
         Returns:
             The key of the displaced session; None if there was none.
 
         Raises:
-            ConflictError: With ``"fail"``: another live session holds the scope. Nothing was written.
-            TenantMismatchError: `data` is not aligned with `ctx`, `user_id` is another user, or a live session under
-                `session_key` belongs to somebody else.
-            TooManyWaitsError: The user has `max_waits_per_user` waits, and this would be one more: it neither waits already
-                nor displaces one. Nothing was written.
+            ConflictError: With ``"fail"``: another live session holds the scope. Nothing was
+                written.
+            TenantMismatchError: `data` is not aligned with `ctx`, `user_id` is another user, or a
+                live session under `session_key` belongs to somebody else.
+            TooManyWaitsError: The user has `max_waits_per_user` waits, and this would be one more:
+                it neither waits already nor displaces one. Nothing was written.
         """
         self._backend.check_open()
         tenancy.check_ctx(ctx)
@@ -276,7 +285,8 @@ class SessionStore:
             fallback: Where `scope` has a correlation and nothing waits there, try it without.
 
         Returns:
-            The wait, with its key, data, version, and the scope that matched; None if nothing waits.
+            The wait, with its key, data, version, and the scope that matched; None if nothing
+            waits.
 
         Raises:
             CorruptSessionError: The stored text is no SessionData.
@@ -296,8 +306,8 @@ class SessionStore:
     async def list_waits_for_user(self, ctx: TenantCtx, user_id: str) -> list[SessionKey]:
         """Return the keys of all live waits of a user, each once, ascending.
 
-        Up to 1,000 of them come in one round trip; more come in steps, and then those that waited throughout are in it, and
-        those that came or went meanwhile may be.
+        Up to 1,000 of them come in one round trip; more come in steps, and then those that waited
+        throughout are in it, and those that came or went meanwhile may be.
         """
         self._backend.check_open()
         owner = tenancy.lookup_owner(ctx, user_id)
@@ -314,7 +324,8 @@ class SessionStore:
     async def find_by_user(self, ctx: TenantCtx, user: str) -> tuple[SessionKey, SessionData] | None:
         """Return the only wait of a user; without any, the user's latest session from `create_session`, if it is live.
 
-        Deprecated, and kept because the reference has it: a user with two conversations has no "the session".
+        Deprecated, and kept because the reference has it: a user with two conversations has no "the
+        session".
 
         Raises:
             CorruptSessionError: The stored text is no SessionData.
@@ -337,15 +348,16 @@ class SessionStore:
     ) -> Claim | None:
         """Find a wait as `find_wait` does, and take the right to resume it: of all runners that try, one gets it.
 
-        Only claims look at claims: the plain operations go on as if there were none. A call that is cancelled or late gives
-        back what it may have got.
+        Only claims look at claims: the plain operations go on as if there were none. A call that is
+        cancelled or late gives back what it may have got.
 
         Args:
             ctx: The caller; one with a user finds that user's waits only.
             user_id: Who answered.
             scope: Where the answer came in.
-            lease: For how many seconds, if nothing else ends it. A shorter lifetime of the session is lengthened to it, and
-                stays so when the claim is released: choose a lease that suits the wait.
+            lease: For how many seconds, if nothing else ends it. A shorter lifetime of the session
+                is lengthened to it, and stays so when the claim is released: choose a lease that
+                suits the wait.
             fallback: Where `scope` has a correlation and nothing waits there, try it without.
 
         Returns:
@@ -379,9 +391,9 @@ class SessionStore:
     def iter_sessions(self, ctx: TenantCtx) -> SessionIterator:
         """Yield every session of one env and tenant, for administration; in no order, each once.
 
-        If `ctx` has a team, that team's only; if it has a user, that user's only. What is written or removed meanwhile may
-        or may not be seen. The cost grows with the store, which is not blocked meanwhile. Whoever leaves it early may
-        `aclose` it; ``contextlib.aclosing`` does.
+        If `ctx` has a team, that team's only; if it has a user, that user's only. What is written
+        or removed meanwhile may or may not be seen. The cost grows with the store, which is not
+        blocked meanwhile. Whoever leaves it early may `aclose` it; ``contextlib.aclosing`` does.
         """
         self._backend.check_open()
         tenancy.check_ctx(ctx)
@@ -390,9 +402,10 @@ class SessionStore:
     async def purge(self, ctx: TenantCtx, *, user: str | None = None) -> int:
         """Remove every session of one env and tenant, with its waits and index entries.
 
-        If `ctx` has a team, that team's only; if it has a user, that user's only; if `user` is given, that user's only
-        (so a `user` that is not the context's own removes nothing). The cost grows with the store, which is not blocked
-        meanwhile; each session goes in one step, and a purge that was cut short can be repeated.
+        If `ctx` has a team, that team's only; if it has a user, that user's only; if `user` is
+        given, that user's only (so a `user` that is not the context's own removes nothing). The
+        cost grows with the store, which is not blocked meanwhile; each session goes in one step,
+        and a purge that was cut short can be repeated.
 
         Returns:
             How many sessions were removed.

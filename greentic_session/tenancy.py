@@ -1,10 +1,11 @@
 """The tenant rules: who may touch what. Pure functions, no I/O; every backend asks here and holds no copy.
 
-An `Owner` is the identity to which waits and their indices belong. Identity always means what counts: `tenant_id`, the
-effective team and the effective user.
+An `Owner` is the identity to which waits and their indices belong. Identity always means what
+counts: `tenant_id`, the effective team and the effective user.
 
-A message names the broken rule and the *caller's* env, tenant and team; of users only whether there was one. Rules are
-tried from the outside in (tenant, then team, then user), so whoever is outside learns no more than that.
+A message names the broken rule and the *caller's* env, tenant and team; of users only whether there
+was one. Rules are tried from the outside in (tenant, then team, then user), so whoever is outside
+learns no more than that.
 """
 
 from typing import TypeAlias
@@ -90,12 +91,18 @@ def cannot_change(part: str, new: SessionData, session_key: str) -> TenantMismat
 
 
 def absent(session_key: str) -> NotFoundError:
-    """Return the error for a session that is not there, or not there for this caller: one text for both."""
+    """Return the error for a session that is not there, or not there for this caller.
+
+    One text for both.
+    """
     return NotFoundError("no live session has this key", session_key=session_key)
 
 
 def taken(session_key: str) -> ConflictError:
-    """Return the error for a key that a live session has: all that anybody learns of a session that is not theirs."""
+    """Return the error for a key that a live session has.
+
+    All that anybody learns of a session that is not theirs.
+    """
     return ConflictError("a live session has this key", session_key=session_key)
 
 
@@ -138,8 +145,8 @@ def check_ctx(ctx: TenantCtx) -> None:
     """Refuse a context that no operation may act for.
 
     Raises:
-        InvalidInputError: Its team is ``-``, which in a Redis key means "no team"; or an id of it is longer than 255
-            characters.
+        InvalidInputError: Its team is ``-``, which in a Redis key means "no team"; or an id of it
+            is longer than 255 characters.
         TypeError: It is no TenantCtx.
     """
     if type(ctx) is not TenantCtx:  # a subclass need not be frozen
@@ -263,7 +270,8 @@ def expected_identity(asker: Owner | TenantCtx | None, data: SessionData) -> Ide
     """Identity that `data` must have for whoever asks for it: theirs, where `data` has a user and they have one.
 
     Args:
-        asker: The owner of a lookup, or the context of an operation by key; None expects what `data` has.
+        asker: The owner of a lookup, or the context of an operation by key; None expects what
+            `data` has.
         data: What was found.
     """
     ctx = data.tenant_ctx
@@ -278,14 +286,18 @@ def expected_identity(asker: Owner | TenantCtx | None, data: SessionData) -> Ide
 
 
 def sees(owner: Owner, data: SessionData) -> bool:
-    """Sight of a lookup by user: `data` is of this env, tenant and team, and of this user or of none."""
+    """Sight of a lookup by user.
+
+    `data` is of this env, tenant and team, and of this user or of none.
+    """
     return expected_identity(owner, data) == expected_identity(None, data)
 
 
 def lookup_owner(ctx: TenantCtx, user_id: str) -> Owner | None:
     """Return the identity whose waits a caller asks about; None where they are not the caller's to see.
 
-    A caller with a user sees that user's only; one without may look up, clear and claim for any user of its team.
+    A caller with a user sees that user's only; one without may look up, clear and claim for any
+    user of its team.
 
     Raises:
         InvalidInputError: `ctx` or `user_id` breaks a rule.
@@ -302,7 +314,8 @@ def wait_owner(ctx: TenantCtx, user_id: str, data: SessionData) -> Owner:
 
     Raises:
         InvalidInputError: `user_id` is no id, or `data` has no user.
-        TenantMismatchError: `user_id` is not the user of `ctx` (if it has one) and of `data`, or `data` is not aligned.
+        TenantMismatchError: `user_id` is not the user of `ctx` (if it has one) and of `data`, or
+            `data` is not aligned.
     """
     owner = owner_of(data)
     if owner is None or owner[3] != user_id:
@@ -316,7 +329,10 @@ def wait_owner(ctx: TenantCtx, user_id: str, data: SessionData) -> Owner:
 
 
 def pointer_owner(ctx: TenantCtx, data: SessionData) -> Owner | None:
-    """Return the identity whose latest session a new one becomes: of the user of `data`, or else of `ctx`."""
+    """Return the identity whose latest session a new one becomes.
+
+    Of the user of `data`, or else of `ctx`.
+    """
     user = data.tenant_ctx.effective_user or ctx.effective_user
     return None if user is None else (ctx.env, ctx.tenant_id, ctx.effective_team, user)
 
@@ -324,8 +340,8 @@ def pointer_owner(ctx: TenantCtx, data: SessionData) -> Owner | None:
 def administers(ctx: TenantCtx, user: str | None, data: SessionData) -> bool:
     """Say whether `iter_sessions` and `purge` of `ctx` reach this session.
 
-    They reach one env and tenant; one team of it if `ctx` has a team; and only the sessions of `user`, where it is given,
-    and of the context's own user, where it has one.
+    They reach one env and tenant; one team of it if `ctx` has a team; and only the sessions of
+    `user`, where it is given, and of the context's own user, where it has one.
     """
     session = data.tenant_ctx
     if session.tenant_id != ctx.tenant_id or session.env != ctx.env:
@@ -339,8 +355,8 @@ def check_scope(scope: ReplyScope) -> None:
     """Refuse a scope that could be mistaken for another.
 
     Raises:
-        InvalidInputError: A part holds a newline (two scopes would hash alike) or a lone surrogate; or the parts have more
-            than 4,096 characters together.
+        InvalidInputError: A part holds a newline (two scopes would hash alike) or a lone surrogate;
+            or the parts have more than 4,096 characters together.
         TypeError: It is no ReplyScope.
     """
     if type(scope) is not ReplyScope:  # a subclass is not equal to the scope that it names

@@ -1,12 +1,13 @@
 """The rules of a session: what an operation makes of what is stored. Pure functions, no I/O.
 
-A backend that keeps sessions in Python looks up what an operation is about, asks here, and applies the answer; it
-decides nothing itself. On Redis the same rules stand once more in Lua (`backends/redis/lua`), because there the server
-decides.
+A backend that keeps sessions in Python looks up what an operation is about, asks here, and applies
+the answer; it decides nothing itself. On Redis the same rules stand once more in Lua
+(`backends/redis/lua`), because there the server decides.
 
-What a function is given is what is stored, expired or not: whether it is live is decided here, by `now`. All moments are
-seconds by the clock of the backend. A function returns the decision, or raises the documented error; where several
-rules are broken, the order of the checks says which error that is.
+What a function is given is what is stored, expired or not: whether it is live is decided here, by
+`now`. All moments are seconds by the clock of the backend. A function returns the decision, or
+raises the documented error; where several rules are broken, the order of the checks says which
+error that is.
 """
 
 from collections.abc import Collection, Iterable
@@ -78,8 +79,10 @@ class Parked(Struct, Generic[S], frozen=True, gc=False):
     """What parking does besides storing the data, the scope and the lifetime.
 
     Attributes:
-        session: The live session under the key, which is written over; None where a new one is made.
-        displaced: The session that loses the scope, stays readable and is no wait any more; None where nobody does.
+        session: The live session under the key, which is written over; None where a new one is
+            made.
+        displaced: The session that loses the scope, stays readable and is no wait any more; None
+            where nobody does.
         moves: Whether `session` has to take the scope (it waited elsewhere, or nowhere).
     """
 
@@ -152,8 +155,8 @@ def park(parking: Parking, session: S | None, holder: S | None, now: float, wait
         waits: All waits of the owner, the expired ones too.
 
     Raises:
-        ConflictError: The claim by which it is parked is over; or another live session holds the scope, and it is not
-            to be displaced.
+        ConflictError: The claim by which it is parked is over; or another live session holds the
+            scope, and it is not to be displaced.
         TenantMismatchError: The session under the key is somebody else's.
         TooManyWaitsError: It would be one more wait than the owner may have.
     """
@@ -194,7 +197,10 @@ def renew(session: Session, lease_ms: int, now: float) -> Held:
 
 
 def is_held(session: Session | None, token: str, now: float) -> bool:
-    """Say whether this claim on a session is live: only then may it be parked, completed, released or renewed."""
+    """Say whether this claim on a session is live.
+
+    Only then may it be parked, completed, released or renewed.
+    """
     return session is not None and session.end > now and session.token == token and session.lease_end > now
 
 

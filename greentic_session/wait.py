@@ -18,9 +18,11 @@ class Wait(Hiding, msgspec.Struct, frozen=True, gc=False):
     Attributes:
         key: Its session key.
         data: The snapshot.
-        scope: The scope that matched: the one asked for, or that without its correlation. From `iter_sessions`, the scope
-            it waits on, where the store knows it. None where nothing was matched, and for a session that is no wait.
-        text: The stored text, where it may differ from ``data.to_json()`` (another runtime wrote it); for backends.
+        scope: The scope that matched: the one asked for, or that without its correlation. From
+            `iter_sessions`, the scope it waits on, where the store knows it. None where nothing was
+            matched, and for a session that is no wait.
+        text: The stored text, where it may differ from ``data.to_json()`` (another runtime wrote
+            it); for backends.
 
     >>> from greentic_session import SessionCursor, TenantCtx
     >>> data = SessionData(tenant_ctx=TenantCtx.new("dev", "acme"), flow_id="f", cursor=SessionCursor("n"), context_json="1")

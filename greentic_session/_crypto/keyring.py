@@ -1,7 +1,7 @@
 """The keys that snapshots and messages are encrypted under; plain data, usable without the extra ``encryption``.
 
-Nothing here shows a secret: not a repr, not an error, not a log, not a pickle. Only `EncryptionKey.to_text` does, which is
-made for it.
+Nothing here shows a secret: not a repr, not an error, not a log, not a pickle. Only
+`EncryptionKey.to_text` does, which is made for it.
 """
 
 import base64
@@ -29,8 +29,9 @@ class EncryptionKey(Secret):
     It cannot be pickled: give another process the text, by way of a place where secrets are kept.
 
     Args:
-        id: From 1 to 64 ASCII letters, digits, ``.``, ``_`` and ``-``: ``"2026-02"``. Not secret: it stands in what is
-            stored. Never give it to another secret as long as something is stored under it.
+        id: From 1 to 64 ASCII letters, digits, ``.``, ``_`` and ``-``: ``"2026-02"``. Not secret:
+            it stands in what is stored. Never give it to another secret as long as something is
+            stored under it.
         secret: 32 random bytes.
 
     Raises:
@@ -80,11 +81,17 @@ class EncryptionKey(Secret):
         return cls(id, decoded)
 
     def to_text(self) -> str:
-        """Return ``id:secret``, to be kept where secrets are: whoever has it can read all that is stored."""
+        """Return ``id:secret``, to be kept where secrets are.
+
+        Whoever has it can read all that is stored.
+        """
         return f"{self._id}:{base64.b64encode(self._secret).decode()}"
 
     def subkey(self, place: bytes) -> bytes:
-        """Return the 32 bytes that encrypt what is stored at one place: HKDF-Expand (RFC 5869) with SHA-256."""
+        """Return the 32 bytes that encrypt what is stored at one place.
+
+        HKDF-Expand (RFC 5869) with SHA-256.
+        """
         return hmac.digest(self._secret, place + b"\x01", "sha256")
 
     def __repr__(self) -> str:
@@ -95,9 +102,10 @@ class EncryptionKey(Secret):
 class Keyring(Secret):
     """The keys of a store: the primary one, which encrypts, and older ones, which only decrypt.
 
-    To rotate, first add the new key as an older one wherever the store is used, then make it the primary one everywhere,
-    and drop the old one when nothing is encrypted under it any more: when all of that was written anew (`reencrypt` of the
-    encrypted stores) or has expired. The first step may be left out where all programs are restarted at once.
+    To rotate, first add the new key as an older one wherever the store is used, then make it the
+    primary one everywhere, and drop the old one when nothing is encrypted under it any more: when
+    all of that was written anew (`reencrypt` of the encrypted stores) or has expired. The first
+    step may be left out where all programs are restarted at once.
 
     Args:
         primary: Encrypts everything that is written.

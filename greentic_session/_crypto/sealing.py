@@ -1,13 +1,15 @@
 """Texts sealed for one place: encrypted, and of no use anywhere else.
 
-A sealed text is ``gse1:<key id>:<base64>``; the base64 holds a random nonce of 12 bytes, the ciphertext, and a tag of 16
-bytes, by AES-256-GCM. That is fast on every processor with AES instructions, is what auditors ask for, and is one short
-call of a library that everybody has. Its weakness, that a key must not encrypt more than some 2**32 texts under random
-nonces (a busy fleet is there in days), is met by a key of its own for every place, derived by HKDF from the one in the
+A sealed text is ``gse1:<key id>:<base64>``; the base64 holds a random nonce of 12 bytes, the
+ciphertext, and a tag of 16 bytes, by AES-256-GCM. That is fast on every processor with AES
+instructions, is what auditors ask for, and is one short call of a library that everybody has. Its
+weakness, that a key must not encrypt more than some 2**32 texts under random nonces (a busy fleet
+is there in days), is met by a key of its own for every place, derived by HKDF from the one in the
 keyring: only the texts of one session, or of one conversation, count together.
 
-The place is therefore in the key, and it is in the associated data too, with version, key id, and whatever else `seal` is
-told: a text that is changed in any byte, stands elsewhere, or belongs to another field does not open.
+The place is therefore in the key, and it is in the associated data too, with version, key id, and
+whatever else `seal` is told: a text that is changed in any byte, stands elsewhere, or belongs to
+another field does not open.
 """
 
 import binascii
@@ -38,7 +40,10 @@ class _Cipher(Protocol):
 
 
 def parts(*values: str | None) -> bytes:
-    """Return values as one text from which no other values come: each with its length in front, None as nothing else is."""
+    """Return values as one text from which no other values come.
+
+    Each with its length in front, None as nothing else is.
+    """
     joined = "".join(["-," if value is None else f"{len(value)}:{value}," for value in values])
     return joined.encode("utf-8", "surrogatepass")  # what somebody planted may hold anything, and then shall not open
 
@@ -100,7 +105,8 @@ class Box:
         nonce = os.urandom(_NONCE_BYTES)
         bound = sealer.front_bytes + self._place + what
         sealed = self._cipher(sealer.keyring.primary).encrypt(nonce, text, bound)
-        # msgspec's base64 is strict, and faster than the standard library's: four times where it reads.
+        # msgspec's base64 is strict, and faster than the standard library's: four times where it
+        # reads.
         base64: str = msgspec.to_builtins(nonce + sealed)
         return sealer.front + base64
 
@@ -159,7 +165,10 @@ class Resealing:
         self._failure: CorruptSessionError | DecryptionError | SchemaVersionError | None = None
 
     async def see_to(self, reseal: Awaitable[bool]) -> None:
-        """Wait for one of them; it says whether it was written anew. Errors of storage are raised at once."""
+        """Wait for one of them; it says whether it was written anew.
+
+        Errors of storage are raised at once.
+        """
         try:
             self._rewritten += await reseal
         except (CorruptSessionError, DecryptionError, SchemaVersionError) as error:

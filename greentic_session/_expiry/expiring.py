@@ -30,7 +30,10 @@ _PAUSE: Final = 0.001
 
 
 class _Entry(Protocol):
-    """What expires: when (by the timer), and the bucket of the wheel in which it stands until then."""
+    """What expires.
+
+    When (by the timer), and the bucket of the wheel in which it stands until then.
+    """
 
     end: float
     bucket: set[Any] | None
@@ -42,8 +45,9 @@ E = TypeVar("E", bound=_Entry)
 class Expiring(Closable, ABC, Generic[E]):
     """A backend in memory, under one lock, whose entries expire.
 
-    An entry has expired when its `end` is not after `timer()`; who looks at one looks at that. Freeing is a matter of memory
-    only: the writes that follow do it and, with the real timer, a daemon thread when there are none.
+    An entry has expired when its `end` is not after `timer()`; who looks at one looks at that.
+    Freeing is a matter of memory only: the writes that follow do it and, with the real timer, a
+    daemon thread when there are none.
     """
 
     def __init__(self, timer: Timer) -> None:
@@ -54,10 +58,16 @@ class Expiring(Closable, ABC, Generic[E]):
 
     @abstractmethod
     def _drop(self, entry: E | None) -> bool:
-        """Remove an entry, if it is (still) there, and its place in the wheel; say whether it was. With the lock held."""
+        """Remove an entry, if it is (still) there, and its place in the wheel; say whether it was.
+
+        With the lock held.
+        """
 
     def _set_lifetime(self, entry: E, ttl_ms: int | None, now: float) -> None:
-        """Let an entry end so many milliseconds from `now`, None: never; free some that have ended. With the lock held."""
+        """Let an entry end so many milliseconds from `now`, None.
+
+        Never; free some that have ended. With the lock held.
+        """
         wheel = self._wheel
         if entry.bucket is not None:
             entry.bucket.discard(entry)

@@ -21,18 +21,23 @@ class Sweepable(Protocol):
 class IdleSweeper:
     """Frees what expires in a store that nobody calls any more.
 
-    A daemon thread that sleeps until something is due. The store is right without it (every operation looks at the clock,
-    every write frees some); without it, an idle store would only keep its memory. It does not keep the store alive.
+    A daemon thread that sleeps until something is due. The store is right without it (every
+    operation looks at the clock, every write frees some); without it, an idle store would only keep
+    its memory. It does not keep the store alive.
     """
 
     def __init__(self, backend: Sweepable) -> None:
-        # A queue, for its put() may be called at any moment, in the middle of another one too: by the garbage collector.
+        # A queue, for its put() may be called at any moment, in the middle of another one too: by
+        # the garbage collector.
         self._wake: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._backend = weakref.ref(backend, lambda _: self._wake.put(None))
         self._thread: threading.Thread | None = None
 
     def wake(self) -> None:
-        """Look again: something is due earlier than anything before. Called with the store's lock held."""
+        """Look again.
+
+        Something is due earlier than anything before. Called with the store's lock held.
+        """
         self._wake.put(None)
         if self._thread is None or not self._thread.is_alive():
             self._thread = threading.Thread(target=self._run, name="greentic-session-expiry", daemon=True)

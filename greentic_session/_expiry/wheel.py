@@ -1,8 +1,9 @@
 """Which entries have expired, at a cost bounded by what expires and not by what is stored.
 
-Entries stand in buckets by the time they end, and leave theirs exactly when they go or get another lifetime, so nothing
-stale ever piles up. A bucket is as wide as a 64th to a 128th of what its entries had left when they came: an entry is freed
-late by that at the most, and there are a few thousand buckets at the very most, whatever is stored.
+Entries stand in buckets by the time they end, and leave theirs exactly when they go or get another
+lifetime, so nothing stale ever piles up. A bucket is as wide as a 64th to a 128th of what its
+entries had left when they came: an entry is freed late by that at the most, and there are a few
+thousand buckets at the very most, whatever is stored.
 """
 
 import heapq
@@ -19,7 +20,10 @@ _BITS = 7
 
 
 class ExpiryWheel(Generic[E]):
-    """Entries by the time they end. Times are in seconds, on any clock that does not go back. Not thread-safe."""
+    """Entries by the time they end.
+
+    Times are in seconds, on any clock that does not go back. Not thread-safe.
+    """
 
     __slots__ = ("_buckets", "_order", "next_due")
 

@@ -1,4 +1,7 @@
-"""Whether a text writes its attempt as -0: the reference refuses that, for u32 has no such number; msgspec reads 0."""
+"""Whether a text writes its attempt as -0.
+
+The reference refuses that, for u32 has no such number; msgspec reads 0.
+"""
 
 import re
 
@@ -6,8 +9,8 @@ import msgspec
 
 __all__ = ["is_negative_zero"]
 
-# The beginning of a text as the reference and we write it: fields that are strings or flat objects, then the attempt. It
-# needs no closer look.
+# The beginning of a text as the reference and we write it: fields that are strings or flat objects,
+# then the attempt. It needs no closer look.
 _STRING = rb'"(?:[^"\\]++|\\.)*+"'
 _FRONT, _ATTEMPT = b'{"tenant_ctx":{', b'"attempt":0'
 _USUAL = re.compile(

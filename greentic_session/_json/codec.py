@@ -21,7 +21,8 @@ def write_plain(value: Any) -> Any:
     Raises:
         TypeError: Nothing can be written of it.
     """
-    # msgspec writes exact strings and integers only; a subclass (numpy.str_, markupsafe.Markup) is written as what it holds.
+    # msgspec writes exact strings and integers only; a subclass (numpy.str_, markupsafe.Markup) is
+    # written as what it holds.
     if isinstance(value, str):
         return plain(value)
     if isinstance(value, int):
@@ -29,7 +30,8 @@ def write_plain(value: Any) -> Any:
     raise TypeError(f"a value of type {type(value).__name__} cannot be written as JSON")
 
 
-# "deterministic" sorts the keys of maps and leaves the fields of structs in their order, as the reference does.
+# "deterministic" sorts the keys of maps and leaves the fields of structs in their order, as the
+# reference does.
 ENCODER = msgspec.json.Encoder(order="deterministic", enc_hook=write_plain)
 # A snapshot is the user's own: its maps keep their order, and may have keys that are not strings.
 SNAPSHOT_ENCODER = msgspec.json.Encoder(enc_hook=write_plain)
@@ -40,8 +42,10 @@ def encode(encoder: msgspec.json.Encoder, value: Any, what: str, path: str = "$"
     """Return `value` as JSON; `what` names it in messages, and `path` in the paths of its fields.
 
     Raises:
-        InvalidInputError: It holds a lone surrogate, a reference to itself, or something that JSON cannot carry.
-        TypeError: It holds an object of a type that msgspec does not write; the message tells which field.
+        InvalidInputError: It holds a lone surrogate, a reference to itself, or something that JSON
+            cannot carry.
+        TypeError: It holds an object of a type that msgspec does not write; the message tells which
+            field.
     """
     try:
         text = encoder.encode(value)
@@ -62,8 +66,8 @@ def encode(encoder: msgspec.json.Encoder, value: Any, what: str, path: str = "$"
 def encode_alike(encoder: msgspec.json.Encoder, value: Any, what: str, path: str = "$") -> bytes:
     """Return `value` as JSON that says what it says.
 
-    msgspec writes NaN and the infinities as null, and two keys of a map that look alike (1 and "1") as the same key twice,
-    so that one of them is lost.
+    msgspec writes NaN and the infinities as null, and two keys of a map that look alike (1 and "1")
+    as the same key twice, so that one of them is lost.
 
     Args:
         encoder: Writes it.
@@ -72,7 +76,8 @@ def encode_alike(encoder: msgspec.json.Encoder, value: Any, what: str, path: str
         path: How messages call the value itself in paths.
 
     Raises:
-        InvalidInputError: As `encode`; or it holds such a number or such keys: the message tells which field.
+        InvalidInputError: As `encode`; or it holds such a number or such keys: the message tells
+            which field.
         TypeError: As `encode`.
     """
     text = encode(encoder, value, what, path)
@@ -111,9 +116,10 @@ def decode(decoder: msgspec.json.Decoder[T], text: bytes, what: str, *, known: b
         decoder: Knows the type.
         text: The JSON text.
         what: What it should be, for the message.
-        known: Whether the type is one of ours. Then the message says what is wrong and where (the checks of a user's own
-            type may quote what they refuse), and fields that we do not know are skipped though they are nested deeper
-            than msgspec follows, if the text has no more than some thousand brackets.
+        known: Whether the type is one of ours. Then the message says what is wrong and where (the
+            checks of a user's own type may quote what they refuse), and fields that we do not know
+            are skipped though they are nested deeper than msgspec follows, if the text has no more
+            than some thousand brackets.
 
     Raises:
         InvalidInputError: It is not that.
@@ -146,7 +152,8 @@ def _told_of(error: Exception) -> str:
 
 _PATH = re.compile(r" - at `(\$[^`]*)`$")
 
-# Possessive, and with the closing quote optional: a text of quotes that never close takes linear time, too.
+# Possessive, and with the closing quote optional: a text of quotes that never close takes linear
+# time, too.
 _TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|[\[{\]}]|[^"\[\]{}]+|.', re.DOTALL)
 _KEPT_DEPTH = 64
 _MAX_TOKENS = 40_960
@@ -157,9 +164,9 @@ another, which is as deep as readers of the reference are known to be tested."""
 def _flatten(text: bytes) -> bytes:
     """Replace what is nested deeper than any field we read by a number, so that no recursion is needed to skip it.
 
-    Readers of the reference skip an unknown field at any depth; msgspec gives up at Python's recursion limit. What is
-    replaced is checked first, in layers that are no deeper than it bears: malformed text stays malformed. The work is
-    bounded, because it is done in the event loop.
+    Readers of the reference skip an unknown field at any depth; msgspec gives up at Python's
+    recursion limit. What is replaced is checked first, in layers that are no deeper than it bears:
+    malformed text stays malformed. The work is bounded, because it is done in the event loop.
 
     Raises:
         RecursionError: The text has more brackets than are looked at.

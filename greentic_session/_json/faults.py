@@ -1,4 +1,7 @@
-"""The place in a value that JSON cannot carry: its path and the broken rule, and never the value."""
+"""The place in a value that JSON cannot carry.
+
+Its path and the broken rule, and never the value.
+"""
 
 import dataclasses
 import enum
@@ -48,7 +51,10 @@ def find_fault(value: Any, encoder: msgspec.json.Encoder, path: str, *, is_type:
 
 
 def key_path(path: str, key: object) -> str:
-    """Return the path of the value under a key. A key that is no name is not shown: it may be data."""
+    """Return the path of the value under a key.
+
+    A key that is no name is not shown: it may be data.
+    """
     if isinstance(key, str) and key.isidentifier() and len(key) <= _MAX_KEY_CHARACTERS:
         return f"{path}.{str.__str__(key)}"
     return f"{path}[...]"

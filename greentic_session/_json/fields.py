@@ -1,4 +1,7 @@
-"""What a field of a wire struct may hold: the checks that msgspec makes on decoding only, and maps that never change."""
+"""What a field of a wire struct may hold.
+
+The checks that msgspec makes on decoding only, and maps that never change.
+"""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Self

@@ -14,9 +14,9 @@ __all__ = ["ClosedWithItsLoop", "close_without_loop"]
 class ClosedWithItsLoop:
     """Sees to it that a Redis store is closed in the event loop in which it is first used, before that is closed.
 
-    A connection has to be closed in its own loop, which is gone when a fixture that is not async comes to its end. But
-    asyncio finishes all async generators that are still open before it closes a loop. So the first operation leaves one
-    behind, and that closes the store.
+    A connection has to be closed in its own loop, which is gone when a fixture that is not async
+    comes to its end. But asyncio finishes all async generators that are still open before it closes
+    a loop. So the first operation leaves one behind, and that closes the store.
 
     Args:
         store: The store; nobody has used it yet.
@@ -55,7 +55,10 @@ class ClosedWithItsLoop:
 
 
 def close_without_loop(store: SessionStore | ConversationStore[Any]) -> None:
-    """Close a store that waits for nothing when it is closed: one in memory, or one that was never used."""
+    """Close a store that waits for nothing when it is closed.
+
+    One in memory, or one that was never used.
+    """
     closing: Coroutine[Any, Any, None] = store.aclose()
     try:
         closing.send(None)

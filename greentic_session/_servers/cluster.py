@@ -91,7 +91,8 @@ class Cluster(Throwaway):
     def wait_until_well(self) -> None:
         """Return when every running node says that all is well, every replica follows, and all know who follows whom.
 
-        A primary takes no notice of a FAILOVER by a node that it does not yet know to be its replica.
+        A primary takes no notice of a FAILOVER by a node that it does not yet know to be its
+        replica.
         """
 
         def is_well() -> bool:
@@ -110,7 +111,10 @@ class Cluster(Throwaway):
 
     @staticmethod
     def wait_until(is_so: Callable[[], bool], seconds: float = 30) -> None:
-        """Return when it is so; raise `TimeoutError` if it is not in time. A node that does not answer is no error."""
+        """Return when it is so; raise `TimeoutError` if it is not in time.
+
+        A node that does not answer is no error.
+        """
         give_up = time.monotonic() + seconds
         while True:
             try:

@@ -1,4 +1,7 @@
-"""A redis-server that a test cannot do without: where there is none it is skipped, or fails where CI is set."""
+"""A redis-server that a test cannot do without.
+
+Where there is none it is skipped, or fails where CI is set.
+"""
 
 import os
 

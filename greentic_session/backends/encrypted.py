@@ -1,16 +1,18 @@
 """Sessions whose snapshots are encrypted before any other backend sees them.
 
-Of a session the snapshot (`SessionData.context_json`) is encrypted: what is stored is a SessionData whose `context_json` is
-a sealed text, readable by every runtime that routes or cleans up. All else is plain, because stores need it to find a
-session and to say whose it is. A sealed snapshot opens only
+Of a session the snapshot (`SessionData.context_json`) is encrypted: what is stored is a SessionData
+whose `context_json` is a sealed text, readable by every runtime that routes or cleans up. All else
+is plain, because stores need it to find a session and to say whose it is. A sealed snapshot opens
+only
 
-- under the session key, and for the env, tenant, team and user, that it was written for, and only where these are the
-  caller's, whatever the stored text says of itself, and
-- beside the flow_id, pack_id and cursor that it was written with: where the flow goes on cannot be changed either.
+- under the session key, and for the env, tenant, team and user, that it was written for, and only
+  where these are the caller's, whatever the stored text says of itself, and
+- beside the flow_id, pack_id and cursor that it was written with: where the flow goes on cannot be
+  changed either.
 
-What is not noticed: an older snapshot of the same session put back in the place of a newer one; a session that was removed;
-a wait that was pointed at another scope of its user; changes to the rest of `tenant_ctx` (attributes, tracing, attempt,
-deadline, impersonation).
+What is not noticed: an older snapshot of the same session put back in the place of a newer one; a
+session that was removed; a wait that was pointed at another scope of its user; changes to the rest
+of `tenant_ctx` (attributes, tracing, attempt, deadline, impersonation).
 """
 
 from collections.abc import AsyncGenerator, AsyncIterator
@@ -39,20 +41,21 @@ __all__ = ["EncryptedBackend", "EncryptedSessionStore"]
 class EncryptedSessionStore(SessionStore):
     """A `SessionStore` whose snapshots are encrypted, over any other: ``EncryptedSessionStore(store, keyring)``.
 
-    It needs the extra: ``python -m pip install 'greentic-session[encryption]'``. It has the options of the store that it
-    wraps, and closes it when it is closed. `max_snapshot_bytes` counts the plain session; what is stored of a snapshot is a
-    third longer than its UTF-8, and some 60 bytes.
+    It needs the extra: ``python -m pip install 'greentic-session[encryption]'``. It has the options
+    of the store that it wraps, and closes it when it is closed. `max_snapshot_bytes` counts the
+    plain session; what is stored of a snapshot is a third longer than its UTF-8, and some 60 bytes.
 
-    Every operation that returns a snapshot raises DecryptionError, besides what `SessionStore` says, where the stored one
-    does not decrypt; `claim_wait` holds nothing then. All others (list, update, remove, clear, touch, purge, ...) go on
-    working. Versions are those of the stored text: the same snapshot written twice has two.
+    Every operation that returns a snapshot raises DecryptionError, besides what `SessionStore`
+    says, where the stored one does not decrypt; `claim_wait` holds nothing then. All others (list,
+    update, remove, clear, touch, purge, ...) go on working. Versions are those of the stored text:
+    the same snapshot written twice has two.
 
     Args:
         store: Where the sessions are kept. What is written through it directly is not encrypted.
         keyring: The keys.
-        allow_plain: Whether snapshots that are not encrypted are read as they are. To move over: turn it on, call
-            `reencrypt` for every tenant, turn it off. While it is on, whoever can write to the storage can plant a snapshot
-            of their own.
+        allow_plain: Whether snapshots that are not encrypted are read as they are. To move over:
+            turn it on, call `reencrypt` for every tenant, turn it off. While it is on, whoever can
+            write to the storage can plant a snapshot of their own.
 
     Raises:
         TypeError: An argument has a wrong type.
@@ -66,8 +69,9 @@ class EncryptedSessionStore(SessionStore):
         self._encrypted = EncryptedBackend(store.backend, Sealer(keyring, allow_plain=allow_plain))
         self._take_over(store, self._encrypted)
 
-    # The store below decides what this caller may see, before anything is decrypted: a session of somebody else's is absent,
-    # whichever key it is under. And it may know a shorter way to its own backend.
+    # The store below decides what this caller may see, before anything is decrypted: a session of
+    # somebody else's is absent, whichever key it is under. And it may know a shorter way to its own
+    # backend.
 
     async def get_session(self, key: str, *, ctx: TenantCtx | None = None) -> SessionData | None:
         """Return the snapshot under `key`; see `SessionStore.get_session`."""
@@ -88,16 +92,16 @@ class EncryptedSessionStore(SessionStore):
         """Yield every session of one env and tenant; see `SessionStore.iter_sessions`.
 
         Raises:
-            DecryptionError: From the iterator's ``__anext__``, where a session does not decrypt. The next call of that goes
-                on with the next session.
+            DecryptionError: From the iterator's ``__anext__``, where a session does not decrypt.
+                The next call of that goes on with the next session.
         """
         return super().iter_sessions(ctx)
 
     async def reencrypt(self, ctx: TenantCtx) -> int:
         """Write anew, under the primary key, what `iter_sessions` of this `ctx` reaches and is under an older one, or plain.
 
-        Lifetimes, waits and claims stay; the versions of what is written anew change. What somebody else writes meanwhile
-        is never overwritten. It can be repeated, and cut short.
+        Lifetimes, waits and claims stay; the versions of what is written anew change. What somebody
+        else writes meanwhile is never overwritten. It can be repeated, and cut short.
 
         Returns:
             How many were written anew.
@@ -119,8 +123,8 @@ class EncryptedSessionStore(SessionStore):
 class EncryptedBackend(Wrapping[SessionBackend], SessionBackend):
     """Seals what goes in to another backend, and opens what comes out.
 
-    It forwards each operation by itself, and has no forwarding base: an operation that is new would pass through one
-    unsealed, and here it is missing until somebody says what is sealed in it.
+    It forwards each operation by itself, and has no forwarding base: an operation that is new would
+    pass through one unsealed, and here it is missing until somebody says what is sealed in it.
     """
 
     def __init__(self, backend: SessionBackend, sealer: Sealer) -> None:
@@ -260,7 +264,10 @@ class EncryptedBackend(Wrapping[SessionBackend], SessionBackend):
 
 
 class _Opened(Wait, frozen=True, kw_only=True, gc=False):
-    """What was found, decrypted. Its version is that of what is stored, and computed when asked for."""
+    """What was found, decrypted.
+
+    Its version is that of what is stored, and computed when asked for.
+    """
 
     sealed: Wait
 

@@ -1,4 +1,7 @@
-"""``doctor``: whether the indices agree, and whether the server is set up to keep what it is given."""
+"""``doctor``.
+
+Whether the indices agree, and whether the server is set up to keep what it is given.
+"""
 
 import argparse
 import time

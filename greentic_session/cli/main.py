@@ -44,7 +44,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return Exit.INTERRUPTED
     except BrokenPipeError:
-        # Whoever reads us (`| head`) has seen enough. Python flushes once more when it exits: into the void.
+        # Whoever reads us (`| head`) has seen enough. Python flushes once more when it exits: into
+        # the void.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return Exit.FAILED
     return code

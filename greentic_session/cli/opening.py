@@ -26,7 +26,8 @@ MEMORY: Final = "memory://"
 class Opened:
     """A store that is open, and the event loop that it is used in.
 
-    One loop serves several steps of a command, and it stands still while the command asks its operator.
+    One loop serves several steps of a command, and it stands still while the command asks its
+    operator.
     """
 
     def __init__(self, store: SessionStore, runner: asyncio.Runner) -> None:

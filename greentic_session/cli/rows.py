@@ -22,7 +22,10 @@ def scope_text(details: Details) -> str:
 
 
 def as_json(wait: Wait, details: Details) -> dict[str, Any]:
-    """Return what programs are told: lifetimes in seconds (null: for ever), sizes in bytes; no snapshot."""
+    """Return what programs are told.
+
+    Lifetimes in seconds (null: for ever), sizes in bytes; no snapshot.
+    """
     ctx, cursor = wait.data.tenant_ctx, wait.data.cursor
     return {
         "key": wait.key,

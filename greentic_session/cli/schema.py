@@ -86,7 +86,10 @@ def _renamed(value: Any) -> Any:
 
 
 def _clean(value: Any) -> None:
-    """Take away what is not on the wire, and what is no JSON Schema. Fields that we do not know are always allowed."""
+    """Take away what is not on the wire, and what is no JSON Schema.
+
+    Fields that we do not know are always allowed.
+    """
     if isinstance(value, list):
         for part in value:
             _clean(part)

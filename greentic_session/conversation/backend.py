@@ -1,18 +1,22 @@
 """What a backend does for a `ConversationStore`: it keeps headers and messages, one atomic step an operation.
 
-The store has checked every argument before it calls: ids are valid texts of 1 to 255 characters (any text: ``..``, ``a/b``,
-``CON``), messages are JSON texts in UTF-8 on one line, times are microseconds since the Unix epoch, lifetimes milliseconds.
-What is left to the backend is what needs stored state; for the rules in that it asks `header` and `rules`.
+The store has checked every argument before it calls: ids are valid texts of 1 to 255 characters
+(any text: ``..``, ``a/b``, ``CON``), messages are JSON texts in UTF-8 on one line, times are
+microseconds since the Unix epoch, lifetimes milliseconds. What is left to the backend is what needs
+stored state; for the rules in that it asks `header` and `rules`.
 
 Everywhere:
 
 - A conversation that has expired is absent. Everything that belongs to one expires together.
 - Partitions are apart: no id in one ever reaches another.
-- Every write makes `updated_at` later than it was, by `moments.later`, and so a new revision; `created_at` stays.
-- A `Lifetime` begins with the creation, and again with every use if `Lifetime.again_ms` says so, reads included.
-- A driver's or the system's errors leave as GreenticErrors. A header that cannot be read is CorruptSessionError, one of a
-  newer schema SchemaVersionError (`rules.check_schema`): in every operation on that conversation that reads the part that
-  is broken, but `delete` and a `put` of ANYTHING.
+- Every write makes `updated_at` later than it was, by `moments.later`, and so a new revision;
+  `created_at` stays.
+- A `Lifetime` begins with the creation, and again with every use if `Lifetime.again_ms` says so,
+  reads included.
+- A driver's or the system's errors leave as GreenticErrors. A header that cannot be read is
+  CorruptSessionError, one of a newer schema SchemaVersionError (`rules.check_schema`): in every
+  operation on that conversation that reads the part that is broken, but `delete` and a `put` of
+  ANYTHING.
 - A cancelled call has either happened or not.
 """
 
@@ -44,8 +48,8 @@ class ConversationBackend(Closable, ABC):
     ) -> Header:
         """Store a whole conversation, new or in the place of one, and return the header as it is stored now.
 
-        What is there and must be there, and the times of what is stored, are those of `header.replacing`. A lifetime begins
-        if nothing was there; else as with every use.
+        What is there and must be there, and the times of what is stored, are those of
+        `header.replacing`. A lifetime begins if nothing was there; else as with every use.
 
         Raises:
             ConflictError: Something else is there than `expected`.
@@ -71,8 +75,8 @@ class ConversationBackend(Closable, ABC):
     async def append(self, partition: Partition, id: str, messages: Sequence[bytes], now: int, life: Lifetime) -> int:
         """Add messages at the end, in their order and next to each other; return how many there are now.
 
-        It costs what is new, however long the conversation is: it neither reads nor writes what is there. Without messages
-        it writes none, leaves `updated_at`, and returns how many there are.
+        It costs what is new, however long the conversation is: it neither reads nor writes what is
+        there. Without messages it writes none, leaves `updated_at`, and returns how many there are.
 
         Raises:
             NotFoundError: It is absent.
@@ -101,14 +105,16 @@ class ConversationBackend(Closable, ABC):
     ) -> list[ConversationSummary]:
         """Return summaries by recency: the latest `updated_at` first, then ascending by id. It reads no message.
 
-        A conversation of which the header cannot be read is left out, with `rules.warn_skipped` once a call.
+        A conversation of which the header cannot be read is left out, with `rules.warn_skipped`
+        once a call.
 
         Args:
             partition: Of which partition.
             limit: At most so many; None for all.
             after: Begin after this id; None for the beginning.
-            since: With `after`: the `updated_at` at which the caller saw it. Then the list goes on from that moment and
-                id, whatever has become of the conversation. None: from where it stands now.
+            since: With `after`: the `updated_at` at which the caller saw it. Then the list goes on
+                from that moment and id, whatever has become of the conversation. None: from where
+                it stands now.
 
         Raises:
             NotFoundError: `after` is absent, and `since` is None.
@@ -116,7 +122,10 @@ class ConversationBackend(Closable, ABC):
 
     @abstractmethod
     async def purge(self, partition: Partition) -> int:
-        """Remove all conversations of a partition, each in one step; return how many. Never block for long."""
+        """Remove all conversations of a partition, each in one step; return how many.
+
+        Never block for long.
+        """
 
     async def purging(self, env: str, tenant: str, team: str | None) -> AsyncGenerator[Step, None]:
         """Remove all conversations of a tenant step by step, those of all its teams, or of one if `team` names it.
@@ -124,7 +133,8 @@ class ConversationBackend(Closable, ABC):
         Whoever stops in between may begin again.
 
         Raises:
-            InvalidInputError: This backend cannot tell the partitions of a tenant. So it is unless a backend says how.
+            InvalidInputError: This backend cannot tell the partitions of a tenant. So it is unless
+                a backend says how.
         """
         if team is None:
             raise InvalidInputError("this store cannot tell which teams a tenant has: purge its partitions one by one")

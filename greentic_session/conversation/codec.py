@@ -28,7 +28,10 @@ _PLAIN: Final = (dict, list, str, int, float, bool, type(None))
 
 
 def is_readable(message_type: Any) -> bool:
-    """Say whether msgspec reads anything as this type. It takes any class, and finds out with the first text."""
+    """Say whether msgspec reads anything as this type.
+
+    It takes any class, and finds out with the first text.
+    """
     try:
         known = inspect.type_info(message_type)
     except TypeError:
@@ -50,7 +53,8 @@ class Codec(Generic[M]):
 
     def __init__(self, message_type: Any, max_bytes: int = DEFAULT_MAX_MESSAGE_BYTES) -> None:
         check_int("max_message_bytes", max_bytes, 1, sys.maxsize)
-        # Only of a Struct can be said what is one before it is written: a dict can be a TypedDict, an int a float.
+        # Only of a Struct can be said what is one before it is written: a dict can be a TypedDict,
+        # an int a float.
         self._struct = message_type if isinstance(message_type, type) and issubclass(message_type, msgspec.Struct) else None
         if not is_readable(message_type):
             raise TypeError("message_type must be a type that msgspec reads")
@@ -67,8 +71,10 @@ class Codec(Generic[M]):
         """Return a message as JSON, in one line. It reads back: what does not is refused here, not when it is needed.
 
         Raises:
-            InvalidInputError: It would not read back, is too long, or holds something that JSON cannot carry.
-            TypeError: It is no message of this type, or holds an object of a type that msgspec does not write.
+            InvalidInputError: It would not read back, is too long, or holds something that JSON
+                cannot carry.
+            TypeError: It is no message of this type, or holds an object of a type that msgspec does
+                not write.
         """
         if self._struct is not None and not isinstance(message, self._struct):
             raise TypeError(f"a message must be a {self._struct.__name__}, not {type(message).__name__}")
@@ -88,7 +94,8 @@ class Codec(Generic[M]):
         """Return the message that a stored text is.
 
         Raises:
-            CorruptSessionError: It is none; the error tells which conversation and which position, and quotes nothing.
+            CorruptSessionError: It is none; the error tells which conversation and which position,
+                and quotes nothing.
         """
         try:
             return self._read(text)

@@ -44,10 +44,12 @@ class ConversationSummary(Struct, frozen=True):
 class Conversation(Hiding, Struct, Generic[M], kw_only=True, eq=False):
     """The transcript and state of an agent session.
 
-    Let the store `create` or `load` it; or make one with `new`, `from_neuron` or `from_fluers`, and `save` it.
+    Let the store `create` or `load` it; or make one with `new`, `from_neuron` or `from_fluers`, and
+    `save` it.
 
-    It is mutable and yours alone: the store keeps a copy of what it was when you saved it. What is in it is checked then.
-    Two are equal when all but the revision (what the store remembers of the last time they were loaded or saved) is.
+    It is mutable and yours alone: the store keeps a copy of what it was when you saved it. What is
+    in it is checked then. Two are equal when all but the revision (what the store remembers of the
+    last time they were loaded or saved) is.
 
     Attributes:
         id: From 1 to 255 characters, no NUL.
@@ -81,7 +83,8 @@ class Conversation(Hiding, Struct, Generic[M], kw_only=True, eq=False):
         """Return a conversation that nothing was said in yet; created and updated now.
 
         Raises:
-            InvalidInputError: The id is empty, has more than 255 characters, or holds a NUL or a lone surrogate.
+            InvalidInputError: The id is empty, has more than 255 characters, or holds a NUL or a
+                lone surrogate.
             TypeError: An argument is no str.
 
         >>> conversation = Conversation.new("order-7", cwd="/srv/acme")
@@ -96,14 +99,15 @@ class Conversation(Hiding, Struct, Generic[M], kw_only=True, eq=False):
     def from_neuron(text: str | bytes) -> "Conversation[Message]":
         """Return the session that neuron_runtime wrote to a file: ``{"id": ..., "messages": [...], "state": {...}, ...}``.
 
-        Nothing is dropped. What has a counterpart becomes it; the iterations of the token usage, and all fields that nobody
-        knows, are in the `extra` beside them (below ``"neuron"`` where a field of ours is called so); a block without one
-        (RedactedThinking, Document, Compaction, an image at a URL) is an `OtherBlock`, as it stood. Times are kept to the
-        microsecond.
+        Nothing is dropped. What has a counterpart becomes it; the iterations of the token usage,
+        and all fields that nobody knows, are in the `extra` beside them (below ``"neuron"`` where a
+        field of ours is called so); a block without one (RedactedThinking, Document, Compaction, an
+        image at a URL) is an `OtherBlock`, as it stood. Times are kept to the microsecond.
 
         Raises:
-            InvalidInputError: It is no such session: not JSON, or a field is missing, of a wrong type, or out of range. The
-                message quotes nothing of it; `GreenticError.position` tells which of its messages is none.
+            InvalidInputError: It is no such session: not JSON, or a field is missing, of a wrong
+                type, or out of range. The message quotes nothing of it; `GreenticError.position`
+                tells which of its messages is none.
             TypeError: `text` is neither str nor bytes.
 
         >>> conversation = Conversation.from_neuron('''{
@@ -120,8 +124,8 @@ class Conversation(Hiding, Struct, Generic[M], kw_only=True, eq=False):
     def from_fluers(text: str | bytes, id: str) -> "Conversation[Message]":
         """Return the session that fluers_runtime wrote to a file: ``{"schema_version": 1, "messages": [...], ...}``.
 
-        Nothing is dropped, as with `from_neuron`; what nobody knows goes below ``"fluers"`` where a field of ours is called
-        so. There are no times in it: it is created and updated now.
+        Nothing is dropped, as with `from_neuron`; what nobody knows goes below ``"fluers"`` where a
+        field of ours is called so. There are no times in it: it is created and updated now.
 
         Args:
             text: The text of the file.
@@ -151,6 +155,7 @@ class Conversation(Hiding, Struct, Generic[M], kw_only=True, eq=False):
     __hash__: ClassVar[None] = None  # type: ignore[assignment]  # pyright: ignore[reportIncompatibleMethodOverride]  # it changes
 
     def __repr__(self) -> str:
-        # Without what was said: a repr ends up in logs and error trackers. And of anything: nothing is checked yet.
+        # Without what was said: a repr ends up in logs and error trackers. And of anything: nothing
+        # is checked yet.
         shown = {name: getattr(self, name, None) for name in ("id", "model", "created_at", "updated_at")}
         return outline(self, "messages", **shown)

@@ -1,7 +1,8 @@
 """A whole conversation as one JSON text, and as it was written by others and in the past.
 
-The fields are those of fluers_runtime (schema_version, model, max_turns, system_message, messages, metadata) and ours: id,
-state, created_at, updated_at (RFC 3339), birth. Fields that we do not know are kept.
+The fields are those of fluers_runtime (schema_version, model, max_turns, system_message, messages,
+metadata) and ours: id, state, created_at, updated_at (RFC 3339), birth. Fields that we do not know
+are kept.
 """
 
 from collections.abc import Callable, Sequence

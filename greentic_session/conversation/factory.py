@@ -75,20 +75,24 @@ def create_conversation_store(
     """Return the store that `config` asks for. No I/O, and never another one than asked for.
 
     Args:
-        config: A URL, or a `PersistenceAdapter`: a storage of your own. ``memory://``: this process's memory.
-            ``file:///directory``: files in a directory of this machine; what is special in a URL is written as ``%20``.
-            ``redis://``, ``rediss://``, ``unix://``: a Redis; ``redis+sentinel://``, ``rediss+sentinel://``: one that
-            sentinels watch; ``redis+cluster://``, ``rediss+cluster://``: a cluster.
+        config: A URL, or a `PersistenceAdapter`: a storage of your own. ``memory://``: this
+            process's memory. ``file:///directory``: files in a directory of this machine; what is
+            special in a URL is written as ``%20``. ``redis://``, ``rediss://``, ``unix://``: a
+            Redis; ``redis+sentinel://``, ``rediss+sentinel://``: one that sentinels watch;
+            ``redis+cluster://``, ``rediss+cluster://``: a cluster.
         message_type: What messages are: `Message`, or any type that msgspec writes and reads.
-        namespace: What sets this store's data apart from others in the same storage, where several can share one; by default
-            the backend's own. A store in memory and an adapter have nothing to share and take no notice.
-        ttl: How long a conversation is kept, in seconds or as a timedelta; None and NEVER are for ever.
+        namespace: What sets this store's data apart from others in the same storage, where several
+            can share one; by default the backend's own. A store in memory and an adapter have
+            nothing to share and take no notice.
+        ttl: How long a conversation is kept, in seconds or as a timedelta; None and NEVER are for
+            ever.
         sliding: Whether every use begins the lifetime anew.
         options: More for the store's constructor: `max_message_bytes`, `clock`, ...
 
     Raises:
         InvalidInputError: The URL names no backend, or an option is out of range.
-        TypeError: `config` is none of these, an option has a wrong type, or the store has no such option.
+        TypeError: `config` is none of these, an option has a wrong type, or the store has no such
+            option.
         UnavailableError: What the backend needs is not installed.
 
     >>> import asyncio
@@ -165,4 +169,7 @@ _STORES: Final[dict[str, Callable[[str, str | None, _Options], ConversationStore
     "file": _file,
     **dict.fromkeys(REDIS_SCHEMES, _redis),
 }
-"""By the scheme of its URL, how a store is made: of the URL, the namespace, and the options of its constructor."""
+"""By the scheme of its URL, how a store is made.
+
+Of the URL, the namespace, and the options of its constructor.
+"""

@@ -1,6 +1,7 @@
 """What is stored of a conversation beside its messages, and the rules by which it changes: every backend asks here.
 
-A header holds plain values only, so that a backend may keep it as it likes: as one text, or field by field.
+A header holds plain values only, so that a backend may keep it as it likes: as one text, or field
+by field.
 """
 
 from enum import Enum
@@ -30,10 +31,16 @@ __all__ = [
 T = TypeVar("T")
 
 MAX_COUNT: Final = 2**53 - 1
-"""The largest number that a counter holds: up to here a double, as Lua and many readers of JSON count, is exact."""
+"""The largest number that a counter holds.
+
+Up to here a double, as Lua and many readers of JSON count, is exact.
+"""
 
 MAX_TURNS: Final = 2**64 - 1
-"""The largest `Header.max_turns`. Nobody counts with it, and in other programs it stands for no limit."""
+"""The largest `Header.max_turns`.
+
+Nobody counts with it, and in other programs it stands for no limit.
+"""
 
 
 class Revision(Struct, frozen=True):
@@ -56,7 +63,10 @@ class Stored(Enum):
 
 
 Expected: TypeAlias = Revision | Stored
-"""What must be there for a conversation to be stored: exactly this one, nothing, or whatever it is."""
+"""What must be there for a conversation to be stored.
+
+Exactly this one, nothing, or whatever it is.
+"""
 
 
 class Lifetime(Struct, frozen=True):
@@ -72,7 +82,10 @@ class Lifetime(Struct, frozen=True):
 
     @property
     def again_ms(self) -> int | None:
-        """The lifetime that begins when a conversation is used; None: what is left of the old one stays as it is."""
+        """The lifetime that begins when a conversation is used; None.
+
+        What is left of the old one stays as it is.
+        """
         return self.ttl_ms if self.sliding else None
 
 
@@ -80,8 +93,8 @@ class Header(Hiding, Struct, frozen=True, kw_only=True):
     """A conversation without its messages.
 
     Attributes:
-        birth: A random token, another each time that `put` writes the conversation anew; with `updated_at` it makes the
-            revision. Empty in what another program wrote.
+        birth: A random token, another each time that `put` writes the conversation anew; with
+            `updated_at` it makes the revision. Empty in what another program wrote.
         created_at: Microseconds since the Unix epoch; stays.
         updated_at: The same; grows with every write.
         schema_version: Of the envelope.
@@ -93,7 +106,8 @@ class Header(Hiding, Struct, frozen=True, kw_only=True):
         usage: Counters, by the names of the fields of TokenUsage; those that are None are left out.
         event_count: From 0 to `MAX_COUNT`.
         custom: JSON by name; the order does not matter.
-        extra: JSON fields of the conversation that this version does not know, by name. Nothing ever changes them but `put`.
+        extra: JSON fields of the conversation that this version does not know, by name. Nothing
+            ever changes them but `put`.
         state_extra: The same of its state.
         usage_extra: The same of its token usage.
     """
@@ -152,7 +166,8 @@ def replacing(stored: Header | None, new: Header, expected: Expected, conversati
     """Return what `put` stores in the place of `stored`: `new`, with times that go on from there.
 
     Args:
-        stored: What is there; None if nothing is, or if it cannot be read and `expected` is ANYTHING.
+        stored: What is there; None if nothing is, or if it cannot be read and `expected` is
+            ANYTHING.
         new: What is to be written.
         expected: What must be there.
         conversation_id: For the error.

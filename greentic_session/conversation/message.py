@@ -1,6 +1,7 @@
 """What a conversation consists of, unless its owner has a message type of their own.
 
-Structs are frozen. A field or a block that we do not know is kept: in `extra`, or as an `OtherBlock`.
+Structs are frozen. A field or a block that we do not know is kept: in `extra`, or as an
+`OtherBlock`.
 """
 
 from collections.abc import Iterable, Mapping
@@ -36,8 +37,9 @@ Role: TypeAlias = Literal["system", "user", "assistant", "tool", "signal"]
 """Who speaks; a signal comes from the runtime itself."""
 
 _ROLES: Final = frozenset(get_args(Role))
-# Never a field of its own on the wire: what is in it is written beside the other fields. msgspec cannot do that, so the
-# sight of an Extra stops its encoder and its decoder both, and the slower way below is taken.
+# Never a field of its own on the wire: what is in it is written beside the other fields. msgspec
+# cannot do that, so the sight of an Extra stops its encoder and its decoder both, and the slower
+# way below is taken.
 _OFF_THE_WIRE: Final = "*"
 
 
@@ -284,7 +286,8 @@ def write_message(message: Message) -> bytes:
     """Return a message as JSON.
 
     Raises:
-        InvalidInputError: A text in it holds a lone surrogate, or something in it cannot be written as JSON.
+        InvalidInputError: A text in it holds a lone surrogate, or something in it cannot be written
+            as JSON.
         TypeError: It holds an object of a type that msgspec does not write.
     """
     try:
@@ -297,7 +300,10 @@ def write_message(message: Message) -> bytes:
 
 
 def is_plain_text(message: Message) -> bool:
-    """Say whether a message is of texts only, with no field that we do not know: then what is written reads back."""
+    """Say whether a message is of texts only, with no field that we do not know.
+
+    Then what is written reads back.
+    """
     return not message.extra and all(type(block) is TextBlock and not block.extra for block in message.content)
 
 

@@ -1,4 +1,7 @@
-"""Points in time: microseconds since the Unix epoch inside, UTC datetimes outside, RFC 3339 in JSON."""
+"""Points in time.
+
+Microseconds since the Unix epoch inside, UTC datetimes outside, RFC 3339 in JSON.
+"""
 
 import time
 from collections.abc import Callable
@@ -13,7 +16,10 @@ Clock: TypeAlias = Callable[[], int]
 """Tells the time: microseconds since the Unix epoch."""
 
 MAX_MOMENT: Final = 2**53 - 1
-"""The last moment that we keep, in the year 2255: up to here a double, as Redis and Lua count, is exact."""
+"""The last moment that we keep, in the year 2255.
+
+Up to here a double, as Redis and Lua count, is exact.
+"""
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)

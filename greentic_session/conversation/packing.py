@@ -1,4 +1,7 @@
-"""From a conversation to what is stored of it, and back. What a caller hands in is checked here, and copied."""
+"""From a conversation to what is stored of it, and back.
+
+What a caller hands in is checked here, and copied.
+"""
 
 from collections.abc import Collection, Mapping
 from typing import Any, TypeVar
@@ -29,7 +32,8 @@ def pack(conversation: Conversation[Any], birth: str, now: int | None = None) ->
     Args:
         conversation: As its owner holds it.
         birth: A fresh token.
-        now: When it is saved; it will be updated then, in any case later than it was. None leaves its times as they are.
+        now: When it is saved; it will be updated then, in any case later than it was. None leaves
+            its times as they are.
 
     Raises:
         InvalidInputError: Something in it is out of range, or cannot be written as JSON.

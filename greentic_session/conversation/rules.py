@@ -25,7 +25,10 @@ __all__ = [
 
 
 SCHEMA_VERSION: Final = 1
-"""The version of the envelope that is written. Older ones are migrated when they are read, newer ones refused."""
+"""The version of the envelope that is written.
+
+Older ones are migrated when they are read, newer ones refused.
+"""
 
 MAX_ID_CHARACTERS: Final = 255
 """The longest id of a conversation."""
@@ -50,7 +53,8 @@ def check_conversation_id(value: object) -> str:
     Any text may, ``..`` and ``a/b`` too: what a backend makes of it is the backend's care.
 
     Raises:
-        InvalidInputError: It is empty, has more than 255 characters, or holds a NUL or a lone surrogate.
+        InvalidInputError: It is empty, has more than 255 characters, or holds a NUL or a lone
+            surrogate.
         TypeError: It is no string.
 
     >>> check_conversation_id("../a:b")

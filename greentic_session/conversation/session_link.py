@@ -1,7 +1,8 @@
 """How a paused flow names its conversation, on a wire schema that has no field for it.
 
-The name is an attribute of the session's `TenantCtx`: text by text, which every runtime keeps and hands on. What is stored
-stays byte for byte what the reference would write, and whoever resumes the flow, on any machine, finds its transcript.
+The name is an attribute of the session's `TenantCtx`: text by text, which every runtime keeps and
+hands on. What is stored stays byte for byte what the reference would write, and whoever resumes the
+flow, on any machine, finds its transcript.
 """
 
 from typing import Final
@@ -22,8 +23,8 @@ LINK_ATTRIBUTE: Final = "greentic_session.conversation"
 def link_conversation(data: SessionData, conversation_id: str | None) -> SessionData:
     """Return a copy of a snapshot that names this conversation; None takes the name off.
 
-    A snapshot that is made anew from the `tenant_ctx` of the old one goes on naming it. The conversation itself is found in
-    the session's own partition: give the store that `tenant_ctx`.
+    A snapshot that is made anew from the `tenant_ctx` of the old one goes on naming it. The
+    conversation itself is found in the session's own partition: give the store that `tenant_ctx`.
 
     >>> from greentic_session import TenantCtx
     >>> ctx = TenantCtx.new("dev", "acme")

@@ -298,8 +298,8 @@ class ConversationStore(Generic[M]):
             remove_metadata: Names of metadata to remove, likewise.
 
         Raises:
-            InvalidInputError: Besides the usual: a counter would exceed 2**53 - 1; or a name is both merged in
-                and removed.
+            InvalidInputError: Besides the usual: a counter would exceed 2**53 - 1; or a name is
+                both merged in and removed.
         """
         self._backend.check_open()
         partition, id = partition_of(ctx), check_conversation_id(id)

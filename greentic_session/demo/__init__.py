@@ -1,9 +1,10 @@
 """A runner to read and to run: ``python -m greentic_session``.
 
-It feeds recorded Telegram updates through an ordering flow that parks between its steps. Read it in this order:
+It feeds recorded Telegram updates through an ordering flow that parks between its steps. Read it in
+this order:
 
-- `runner`: claims the wait that a message answers, resumes the flow, records what was said in the flow's conversation, and
-  parks it again. The heart, and the part to copy.
+- `runner`: claims the wait that a message answers, resumes the flow, records what was said in the
+  flow's conversation, and parks it again. The heart, and the part to copy.
 - `routing`: says in the store's terms who wrote, and where.
 - `flow`: the flow itself; it knows neither the store nor Telegram.
 - `telegram`: what we read of an update.

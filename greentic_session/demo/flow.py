@@ -1,6 +1,7 @@
 """The flow of the demo: it takes an order in three questions.
 
-Every function takes a state and gives a state. That is all that being resumed by another runner asks of a flow.
+Every function takes a state and gives a state. That is all that being resumed by another runner
+asks of a flow.
 """
 
 from collections.abc import Callable

@@ -88,7 +88,10 @@ class _Playback:
         _print("\n" + ", ".join(f"{what} {self._counts[what]}" for what in _SUMMARY))
 
     async def _let_time_pass(self, date: int) -> None:
-        """Wait only where the recording has a gap: then every question before it goes without an answer for too long."""
+        """Wait only where the recording has a gap.
+
+        Then every question before it goes without an answer for too long.
+        """
         gap = date - self._now
         if self._now and gap > _ANSWER_WINDOW:
             pause = self._ttl + _MARGIN

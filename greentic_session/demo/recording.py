@@ -51,8 +51,8 @@ def _open(name: str | None) -> IO[bytes]:
 def lines(file: IO[bytes]) -> Iterator[tuple[int, bytes]]:
     """Yield every line that is not blank, with its number from 1.
 
-    Of a line longer than `MAX_LINE_BYTES` only the beginning is kept, one byte more than that: a file without any line
-    ends must not fill the memory.
+    Of a line longer than `MAX_LINE_BYTES` only the beginning is kept, one byte more than that: a
+    file without any line ends must not fill the memory.
 
     Raises:
         RecordingError: The file cannot be read on.

@@ -36,7 +36,10 @@ def user_of(sender: User) -> str:
 
 
 def session_key(ctx: TenantCtx, message: Message, sender: User) -> SessionKey:
-    """Return the key of the person's order in this chat: there is one at a time, and every runner finds the same key."""
+    """Return the key of the person's order in this chat.
+
+    There is one at a time, and every runner finds the same key.
+    """
     return telegram_update_to_session_key(_BOT_ID, message.chat.id, sender.id, ctx=ctx)
 
 
@@ -45,7 +48,8 @@ def question_scope(message: Message) -> ReplyScope:
 
     In a group, where many people talk, an answer must be a reply to the question itself.
     """
-    # A real bot learns the id when it has sent the question; in the recording it is always the next one.
+    # A real bot learns the id when it has sent the question; in the recording it is always the next
+    # one.
     question = None if message.is_private else str(message.message_id + 1)
     return _scope(message, question)
 
@@ -55,7 +59,8 @@ def answer_scopes(message: Message) -> list[ReplyScope]:
     if message.replied is None:
         return [_scope(message, None)]
     exact = _scope(message, str(message.replied.message_id))
-    # Alone with the bot some people use the reply function, though they need not: the flow waits without it.
+    # Alone with the bot some people use the reply function, though they need not: the flow waits
+    # without it.
     return [exact, _scope(message, None)] if message.is_private else [exact]
 
 

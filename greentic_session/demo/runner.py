@@ -1,9 +1,10 @@
 """The runner: for every message it finds the flow that waits for it, resumes it, and parks it again.
 
-What the person says and what the bot answers goes into the flow's conversation, which the parked session names.
+What the person says and what the bot answers goes into the flow's conversation, which the parked
+session names.
 
-It keeps nothing itself. Any number of runners may serve the same chats, each from its own process: what they know is in
-the store, and of all that see one answer exactly one gets the claim.
+It keeps nothing itself. Any number of runners may serve the same chats, each from its own process:
+what they know is in the store, and of all that see one answer exactly one gets the claim.
 """
 
 from typing import Final
@@ -29,7 +30,8 @@ class Snapshot(msgspec.Struct, frozen=True):
     """What the store keeps of a paused flow.
 
     Attributes:
-        last_update: The id of the update that the flow has seen last: what is not newer was delivered again.
+        last_update: The id of the update that the flow has seen last: what is not newer was
+            delivered again.
         order: The flow's own state.
     """
 
@@ -110,8 +112,9 @@ class Runner:
         conversation = await self._conversations.create(ctx)
         session = link_conversation(_session(ctx, update_id, step), conversation.id)
         length = await self._record(session, text, step)
-        # An order under this key, if there is one, is overwritten, and waits at the new place only. Of two runners that see
-        # the same update at once both write this session, and the conversation of the first is left to its lifetime.
+        # An order under this key, if there is one, is overwritten, and waits at the new place only.
+        # Of two runners that see the same update at once both write this session, and the
+        # conversation of the first is left to its lifetime.
         await self._store.register_wait(ctx, user, scope, key, session, ttl=self._ttl)
         note = None if unfinished is None else "instead of the unfinished order in this chat"
         said = Outcome(note=note, says=step.says, conversation=conversation.id, length=length)
@@ -122,7 +125,8 @@ class Runner:
         ctx = tenant_partition(tenant_of(message)).with_user(user)
         for scope in answer_scopes(message):
             try:
-                # A claim keeps the session alive as long as its lease: no longer than the question would wait anyway.
+                # A claim keeps the session alive as long as its lease: no longer than the question
+                # would wait anyway.
                 claim = await self._store.claim_wait(ctx, user, scope, lease=self._ttl)
             except ClaimedError:
                 return _CLAIMED
@@ -130,8 +134,8 @@ class Runner:
                 async with claim:
                     return await self._resume(claim, update_id, message, text)
 
-        # Nothing waits there. In a group that is also what happens to an answer that is delivered twice: the flow has moved
-        # on to the next question, and waits for a reply to that one.
+        # Nothing waits there. In a group that is also what happens to an answer that is delivered
+        # twice: the flow has moved on to the next question, and waits for a reply to that one.
         session = await self._store.get_session(session_key(ctx, message, sender), ctx=ctx)
         if session is None:
             return _TOO_LATE
@@ -145,14 +149,15 @@ class Runner:
         note = None
         if message.replied is not None and claim.scope.reply_to is None:
             note = f"nothing waits on a reply to {message.replied.message_id}: found without reply_to"
-        # Before the verdict: if this runner dies in between, another one resumes the flow and records the answer again. A
-        # line twice is better than a line lost.
+        # Before the verdict: if this runner dies in between, another one resumes the flow and
+        # records the answer again. A line twice is better than a line lost.
         length = await self._record(claim.data, text, step)
         said = Outcome(
             resumed_at=node, note=note, says=step.says, conversation=linked_conversation(claim.data), length=length
         )
         if step.node is None:
-            # The session goes, and with it what it had seen: the last answer, delivered again, would find nothing.
+            # The session goes, and with it what it had seen: the last answer, delivered again,
+            # would find nothing.
             await claim.complete()
             return said
         scope = question_scope(message)

@@ -56,18 +56,27 @@ class Message(msgspec.Struct, frozen=True):
 
     @property
     def topic(self) -> int | None:
-        """The forum topic. Outside of forums Telegram numbers threads of replies, too: those are no place of their own."""
+        """The forum topic.
+
+        Outside of forums Telegram numbers threads of replies, too: those are no place of their own.
+        """
         return self.message_thread_id if self.is_topic_message else None
 
     @property
     def replied(self) -> RepliedMessage | None:
-        """The message that the person replied to. In a topic every message "replies" to the one that opened the topic."""
+        """The message that the person replied to.
+
+        In a topic every message "replies" to the one that opened the topic.
+        """
         replied = self.reply_to_message
         return None if replied is None or replied.message_id == self.topic else replied
 
 
 class Update(msgspec.Struct, frozen=True):
-    """One update. Telegram may deliver it again, with the same `update_id`; later updates have higher ones."""
+    """One update.
+
+    Telegram may deliver it again, with the same `update_id`; later updates have higher ones.
+    """
 
     update_id: _Id
     message: Message | None = None
@@ -89,8 +98,8 @@ def decode_update(line: bytes) -> Update:
     if len(line) > MAX_LINE_BYTES:
         raise InvalidUpdateError(f"longer than {MAX_LINE_BYTES} bytes")
     try:
-        # As text first: msgspec does not look at the encoding of fields that nobody asked for. Some editors begin a file
-        # with a byte order mark.
+        # As text first: msgspec does not look at the encoding of fields that nobody asked for. Some
+        # editors begin a file with a byte order mark.
         return _DECODER.decode(line.decode("utf-8-sig"))
     except UnicodeError as error:
         raise InvalidUpdateError("not UTF-8") from error

@@ -1,28 +1,34 @@
 """OpenTelemetry for a store: a span for each operation, and a histogram of how long operations take.
 
-It needs the extra: ``python -m pip install 'greentic-session[otel]'``. A store without it runs no line of this.
+It needs the extra: ``python -m pip install 'greentic-session[otel]'``. A store without it runs no
+line of this.
 
-Spans are of kind CLIENT, are called like ``find_wait sessions``, and stand below the caller's current span. The histogram is
-``db.client.operation.duration``, in seconds. Both carry OpenTelemetry's names for databases, and two or three of our own:
+Spans are of kind CLIENT, are called like ``find_wait sessions``, and stand below the caller's
+current span. The histogram is ``db.client.operation.duration``, in seconds. Both carry
+OpenTelemetry's names for databases, and two or three of our own:
 
 ===========================  =========================================================================================
 ``db.system.name``           ``redis``, ``memory``, ``file``, ``adapter``, or what a backend of yours says in its `system`
 ``db.collection.name``       ``sessions`` or ``conversations``
 ``db.operation.name``        the store's method: ``register_wait``, ``find_wait``, ``claim_wait``, ...; ``claim.park``,
-                             ``claim.complete``, ``claim.release``, ``claim.renew`` for those of a claim
-``greentic.session.outcome`` ``ok``; ``none``, for an answer of None or False; ``claimed``, ``conflict``, ``not_found``;
+                             ``claim.complete``, ``claim.release``, ``claim.renew`` for those of a
+                             claim
+``greentic.session.outcome`` ``ok``; ``none``, for an answer of None or False; ``claimed``,
+``conflict``, ``not_found``;
                              ``cancelled``; for any other error its code, ``unknown`` if it has none
 ``error.type``               the class of such an other error; the span's status is then an error too
 ``greentic.session.env``     only with ``tenants=True``, and where the operation names it or finds it out: by a key alone,
 ``greentic.session.tenant``  `remove_session` and `touch` do not; nor do `health` and a claim's complete, release and renew
 ===========================  =========================================================================================
 
-Nothing else is told: no key, user, id, scope or snapshot, no message and no stack trace of an error.
+Nothing else is told: no key, user, id, scope or snapshot, no message and no stack trace of an
+error.
 
-It is the backend that is measured. So what is refused before that (a bad argument, a closed store) is not counted, and to
-decode the messages of a conversation takes none of the time. `get_session`, `get_versioned` and `find_wait`, for which a
-store may know a shorter way, are measured as a whole. `iter_sessions` has one span from its first session to its last; its
-duration is without what the caller did in between.
+It is the backend that is measured. So what is refused before that (a bad argument, a closed store)
+is not counted, and to decode the messages of a conversation takes none of the time. `get_session`,
+`get_versioned` and `find_wait`, for which a store may know a shorter way, are measured as a whole.
+`iter_sessions` has one span from its first session to its last; its duration is without what the
+caller did in between.
 """
 
 from typing import TYPE_CHECKING, Any, TypeVar, overload
@@ -70,9 +76,10 @@ def instrument(
 ) -> SessionStore | ConversationStore[Any]:
     """Return a store that tells OpenTelemetry what it does. Use it in the place of `store`, which stays as it is.
 
-    Both are one storage with the same options: to close either closes both. The new one has the operations of a
-    `SessionStore` or `ConversationStore` and no others, on the backend of `store`. Wrappers may stand in any order; to
-    instrument what another one wraps leaves that one's work out of the measurement.
+    Both are one storage with the same options: to close either closes both. The new one has the
+    operations of a `SessionStore` or `ConversationStore` and no others, on the backend of `store`.
+    Wrappers may stand in any order; to instrument what another one wraps leaves that one's work out
+    of the measurement.
 
     Args:
         store: A session or conversation store of any backend.

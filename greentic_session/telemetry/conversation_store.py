@@ -45,7 +45,8 @@ class InstrumentedConversationBackend(Instrumented[ConversationBackend], Convers
     async def put(
         self, partition: Partition, id: str, header: Header, messages: Sequence[bytes], expected: Expected, life: Lifetime
     ) -> Header:
-        # To save a new conversation without messages is to create it; nobody could tell the two apart.
+        # To save a new conversation without messages is to create it; nobody could tell the two
+        # apart.
         name = "create" if expected is Stored.NOTHING and not messages else "save"
         with self._in_partition(name, partition):
             return await self._inner.put(partition, id, header, messages, expected, life)

@@ -1,4 +1,7 @@
-"""What both instrumented backends share: whom they tell, and that they tell how well what they wrap is."""
+"""What both instrumented backends share.
+
+Whom they tell, and that they tell how well what they wrap is.
+"""
 
 from typing import TypeVar
 

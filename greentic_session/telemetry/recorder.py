@@ -15,7 +15,10 @@ from greentic_session.models import TenantCtx
 __all__ = ["Operation", "Recorder"]
 
 _BUCKETS: Final = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0)
-"""Seconds. OpenTelemetry's own for databases begin at a millisecond, where most of our operations are over."""
+"""Seconds.
+
+OpenTelemetry's own for databases begin at a millisecond, where most of our operations are over.
+"""
 
 
 class Recorder:
@@ -93,7 +96,8 @@ class Operation:
     def resume(self) -> None:
         """Begin, or go on after `pause`."""
         if self._span is None:
-            # Errors are told in `end`, by their class: their messages, causes and stack traces may hold user data.
+            # Errors are told in `end`, by their class: their messages, causes and stack traces may
+            # hold user data.
             self._span = self._recorder.tracer.start_span(
                 self._name,
                 kind=trace.SpanKind.CLIENT,

@@ -45,7 +45,8 @@ class InstrumentedSessionStore(SessionStore):
         self._store = store
         self._recorder = recorder
 
-    # A store may read by a shorter way than its backend's, or look at what it found before it lets it out.
+    # A store may read by a shorter way than its backend's, or look at what it found before it lets
+    # it out.
 
     async def get_session(self, key: str, *, ctx: TenantCtx | None = None) -> SessionData | None:
         """Return the snapshot under `key`; see `SessionStore.get_session`."""
@@ -95,7 +96,10 @@ class InstrumentedSessionBackend(ForwardingBackend):
 
 
 class _Walk:
-    """An iteration, and its operation. No async generator, which would have to be closed by whoever leaves it early."""
+    """An iteration, and its operation.
+
+    No async generator, which would have to be closed by whoever leaves it early.
+    """
 
     def __init__(self, waits: AsyncIterator[Wait], operation: Operation) -> None:
         self._waits = waits

@@ -1,12 +1,13 @@
 """The contract as a test suite, for this library's backends and for your own.
 
-It needs the ``test`` extra (pytest, pytest-asyncio in strict mode, hypothesis). Subclass `SessionStoreContract` and give it
-one fixture::
+It needs the ``test`` extra (pytest, pytest-asyncio in strict mode, hypothesis). Subclass
+`SessionStoreContract` and give it one fixture::
 
     class TestMyStore(SessionStoreContract):
         @pytest.fixture
         def make_store(self) -> MakeStore:
-            return MySessionStore        # called with the options of a SessionStore; returns a fresh, empty store
+            return MySessionStore        # called with the options of a SessionStore; returns a
+            fresh, empty store
 
 Beside it, `session_store_machine` holds a store against a model of the contract, with hypothesis::
 
@@ -15,8 +16,8 @@ Beside it, `session_store_machine` holds a store against a model of the contract
 
     TestMyMachine = MyMachine.TestCase
 
-Conversation stores have the same: `ConversationStoreContract` and `conversation_store_machine`. For a `ConversationBackend`
-of your own::
+Conversation stores have the same: `ConversationStoreContract` and `conversation_store_machine`. For
+a `ConversationBackend` of your own::
 
     class TestMyConversations(ConversationStoreContract):
         @pytest.fixture
@@ -68,7 +69,10 @@ class SessionStoreContract(
 
     @pytest.fixture
     def make_store(self) -> MakeStore:
-        """Return a function that makes a fresh, empty store with the given options. Override this."""
+        """Return a function that makes a fresh, empty store with the given options.
+
+        Override this.
+        """
         raise NotImplementedError("give your subclass of SessionStoreContract a fixture make_store")
 
     @pytest_asyncio.fixture
@@ -82,11 +86,17 @@ class SessionStoreContract(
 class ConversationStoreContract(
     ConversationsContract, TranscriptsContract, ConversationPartitionsContract, ConversationInputsContract
 ):
-    """What every `ConversationStore` promises, as tests. Subclass it with the fixture `make_store`."""
+    """What every `ConversationStore` promises, as tests.
+
+    Subclass it with the fixture `make_store`.
+    """
 
     @pytest.fixture
     def make_store(self) -> MakeConversationStore:
-        """Return a function that makes a fresh, empty store with the given options. Override this."""
+        """Return a function that makes a fresh, empty store with the given options.
+
+        Override this.
+        """
         raise NotImplementedError("give your subclass of ConversationStoreContract a fixture make_store")
 
     @pytest_asyncio.fixture

@@ -1,7 +1,8 @@
 """The in-memory store: for tests, single-process programs, and as the yardstick for every other backend.
 
-Any number of threads and event loops may share one. No operation waits for anything, so within one loop each is a single
-step; between threads there is a lock, and the two hottest reads do without it (see `entry.Entry`).
+Any number of threads and event loops may share one. No operation waits for anything, so within one
+loop each is a single step; between threads there is a lock, and the two hottest reads do without it
+(see `entry.Entry`).
 """
 
 import time
@@ -21,16 +22,17 @@ __all__ = ["InMemorySessionStore"]
 class InMemorySessionStore(SessionStore):
     """A `SessionStore` in this process's memory; it is gone with the process.
 
-    It may be shared by threads and event loops, and runs on asyncio and trio. Expired sessions are freed by the writes that
-    follow and, when there are none, by a daemon thread that the store starts when something may expire.
+    It may be shared by threads and event loops, and runs on asyncio and trio. Expired sessions are
+    freed by the writes that follow and, when there are none, by a daemon thread that the store
+    starts when something may expire.
 
     Args:
         default_wait_ttl: The lifetime of a wait that names none.
         default_session_ttl: The same for `create_session`.
         max_snapshot_bytes: The longest wire text of a session, in bytes.
         max_waits_per_user: How many live waits one user may have; None for any number.
-        timer: Tells the time in seconds, from any start, never going back: lifetimes are measured by it. With a timer of
-            your own (in tests) there is no daemon thread.
+        timer: Tells the time in seconds, from any start, never going back: lifetimes are measured
+            by it. With a timer of your own (in tests) there is no daemon thread.
 
     Raises:
         InvalidInputError: An option is out of range.
@@ -68,9 +70,10 @@ class InMemorySessionStore(SessionStore):
             max_waits_per_user=max_waits_per_user,
         )
 
-    # The two overrides below answer the usual call without the lock and without repeating the checks: what is found was
-    # checked when it was stored. Anything else (nothing found, expired, another user, a wrong type, a writer at work) is
-    # left to the operation itself, which they must never contradict. `Entry` says why they are right.
+    # The two overrides below answer the usual call without the lock and without repeating the
+    # checks: what is found was checked when it was stored. Anything else (nothing found, expired,
+    # another user, a wrong type, a writer at work) is left to the operation itself, which they must
+    # never contradict. `Entry` says why they are right.
 
     async def get_session(self, key: str, *, ctx: TenantCtx | None = None) -> SessionData | None:
         """Return the snapshot under `key`; see `SessionStore.get_session`."""
@@ -94,7 +97,8 @@ class InMemorySessionStore(SessionStore):
         try:
             entry = memory.waits[ctx.env, ctx.tenant_id, ctx.team_id, user_id][scope]
             wait = entry.wait
-            # Both fields of each pair alike, as `TenantCtx.new` makes them: then nothing can be wrong with this ctx.
+            # Both fields of each pair alike, as `TenantCtx.new` makes them: then nothing can be
+            # wrong with this ctx.
             if (
                 ctx.user_id == user_id
                 and ctx.team == ctx.team_id

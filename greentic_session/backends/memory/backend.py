@@ -1,6 +1,7 @@
 """Sessions in dicts, under one lock.
 
-They are kept as the frozen objects that came in and handed out as they are: nothing is copied, encoded or decoded.
+They are kept as the frozen objects that came in and handed out as they are: nothing is copied,
+encoded or decoded.
 """
 
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
@@ -29,7 +30,10 @@ _STEP: Final = 256
 
 
 class MemoryBackend(Expiring[Entry], SessionBackend):
-    """Sessions in dicts. `waits` and `latest` lead to the same entries as the shards; whoever drops one drops all."""
+    """Sessions in dicts.
+
+    `waits` and `latest` lead to the same entries as the shards; whoever drops one drops all.
+    """
 
     system = "memory"
 
@@ -238,7 +242,10 @@ class MemoryBackend(Expiring[Entry], SessionBackend):
         return None if waits is None else waits.get(place)
 
     def _freed(self, entry: Entry | None, now: float) -> Entry | None:
-        """For writers: what has expired is gone afterwards, so that its key or its place is free."""
+        """For writers.
+
+        What has expired is gone afterwards, so that its key or its place is free.
+        """
         if entry is None or transitions.is_live(entry, now):
             return entry
         self._drop(entry)
@@ -253,7 +260,8 @@ class MemoryBackend(Expiring[Entry], SessionBackend):
     def administers(self, ctx: TenantCtx, user: str | None, entry: Entry, now: float) -> bool:
         """Say whether an entry that was listed is still there, and `ctx` reaches it."""
         wait = entry.wait
-        # Entries are looked at some time after they were listed: it may be gone, and its key used again.
+        # Entries are looked at some time after they were listed: it may be gone, and its key used
+        # again.
         current = transitions.is_live(entry, now) and self.shard(wait.key).get(wait.key) is entry
         return current and tenancy.administers(ctx, user, wait.data)
 
@@ -296,12 +304,16 @@ class MemoryBackend(Expiring[Entry], SessionBackend):
 
 
 def _matched(entry: Entry, scope: ReplyScope) -> Wait:
-    # The caller's own spelling of the scope: an empty part and one that is None name the same place.
+    # The caller's own spelling of the scope: an empty part and one that is None name the same
+    # place.
     return entry.wait if entry.wait.scope == scope else Wait(entry.wait.key, entry.wait.data, scope)
 
 
 class _Walk:
-    """The sessions that a caller administers. An async generator would have to be closed by whoever leaves it early."""
+    """The sessions that a caller administers.
+
+    An async generator would have to be closed by whoever leaves it early.
+    """
 
     def __init__(self, backend: MemoryBackend, ctx: TenantCtx) -> None:
         self._backend = backend

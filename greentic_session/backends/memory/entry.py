@@ -17,12 +17,14 @@ GONE: Final = float("-inf")
 class Entry:
     """One session and all that the store knows of it.
 
-    `wait.scope` says where it waits, if it does; `owner` whose it is (None: nobody's), `pointer` whose latest session.
+    `wait.scope` says where it waits, if it does; `owner` whose it is (None: nobody's), `pointer`
+    whose latest session.
 
-    Writers hold the lock. A reader without it may follow an index to an entry and read `wait`, then `end`, while a writer
-    is at work; what it finds was true when it read `wait`, if the scope in there is the one it came by and `end` is still
-    to come. For that, writers keep to this: an entry that has ended never lives again (its key gets a new one); `end` is
-    set back before a session is taken out of the indices; and a session loses its scope before another gets it.
+    Writers hold the lock. A reader without it may follow an index to an entry and read `wait`, then
+    `end`, while a writer is at work; what it finds was true when it read `wait`, if the scope in
+    there is the one it came by and `end` is still to come. For that, writers keep to this: an entry
+    that has ended never lives again (its key gets a new one); `end` is set back before a session is
+    taken out of the indices; and a session loses its scope before another gets it.
     """
 
     __slots__ = ("bucket", "end", "lease_end", "owner", "pointer", "token", "wait")

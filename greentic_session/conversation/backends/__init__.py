@@ -1,1 +1,4 @@
-"""One partition a backend. Nothing is imported from here: see `greentic_session.conversation.factory`."""
+"""One partition a backend.
+
+Nothing is imported from here: see `greentic_session.conversation.factory`.
+"""

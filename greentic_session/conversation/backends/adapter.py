@@ -1,7 +1,8 @@
 """Conversations in a storage of your own, behind three methods.
 
-An adapter knows whole conversations as plain JSON, by name. So every write reads one and writes it back, under a lock in
-this process; between processes, what two write at once depends on the adapter.
+An adapter knows whole conversations as plain JSON, by name. So every write reads one and writes it
+back, under a lock in this process; between processes, what two write at once depends on the
+adapter.
 """
 
 import time
@@ -52,16 +53,18 @@ _Stored: TypeAlias = tuple[Header, list[bytes], int | None]
 class PersistenceAdapter(Protocol):
     """A storage of your own. What it raises becomes an UnavailableError, OperationTimeoutError or InternalError.
 
-    An adapter may have a fourth method, ``async delete_session(id)``. Without it a deleted conversation is overwritten with
-    ``{"deleted": true}``.
+    An adapter may have a fourth method, ``async delete_session(id)``. Without it a deleted
+    conversation is overwritten with ``{"deleted": true}``.
     """
 
     async def save_session(self, id: str, data: dict[str, Any]) -> None:
         """Keep `data` under `id`, in the place of what was there.
 
         Args:
-            id: ``env:tenant:team:conversation`` (the team is ``-`` where there is none). The last part is any text.
-            data: Plain JSON: dicts, lists, texts, numbers, true, false and null. Yours: nobody changes it any more.
+            id: ``env:tenant:team:conversation`` (the team is ``-`` where there is none). The last
+                part is any text.
+            data: Plain JSON: dicts, lists, texts, numbers, true, false and null. Yours: nobody
+                changes it any more.
         """
         ...
 
@@ -77,9 +80,10 @@ class PersistenceAdapter(Protocol):
 class AdapterConversationStore(ConversationStore[M]):
     """A `ConversationStore` on a `PersistenceAdapter`.
 
-    Within this process nothing is lost however many write at once, as long as they use one store, in one event loop. Every
-    operation on a conversation reads all of it, and every write writes all of it; `list` and `purge` read every
-    conversation of the partition. What has expired is erased when one of them meets it.
+    Within this process nothing is lost however many write at once, as long as they use one store,
+    in one event loop. Every operation on a conversation reads all of it, and every write writes all
+    of it; `list` and `purge` read every conversation of the partition. What has expired is erased
+    when one of them meets it.
 
     Args:
         adapter: The storage. The store does not close it.
@@ -322,7 +326,10 @@ class _AdapterBackend(ConversationBackend):
 
 
 def _name(partition: Partition, id: str) -> str:
-    """Return the name of a conversation. Ids of partitions hold no colon, so no two conversations are called alike."""
+    """Return the name of a conversation.
+
+    Ids of partitions hold no colon, so no two conversations are called alike.
+    """
     env, tenant, team = partition
     return f"{env}:{tenant}:{team or '-'}:{id}"
 

@@ -1,4 +1,7 @@
-"""What fluers_runtime writes to disk: the envelope that ours grew out of, with images in a box of their own."""
+"""What fluers_runtime writes to disk.
+
+The envelope that ours grew out of, with images in a box of their own.
+"""
 
 from typing import Any, Final
 

@@ -1,4 +1,7 @@
-"""What neuron_runtime writes to disk: a session as one JSON object, its blocks tagged from outside."""
+"""What neuron_runtime writes to disk.
+
+A session as one JSON object, its blocks tagged from outside.
+"""
 
 from typing import Any, Final
 

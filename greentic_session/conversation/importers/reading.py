@@ -1,4 +1,7 @@
-"""How texts of other programs are read: strictly where we know the field, and with nothing lost where we do not."""
+"""How texts of other programs are read.
+
+Strictly where we know the field, and with nothing lost where we do not.
+"""
 
 from collections.abc import Callable, Container
 from datetime import datetime

@@ -1,4 +1,7 @@
-"""Bad input: for every argument of every operation on store, what is refused, and that nothing is written."""
+"""Bad input.
+
+For every argument of every operation on store, what is refused, and that nothing is written.
+"""
 
 import math
 from collections.abc import Callable

@@ -298,10 +298,13 @@ def conversation_store_machine(
     """Return a hypothesis state machine for one kind of conversation store; its ``TestCase`` is a unittest class.
 
     Args:
-        make_store: Makes a fresh, empty store, once an example, with the options `ttl`, `sliding` and `clock`. That `clock`
-            is where timestamps come from; it stands, and goes back now and then: lifetimes must not depend on it.
-        advance: Makes so many seconds pass for lifetimes: sets an injected timer forward, or sleeps. May be async.
-        unit: How many seconds the smallest lifetime has; more of them for a store whose timer cannot be stopped.
+        make_store: Makes a fresh, empty store, once an example, with the options `ttl`, `sliding`
+            and `clock`. That `clock` is where timestamps come from; it stands, and goes back now
+            and then: lifetimes must not depend on it.
+        advance: Makes so many seconds pass for lifetimes: sets an injected timer forward, or
+            sleeps. May be async.
+        unit: How many seconds the smallest lifetime has; more of them for a store whose timer
+            cannot be stopped.
         base: The machine to build on; one of your own may check more after every step.
     """
     bound = {"make_store": staticmethod(make_store), "advance": staticmethod(advance), "unit": unit}

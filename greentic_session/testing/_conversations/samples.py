@@ -1,4 +1,7 @@
-"""What the contract tests of conversations talk about: acme's ops, one conversation, a few words."""
+"""What the contract tests of conversations talk about.
+
+Acme's ops, one conversation, a few words.
+"""
 
 from collections.abc import Callable
 from typing import Any

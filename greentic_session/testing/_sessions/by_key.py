@@ -240,7 +240,10 @@ class SessionsContract:
         assert await store.list_waits_for_user(ALICE, "alice") == ["k"]
 
     async def test_remove_takes_every_index_entry_along(self, store: SessionStore) -> None:
-        """Reference defect 2: its remove leaves the scope key, which later routes to a key that is used again."""
+        """Reference defect 2.
+
+        Its remove leaves the scope key, which later routes to a key that is used again.
+        """
         key = await store.create_session(ALICE, data(), key="k")
         await store.register_wait(ALICE, "alice", CHAT, key, data())
         await store.remove_session(key, ctx=ALICE)

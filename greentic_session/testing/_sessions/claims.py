@@ -117,7 +117,10 @@ class ClaimsContract:
         assert (len(won), len(lost)) == (1, 19)
 
     async def test_a_claim_that_is_cancelled_on_its_way_is_given_back(self, store: SessionStore) -> None:
-        """Whoever is cancelled has no claim, and no way to release it: another runner may claim at once."""
+        """Whoever is cancelled has no claim, and no way to release it.
+
+        Another runner may claim at once.
+        """
         await store.register_wait(ALICE, "alice", CHAT, "k", data(), MINUTE)
         point = 0
         cancelled = True

@@ -1,4 +1,7 @@
-"""Bad input: for every argument of every operation, what the contract refuses is refused, and nothing is written."""
+"""Bad input.
+
+For every argument of every operation, what the contract refuses is refused, and nothing is written.
+"""
 
 import math
 import warnings

@@ -328,8 +328,10 @@ def session_store_machine(
 
     Args:
         make_store: Makes a fresh, empty store, once an example.
-        advance: Makes so many seconds pass for the store: sets an injected clock forward, or sleeps. May be async.
-        unit: How many seconds the smallest lifetime has; more of them for a store whose clock cannot be stopped.
+        advance: Makes so many seconds pass for the store: sets an injected clock forward, or
+            sleeps. May be async.
+        unit: How many seconds the smallest lifetime has; more of them for a store whose clock
+            cannot be stopped.
         base: The machine to build on; one of your own may check more after every step.
     """
     bound = {"make_store": staticmethod(make_store), "advance": staticmethod(advance), "unit": unit}

@@ -1,7 +1,7 @@
 """What the contract says a store holds and finds, written as plainly as it can be.
 
-Sessions are kept in one dict, and everything else is computed by looking at all of them: slow, and too simple to be wrong
-in the same way as a store with indices.
+Sessions are kept in one dict, and everything else is computed by looking at all of them: slow, and
+too simple to be wrong in the same way as a store with indices.
 """
 
 from dataclasses import dataclass

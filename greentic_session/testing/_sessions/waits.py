@@ -77,7 +77,10 @@ class WaitsContract:
         assert await store.list_waits_for_user(ALICE, "alice") == ["l"]
 
     async def test_a_str_subclass_is_the_text_that_it_holds(self, store: SessionStore) -> None:
-        """A member of a str Enum formats and hashes as its name: it must name the same thing all the same."""
+        """A member of a str Enum formats and hashes as its name.
+
+        It must name the same thing all the same.
+        """
         await store.register_wait(ALICE, Names.USER, ReplyScope(Names.CHAT), Names.KEY, data())
         for key, user, chat in (("k", "alice", "chat"), (Names.KEY, Names.USER, Names.CHAT)):
             assert await store.get_session(key) == data()
@@ -115,7 +118,10 @@ class WaitsContract:
         assert await store.list_waits_for_user(ALICE, "alice") == ["k"]
 
     async def test_registering_elsewhere_moves_the_wait(self, store: SessionStore) -> None:
-        """Reference defects 3 and 6: the old scope went on routing, and clearing it deleted the new one."""
+        """Reference defects 3 and 6.
+
+        The old scope went on routing, and clearing it deleted the new one.
+        """
         await store.register_wait(ALICE, "alice", CHAT, "k", data())
         assert await store.register_wait(ALICE, "alice", OTHER, "k", data(node="b")) is None
         assert await store.find_wait(ALICE, "alice", CHAT) is None
@@ -319,7 +325,8 @@ class WaitsContract:
             bob = ctx(user="bob")
             await store.register_wait(bob, "bob", CHAT, "kb", data(bob), MINUTE)  # each user has as many
 
-            # What adds none is not refused: the same again, another scope, another session in its place.
+            # What adds none is not refused: the same again, another scope, another session in its
+            # place.
             await store.register_wait(ALICE, "alice", CHAT, "k1", data(node="b"), MINUTE)
             await store.register_wait(ALICE, "alice", CORRELATED, "k1", data(), MINUTE)
             assert await store.register_wait(ALICE, "alice", OTHER, "k3", data(), MINUTE) == "k2"

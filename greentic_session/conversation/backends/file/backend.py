@@ -1,4 +1,7 @@
-"""Conversations in files, as a `ConversationBackend`: every operation one call in a worker thread."""
+"""Conversations in files, as a `ConversationBackend`.
+
+Every operation one call in a worker thread.
+"""
 
 import asyncio
 import os
@@ -33,7 +36,10 @@ __all__ = ["FileConversationBackend"]
 T = TypeVar("T")
 
 _WORKERS: Final = 1
-"""For brief calls. Two would wait for each other at every call of the system, and do a third less together."""
+"""For brief calls.
+
+Two would wait for each other at every call of the system, and do a third less together.
+"""
 _TOGETHER: Final = 128
 _SLOW_WORKERS: Final = 8
 """For what may take long: others should not have to wait for it."""
@@ -46,7 +52,10 @@ _FEW: Final = 1000
 
 
 _CREWS: Final[RunVar["WeakKeyDictionary[FileConversationBackend, tuple[Crew, Crew]]"]] = RunVar("greentic_session crews")
-"""Of this event loop, for each backend: the one for brief calls, the one for those that may take long."""
+"""Of this event loop, for each backend.
+
+The one for brief calls, the one for those that may take long.
+"""
 
 
 class FileConversationBackend(ConversationBackend):
@@ -56,7 +65,8 @@ class FileConversationBackend(ConversationBackend):
         directory: Where; an absolute path.
         timer: Tells the time in seconds since the Unix epoch: lifetimes are measured by it.
         sync: Whether the disk must have what is written before a call returns.
-        lock_timeout: How many seconds to wait for other processes that are at the same conversation.
+        lock_timeout: How many seconds to wait for other processes that are at the same
+            conversation.
     """
 
     system = "file"
@@ -133,8 +143,8 @@ class FileConversationBackend(ConversationBackend):
 
     def _crew(self, *, brief: bool) -> Crew:
         latest = self._latest
-        # The loop that runs in this thread is the same as at the last call. To ask which it is goes to the kernel, before
-        # Python 3.12.
+        # The loop that runs in this thread is the same as at the last call. To ask which it is goes
+        # to the kernel, before Python 3.12.
         if latest is not None and latest[0] == get_ident() and latest[1].is_running():
             return latest[2][0 if brief else 1]
         try:

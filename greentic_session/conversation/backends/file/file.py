@@ -37,7 +37,8 @@ class Seen(Struct, frozen=True):
         state: The last one.
         expiry: When the conversation ends, in milliseconds since the Unix epoch; 0 for never.
         preamble: The first line, from which that may come.
-        torn: How many bytes are behind the state: of an append that was cut short, or that is just going on.
+        torn: How many bytes are behind the state: of an append that was cut short, or that is just
+            going on.
     """
 
     partition: Partition
@@ -92,7 +93,8 @@ def _state_before(fd: int, size: int, id: str) -> State:
     stop = size
     while stop > 0:
         start = max(stop - _WINDOW, 0)
-        # A line that was cut at the end of this part is whole in it: both overlap by more than a line.
+        # A line that was cut at the end of this part is whole in it: both overlap by more than a
+        # line.
         part = read_at(fd, start, min(stop + _LONGEST_CLOSING, size) - start)
         for state in framing.states(part, start):
             length = size - state.end
@@ -151,7 +153,10 @@ def read_messages(fd: int, state: State, last: int | None) -> list[bytes]:
 
 
 def repair(fd: int, seen: Seen) -> None:
-    """Drop what an append has left that was cut short, and say so in the log. It was never acknowledged."""
+    """Drop what an append has left that was cut short, and say so in the log.
+
+    It was never acknowledged.
+    """
     os.ftruncate(fd, seen.state.end)
     _log.warning("dropped the torn end of a conversation's file: %d bytes of an append that was cut short", seen.torn)
 
@@ -180,7 +185,10 @@ def append(
 
 
 def set_expiry(fd: int, expiry: int, end: int) -> None:
-    """Write when a conversation ends, in place. It is not synchronised: a lifetime may be shorter after a power cut."""
+    """Write when a conversation ends, in place.
+
+    It is not synchronised: a lifetime may be shorter after a power cut.
+    """
     write_at(fd, 0, [framing.preamble(expiry, end)])
 
 

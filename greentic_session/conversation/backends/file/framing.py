@@ -1,4 +1,7 @@
-"""The lines of a conversation's file, written and read; the package's docstring describes them. Nothing here does I/O."""
+"""The lines of a conversation's file, written and read; the package's docstring describes them.
+
+Nothing here does I/O.
+"""
 
 from collections.abc import Iterable, Sequence
 from typing import Final
@@ -59,7 +62,8 @@ class State(Struct, frozen=True, kw_only=True):
         count: How many messages there are.
         created_at: Microseconds since the Unix epoch.
         updated_at: The same.
-        expiry: When the conversation ends, in milliseconds since the Unix epoch; 0 for never. The preamble may know better.
+        expiry: When the conversation ends, in milliseconds since the Unix epoch; 0 for never. The
+            preamble may know better.
         header_start: Where the line of the latest header begins.
         header_length: How long that is, with its newline.
         waste: How many bytes are those of headers before the latest.
@@ -89,7 +93,10 @@ def _payload(kind: bytes, line: bytes) -> bytes | None:
 
 
 def preamble(expiry: int, as_of: int) -> bytes:
-    """Return the first line: when the conversation ends, as it was known when the file ended at `as_of`."""
+    """Return the first line.
+
+    When the conversation ends, as it was known when the file ended at `as_of`.
+    """
     text = b"%b%d %016d %016d " % (_MAGIC, LAYOUT_VERSION, expiry, as_of)
     return text + b"%08x\n" % crc32(text)
 
@@ -162,7 +169,8 @@ def batch(before: State, lines: Sequence[bytes], header: bytes | None = None) ->
     """Return what one write adds to a file, in pieces, and the state that it leaves.
 
     Args:
-        before: The state to be: with the new count, times and expiry, and with the `end`, header and waste of before.
+        before: The state to be: with the new count, times and expiry, and with the `end`, header
+            and waste of before.
         lines: The new messages.
         header: The line of a new header.
     """
@@ -236,7 +244,8 @@ def states(part: bytes, start: int) -> Iterable[State]:
 def is_torn(opening: bytes, length: int, last: bytes) -> bool:
     """Say whether bytes behind the last intact batch are the beginning of one that was never finished.
 
-    If not, the file is damaged: it has a whole batch there that is not intact, or something that is no batch.
+    If not, the file is damaged: it has a whole batch there that is not intact, or something that is
+    no batch.
 
     Args:
         opening: The first of them, up to `OPENING_LENGTH`.

@@ -1,9 +1,9 @@
 """Conversations' files, opened and locked: each by one thread of one process at a time.
 
-The lock is on a file of its own, which is never replaced, so that what it protects can be. Whoever deletes a conversation
-deletes the lock with it; whoever gets a lock looks whether it still has its name. Some files are kept open, so that the next
-one who wants them finds them ready: what is known of an open file is still right if it has its name and its length, for
-files only grow.
+The lock is on a file of its own, which is never replaced, so that what it protects can be. Whoever
+deletes a conversation deletes the lock with it; whoever gets a lock looks whether it still has its
+name. Some files are kept open, so that the next one who wants them finds them ready: what is known
+of an open file is still right if it has its name and its length, for files only grow.
 """
 
 import errno
@@ -104,7 +104,10 @@ class Handle:
         unlock(self.lock)
 
     def close(self) -> None:
-        """Close everything, and let go of the lock if we have it. The lock of what is not there is deleted."""
+        """Close everything, and let go of the lock if we have it.
+
+        The lock of what is not there is deleted.
+        """
         try:
             gone = self._locked and not self.exists
             self.forget()
@@ -118,7 +121,10 @@ class Handle:
                 os.close(self.lock)
 
     def abandon(self) -> None:
-        """Close everything, and delete nothing: something has gone wrong, or the lock is not the one that others see."""
+        """Close everything, and delete nothing.
+
+        Something has gone wrong, or the lock is not the one that others see.
+        """
         self.exists = True
         self.close()
 
@@ -209,7 +215,8 @@ class Handles:
 
     def _kept_one(self, base: str) -> Handle | None:
         if self._owner != os.getpid():
-            # We are a fork. These descriptors are our parent's too, and so would be every lock on them.
+            # We are a fork. These descriptors are our parent's too, and so would be every lock on
+            # them.
             for handle in self._kept.values():
                 handle.close()
             self._clean()

@@ -78,8 +78,9 @@ def _names(directory: str) -> tuple[list[tuple[str, str]], int]:
 def _seen(partitions: Partitions, base: str) -> Seen | None:
     """Return what the file of a conversation tells; None if it has expired (then it is erased) or is gone.
 
-    It is read without a lock, as mostly nobody is writing just there. Only if it does not look right it is looked at again
-    with the lock; if that is taken, somebody is writing, and what was there before is what is there.
+    It is read without a lock, as mostly nobody is writing just there. Only if it does not look
+    right it is looked at again with the lock; if that is taken, somebody is writing, and what was
+    there before is what is there.
     """
     error: GreenticError | None = None
     for _ in range(_TRIES):

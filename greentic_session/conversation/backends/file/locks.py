@@ -1,4 +1,7 @@
-"""Locks between processes: one byte of a file, held by whoever has the file open, gone with the process."""
+"""Locks between processes.
+
+One byte of a file, held by whoever has the file open, gone with the process.
+"""
 
 import os
 import sys

@@ -1,8 +1,9 @@
 """From partitions and ids to names of files that no id can escape from, and no two ids share.
 
-A name is what can be read of a text (at most 24 characters of a-z, 0-9 and ``_``), a hyphen, and the SHA-256 of the text in
-hex. It says the same on file systems that fold case or normalise Unicode, it is no device of Windows, has no dot at its ends
-and 94 bytes at most, whatever the text was.
+A name is what can be read of a text (at most 24 characters of a-z, 0-9 and ``_``), a hyphen, and
+the SHA-256 of the text in hex. It says the same on file systems that fold case or normalise
+Unicode, it is no device of Windows, has no dot at its ends and 94 bytes at most, whatever the text
+was.
 """
 
 import re

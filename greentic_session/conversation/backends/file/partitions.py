@@ -1,4 +1,7 @@
-"""What is done with the files of partitions, one call an operation. All of it blocks: it is for worker threads."""
+"""What is done with the files of partitions, one call an operation.
+
+All of it blocks: it is for worker threads.
+"""
 
 import os
 from collections.abc import Sequence
@@ -37,7 +40,10 @@ _WASTE: Final = 256 * 1024
 
 
 class _Holding:
-    """Holds the files of a conversation for a block. A generator would take long beside a short write."""
+    """Holds the files of a conversation for a block.
+
+    A generator would take long beside a short write.
+    """
 
     __slots__ = ("_base", "_create", "_handle", "_handles")
 
@@ -271,7 +277,10 @@ class Partitions:
     def _write_whole(
         self, handle: Handle, partition: Partition, id: str, header: Header, messages: Sequence[bytes], expiry: int
     ) -> None:
-        """Put a conversation in the place of whatever is there: a reader, or a crash, finds the one or the other."""
+        """Put a conversation in the place of whatever is there.
+
+        A reader, or a crash, finds the one or the other.
+        """
         temporary, path = handle.base + TEMPORARY, handle.base + LOG
         remove(temporary)  # of somebody who was killed; the lock is ours
         fd = open_file(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL)

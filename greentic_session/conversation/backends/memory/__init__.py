@@ -1,4 +1,7 @@
-"""The in-memory conversation store: for tests, single-process programs, and as the yardstick for every other backend."""
+"""The in-memory conversation store.
+
+For tests, single-process programs, and as the yardstick for every other backend.
+"""
 
 import time
 from typing import Any, TypeVar, Unpack, overload
@@ -17,13 +20,14 @@ M = TypeVar("M")
 class InMemoryConversationStore(ConversationStore[M]):
     """A `ConversationStore` in this process's memory; it is gone with the process.
 
-    It may be shared by threads and event loops, and runs on asyncio and trio. Expired conversations are freed by the writes
-    that follow and, when there are none, by a daemon thread that the store starts when something may expire.
+    It may be shared by threads and event loops, and runs on asyncio and trio. Expired conversations
+    are freed by the writes that follow and, when there are none, by a daemon thread that the store
+    starts when something may expire.
 
     Args:
         message_type: What messages are; `Message` by default.
-        timer: Seconds, from any start, never going back: lifetimes are measured by it. With a timer of your own (in tests)
-            there is no daemon thread.
+        timer: Seconds, from any start, never going back: lifetimes are measured by it. With a timer
+            of your own (in tests) there is no daemon thread.
         options: Those of every `ConversationStore`: `ttl`, `sliding`, `max_message_bytes`, `clock`.
 
     Raises:

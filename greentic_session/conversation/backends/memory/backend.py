@@ -23,7 +23,10 @@ _STEP: Final = 256
 
 
 class Entry:
-    """One conversation. Its time of change is `updated_at`, not the header's: an append makes no new header."""
+    """One conversation.
+
+    Its time of change is `updated_at`, not the header's: an append makes no new header.
+    """
 
     __slots__ = ("bucket", "end", "header", "id", "messages", "partition", "updated_at")
 
@@ -48,7 +51,10 @@ class Shelf:
 
 
 class MemoryConversationBackend(Expiring[Entry], ConversationBackend):
-    """Conversations in dicts. A shelf holds its entries twice, by id and by recency; whoever drops one drops both."""
+    """Conversations in dicts.
+
+    A shelf holds its entries twice, by id and by recency; whoever drops one drops both.
+    """
 
     system = "memory"
 

@@ -9,8 +9,8 @@ __all__ = ["Recency"]
 class Recency:
     """Ids with moments; iterated newest first, equal moments ascending by id. Not thread-safe.
 
-    Held in one sorted list, oldest first: what changes comes to its end and mostly leaves from near it, so that little has
-    to be moved, and a page is found by bisection.
+    Held in one sorted list, oldest first: what changes comes to its end and mostly leaves from near
+    it, so that little has to be moved, and a page is found by bisection.
     """
 
     __slots__ = ("_order",)
@@ -27,12 +27,16 @@ class Recency:
         del self._order[bisect_left(self._order, (moment, id))]
 
     def after(self, moment: int | None, id: str) -> Iterator[str]:
-        """Yield the ids that follow an id at a moment, whether that is there or not; None: from the beginning."""
+        """Yield the ids that follow an id at a moment, whether that is there or not; None.
+
+        From the beginning.
+        """
         order = self._order
         if moment is None:
             end = len(order)
         else:
-            # First the rest of those of the same moment, which are in order; then, group by group, those before.
+            # First the rest of those of the same moment, which are in order; then, group by group,
+            # those before.
             end = bisect_left(order, (moment, ""))
             for position in range(bisect_left(order, (moment, id)), len(order)):
                 there, other = order[position]

@@ -30,22 +30,25 @@ N = TypeVar("N")
 class RedisConversationStore(ConversationStore[M]):
     """A `ConversationStore` in Redis 6.2 or later; see `from_url`.
 
-    Any number of processes may share one Redis and one namespace, with session stores too. A store serves the asyncio loop
-    in which it is first used. It opens its own connections, with the settings of `client` (all but its retries and its
-    ``socket_timeout``, for which `timeout` stands), and neither uses nor closes those of `client`.
+    Any number of processes may share one Redis and one namespace, with session stores too. A store
+    serves the asyncio loop in which it is first used. It opens its own connections, with the
+    settings of `client` (all but its retries and its ``socket_timeout``, for which `timeout`
+    stands), and neither uses nor closes those of `client`.
 
-    Every operation is one atomic step on the server, `purge` and lists of more than 500 aside. Those go in steps, so that
-    the server is never blocked; such a list is not of one moment.
+    Every operation is one atomic step on the server, `purge` and lists of more than 500 aside.
+    Those go in steps, so that the server is never blocked; such a list is not of one moment.
 
     Args:
-        client: A ``redis.asyncio.Redis`` or ``RedisCluster`` of yours; whether it decodes responses does not matter.
+        client: A ``redis.asyncio.Redis`` or ``RedisCluster`` of yours; whether it decodes responses
+            does not matter.
         message_type: What messages are; `Message` by default.
         namespace: The front of every key.
         timeout: For how many seconds an operation may take, connecting included.
         max_connections: How many connections there may be; an operation beyond that waits for one.
-        stale_reads: Let `load`, `messages` and `list` read from a replica, which may not know yet what was written a moment
-            ago; by connections of its own, up to as many. With `sliding`, `load` and `messages` write too, and stay with the
-            primary. It needs a client of a Sentinel.
+        stale_reads: Let `load`, `messages` and `list` read from a replica, which may not know yet
+            what was written a moment ago; by connections of its own, up to as many. With `sliding`,
+            `load` and `messages` write too, and stay with the primary. It needs a client of a
+            Sentinel.
         options: Those of every `ConversationStore`: `ttl`, `sliding`, `max_message_bytes`, `clock`.
 
     Raises:
@@ -144,24 +147,28 @@ class RedisConversationStore(ConversationStore[M]):
         """Return a store for a URL. No I/O: the first operation connects.
 
         Args:
-            url: ``redis://[user:password@]host[:port][/db]``, ``rediss://`` for TLS (the certificate is checked), or
-                ``unix://[user:password@]path[?db=n]``. Where sentinels watch it:
-                ``redis+sentinel://[user:password@]host[:port],host[:port]/service[/db]``, or ``rediss+sentinel://``. A
-                cluster: ``redis+cluster://[user:password@]host[:port],host[:port]``, or ``rediss+cluster://``.
+            url: ``redis://[user:password@]host[:port][/db]``, ``rediss://`` for TLS (the
+                certificate is checked), or ``unix://[user:password@]path[?db=n]``. Where sentinels
+                watch it: ``redis+sentinel://[user:password@]host[:port],host[:port]/service[/db]``,
+                or ``rediss+sentinel://``. A cluster:
+                ``redis+cluster://[user:password@]host[:port],host[:port]``, or
+                ``rediss+cluster://``.
             message_type: What messages are; `Message` by default.
             namespace: The front of every key.
             ttl: How long a conversation is kept.
             sliding: Whether every use begins the lifetime anew.
             max_message_bytes: The longest message, in bytes of its JSON text.
-            clock: Tells the time in microseconds since the Unix epoch. Lifetimes do not depend on it.
-            timeout: For how many seconds an operation may take, connecting included. A ``socket_timeout`` in the URL may
-                shorten it.
+            clock: Tells the time in microseconds since the Unix epoch. Lifetimes do not depend on
+                it.
+            timeout: For how many seconds an operation may take, connecting included. A
+                ``socket_timeout`` in the URL may shorten it.
             connect_timeout: For how many seconds connecting may take.
-            max_connections: How many connections there may be; an operation beyond that waits for one.
+            max_connections: How many connections there may be; an operation beyond that waits for
+                one.
             stale_reads: As for the constructor; it needs sentinels or a cluster.
-            connection: More for redis-py's connection: ``client_name``, ``username``, ``password``, ``db``,
-                ``ssl_ca_certs`` and its like; ``sentinel_username`` and ``sentinel_password`` for the sentinels. They go
-                before what the URL says.
+            connection: More for redis-py's connection: ``client_name``, ``username``, ``password``,
+                ``db``, ``ssl_ca_certs`` and its like; ``sentinel_username`` and
+                ``sentinel_password`` for the sentinels. They go before what the URL says.
 
         Raises:
             InvalidInputError: The URL cannot be read, or an option is out of range.

@@ -1,7 +1,7 @@
 """Conversations in Redis: every operation is one script, and decodes what it gets.
 
-The scripts decide all that needs stored state, in one atomic step; here is only what they cannot do: reading headers, and
-saying in words what an outcome means. `keys` tells what is stored where.
+The scripts decide all that needs stored state, in one atomic step; here is only what they cannot
+do: reading headers, and saying in words what an outcome means. `keys` tells what is stored where.
 """
 
 from collections.abc import AsyncGenerator, Sequence
@@ -37,7 +37,10 @@ from .scripts import Answer, Scripts
 __all__ = ["RedisConversationBackend"]
 
 _PAGE: Final = 500
-"""How many conversations one step of a list looks at: the server waits for it, a few milliseconds."""
+"""How many conversations one step of a list looks at.
+
+The server waits for it, a few milliseconds.
+"""
 _STEP: Final = 100
 """How many conversations one step of a purge removes."""
 
@@ -107,7 +110,8 @@ class RedisConversationBackend(ConversationBackend):
     ) -> list[ConversationSummary]:
         """Return summaries by recency; what more than one page holds is not of one moment.
 
-        In a list of several pages from the beginning, what was written meanwhile is looked for once more, at the front.
+        In a list of several pages from the beginning, what was written meanwhile is looked for once
+        more, at the front.
         """
         if limit == 0 and (after is None or since is not None):
             return []

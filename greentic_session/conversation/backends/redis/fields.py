@@ -1,9 +1,9 @@
 """A header as the fields of a hash, and back.
 
-``schema_version``, ``created_at``, ``updated_at`` (microseconds since the epoch), ``birth``, ``model``, ``max_turns``,
-``cwd`` and ``event_count`` are always there; ``system_message`` if there is one; ``usage:{name}``, ``metadata:{name}`` and
-``custom:{name}`` (JSON) for each name; ``extra`` (JSON) if there is any. So a counter is added to, and a value merged in,
-without a look at the rest.
+``schema_version``, ``created_at``, ``updated_at`` (microseconds since the epoch), ``birth``,
+``model``, ``max_turns``, ``cwd`` and ``event_count`` are always there; ``system_message`` if there
+is one; ``usage:{name}``, ``metadata:{name}`` and ``custom:{name}`` (JSON) for each name; ``extra``
+(JSON) if there is any. So a counter is added to, and a value merged in, without a look at the rest.
 """
 
 from collections.abc import Sequence

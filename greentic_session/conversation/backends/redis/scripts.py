@@ -1,4 +1,7 @@
-"""The scripts of `lua/`, each as a typed function. What one does and returns stands in the head of its file."""
+"""The scripts of `lua/`, each as a typed function.
+
+What one does and returns stands in the head of its file.
+"""
 
 from collections.abc import Awaitable, Sequence
 from typing import Any
@@ -36,7 +39,8 @@ _UPDATE = _script("update")
 class Scripts:
     """The scripts over one client, in one namespace. Each call is one atomic step on the server.
 
-    Lifetimes are in milliseconds. `again_ms` is what begins with this use; None where what is left goes on.
+    Lifetimes are in milliseconds. `again_ms` is what begins with this use; None where what is left
+    goes on.
     """
 
     def __init__(self, client: Executor, keys: Keys) -> None:
@@ -108,7 +112,8 @@ class Scripts:
     async def ids(self, partition: Partition, cursor: bytes) -> tuple[bytes, list[bytes]]:
         """Return some ids of a partition, and the cursor for more; it begins and ends with 0.
 
-        Whatever changes meanwhile, those that are there all the time are all returned, some perhaps twice.
+        Whatever changes meanwhile, those that are there all the time are all returned, some perhaps
+        twice.
         """
         index = self._keys.index(partition)[0]
         cursor, found = await self._client.call(("ZSCAN", index, cursor, "COUNT", 200), repeatable=True)
@@ -122,11 +127,17 @@ class Scripts:
         return removed
 
     def pattern(self, env: str, tenant: str) -> bytes:
-        """Return what SCAN finds all keys of a tenant by, and perhaps some of others: see `place`."""
+        """Return what SCAN finds all keys of a tenant by, and perhaps some of others.
+
+        See `place`.
+        """
         return self._keys.pattern(env, tenant)
 
     def place(self, key: bytes) -> tuple[Partition, bytes]:
-        """Return partition and id of a key: an empty id for an index, no real partition for a foreign key."""
+        """Return partition and id of a key.
+
+        An empty id for an index, no real partition for a foreign key.
+        """
         return self._keys.place(key)
 
     def _all(self, partition: Partition, id: str) -> tuple[Arg, ...]:
