@@ -5,7 +5,7 @@ from types import TracebackType
 from typing import Literal, Self, cast
 
 from . import tenancy
-from ._shield import shielded
+from ._concurrency.shield import shielded
 from .backend import Parking, SessionBackend
 from .errors import ConflictError, GreenticError
 from .expiry import Seconds, Ttl, milliseconds, ttl_ms

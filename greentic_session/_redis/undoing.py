@@ -8,7 +8,7 @@ from typing import Any, cast
 import hiredis
 from redis import exceptions as driver
 
-from greentic_session._detached import Detached
+from greentic_session._concurrency.detached import Detached
 
 from .connection import Call
 from .executor import Arg

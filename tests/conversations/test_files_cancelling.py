@@ -15,7 +15,7 @@ import pytest
 from cancelling import CancelledAt
 from conversation_files import make
 
-from greentic_session._workers import Crew, Steps
+from greentic_session._concurrency.workers import Crew, Steps
 from greentic_session.conversation import FileConversationStore
 from greentic_session.errors import ConflictError
 from greentic_session.testing._conversations.samples import OPS, said, texts

@@ -10,7 +10,7 @@ from contextlib import aclosing
 from typing import TypeVar
 
 from greentic_session import tenancy
-from greentic_session._detached import Detached
+from greentic_session._concurrency.detached import Detached
 from greentic_session._redis.cluster import ClusterClient
 from greentic_session._redis.executor import Executor
 from greentic_session._redis.scanning import together, walk

@@ -11,8 +11,8 @@ from typing import Any
 import msgspec
 
 from greentic_session import tenancy
+from greentic_session._concurrency.shield import shielded
 from greentic_session._redis.executor import Executor
-from greentic_session._shield import shielded
 from greentic_session.backend import Claiming, Creation, Parking, Update
 from greentic_session.errors import CorruptSessionError, InvalidInputError
 from greentic_session.expiry import NEVER, Never

@@ -17,9 +17,9 @@ import anyio
 from anyio import to_thread
 from anyio.lowlevel import RunVar
 
+from greentic_session._concurrency.shield import shielded
+from greentic_session._concurrency.workers import Crew, Steps
 from greentic_session._expiry.expiring import Timer
-from greentic_session._shield import shielded
-from greentic_session._workers import Crew, Steps
 from greentic_session.conversation.backend import ConversationBackend
 from greentic_session.conversation.backends.file import listing
 from greentic_session.conversation.backends.file.disk import check_usable, refused

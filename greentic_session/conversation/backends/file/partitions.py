@@ -9,8 +9,8 @@ from typing import Final
 
 from msgspec.structs import replace
 
+from greentic_session._concurrency.workers import Steps
 from greentic_session._expiry.expiring import Timer
-from greentic_session._workers import Steps
 from greentic_session.conversation.backends.file import file, framing
 from greentic_session.conversation.backends.file.disk import noted, open_file, read_at, remove
 from greentic_session.conversation.backends.file.file import Seen

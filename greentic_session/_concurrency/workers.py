@@ -19,7 +19,7 @@ import anyio
 from anyio import to_thread
 from anyio.lowlevel import checkpoint_if_cancelled
 
-from greentic_session._shield import shielded
+from .shield import shielded
 
 __all__ = ["Crew", "Steps"]
 

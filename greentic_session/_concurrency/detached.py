@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
-from .errors import GreenticError
+from greentic_session.errors import GreenticError
 
 __all__ = ["Detached"]
 

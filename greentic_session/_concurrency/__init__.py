@@ -1,0 +1,1 @@
+"""Concurrency: shielded and detached work, and worker threads."""
