@@ -6,9 +6,8 @@ import msgspec
 
 from ._hiding import Secret
 from ._redis.extra import not_installed
-from ._redis.scheme import REDIS_SCHEMES, scheme_of
+from ._redis.scheme import check_scheme
 from .backends.memory import InMemorySessionStore
-from .errors import InvalidInputError
 from .store import SessionStore
 
 if TYPE_CHECKING:
@@ -99,7 +98,7 @@ def create_session_store(config: SessionBackendConfig | str, **options: Any) -> 
     if isinstance(config, InMemory):
         return InMemorySessionStore(**options)
     if isinstance(config, RedisUrl | RedisUrlWithNamespace):
-        _redis_scheme(config.url)
+        check_scheme(config.url, "the store's URL", "memory")
         if isinstance(config, RedisUrlWithNamespace):
             return redis_store_class().from_url(config.url, namespace=config.namespace, **options)
         return redis_store_class().from_url(config.url, **options)
@@ -109,17 +108,8 @@ def create_session_store(config: SessionBackendConfig | str, **options: Any) -> 
 def _parse(url: str) -> SessionBackendConfig:
     if url == "memory://":
         return InMemory()
-    _redis_scheme(url)
+    check_scheme(url, "the store's URL", "memory")
     return RedisUrl(url)
-
-
-def _redis_scheme(url: str) -> None:
-    # A URL may hold a password: no message quotes any part of it.
-    if not isinstance(url, str):
-        raise TypeError(f"url must be a str, not {type(url).__name__}")
-    if scheme_of(url) not in REDIS_SCHEMES:
-        schemes = ", ".join(f"{name}://" for name in ("memory", *REDIS_SCHEMES))
-        raise InvalidInputError(f"the store's URL must begin with one of: {schemes}")
 
 
 def redis_store_class() -> type["RedisSessionStore"]:

@@ -4,6 +4,8 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias, TypeVar
 
+from redis import Redis as BlockingRedis
+from redis import RedisCluster as BlockingCluster
 from redis import RedisError
 from redis.asyncio import Redis
 from redis.asyncio.cluster import RedisCluster
@@ -43,6 +45,9 @@ def make_clients(
         InvalidInputError: An option is out of range, or the client has a setting that redis-py does not know.
         TypeError: An option has a wrong type, or `client` is no ``redis.asyncio.Redis`` or ``RedisCluster``.
     """
+    if isinstance(client, BlockingRedis | BlockingCluster):
+        kind = type(client).__name__
+        raise TypeError(f"client must be a redis.asyncio.Redis or RedisCluster, not the synchronous redis.{kind}")
     if not isinstance(client, Redis | RedisCluster | ClusterAddress):
         raise TypeError(f"client must be a redis.asyncio.Redis or RedisCluster, not {type(client).__name__}")
     check_int("max_connections", max_connections, 1, sys.maxsize)

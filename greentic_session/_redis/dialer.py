@@ -5,9 +5,11 @@ from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Any, Protocol, TypeAlias
 
 from redis import exceptions as driver
-from redis.asyncio.connection import AbstractConnection
+from redis.asyncio.connection import AbstractConnection, SSLConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import EqualJitterBackoff, NoBackoff
+
+from .errors import TlsTimeoutError
 
 __all__ = ["Check", "Dialer", "Finder", "Mover", "Opened", "node_of"]
 
@@ -87,6 +89,7 @@ class Dialer:
         self._settings = {**ours, **_OURS, "retry": Retry(NoBackoff(), 0)}
         self._connection_class = connection_class
         self._failures = 0
+        self._connected = False
         self.not_before: float = 0.0
         """When the next attempt may begin, by the loop's clock."""
         self._finder = finder
@@ -114,11 +117,13 @@ class Dialer:
         connection = self._connection_class(**{**self._settings, **place})
         try:
             await connection.connect()  # type: ignore[no-untyped-call]  # redis-py says nothing of it
+            await _check_admitted(connection)
             if check is not None:
                 await check(connection)
         except BaseException:
             _drop(connection)
             raise
+        self._connected = True
         reader, writer = connection._reader, connection._writer  # noqa: SLF001  # there is no public way to them
         if writer is None or reader is None or writer.transport.is_closing() or reader.at_eof() or reader.exception():
             # Its stream was told of an end; whoever takes the transport over would not be.
@@ -132,6 +137,12 @@ class Dialer:
         """Let the next attempt wait: twice as long as after the last failure, up to a second, with jitter."""
         self._failures += 1
         self.not_before = now + _BACKOFF.compute(min(self._failures, 10))  # after 1,024 failures it raises OverflowError
+
+    def timed_out(self) -> TimeoutError:
+        """Return the error of whoever got no connection in time."""
+        if issubclass(self._connection_class, SSLConnection) and not self._connected:
+            return TlsTimeoutError("no connection in time")
+        return TimeoutError("no connection in time")
 
     def succeeded(self) -> None:
         """Take it that Redis is well: after the next failure the next attempt comes soon."""
@@ -153,6 +164,24 @@ def _node(connection: AbstractConnection) -> str:
 def node_of(host: str, port: object) -> str:
     """Return what messages call a host and a port."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+async def _check_admitted(connection: AbstractConnection) -> None:
+    """Return if Redis takes commands from us.
+
+    Without a password it would end the connection at the first long command, and not say why to those
+    behind it.
+
+    Raises:
+        AuthenticationError: It wants a password.
+    """
+    await connection.send_command("CLIENT", "GETNAME")
+    try:
+        await connection.read_response()
+    except driver.AuthenticationError:
+        raise
+    except driver.ResponseError:
+        pass  # not for this user, or Redis is not ready: that is for the commands to tell
 
 
 def _drop(connection: AbstractConnection) -> None:

@@ -1,6 +1,8 @@
 """The one boundary at which a failure of Redis, its driver or the network becomes a GreenticError."""
 
 import re
+import socket
+import ssl
 from collections.abc import Callable
 
 from redis import exceptions as driver
@@ -16,7 +18,12 @@ from greentic_session.errors import (
     UnavailableError,
 )
 
-__all__ = ["is_demotion", "translate"]
+__all__ = ["TlsTimeoutError", "is_demotion", "translate"]
+
+
+class TlsTimeoutError(TimeoutError):
+    """No connection in time, where TLS was asked for."""
+
 
 _BY_CODE: dict[str, tuple[Callable[[str], GreenticError], str]] = {
     "ASK": (UnavailableError, "this Redis is a node of a cluster, and another one has the key"),
@@ -47,8 +54,23 @@ _BY_TEXT: dict[str, tuple[Callable[[str], GreenticError], str]] = {
     "The user executing the script can't": _BY_CODE["NOPERM"],
     "ACL failure in script": _BY_CODE["NOPERM"],
     "DB index is out of range": (InvalidInputError, "Redis has no database of this number"),
+    # Redis reads no more than ten words of a command, and none that is long, of who has given no password.
+    "unauthenticated": _BY_CODE["NOAUTH"],
 }
 
+_UNRESOLVED = (UnavailableError, "the name of the Redis host cannot be resolved")
+_BY_ORIGIN: list[tuple[type[Exception], Callable[[str], GreenticError], str]] = [
+    (socket.gaierror, *_UNRESOLVED),
+    (UnicodeError, *_UNRESOLVED),  # no name of a host: a part of it is empty, or longer than 63 characters
+    (ConnectionRefusedError, UnavailableError, "the connection to Redis failed: it was refused, nothing listens there"),
+    (ssl.SSLCertVerificationError, UnavailableError, "the connection to Redis failed: its certificate is not trusted"),
+    (
+        TlsTimeoutError,
+        OperationTimeoutError,
+        "Redis did not answer the beginning of TLS in time: where it speaks none, the URL begins with redis://",
+    ),
+]
+"""What redis-py wraps in errors of its own."""
 _BY_CLASS: list[tuple[type[Exception], Callable[[str], GreenticError], str]] = [
     (driver.AuthenticationWrongNumberOfArgsError, UnauthenticatedError, "Redis refused the username or the password"),
     (driver.AuthenticationError, UnauthenticatedError, "Redis refused the username or the password, or wants one"),
@@ -95,6 +117,13 @@ def _meaning(error: Exception) -> tuple[Callable[[str], GreenticError], str]:
         for text, meaning in _BY_TEXT.items():
             if text in str(error):
                 return meaning
+    # Why one sentinel did not answer is not what matters.
+    origin: BaseException | None = None if isinstance(error, MasterNotFoundError) else error
+    while origin is not None:
+        for cause, kind, message in _BY_ORIGIN:
+            if isinstance(origin, cause):
+                return kind, message
+        origin = origin.__cause__ or origin.__context__
     for cause, kind, message in _BY_CLASS:
         if isinstance(error, cause):
             return kind, message

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from inspect import signature
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -9,6 +10,8 @@ from redis.asyncio.connection import AbstractConnection, Connection, SSLConnecti
 
 from greentic_session.errors import InvalidInputError
 from greentic_session.expiry import Seconds, milliseconds
+
+from .scheme import check_scheme
 
 __all__ = ["connection_of", "is_cluster", "nodes_of"]
 
@@ -42,6 +45,7 @@ def connection_of(
     """
     settings = _read(url)
     connection_class = settings.pop("connection_class", Connection)
+    _check_known(connection_class, options)
     if not settings.keys() <= _IN_URL:
         raise InvalidInputError("the Redis URL has an option that it may not have")
     if not issubclass(connection_class, SSLConnection) and any(name.startswith("ssl_") for name in settings):
@@ -97,9 +101,20 @@ def nodes_of(
     return nodes[0][0], nodes[0][1], [node for _, _, node in nodes]
 
 
+def _check_known(connection_class: type[AbstractConnection], options: Mapping[str, Any]) -> None:
+    known = {
+        name
+        for each in connection_class.__mro__
+        if "__init__" in vars(each)
+        for name in signature(vars(each)["__init__"]).parameters
+    }
+    for name in options:
+        if name not in known or name in ("self", "args", "kwargs"):
+            raise TypeError(f"{name} is no option of the store, nor of a Redis connection of this kind")
+
+
 def _read(url: str) -> dict[str, Any]:
-    if not isinstance(url, str):
-        raise TypeError(f"url must be a str, not {type(url).__name__}")
+    check_scheme(url, "the Redis URL")
     scheme, separator, rest = url.partition("://")
     try:
         parts = urlsplit(url)

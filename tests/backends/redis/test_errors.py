@@ -1,0 +1,226 @@
+"""One error for one cause, whatever the operation, of both stores."""
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any, TypeAlias
+
+import conversation_operations
+import pytest
+import redis
+import redis_operations
+from impostor import Impostor, impostor
+from redis_server import Server
+from shared_connection import until
+
+from greentic_session import RedisSessionStore, create_session_store
+from greentic_session.conversation import Conversation, Message, RedisConversationStore, create_conversation_store
+from greentic_session.errors import (
+    ErrorCode,
+    GreenticError,
+    InternalError,
+    InvalidInputError,
+    OperationTimeoutError,
+    PermissionDeniedError,
+    UnauthenticatedError,
+    UnavailableError,
+)
+from greentic_session.testing._sessions.samples import ALICE, data
+
+Kind: TypeAlias = type[GreenticError]
+Calls: TypeAlias = dict[str, Callable[[], Awaitable[object]]]
+
+ANSWERS: dict[str, Kind] = {
+    "NOAUTH Authentication required.": UnauthenticatedError,
+    "ERR Protocol error: unauthenticated multibulk length": UnauthenticatedError,
+    "ERR Protocol error: unauthenticated bulk length": UnauthenticatedError,
+    "WRONGPASS invalid username-password pair or user is disabled.": UnauthenticatedError,
+    "NOPERM this user has no permissions to run the 'evalsha' command": PermissionDeniedError,
+    "NOPERM this user has no permissions to access one of the keys used as arguments": PermissionDeniedError,
+    "ERR The user executing the script can't run this command or subcommand script: 0": PermissionDeniedError,
+    "LOADING Redis is loading the dataset in memory": UnavailableError,
+    "READONLY You can't write against a read only replica.": UnavailableError,
+    "ERR Error running script: @user_script:7: -READONLY You can't write against a read only replica.": UnavailableError,
+    "OOM command not allowed when used memory > 'maxmemory'.": UnavailableError,
+    "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.": UnavailableError,
+    "BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.": UnavailableError,
+    "MISCONF Redis is configured to save RDB snapshots, but it is unable to persist to disk.": UnavailableError,
+    "NOREPLICAS Not enough good replicas to write.": UnavailableError,
+    "CLUSTERDOWN The cluster is down": UnavailableError,
+    "TRYAGAIN Multiple keys request during rehashing of slot": UnavailableError,
+    "MOVED 3999 127.0.0.1:6381": UnavailableError,
+    "ASK 3999 127.0.0.1:6381": UnavailableError,
+    "CROSSSLOT Keys in request don't hash to the same slot": UnavailableError,
+    "UNBLOCKED force unblock from blocking operation, instance state changed": UnavailableError,
+    "WRONGTYPE Operation against a key holding the wrong kind of value": InternalError,
+    "NOSCRIPT No matching script. Please use EVAL.": InternalError,
+    "ERR unknown command": InternalError,
+}
+
+
+async def outcome(call: Callable[[], Awaitable[object]]) -> tuple[type, str]:
+    """Return the type of the error that a call ends in, and its message."""
+    try:
+        await call()
+    except Exception as error:  # noqa: BLE001  # each is to be told by its type
+        return type(error), str(error)
+    return type(None), "no error"
+
+
+async def outcomes(calls: Calls) -> dict[str, tuple[type, str]]:
+    """Make calls at once, and return what becomes of them: one after the other would wait to connect again."""
+    return dict(zip(calls, await asyncio.gather(*(outcome(call) for call in calls.values())), strict=True))
+
+
+def one_and_the_same(found: dict[str, tuple[type, str]], kind: Kind) -> None:
+    assert {name: kind for name, (kind, _) in found.items()} == dict.fromkeys(found, kind)
+    assert len({message for _, message in found.values()}) == 1, found
+
+
+async def calls_of(store: RedisSessionStore, claimed: Callable[[], None] = lambda: None) -> Calls:
+    """Return all operations of a session store; `claimed` is called before a wait is claimed for one."""
+    calls: Calls = {}
+    for operation in redis_operations.OPERATIONS:
+        if operation.name.startswith("claim."):
+            claimed()
+        calls[operation.name] = await operation.ready(store)
+    return calls
+
+
+def calls_of_conversations(store: RedisConversationStore[Message], held: Conversation[Message]) -> Calls:
+    return {
+        operation.name: lambda operation=operation: operation.call(store, held)  # type: ignore[misc]
+        for operation in conversation_operations.OPERATIONS
+    }
+
+
+def claimable(server: Impostor) -> Callable[[], None]:
+    text = data().to_json()
+    answer = b"*3\r\n:0\r\n$1\r\nk\r\n$%d\r\n%s\r\n" % (len(text), text)
+    return lambda: server.answers.append(answer)
+
+
+@asynccontextmanager
+async def cut_in(seconds: float = 5.0) -> AsyncIterator[tuple[Impostor, Calls]]:
+    """Return a server that answers what a test wants, and all operations of both stores."""
+    async with (
+        impostor() as (server, url),
+        RedisSessionStore.from_url(url, timeout=seconds) as store,
+        RedisConversationStore.from_url(url, timeout=seconds) as conversations,
+    ):
+        calls = await calls_of(store, claimable(server))
+        held = Conversation[Message].new("c")
+        calls |= {f"conversation {name}": call for name, call in calls_of_conversations(conversations, held).items()}
+        yield server, calls
+
+
+@pytest.mark.parametrize("answer", ANSWERS)
+@pytest.mark.asyncio
+async def test_an_answer_means_the_same_to_every_operation(answer: str) -> None:
+    async with cut_in() as (server, calls):
+        server.otherwise = f"-{answer}\r\n".encode()
+        one_and_the_same(await outcomes(calls), ANSWERS[answer])
+
+
+@pytest.mark.asyncio
+async def test_a_server_that_is_none_and_a_closed_store_mean_the_same_to_every_operation() -> None:
+    async with cut_in() as (server, calls):
+        server.otherwise = b"?\r\n"
+        one_and_the_same(await outcomes(calls), UnavailableError)
+    one_and_the_same(await outcomes(calls), UnavailableError)
+
+
+@pytest.mark.asyncio
+async def test_silence_means_the_same_to_every_operation() -> None:
+    async with cut_in(seconds=0.3) as (server, calls):
+        server.otherwise = b""
+        found = await outcomes(calls)
+        assert {found.pop(name)[0] for name in ("health", "conversation health")} == {UnavailableError}
+        one_and_the_same(found, OperationTimeoutError)
+
+
+@pytest.mark.asyncio
+async def test_a_missing_password_means_the_same_to_every_operation(server: Server) -> None:
+    namespace = f"test-{uuid.uuid4().hex}"
+    options: Any = {"namespace": namespace}
+    async with (
+        RedisSessionStore.from_url(server.url, **options) as store,
+        RedisConversationStore.from_url(server.url, **options) as conversations,
+    ):
+        held = await conversation_operations.prepare(conversations)
+        calls: Calls = {}
+        for operation in redis_operations.OPERATIONS:
+            await store.purge(ALICE)  # and with it a claim
+            await redis_operations.prepare(store)
+            calls[operation.name] = await operation.ready(store)
+        calls |= {f"conversation {name}": call for name, call in calls_of_conversations(conversations, held).items()}
+        with server.client() as raw:
+            raw.config_set("requirepass", "hunter2")
+            raw.client_kill_filter(_type="normal", skipme=False)
+        clients: list[Any] = [store.backend, conversations.backend]
+        await until(lambda: not any(each._client._connections for each in clients), "the connections stay")
+        try:
+            one_and_the_same(await outcomes(calls), UnauthenticatedError)
+        finally:
+            with server.client(password="hunter2") as raw:
+                raw.config_set("requirepass", "")
+
+
+# -- messages that lead to the mend
+
+
+async def message_of(url: str, **options: Any) -> GreenticError:
+    async with RedisSessionStore.from_url(url, **options) as store:
+        with pytest.raises(GreenticError) as caught:
+            await store.get_session("k")
+        return caught.value
+
+
+@pytest.mark.parametrize("host", ["no-such-host.invalid", f"{'a' * 64}.invalid"])
+@pytest.mark.asyncio
+async def test_a_host_that_does_not_resolve_reads_like_none_that_refuses(host: str) -> None:
+    error = await message_of(f"redis://{host}:6379")
+    assert (error.code, error.message) == (
+        ErrorCode.UNAVAILABLE,
+        f"the name of the Redis host cannot be resolved ({host}:6379)",
+    )
+
+
+@pytest.mark.asyncio
+async def test_tls_to_a_server_without_it() -> None:
+    async with impostor() as (_, url):
+        error = await message_of(url.replace("redis://", "rediss://"), timeout=0.3)
+    assert isinstance(error, OperationTimeoutError)
+    assert "where it speaks none, the URL begins with redis://" in error.message
+
+
+MAKERS: list[Callable[..., object]] = [
+    RedisSessionStore.from_url,
+    RedisConversationStore.from_url,
+    create_session_store,
+    create_conversation_store,
+]
+
+
+@pytest.mark.parametrize("make", MAKERS)
+def test_a_wrong_scheme_is_answered_with_the_right_ones(make: Callable[..., object]) -> None:
+    with pytest.raises(InvalidInputError, match=r"must begin with one of: .*redis://, rediss://, unix://") as caught:
+        make("http://:hunter2@localhost")
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize("scheme", ["redis", "rediss", "redis+sentinel", "redis+cluster"])
+@pytest.mark.parametrize("make", MAKERS)
+def test_an_unknown_option_is_named_as_one_of_ours(make: Callable[..., object], scheme: str) -> None:
+    with pytest.raises(TypeError, match=r"^no_such is no option of the store") as caught:
+        make(f"{scheme}://localhost/service" if "sentinel" in scheme else f"{scheme}://localhost", no_such=7)
+    assert "AbstractConnection" not in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", [redis.Redis, redis.RedisCluster])
+@pytest.mark.parametrize("store", [RedisSessionStore, RedisConversationStore])
+def test_a_synchronous_client_is_called_that(store: Callable[..., object], kind: Any) -> None:
+    client = kind.__new__(kind)  # a cluster's would connect
+    with pytest.raises(TypeError, match=rf"must be a redis\.asyncio\.Redis.*, not the synchronous redis\.{kind.__name__}$"):
+        store(client)
