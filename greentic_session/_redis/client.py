@@ -4,10 +4,15 @@ A pool of connections, one for each call under way, costs a Python client severa
 commands themselves cost: every call takes a socket of its own through the event loop, to send and
 to read. Here calls travel together (see `connection`). The first connection carries nearly
 everything; another one is opened only where a call would have to wait behind long answers, or needs
-a connection to itself because it is long. What finds no room waits in one line, first come first
-served, so nothing grows without bound but the line of the callers themselves. There is no task:
+a connection to itself because it is long. What finds no room waits in a line, first come first
+served, so nothing grows without bound but the lines of the callers themselves. There is no task:
 whoever finds no connection opens one, with all who came after behind it, and if it is cancelled the
 next in line goes on.
+
+Long calls have a line of their own, and never all connections: one stays free for short calls, which
+else would stand behind megabytes. A command shows its length. Of an answer it is taken for granted
+that it is as long as the last one to the same command about the same key was. While long calls wait,
+short ones leave one connection to them in turn. With one connection there is one line.
 
 The promises:
 
@@ -17,6 +22,8 @@ The promises:
 - One deadline holds for the whole of a call, from waiting in the line to reading the answer. One
   timer serves all calls: it looks at them when the oldest of them may be late, which under load is
   once in a `timeout`.
+- However many calls are late, or share a failure, the event loop goes on: they are told of it a few
+  at a time, and leave the line in a few steps each.
 - What a call took for a caller who does not get to know of it (a claim, say) is given back: the
   command that undoes it goes out behind it on the same connection, so that it takes effect after
   it; where that is lost, on another one.
@@ -29,7 +36,6 @@ The promises:
 """
 
 import asyncio
-from collections import deque
 from collections.abc import Collection, Mapping
 from threading import get_ident
 from typing import Any
@@ -39,10 +45,12 @@ from redis.asyncio.connection import AbstractConnection
 
 from greentic_session.errors import GreenticError, OperationTimeoutError, UnavailableError
 
-from .connection import LONG_BYTES, Call, SharedConnection
+from .choosing import Lengths, choose, may_be_long
+from .connection import Call, SharedConnection
 from .dialer import Dialer, Finder
 from .errors import is_demotion, translate
 from .executor import Arg
+from .line import FAILED_AT_ONCE, Lines
 from .undoing import Undoing, pack
 
 __all__ = ["RedisClient"]
@@ -85,7 +93,8 @@ class RedisClient:
         self._most = max_connections
         self._connections: list[SharedConnection] = []
         self._retired: set[SharedConnection] = set()
-        self._line: deque[Call] = deque()
+        self._lines = Lines(apart=max_connections > 1)
+        self._lengths = Lengths()
         self._opening: asyncio.Timeout | None = None
         self._alarm: asyncio.TimerHandle | None = None
         self._emptied: asyncio.Event | None = None
@@ -126,21 +135,23 @@ class RedisClient:
             loop = self.check_loop()
         if deadline is None:
             deadline = loop.time() + self._timeout
-        elif self._alarm is not None and deadline < self._alarm.when():
-            self._alarm.cancel()
-            self._alarm = None
-        if self._alarm is None:
-            self._alarm = loop.call_at(deadline, self._look)
+        if self._alarm is None or deadline < self._alarm.when():
+            self._look_at(loop, deadline)
         packed = pack(command)
         while True:
-            call = Call(packed, loop.create_future(), deadline, before=before, undo=undo)
+            long = self._lengths.is_long(command, packed)
+            call = Call(packed, loop.create_future(), deadline, before=before, undo=undo, long=long)
             try:
-                connection = None if self._line else self._find_connection(call)  # whoever waits goes first
+                # Whoever waits goes first.
+                connection = None if self._lines.of(call) else self._find_connection(call)
                 if connection is not None:
                     connection.send(call)
                 else:
                     await self._wait_in_line(call)
-                return await call.answer
+                answer = await call.answer
+                if call.was_long is not long:
+                    self._lengths.learn(command, long=call.was_long)
+                return answer  # noqa: TRY300  # nothing above it raises these, but the call itself
             except driver.ResponseError as error:
                 text = str(error)
                 if script is not None and text.startswith("NOSCRIPT"):
@@ -205,8 +216,7 @@ class RedisClient:
             self._finder.close()
         if self._opening is not None:
             _end(self._opening, 0)
-        while self._line:
-            self._line.popleft().turn_away(UnavailableError("the store is closed"))
+        self._lines.turn_all_away(UnavailableError("the store is closed"), self._loop)
         self._retire_all()
 
     async def aclose(self) -> None:
@@ -229,8 +239,7 @@ class RedisClient:
         """Send what waits in the line, as far as there is room."""
         if connection.answered:
             self._dialer.succeeded()
-        if self._line:
-            self._advance()
+        self._lines.serve(self._find_connection)
 
     def is_lost(self, connection: SharedConnection) -> None:
         """Forget a connection. One that never worked counts as a failure to connect."""
@@ -241,8 +250,7 @@ class RedisClient:
         self._retired.discard(connection)
         if not self._retired and self._emptied is not None:
             self._emptied.set()
-        if self._line:
-            self._call_next()
+        self._serve()
 
     # -- what a finder tells
 
@@ -265,56 +273,45 @@ class RedisClient:
                 if connection.node not in nodes:
                     connection.abort()
         self._dialer.moved()
-        if self._line:
-            self._call_next()
+        self._serve()
 
     # -- the line
 
     def _find_connection(self, call: Call) -> SharedConnection | None:
-        """Return a connection with room; None if there is none."""
-        if len(call.packed) > LONG_BYTES:
-            return next((connection for connection in self._connections if connection.is_free()), None)
-        for connection in self._connections:
-            if len(connection.pending) < connection.room:
-                return connection
-        return None
+        return choose(self._connections, self._most, call, long_waits=self._lines.long_waits)
+
+    def _may_open(self, call: Call) -> bool:
+        """Say whether a call that waits may open a connection now."""
+        if self._opening is not None or len(self._connections) >= self._most:
+            return False
+        return not call.long or may_be_long(self._connections, self._most)
+
+    def _serve(self) -> None:
+        """Send what there is room for; let the first in line look for itself whether to open a connection."""
+        self._lines.serve(self._find_connection)
+        self._lines.call_next(self._may_open)
 
     async def _wait_in_line(self, call: Call) -> None:
         """Return when a call was sent."""
-        self._line.append(call)
+        loop = asyncio.get_running_loop()
+        line = self._lines.of(call)
+        line.join(call)
         try:
             while call.connection is None:
                 if self._closed:
                     raise UnavailableError("the store is closed")
-                if self._opening is None and len(self._connections) < self._most:
+                if call.deadline <= loop.time():
+                    raise self._dialer.timed_out()
+                if self._may_open(call):
                     await self._open(call)
                 else:
-                    call.turn = asyncio.get_running_loop().create_future()
+                    call.turn = loop.create_future()
                     await call.turn
+                    self._lines.has_run(call)
         finally:
-            if call.connection is None and call in self._line:
-                self._line.remove(call)
-            if self._line:
-                self._call_next()
-
-    def _advance(self) -> None:
-        line = self._line
-        while line and (connection := self._find_connection(line[0])) is not None:
-            call = line.popleft()
-            if call.has_left():
-                continue
-            connection.send(call)
-            if call.turn is not None and not call.turn.done():
-                call.turn.set_result(None)
-
-    def _call_next(self) -> None:
-        """Let the first in line look for itself: there may be a connection to open."""
-        self._advance()
-        if self._line and self._opening is None and len(self._connections) < self._most:
-            for call in self._line:
-                if call.turn is not None and not call.turn.done():
-                    call.turn.set_result(None)
-                    break
+            self._lines.has_run(call)
+            line.leave(call)
+            self._serve()
 
     # -- connections
 
@@ -349,13 +346,14 @@ class RedisClient:
             if call.connection is None and self._closed:
                 raise UnavailableError("the store is closed") from error
             if call.connection is None and (limit.expired() or not self._connections):
-                while self._line and not limit.expired():
-                    self._line.popleft().turn_away(error)
+                if limit.expired():
+                    raise self._dialer.timed_out() from error
+                self._lines.turn_all_away(error, loop)
                 raise
         finally:
             call.answer.remove_done_callback(hurry)
             self._opening = None
-        self._advance()
+        self._lines.serve(self._find_connection)
 
     def _node_of(self, call: Call) -> str:
         return self._dialer.node if call.connection is None else call.connection.node
@@ -371,30 +369,40 @@ class RedisClient:
 
     # -- time, and the loop
 
+    def _look_at(self, loop: asyncio.AbstractEventLoop, when: float) -> None:
+        if self._alarm is not None:
+            self._alarm.cancel()
+        self._alarm = loop.call_at(when, self._look)
+
     def _look(self) -> None:
         """Fail the calls that are late, and look again when the next one may be."""
         loop = asyncio.get_running_loop()
         now = loop.time()
-        for call in [call for call in self._line if call.deadline <= now]:
-            call.turn_away(TimeoutError("no connection in time"))
+        left = FAILED_AT_ONCE - self._lines.turn_late_away(now, FAILED_AT_ONCE, self._dialer.timed_out)
         for connection in (*self._connections, *self._retired):
-            late = connection.expire(now)
-            for call in late:
+            for call in connection.expire(now, left):
+                left -= 1
                 self._undoing.take_back(call)
-            if late and connection in self._connections:
+            if connection in self._connections and connection.is_late(now):
                 self._connections.remove(connection)
                 self._retired.add(connection)
             if connection in self._retired:
                 connection.retire()
-        if self._line:
-            self._call_next()
+        self._serve()
         if self._finder is not None:
             self._finder.look()
-        waiting = [*self._line, *(call for connection in self._connections for call in connection.pending)]
-        waiting += [call for connection in self._retired for call in connection.pending if not call.answer.done()]
         self._alarm = None
-        if waiting:
-            self._alarm = loop.call_at(max(now + _DEADLINE_GRAIN_S, min(call.deadline for call in waiting)), self._look)
+        if (earliest := self._earliest()) is not None:
+            # Where more of them are late, they are told in the next turn of the loop.
+            soonest = now if left <= 0 else now + _DEADLINE_GRAIN_S
+            self._alarm = loop.call_at(max(soonest, earliest), self._look)
+
+    def _earliest(self) -> float | None:
+        """Return the earliest deadline of all calls; None if nothing is under way."""
+        found = self._lines.deadlines()
+        found += [call.deadline for connection in self._connections for call in connection.pending]
+        found += [call.deadline for connection in self._retired for call in connection.pending if not call.answer.done()]
+        return min(found, default=None)
 
     def check_loop(self) -> asyncio.AbstractEventLoop:
         """Return the running event loop.

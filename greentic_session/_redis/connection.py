@@ -15,7 +15,7 @@ replies are in it, and a lost connection is known at once.
 - `room` says how many more calls a connection should take: fewer the longer its answers have been,
   none while it is sending more than the socket takes or in the middle of a long answer. So what
   stands behind long answers is bounded.
-- A long command has a connection to itself: whoever gives it up half sent must end the connection,
+- A long call has a connection to itself: whoever gives it up half way must end the connection,
   and may not end others' calls.
 """
 
@@ -72,6 +72,9 @@ class Call(Hiding, msgspec.Struct, eq=False):
         turn: What its caller waits for before that, in the line.
         before: The bytes of a command that goes out right before it; nobody waits for its answer.
         undo: The command that undoes it, where its caller waits for the answer no more.
+        long: Whether it takes a connection to itself: the command is long, or its answer will be.
+        place: Its number in the line.
+        was_long: Whether the answer was long.
     """
 
     packed: bytes
@@ -81,6 +84,9 @@ class Call(Hiding, msgspec.Struct, eq=False):
     turn: "asyncio.Future[None] | None" = None
     before: bytes | None = None
     undo: "tuple[Arg, ...] | None" = None
+    long: bool = False
+    place: int = 0
+    was_long: bool = False
 
     def __repr__(self) -> str:
         return outline(self, "packed", "before", "undo", deadline=getattr(self, "deadline", None))
@@ -93,10 +99,12 @@ class Call(Hiding, msgspec.Struct, eq=False):
         if not self.answer.cancel() and not self.answer.cancelled():
             self.answer.exception()
 
-    def turn_away(self, error: Exception) -> None:
-        """Fail its caller, who waits in the line."""
-        if self.turn is not None and not self.turn.done():
-            self.turn.set_exception(error)
+    def turn_away(self, error: Exception) -> bool:
+        """Fail its caller, who waits in the line; False if that is not so."""
+        if self.turn is None or self.turn.done():
+            return False
+        self.turn.set_exception(error)
+        return True
 
     def has_left(self) -> bool:
         """Say whether the caller was cancelled or turned away in the line, and has not run since."""
@@ -164,7 +172,7 @@ class SharedConnection(asyncio.Protocol):
         call.connection = self
         pending, outgoing, packed = self.pending, self._outgoing, call.packed
         pending.append(call)
-        if len(packed) > LONG_BYTES:
+        if call.long or len(packed) > LONG_BYTES:
             self._alone = True
             self._count_room()
         if len(pending) == 1:
@@ -183,27 +191,34 @@ class SharedConnection(asyncio.Protocol):
         return self._transport.is_closing()
 
     def is_free(self) -> bool:
-        """Say whether nothing is under way, so that a long command may have it to itself."""
+        """Say whether nothing is under way, so that a long call may have it to itself."""
         return not self.pending and self.room > 0
+
+    def is_long(self) -> bool:
+        """Say whether a long call is under way, or a long answer."""
+        return self._alone or self._unfinished > LONG_BYTES
 
     def give_up(self, call: Call) -> None:
         """Let go of a call whose caller waits no more.
 
-        A long one may be half sent, so its connection ends with it.
+        A long one may be half sent or half answered, so its connection ends with it.
         """
         if self._alone and call in self.pending:
             self.given_up = True
             self.abort()
 
-    def expire(self, now: float) -> list[Call]:
-        """Fail the calls that are late, and return them.
+    def is_late(self, now: float) -> bool:
+        """Say whether an answer is late, be it that of a caller who waits no more."""
+        return any(call.deadline <= now for call in self.pending)
+
+    def expire(self, now: float, most: int) -> list[Call]:
+        """Fail calls that are late, up to so many, and return them.
 
         The others may still be answered.
         """
-        late = [call for call in self.pending if call.deadline <= now]
+        late = [call for call in self.pending if call.deadline <= now and not call.answer.done()][: max(most, 0)]
         for call in late:
-            if not call.answer.done():
-                call.answer.set_exception(TimeoutError("no answer in time"))
+            call.answer.set_exception(TimeoutError("no answer in time"))
             self.give_up(call)
         return late
 
@@ -227,6 +242,8 @@ class SharedConnection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Hand out the answers that are complete."""
         reader, pending, count = self._reader, self.pending, 0
+        if self._unfinished > LONG_BYTES and pending:
+            pending[0].was_long = True
         try:
             for start in range(0, len(data), _PARSER_CHUNK_BYTES):
                 reader.feed(data, start, min(_PARSER_CHUNK_BYTES, len(data) - start))

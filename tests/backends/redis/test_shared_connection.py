@@ -3,13 +3,11 @@
 import asyncio
 import gc
 import random
-import re
 import socket
 import struct
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -20,6 +18,7 @@ import redis
 from cancelling import CancelledAt
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from impostor import impostor
 from redis.asyncio.connection import Connection
 from redis.exceptions import ResponseError
 from redis_server import Server, free_port
@@ -410,7 +409,7 @@ async def test_those_in_the_line_go_on_when_the_only_connection_is_lost(proxy: T
         [connection] = client._connections
         await until(lambda: connection._unfinished > LONG_BYTES, "the answer has not begun")
         line = [asyncio.create_task(timed(client.call(("INCR", f"{number}")))) for number in range(20)]
-        await until(lambda: len(client._line) == 20, "they do not wait")
+        await until(lambda: len(client._lines._lines[0]) == 20, "they do not wait")
         proxy.end()
         assert kinds(await asyncio.gather(long, return_exceptions=True)) == {UnavailableError: 1}
         for end, took in await asyncio.gather(*line):
@@ -430,12 +429,12 @@ async def test_a_full_send_buffer_pushes_back(proxy: TcpProxy) -> None:
         calls = [asyncio.create_task(client.call(("SET", f"{number}", text))) for number in range(400)]
         await asyncio.sleep(0.05)
         assert buffered(client) < 2 * LONG_BYTES + 2 * len(text)
-        assert len(client._line) > 100
+        assert len(client._lines._lines[0]) > 100
         waiting = calls[-50:]
         for call in waiting:
             call.cancel()
         await asyncio.wait(waiting)
-        assert len(client._line) < 400 - 50
+        assert len(client._lines._lines[0]) < 400 - 50
         most = 0
         proxy.resume()
         while not all(call.done() for call in calls):
@@ -453,7 +452,7 @@ async def test_those_who_wait_in_the_line_are_late_in_time(proxy: TcpProxy) -> N
         outcomes = await asyncio.gather(*(timed(client.call(("SET", f"{number}", "z" * 50_000))) for number in range(300)))
         assert kinds([end for end, _ in outcomes]) == {OperationTimeoutError: 300}
         assert all(0.29 < took < 0.3 + 2 * SLACK for _, took in outcomes)
-        assert not client._line
+        assert not client._lines._lines[0]
         proxy.resume()
         await echo(client, "works")
 
@@ -491,7 +490,7 @@ async def test_a_long_answer_that_is_held_up_on_the_only_connection(proxy: TcpPr
         await until(lambda: connection._unfinished > LONG_BYTES, "the answer has not begun")
         behind = [asyncio.create_task(echo(client, f"{number}")) for number in range(50)]
         await asyncio.sleep(0.02)
-        assert len(client._line) == 50
+        assert len(client._lines._lines[0]) == 50
         proxy.release()
         assert len(await long) == 2_000_000
         await asyncio.gather(*behind)
@@ -714,7 +713,7 @@ async def test_closing_when_somebody_in_the_line_was_just_told_to_go_on(proxy: T
     proxy.stall()
     calls = [asyncio.create_task(client.call(("PING",))) for _ in range(2)]
     await until(lambda: proxy.open == 1, "nobody connects")
-    turn = client._line[1].turn
+    turn = [*client._lines._lines[0]._calls.values()][1].turn
     assert turn is not None
     turn.set_result(None)  # as when a connection is lost; it has not run since
     client.close()
@@ -903,33 +902,6 @@ async def test_a_replica_is_not_connected_to_for_every_refusal(server: Server) -
 
 
 # -- servers that are none
-
-
-class Impostor:
-    """Answers as it is told, after a handshake like Redis's."""
-
-    def __init__(self) -> None:
-        self.answers: list[bytes] = []
-        self.greeting: Callable[[asyncio.StreamWriter], None] | None = None
-        self.accepted = 0
-
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.accepted += 1
-        while received := await reader.read(65536):
-            for name in re.findall(rb"\*\d+\r\n\$\d+\r\n(\w+)\r\n", received):
-                handshake = name == b"CLIENT"
-                writer.write(b"+OK\r\n" if handshake else self.answers.pop(0) if self.answers else b"+PONG\r\n")
-            if b"LIB-VER" in received.upper() and self.greeting is not None:
-                self.greeting(writer)
-        writer.close()
-
-
-@asynccontextmanager
-async def impostor() -> AsyncIterator[tuple[Impostor, str]]:
-    one = Impostor()
-    listener = await asyncio.start_server(one.serve, "127.0.0.1", 0)
-    async with listener:
-        yield one, f"redis://127.0.0.1:{listener.sockets[0].getsockname()[1]}"
 
 
 @pytest.mark.parametrize("garbage", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"\x00\x00\r\n", b"$-7\r\n", b"+PONG\r\n?\r\n"])
@@ -1334,7 +1306,7 @@ async def test_whoever_is_cancelled_as_the_turn_comes_leaves_nothing_behind(
             work = CancelledAt(client.call(("GET", "list") if number % 2 else ("INCR", f"{number}")), 1, late=True)
             attempts.append(asyncio.create_task(finished(work)))
         await asyncio.sleep(0.01)
-        assert len(client._line) == 10
+        assert len(client._lines._lines[0]) == 10
         if how == "loss":
             proxy.cut(after=1, skip=200)
         proxy.release()
