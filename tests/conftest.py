@@ -1,13 +1,13 @@
 """Fixtures: one Redis for the whole run, a namespace of its own for each test, and servers to be broken."""
 
 import os
-import uuid
 from collections.abc import Callable, Iterator
 
 import pytest
 import redis
 from cluster_servers import Cluster
 from hypothesis import settings
+from namespaces import Namespaces
 from redis_server import Server
 
 from greentic_session._servers.server import erase
@@ -43,16 +43,11 @@ def raw(redis_url: str) -> Iterator[redis.Redis]:
 
 
 @pytest.fixture
-def namespaces(redis_url: str) -> Iterator[Callable[[], str]]:
+def namespaces(redis_url: str) -> Iterator[Namespaces]:
     """Makes random namespaces, which are emptied after the test."""
-    made: list[str] = []
-
-    def make() -> str:
-        made.append(f"test-{uuid.uuid4().hex}")
-        return made[-1]
-
-    yield make
-    for namespace in made:
+    namespaces = Namespaces()
+    yield namespaces
+    for namespace in namespaces.made:
         erase(redis_url, namespace)
 
 

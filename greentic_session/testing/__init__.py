@@ -9,6 +9,13 @@ It needs the ``test`` extra (pytest, pytest-asyncio in strict mode, hypothesis).
             return MySessionStore        # called with the options of a SessionStore; returns a
             fresh, empty store
 
+Where the test can move the time of your store, a second fixture says how, and nothing sleeps or depends on the machine's
+speed::
+
+        @pytest.fixture
+        def time(self) -> Time:
+            return Time.moved(clock.advance)
+
 Beside it, `session_store_machine` holds a store against a model of the contract, with hypothesis::
 
     class MyMachine(session_store_machine(make_store=MySessionStore, advance=clock.advance)):
@@ -48,7 +55,7 @@ from greentic_session.testing._sessions.claims import ClaimsContract
 from greentic_session.testing._sessions.inputs import InputsContract
 from greentic_session.testing._sessions.lifetimes import LifetimesContract
 from greentic_session.testing._sessions.machine import session_store_machine
-from greentic_session.testing._sessions.samples import MakeStore
+from greentic_session.testing._sessions.samples import MakeStore, Time
 from greentic_session.testing._sessions.waits import WaitsContract
 
 __all__ = [
@@ -56,6 +63,7 @@ __all__ = [
     "MakeConversationStore",
     "MakeStore",
     "SessionStoreContract",
+    "Time",
     "conversation_store_machine",
     "session_store_machine",
 ]
@@ -74,6 +82,11 @@ class SessionStoreContract(
         Override this.
         """
         raise NotImplementedError("give your subclass of SessionStoreContract a fixture make_store")
+
+    @pytest.fixture
+    def time(self) -> Time:
+        """Return how time passes for these stores. Override this where the test can move it."""
+        return Time()
 
     @pytest_asyncio.fixture
     async def store(self, make_store: MakeStore) -> AsyncIterator[SessionStore]:
@@ -98,6 +111,11 @@ class ConversationStoreContract(
         Override this.
         """
         raise NotImplementedError("give your subclass of ConversationStoreContract a fixture make_store")
+
+    @pytest.fixture
+    def time(self) -> Time:
+        """Return how time passes for these stores. Override this where the test can move it."""
+        return Time()
 
     @pytest_asyncio.fixture
     async def store(self, make_store: MakeConversationStore) -> AsyncIterator[ConversationStore[Any]]:

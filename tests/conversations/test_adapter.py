@@ -10,6 +10,7 @@ import anyio.lowlevel
 import pytest
 from adapter import Adapter
 from hypothesis import settings
+from time_passing import OnATimer
 from timers import Timer
 
 from greentic_session import (
@@ -39,10 +40,10 @@ TestMachine = Machine.TestCase
 
 
 @pytest.mark.parametrize("adapter", [Adapter, DeletingAdapter])
-class TestContract(ConversationStoreContract):
+class TestContract(OnATimer, ConversationStoreContract):
     @pytest.fixture
-    def make_store(self, adapter: type[Adapter]) -> MakeConversationStore:
-        return lambda **options: AdapterConversationStore(adapter(), **options)
+    def make_store(self, adapter: type[Adapter], timer: Timer) -> MakeConversationStore:
+        return lambda **options: AdapterConversationStore(adapter(), timer=timer, **options)
 
 
 OPS = TenantCtx.new("dev", "acme", team="ops")

@@ -15,12 +15,13 @@ import anyio
 import pytest
 from conversation_files import log_of, make
 from hypothesis import settings
+from time_passing import OnATimer
 from timers import Timer
 
 from greentic_session.conversation import Conversation, FileConversationStore, Message, create_conversation_store
 from greentic_session.conversation.backends.file import neighbours, partitions
 from greentic_session.errors import ConflictError, InvalidInputError, NotFoundError, UnavailableError
-from greentic_session.testing import ConversationStoreContract, MakeConversationStore, conversation_store_machine
+from greentic_session.testing import ConversationStoreContract, MakeConversationStore, Time, conversation_store_machine
 from greentic_session.testing._conversations.samples import OPS, PARTITIONS, said, texts
 
 TIMER = Timer()
@@ -40,22 +41,23 @@ class TestMachineAtLength(Machine.TestCase):  # type: ignore[name-defined,misc] 
     settings = settings(max_examples=250, stateful_step_count=60, deadline=None)
 
 
-class TestContract(ConversationStoreContract):
+class TestContract(OnATimer, ConversationStoreContract):
     @pytest.fixture
-    def make_store(self, tmp_path: Path) -> MakeConversationStore:
-        return lambda **options: FileConversationStore(tmp_path / str(next(NUMBERS)), **options)
+    def make_store(self, tmp_path: Path, timer: Timer) -> MakeConversationStore:
+        return lambda **options: FileConversationStore(tmp_path / str(next(NUMBERS)), timer=timer, **options)
 
 
 @pytest.mark.parametrize("name", sorted(name for name in dir(TestContract) if name.startswith("test_")))
 def test_contract_on_trio(name: str, tmp_path: Path) -> None:
     async def run() -> None:
         test = getattr(TestContract(), name)
+        timer = Timer()
 
         def make_store(**options: Any) -> FileConversationStore[Any]:
-            return make(tmp_path / str(next(NUMBERS)), **options)
+            return make(tmp_path / str(next(NUMBERS)), timer=timer, **options)
 
         async with make_store() as store:
-            given = {"store": store, "make_store": make_store}
+            given = {"store": store, "make_store": make_store, "time": Time.moved(timer.advance)}
             await test(**{argument: given[argument] for argument in inspect.signature(test).parameters})
 
     anyio.run(run, backend="trio")

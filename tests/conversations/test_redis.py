@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 import redis
-from conversation_keys import check, pass_time
+from conversation_keys import check
 from hypothesis import settings
 from hypothesis.stateful import invariant, run_state_machine_as_test
 from redis.asyncio import Redis
 from redis_server import Server
+from time_passing import UNIT, OnTheSharedRedis, passing
 
 import greentic_session.conversation
 from greentic_session.conversation import (
@@ -27,14 +28,10 @@ from greentic_session.testing._conversations.machine import ConversationStoreMac
 from greentic_session.testing._conversations.samples import OPS, said, texts
 
 
-class TestContract(ConversationStoreContract):
+class TestContract(OnTheSharedRedis, ConversationStoreContract):
     @pytest.fixture
     def make_store(self, redis_url: str, namespaces: Callable[[], str]) -> MakeConversationStore:
         return lambda **options: RedisConversationStore.from_url(redis_url, namespace=namespaces(), **options)
-
-
-UNIT = 10_000.0
-"""Seconds: against lifetimes of hours, the time that an example takes is nothing."""
 
 
 @pytest.fixture(scope="module")
@@ -59,10 +56,7 @@ def test_state_machine(moved: Server, examples: int, steps: int) -> None:
             raw.flushall()
             return RedisConversationStore.from_url(moved.url, namespace="m", **options)
 
-        def advance(seconds: float) -> None:
-            pass_time(raw, seconds)
-
-        machine = conversation_store_machine(make_store, advance, unit=UNIT, base=Machine)
+        machine = conversation_store_machine(make_store, passing([raw]), unit=UNIT, base=Machine)
         run_state_machine_as_test(machine, settings=settings(max_examples=examples, stateful_step_count=steps))
         raw.flushall()
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from cluster_servers import Cluster
+from time_passing import OnACluster
 
 from greentic_session.conversation import RedisConversationStore
 from greentic_session.testing import ConversationStoreContract, MakeConversationStore
@@ -22,7 +23,7 @@ def fresh(cluster: Cluster) -> Iterator[Callable[[], str]]:
     cluster.flush()
 
 
-class TestContract(ConversationStoreContract):
+class TestContract(OnACluster, ConversationStoreContract):
     @pytest.fixture
     def make_store(self, cluster: Cluster, fresh: Callable[[], str]) -> MakeConversationStore:
         return lambda **options: RedisConversationStore.from_url(cluster.url, namespace=fresh(), **options)

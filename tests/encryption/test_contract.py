@@ -1,7 +1,6 @@
 """Encrypted stores keep the contract, over every backend."""
 
 import json
-import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -10,6 +9,8 @@ from typing import Any
 import pytest
 from conversation_files import make
 from hypothesis import settings
+from time_passing import OnATimer, OnTheSharedRedis
+from timers import Timer
 
 from greentic_session import InMemorySessionStore, RedisSessionStore, SessionStore
 from greentic_session._crypto.sealing import Sealer
@@ -45,19 +46,6 @@ class Shelf:
         return list(self.kept)
 
 
-class Clock:
-    """A clock that stands until it is told to go."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-    def advance(self, seconds: float) -> None:
-        self.now += seconds
-
-
 def in_memory(**options: Any) -> EncryptedSessionStore:
     return EncryptedSessionStore(InMemorySessionStore(**options), RING)
 
@@ -66,27 +54,27 @@ def conversations_in_memory(**options: Any) -> EncryptedConversationStore[Any]:
     return EncryptedConversationStore(InMemoryConversationStore(**options), RING)
 
 
-class TestInMemory(SessionStoreContract):
+class TestInMemory(OnATimer, SessionStoreContract):
     @pytest.fixture
-    def make_store(self) -> MakeStore:
-        return in_memory
+    def make_store(self, timer: Timer) -> MakeStore:
+        return partial(in_memory, timer=timer)
 
 
 @pytest.mark.slow
-class TestTheBackendAlone(SessionStoreContract):
+class TestTheBackendAlone(OnATimer, SessionStoreContract):
     """Under a store that knows nothing of encryption, as a wrapper of somebody else's would be."""
 
     @pytest.fixture
-    def make_store(self) -> MakeStore:
+    def make_store(self, timer: Timer) -> MakeStore:
         def make_store(**options: Any) -> SessionStore:
-            backend = EncryptedBackend(MemoryBackend(time.monotonic), Sealer(RING, allow_plain=False))
+            backend = EncryptedBackend(MemoryBackend(timer), Sealer(RING, allow_plain=False))
             return SessionStore(backend, **options)
 
         return make_store
 
 
 @pytest.mark.slow
-class TestRedis(SessionStoreContract):
+class TestRedis(OnTheSharedRedis, SessionStoreContract):
     @pytest.fixture
     def make_store(self, redis_url: str, namespaces: Callable[[], str]) -> MakeStore:
         def make_store(**options: Any) -> EncryptedSessionStore:
@@ -96,14 +84,14 @@ class TestRedis(SessionStoreContract):
         return make_store
 
 
-class TestConversationsInMemory(ConversationStoreContract):
+class TestConversationsInMemory(OnATimer, ConversationStoreContract):
     @pytest.fixture
-    def make_store(self) -> MakeConversationStore:
-        return conversations_in_memory
+    def make_store(self, timer: Timer) -> MakeConversationStore:
+        return partial(conversations_in_memory, timer=timer)
 
 
 @pytest.mark.slow
-class TestConversationsInRedis(ConversationStoreContract):
+class TestConversationsInRedis(OnTheSharedRedis, ConversationStoreContract):
     @pytest.fixture
     def make_store(self, redis_url: str, namespaces: Callable[[], str]) -> MakeConversationStore:
         def make_store(**options: Any) -> EncryptedConversationStore[Any]:
@@ -116,26 +104,28 @@ class TestConversationsInRedis(ConversationStoreContract):
 
 
 @pytest.mark.slow
-class TestConversationsInFiles(ConversationStoreContract):
+class TestConversationsInFiles(OnATimer, ConversationStoreContract):
     @pytest.fixture
-    def make_store(self, tmp_path: Path) -> MakeConversationStore:
+    def make_store(self, tmp_path: Path, timer: Timer) -> MakeConversationStore:
         numbers = iter(range(1000))
-        return lambda **options: EncryptedConversationStore(make(tmp_path / f"{next(numbers)}", **options), RING)
+        return lambda **options: EncryptedConversationStore(
+            make(tmp_path / f"{next(numbers)}", timer=timer, **options), RING
+        )
 
 
 @pytest.mark.slow
-class TestConversationsOnAnAdapter(ConversationStoreContract):
+class TestConversationsOnAnAdapter(OnATimer, ConversationStoreContract):
     @pytest.fixture
-    def make_store(self) -> MakeConversationStore:
-        return lambda **options: EncryptedConversationStore(AdapterConversationStore(Shelf(), **options), RING)
+    def make_store(self, timer: Timer) -> MakeConversationStore:
+        return lambda **options: EncryptedConversationStore(AdapterConversationStore(Shelf(), timer=timer, **options), RING)
 
 
-CLOCK = Clock()
+CLOCK = Timer()
 SessionMachine = session_store_machine(partial(in_memory, timer=CLOCK), CLOCK.advance)
 SessionMachine.TestCase.settings = settings(max_examples=40, stateful_step_count=30)
 TestSessionMachine = SessionMachine.TestCase
 
-TIMER = Clock()
+TIMER = Timer()
 ConversationMachine = conversation_store_machine(partial(conversations_in_memory, timer=TIMER), TIMER.advance)
 ConversationMachine.TestCase.settings = settings(max_examples=40, stateful_step_count=30)
 TestConversationMachine = ConversationMachine.TestCase

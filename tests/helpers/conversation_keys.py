@@ -5,20 +5,7 @@ from typing import Any
 
 import redis
 
-__all__ = ["check", "everything", "ids_left", "pass_time"]
-
-_PASS_TIME = """
-for _, key in ipairs(redis.call('KEYS', '*')) do
-  if key:find(':conv:ends:', 1, true) then
-    local found = redis.call('ZRANGE', key, 0, -1, 'WITHSCORES')
-    for at = 1, #found, 2 do
-      redis.call('ZADD', key, string.format('%.0f', found[at + 1] - ARGV[1]), found[at])
-    end
-  end
-  local ttl = redis.call('PTTL', key)
-  if ttl >= 0 then redis.call('PEXPIRE', key, ttl - ARGV[1]) end
-end
-"""
+__all__ = ["check", "everything", "ids_left"]
 
 _LIFETIMES = """
 local function now()
@@ -38,11 +25,6 @@ SLACK = 10
 """By how many milliseconds lifetimes that belong together may differ: the clock goes on within a script."""
 _DUE = 20
 """How near to its end, in milliseconds, nothing is said of a key: the next look may find it gone."""
-
-
-def pass_time(raw: redis.Redis, seconds: float) -> None:
-    """Let time pass on a server: every lifetime gets shorter, and the ends that are written down come nearer."""
-    raw.eval(_PASS_TIME, 0, int(seconds * 1000))
 
 
 def everything(raw: redis.Redis, prefix: str = "") -> dict[bytes, Any]:

@@ -1,11 +1,86 @@
-"""Time that passes on a Redis when the test says so."""
+"""Time that passes when the test says so, on a Redis as well."""
 
-# Time passes on a server when every lifetime gets shorter.
-PASS_TIME = """
-for _, key in ipairs(redis.call('KEYS', '*')) do
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
+
+import pytest
+import redis
+from cluster_servers import Cluster
+from namespaces import Namespaces
+from timers import Timer
+
+from greentic_session.testing import Time
+
+__all__ = ["UNIT", "OnACluster", "OnATimer", "OnTheSharedRedis", "pass_time", "passing"]
+
+# Time passes on a server when every lifetime gets shorter, and every end that is written down comes nearer.
+_PASS_TIME = """
+for _, key in ipairs(redis.call('KEYS', ARGV[2])) do
+  if (key:find(':conv:ends:', 1, true) or key:find(':scopes:', 1, true)) and redis.call('TYPE', key).ok == 'zset' then
+    local found = redis.call('ZRANGE', key, 0, -1, 'WITHSCORES')
+    for at = 1, #found, 2 do
+      if found[at + 1] ~= 'inf' then
+        redis.call('ZADD', key, string.format('%.0f', found[at + 1] - ARGV[1]), found[at])
+      end
+    end
+  end
   local ttl = redis.call('PTTL', key)
   if ttl >= 0 then redis.call('PEXPIRE', key, ttl - ARGV[1]) end
 end
 """
 UNIT = 10_000.0
 """Seconds: against lifetimes of hours, the time that an example takes is nothing."""
+
+
+def pass_time(raw: redis.Redis, seconds: float, prefix: str = "") -> None:
+    """Let time pass for the keys on a server that begin so (no character of which means something in a pattern)."""
+    raw.eval(_PASS_TIME, 0, int(seconds * 1000), f"{prefix}*")
+
+
+def passing(clients: Iterable[redis.Redis], prefix: str = "") -> Callable[[float], None]:
+    """Return a function that lets so many seconds pass on every one of these servers."""
+    nodes = list(clients)
+
+    def advance(seconds: float) -> None:
+        for node in nodes:
+            pass_time(node, seconds, prefix)
+
+    return advance
+
+
+class OnATimer:
+    """For a contract suite whose stores take their time from the fixture `timer`."""
+
+    @pytest.fixture
+    def timer(self) -> Timer:
+        """A timer that only the test moves."""
+        return Timer()
+
+    @pytest.fixture
+    def time(self, timer: Timer) -> Time:
+        """How the test moves it."""
+        return Time.moved(timer.advance)
+
+
+class OnTheSharedRedis:
+    """For a contract suite whose stores are in the fixture `namespaces` of the shared Redis."""
+
+    @pytest.fixture
+    def time(self, raw: redis.Redis, namespaces: Namespaces) -> Time:
+        """How the test lets time pass for these namespaces."""
+
+        def advance(seconds: float) -> None:
+            for namespace in namespaces.made:
+                pass_time(raw, seconds, namespace)
+
+        return Time.moved(advance)
+
+
+class OnACluster:
+    """For a contract suite whose stores have the servers of the fixture `cluster` for themselves."""
+
+    @pytest.fixture
+    def time(self, cluster: Cluster) -> Iterator[Time]:
+        """How the test lets time pass on all of them."""
+        with ExitStack() as stack:
+            yield Time.moved(passing([stack.enter_context(client) for client in cluster.clients()]))

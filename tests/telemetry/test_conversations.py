@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 from observed import Observed
 from opentelemetry import trace
+from time_passing import OnATimer, OnTheSharedRedis
+from timers import Timer
 
 from greentic_session import ConflictError, NotFoundError
 from greentic_session.conversation import (
@@ -31,14 +33,16 @@ def observed() -> Observed:
     return Observed()
 
 
-class TestContractInMemory(ConversationStoreContract):
+class TestContractInMemory(OnATimer, ConversationStoreContract):
     @pytest.fixture
-    def make_store(self, observed: Observed) -> MakeConversationStore:
-        return lambda **options: instrument(InMemoryConversationStore(**options), **observed.providers, tenants=True)
+    def make_store(self, observed: Observed, timer: Timer) -> MakeConversationStore:
+        return lambda **options: instrument(
+            InMemoryConversationStore(timer=timer, **options), **observed.providers, tenants=True
+        )
 
 
 @pytest.mark.slow
-class TestContractInRedis(ConversationStoreContract):
+class TestContractInRedis(OnTheSharedRedis, ConversationStoreContract):
     @pytest.fixture
     def make_store(self, observed: Observed, redis_url: str, namespaces: Callable[[], str]) -> MakeConversationStore:
         return lambda **options: instrument(

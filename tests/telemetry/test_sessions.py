@@ -12,6 +12,8 @@ import anyio
 import pytest
 from observed import Observed
 from opentelemetry import trace
+from time_passing import OnATimer, OnTheSharedRedis
+from timers import Timer
 
 from greentic_session import (
     ClaimedError,
@@ -46,14 +48,14 @@ def observed() -> Observed:
     return Observed()
 
 
-class TestContractInMemory(SessionStoreContract):
+class TestContractInMemory(OnATimer, SessionStoreContract):
     @pytest.fixture
-    def make_store(self, observed: Observed) -> MakeStore:
-        return lambda **options: instrument(InMemorySessionStore(**options), **observed.providers, tenants=True)
+    def make_store(self, observed: Observed, timer: Timer) -> MakeStore:
+        return lambda **options: instrument(InMemorySessionStore(timer=timer, **options), **observed.providers, tenants=True)
 
 
 @pytest.mark.slow
-class TestContractInRedis(SessionStoreContract):
+class TestContractInRedis(OnTheSharedRedis, SessionStoreContract):
     @pytest.fixture
     def make_store(self, observed: Observed, redis_url: str, namespaces: Callable[[], str]) -> MakeStore:
         return lambda **options: instrument(

@@ -10,7 +10,7 @@ import pytest
 from greentic_session.conversation import Conversation, ConversationStore, ConversationSummary, Message
 from greentic_session.errors import ConflictError, NotFoundError, UnavailableError
 from greentic_session.expiry import NEVER
-from greentic_session.testing._sessions.samples import BRIEF, MINUTE, MOMENT, wait_out
+from greentic_session.testing._sessions.samples import DAY, Time
 
 from .samples import OPS, PARTITIONS, MakeConversationStore, StandingClock, said, texts
 
@@ -136,41 +136,41 @@ class ConversationPartitionsContract:
 
     # -- lifetimes
 
-    async def test_an_expired_conversation_is_absent_everywhere(self, make_store: MakeConversationStore) -> None:
-        async with make_store(ttl=timedelta(seconds=MOMENT)) as store:
+    async def test_an_expired_conversation_is_absent_everywhere(self, make_store: MakeConversationStore, time: Time) -> None:
+        async with make_store(ttl=timedelta(seconds=time.moment)) as store:
             held = await store.create(OPS, id="c")
-            await wait_out(MOMENT)
+            await time.wait_out(time.moment)
             await assert_absent(store)
             with pytest.raises(ConflictError):
                 await store.save(OPS, held)
             assert await store.purge(OPS) == 0
 
-    async def test_an_expired_id_is_free(self, make_store: MakeConversationStore) -> None:
-        async with make_store(ttl=BRIEF) as store:
+    async def test_an_expired_id_is_free(self, make_store: MakeConversationStore, time: Time) -> None:
+        async with make_store(ttl=time.brief) as store:
             await store.create(OPS, id="c", metadata={"a": "b"})
             await store.append(OPS, "c", *said("a", "b"))
-            await wait_out(BRIEF)
+            await time.wait_out(time.brief)
             again = await store.create(OPS, id="c")
             assert await store.load(OPS, "c") == again
             assert await texts(store) == []
 
-    async def test_a_lifetime_begins_with_the_creation(self, make_store: MakeConversationStore) -> None:
-        async with make_store(ttl=BRIEF) as store:
+    async def test_a_lifetime_begins_with_the_creation(self, make_store: MakeConversationStore, time: Time) -> None:
+        async with make_store(ttl=time.brief) as store:
             saved = Conversation[Message].new("saved")
             await store.create(OPS, id="created")
             await store.save(OPS, saved)
-            await anyio.sleep(BRIEF / 2)
+            await time.wait_out(time.brief / 2)
             for id in ("created", "saved"):
                 await store.append(OPS, id, *said("x"))
                 await store.update_state(OPS, id, add_events=1)
                 await store.save(OPS, await store.load(OPS, id))
                 await store.save(OPS, await store.load(OPS, id), force=True)
-            await wait_out(BRIEF / 2)
+            await time.wait_out(time.brief / 2)
             await assert_absent(store, "created")
             await assert_absent(store, "saved")
 
-    async def test_a_sliding_lifetime_begins_with_every_use(self, make_store: MakeConversationStore) -> None:
-        async with make_store(ttl=BRIEF, sliding=True) as store:
+    async def test_a_sliding_lifetime_begins_with_every_use(self, make_store: MakeConversationStore, time: Time) -> None:
+        async with make_store(ttl=time.brief, sliding=True) as store:
             uses: dict[str, Callable[[], Awaitable[object]]] = {
                 "append": lambda: store.append(OPS, "append", *said("x")),
                 "nothing": lambda: store.append(OPS, "nothing"),
@@ -183,24 +183,24 @@ class ConversationPartitionsContract:
             await store.append(OPS, "messages", *said("x"))
             saved = await store.load(OPS, "save")
             for _ in range(2):
-                await anyio.sleep(BRIEF * 0.6)
+                await time.wait_out(time.brief * 0.6)
                 for use in uses.values():
                     await use()
                 await store.save(OPS, saved)
             assert await store.list(OPS) != []  # looks at them all, and is no use of any
             assert set(await ids(store)) == {*uses, "save"}
             assert await texts(store, id="messages") == ["x"]
-            await wait_out(BRIEF)
+            await time.wait_out(time.brief)
             await assert_absent(store, "append")
             await assert_absent(store, "load")
             assert await store.list(OPS) == []
 
-    async def test_without_a_ttl_nothing_expires(self, make_store: MakeConversationStore) -> None:
-        for ttl in (None, NEVER, MINUTE, 2**52 / 1000):
+    async def test_without_a_ttl_nothing_expires(self, make_store: MakeConversationStore, time: Time) -> None:
+        for ttl in (None, NEVER, DAY, 2**52 / 1000):
             async with make_store(ttl=ttl) as store:
                 await store.create(OPS, id="c")
                 await store.append(OPS, "c", *said("x"))
-                await wait_out(MOMENT)
+                await time.wait_out(time.moment)
                 assert await texts(store) == ["x"]
 
     # -- the store as a whole

@@ -13,7 +13,7 @@ from greentic_session.errors import ClaimedError, ConflictError, InvalidInputErr
 from greentic_session.models import ReplyScope
 from greentic_session.store import SessionStore
 
-from .samples import ALICE, BRIEF, CHAT, MINUTE, MOMENT, ctx, data, wait_out
+from .samples import ALICE, CHAT, DAY, MINUTE, Time, ctx, data
 
 __all__ = ["ClaimsContract"]
 
@@ -24,7 +24,7 @@ CORRELATED = ReplyScope("telegram:chat-1", correlation="cid-7")
 async def claim_chat(store: SessionStore, *, lease: float = 30.0) -> Claim:
     """Park alice's flow at CHAT, unless something waits there, and claim it."""
     if await store.find_wait_by_scope(ALICE, "alice", CHAT) is None:
-        await store.register_wait(ALICE, "alice", CHAT, "k", data(), ttl=MINUTE)
+        await store.register_wait(ALICE, "alice", CHAT, "k", data(), ttl=DAY)
     claim = await store.claim_wait(ALICE, "alice", CHAT, lease=lease)
     assert claim is not None
     return claim
@@ -275,52 +275,52 @@ class ClaimsContract:
         assert scope.cancelled_caught
         await (await claim_chat(store)).complete()
 
-    async def test_the_lease_ends(self, store: SessionStore) -> None:
-        claim = await claim_chat(store, lease=MOMENT)
-        await wait_out(MOMENT)
+    async def test_the_lease_ends(self, store: SessionStore, time: Time) -> None:
+        claim = await claim_chat(store, lease=time.moment)
+        await time.wait_out(time.moment)
         heir = await claim_chat(store)
         await assert_over(claim)
         assert await store.get_session("k") == data()
         await heir.complete()
 
-    async def test_a_claim_whose_lease_ended_is_over_even_if_nobody_came(self, store: SessionStore) -> None:
-        claim = await claim_chat(store, lease=MOMENT)
-        await wait_out(MOMENT)
+    async def test_a_claim_whose_lease_ended_is_over_even_if_nobody_came(self, store: SessionStore, time: Time) -> None:
+        claim = await claim_chat(store, lease=time.moment)
+        await time.wait_out(time.moment)
         await assert_over(claim)
         assert await store.find_wait_by_scope(ALICE, "alice", CHAT) == "k"
         assert await store.get_session("k") == data()
 
-    async def test_renew_counts_from_now(self, store: SessionStore) -> None:
-        claim = await claim_chat(store, lease=BRIEF)
-        await claim.renew(timedelta(minutes=1))
-        await wait_out(BRIEF)
+    async def test_renew_counts_from_now(self, store: SessionStore, time: Time) -> None:
+        claim = await claim_chat(store, lease=time.brief)
+        await claim.renew(timedelta(days=1))
+        await time.wait_out(time.brief)
         with pytest.raises(ClaimedError):
             await store.claim_wait(ALICE, "alice", CHAT)
-        await claim.renew(MOMENT)
-        await wait_out(MOMENT)
+        await claim.renew(time.moment)
+        await time.wait_out(time.moment)
         assert await store.claim_wait(ALICE, "alice", CHAT) is not None
 
-    async def test_a_claim_outlives_a_shorter_ttl(self, store: SessionStore) -> None:
-        await store.register_wait(ALICE, "alice", CHAT, "k", data(), ttl=BRIEF)
-        await store.register_wait(ALICE, "alice", OTHER, "l", data(), ttl=BRIEF)
-        claim = await store.claim_wait(ALICE, "alice", CHAT, lease=MINUTE)
-        renewed = await store.claim_wait(ALICE, "alice", OTHER, lease=BRIEF)
+    async def test_a_claim_outlives_a_shorter_ttl(self, store: SessionStore, time: Time) -> None:
+        await store.register_wait(ALICE, "alice", CHAT, "k", data(), ttl=time.brief)
+        await store.register_wait(ALICE, "alice", OTHER, "l", data(), ttl=time.brief)
+        claim = await store.claim_wait(ALICE, "alice", CHAT, lease=DAY)
+        renewed = await store.claim_wait(ALICE, "alice", OTHER, lease=time.brief)
         assert claim is not None
         assert renewed is not None
-        await renewed.renew(MINUTE)
-        await wait_out(BRIEF)
+        await renewed.renew(DAY)
+        await time.wait_out(time.brief)
         assert await store.list_waits_for_user(ALICE, "alice") == ["k", "l"]
         assert await store.find_wait_by_scope(ALICE, "alice", CHAT) == "k"
         await claim.complete()
         await renewed.complete()
 
-    async def test_a_claim_does_not_shorten_a_longer_ttl(self, store: SessionStore) -> None:
-        claim = await claim_chat(store, lease=MOMENT)
-        await wait_out(MOMENT)
+    async def test_a_claim_does_not_shorten_a_longer_ttl(self, store: SessionStore, time: Time) -> None:
+        claim = await claim_chat(store, lease=time.moment)
+        await time.wait_out(time.moment)
         await store.touch("k", None)
-        claim = await claim_chat(store, lease=BRIEF)
-        await claim.renew(MOMENT)
-        await wait_out(BRIEF)
+        claim = await claim_chat(store, lease=time.brief)
+        await claim.renew(time.moment)
+        await time.wait_out(time.brief)
         assert await store.get_session("k") == data()
 
     async def test_removing_the_session_ends_the_claim(self, store: SessionStore) -> None:
@@ -338,10 +338,10 @@ class ClaimsContract:
         await assert_over(purged)
         assert await store.get_session("k") == data(node="new")
 
-    async def test_a_session_that_expires_ends_the_claim(self, store: SessionStore) -> None:
-        claim = await claim_chat(store, lease=MINUTE)
-        await store.touch("k", MOMENT)
-        await wait_out(MOMENT)
+    async def test_a_session_that_expires_ends_the_claim(self, store: SessionStore, time: Time) -> None:
+        claim = await claim_chat(store, lease=DAY)
+        await store.touch("k", time.moment)
+        await time.wait_out(time.moment)
         await store.create_session(ALICE, data(node="new"), key="k")
         await assert_over(claim)
         assert await store.get_session("k") == data(node="new")

@@ -9,7 +9,7 @@ from greentic_session.expiry import NEVER
 from greentic_session.models import ReplyScope
 from greentic_session.store import SessionStore
 
-from .samples import ALICE, BRIEF, CHAT, MINUTE, MOMENT, MakeStore, by_user, ctx, data, wait_out
+from .samples import ALICE, CHAT, DAY, MINUTE, MakeStore, Time, by_user, ctx, data
 
 __all__ = ["LifetimesContract"]
 
@@ -36,21 +36,21 @@ async def assert_absent(store: SessionStore, key: str = "k") -> None:
 class LifetimesContract:
     """Section 4 of the contract: TTL, and defects 1, 8, 13, 15 of the reference."""
 
-    async def test_an_expired_wait_is_absent_everywhere(self, store: SessionStore) -> None:
-        await store.register_wait(ALICE, "alice", CHAT, "k", data(), ttl=MOMENT)
-        await wait_out(MOMENT)
+    async def test_an_expired_wait_is_absent_everywhere(self, store: SessionStore, time: Time) -> None:
+        await store.register_wait(ALICE, "alice", CHAT, "k", data(), ttl=time.moment)
+        await time.wait_out(time.moment)
         await assert_absent(store)
 
-    async def test_an_expired_session_is_absent_everywhere(self, store: SessionStore) -> None:
-        await store.create_session(ALICE, data(), key="k", ttl=timedelta(seconds=MOMENT))
-        await wait_out(MOMENT)
+    async def test_an_expired_session_is_absent_everywhere(self, store: SessionStore, time: Time) -> None:
+        await store.create_session(ALICE, data(), key="k", ttl=timedelta(seconds=time.moment))
+        await time.wait_out(time.moment)
         await assert_absent(store)
 
-    async def test_an_expired_key_and_scope_are_free_for_anyone(self, store: SessionStore) -> None:
+    async def test_an_expired_key_and_scope_are_free_for_anyone(self, store: SessionStore, time: Time) -> None:
         bob = ctx("bob", tenant="globex")
-        await store.register_wait(ALICE, "alice", CHAT, "a", data(), ttl=MOMENT)
-        await store.create_session(ALICE, data(), key="b", ttl=MOMENT)
-        await wait_out(MOMENT)
+        await store.register_wait(ALICE, "alice", CHAT, "a", data(), ttl=time.moment)
+        await store.create_session(ALICE, data(), key="b", ttl=time.moment)
+        await time.wait_out(time.moment)
         await store.register_wait(bob, "bob", CHAT, "a", data(bob))
         await store.create_session(bob, data(bob), key="b")
         assert await store.register_wait(ALICE, "alice", CHAT, "c", data(), on_conflict="fail") is None
@@ -58,11 +58,11 @@ class LifetimesContract:
         assert await store.find_wait_by_scope(bob, "bob", CHAT) == "a"
         assert await by_user(store, bob, "bob") == ("a", data(bob))
 
-    async def test_the_fallback_is_tried_once_the_exact_wait_expired(self, store: SessionStore) -> None:
+    async def test_the_fallback_is_tried_once_the_exact_wait_expired(self, store: SessionStore, time: Time) -> None:
         exact = ReplyScope("telegram:chat-1", correlation="cid-7")
         await store.register_wait(ALICE, "alice", CHAT, "plain", data())
-        await store.register_wait(ALICE, "alice", exact, "exact", data(), ttl=MOMENT)
-        await wait_out(MOMENT)
+        await store.register_wait(ALICE, "alice", exact, "exact", data(), ttl=time.moment)
+        await time.wait_out(time.moment)
         found = await store.find_wait(ALICE, "alice", exact)
         assert found is not None
         assert found.key == "plain"
@@ -70,99 +70,99 @@ class LifetimesContract:
         assert claim is not None
         assert claim.key == "plain"
 
-    async def test_the_smallest_and_the_largest_ttl(self, store: SessionStore) -> None:
+    async def test_the_smallest_and_the_largest_ttl(self, store: SessionStore, time: Time) -> None:
         """Reference defects 8 and 15: a huge TTL failed half way through, or panicked."""
         scope = ReplyScope("elsewhere")
         await store.register_wait(ALICE, "alice", CHAT, "k", data(), ttl=1e-9)
         await store.register_wait(ALICE, "alice", scope, "for-ages", data(), ttl=2**52 / 1000)
         await store.create_session(ALICE, data(), key="for-long", ttl=timedelta(days=36500))
-        await wait_out(0.001)
+        await time.wait_out(0.001)
         assert await store.get_session("k") is None
         assert await store.list_waits_for_user(ALICE, "alice") == ["for-ages"]
         assert await store.get_session("for-long") == data()
 
-    async def test_update_keeps_the_remaining_ttl(self, store: SessionStore) -> None:
+    async def test_update_keeps_the_remaining_ttl(self, store: SessionStore, time: Time) -> None:
         """Reference defect 1: its update dropped the TTL."""
-        await store.register_wait(ALICE, "alice", CHAT, "k", data(), ttl=BRIEF)
+        await store.register_wait(ALICE, "alice", CHAT, "k", data(), ttl=time.brief)
         await store.update_session("k", data(node="b"))
-        await wait_out(BRIEF)
+        await time.wait_out(time.brief)
         await assert_absent(store)
 
-    async def test_registering_again_sets_the_ttl_anew(self, store: SessionStore) -> None:
-        await store.register_wait(ALICE, "alice", CHAT, "longer", data(), ttl=BRIEF)
+    async def test_registering_again_sets_the_ttl_anew(self, store: SessionStore, time: Time) -> None:
+        await store.register_wait(ALICE, "alice", CHAT, "longer", data(), ttl=time.brief)
         await store.register_wait(ALICE, "alice", CHAT, "longer", data())
         await store.register_wait(ctx("bob"), "bob", CHAT, "shorter", data(ctx("bob")))
-        await store.register_wait(ctx("bob"), "bob", CHAT, "shorter", data(ctx("bob")), ttl=BRIEF)
-        await wait_out(BRIEF)
+        await store.register_wait(ctx("bob"), "bob", CHAT, "shorter", data(ctx("bob")), ttl=time.brief)
+        await time.wait_out(time.brief)
         assert await store.get_session("longer") == data()
         assert await store.find_wait_by_scope(ALICE, "alice", CHAT) == "longer"
         assert await store.get_session("shorter") is None
         assert await store.list_waits_for_user(ctx("bob"), "bob") == []
 
-    async def test_a_displaced_session_keeps_its_remaining_ttl(self, store: SessionStore) -> None:
-        await store.register_wait(ALICE, "alice", CHAT, "k", data(), ttl=BRIEF)
+    async def test_a_displaced_session_keeps_its_remaining_ttl(self, store: SessionStore, time: Time) -> None:
+        await store.register_wait(ALICE, "alice", CHAT, "k", data(), ttl=time.brief)
         assert await store.register_wait(ALICE, "alice", CHAT, "new", data()) == "k"
-        await wait_out(BRIEF)
+        await time.wait_out(time.brief)
         assert await store.get_session("k") is None
         assert await store.find_wait_by_scope(ALICE, "alice", CHAT) == "new"
 
-    async def test_an_expired_session_is_not_displaced(self, store: SessionStore) -> None:
-        await store.register_wait(ALICE, "alice", CHAT, "k", data(), ttl=MOMENT)
-        await wait_out(MOMENT)
+    async def test_an_expired_session_is_not_displaced(self, store: SessionStore, time: Time) -> None:
+        await store.register_wait(ALICE, "alice", CHAT, "k", data(), ttl=time.moment)
+        await time.wait_out(time.moment)
         assert await store.register_wait(ALICE, "alice", CHAT, "new", data()) is None
 
-    async def test_touch_lengthens_all_of_it(self, store: SessionStore) -> None:
-        await store.register_wait(ALICE, "alice", CHAT, "k", data(), ttl=BRIEF)
-        assert await store.touch("k", MINUTE, ctx=ALICE) is True
-        await wait_out(BRIEF)
+    async def test_touch_lengthens_all_of_it(self, store: SessionStore, time: Time) -> None:
+        await store.register_wait(ALICE, "alice", CHAT, "k", data(), ttl=time.brief)
+        assert await store.touch("k", DAY, ctx=ALICE) is True
+        await time.wait_out(time.brief)
         assert await store.find_wait_by_scope(ALICE, "alice", CHAT) == "k"
         assert await store.list_waits_for_user(ALICE, "alice") == ["k"]
         assert await store.get_session("k") == data()
 
-    async def test_touch_shortens_all_of_it(self, store: SessionStore) -> None:
+    async def test_touch_shortens_all_of_it(self, store: SessionStore, time: Time) -> None:
         await store.create_session(ALICE, data(), key="k")
         await store.register_wait(ALICE, "alice", CHAT, "k", data())
-        assert await store.touch("k", MOMENT) is True
-        await wait_out(MOMENT)
+        assert await store.touch("k", time.moment) is True
+        await time.wait_out(time.moment)
         await assert_absent(store)
 
-    async def test_touch_keeps_the_latest_session_of_its_user(self, store: SessionStore) -> None:
-        await store.create_session(ALICE, data(), key="k", ttl=BRIEF)
+    async def test_touch_keeps_the_latest_session_of_its_user(self, store: SessionStore, time: Time) -> None:
+        await store.create_session(ALICE, data(), key="k", ttl=time.brief)
         await store.touch("k", None)
-        await wait_out(BRIEF)
+        await time.wait_out(time.brief)
         assert await by_user(store, ALICE, "alice") == ("k", data())
 
-    async def test_defaults_apply_where_no_ttl_is_given(self, make_store: MakeStore) -> None:
-        async with make_store(default_wait_ttl=MOMENT, default_session_ttl=timedelta(seconds=MOMENT)) as store:
+    async def test_defaults_apply_where_no_ttl_is_given(self, make_store: MakeStore, time: Time) -> None:
+        async with make_store(default_wait_ttl=time.moment, default_session_ttl=timedelta(seconds=time.moment)) as store:
             await store.register_wait(ALICE, "alice", ReplyScope("a"), "wait", data())
             await store.create_session(ALICE, data(), key="session")
-            await store.register_wait(ALICE, "alice", ReplyScope("b"), "long wait", data(), ttl=MINUTE)
-            await store.create_session(ALICE, data(), key="long session", ttl=MINUTE)
+            await store.register_wait(ALICE, "alice", ReplyScope("b"), "long wait", data(), ttl=DAY)
+            await store.create_session(ALICE, data(), key="long session", ttl=DAY)
             await store.register_wait(ALICE, "alice", ReplyScope("c"), "wait for ever", data(), ttl=NEVER)
             await store.create_session(ALICE, data(), key="session for ever", ttl=NEVER)
-            await wait_out(MOMENT)
+            await time.wait_out(time.moment)
             assert await store.get_session("wait") is None
             assert await store.get_session("session") is None
             for key in ("long wait", "long session", "wait for ever", "session for ever"):
                 assert await store.get_session(key) == data()
 
-    async def test_defaults_apply_to_parking_and_not_to_touching(self, make_store: MakeStore) -> None:
-        async with make_store(default_wait_ttl=BRIEF, default_session_ttl=BRIEF) as store:
+    async def test_defaults_apply_to_parking_and_not_to_touching(self, make_store: MakeStore, time: Time) -> None:
+        async with make_store(default_wait_ttl=time.brief, default_session_ttl=time.brief) as store:
             for key in ("parked", "touched", "never"):
-                await store.register_wait(ALICE, "alice", ReplyScope(key), key, data(), ttl=MINUTE)
+                await store.register_wait(ALICE, "alice", ReplyScope(key), key, data(), ttl=DAY)
             claim = await store.claim_wait(ALICE, "alice", ReplyScope("parked"))
             assert claim is not None
             await claim.park(CHAT, data())
             await store.touch("touched", None)
             await store.touch("never", NEVER)
-            await wait_out(BRIEF)
+            await time.wait_out(time.brief)
             assert await store.list_waits_for_user(ALICE, "alice") == ["never", "touched"]
 
-    async def test_without_defaults_nothing_expires(self, make_store: MakeStore) -> None:
+    async def test_without_defaults_nothing_expires(self, make_store: MakeStore, time: Time) -> None:
         async with make_store(default_wait_ttl=NEVER, default_session_ttl=None) as store:
             await store.register_wait(ALICE, "alice", CHAT, "k", data())
             await store.create_session(ALICE, data(), key="l")
-            await wait_out(MOMENT)
+            await time.wait_out(time.moment)
             assert await store.list_waits_for_user(ALICE, "alice") == ["k"]
             assert await store.get_session("l") == data()
 

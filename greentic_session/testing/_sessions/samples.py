@@ -1,6 +1,9 @@
 """What the contract tests talk about: acme's people, one flow, one chat."""
 
-from collections.abc import Callable
+import inspect
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Self
 
 import anyio
 import pytest
@@ -8,17 +11,41 @@ import pytest
 from greentic_session.models import ReplyScope, SessionCursor, SessionData, TenantCtx
 from greentic_session.store import SessionStore
 
-__all__ = ["ALICE", "BRIEF", "CHAT", "MINUTE", "MOMENT", "MakeStore", "by_user", "ctx", "data", "wait_out"]
+__all__ = ["ALICE", "CHAT", "DAY", "MINUTE", "MakeStore", "Time", "by_user", "ctx", "data"]
 
 MakeStore = Callable[..., SessionStore]
 """Makes a fresh, empty store with the given options (`default_wait_ttl=...` and so on); the caller closes it."""
 
 MINUTE = 60.0
-"""A lifetime that no test outlives, in seconds."""
-BRIEF = 0.6
-"""A lifetime in which a few calls surely fit, and that a test can wait out."""
-MOMENT = 0.01
-"""A lifetime that a test only ever waits out."""
+"""A lifetime that matters to no test, in seconds."""
+DAY = 86_400.0
+"""A lifetime that no test outlives, whatever time it lets pass."""
+
+
+@dataclass(frozen=True)
+class Time:
+    """How time passes for the stores that a contract suite makes: by itself, unless a test can move it.
+
+    Args:
+        advance: Makes so many seconds pass for lifetimes: sets an injected timer forward, or sleeps. May be async.
+        brief: A lifetime in which a few calls surely fit, and that a test can wait out; in seconds, less than an hour.
+        moment: A lifetime that a test only ever waits out.
+    """
+
+    advance: Callable[[float], Awaitable[None] | None] = anyio.sleep
+    brief: float = 0.6
+    moment: float = 0.01
+
+    @classmethod
+    def moved(cls, advance: Callable[[float], Awaitable[None] | None]) -> Self:
+        """Return the time of stores that have no other: their lifetimes are so long that no call can outlast them."""
+        return cls(advance, brief=1800.0, moment=600.0)
+
+    async def wait_out(self, seconds: float) -> None:
+        """Let a lifetime of so many seconds end for certain, and no longer one."""
+        passing = self.advance(seconds + 0.02)
+        if inspect.isawaitable(passing):
+            await passing
 
 
 def ctx(user: str | None = "alice", *, env: str = "dev", tenant: str = "acme", team: str | None = "ops") -> TenantCtx:
@@ -39,8 +66,3 @@ async def by_user(store: SessionStore, caller: TenantCtx, user: str) -> tuple[st
     """Call `find_by_user`, which warns that it is deprecated."""
     with pytest.warns(DeprecationWarning, match="use find_wait_by_scope or list_waits_for_user instead"):
         return await store.find_by_user(caller, user)
-
-
-async def wait_out(seconds: float) -> None:
-    """Sleep until a lifetime of so many seconds is over for certain, and no longer."""
-    await anyio.sleep(seconds + 0.02)

@@ -10,7 +10,7 @@ from greentic_session.models import ReplyScope
 from greentic_session.store import SessionStore
 
 from .by_key import STRANGERS
-from .samples import ALICE, CHAT, MINUTE, MOMENT, MakeStore, by_user, ctx, data, wait_out
+from .samples import ALICE, CHAT, DAY, MINUTE, MakeStore, Time, by_user, ctx, data
 
 __all__ = ["WaitsContract"]
 
@@ -338,13 +338,13 @@ class WaitsContract:
             await store.register_wait(ALICE, "alice", OTHER, "k4", data(), MINUTE)
             assert await store.list_waits_for_user(ALICE, "alice") == ["k1", "k4"]
 
-    async def test_an_expired_wait_counts_for_nothing(self, make_store: MakeStore) -> None:
+    async def test_an_expired_wait_counts_for_nothing(self, make_store: MakeStore, time: Time) -> None:
         async with make_store(max_waits_per_user=1) as store:
-            await store.register_wait(ALICE, "alice", CHAT, "k1", data(), MOMENT)
-            await wait_out(MOMENT)
-            await store.register_wait(ALICE, "alice", OTHER, "k2", data(), MINUTE)
+            await store.register_wait(ALICE, "alice", CHAT, "k1", data(), time.moment)
+            await time.wait_out(time.moment)
+            await store.register_wait(ALICE, "alice", OTHER, "k2", data(), DAY)
             with pytest.raises(TooManyWaitsError):
-                await store.register_wait(ALICE, "alice", CHAT, "k3", data(), MINUTE)
+                await store.register_wait(ALICE, "alice", CHAT, "k3", data(), DAY)
 
     async def test_a_displaced_holder_cannot_park_one_wait_too_many(self, make_store: MakeStore) -> None:
         async with make_store(max_waits_per_user=1) as store:

@@ -15,6 +15,8 @@ import anyio
 import anyio.lowlevel
 import pytest
 from hypothesis import settings
+from time_passing import OnATimer
+from timers import Timer
 
 from greentic_session import (
     ClaimedError,
@@ -28,41 +30,28 @@ from greentic_session import (
 )
 from greentic_session.backend import Creation, Parking
 from greentic_session.ids import SessionKey
-from greentic_session.testing import MakeStore, SessionStoreContract, session_store_machine
+from greentic_session.testing import MakeStore, SessionStoreContract, Time, session_store_machine
 from greentic_session.testing._sessions.machine import SessionStoreMachine
 from greentic_session.testing._sessions.samples import ALICE, CHAT, ctx, data
 
 
-class TestContract(SessionStoreContract):
+class TestContract(OnATimer, SessionStoreContract):
     @pytest.fixture
-    def make_store(self) -> MakeStore:
-        return InMemorySessionStore
+    def make_store(self, timer: Timer) -> MakeStore:
+        return partial(InMemorySessionStore, timer=timer)
 
 
 @pytest.mark.parametrize("name", sorted(name for name in dir(TestContract) if name.startswith("test_")))
 def test_contract_on_trio(name: str) -> None:
     async def run() -> None:
         test = getattr(TestContract(), name)
-        # With a clock of its own a store has no idle sweeper, which could hide that something expired is still answered.
-        make_store = partial(InMemorySessionStore, timer=lambda: time.monotonic())  # noqa: PLW0108  # not the very function
+        timer = Timer()
+        make_store = partial(InMemorySessionStore, timer=timer)
         async with make_store() as store:
-            given = {"store": store, "make_store": make_store}
+            given = {"store": store, "make_store": make_store, "time": Time.moved(timer.advance)}
             await test(**{argument: given[argument] for argument in inspect.signature(test).parameters})
 
     anyio.run(run, backend="trio")
-
-
-class Clock:
-    """A clock that stands until it is told to go."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-    def advance(self, seconds: float) -> None:
-        self.now += seconds
 
 
 class Checked(SessionStoreMachine):
@@ -107,7 +96,7 @@ def check_indices(store: InMemorySessionStore) -> None:
     assert {id(entry) for entry in filed} == {id(entry) for entry in entries.values() if entry.bucket is not None}
 
 
-CLOCK = Clock()
+CLOCK = Timer()
 Machine = session_store_machine(lambda: InMemorySessionStore(timer=CLOCK), CLOCK.advance, base=Checked)
 Machine.TestCase.settings = settings(max_examples=50, stateful_step_count=30, deadline=None)
 TestMachine = Machine.TestCase
@@ -125,7 +114,7 @@ def held(store: InMemorySessionStore) -> int:
 
 @pytest.mark.asyncio
 async def test_what_expired_is_freed_by_the_writes_that_follow() -> None:
-    clock = Clock()
+    clock = Timer()
     store = InMemorySessionStore(timer=clock)
     for index in range(1000):
         await store.register_wait(ALICE, "alice", ReplyScope(f"c{index}"), f"k{index}", data(), ttl=60)
@@ -143,7 +132,7 @@ async def test_what_expired_is_freed_by_the_writes_that_follow() -> None:
 
 @pytest.mark.asyncio
 async def test_lifetimes_that_change_leave_nothing_behind() -> None:
-    clock = Clock()
+    clock = Timer()
     store = InMemorySessionStore(timer=clock)
     await store.create_session(ALICE, data(), key="k")
     for round_ in range(2000):

@@ -21,7 +21,7 @@ from race_workers import plain_client
 from readme_blocks import READMES
 from redis.asyncio.cluster import ClusterNode, RedisCluster
 from redis_invariants import Spread, check
-from time_passing import PASS_TIME, UNIT
+from time_passing import UNIT, OnACluster, passing
 
 from greentic_session import (
     InvalidInputError,
@@ -70,7 +70,7 @@ async def store(cluster: Cluster, namespace: str) -> AsyncIterator[RedisSessionS
         yield store
 
 
-class TestContract(SessionStoreContract):
+class TestContract(OnACluster, SessionStoreContract):
     @pytest.fixture
     def make_store(self, cluster: Cluster, fresh: Callable[[], str]) -> MakeStore:
         return lambda **options: RedisSessionStore.from_url(cluster.url, namespace=fresh(), **options)
@@ -86,11 +86,7 @@ def test_state_machine(cluster: Cluster, fresh: Callable[[], str], examples: int
         cluster.flush()
         return RedisSessionStore.from_url(cluster.url, namespace=fresh())
 
-    def advance(seconds: float) -> None:
-        for client in clients:
-            client.eval(PASS_TIME, 0, int(seconds * 1000))
-
-    machine = session_store_machine(make_store, advance, unit=UNIT)
+    machine = session_store_machine(make_store, passing(clients), unit=UNIT)
     run_state_machine_as_test(machine, settings=settings(max_examples=examples, stateful_step_count=steps))
 
 

@@ -7,13 +7,13 @@ import pytest
 from hypothesis import settings
 from hypothesis.stateful import run_state_machine_as_test
 from redis_server import Server
-from time_passing import PASS_TIME, UNIT
+from time_passing import UNIT, OnTheSharedRedis, passing
 
 from greentic_session import RedisSessionStore
 from greentic_session.testing import MakeStore, SessionStoreContract, session_store_machine
 
 
-class TestContract(SessionStoreContract):
+class TestContract(OnTheSharedRedis, SessionStoreContract):
     @pytest.fixture
     def make_store(self, redis_url: str, namespaces: Callable[[], str]) -> MakeStore:
         return lambda **options: RedisSessionStore.from_url(redis_url, namespace=namespaces(), **options)
@@ -30,14 +30,10 @@ def moved() -> Iterator[Server]:
 )
 def test_state_machine(moved: Server, examples: int, steps: int) -> None:
     with moved.client() as raw:
-        pass_time = raw.register_script(PASS_TIME)
 
         def make_store() -> RedisSessionStore:
             raw.flushall()
             return RedisSessionStore.from_url(moved.url, namespace=f"test-{uuid.uuid4().hex}")
 
-        def advance(seconds: float) -> None:
-            pass_time(args=[int(seconds * 1000)])
-
-        machine = session_store_machine(make_store, advance, unit=UNIT)
+        machine = session_store_machine(make_store, passing([raw]), unit=UNIT)
         run_state_machine_as_test(machine, settings=settings(max_examples=examples, stateful_step_count=steps))
