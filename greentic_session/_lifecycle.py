@@ -39,7 +39,9 @@ B = TypeVar("B", bound=_Wrapped)
 
 
 class Wrapping(Closable, Generic[B]):
-    """The lifecycle of a backend that wraps another. It stands before the kind of backend that it is among the bases.
+    """The lifecycle of a backend that wraps another.
+
+    Among the bases of a class it comes before the kind of backend.
 
     Args:
         backend: What is wrapped.

@@ -1,4 +1,4 @@
-"""What whoever looks after a store may ask of its backend, beside the operations: figures, faults, settings, details.
+"""Administration of a store: figures, faults, settings, and details of sessions.
 
 The command line asks here, so it knows no keys and no server. An `Inspector` only ever reads.
 """
@@ -163,7 +163,7 @@ class Inspector(ABC):
 
     @abstractmethod
     async def details(self, keys: Sequence[str]) -> list[Details | None]:
-        """Return what is known of some sessions, in their order; None for each that is not there."""
+        """Return the details of some sessions, in their order; None for each that is absent."""
 
     @abstractmethod
     async def examine(self, looked: Looked) -> Examination:

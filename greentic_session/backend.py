@@ -1,4 +1,4 @@
-"""The interface of a backend of sessions: storage for a `SessionStore`, one atomic step an operation.
+"""The interface of a backend: storage for a `SessionStore`, one atomic step an operation.
 
 The store has checked every argument before it calls: ids, keys, scopes and sizes are valid,
 lifetimes are milliseconds (None: for ever), an `Owner` is the identity that the caller may act for.
@@ -121,7 +121,9 @@ class Claiming(Hiding, Struct, frozen=True, gc=False):
 
 
 class SessionBackend(Closable, ABC):
-    """Storage for sessions and waits. Each method is one atomic step, but `iterate`, `purge`, and `list_waits` of many.
+    """Storage for sessions and waits.
+
+    Each method is one atomic step, but `iterate`, `purge`, and `list_waits` of many.
 
     Attributes:
         system: What keeps the data, for observers: OpenTelemetry's ``db.system.name`` where it has
@@ -144,7 +146,7 @@ class SessionBackend(Closable, ABC):
 
     @abstractmethod
     async def update(self, update: Update) -> str:
-        """Replace the data of a session, keep its lifetime, wait, scope and claim; return the new version.
+        """Replace the data of a session and return the new version; all else of it stays.
 
         In this order: NotFoundError if it is absent; CorruptSessionError; NotFoundError if it is
         absent for the caller; TenantMismatchError if it would change whose it is; ConflictError if
@@ -157,15 +159,15 @@ class SessionBackend(Closable, ABC):
 
     @abstractmethod
     async def touch(self, key: str, ttl_ms: int | None, ctx: TenantCtx | None) -> bool:
-        """Give a session and all that leads to it a new lifetime; False if it is absent, or absent for the caller."""
+        """Give a session and its index entries a lifetime; False if it is absent for the caller."""
 
     @abstractmethod
     async def remaining_ms(self, key: str, ctx: TenantCtx | None) -> int | Never | None:
-        """Return how long a session has still to live; None if it is absent, or absent for the caller."""
+        """Return the remaining lifetime of a session; None if it is absent for the caller."""
 
     @abstractmethod
     async def park(self, parking: Parking) -> SessionKey | None:
-        """Store a session and make it the one wait of a scope; return the key of the session that it displaced.
+        """Make a session the one wait of a scope; return the key of the displaced session.
 
         Raises:
             ConflictError: The claim is over; or another live session holds the scope and is not to
@@ -201,7 +203,7 @@ class SessionBackend(Closable, ABC):
 
     @abstractmethod
     async def claim(self, claiming: Claiming) -> Wait | None:
-        """Claim the wait of the first of some scopes that has one, and make the session live at least as long.
+        """Claim the wait of the first scope that has one; the session lives at least as long.
 
         A call that is cancelled, or fails because the backend is late or away, gives back what it
         may have got: without its caller, by the token, after the claim may have taken effect, and
@@ -222,7 +224,10 @@ class SessionBackend(Closable, ABC):
 
     @abstractmethod
     async def renew(self, key: str, token: str, lease_ms: int) -> bool:
-        """Give a live claim this lease from now, and make the session live at least as long; False if it is over."""
+        """Give a live claim a new lease; the session lives at least as long.
+
+        False if it is over.
+        """
 
     @abstractmethod
     async def health(self) -> None:
@@ -230,7 +235,7 @@ class SessionBackend(Closable, ABC):
 
     @abstractmethod
     def iterate(self, ctx: TenantCtx) -> AsyncIterator[Wait]:
-        """Yield the sessions that `tenancy.administers` allows, each once, and never block for long."""
+        """Yield the sessions that `tenancy.administers` allows, each once, in bounded steps."""
 
     @abstractmethod
     async def purge(self, ctx: TenantCtx, user: str | None) -> int:
@@ -240,7 +245,7 @@ class SessionBackend(Closable, ABC):
         """
 
     async def purging(self, ctx: TenantCtx, user: str | None) -> AsyncGenerator[Step, None]:
-        """Do what `purge` does, step by step; then remove what else the tenant has left, if there is such.
+        """Purge step by step, then remove what else is left of the tenant.
 
         Whoever stops in between has removed what the steps have told, and may begin again. This one
         is for a backend that has no steps.

@@ -20,7 +20,9 @@ _log = logging.getLogger("greentic_session")
 
 
 class Claim:
-    """The right to resume one wait, held by one runner until its lease ends. From `SessionStore.claim_wait`.
+    """The right of one runner to resume one wait, until its lease ends.
+
+    `SessionStore.claim_wait` makes it.
 
     Use it as an async context manager: leaving the block without a verdict (`park` or `complete`)
     releases the wait, so that another runner may take it. A claim ends with its lease, with `park`,
@@ -86,7 +88,7 @@ class Claim:
         *,
         on_conflict: Literal["replace", "fail"] = "replace",
     ) -> SessionKey | None:
-        """Store `data` under the same key, make it the one wait of `scope` for the same user, and end the claim.
+        """Park again under the same key, for the same user, and end the claim.
 
         Args:
             scope: Where the next answer will come in.
@@ -140,7 +142,9 @@ class Claim:
         self._end(await self._backend.release(self.key, self._token))
 
     async def renew(self, lease: Seconds) -> None:
-        """Hold on for `lease` seconds from now, instead of what was left. A shorter TTL of the session is lengthened.
+        """Set the lease anew: `lease` seconds from now.
+
+        A shorter lifetime of the session is lengthened.
 
         Raises:
             ConflictError: The claim is over.

@@ -1,4 +1,6 @@
-"""What can go wrong. Every failure of this library is a `GreenticError`; each code has one meaning on every backend.
+"""Errors. Every failure of this library is a `GreenticError`.
+
+Each code has one meaning on every backend.
 
 A message names the rule that was broken and the caller's own env, tenant and team. It never holds a
 snapshot, a password, a session key, or the ids of anybody's stored session: a program that wants
@@ -208,4 +210,4 @@ class DecryptionError(InternalError):
 
 
 class SchemaVersionError(InternalError):
-    """A newer version of this library, or another program, wrote this conversation in a way that this one cannot read."""
+    """The stored schema version is newer than this library can read."""

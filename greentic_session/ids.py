@@ -44,8 +44,10 @@ MAX_SESSION_KEY_BYTES = 1024
 """The longest session key, in UTF-8 bytes."""
 
 MAX_ID_CHARACTERS: Final = 255
-"""The longest env, tenant, team or user that an operation takes. Whoever only reads what the reference wrote may meet
-longer ones: it has no bound."""
+"""The longest env, tenant, team or user that an operation takes.
+
+Texts of the reference, the Rust crate greentic-session, may hold longer ones: it has no bound.
+"""
 
 ID_CHARACTERS = string.ascii_letters + string.digits + "._-"
 """What an identifier may be made of."""

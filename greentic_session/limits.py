@@ -68,7 +68,7 @@ class Limits(msgspec.Struct, frozen=True):
         )
 
     def admit(self, data: SessionData, *, as_text: bool) -> bytes | None:
-        """Refuse data that cannot be written, or is too large; return its wire text, if that is asked for.
+        """Refuse data that is too large or cannot be written; return its wire text, if asked for.
 
         Raises:
             InvalidInputError: Its wire text would be longer than `max_snapshot_bytes`, or that of

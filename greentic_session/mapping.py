@@ -1,4 +1,4 @@
-"""Deterministic session keys: the same message always leads to the same key, on every machine and in the reference.
+"""Deterministic session keys and ids: the same input gives the same output on every machine.
 
 Without `ctx` the keys are the reference's, and have its weakness: the parts are joined by colons,
 so the parts ``a:b``, ``c`` and ``a``, ``b:c`` give one key; and two tenants with the same ids give
@@ -39,7 +39,7 @@ _MIN_SECRET_BYTES: Final = 16
 def telegram_update_to_session_key(
     bot_id: str | int, chat_id: str | int, user_id: str | int, *, ctx: TenantCtx | None = None
 ) -> SessionKey:
-    """Return the key for a user's messages to a bot in a chat: hex SHA-256 of ``tg:{bot}:{chat}:{user}``.
+    """Return the key of a user and a bot in a chat: hex SHA-256 of ``tg:{bot}:{chat}:{user}``.
 
     Raises:
         InvalidInputError: A part holds a lone surrogate or has thousands of digits, or the team of
@@ -74,7 +74,9 @@ def webhook_to_session_key(
 def canonical_session_key(
     tenant: str, provider: str, anchor: str | None = None, user: str | None = None, *, ctx: TenantCtx | None = None
 ) -> SessionKey:
-    """Return ``{tenant}:{provider}:{anchor}:{user}``; an anchor of None reads ``conversation``, a user of None ``user``.
+    """Return ``{tenant}:{provider}:{anchor}:{user}``.
+
+    An anchor of None reads ``conversation``, a user of None ``user``.
 
     It is *not* hashed: whoever sees the key reads the ids in it.
 
@@ -96,7 +98,7 @@ def canonical_session_key(
 
 
 def text_to_id(text: str) -> str:
-    """Return an id of a user, tenant or team for any text; the same on every machine, and another for every other text.
+    """Return an id of a user, tenant or team for any text; no two texts have the same.
 
     A text that may serve as an id stays as it is, except ``-``, the reserved name of no team. Of
     any other one each character that no id has, and ``_``, becomes ``_`` and two hex digits for

@@ -383,7 +383,9 @@ class SessionData(Hiding, msgspec.Struct, frozen=True, kw_only=True, omit_defaul
     def new_cursor(
         self, node_pointer: str, wait_reason: str | None = None, outbox_marker: str | None = None
     ) -> "SessionData":
-        """Return a copy whose flow stands at another node. The parts of the cursor that are not given are None.
+        """Return a copy whose flow stands at another node.
+
+        The parts of the cursor that are not given are None.
 
         Raises:
             TypeError: A part has a wrong type.
@@ -415,7 +417,7 @@ class SessionData(Hiding, msgspec.Struct, frozen=True, kw_only=True, omit_defaul
     def context(self, type: Any) -> Any: ...
 
     def context(self, type: Any = Any) -> Any:
-        """Read the snapshot as `type`: any type that msgspec decodes; without one, plain dicts, lists and scalars.
+        """Read the snapshot as a type that msgspec decodes; by default as dicts, lists and scalars.
 
         Raises:
             InvalidInputError: The snapshot is empty, is not JSON, or not that type. The message

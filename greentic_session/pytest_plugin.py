@@ -1,4 +1,6 @@
-"""Fixtures for the tests of programs that use this library. pytest finds them by itself where the package is installed.
+"""Fixtures for the tests of programs that use this library.
+
+pytest finds them by itself where the package is installed.
 
 ======================================  ==============================================================================
 ``session_store``                       an `InMemorySessionStore`

@@ -88,7 +88,7 @@ class SessionStore:
         return self._backend
 
     def _take_over(self, store: "SessionStore", backend: SessionBackend) -> None:
-        """Become the same store on another backend; for wrappers, in the place of ``SessionStore.__init__``."""
+        """Become the same store on another backend: the constructor of wrappers."""
         self._limits = store._limits  # noqa: SLF001  # of the same class
         self._backend = backend
 
@@ -127,7 +127,7 @@ class SessionStore:
         return session_key
 
     async def get_session(self, key: str, *, ctx: TenantCtx | None = None) -> SessionData | None:
-        """Return the snapshot under `key`; None if there is none, or `ctx` is given and does not reach it.
+        """Return the snapshot under `key`; None if there is none that `ctx` reaches.
 
         Raises:
             CorruptSessionError: The stored text is no SessionData.
@@ -137,7 +137,7 @@ class SessionStore:
         return None if found is None else found.data
 
     async def get_versioned(self, key: str, *, ctx: TenantCtx | None = None) -> Wait | None:
-        """Return the same as `get_session`, with its version, for ``update_session(..., if_version=...)``.
+        """Return the session under `key` with its version, for ``update_session(if_version=)``.
 
         Raises:
             CorruptSessionError: The stored text is no SessionData.
@@ -235,7 +235,7 @@ class SessionStore:
         *,
         on_conflict: Literal["replace", "fail"] = "replace",
     ) -> SessionKey | None:
-        """Park a flow: store `data` under `session_key` and make it the one wait of `scope` for that user.
+        """Park a flow: store its snapshot, and make it the one wait of a scope for a user.
 
         A session waits at one scope: registering it again moves it. A scope has one session: one
         that held it before is displaced. A displaced session stays readable by key for the rest of
@@ -322,7 +322,7 @@ class SessionStore:
             await self._backend.clear(owner, scope)
 
     async def find_by_user(self, ctx: TenantCtx, user: str) -> tuple[SessionKey, SessionData] | None:
-        """Return the only wait of a user; without any, the user's latest session from `create_session`, if it is live.
+        """Return the only wait of a user; without one, the user's latest live session.
 
         Deprecated, and kept because the reference has it: a user with two conversations has no "the
         session".
@@ -346,7 +346,7 @@ class SessionStore:
         lease: Seconds = 30.0,
         fallback: bool = True,
     ) -> Claim | None:
-        """Find a wait as `find_wait` does, and take the right to resume it: of all runners that try, one gets it.
+        """Find a wait and take the right to resume it: of all runners that try, one gets it.
 
         Only claims look at claims: the plain operations go on as if there were none. A call that is
         cancelled or late gives back what it may have got.

@@ -1,4 +1,6 @@
-"""The tenant rules: who may touch what. Pure functions, no I/O; every backend asks here and holds no copy.
+"""The tenant rules: which caller reaches which session.
+
+Pure functions without I/O: every backend asks here and holds no copy.
 
 An `Owner` is the identity to which waits and their indices belong. Identity always means what
 counts: `tenant_id`, the effective team and the effective user.
@@ -62,7 +64,7 @@ MAX_SCOPE_CHARACTERS = 4096
 """The longest scope, all parts together: it is kept beside the wait."""
 
 NO_TEAM = "-"
-"""How "no team" is written in the reference's Redis keys; a team of that name would collide with it."""
+"""The spelling of "no team" in Redis keys: a team of that name would collide with it."""
 
 
 def mismatch(rule: str, caller: TenantCtx, session_key: str | None = None) -> TenantMismatchError:
@@ -86,7 +88,7 @@ def may_displace(on_conflict: str) -> bool:
 
 
 def cannot_change(part: str, new: SessionData, session_key: str) -> TenantMismatchError:
-    """Return the error for data that would change a part of a live session's identity; it tells of `new` only."""
+    """Return the error for data that would change the owner of a live session."""
     return mismatch(f"{part} cannot change for an existing session", new.tenant_ctx, session_key)
 
 
@@ -112,12 +114,12 @@ def changed(session_key: str) -> ConflictError:
 
 
 def scope_held(session_key: str) -> ConflictError:
-    """Return the error for a scope that another live session holds; it names the caller's session, not that one."""
+    """Return the error for a scope that another live session holds."""
     return ConflictError("another live session waits at this scope", session_key=session_key)
 
 
 def taken_elsewhere(session_key: str) -> ConflictError:
-    """Return the error for a session key whose place in the storage another namespace's session has."""
+    """Return the error for a session key whose Redis key belongs to another namespace."""
     return ConflictError("another namespace has a session in this key's place", session_key=session_key)
 
 
@@ -223,7 +225,7 @@ def check_alignment(ctx: TenantCtx, data: SessionData) -> None:
 
 
 def reaches(ctx: TenantCtx, data: SessionData) -> bool:
-    """Reach of an operation by key: env, tenant and team are equal, and so is the user, where both have one.
+    """Reach of an operation by key: equal env, tenant and team, and equal users, if both are there.
 
     A context without a user is a runner's: it reaches every user of its team.
     """
@@ -245,7 +247,9 @@ def check_reach(ctx: TenantCtx, data: SessionData) -> None:
 
 
 def check_preservation(stored: SessionData, new: SessionData, session_key: str) -> None:
-    """Refuse data that would change whose a live session is: env, tenant, team and user never change, appear or vanish.
+    """Refuse data that would change the owner of a live session.
+
+    Env, tenant, team and user never change, appear or vanish.
 
     Raises:
         TenantMismatchError: It would. The message tells of `new`, never of what is stored.
@@ -267,7 +271,7 @@ def owner_of(data: SessionData) -> Owner | None:
 
 
 def expected_identity(asker: Owner | TenantCtx | None, data: SessionData) -> Identity:
-    """Identity that `data` must have for whoever asks for it: theirs, where `data` has a user and they have one.
+    """Identity that `data` must have for a caller: the caller's, where both have a user.
 
     Args:
         asker: The owner of a lookup, or the context of an operation by key; None expects what
@@ -294,7 +298,7 @@ def sees(owner: Owner, data: SessionData) -> bool:
 
 
 def lookup_owner(ctx: TenantCtx, user_id: str) -> Owner | None:
-    """Return the identity whose waits a caller asks about; None where they are not the caller's to see.
+    """Return the owner whose waits a caller asks for; None where the caller may not see them.
 
     A caller with a user sees that user's only; one without may look up, clear and claim for any
     user of its team.
@@ -310,7 +314,7 @@ def lookup_owner(ctx: TenantCtx, user_id: str) -> Owner | None:
 
 
 def wait_owner(ctx: TenantCtx, user_id: str, data: SessionData) -> Owner:
-    """Return the identity that a wait will belong to: the user of `data`, named by `user_id`, in the caller's team.
+    """Return the owner of a new wait: the user of `data`, named by `user_id`, in the caller's team.
 
     Raises:
         InvalidInputError: `user_id` is no id, or `data` has no user.
@@ -374,7 +378,7 @@ def check_scope(scope: ReplyScope) -> None:
 
 
 def candidates(scope: ReplyScope, *, fallback: bool) -> tuple[ReplyScope, ...]:
-    """Return the scopes to try, best first: the scope, and if asked for the one without its correlation.
+    """Return the scopes to try, best first; with `fallback` also that without correlation.
 
     Raises:
         InvalidInputError: As `check_scope`.

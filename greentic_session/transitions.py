@@ -114,7 +114,7 @@ def end_after(ttl_ms: int | None, now: float) -> float:
 
 
 def visible(session: S | None, ctx: TenantCtx | None, now: float) -> S | None:
-    """Return the session that an operation by key acts on; None where it is absent, or absent for this caller."""
+    """Return the session that an operation by key acts on; None if it is absent for the caller."""
     if session is None or session.end <= now:
         return None
     return session if ctx is None or tenancy.reaches(ctx, session.data) else None
@@ -135,7 +135,9 @@ def check_update(change: Update, session: S | None, now: float) -> S:
 
 
 def check_version(change: Update, version: str) -> None:
-    """Refuse an update of another version than the one that it is meant for. The last check of an update.
+    """Refuse an update of another version than the one that it is meant for.
+
+    It is the last check of an update.
 
     Raises:
         ConflictError: The stored session has another version.

@@ -37,7 +37,7 @@ class Wait(Hiding, msgspec.Struct, frozen=True, gc=False):
 
     @property
     def version(self) -> str:
-        """The version to give to ``update_session(..., if_version=...)``; computed when asked for."""
+        """The version for ``update_session(if_version=)``; computed when asked for."""
         return version_of(self.data.to_json() if self.text is None else self.text)
 
     def __repr__(self) -> str:

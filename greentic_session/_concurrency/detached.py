@@ -19,7 +19,7 @@ class Detached:
         self._tasks: set[asyncio.Task[None]] = set()  # the event loop itself keeps no strong reference to a task
 
     def start(self, work: Callable[[], Awaitable[object]]) -> None:
-        """Begin work in a task of its own; it bounds its time itself, and its GreenticErrors are dropped."""
+        """Start a task that bounds its own time; its GreenticErrors are dropped."""
 
         async def run() -> None:
             with suppress(GreenticError):

@@ -1,4 +1,4 @@
-"""The keys that snapshots and messages are encrypted under; plain data, usable without the extra ``encryption``.
+"""Encryption keys of snapshots and messages: plain data, usable without the extra ``encryption``.
 
 Nothing here shows a secret: not a repr, not an error, not a log, not a pickle. Only
 `EncryptionKey.to_text` does, which is made for it.
@@ -130,7 +130,9 @@ class Keyring(Secret):
 
     @classmethod
     def from_text(cls, text: str) -> Self:
-        """Read keys as `EncryptionKey.to_text` writes them, separated by commas or spaces, the primary one first.
+        """Read keys as `EncryptionKey.to_text` writes them, separated by commas or spaces.
+
+        The first one is the primary key.
 
         So one environment variable holds a keyring.
 

@@ -100,7 +100,7 @@ class Box:
         self._ciphers: dict[str, _Cipher] = {}
 
     def seal(self, text: bytes, what: bytes) -> str:
-        """Return `text` sealed under the primary key; `what` has to be the same when it is opened."""
+        """Return `text` sealed under the primary key; opening it takes the same `what`."""
         sealer = self._sealer
         nonce = os.urandom(_NONCE_BYTES)
         bound = sealer.front_bytes + self._place + what
@@ -188,7 +188,7 @@ class Resealing:
 
 
 def _decoded(text: str, start: int) -> bytes | None:
-    """Return what the base64 at the end of a text says; None if it is not exactly what was written."""
+    """Decode the base64 at the end of a text; None if its spelling is not canonical."""
     try:
         raw = msgspec.convert(text[start:], bytes)
     except (msgspec.ValidationError, UnicodeError):

@@ -34,7 +34,7 @@ class ExpiryWheel(Generic[E]):
         self._order: list[float] = []
 
     def add(self, entry: E, now: float, end: float) -> set[E]:
-        """File an entry that ends at `end`; return its bucket, to be discarded from when it ends otherwise."""
+        """Add an entry that ends at `end`; return its bucket, for an earlier removal."""
         width = max(math.ldexp(1.0, math.frexp(end - now)[1] - _BITS), _NARROWEST)
         due = math.ceil(end / width) * width
         bucket = self._buckets.get(due)

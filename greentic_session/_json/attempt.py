@@ -30,7 +30,7 @@ _DECODER = msgspec.json.Decoder(_SessionData)
 
 
 def is_negative_zero(text: bytes) -> bool:
-    """Say so of the attempt in the text of a session, which was decoded before and has the attempt 0."""
+    """Say whether the attempt in the text of a decoded session with attempt 0 is -0."""
     end = text.find(b"}")
     if text.endswith(_ATTEMPT, 0, end) and text.startswith(_FRONT) and text.find(b"{", len(_FRONT), end) < 0:
         return False  # the last field of the tenant context itself: nothing was opened or closed before it

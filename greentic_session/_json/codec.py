@@ -138,7 +138,7 @@ def decode(decoder: msgspec.json.Decoder[T], text: bytes, what: str, *, known: b
 
 
 def _told_of(error: Exception) -> str:
-    """Return what may be told of why a text is not of a user's own type: what is wrong with the JSON, or where it is.
+    """Return why a text is not of a user's own type: the fault of the JSON, or its path.
 
     The rest of the message may quote what it refuses.
     """
@@ -157,12 +157,13 @@ _PATH = re.compile(r" - at `(\$[^`]*)`$")
 _TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|[\[{\]}]|[^"\[\]{}]+|.', re.DOTALL)
 _KEPT_DEPTH = 64
 _MAX_TOKENS = 40_960
-"""Limit of the brackets, and pieces between them, that are looked at: some 50 ms of work, and 20,480 brackets in one
+"""Limit of the brackets, and pieces between them, that are read: some 50 ms of work, and 20,480
+brackets in one
 another, which is as deep as readers of the reference are known to be tested."""
 
 
 def _flatten(text: bytes) -> bytes:
-    """Replace what is nested deeper than any field we read by a number, so that no recursion is needed to skip it.
+    """Replace values nested deeper than any known field by a number: skipping needs no recursion.
 
     Readers of the reference skip an unknown field at any depth; msgspec gives up at Python's
     recursion limit. What is replaced is checked first, in layers that are no deeper than it bears:

@@ -39,7 +39,7 @@ class Fault:
 
 
 def find_fault(value: Any, encoder: msgspec.json.Encoder, path: str, *, is_type: bool) -> Fault | None:
-    """Return the first fault of a value, of one of both kinds, in the order in which it is written; None if there is none.
+    """Return the first fault of a value, in the order of writing; None if it has none.
 
     Args:
         value: What shall be written.
@@ -98,7 +98,7 @@ def _key_faults(value: dict[Any, Any], encoder: msgspec.json.Encoder, path: str)
 
 
 def _parts(value: Any, path: str) -> Iterator[tuple[str, Any]] | None:
-    """Return the parts that a value is written as, with their paths; None if it is written as a whole."""
+    """Return the parts of a value with their paths, as they are written; None for a scalar."""
     if isinstance(value, dict):
         return ((key_path(path, key), part) for key, part in value.items())
     if isinstance(value, (list, tuple, set, frozenset)):

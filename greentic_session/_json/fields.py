@@ -16,7 +16,7 @@ __all__ = ["NO_ATTRIBUTES", "FrozenDict", "check_bool", "check_int", "check_text
 
 
 class FrozenDict(dict[str, str]):
-    """A dict that cannot be changed; unlike a mappingproxy it can be pickled, and written as JSON."""
+    """An immutable dict that, unlike a mappingproxy, can be pickled and written as JSON."""
 
     __slots__ = ()
 

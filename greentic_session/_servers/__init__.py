@@ -1,1 +1,4 @@
-"""What stands behind the fixtures of `pytest_plugin`, and servers for tests and benchmarks; needs redis-py or pytest."""
+"""Throw-away servers for tests and benchmarks, and what the pytest fixtures need of them.
+
+The modules need redis-py or pytest.
+"""

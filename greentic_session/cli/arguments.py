@@ -26,7 +26,9 @@ _OPTION: Final = re.compile("--[a-z]+(?:-[a-z]+)*")
 
 
 class _Parser(argparse.ArgumentParser):
-    """A parser whose complaints quote nothing that was typed: it may be a URL with a password, or a password.
+    """An argument parser whose errors quote nothing that was typed.
+
+    It may be a password, or a URL that holds one.
 
     Attributes:
         safe: What may be quoted all the same: the names of commands.

@@ -46,7 +46,7 @@ _U32: Final[Mapping[str, Any]] = {"type": "integer", "minimum": 0, "maximum": 2*
 
 
 def wire_schema() -> _Schema:
-    """Return the schema of all wire types, in JSON Schema 2020-12; each is at ``#/$defs`` under its name."""
+    """Return the JSON Schema (2020-12) of all wire types, each at ``#/$defs`` under its name."""
     _, components = msgspec.json.schema_components(_TYPES, schema_hook=_hook, ref_template="#/$defs/{name}")
     found = cast("dict[str, _Schema]", _renamed(components))
     for schema in found.values():

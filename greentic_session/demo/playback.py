@@ -33,7 +33,7 @@ async def play(
     lines: Iterable[tuple[int, bytes]],
     ttl: float = DEFAULT_TTL,
 ) -> None:
-    """Play recorded updates to a runner; print what becomes of each, a transcript, and what the store holds at the end.
+    """Play recorded updates to a runner; print each outcome, a transcript, and the final store.
 
     Args:
         store: Where paused flows wait; closed at the end.

@@ -1,4 +1,4 @@
-"""The runner: for every message it finds the flow that waits for it, resumes it, and parks it again.
+"""The runner: finds the flow that waits for a message, resumes it, and parks it again.
 
 What the person says and what the bot answers goes into the flow's conversation, which the parked
 session names.

@@ -1,4 +1,4 @@
-"""OpenTelemetry for a store: a span for each operation, and a histogram of how long operations take.
+"""OpenTelemetry for a store: a span for each operation, and a histogram of durations.
 
 It needs the extra: ``python -m pip install 'greentic-session[otel]'``. A store without it runs no
 line of this.
@@ -74,7 +74,7 @@ def instrument(
     meter_provider: "MeterProvider | None" = None,
     tenants: bool = False,
 ) -> SessionStore | ConversationStore[Any]:
-    """Return a store that tells OpenTelemetry what it does. Use it in the place of `store`, which stays as it is.
+    """Return a store with spans and durations, to be used in the place of `store`.
 
     Both are one storage with the same options: to close either closes both. The new one has the
     operations of a `SessionStore` or `ConversationStore` and no others, on the backend of `store`.

@@ -1,4 +1,4 @@
-"""A conversation store and its backend that tell what they are asked for, by the names of the store's operations."""
+"""A conversation store with spans and durations, named like the operations of the store."""
 
 from collections.abc import AsyncGenerator, Sequence
 from typing import TypeVar

@@ -147,7 +147,7 @@ def _of(env: str, tenant: str) -> dict[str, AttributeValue]:
 
 
 def _outcome_of(error: BaseException) -> tuple[str, str | None]:
-    """Return the outcome, and what failed; None for what belongs to the daily work of several runners."""
+    """Return the outcome of an error, and its class; None for the daily work of several runners."""
     match error:
         case ClaimedError():
             return "claimed", None

@@ -1,4 +1,4 @@
-"""A session store and its backend that tell what they are asked for, by the names of the store's operations."""
+"""A session store with spans and durations, named like the operations of the store."""
 
 from collections.abc import AsyncIterator, Awaitable
 from typing import Final, Self, TypeVar

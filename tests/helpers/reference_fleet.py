@@ -1,4 +1,4 @@
-"""What the Rust reference does to Redis: its plain commands, one after the other, with every fault of section 6.
+"""What the Rust reference does to Redis: its plain commands, one after the other, with every fault of the Rust crate.
 
 It checks nothing and asks nobody; nothing here is taken from the library but the wire text of a session.
 """

@@ -1,4 +1,4 @@
-"""The in-memory store: for tests, single-process programs, and as the yardstick for every other backend.
+"""The in-memory store: for tests and single-process programs.
 
 Any number of threads and event loops may share one. No operation waits for anything, so within one
 loop each is a single step; between threads there is a lock, and the two hottest reads do without it

@@ -24,7 +24,7 @@ from greentic_session.wait import Wait
 __all__ = ["MemoryBackend"]
 
 _SHARDS: Final = 256
-"""Sessions are spread over this many dicts, so that walking them all never means copying them all in one step."""
+"""Number of dicts that sessions are spread over: a walk copies one of them at a time."""
 _STEP: Final = 256
 """How many entries administration looks at before it lets others run."""
 

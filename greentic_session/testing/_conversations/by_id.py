@@ -50,7 +50,7 @@ async def newer(store: ConversationStore[Any], id: str = "c") -> None:
 
 
 class ConversationsContract:
-    """Section 7 of the contract: create, save, load, delete; partitions and ids; the envelope."""
+    """Operations by id: create, save, load, delete; partitions and ids; the envelope."""
 
     async def test_create_with_and_without_configuration(self, store: ConversationStore[Message]) -> None:
         before = datetime.now(UTC)

@@ -201,7 +201,7 @@ def bound(store: ConversationStore[Any], operation: str, values: dict[str, Any])
 
 
 class ConversationInputsContract:
-    """Section 7 of the contract: what is refused, before any I/O."""
+    """Inputs: what is refused, before any I/O."""
 
     async def test_what_the_contract_refuses_is_refused(self, store: ConversationStore[Message]) -> None:
         await store.create(OPS, id="c")
@@ -226,7 +226,7 @@ class ConversationInputsContract:
     async def test_what_would_be_read_as_something_else_is_refused_and_named(
         self, store: ConversationStore[Message]
     ) -> None:
-        """JSON has no NaN, and writes the keys 1 and "1" alike; the message tells the field, and not what is in it."""
+        """JSON has no NaN, and writes 1 and "1" alike: the error names the field, not the value."""
         await store.create(OPS, id="c")
         worthless = {"order": [{"price": math.nan}]}
         twice = {"order": {1: "s3cret", "1": "s3cret"}}

@@ -204,7 +204,7 @@ class ConversationStoreMachine(ConversationModel, RuleBasedStateMachine):
 
     @rule(place=places, force=st.booleans())
     def save_when_another_was_created(self, place: tuple[int, str], force: bool) -> None:  # noqa: FBT001
-        """Save an object whose conversation was deleted, and another made in its place at the same moment."""
+        """Save an object whose conversation was deleted and made anew at the same moment."""
         self.delete(place)
         self.create(place, "", "")
         held = self.held[-1]
@@ -275,7 +275,7 @@ class ConversationStoreMachine(ConversationModel, RuleBasedStateMachine):
 
     @invariant()
     def store_agrees(self) -> None:
-        """What is listed, and without sliding lifetimes also what is loaded, is what the model holds."""
+        """Lists, and without sliding lifetimes loads, agree with the model."""
         if self.store is not None:
             self.run(self.check_everything())
 
@@ -295,7 +295,9 @@ def conversation_store_machine(
     unit: float = 1.0,
     base: type[ConversationStoreMachine] = ConversationStoreMachine,
 ) -> type[Any]:
-    """Return a hypothesis state machine for one kind of conversation store; its ``TestCase`` is a unittest class.
+    """Return a hypothesis state machine for one kind of conversation store.
+
+    Its ``TestCase`` is a unittest class.
 
     Args:
         make_store: Makes a fresh, empty store, once an example, with the options `ttl`, `sliding`

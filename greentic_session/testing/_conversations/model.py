@@ -26,7 +26,7 @@ class Known:
 
 @dataclass
 class Held:
-    """An object of a caller's, and the state that it was loaded from or saved as; None if it never was."""
+    """A caller's object, and the state that it was loaded from or saved as, if it was."""
 
     object: Conversation[Message]
     partition: int

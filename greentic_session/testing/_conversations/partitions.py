@@ -38,7 +38,7 @@ async def assert_absent(store: ConversationStore[Any], id: str = "c") -> None:
 
 
 class ConversationPartitionsContract:
-    """Section 7 of the contract: list and purge, lifetimes, lifecycle, cancellation."""
+    """Partitions: list and purge, lifetimes, lifecycle, cancellation."""
 
     async def test_an_empty_partition(self, store: ConversationStore[Message]) -> None:
         assert await store.list(OPS) == []

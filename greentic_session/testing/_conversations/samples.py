@@ -12,7 +12,8 @@ from greentic_session.models import TenantCtx
 __all__ = ["ODD_IDS", "OPS", "PARTITIONS", "MakeConversationStore", "StandingClock", "said", "texts"]
 
 MakeConversationStore = Callable[..., ConversationStore[Any]]
-"""Makes a fresh, empty store with the given options (`ttl`, `sliding`, `message_type`, `clock`, `max_message_bytes`); the
+"""Makes a fresh, empty store with the given options (`ttl`, `sliding`, `message_type`, `clock`,
+`max_message_bytes`); the
 caller closes it."""
 
 OPS = TenantCtx.new("dev", "acme", team="ops")

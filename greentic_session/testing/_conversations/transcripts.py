@@ -72,7 +72,7 @@ async def plant(store: ConversationStore[Any], *messages: bytes, id: str = "c") 
 
 
 class TranscriptsContract:
-    """Section 7 of the contract: append, messages, update_state, typed messages."""
+    """Transcripts: append, messages, update_state, typed messages."""
 
     async def test_append_and_read(self, store: ConversationStore[Message]) -> None:
         await store.create(OPS, id="c")

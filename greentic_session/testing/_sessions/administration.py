@@ -25,7 +25,7 @@ OWNERS = [
 
 
 async def settle(store: SessionStore) -> None:
-    """Give every owner a wait ``w<n>`` and a session ``s<n>``, and acme's ops a session of nobody's."""
+    """Give every owner a wait ``w<n>`` and a session ``s<n>``; one session has no user."""
     for index, owner in enumerate(OWNERS):
         await store.register_wait(owner, owner.effective_user or "", CHAT, f"w{index}", data(owner))
         await store.create_session(owner, data(owner), key=f"s{index}")
@@ -51,7 +51,7 @@ EVERYTHING = {"nobodys", *(f"{kind}{index}" for kind in "ws" for index in range(
 
 
 class AdministrationContract:
-    """Section 4 of the contract: iter_sessions, purge, health, lifecycle, max_snapshot_bytes."""
+    """Administration: iter_sessions, purge, health, lifecycle, max_snapshot_bytes."""
 
     async def test_an_iteration_may_be_left_and_closed(self, store: SessionStore) -> None:
         for number in range(3):

@@ -32,7 +32,7 @@ OTHERS = {**STRANGERS, "no user": RUNNER}
 
 
 class SessionsContract:
-    """Section 4 of the contract: the operations by key."""
+    """The operations by key."""
 
     async def test_a_created_session_is_read_back(self, store: SessionStore) -> None:
         stored = data(snapshot='{"text":"é 漢字 😀 \\u0000"}')
@@ -240,7 +240,7 @@ class SessionsContract:
         assert await store.list_waits_for_user(ALICE, "alice") == ["k"]
 
     async def test_remove_takes_every_index_entry_along(self, store: SessionStore) -> None:
-        """Reference defect 2.
+        """In the Rust crate a scope key outlived the removed session, and later led to a reused key.
 
         Its remove leaves the scope key, which later routes to a key that is used again.
         """

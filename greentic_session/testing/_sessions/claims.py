@@ -38,7 +38,7 @@ async def assert_over(claim: Claim) -> None:
 
 
 async def claim_soon(store: SessionStore) -> Claim:
-    """Claim the wait at CHAT as another runner, as soon as it has been given back; fail if it is not within seconds."""
+    """Claim the wait at CHAT as another runner once it is released; fail if that takes seconds."""
     with anyio.fail_after(5):
         while True:
             try:
@@ -85,7 +85,7 @@ class CancelledAt:
 
 
 class ClaimsContract:
-    """Section 4 of the contract: claims."""
+    """Claims: one runner resumes a wait."""
 
     async def test_a_claim_tells_what_it_holds(self, store: SessionStore) -> None:
         claim = await claim_chat(store)

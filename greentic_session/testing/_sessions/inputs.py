@@ -173,7 +173,7 @@ async def contents(store: SessionStore) -> object:
 
 
 class InputsContract:
-    """Section 4 of the contract: what is refused, and that nothing is written then."""
+    """Inputs: what is refused, and that nothing is written then."""
 
     async def test_what_the_contract_refuses_is_refused(self, store: SessionStore) -> None:
         await store.register_wait(ALICE, "alice", CHAT, "k", data())
@@ -213,7 +213,7 @@ class InputsContract:
             await refused(call, InvalidInputError, "a call on another user's behalf")
 
     async def test_a_team_named_dash_is_no_team(self, store: SessionStore) -> None:
-        """Reference defect 5: the team ``-`` collided with no team."""
+        """In the Rust crate the team ``-`` collided with no team."""
         dash, without = ctx(team="-"), ctx(team=None)
         await store.register_wait(without, "alice", CHAT, "k", data(without))
         with pytest.raises(InvalidInputError, match="reserved"):

@@ -34,7 +34,7 @@ async def assert_absent(store: SessionStore, key: str = "k") -> None:
 
 
 class LifetimesContract:
-    """Section 4 of the contract: TTL, and defects 1, 8, 13, 15 of the reference."""
+    """Lifetimes: setting, keeping and changing them, and expiry."""
 
     async def test_an_expired_wait_is_absent_everywhere(self, store: SessionStore, time: Time) -> None:
         await store.register_wait(ALICE, "alice", CHAT, "k", data(), ttl=time.moment)
@@ -71,7 +71,7 @@ class LifetimesContract:
         assert claim.key == "plain"
 
     async def test_the_smallest_and_the_largest_ttl(self, store: SessionStore, time: Time) -> None:
-        """Reference defects 8 and 15: a huge TTL failed half way through, or panicked."""
+        """In the Rust crate a huge TTL failed half way through, or panicked."""
         scope = ReplyScope("elsewhere")
         await store.register_wait(ALICE, "alice", CHAT, "k", data(), ttl=1e-9)
         await store.register_wait(ALICE, "alice", scope, "for-ages", data(), ttl=2**52 / 1000)
@@ -82,7 +82,7 @@ class LifetimesContract:
         assert await store.get_session("for-long") == data()
 
     async def test_update_keeps_the_remaining_ttl(self, store: SessionStore, time: Time) -> None:
-        """Reference defect 1: its update dropped the TTL."""
+        """In the Rust crate an update dropped the TTL."""
         await store.register_wait(ALICE, "alice", CHAT, "k", data(), ttl=time.brief)
         await store.update_session("k", data(node="b"))
         await time.wait_out(time.brief)

@@ -324,7 +324,9 @@ def session_store_machine(
     unit: float = 1.0,
     base: type[SessionStoreMachine] = SessionStoreMachine,
 ) -> type[SessionStoreMachine]:
-    """Return a hypothesis state machine for one kind of store; its ``TestCase`` is a unittest class.
+    """Return a hypothesis state machine for one kind of store.
+
+    Its ``TestCase`` is a unittest class.
 
     Args:
         make_store: Makes a fresh, empty store, once an example.

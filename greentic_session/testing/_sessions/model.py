@@ -1,4 +1,4 @@
-"""What the contract says a store holds and finds, written as plainly as it can be.
+"""Model of a session store, as plain as it can be.
 
 Sessions are kept in one dict, and everything else is computed by looking at all of them: slow, and
 too simple to be wrong in the same way as a store with indices.

@@ -14,7 +14,7 @@ from greentic_session.store import SessionStore
 __all__ = ["ALICE", "CHAT", "DAY", "MINUTE", "MakeStore", "Time", "by_user", "ctx", "data"]
 
 MakeStore = Callable[..., SessionStore]
-"""Makes a fresh, empty store with the given options (`default_wait_ttl=...` and so on); the caller closes it."""
+"""Makes a fresh, empty store with the given options; the caller closes it."""
 
 MINUTE = 60.0
 """A lifetime that matters to no test, in seconds."""

@@ -27,7 +27,7 @@ class Names(str, Enum):  # noqa: UP042  # not a StrEnum: that one formats as its
 
 
 class WaitsContract:
-    """Section 4 of the contract: the operations by scope."""
+    """The operations by scope."""
 
     async def test_a_registered_wait_is_found(self, store: SessionStore) -> None:
         assert await store.register_wait(ALICE, "alice", CHAT, "k", data()) is None
@@ -118,7 +118,7 @@ class WaitsContract:
         assert await store.list_waits_for_user(ALICE, "alice") == ["k"]
 
     async def test_registering_elsewhere_moves_the_wait(self, store: SessionStore) -> None:
-        """Reference defects 3 and 6.
+        """In the Rust crate a session could wait at two scopes, and clearing one removed the other.
 
         The old scope went on routing, and clearing it deleted the new one.
         """
@@ -131,7 +131,7 @@ class WaitsContract:
         assert await store.list_waits_for_user(ALICE, "alice") == ["k"]
 
     async def test_a_displaced_session_stays_readable(self, store: SessionStore) -> None:
-        """Reference defect 12: removing the displaced session unrouted the new one."""
+        """In the Rust crate removing the displaced session unrouted the new one."""
         await store.register_wait(ALICE, "alice", CHAT, "old", data(node="old"))
         assert await store.register_wait(ALICE, "alice", CHAT, "new", data(node="new")) == "old"
         assert await store.get_session("old") == data(node="old")
@@ -183,7 +183,7 @@ class WaitsContract:
         assert await store.list_waits_for_user(nobody, "alice") == []
 
     async def test_register_preserves_whose_a_live_session_is(self, store: SessionStore) -> None:
-        """Reference defect 4: any tenant could overwrite a session by its key."""
+        """In the Rust crate any tenant could overwrite a session by its key."""
         await store.create_session(ALICE, data(), key="k")
         await store.create_session(ctx(None), data(ctx(None)), key="nobodys")
         for stranger in STRANGERS.values():
@@ -212,7 +212,7 @@ class WaitsContract:
             assert await store.list_waits_for_user(owner, user) == [f"k{index}"]
 
     async def test_the_callers_user_decides(self, store: SessionStore) -> None:
-        """Reference defect 16: lookups trusted the user argument over the context."""
+        """In the Rust crate lookups trusted the user argument over the context."""
         bob, team = ctx("bob"), ctx(None)
         await store.register_wait(ALICE, "alice", CHAT, "k", data())
         assert await store.find_wait(bob, "alice", CHAT) is None
@@ -262,7 +262,7 @@ class WaitsContract:
             await by_user(store, ALICE, "alice")
 
     async def test_find_by_user_finds_the_latest_created(self, store: SessionStore) -> None:
-        """Reference defect 17: after create_session its find_by_user found nothing."""
+        """In the Rust crate find_by_user found nothing after create_session."""
         assert await by_user(store, ALICE, "alice") is None
         await store.create_session(ALICE, data(node="first"), key="first")
         await store.create_session(ctx("bob"), data(ctx("bob")), key="bobs")
@@ -278,7 +278,7 @@ class WaitsContract:
         assert await by_user(store, ctx("bob"), "bob") == ("bobs", data(ctx("bob")))
 
     async def test_take_overs_leave_one_wait(self, store: SessionStore) -> None:
-        """Reference defect 11: racing take-overs left both listed."""
+        """In the Rust crate racing take-overs left both sessions listed."""
         displaced: list[str | None] = []
 
         async def take(key: str) -> None:
@@ -294,7 +294,7 @@ class WaitsContract:
         assert displaced.count(None) == 1
 
     async def test_update_racing_remove_does_not_resurrect(self, store: SessionStore) -> None:
-        """Reference defect 11: an update could bring back what was removed meanwhile."""
+        """In the Rust crate an update could bring back what was removed meanwhile."""
         for index in range(20):
             key = await store.create_session(ALICE, data(), key=f"k{index}")
 

@@ -59,7 +59,7 @@ def place(who: TenantCtx) -> str:
 
 
 class Seen:
-    """A namespace at one moment, and what section 5 says that it answers. Written apart from the scripts."""
+    """A namespace at one moment, and the answers that it must give. Written apart from the scripts."""
 
     def __init__(self, found: Dump) -> None:
         self.found = found
