@@ -200,6 +200,15 @@ def test_ci_runs_the_test_command_as_it_stands() -> None:
     assert "\npython -m pytest -m slow\n" in ci  # which runs the other two
 
 
+def test_the_versions_of_python_that_are_named_are_those_that_ci_tests() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    named = {found[1] for text in project["classifiers"] if (found := re.search(r"Python :: (3\.\d+)$", text))}
+    loop = re.search(r"^for version in (.*); do$", (ROOT / ".ci/run").read_text(), re.MULTILINE)
+    assert loop is not None
+    assert named <= set(loop[1].split())  # it tests on later ones, too, where they are
+    assert project["requires-python"] == f">={min(named, key=lambda version: int(version[2:]))}"
+
+
 def operations_of(owner: type) -> dict[str, str]:
     """Return the signatures of the public methods of a class, as README shows them."""
     found = {}
