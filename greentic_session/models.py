@@ -10,7 +10,7 @@ written.)
 
 import hashlib
 from collections.abc import Mapping
-from typing import Any, ClassVar, Self, TypeVar, overload
+from typing import Any, ClassVar, Self, TypeVar, cast, overload
 
 import msgspec
 from msgspec.structs import force_setattr, replace
@@ -78,7 +78,19 @@ class Impersonation(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
         check_text("reason", self.reason)
 
 
-class TenantCtx(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+class _PointsToNew(msgspec.StructMeta):
+    """Metaclass whose complaint about arguments names the constructor that is meant: `new`."""
+
+    def __call__(cls, *args: Any, **fields: Any) -> Any:  # noqa: N805  # a metaclass
+        try:
+            return super().__call__(*args, **fields)
+        except TypeError as error:
+            if not str(error).startswith(("Missing required", "Extra positional", "Unexpected keyword")):
+                raise  # a field's own
+            raise TypeError(f"{error}; {cls.__name__}.new(env, tenant, team=, user=) fills what belongs together") from error
+
+
+class TenantCtx(msgspec.Struct, metaclass=_PointsToNew, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """Who calls, and on whose behalf. Build it with `TenantCtx.new`.
 
     The pairs `tenant`/`tenant_id`, `team`/`team_id` and `user`/`user_id` are the reference's: a
@@ -202,7 +214,8 @@ class TenantCtx(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, g
         >>> TenantCtx.new("dev", "acme", user="u1").user_id
         'u1'
         """
-        return cls(env=env, tenant=tenant, tenant_id=tenant, team=team, team_id=team, user=user, user_id=user, attempt=0)
+        fields = {"tenant": tenant, "tenant_id": tenant, "team": team, "team_id": team, "user": user, "user_id": user}
+        return cast("Self", msgspec.StructMeta.__call__(cls, env=env, attempt=0, **fields))
 
     @property
     def effective_team(self) -> str | None:

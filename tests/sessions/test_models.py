@@ -970,3 +970,13 @@ def test_a_new_cursor_is_a_copys() -> None:
     moved = data.new_cursor("pay", wait_reason="card")
     assert (data.cursor, moved.cursor) == (SessionCursor("ask"), SessionCursor("pay", "card"))
     assert moved.new_cursor("end").cursor == SessionCursor("end")
+
+
+@pytest.mark.parametrize(
+    ("args", "fields"), [(("dev", "acme"), {}), ((), {"env": "dev", "tenant": "acme"}), ((), {"users": "u"})]
+)
+def test_a_context_made_by_hand_points_to_new(args: tuple[Any, ...], fields: dict[str, Any]) -> None:
+    with pytest.raises(TypeError, match=r"; TenantCtx\.new\(env, tenant, team=, user=\) fills what belongs together$"):
+        TenantCtx(*args, **fields)
+    with pytest.raises(TypeError, match=r"^deadline must be an? InvocationDeadline, not int$"):
+        TenantCtx(env="dev", tenant="acme", tenant_id="acme", attempt=0, deadline=7)  # type: ignore[arg-type]
