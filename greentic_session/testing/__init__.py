@@ -6,11 +6,10 @@ It needs the ``test`` extra (pytest, pytest-asyncio in strict mode, hypothesis).
     class TestMyStore(SessionStoreContract):
         @pytest.fixture
         def make_store(self) -> MakeStore:
-            return MySessionStore        # called with the options of a SessionStore; returns a
-            fresh, empty store
+            return MySessionStore  # called with a store's options; returns a fresh, empty store
 
-Where the test can move the time of your store, a second fixture says how, and nothing sleeps or depends on the machine's
-speed::
+Where the test can move the time of your store, a second fixture says how, and nothing sleeps or
+depends on the machine's speed::
 
         @pytest.fixture
         def time(self) -> Time:
