@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any, Self
 
-from benchmarks._measure import Contestant, Spent
+from benchmarks.harness.measuring import Contestant, Spent
 
 from .catalogue import Peer
 

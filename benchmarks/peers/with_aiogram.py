@@ -6,7 +6,7 @@ from aiogram.fsm.context import FSMContext
 from aiogram.fsm.storage.base import StorageKey
 from aiogram.fsm.storage.redis import RedisStorage
 
-from benchmarks._measure import closed_loop
+from benchmarks.harness.measuring import closed_loop
 
 from .worker import Doing
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from key_value.aio.stores.redis import RedisStore
 from redis.asyncio import Redis
 
-from benchmarks._measure import closed_loop
+from benchmarks.harness.measuring import closed_loop
 
 from .worker import Doing
 

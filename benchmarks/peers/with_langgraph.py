@@ -10,7 +10,7 @@ from langgraph.checkpoint.base import Checkpoint, empty_checkpoint
 from langgraph_checkpoint_aws import AsyncValkeySaver
 from valkey.asyncio import ConnectionPool, Valkey
 
-from benchmarks._measure import closed_loop
+from benchmarks.harness.measuring import closed_loop
 
 from .worker import Doing
 

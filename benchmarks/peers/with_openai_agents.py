@@ -9,7 +9,7 @@ from typing import Any
 from agents.extensions.memory import RedisSession
 from redis.asyncio import Redis
 
-from benchmarks._measure import closed_loop
+from benchmarks.harness.measuring import closed_loop
 
 from .worker import Doing
 

@@ -13,7 +13,7 @@ from agents import SQLiteSession
 from agents.extensions.memory import RedisSession
 from redis.asyncio import Redis
 
-from benchmarks._measure import closed_loop
+from benchmarks.harness.measuring import closed_loop
 
 from .worker import Doing
 

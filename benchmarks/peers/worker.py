@@ -15,7 +15,7 @@ from abc import abstractmethod
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Protocol, TextIO
 
-from benchmarks._measure import closed_loop, own_loops
+from benchmarks.harness.measuring import closed_loop, own_loops
 
 __all__ = ["Adapter", "Doing"]
 

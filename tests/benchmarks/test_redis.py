@@ -230,7 +230,10 @@ def test_only_what_is_asked_for_is_measured_and_json_can_go_to_stdout() -> None:
 
 
 def test_without_a_server_it_says_how_to_get_one() -> None:
-    hide = "import sys; from benchmarks import __main__ as it; it.find_binary = lambda: None; sys.exit(it.main(['--quick']))"
+    hide = (
+        "import sys; from benchmarks.redis import __main__ as it; "
+        "it.find_binary = lambda: None; sys.exit(it.main(['--quick']))"
+    )
     done = subprocess.run([sys.executable, "-c", hide], cwd=ROOT, check=False, capture_output=True, text=True, timeout=60)
     assert done.returncode == 2
     assert done.stdout == ""

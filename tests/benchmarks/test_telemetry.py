@@ -26,7 +26,10 @@ def test_everything_is_measured(redis_url: str) -> None:  # a server is to be ha
 
 
 def test_without_the_sdk_it_says_what_to_install() -> None:
-    hide = "import sys; sys.modules['opentelemetry.sdk'] = None; from benchmarks.telemetry import main; sys.exit(main([]))"
+    hide = (
+        "import sys; sys.modules['opentelemetry.sdk'] = None; "
+        "from benchmarks.telemetry.__main__ import main; sys.exit(main([]))"
+    )
     done = run("-c", hide)
     assert done.returncode == 2
     assert len(done.stderr.splitlines()) == 1
