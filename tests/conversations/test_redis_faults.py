@@ -12,6 +12,7 @@ import redis
 from cancelling import CancelledAt
 from conversation_keys import check, everything
 from conversation_operations import OPERATIONS, READS, WRITES, Operation, prepare
+from impatience import PATIENT, impatient
 from redis_server import Server, free_port
 from tcp_proxy import TcpProxy
 
@@ -22,8 +23,6 @@ from greentic_session.testing._conversations.samples import OPS, PARTITIONS, sai
 pytestmark = pytest.mark.asyncio
 
 Store = RedisConversationStore[Message]
-SHORT = 0.3
-"""A timeout that a test can wait out, in seconds."""
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +39,7 @@ async def proxy(shared: Server) -> AsyncIterator[TcpProxy]:
 
 
 def fresh(url: str, **options: Any) -> Store:
-    return RedisConversationStore.from_url(url, namespace=f"test-{uuid.uuid4().hex}", **options)
+    return RedisConversationStore.from_url(url, namespace=f"test-{uuid.uuid4().hex}", **{**PATIENT, **options})
 
 
 async def failure(call: Awaitable[object], kind: type[GreenticError], message: str) -> None:
@@ -110,10 +109,11 @@ async def test_a_read_that_begins_a_lifetime_is_a_write(proxy: TcpProxy, use: st
 
 
 async def test_silence_ends_every_operation_in_time(proxy: TcpProxy) -> None:
-    async with fresh(proxy.url, timeout=SHORT) as store:
+    async with fresh(proxy.url) as store:
         held = await prepare(store)
         proxy.stall()
-        ends = await asyncio.gather(*(operation.call(store, held) for operation in OPERATIONS), return_exceptions=True)
+        with impatient(store):
+            ends = await asyncio.gather(*(operation.call(store, held) for operation in OPERATIONS), return_exceptions=True)
         proxy.resume()
         for operation, end in zip(OPERATIONS, ends, strict=True):
             assert type(end) is (UnavailableError if operation.name == "health" else OperationTimeoutError), operation.name
@@ -187,11 +187,12 @@ async def test_scripts_that_the_server_forgets_are_loaded_again(server: Server) 
 
 
 async def test_a_stopped_server(server: Server) -> None:
-    async with fresh(server.url, timeout=SHORT) as store:
+    async with fresh(server.url) as store:
         await works(store)
         server.signal(signal.SIGSTOP)
         try:
-            await failure(store.append(OPS, "c", *said("x")), OperationTimeoutError, "in time")
+            with impatient(store):
+                await failure(store.append(OPS, "c", *said("x")), OperationTimeoutError, "in time")
         finally:
             server.signal(signal.SIGCONT)
         await works(store)

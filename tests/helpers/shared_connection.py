@@ -12,17 +12,19 @@ from redis.asyncio.connection import AbstractConnection, Connection
 from greentic_session._redis.client import RedisClient
 from greentic_session._redis.url import connection_of
 
-__all__ = ["NAME", "buffered", "client_for", "connected", "connections", "echo", "settle", "until"]
+__all__ = ["NAME", "PATIENCE", "buffered", "client_for", "connected", "connections", "echo", "settle", "until"]
 
+PATIENCE = 60.0
+"""For how many seconds a call may take that a busy machine holds up; nothing here waits for the end of it."""
 NAME = "shared"
 """The name of the client's connections."""
 
 
 def client_for(
-    url: str, *, timeout: float = 5.0, most: int = 64, kind: type[AbstractConnection] | None = None
+    url: str, *, timeout: float = PATIENCE, most: int = 64, kind: type[AbstractConnection] | None = None
 ) -> RedisClient:
     """Return a client to a URL; the caller closes it."""
-    found, settings = connection_of(url, 5.0, {"client_name": NAME})
+    found, settings = connection_of(url, PATIENCE, {"client_name": NAME})
     return RedisClient(kind or found, settings, timeout=timeout, max_connections=most)
 
 
@@ -47,7 +49,7 @@ def connections(raw: redis.Redis) -> int:
     return sum(client["name"] == NAME for client in raw.client_list())
 
 
-async def until(holds: Callable[[], bool], message: str, *, within: float = 2.0) -> None:
+async def until(holds: Callable[[], bool], message: str, *, within: float = PATIENCE / 2) -> None:
     """Return as soon as something holds."""
     give_up = time.monotonic() + within
     while not holds():

@@ -8,6 +8,7 @@ import struct
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator
+from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -22,7 +23,7 @@ from impostor import impostor
 from redis.asyncio.connection import Connection
 from redis.exceptions import ResponseError
 from redis_server import Server, free_port
-from shared_connection import NAME, buffered, client_for, connected, connections, counting, echo, settle, until
+from shared_connection import NAME, PATIENCE, buffered, client_for, connected, connections, counting, echo, settle, until
 from tcp_proxy import TcpProxy
 
 from greentic_session import RedisSessionStore
@@ -33,10 +34,10 @@ from greentic_session.testing._sessions.samples import CHAT, MINUTE, ctx, data
 
 asynchronous = pytest.mark.asyncio
 
-SLACK = 0.1
-"""By how many seconds a deadline may be missed, on a busy machine."""
-PROMPT = 0.5
-"""What a test calls "at once", in seconds."""
+SLACK = PATIENCE / 3
+"""By how many seconds a deadline may be missed, on a busy machine; the benchmarks measure by how many."""
+PROMPT = PATIENCE / 3
+"""In how many seconds that happens which waits for nothing. Whatever waited for a call's timeout would take longer."""
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +58,7 @@ def nothing_is_left(shared: Server, raw: redis.Redis) -> Iterator[None]:
     """Whatever a test does: no connection outlives its client."""
     raw.flushall()
     yield
-    give_up = time.monotonic() + 2
+    give_up = time.monotonic() + PATIENCE
     while connections(raw):
         assert time.monotonic() < give_up, "connections are left"
         time.sleep(0.005)
@@ -94,6 +95,11 @@ async def timed(work: Awaitable[object]) -> tuple[object, float]:
     started = loop.time()
     [end] = await asyncio.gather(work, return_exceptions=True)
     return end, loop.time() - started
+
+
+async def late_call(client: RedisClient, seconds: float, *command: str) -> object:
+    """Make a call that may take so many seconds only."""
+    return await client.call(command, deadline=asyncio.get_running_loop().time() + seconds)
 
 
 def kinds(outcomes: Iterable[object]) -> Counter[type]:
@@ -328,7 +334,7 @@ class Traffic:
     async def run(self, more: int) -> None:
         """Return when so many more calls have been answered."""
         wanted = self.answered + more
-        await until(lambda: self.answered >= wanted or self.broken(), "nothing goes on", within=10)
+        await until(lambda: self.answered >= wanted or self.broken(), "nothing goes on")
 
     def broken(self) -> bool:
         return any(task.done() for task in self.tasks)
@@ -447,11 +453,14 @@ async def test_a_full_send_buffer_pushes_back(proxy: TcpProxy) -> None:
 
 @asynchronous
 async def test_those_who_wait_in_the_line_are_late_in_time(proxy: TcpProxy) -> None:
-    async with connected(proxy.url, most=1, timeout=0.3) as client:
+    async with connected(proxy.url, most=1) as client:
         proxy.stall()
-        outcomes = await asyncio.gather(*(timed(client.call(("SET", f"{number}", "z" * 50_000))) for number in range(300)))
+        deadline = asyncio.get_running_loop().time() + 0.3
+        calls = [client.call(("SET", f"{number}", "z" * 50_000), deadline=deadline) for number in range(300)]
+        outcomes = await asyncio.gather(*(timed(call) for call in calls))
         assert kinds([end for end, _ in outcomes]) == {OperationTimeoutError: 300}
-        assert all(0.29 < took < 0.3 + 2 * SLACK for _, took in outcomes)
+        assert asyncio.get_running_loop().time() >= deadline
+        assert all(took < 0.3 + SLACK for _, took in outcomes)
         assert not client._lines._lines[0]
         proxy.resume()
         await echo(client, "works")
@@ -516,12 +525,13 @@ async def test_a_long_command_that_is_given_up_leaves_its_neighbours_alone(
     proxy: TcpProxy, raw: redis.Redis, how: str
 ) -> None:
     text = "x" * 12_000_000  # no socket buffers that much
-    async with connected(proxy.url, timeout=5 if how == "cancelled" else 0.5) as client:
+    async with connected(proxy.url) as client:
         await asyncio.gather(client.call(("SET", "long", "x" * 2 * LONG_BYTES)), echo(client, "small"))
         assert connections(raw) == 2  # one for each
         raw.delete("long")
         proxy.stall()
-        long = asyncio.create_task(client.call(("SET", "long", text)))
+        deadline = None if how == "cancelled" else asyncio.get_running_loop().time() + 0.5
+        long = asyncio.create_task(client.call(("SET", "long", text), deadline=deadline))
         await asyncio.sleep(0.2)
         small = [asyncio.create_task(echo(client, f"{number}")) for number in range(20)]
         if how == "cancelled":
@@ -550,17 +560,17 @@ async def test_long_and_short_commands_mixed(shared: Server, raw: redis.Redis, m
 
 @asynchronous
 async def test_a_late_call_leaves_its_neighbours_alone(proxy: TcpProxy) -> None:
-    async with connected(proxy.url, timeout=0.4) as client:
+    async with connected(proxy.url) as client:
         proxy.hold()
-        late = asyncio.create_task(timed(echo(client, "late")))
-        await asyncio.sleep(0.2)
+        late = asyncio.create_task(timed(late_call(client, 0.4, "ECHO", "late")))
+        await asyncio.sleep(0.02)
         later = [asyncio.create_task(echo(client, f"{number}")) for number in range(20)]
         end, took = await late
         assert type(end) is OperationTimeoutError
         assert 0.39 < took < 0.4 + SLACK
         assert proxy.accepted == 1
         _, took = await timed(echo(client, "over a new connection"))
-        assert took < 0.15
+        assert took < PROMPT
         assert proxy.accepted == 2
         assert not any(call.done() for call in later)
         proxy.release()
@@ -570,11 +580,11 @@ async def test_a_late_call_leaves_its_neighbours_alone(proxy: TcpProxy) -> None:
 
 @asynchronous
 async def test_calls_end_when_their_time_is_over(proxy: TcpProxy) -> None:
-    async with connected(proxy.url, timeout=0.2) as client:
+    async with connected(proxy.url) as client:
         proxy.stall()
         outcomes = []
         for _ in range(10):
-            outcomes.append(asyncio.create_task(timed(client.call(("PING",)))))
+            outcomes.append(asyncio.create_task(timed(late_call(client, 0.2, "PING"))))
             await asyncio.sleep(0.03)
         for end, took in await asyncio.gather(*outcomes):
             assert type(end) is OperationTimeoutError
@@ -586,22 +596,23 @@ async def test_calls_end_when_their_time_is_over(proxy: TcpProxy) -> None:
 @asynchronous
 async def test_those_in_the_line_go_on_when_a_late_call_ends_the_only_connection(proxy: TcpProxy, raw: redis.Redis) -> None:
     raw.set("long", b"x" * 2_000_000)
-    async with connected(proxy.url, most=1, timeout=0.5) as client:
+    async with connected(proxy.url, most=1) as client:
         proxy.hold(after=3 * LONG_BYTES)
-        late = asyncio.create_task(timed(client.call(("GET", "long"))))
-        await asyncio.sleep(0.2)
+        late = asyncio.create_task(client.call(("GET", "long")))
         [connection] = client._connections
-        assert connection._unfinished > LONG_BYTES
+        await until(lambda: connection._unfinished > LONG_BYTES, "the answer has not begun")
         connection.room = 2  # one more may go behind it
         behind = asyncio.create_task(timed(echo(client, "behind")))
         await until(lambda: len(connection.pending) == 2, "it is not sent")
         connection.room = 0
         waiting = asyncio.create_task(timed(echo(client, "waiting")))
-        end, _ = await late
-        assert type(end) is OperationTimeoutError
+        await until(lambda: len(client._lines._lines[0]) == 1, "it does not wait")
+        connection.pending[0].deadline = asyncio.get_running_loop().time()
+        client._look()  # as when the time has come
+        assert kinds(await asyncio.gather(late, return_exceptions=True)) == {OperationTimeoutError: 1}
         end, took = await waiting
         assert end is None
-        assert took < 0.3 + SLACK
+        assert took < PROMPT
         assert not behind.done()
         proxy.release()
         assert (await behind)[0] is None
@@ -762,15 +773,17 @@ async def test_many_callers_make_few_attempts() -> None:
 
     async def insist() -> None:
         nonlocal failures
-        while asyncio.get_running_loop().time() < end:
+        while len(kind.tries) < 5:
             with pytest.raises(UnavailableError, match="connection to Redis failed"):
                 await client.call(("PING",), repeatable=True)
             failures += 1
 
-    end = asyncio.get_running_loop().time() + 1
     await asyncio.gather(*(insist() for _ in range(200)))
-    assert 4 <= len(kind.tries) <= 8
-    assert failures == 200 * len(kind.tries)  # they share them
+    # Between two attempts there is a delay, however many insist: who asks meanwhile shares the next one.
+    assert len(kind.tries) == 5
+    assert 200 <= failures <= 200 * len(kind.tries)
+    for (one, other), delay in zip(pairwise(kind.tries), [0.04, 0.08, 0.16, 0.32], strict=True):
+        assert other - one >= delay / 2 - 0.001
     await client.aclose()
 
 
@@ -781,9 +794,10 @@ async def test_attempts_are_spread_and_bounded() -> None:
     for _ in range(20):
         client = client_for(f"redis://127.0.0.1:{free_port()}")
         for failures, delay in enumerate([0.04, 0.08, 0.16, 0.32, 0.64, 1.0, 1.0], start=1):
-            client._dialer.failed(asyncio.get_running_loop().time())
-            wait = client._dialer.not_before - loop.time()
-            assert delay / 2 - 0.01 <= wait <= delay
+            now = loop.time()
+            client._dialer.failed(now)
+            wait = client._dialer.not_before - now
+            assert delay / 2 - 1e-6 <= wait <= delay + 1e-6
             if failures == 1:
                 firsts.add(round(wait, 6))
     assert len(firsts) > 10
@@ -807,17 +821,17 @@ async def test_the_first_attempt_after_a_quiet_time_is_made_at_once_and_success_
         assert kinds(await ends([client.call(("PING",))])) == {UnavailableError: 1}
     await proxy.allow()
     await asyncio.sleep(max(0.0, client._dialer.not_before - asyncio.get_running_loop().time()))
-    _, took = await timed(client.call(("PING",)))
-    assert took < 0.1
+    kind.tries.clear()
+    assert await client.call(("PING",)) == b"PONG"
+    assert len(kind.tries) == 1
     proxy.refuse()
     await until(lambda: not client._connections, "the loss is not seen")
     kind.tries.clear()
-    started = asyncio.get_running_loop().time()
-    for _ in range(3):
+    assert client._dialer.not_before <= asyncio.get_running_loop().time()  # at once
+    for failures in range(1, 4):
         assert kinds(await ends([client.call(("PING",))])) == {UnavailableError: 1}
+        assert client._dialer._failures == failures  # it begins anew
     assert len(kind.tries) == 3
-    assert kind.tries[0] - started < 0.02
-    assert kind.tries[-1] - started < 0.04 + 0.08 + SLACK  # it begins anew
     await client.aclose()
 
 
@@ -829,7 +843,7 @@ async def test_a_timeout_that_is_shorter_than_the_delay_between_attempts(proxy: 
     client._dialer.failed(asyncio.get_running_loop().time())
     await proxy.allow()
     loop = asyncio.get_running_loop()
-    give_up = loop.time() + 2
+    give_up = loop.time() + PATIENCE
     while loop.time() < give_up:
         [end] = await ends([client.call(("PING",))])
         if not isinstance(end, Exception):
@@ -863,15 +877,14 @@ async def test_an_answer_is_not_kept_waiting_for_a_connection(proxy: TcpProxy, r
         long = asyncio.create_task(client.call(("GET", "long")))
         [connection] = client._connections
         await until(lambda: connection._unfinished > LONG_BYTES, "the answer has not begun")
-        client._dialer._failures = 10  # no other connection could be opened lately
-        client._dialer.failed(asyncio.get_running_loop().time())
+        client._dialer.not_before = asyncio.get_running_loop().time() + 3600  # no other can be opened now
         calls = [asyncio.create_task(timed(echo(client, f"{number}"))) for number in range(3)]
         await asyncio.sleep(0.02)
         proxy.release()
         assert len(await long) == 2_000_000
         for end, took in await asyncio.gather(*calls):
             assert end is None
-            assert took < 0.3
+            assert took < PROMPT
 
 
 @asynchronous
@@ -883,8 +896,8 @@ async def test_giving_up_long_commands_is_no_failure_to_connect(proxy: TcpProxy)
             await until(lambda: any(connection._alone for connection in client._connections), "it is not sent")
             call.cancel()
             await asyncio.wait([call])
-        _, took = await timed(echo(client, "works"))
-        assert took < 0.15
+        assert client._dialer.not_before <= asyncio.get_running_loop().time()
+        await echo(client, "works")
 
 
 @asynchronous
@@ -956,7 +969,7 @@ async def test_a_connection_that_ends_with_its_handshake(how: Callable[[asyncio.
                 if one.greeting is not None:
                     await asyncio.sleep(0.02)
 
-        client = client_for(url, kind=Slow, timeout=1.0)
+        client = client_for(url, kind=Slow)
         one.greeting = how
         end, took = await timed(client.call(("PING",)))
         assert type(end) is UnavailableError
@@ -985,11 +998,11 @@ async def test_an_end_that_comes_while_much_is_unsent(shared: Server) -> None:
         writer.write_eof()
 
     async with await asyncio.start_server(serve, "127.0.0.1", 0, limit=1000) as listener:
-        client = client_for(f"redis://127.0.0.1:{listener.sockets[0].getsockname()[1]}", timeout=2)
+        client = client_for(f"redis://127.0.0.1:{listener.sockets[0].getsockname()[1]}")
         calls = [asyncio.create_task(client.call(("SET", "BEGIN", "x" * 12_000_000)))]
         outcomes, took = await timed(asyncio.gather(*calls, return_exceptions=True))
         assert kinds(cast("Iterable[object]", outcomes)) == {UnavailableError: 1}
-        assert took < 1
+        assert took < PROMPT
         await client.aclose()
         for writer in held:
             writer.transport.abort()
@@ -1009,8 +1022,7 @@ async def test_nothing_is_kept_of_a_call_that_is_over(proxy: TcpProxy) -> None:
     async with connected(proxy.url, most=2) as client:
         proxy.stall()
         calls = [asyncio.create_task(echo(client, f"kept-{number}")) for number in range(600)]
-        await asyncio.sleep(0.02)
-        assert kept(b"kept-") == 600
+        await until(lambda: kept(b"kept-") == 600, "they are not under way")
         for number in range(0, 600, 2):
             calls[number].cancel()
         proxy.resume()
