@@ -100,14 +100,16 @@ async def _stalled(server: Server, callers: int, seconds: float, *, cancel: bool
     """
     async with RedisSessionStore.from_url(server.url, timeout=seconds) as store:
         await store.health()
-        latest = 0.0
+        latest, waiting, ended = 0.0, callers, asyncio.Event()
 
         async def wait(number: int) -> None:
-            nonlocal latest
+            nonlocal latest, waiting
             began = time.perf_counter()
-            with contextlib.suppress(OperationTimeoutError):
+            with contextlib.suppress(OperationTimeoutError, asyncio.CancelledError):
                 await store.get_session(f"key-{number}")
-            latest = max(latest, time.perf_counter() - began - seconds)
+            latest, waiting = max(latest, time.perf_counter() - began - seconds), waiting - 1
+            if not waiting:
+                ended.set()
 
         server.signal(signal.SIGSTOP)
         try:
@@ -121,7 +123,7 @@ async def _stalled(server: Server, callers: int, seconds: float, *, cancel: bool
                     tasks[number].cancel()
                     if number % AT_ONCE == 0:
                         await asyncio.sleep(0)
-                await asyncio.wait(tasks)
+                await ended.wait()
                 taken = time.perf_counter() - began
         finally:
             server.signal(signal.SIGCONT)

@@ -378,7 +378,7 @@ class RedisClient:
         """Fail the calls that are late, and look again when the next one may be."""
         loop = asyncio.get_running_loop()
         now = loop.time()
-        left = FAILED_AT_ONCE - self._lines.turn_late_away(now, FAILED_AT_ONCE, self._dialer.timed_out)
+        left = FAILED_AT_ONCE
         for connection in (*self._connections, *self._retired):
             for call in connection.expire(now, left):
                 left -= 1
@@ -388,6 +388,8 @@ class RedisClient:
                 self._retired.add(connection)
             if connection in self._retired:
                 connection.retire()
+        # Those in the line came later than those under way.
+        left -= self._lines.turn_late_away(now, left, self._dialer.timed_out)
         self._serve()
         if self._finder is not None:
             self._finder.look()

@@ -256,7 +256,8 @@ class SharedConnection(asyncio.Protocol):
                         waiting.set_exception(answer)
                     else:
                         waiting.set_result(answer)
-        except (driver.InvalidResponse, IndexError):  # not Redis's protocol, or an answer that nobody asked for
+        except (driver.InvalidResponse, IndexError, MemoryError):
+            # Not Redis's protocol, an answer that nobody asked for, or a list longer than the memory.
             self._fail(lambda: driver.InvalidResponse("this is not Redis's protocol"))
             self.abort()
             return

@@ -2,11 +2,11 @@
 
 import hashlib
 import re
-from collections.abc import Awaitable
 from functools import cache, cached_property
 from importlib.resources import files
 from typing import Any
 
+from .answers import foreign
 from .executor import Arg, Executor
 
 __all__ = ["Script"]
@@ -53,11 +53,21 @@ class Script:
     Args:
         package: The package that holds the files.
         name: The file's name, without ``.lua``.
+        answers: Of which types its answer may be: int, bytes, list, NoneType.
         repeatable: Whether running it twice does what running it once does.
         one_key: Whether it touches its first key only: then it needs no guard while a slot moves.
     """
 
-    def __init__(self, package: str, name: str, *, repeatable: bool = False, one_key: bool = False) -> None:
+    def __init__(
+        self,
+        package: str,
+        name: str,
+        answers: tuple[type, ...],
+        *,
+        repeatable: bool = False,
+        one_key: bool = False,
+    ) -> None:
+        self._answers = answers
         self._alone = _hashed(_assemble(package, name, set()))
         self._one_key = one_key
         self._repeatable = repeatable
@@ -73,10 +83,8 @@ class Script:
         """
         return ("EVAL", (self._guarded if executor.moving else self._alone)[1], keys, *words)
 
-    def run(
-        self, executor: Executor, keys: int, words: tuple[Arg, ...], undo: tuple[Arg, ...] | None = None
-    ) -> Awaitable[Any]:
-        """Run it; to be awaited for what it returns.
+    async def run(self, executor: Executor, keys: int, words: tuple[Arg, ...], undo: tuple[Arg, ...] | None = None) -> Any:
+        """Run it, and return what it returns.
 
         Args:
             executor: The way there.
@@ -86,9 +94,14 @@ class Script:
 
         Raises:
             GreenticError: As `RedisClient.call`.
+            InternalError: The answer is of another type.
         """
         sha, text = self._guarded if executor.moving else self._alone
-        return executor.call(("EVALSHA", sha, keys, *words), repeatable=self._repeatable, script=text, undo=undo)
+        words = ("EVALSHA", sha, keys, *words)
+        answer = await executor.call(words, repeatable=self._repeatable, script=text, undo=undo)
+        if type(answer) not in self._answers:
+            raise foreign()
+        return answer
 
 
 def _hashed(text: str) -> tuple[str, str]:

@@ -11,6 +11,7 @@ from typing import TypeVar
 
 from greentic_session import tenancy
 from greentic_session._concurrency.detached import Detached
+from greentic_session._redis.answers import reading_answers
 from greentic_session._redis.cluster import ClusterClient
 from greentic_session._redis.executor import Executor
 from greentic_session._redis.scanning import together, walk
@@ -36,6 +37,7 @@ _AT_ONCE = 64
 _UNRESERVED = ("", "")
 
 
+@reading_answers
 class RedisClusterBackend(SessionBackend):
     """Storage in one namespace of one cluster.
 

@@ -51,12 +51,12 @@ _REMEMBERED = 65_536
 """How many keys a client remembers the slots of."""
 
 
-def _script(name: str) -> Script:
-    return Script("greentic_session.backends.redis.lua", name, one_key=True)
+def _script(name: str, *answers: type) -> Script:
+    return Script("greentic_session.backends.redis.lua", name, answers, one_key=True)
 
 
-_RESERVE = _script("reserve")
-_UNRESERVE = _script("unreserve")
+_RESERVE = _script("reserve", list)
+_UNRESERVE = _script("unreserve", int)
 
 
 def new_nonce() -> str:

@@ -1,8 +1,10 @@
 """The scripts of `lua/`, each as a typed function. What one does and returns stands in the head of its file."""
 
 from collections.abc import Awaitable
+from types import NoneType
 from typing import Any, TypeAlias, cast
 
+from greentic_session._redis.answers import foreign, texts
 from greentic_session._redis.executor import Arg, Executor
 from greentic_session._redis.scripts import Script
 from greentic_session.backend import Claiming, Creation, Parking
@@ -22,6 +24,8 @@ BARRED = b"barred"
 """The answer where the reservation is over; nothing was done."""
 COUNT = b"count"
 """The answer where the waits of a user have to be counted before one more is parked; nothing was done."""
+_GO_ON = b"go on"
+"""The answer where the rest is for another step."""
 THOROUGH = "thorough"
 """For a look that leaves nothing to the reader."""
 
@@ -36,30 +40,30 @@ def text_of(data: SessionData, text: bytes | None) -> Text:
     return json, version_of(json), identity_text(data.tenant_ctx)
 
 
-def _script(name: str, *, repeatable: bool = False) -> Script:
-    return Script("greentic_session.backends.redis.lua", name, repeatable=repeatable)
+def _script(name: str, *answers: type, repeatable: bool = False) -> Script:
+    return Script("greentic_session.backends.redis.lua", name, answers, repeatable=repeatable)
 
 
-_CLAIM = _script("claim")
-_CLEAR = _script("clear")
-_COMPLETE = _script("complete")
-_CREATE = _script("create")
-_FIND = _script("find", repeatable=True)
-_FIND_BY_USER = _script("find_by_user", repeatable=True)
-_FIND_KEY = _script("find_key", repeatable=True)
-_GIVE_BACK = _script("give_back")
-_LIST_WAITS = _script("list_waits", repeatable=True)
-_PURGE = _script("purge")
-_GET_MANY = _script("get_many", repeatable=True)
-_PARK = _script("park")
-_RELEASE = _script("release")
-_REMAINING = _script("remaining", repeatable=True)
-_REMOVE = _script("remove")
-_RENEW = _script("renew")
-_TIDY = _script("tidy")
-_TOUCH = _script("touch")
-_UPDATE = _script("update")
-_VACATE = _script("vacate")
+_CLAIM = _script("claim", list, NoneType)
+_CLEAR = _script("clear", list, NoneType)
+_COMPLETE = _script("complete", int, bytes)
+_CREATE = _script("create", int, bytes)
+_FIND = _script("find", list, NoneType, repeatable=True)
+_FIND_BY_USER = _script("find_by_user", list, NoneType, repeatable=True)
+_FIND_KEY = _script("find_key", bytes, NoneType, repeatable=True)
+_GIVE_BACK = _script("give_back", int)
+_LIST_WAITS = _script("list_waits", list, repeatable=True)
+_PURGE = _script("purge", list)
+_GET_MANY = _script("get_many", list, repeatable=True)
+_PARK = _script("park", int, bytes, list)
+_RELEASE = _script("release", int)
+_REMAINING = _script("remaining", int, NoneType, repeatable=True)
+_REMOVE = _script("remove", int, bytes)
+_RENEW = _script("renew", int, bytes)
+_TIDY = _script("tidy", list)
+_TOUCH = _script("touch", int, bytes)
+_UPDATE = _script("update", int, list)
+_VACATE = _script("vacate", list)
 
 
 class Scripts:
@@ -139,13 +143,13 @@ class Scripts:
             # Two scopes lead to one session (somebody else wrote), or a key holds a newline.
             found = await self._keys_of(owner, b"0")
         cursor, server, listed = found
-        every = set(listed)
-        while cursor != b"0":
+        every = set(texts(listed))
+        while int(cursor):
             cursor, same_server, listed = await self._keys_of(owner, cursor)
             if same_server != server:  # after a failover: there the cursor means nothing
                 cursor, server, listed = await self._keys_of(owner, b"0")
                 every.clear()
-            every.update(listed)
+            every.update(texts(listed))
         return [*map(key_of, every)]
 
     def _keys_of(self, owner: Owner, cursor: bytes) -> Awaitable[list[Any]]:
@@ -166,7 +170,9 @@ class Scripts:
             found: list[bytes] | None = await _FIND_BY_USER.run(self._executor, 1, words)
             if found is None or len(found) < 3:
                 return found
-            cursor, only, _ = found
+            cursor, only, more = found
+            if more != _GO_ON:
+                raise foreign()
 
     def claim(self, claiming: Claiming) -> Awaitable[list[Any] | None]:
         """Return which scope matched, the session key and the text; the session key alone if it is claimed.

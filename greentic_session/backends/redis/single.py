@@ -4,6 +4,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 
 from greentic_session import tenancy
+from greentic_session._redis.answers import reading_answers
 from greentic_session._redis.client import RedisClient
 from greentic_session._redis.executor import Executor
 from greentic_session._redis.scanning import glob_of, stride, walk
@@ -24,6 +25,7 @@ _STEP = 40
 """How many sessions a walk reads, or a purge removes, in one step."""
 
 
+@reading_answers
 class RedisBackend(SessionBackend):
     """Storage in one namespace of one Redis.
 

@@ -269,3 +269,20 @@ async def test_it_is_remembered_which_answers_were_long(shared: Server, raw: red
         for number in range(KNOWN_LONG + 10):
             client._lengths.learn(("GET", f"{number}"), long=True)
         assert len(client._lengths) == KNOWN_LONG
+
+
+@pytest.mark.asyncio
+async def test_who_came_first_is_told_first_that_it_is_late() -> None:
+    """Those whose commands were sent came before those in the line."""
+    told: list[int] = []
+    async with impostor() as (server, url):
+        server.otherwise = b""
+        async with connected_but_silent(url) as client:
+
+            async def call(number: int) -> None:
+                with pytest.raises(OperationTimeoutError):
+                    await client.call(("GET", "k"))
+                told.append(number)
+
+            await asyncio.gather(*(call(number) for number in range(1024 + 2 * AT_ONCE)))
+    assert set(told[1 : AT_ONCE + 1]) <= set(range(1024))  # the very first may be who was opening a connection

@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
+from greentic_session._redis.answers import reading_answers
 from greentic_session._redis.cluster import ClusterClient
 from greentic_session._redis.scanning import together, walk_along
 from greentic_session.admin import Details, Examination, Inspector, Looked, Selection, Setting, Tally
@@ -15,6 +16,7 @@ from .settings import read_settings
 __all__ = ["RedisClusterInspector"]
 
 
+@reading_answers
 class RedisClusterInspector(Inspector):
     """Looks into one namespace of one cluster. What moves from one node to another meanwhile may be missed."""
 

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from greentic_session._redis.answers import reading_answers
 from greentic_session._redis.client import RedisClient
 from greentic_session._redis.executor import Arg, Executor
 from greentic_session._redis.scanning import glob_of, together, walk_along
@@ -27,13 +28,13 @@ _SHOWN = 20
 """How many keys of a finding are kept."""
 
 
-def _script(name: str) -> Script:
-    return Script("greentic_session.backends.redis.lua", name, repeatable=True)
+def _script(name: str, *answers: type) -> Script:
+    return Script("greentic_session.backends.redis.lua", name, answers, repeatable=True)
 
 
-_DETAILS = _script("details")
-_EXAMINE = _script("examine")
-_SURVEY = _script("survey")
+_DETAILS = _script("details", list)
+_EXAMINE = _script("examine", list)
+_SURVEY = _script("survey", list)
 
 
 class Tallies:
@@ -103,6 +104,7 @@ class Notes:
         return Examination(looked=self.total, findings=sorted(findings, key=lambda finding: not finding.fault))
 
 
+@reading_answers
 class RedisInspector(Inspector):
     """Looks into one namespace of one Redis."""
 

@@ -19,13 +19,13 @@ _ON_ITS_WAY = 1000
 """Of what is left of a reservation so many ms are not counted on: the import may wait in a line."""
 
 
-def _script(name: str, *, repeatable: bool = False) -> Script:
-    return Script("greentic_session.backends.redis.lua", name, repeatable=repeatable)
+def _script(name: str, *answers: type, repeatable: bool = False) -> Script:
+    return Script("greentic_session.backends.redis.lua", name, answers, repeatable=repeatable)
 
 
-_EXPORT = _script("export", repeatable=True)
-_EXPUNGE = _script("expunge")
-_IMPORT = _script("import")
+_EXPORT = _script("export", list, repeatable=True)
+_EXPUNGE = _script("expunge", list)
+_IMPORT = _script("import", bytes)
 
 
 class Exported(NamedTuple):

@@ -10,6 +10,7 @@ from typing import Final, TypeAlias
 
 from msgspec.structs import replace
 
+from greentic_session._redis.answers import number, reading_answers, texts
 from greentic_session._redis.executor import Arg, Executor
 from greentic_session._redis.scanning import stride
 from greentic_session.admin import Step
@@ -48,6 +49,7 @@ _Place: TypeAlias = tuple[Arg, Arg]
 """A place in a partition's index: the id and the score of the one before."""
 
 
+@reading_answers
 class RedisConversationBackend(ConversationBackend):
     """Conversations in one namespace of one Redis.
 
@@ -80,7 +82,7 @@ class RedisConversationBackend(ConversationBackend):
     async def load(self, partition: Partition, id: str, life: Lifetime) -> tuple[Header, list[bytes]]:
         outcome, *more = await self._reads_of(life).load(partition, id, life.again_ms)
         fields, messages = _result(outcome, more, id)
-        return read_fields(fields, id), messages
+        return read_fields(fields, id), texts(messages)
 
     async def delete(self, partition: Partition, id: str) -> None:
         if not await self._scripts.delete(partition, id):
@@ -88,13 +90,12 @@ class RedisConversationBackend(ConversationBackend):
 
     async def append(self, partition: Partition, id: str, messages: Sequence[bytes], now: int, life: Lifetime) -> int:
         outcome, *more = await self._scripts.append(partition, id, messages, now, life.again_ms)
-        count: int = _result(outcome, more, id)[0]
-        return count
+        return number(_result(outcome, more, id)[0])
 
     async def messages(self, partition: Partition, id: str, last: int | None, life: Lifetime) -> tuple[int, list[bytes]]:
         outcome, *more = await self._reads_of(life).messages(partition, id, last, life.again_ms)
         count, messages = _result(outcome, more, id)
-        return count, messages
+        return number(count), texts(messages)
 
     async def update(self, partition: Partition, id: str, change: Change, now: int, life: Lifetime) -> None:
         counters = [((name, count), MAX_COUNT - count) for name, count in counters_of(change)]
@@ -151,7 +152,7 @@ class RedisConversationBackend(ConversationBackend):
         outcome, *more = await self._reads.recent(partition, most, *place)
         if outcome == b"absent":
             raise absent(str(place[0]))
-        id, score, unreadable, *parts = more
+        id, score, unreadable, *parts = _result(outcome, more, str(place[0]))
         found = {}
         for name, created_at, updated_at, count in zip(*[iter(parts)] * 4, strict=True):
             key = name.decode("utf-8", "replace")

@@ -8,7 +8,7 @@ from greentic_session._redis.scripts import Script
 
 __all__ = ["CONVERSATION_FAULTS", "examine_conversations"]
 
-_EXAMINE = Script("greentic_session.conversation.backends.redis.lua", "examine", repeatable=True)
+_EXAMINE = Script("greentic_session.conversation.backends.redis.lua", "examine", (list,), repeatable=True)
 
 CONVERSATION_FAULTS: Final[Mapping[str, tuple[bool, str, str]]] = {
     "conversation_unlisted": (

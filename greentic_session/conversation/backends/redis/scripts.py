@@ -20,20 +20,20 @@ Answer = list[Any]
 """What became of it, and what belongs to that."""
 
 
-def _script(name: str, *, repeatable: bool = False) -> Script:
-    return Script("greentic_session.conversation.backends.redis.lua", name, repeatable=repeatable)
+def _script(name: str, *answers: type, repeatable: bool = False) -> Script:
+    return Script("greentic_session.conversation.backends.redis.lua", name, answers, repeatable=repeatable)
 
 
-_APPEND = _script("append")
-_DELETE = _script("delete")
-_LOAD = _script("load", repeatable=True)
-_LOAD_AND_USE = _script("load")
-_MESSAGES = _script("messages", repeatable=True)
-_MESSAGES_AND_USE = _script("messages")
-_PURGE = _script("purge")
-_PUT = _script("put")
-_RECENT = _script("recent", repeatable=True)
-_UPDATE = _script("update")
+_APPEND = _script("append", list)
+_DELETE = _script("delete", int)
+_LOAD = _script("load", list, repeatable=True)
+_LOAD_AND_USE = _script("load", list)
+_MESSAGES = _script("messages", list, repeatable=True)
+_MESSAGES_AND_USE = _script("messages", list)
+_PURGE = _script("purge", int)
+_PUT = _script("put", list)
+_RECENT = _script("recent", list, repeatable=True)
+_UPDATE = _script("update", list)
 
 
 class Scripts:
