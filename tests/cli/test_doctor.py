@@ -3,7 +3,6 @@
 import asyncio
 import json
 import re
-import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
@@ -15,6 +14,7 @@ from cli_runs import Cli, data_of, dumps, fill, in_redis, park
 from redis_invariants import check
 from redis_server import Server
 from reference_fleet import Reference
+from time_passing import pass_time
 
 import greentic_session
 from greentic_session import GreenticError, InMemorySessionStore, RedisSessionStore, ReplyScope, SessionStore, TenantCtx
@@ -244,15 +244,15 @@ def test_our_own_operations_leave_nothing_to_tell(
             with suppress(GreenticError):
                 match number % 4:
                     case 0 | 1:
-                        await store.register_wait(who, user, scope, key, data_of(who), random.choice([None, 0.02, 50]))
+                        await store.register_wait(who, user, scope, key, data_of(who), random.choice([None, 10, 50]))
                     case 2:
-                        await store.touch(key, random.choice([None, 0.03, 60]))
+                        await store.touch(key, random.choice([None, 11, 60]))
                     case _:
                         if (claim := await store.claim_wait(who, user, scope)) is not None:
                             await random.choice([claim.complete, claim.release])()
 
     in_redis(redis_url, namespace, play)
-    time.sleep(0.05)
+    pass_time(raw, 12, namespace)
     check(raw, namespace)
     assert found_by(Cli(capsys, "--store", redis_url, "--namespace", namespace), code=0) == {}
 

@@ -1,6 +1,5 @@
 """What conversations are in Redis: the keys, their lifetimes, what is left of them, and what an operation costs."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -11,6 +10,7 @@ from conversation_keys import check, everything, ids_left
 from conversation_operations import prepare
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from time_passing import pass_time
 
 from greentic_session import RedisSessionStore
 from greentic_session.conversation import Conversation, Message, RedisConversationStore, TokenUsage
@@ -165,24 +165,24 @@ async def test_all_that_belongs_together_lives_together(raw: redis.Redis, redis_
 
 
 async def test_nothing_is_left_of_what_nobody_touches(raw: redis.Redis, redis_url: str, namespace: str) -> None:
-    async with RedisConversationStore.from_url(redis_url, namespace=namespace, ttl=0.1) as store:
+    async with RedisConversationStore.from_url(redis_url, namespace=namespace, ttl=3600) as store:
         for index in range(50):
             await store.create(OPS, id=f"c{index}")
             await store.append(OPS, f"c{index}", *said("x"))
-        await asyncio.sleep(0.15)
+        pass_time(raw, 3601, namespace)
         assert [key for key in everything(raw, namespace) if raw.exists(key)] == []
 
 
 async def test_the_index_forgets_what_has_expired(raw: redis.Redis, redis_url: str, namespace: str) -> None:
     async with (
-        RedisConversationStore.from_url(redis_url, namespace=namespace, ttl=0.05) as brief,
+        RedisConversationStore.from_url(redis_url, namespace=namespace, ttl=3600) as brief,
         RedisConversationStore.from_url(redis_url, namespace=namespace) as store,
     ):
 
         async def some_expire() -> None:
             for index in range(10):
                 await brief.create(OPS, id=f"c{index}")
-            await asyncio.sleep(0.08)
+            pass_time(raw, 3601, namespace)
             assert len(set(ids_left(raw, namespace))) == 11
 
         held = await store.create(OPS, id="c")
@@ -208,13 +208,13 @@ async def test_the_index_forgets_what_has_expired(raw: redis.Redis, redis_url: s
 
 
 async def test_expired_ones_cannot_pile_up(raw: redis.Redis, redis_url: str, namespace: str) -> None:
-    async with RedisConversationStore.from_url(redis_url, namespace=namespace, ttl=0.05) as store:
+    async with RedisConversationStore.from_url(redis_url, namespace=namespace, ttl=3600) as store:
         for index in range(100):
             await store.create(OPS, id=f"c{index}")
         await RedisConversationStore.create(store, OPS, id="last")
         raw.persist(f"{namespace}:conv:recent:dev:acme:ops")
         raw.persist(f"{namespace}:conv:ends:dev:acme:ops")
-        await asyncio.sleep(0.08)
+        pass_time(raw, 3601, namespace)
         for index in range(7):
             await store.create(OPS, id=f"d{index}")
         assert len(set(ids_left(raw, namespace))) == 7

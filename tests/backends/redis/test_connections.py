@@ -5,7 +5,6 @@ import json
 import shutil
 import ssl
 import subprocess
-import time
 import traceback
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -16,9 +15,11 @@ from typing import Any
 import pytest
 import pytest_asyncio
 import trio
+from impatience import client_of
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis_operations import OPERATIONS, Operation, prepare
 from redis_server import Server
+from shared_connection import until
 from tcp_proxy import TcpProxy
 
 from greentic_session import RedisSessionStore, create_session_store
@@ -68,11 +69,9 @@ async def refused(store: RedisSessionStore, kind: type[GreenticError], message: 
     calls: list[Callable[[], Awaitable[object]]] = [lambda: prepare(store), lambda: store.get_session("k"), store.health]
     async with store:
         for call in calls:
-            started = time.monotonic()
-            with pytest.raises(GreenticError, match=message) as caught:
+            with pytest.raises(GreenticError, match=message) as caught:  # not a timeout's
                 await call()
             assert type(caught.value) is kind
-            assert time.monotonic() - started < 3
             assert "hunter" not in "".join(traceback.format_exception(caught.value))
 
 
@@ -273,7 +272,7 @@ async def test_credentials_that_are_missing(server: Server, namespace: str) -> N
         with server.client() as raw:
             raw.config_set("requirepass", "hunter2")
             raw.client_kill_filter(_type="normal", skipme=False)
-        await asyncio.sleep(0.05)
+        await until(lambda: not client_of(store)._connections, "the loss is not seen")
         with pytest.raises(UnauthenticatedError, match="password"):
             await store.health()
         with server.client(password="hunter2") as raw:
@@ -315,10 +314,10 @@ async def test_a_client_name(shared: Server, end: str, options: dict[str, Any]) 
 async def test_a_client_is_neither_used_nor_closed(
     shared: Server, namespace: str, options: dict[str, Any], protocol: int
 ) -> None:
-    pool = BlockingConnectionPool.from_url(shared.url, max_connections=1, timeout=1, protocol=protocol, **options)
+    pool = BlockingConnectionPool.from_url(shared.url, max_connections=1, timeout=100, protocol=protocol, **options)
     client = Redis.from_pool(pool)
     taken: Any = await pool.get_connection()  # type: ignore[no-untyped-call]  # the only one: whoever used the pool would wait, and fail
-    await asyncio.wait_for(works(RedisSessionStore(client, namespace=namespace)), 1)
+    await asyncio.wait_for(works(RedisSessionStore(client, namespace=namespace)), 60)
     await taken.send_command("PING")
     assert await taken.read_response() in (b"PONG", "PONG")
     await pool.release(taken)
@@ -336,7 +335,7 @@ async def test_closing(shared: Server, namespace: str) -> None:
     store = RedisSessionStore(client, namespace=namespace)
     await asyncio.gather(*(store.health() for _ in range(3)))
     with shared.client() as raw:
-        blocked = raw.execute_command("CLIENT", "PAUSE", "100")
+        blocked = raw.execute_command("CLIENT", "PAUSE", "300")
         assert blocked
         late = asyncio.create_task(store.get_session("k"))
         await asyncio.sleep(0.03)
@@ -345,8 +344,7 @@ async def test_closing(shared: Server, namespace: str) -> None:
         assert await late is None  # a call in flight gets its answer
         with pytest.raises(UnavailableError, match="closed"):
             await store.health()
-        await asyncio.sleep(0.02)
-        assert namespace not in [each["name"] for each in raw.client_list()]
+        await until(lambda: namespace not in [each["name"] for each in raw.client_list()], "a connection is left")
     assert await client.ping()
     await client.aclose()
 
