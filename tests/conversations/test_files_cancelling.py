@@ -14,6 +14,7 @@ import anyio
 import pytest
 from cancelling import CancelledAt
 from conversation_files import make
+from shared_connection import until
 
 from greentic_session._concurrency.workers import Crew, Steps
 from greentic_session.conversation import FileConversationStore
@@ -146,18 +147,25 @@ async def test_who_is_cancelled_while_waiting_leaves_no_trace() -> None:
     """Wherever in the line it stands: behind others of its key, first of its key, just told to lead."""
     for cancelled in range(8):
         crew = Crew(1, 1)
-        gate = threading.Event()
+        gate, begun = threading.Event(), threading.Event()
         done: list[int] = []
 
-        async def call(index: int, crew: Crew = crew, gate: threading.Event = gate, done: list[int] = done) -> None:
+        async def call(
+            index: int,
+            crew: Crew = crew,
+            gate: threading.Event = gate,
+            begun: threading.Event = begun,
+            done: list[int] = done,
+        ) -> None:
             def work() -> None:
-                gate.wait(10)
+                begun.set()
+                gate.wait(60)
                 done.append(index)
 
             await crew.run("abca"[index % 4], plain(work))
 
         tasks = [asyncio.create_task(call(index)) for index in range(8)]
-        await asyncio.sleep(0.01)
+        await until(begun.is_set, "it does not begin")
         tasks[cancelled].cancel()
         await asyncio.sleep(0.001)
         gate.set()
@@ -204,18 +212,20 @@ async def test_who_is_cancelled_while_another_does_its_call_hears_of_it_afterwar
     crew = Crew(1, 10)
     first, second = threading.Event(), threading.Event()
     done: list[int] = []
+    begun: list[int] = []
 
     async def call(index: int) -> None:
         def work() -> None:
-            (second if index else first).wait(10)
+            begun.append(index)
+            (second if index else first).wait(60)
             done.append(index)
 
         await crew.run(index, plain(work))
 
     tasks = [asyncio.create_task(call(index)) for index in range(6)]
-    await asyncio.sleep(0.01)
+    await until(lambda: begun == [0], "it does not begin")
     first.set()
-    await asyncio.sleep(0.05)
+    await until(lambda: len(begun) == 2, "it does not go on")  # those who waited are done together
     tasks[3].cancel()
     await asyncio.sleep(0.01)
     assert not tasks[3].done()

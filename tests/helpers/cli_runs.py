@@ -68,7 +68,7 @@ def in_redis(url: str, namespace: str, do: Callable[[RedisSessionStore], Awaitab
     """Do something with a store of ours."""
 
     async def run() -> None:
-        async with RedisSessionStore.from_url(url, namespace=namespace) as store:
+        async with RedisSessionStore.from_url(url, namespace=namespace, timeout=60, connect_timeout=60) as store:
             await do(store)
 
     asyncio.run(run())

@@ -16,7 +16,7 @@ SHORT = 0.3
 """A timeout that a test can wait out, in seconds."""
 AT_ONCE = PATIENCE / 3
 """What a test calls "within the timeout" when that is SHORT, on a busy machine."""
-PATIENT = {"timeout": PATIENCE, "connect_timeout": PATIENCE}
+PATIENT: dict[str, Any] = {"timeout": PATIENCE, "connect_timeout": PATIENCE}
 """Options of a store on Redis whose calls are to succeed, however busy the machine is."""
 
 

@@ -32,9 +32,14 @@ UNIT = 10_000.0
 """Seconds: against lifetimes of hours, the time that an example takes is nothing."""
 
 
-def pass_time(raw: redis.Redis, seconds: float, prefix: str = "") -> None:
-    """Let time pass for the keys on a server that begin so (no character of which means something in a pattern)."""
-    raw.eval(_PASS_TIME, 0, int(seconds * 1000), f"{prefix}*")
+def pass_time(raw: redis.Redis | redis.RedisCluster, seconds: float, prefix: str = "") -> None:
+    """Let time pass for the keys that begin so (no character of which means something in a pattern)."""
+    nodes = [raw]
+    if isinstance(raw, redis.RedisCluster):
+        primaries = raw.get_primaries()  # type: ignore[no-untyped-call]  # redis-py says nothing of it
+        nodes = [raw.get_redis_connection(node) for node in primaries]
+    for node in nodes:
+        node.eval(_PASS_TIME, 0, int(seconds * 1000), f"{prefix}*")
 
 
 def passing(clients: Iterable[redis.Redis], prefix: str = "") -> Callable[[float], None]:

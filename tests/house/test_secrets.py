@@ -150,9 +150,11 @@ def test_what_is_refused_has_a_repr() -> None:
 )
 def test_what_was_typed_is_not_quoted(argv: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
     code, out, err = Cli(capsys)(*argv)
+    assert SECRET not in out + err
+    if code == 0 and argv[0].startswith("-h"):  # since Python 3.12 that asks for help
+        return
     assert (code, out) == (2, "")
     assert "error: " in err
-    assert SECRET not in err
 
 
 def test_a_mistyped_option_and_the_commands_are_named(capsys: pytest.CaptureFixture[str]) -> None:

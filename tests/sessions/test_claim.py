@@ -65,7 +65,12 @@ class Slow(MemoryBackend):
 
     released = 0
 
+    def __init__(self) -> None:
+        super().__init__(lambda: 0.0)
+        self.releasing = anyio.Event()
+
     async def release(self, key: str, token: str) -> bool:
+        self.releasing.set()
         await anyio.sleep(0.05)
         self.released += 1
         return await super().release(key, token)
@@ -74,18 +79,23 @@ class Slow(MemoryBackend):
 @pytest.mark.asyncio
 @pytest.mark.parametrize("where", ["in the block", "while it is released", "twice"])
 async def test_a_release_is_shielded_from_plain_asyncio_too(where: str) -> None:
-    backend = Slow(lambda: 0.0)
+    backend = Slow()
     store = SessionStore(backend)
+    held = asyncio.Event()
 
     async def hold() -> None:
         async with await claim(store):
+            held.set()
             await asyncio.sleep(0 if where == "while it is released" else 60)
 
     task = asyncio.ensure_future(hold())
-    await asyncio.sleep(0.02)
+    if where == "while it is released":
+        await backend.releasing.wait()
+    else:
+        await held.wait()
     task.cancel()
     if where == "twice":
-        await asyncio.sleep(0.02)
+        await backend.releasing.wait()
         task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
@@ -95,19 +105,21 @@ async def test_a_release_is_shielded_from_plain_asyncio_too(where: str) -> None:
 
 @pytest.mark.asyncio
 async def test_a_deadline_over_the_block_releases_it() -> None:
-    backend = Slow(lambda: 0.0)
+    backend = Slow()
     store = SessionStore(backend)
+    held = await claim(store)
     with pytest.raises(TimeoutError):
-        async with asyncio.timeout(0.02), await claim(store):
+        async with asyncio.timeout(0.02), held:
             await asyncio.sleep(60)
     assert backend.released == 1
 
 
 def test_a_release_is_shielded_on_trio() -> None:
     async def hold() -> int:
-        backend = Slow(lambda: 0.0)
+        backend = Slow()
+        held = await claim(SessionStore(backend))
         with anyio.move_on_after(0.02):
-            async with await claim(SessionStore(backend)):
+            async with held:
                 await anyio.sleep(60)
         return backend.released
 

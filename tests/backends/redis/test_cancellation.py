@@ -4,12 +4,14 @@ import asyncio
 import random
 import time
 from collections.abc import AsyncIterator, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
 import redis
 from cancelling import CancelledAt
+from impatience import PATIENT, impatient
 from redis_operations import OPERATIONS, OTHER, Operation, prepare
 from redis_server import Server
 from tcp_proxy import TcpProxy
@@ -187,10 +189,12 @@ def open_sockets(port: int) -> int:
 async def test_a_half_sent_write_is_given_up(proxy: TcpProxy, raw: redis.Redis, how: str) -> None:
     large = data(snapshot=f'"{"x" * 12_000_000}"')  # no socket buffers that much
     raw.flushdb()
-    async with RedisSessionStore.from_url(f"{proxy.url}/1", timeout=0.3 if how == "timed out" else 5) as store:
+    async with RedisSessionStore.from_url(f"{proxy.url}/1", **PATIENT) as store:
         await store.health()
         proxy.stall()
-        task = asyncio.create_task(store.create_session(ALICE, large, key="large"))
+        with impatient(store) if how == "timed out" else nullcontext():
+            task = asyncio.create_task(store.create_session(ALICE, large, key="large"))
+            await asyncio.sleep(0)  # it begins
         if how == "timed out":
             with pytest.raises(OperationTimeoutError):
                 await task

@@ -10,6 +10,7 @@ import pytest
 import race_workers as races
 import redis_invariants
 from race_workers import LONG, STAYING, Crew, Outcome, Played, Race, Round, open_store
+from time_passing import pass_time
 
 from greentic_session import ClaimedError, RedisSessionStore, SessionData, TenantCtx
 from greentic_session.testing._sessions.samples import ctx, data
@@ -310,9 +311,9 @@ def test_a_claim_lasts_as_long_as_its_lease_while_the_session_lives(track: Track
         await at.register(store, at.key)
         claim = await at.claim(store, lease=LONG)
         assert claim is not None
-        await store.touch(at.key, 0.2)
+        await store.touch(at.key, 100)
         await store.touch(at.key, LONG)
-        await asyncio.sleep(0.25)
+        pass_time(track.raw, 101, track.namespace)
         with pytest.raises(ClaimedError):
             await at.claim(store)
         await claim.complete()
@@ -325,9 +326,9 @@ def test_a_key_that_is_used_again_is_no_wait_of_its_former_user(track: Track, ot
     """A wait expires while its user has another, so its key stays in the set; what is stored under it then is no wait."""
 
     async def play(store: RedisSessionStore, at: Round) -> None:
-        await at.register(store, at.key, ttl=0.05)
+        await at.register(store, at.key, ttl=100)
         await store.register_wait(at.owner, at.user, at.elsewhere, f"{at.key}-stays", at.data(), ttl=LONG)
-        await asyncio.sleep(0.07)
+        pass_time(track.raw, 101, track.namespace)
         await store.create_session(other, data(other), key=at.key)
         track.check_indices()
         await store.touch(f"{at.key}-stays", LONG)

@@ -19,6 +19,7 @@ import redis
 from cancelling import CancelledAt
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from impatience import PATIENT
 from impostor import impostor
 from redis.asyncio.connection import Connection
 from redis.exceptions import ResponseError
@@ -236,7 +237,7 @@ async def test_random_cancellations_give_nobody_anothers_answer(
     shared: Server, raw: redis.Redis, calls: int, cancellations: int
 ) -> None:
     chance = random.Random(11)
-    async with RedisSessionStore.from_url(f"{shared.url}?client_name={NAME}", max_connections=4) as store:
+    async with RedisSessionStore.from_url(f"{shared.url}?client_name={NAME}", max_connections=4, **PATIENT) as store:
         fleet = Fleet(store, chance)
         await fleet.prepare()
         made = cancelled = 0
@@ -1044,7 +1045,7 @@ def resident() -> int:
 @asynchronous
 async def test_memory_stays_flat(shared: Server) -> None:
     chance = random.Random(3)
-    async with RedisSessionStore.from_url(f"{shared.url}?client_name={NAME}", max_connections=4) as store:
+    async with RedisSessionStore.from_url(f"{shared.url}?client_name={NAME}", max_connections=4, **PATIENT) as store:
         fleet = Fleet(store, chance)
         await fleet.prepare()
 
