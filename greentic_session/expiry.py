@@ -1,8 +1,8 @@
 """The one place where seconds and timedeltas become milliseconds, Redis's unit and ours inside."""
 
-import functools
-import logging
 import math
+import sys
+import warnings
 from datetime import timedelta
 from enum import Enum
 from typing import Final, Literal, TypeAlias
@@ -10,8 +10,6 @@ from typing import Final, Literal, TypeAlias
 from .errors import InvalidInputError
 
 __all__ = ["MAX_TTL_MS", "NEVER", "Never", "Seconds", "Ttl", "default_ttl_ms", "milliseconds", "ttl_ms"]
-
-_log = logging.getLogger("greentic_session")
 
 MAX_TTL_MS: Final = 2**52
 """The longest lifetime, in milliseconds.
@@ -22,6 +20,8 @@ About 142,000 years. Beyond it, adding "now" could overflow a server's clock.
 
 TEN_YEARS_MS: Final = 3_653 * 86_400_000
 """Beyond it a lifetime is taken for a mistake: for milliseconds, most often."""
+
+_PACKAGE: Final = __name__.partition(".")[0]
 
 _USUAL: Final = (0.001, TEN_YEARS_MS / 1000)
 """Numbers between these need no closer look."""
@@ -57,8 +57,9 @@ def milliseconds(value: Seconds, name: str = "ttl") -> int:
         InvalidInputError: It is zero, negative, NaN, infinite, or beyond 2**52 ms.
         TypeError: It is neither a number nor a timedelta.
 
-    One of more than ten years counts, and is logged once as a warning: milliseconds are mistaken
-    for seconds.
+    Warns:
+        UserWarning: It is longer than ten years, as milliseconds are that were taken for seconds.
+            It counts all the same.
 
     >>> milliseconds(1.5), milliseconds(timedelta(days=1)), milliseconds(0.0000001)
     (1500, 86400000, 1)
@@ -86,15 +87,21 @@ def milliseconds(value: Seconds, name: str = "ttl") -> int:
     if result > MAX_TTL_MS:
         raise InvalidInputError(f"{name} must be at most 2**52 milliseconds")
     if result > TEN_YEARS_MS:
-        _tell_of_a_long(name, result)
+        _warn_of_long(name, result)
     return max(result, 1)
 
 
-@functools.lru_cache(maxsize=64)
-def _tell_of_a_long(name: str, result_ms: int) -> None:
-    """Log a length of time that is most likely a mistake; once for each value."""
+def _warn_of_long(name: str, result_ms: int) -> None:
+    """Warn of a length of time that is most likely a mistake, at the line outside this package that gave it."""
+    level, frame = 1, sys._getframe()  # noqa: SLF001
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == _PACKAGE:
+        level, frame = level + 1, frame.f_back
     days = result_ms // 86_400_000
-    _log.warning("%s is longer than ten years (%d days): it counts seconds", name, days)
+    warnings.warn(
+        f"{name} is longer than ten years ({days} days): a number counts seconds, not milliseconds",
+        UserWarning,
+        stacklevel=level,
+    )
 
 
 def default_ttl_ms(value: Ttl, name: str) -> int | None:

@@ -3,18 +3,23 @@
 import copy
 import math
 import pickle
-import re
+import sys
+import warnings
 from datetime import timedelta
 from decimal import Decimal
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from greentic_session import NEVER, InvalidInputError
-from greentic_session.expiry import MAX_TTL_MS, Seconds, _tell_of_a_long, default_ttl_ms, milliseconds, ttl_ms
+from greentic_session import NEVER, InMemorySessionStore, InvalidInputError, ReplyScope, SessionData, TenantCtx
+from greentic_session.conversation import create_conversation_store
+from greentic_session.expiry import MAX_TTL_MS, Seconds, default_ttl_ms, milliseconds, ttl_ms
+
+pytestmark = pytest.mark.filterwarnings("ignore:.* is longer than ten years:UserWarning")
 
 MICROSECOND = timedelta(microseconds=1)
 LONGEST = timedelta(milliseconds=MAX_TTL_MS)
@@ -162,17 +167,43 @@ def test_never_is_one_object() -> None:
 TEN_YEARS = 3_653 * 86_400
 
 
+LONG = r"^lease is longer than ten years \(\d+ days\): a number counts seconds, not milliseconds$"
+
+
 @pytest.mark.parametrize("value", [86_400_000 * 10, TEN_YEARS + 1.0, timedelta(days=3_654), 2.0**41 + 5])
-def test_more_than_ten_years_is_warned_of(value: Seconds, caplog: pytest.LogCaptureFixture) -> None:
-    """Somebody means milliseconds, most often; the value counts all the same. It is told once."""
-    _tell_of_a_long.cache_clear()
-    assert milliseconds(value, "lease") == milliseconds(value, "lease") > TEN_YEARS * 1000
-    (record,) = caplog.records
-    assert re.fullmatch(r"lease is longer than ten years \(\d+ days\): it counts seconds", record.getMessage())
-    assert record.levelname == "WARNING"
+def test_more_than_ten_years_is_warned_of(value: Seconds) -> None:
+    """Somebody means milliseconds, most often; the value counts all the same."""
+    with pytest.warns(UserWarning, match=LONG) as caught:
+        assert milliseconds(value, "lease") > TEN_YEARS * 1000
+    assert [warning.filename for warning in caught] == [__file__]
 
 
-def test_ten_years_are_not(caplog: pytest.LogCaptureFixture) -> None:
-    milliseconds(TEN_YEARS)
-    milliseconds(timedelta(days=3_653))
-    assert caplog.records == []
+def test_ten_years_are_not() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        milliseconds(TEN_YEARS)
+        milliseconds(timedelta(days=3_653))
+
+
+@pytest.mark.asyncio
+async def test_a_warning_names_the_line_that_gave_a_long_lifetime(tmp_path: Path) -> None:
+    """However deep in the package it is found: the defaults of stores, lifetimes and leases of operations."""
+    long, ctx, scope = 86_400_000 * 10, TenantCtx.new("dev", "acme", user="u1"), ReplyScope("c")
+    data = SessionData.new(ctx, "f", "n")
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        first = sys._getframe().f_lineno + 1
+        store = InMemorySessionStore(default_wait_ttl=long)
+        conversations = create_conversation_store(f"file://{tmp_path}", ttl=long)
+        key = await store.create_session(ctx, data, ttl=long)
+        await store.touch(key, long)
+        await store.register_wait(ctx, "u1", scope, key, data, ttl=long)
+        claim = await store.claim_wait(ctx, "u1", scope, lease=long)
+    assert claim is not None
+    assert [(warning.filename, warning.lineno) for warning in caught] == [(__file__, first + step) for step in range(6)]
+    left = await store.remaining_ttl(key)
+    assert isinstance(left, float)
+    assert TEN_YEARS < left <= long
+    await store.aclose()
+    await conversations.aclose()
