@@ -191,7 +191,22 @@ def test_text_to_id_gives_legal_ids(text: str) -> None:
     TenantCtx.new("dev", made, team=made, user=made)
 
 
-@given(st.lists(st.text("ab_-.x4@é", min_size=1, max_size=12), min_size=2, max_size=2, unique=True))
+UNICODE = st.text(st.characters(exclude_categories=["Cs"]), min_size=1)
+TEXTS = st.text("abhkx_-.04@é", min_size=1, max_size=12) | UNICODE | st.text("aé", min_size=40, max_size=300)
+"""Short ones of the letters that outputs are made of, any others, and some of about the longest length of an id."""
+
+
+@given(
+    st.lists(
+        TEXTS
+        | TEXTS.map(text_to_id)
+        | TEXTS.map(text_to_id).map(text_to_id)
+        | TEXTS.map(lambda text: text_to_hashed_id(text, b"0123456789abcdef")),
+        min_size=2,
+        max_size=2,
+        unique=True,
+    )
+)
 def test_no_two_texts_have_one_id(texts: list[str]) -> None:
     """What looks like an output is encoded, too; so is the reserved team."""
     one, other = texts

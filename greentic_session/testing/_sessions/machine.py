@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import warnings
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
@@ -159,6 +160,17 @@ class SessionStoreMachine(Model, RuleBasedStateMachine):
         assert self.run(self.store.touch(key, self.real(ttl), ctx=caller)) is (session is not None)
         if session is not None:
             session.ends = self.ends(ttl)
+
+    @rule(key=keys, caller=st.none() | callers)
+    def remaining(self, key: str, caller: TenantCtx | None) -> None:
+        """remaining_ttl: never more than the model says, since time goes on meanwhile."""
+        session = self.seen(key, caller)
+        left = self.run(self.store.remaining_ttl(key, ctx=caller))
+        if session is None or session.ends == math.inf:
+            assert left is (None if session is None else NEVER)
+        else:
+            assert isinstance(left, float)
+            assert 0 < left <= (session.ends - self.now) * self.unit + 0.001  # rounded to the millisecond
 
     @rule(caller=callers, user=users, scope=scopes)
     def clear(self, caller: TenantCtx, user: str, scope: ReplyScope) -> None:
