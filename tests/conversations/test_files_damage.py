@@ -4,6 +4,7 @@
 
 import errno
 import os
+import re
 import shutil
 from collections.abc import Callable
 from functools import partial
@@ -19,6 +20,7 @@ from timers import Timer
 
 from greentic_session.conversation import Conversation, FileConversationStore, Message
 from greentic_session.conversation.backends.file import disk, file, framing, handles, locks, names
+from greentic_session.conversation.header import Header
 from greentic_session.conversation.rules import partition_of
 from greentic_session.errors import (
     ConflictError,
@@ -157,6 +159,12 @@ CORRUPT: dict[str, Callable[[Path], object]] = {
     "of another": of_another,
     "header": changed(b'"/srv"', b'"/srx"'),
     "header without version": rewritten(b"h", b"{}"),
+    "directory": replaced_by_directory,
+    "link": replaced_by_link,
+    "pipe": replaced_by_pipe,
+}
+
+DAMAGED_ENDS: dict[str, Callable[[Path], object]] = {
     "last line": lambda path: path.write_bytes(path.read_bytes()[:-12] + b"0 000 0 000\n"),
     "no last newline": lambda path: path.write_bytes(path.read_bytes()[:-1] + b"x"),
     "last line of letters": rewritten(b"=", b"a b c d e f g"),
@@ -167,10 +175,9 @@ CORRUPT: dict[str, Callable[[Path], object]] = {
     "more messages than bytes": rewritten(b"=", b"999999999 1 1 0 100 100 0"),
     "a line at the end": lambda path: path.write_bytes(path.read_bytes() + b"hello, this is no batch\n"),
     "a short line at the end": lambda path: path.write_bytes(path.read_bytes() + b"hello\n"),
-    "directory": replaced_by_directory,
-    "link": replaced_by_link,
-    "pipe": replaced_by_pipe,
+    "a foreign line after a long one": lambda path: path.write_bytes(path.read_bytes() + b"x" * 200_000 + b"\n{}\n"),
 }
+"""How the end of a file may be damaged. What is before it is sound."""
 
 
 @pytest.mark.parametrize("damage", CORRUPT.values(), ids=CORRUPT)
@@ -214,6 +221,53 @@ async def test_what_cannot_be_read(
         assert await store.purge(OPS) == 1
 
 
+@pytest.mark.parametrize("damage", DAMAGED_ENDS.values(), ids=DAMAGED_ENDS)
+@pytest.mark.asyncio
+async def test_a_damaged_end_counts_as_one_message(
+    damage: Callable[[Path], object], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    directory = tmp_path / "store"
+    await prepared(directory)
+    damage(path := log_of(directory))
+    damaged = path.read_bytes()
+    async with make(directory, ttl=3600) as store:
+        rest = [message.text for message in await store.messages(OPS, "c", skip_corrupt=True)]
+        assert rest in (["one", "two"], ["one", "two", "three"])  # without the damaged batch, or with a foreign end
+        assert warnings(caplog) == ["left out what cannot be read: 1 messages of a conversation"]
+        for last, expected in ((0, []), (1, []), (2, rest[-1:]), (100, rest)):
+            read = await store.messages(OPS, "c", last=last, skip_corrupt=True)
+            assert [message.text for message in read] == expected
+        assert await store.messages(OPS, "c", last=0) == []
+        calls: list[Callable[[], Any]] = [
+            lambda: store.load(OPS, "c"),
+            lambda: store.messages(OPS, "c"),
+            lambda: store.messages(OPS, "c", last=1),
+            lambda: store.append(OPS, "c", *said("x")),
+            lambda: store.append(OPS, "c"),
+            lambda: store.update_state(OPS, "c", cwd="/x"),
+        ]
+        for call in calls:
+            with pytest.raises(CorruptSessionError) as caught:
+                await call()
+            assert (caught.value.conversation_id, caught.value.position) == ("c", len(rest))
+        with pytest.raises(ConflictError):
+            await store.create(OPS, id="c")
+        assert path.read_bytes() == damaged
+        caplog.clear()
+        assert [(summary.id, summary.message_count) for summary in await store.list(OPS)] == [("c", len(rest))]
+        assert warnings(caplog) == []
+
+        kept = await store.load(OPS, "c", skip_corrupt=True)
+        assert (kept.state.cwd, kept.metadata) == ("/srv", {"a": "b"})
+        await store.save(OPS, kept)
+        assert await store.append(OPS, "c", *said("four")) == len(rest) + 1
+        assert await texts(store) == [*rest, "four"]
+        damage(path)
+        await store.delete(OPS, "c")
+        with pytest.raises(NotFoundError):
+            await store.load(OPS, "c")
+
+
 @pytest.mark.asyncio
 async def test_an_intact_header_that_is_no_conversation(tmp_path: Path) -> None:
     """Of another program: the list and the messages do not need it."""
@@ -231,7 +285,7 @@ def log_of_the(directory: Path, id: str) -> Path:
     return directory / names.partition_name(partition_of(OPS)) / (names.conversation_name(id) + ".log")
 
 
-@pytest.mark.parametrize("damage", CORRUPT.values(), ids=CORRUPT)
+@pytest.mark.parametrize("damage", (CORRUPT | DAMAGED_ENDS).values(), ids=CORRUPT | DAMAGED_ENDS)
 @pytest.mark.asyncio
 async def test_purge_removes_what_cannot_be_read(damage: Callable[[Path], object], tmp_path: Path) -> None:
     directory = tmp_path / "store"
@@ -638,6 +692,75 @@ async def test_places_where_no_directory_can_be(tmp_path: Path) -> None:
     assert list((tmp_path / "outside").iterdir()) == []
 
 
+# -- directories that others can change
+
+
+def named(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """Return why directories were named in the log, as `directory: reasons`."""
+    pattern = r"the directory (.*) of a conversation store is (.*): check that nobody else can put files there"
+    found = [re.fullmatch(pattern, line) for line in warnings(caplog)]
+    return [f"{Path(match[1]).name}: {match[2]}" for match in found if match is not None]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="modes are POSIX's")
+@pytest.mark.parametrize("namespace", [None, "space"])
+@pytest.mark.asyncio
+async def test_a_base_that_others_can_change_is_named_once(
+    namespace: str | None, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Used all the same: volumes of containers are writable for a group, and a link leads to the larger disk."""
+    for base, mode in (("own", 0o700), ("read", 0o755), ("group", 0o770), ("all", 0o1777)):
+        (tmp_path / base).mkdir()
+        (tmp_path / base).chmod(mode)
+    (tmp_path / "link").symlink_to(tmp_path / "own")
+    (tmp_path / "bad-link").symlink_to(tmp_path / "all")
+    found = []
+    for base in ("own", "read", "missing", "group", "all", "link", "bad-link"):
+        for _ in range(2):
+            async with make(tmp_path / base, namespace=namespace) as store:
+                await store.create(OPS)
+                await store.list(OPS)
+                found += named(caplog)
+    assert found == [
+        "group: writable by other users",
+        "all: writable by other users",
+        "link: a symbolic link",
+        "bad-link: a symbolic link and writable by other users",
+    ]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="modes are POSIX's")
+@pytest.mark.asyncio
+async def test_a_directory_is_looked_at_when_it_is_there(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async with make(tmp_path / "later") as store:
+        assert await store.list(OPS) == []
+        assert named(caplog) == []
+        (tmp_path / "later").mkdir()
+        (tmp_path / "later").chmod(0o777)
+        assert await store.list(OPS) == []
+        assert named(caplog) == ["later: writable by other users"]
+
+
+def directory(mode: int, user: int) -> os.stat_result:
+    return os.stat_result((mode, 0, 0, 1, user, 0, 0, 0, 0, 0))
+
+
+@pytest.mark.parametrize(
+    ("found", "reasons"),
+    [
+        ([directory(0o40700, 7)], []),
+        ([directory(0o40755, 0)], []),
+        ([directory(0o40700, 8)], ["owned by another user"]),
+        ([directory(0o42770, 0)], ["writable by other users"]),
+        ([directory(0o40702, 8)], ["owned by another user", "writable by other users"]),
+        ([directory(0o120777, 7), directory(0o40700, 7)], ["a symbolic link"]),
+        ([directory(0o120777, 8), directory(0o40700, 7)], ["a symbolic link", "owned by another user"]),
+    ],
+)
+def test_who_can_change_a_directory(found: list[os.stat_result], reasons: list[str]) -> None:
+    assert disk.exposures(found, 7) == reasons
+
+
 @pytest.mark.asyncio
 async def test_health_of_a_directory_that_is_not_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "access", lambda *_: False)
@@ -751,15 +874,25 @@ def test_the_windows_of_a_search_overlap(tmp_path: Path, monkeypatch: pytest.Mon
 
 @pytest.mark.asyncio
 async def test_a_partition_with_a_very_long_name(tmp_path: Path) -> None:
-    ctx = TenantCtx.new("e" * 10_000, "t" * 10_000)
+    ctx = TenantCtx.new("e" * 255, "t" * 255, team="m" * 255)
     async with make(tmp_path) as store:
-        await store.create(ctx, id="c" * 255)
-        assert await store.append(ctx, "c" * 255, *said("x")) == 1
+        await store.create(ctx, id="\1" * 255)
+        assert await store.append(ctx, "\1" * 255, *said("x")) == 1
         assert [summary.message_count for summary in await store.list(ctx)] == [1]
-    log_of(tmp_path).write_bytes(log_of(tmp_path).read_bytes()[:9000])
-    async with make(tmp_path) as store:
+
+
+def test_a_partition_with_a_name_that_is_longer_than_any_now(tmp_path: Path) -> None:
+    """Ids had no bound once: such a file tells whose it is."""
+    partition = ("e" * 10_000, "t" * 10_000, None)
+    with (tmp_path / "c.log").open("w+b", buffering=0) as opened:
+        fd = opened.fileno()
+        header = Header(created_at=1, updated_at=1)
+        state = file.write_new(fd, partition, "c", header, [b"{}"], 0, sync=False)
+        seen = file.examine(fd, state.end, "c")
+        assert (seen.partition, seen.id, seen.state) == (partition, "c", state)
+        os.ftruncate(fd, 9000)
         with pytest.raises(CorruptSessionError):
-            await store.load(ctx, "c" * 255)
+            file.examine(fd, 9000, "c")
 
 
 @pytest.mark.asyncio

@@ -30,7 +30,10 @@ Expiry is in milliseconds since the Unix epoch, 0 for never; the one in the firs
 as_of is where the last batch ends, else the one in that. So the ends of a file tell what a list
 needs, an append is one write at its end, and the last messages are read backwards from there. A
 batch without its ``=`` was cut short, was never acknowledged, and is dropped by whoever comes next,
-with one warning in the log. Where more than half of a file is old headers it is written anew.
+with one warning in the log. Anything else behind the last ``=`` (a batch that is damaged, text of
+another program) is never dropped: it counts as one message that cannot be read, what is before it
+can be read, and nothing is added to the file until it has been saved anew. Where more than half of
+a file is old headers it is written anew.
 
 A conversation that has expired is deleted by the next call that names it, by the next list or purge
 of its partition, and otherwise by what is created in that partition with a lifetime: each looks
@@ -77,6 +80,10 @@ class FileConversationStore(ConversationStore[M]):
     first write; as long as it is missing nothing is stored. What the operating system refuses is
     UnavailableError; what was to be written is not there then, if it was not the last step that
     failed (to have a new name on the disk).
+
+    The directory should be the program's own. One that is a link, is another user's, or may be
+    written by others is used, and named once in the log: whoever else may write there can put
+    conversations there.
 
     Args:
         directory: Where; a relative path begins at the current directory of now.
@@ -140,8 +147,10 @@ class FileConversationStore(ConversationStore[M]):
         if type(fsync) is not bool:
             raise TypeError(f"fsync must be a bool, not {type(fsync).__name__}")
         path = os.path.abspath(path)  # noqa: PTH100  # as it is now, wherever the process goes
+        bases = [path]
         if namespace is not None:
             path = os.path.join(path, namespace_name(namespace))  # noqa: PTH118
+            bases.append(path)
         wait = milliseconds(lock_timeout, "lock_timeout") / 1000
-        backend = FileConversationBackend(path, timer, sync=fsync, lock_timeout=wait)
+        backend = FileConversationBackend(path, timer, bases=bases, sync=fsync, lock_timeout=wait)
         super().__init__(backend, message_type=message_type, **options)

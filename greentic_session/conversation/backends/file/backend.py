@@ -22,7 +22,7 @@ from greentic_session._concurrency.workers import Crew, Steps
 from greentic_session._expiry.expiring import Timer
 from greentic_session.conversation.backend import ConversationBackend
 from greentic_session.conversation.backends.file import listing
-from greentic_session.conversation.backends.file.disk import check_usable, refused
+from greentic_session.conversation.backends.file.disk import check_usable, refused, warn_if_exposed
 from greentic_session.conversation.backends.file.handles import Busy
 from greentic_session.conversation.backends.file.names import conversation_name, partition_name
 from greentic_session.conversation.backends.file.partitions import Partitions
@@ -63,6 +63,8 @@ class FileConversationBackend(ConversationBackend):
 
     Args:
         directory: Where; an absolute path.
+        bases: The directories that should be nobody else's; `directory` and, with a namespace,
+            the one that it is in.
         timer: Tells the time in seconds since the Unix epoch: lifetimes are measured by it.
         sync: Whether the disk must have what is written before a call returns.
         lock_timeout: How many seconds to wait for other processes that are at the same
@@ -71,8 +73,9 @@ class FileConversationBackend(ConversationBackend):
 
     system = "file"
 
-    def __init__(self, directory: str, timer: Timer, *, sync: bool, lock_timeout: float) -> None:
+    def __init__(self, directory: str, timer: Timer, *, bases: Sequence[str], sync: bool, lock_timeout: float) -> None:
         self.directory = directory
+        self._unchecked = tuple(bases)
         self._partitions = Partitions(timer, sync=sync)
         self._lock_timeout = lock_timeout
         self._crews: WeakSet[Crew] = WeakSet()
@@ -182,6 +185,8 @@ class FileConversationBackend(ConversationBackend):
 
     def _guarded(self, work: Callable[[], Steps[T]]) -> Steps[T]:
         self.check_open()
+        if self._unchecked:  # those that are missing are checked again, when somebody has made them
+            self._unchecked = tuple(base for base in self._unchecked if not warn_if_exposed(base))
         try:
             return (yield from work())
         except GreenticError:

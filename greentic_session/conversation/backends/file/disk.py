@@ -1,9 +1,12 @@
 """The few things that are done with files, for every operating system, and what the system's errors become."""
 
 import errno
+import functools
+import logging
 import os
+import stat
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final
 
@@ -12,14 +15,18 @@ from greentic_session.errors import UnavailableError
 __all__ = [
     "check_no_link",
     "check_usable",
+    "exposures",
     "make_directory",
     "noted",
     "open_file",
     "read_at",
     "refused",
     "remove",
+    "warn_if_exposed",
     "write_at",
 ]
+
+_log: Final = logging.getLogger("greentic_session")
 
 # Not through links, not waiting for the other end of a pipe, and (on Windows) bytes as they are.
 _FLAGS: Final = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
@@ -146,6 +153,48 @@ def check_no_link(directory: str) -> None:
     """
     if os.path.islink(directory):  # noqa: PTH114
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+
+
+def warn_if_exposed(directory: str) -> bool:
+    """Warn in the log, once a process, of a base directory that others can change; return whether it exists.
+
+    It is used all the same: a link to another disk and the volumes of containers are often so
+    on purpose. Whoever else may write there can put conversations of their own in.
+    """
+    try:
+        found = [os.lstat(directory)]
+        if stat.S_ISLNK(found[0].st_mode):
+            found.append(os.stat(directory))  # noqa: PTH116
+    except OSError:
+        return False  # of which the call itself complains, if it has to
+    if os.name == "posix":
+        reasons = exposures(found, os.geteuid())
+        if reasons:
+            _warn_once(directory, " and ".join(reasons))
+    return True
+
+
+def exposures(found: Sequence[os.stat_result], user: int) -> list[str]:
+    """Return in which ways others than a user (and root) can change what a directory holds.
+
+    Args:
+        found: What the system tells of it; of a link, first of that, then of where it leads.
+        user: The number of the user.
+    """
+    directory = found[-1]
+    reasons = ["a symbolic link"] if len(found) > 1 else []
+    if any(one.st_uid not in {user, 0} for one in found):
+        reasons.append("owned by another user")
+    if directory.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        reasons.append("writable by other users")
+    return reasons
+
+
+@functools.lru_cache(maxsize=64)
+def _warn_once(directory: str, reasons: str) -> None:
+    _log.warning(
+        "the directory %s of a conversation store is %s: check that nobody else can put files there", directory, reasons
+    )
 
 
 def check_usable(directory: str) -> None:

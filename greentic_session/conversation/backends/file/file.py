@@ -38,7 +38,9 @@ class Seen(Struct, frozen=True):
         expiry: When the conversation ends, in milliseconds since the Unix epoch; 0 for never.
         preamble: The first line, from which that may come.
         torn: How many bytes are behind the state: of an append that was cut short, or that is just
-            going on.
+            going on; or of something else, if `damaged`.
+        damaged: Whether the bytes behind the state are no append that was cut short: an append
+            whose end is damaged, or text of another program. What is before them can be read.
     """
 
     partition: Partition
@@ -47,6 +49,7 @@ class Seen(Struct, frozen=True):
     expiry: int
     preamble: bytes
     torn: int = 0
+    damaged: bool = False
 
 
 def examine(fd: int, size: int, id: str) -> Seen:
@@ -71,10 +74,10 @@ def examine(fd: int, size: int, id: str) -> Seen:
     if identity is None:
         raise corrupt(id)
     tail = front if size <= len(front) else read_at(fd, size - _LONGEST_CLOSING, _LONGEST_CLOSING)
-    state = framing.last_state(tail, size)
+    state, damaged = framing.last_state(tail, size), False
     if state is None:
-        state = _state_before(fd, size, id)
-    return Seen(*identity, state, expiry_of(front, state, id), front[:PREAMBLE_LENGTH], size - state.end)
+        state, damaged = _state_before(fd, size, id)
+    return Seen(*identity, state, expiry_of(front, state, id), front[:PREAMBLE_LENGTH], size - state.end, damaged)
 
 
 def _check_preamble(front: bytes, id: str) -> tuple[int, int, int]:
@@ -88,8 +91,8 @@ def _check_preamble(front: bytes, id: str) -> tuple[int, int, int]:
     return found
 
 
-def _state_before(fd: int, size: int, id: str) -> State:
-    """Return the last state of a file that does not end with one."""
+def _state_before(fd: int, size: int, id: str) -> tuple[State, bool]:
+    """Return the last state of a file that does not end with one, and whether what follows it is damaged."""
     stop = size
     while stop > 0:
         start = max(stop - _WINDOW, 0)
@@ -99,9 +102,7 @@ def _state_before(fd: int, size: int, id: str) -> State:
         for state in framing.states(part, start):
             length = size - state.end
             opening = read_at(fd, state.end, min(length, OPENING_LENGTH))
-            if framing.is_torn(opening, length, read_at(fd, size - 1, 1)):
-                return state
-            raise corrupt(id)
+            return state, not framing.is_torn(opening, length, read_at(fd, size - 1, 1))
         stop = start
     raise corrupt(id)
 

@@ -244,8 +244,8 @@ def states(part: bytes, start: int) -> Iterable[State]:
 def is_torn(opening: bytes, length: int, last: bytes) -> bool:
     """Say whether bytes behind the last intact batch are the beginning of one that was never finished.
 
-    If not, the file is damaged: it has a whole batch there that is not intact, or something that is
-    no batch.
+    If not, the end of the file is damaged: a whole batch is there that is not intact, or something
+    that is no batch.
 
     Args:
         opening: The first of them, up to `OPENING_LENGTH`.

@@ -29,7 +29,7 @@ from greentic_session.conversation.header import (
     replacing,
 )
 from greentic_session.conversation.moments import later
-from greentic_session.conversation.rules import absent, corrupt
+from greentic_session.conversation.rules import absent, corrupt, corrupt_message
 from greentic_session.errors import CorruptSessionError, GreenticError, SchemaVersionError
 from greentic_session.tenancy import Partition
 
@@ -112,7 +112,7 @@ class Partitions:
         """Do what `ConversationBackend.load` says."""
         with self._held(base) as held:
             handle, seen = self._find(held, partition, id)
-            found = _header(handle, seen, id), file.read_messages(_fd(handle), seen.state, None)
+            found = _header(handle, seen, id), _messages(handle, seen, None)[1]
             self._slide(handle, seen, life)
             return found
 
@@ -133,7 +133,7 @@ class Partitions:
     ) -> Steps[int]:
         """Do what `ConversationBackend.append` says."""
         with self._held(base) as held:
-            handle, seen = self._find(held, partition, id)
+            handle, seen = self._find_whole(held, partition, id)
             state = seen.state
             count = state.count + len(messages)
             if messages:
@@ -151,14 +151,14 @@ class Partitions:
         """Do what `ConversationBackend.messages` says."""
         with self._held(base) as held:
             handle, seen = self._find(held, partition, id)
-            texts = file.read_messages(_fd(handle), seen.state, last)
+            found = _messages(handle, seen, last)
             self._slide(handle, seen, life)
-            return seen.state.count, texts
+            return found
 
     def update(self, base: str, partition: Partition, id: str, change: Change, now: int, life: Lifetime) -> Steps[None]:
         """Do what `ConversationBackend.update` says."""
         with self._held(base) as held:
-            handle, seen = self._find(held, partition, id)
+            handle, seen = self._find_whole(held, partition, id)
             header = changed_header(_header(handle, seen, id), change, now)
             line = framing.header_line(write_envelope(header, (), id), header.schema_version)
             expiry = self._again(seen.expiry, life)
@@ -226,6 +226,13 @@ class Partitions:
             raise absent(id)
         return handle, seen
 
+    def _find_whole(self, handle: Handle | None, partition: Partition, id: str) -> tuple[Handle, Seen]:
+        """As `_find`, for what adds to the file: behind a damaged end nothing can be added."""
+        handle, seen = self._find(handle, partition, id)
+        if seen.damaged:
+            raise corrupt_message(id, seen.state.count)
+        return handle, seen
+
     def _slide(self, handle: Handle, seen: Seen, life: Lifetime) -> None:
         """Let a use that writes nothing begin a lifetime anew, if it does."""
         if life.again_ms is not None:
@@ -258,7 +265,7 @@ class Partitions:
             return None
         if handle.seen is None:
             file.read_header(handle.fd, seen.state, id)
-            if seen.torn:
+            if seen.torn and not seen.damaged:
                 file.repair(handle.fd, seen)
                 seen = replace(seen, torn=0)
         if partition is not None:
@@ -315,6 +322,19 @@ class Partitions:
 def _fd(handle: Handle) -> int:
     assert handle.fd is not None
     return handle.fd
+
+
+def _messages(handle: Handle, seen: Seen, last: int | None) -> tuple[int, list[bytes]]:
+    """Return how many messages there are, and the last so many (None: all); a damaged end counts as one.
+
+    In the place of what is damaged comes an empty text, as in `file.read_messages`.
+    """
+    fd, state = _fd(handle), seen.state
+    if not seen.damaged:
+        return state.count, file.read_messages(fd, state, last)
+    if last == 0:
+        return state.count + 1, []
+    return state.count + 1, [*file.read_messages(fd, state, None if last is None else last - 1), b""]
 
 
 def _header(handle: Handle, seen: Seen, id: str) -> Header:
