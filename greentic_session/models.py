@@ -17,6 +17,7 @@ from msgspec.structs import force_setattr, replace
 
 from ._hiding import Hiding, outline
 from ._json import codec
+from ._json.arguments import PointsToNew
 from ._json.attempt import is_negative_zero
 from ._json.fields import NO_ATTRIBUTES, check_int, check_text, check_type, freeze, make_plain
 from .errors import InvalidInputError
@@ -78,19 +79,7 @@ class Impersonation(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
         check_text("reason", self.reason)
 
 
-class _PointsToNew(msgspec.StructMeta):
-    """Metaclass whose complaint about arguments names the constructor that is meant: `new`."""
-
-    def __call__(cls, *args: Any, **fields: Any) -> Any:  # noqa: N805  # a metaclass
-        try:
-            return super().__call__(*args, **fields)
-        except TypeError as error:
-            if not str(error).startswith(("Missing required", "Extra positional", "Unexpected keyword")):
-                raise  # a field's own
-            raise TypeError(f"{error}; {cls.__name__}.new(env, tenant, team=, user=) fills what belongs together") from error
-
-
-class TenantCtx(msgspec.Struct, metaclass=_PointsToNew, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+class TenantCtx(msgspec.Struct, metaclass=PointsToNew, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """Who calls, and on whose behalf. Build it with `TenantCtx.new`.
 
     The pairs `tenant`/`tenant_id`, `team`/`team_id` and `user`/`user_id` are the reference's: a
@@ -396,15 +385,12 @@ class SessionData(Hiding, msgspec.Struct, frozen=True, kw_only=True, omit_defaul
     def new_cursor(
         self, node_pointer: str, wait_reason: str | None = None, outbox_marker: str | None = None
     ) -> "SessionData":
-        """Return a copy whose flow stands at another node.
-
-        The parts of the cursor that are not given are None.
+        """Return a copy with another cursor, in which the parts that are not given are None.
 
         Raises:
             TypeError: A part has a wrong type.
 
-        >>> data = SessionData.new(TenantCtx.new("dev", "acme", user="u1"), "order", "ask")
-        >>> data.new_cursor("pay", wait_reason="card").cursor
+        >>> SessionData.new(TenantCtx.new("dev", "acme"), "order", "ask").new_cursor("pay", wait_reason="card").cursor
         SessionCursor(node_pointer='pay', wait_reason='card', outbox_marker=None)
         """
         return replace(self, cursor=SessionCursor(node_pointer, wait_reason, outbox_marker))
