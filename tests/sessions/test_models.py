@@ -804,8 +804,12 @@ def test_no_more_than_some_thousand_brackets_are_looked_at(unknown: str, monkeyp
                 yield match
 
     monkeypatch.setattr(codec, "_TOKEN", Counted())
-    with pytest.raises(InvalidInputError, match=r"^not a SessionData: it is nested too deeply, and too long for that$"):
+    try:
         SessionData.from_json(with_unknown(unknown))
+    except InvalidInputError as error:
+        assert error.message == "not a SessionData: it is nested too deeply, and too long for that"  # noqa: PT017  # or none is raised
+    else:
+        assert seen == 0  # since Python 3.12 the decoder itself reads what is nested some thousand levels deep
     assert seen <= codec._MAX_TOKENS + 1
 
 
