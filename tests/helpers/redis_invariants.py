@@ -184,13 +184,24 @@ class State:
         self.sets = self.under("waits:user")
         self.indices = self.under("scopes")
         self.pointers = self.under("user")
+        self.endless = self.under("endless")
         self.marks = self.under("copied")
 
     def under(self, prefix: str) -> Dump:
         return {key.removeprefix(f"{prefix}:"): entry for key, entry in self.found.items() if key.startswith(f"{prefix}:")}
 
     def check(self) -> None:
-        known = (self.sessions, self.records, self.claims, self.scopes, self.sets, self.indices, self.pointers, self.marks)
+        known = (
+            self.sessions,
+            self.records,
+            self.claims,
+            self.scopes,
+            self.sets,
+            self.indices,
+            self.pointers,
+            self.marks,
+            self.endless,
+        )
         assert sum(map(len, known)) == len(self.found), f"a key of no known kind: {sorted(self.found)}"
         assert self.sessions.keys() == self.records.keys(), "sessions and their records are not the same keys"
         for key in self.sessions:
@@ -203,10 +214,21 @@ class State:
             self.check_index(place, entry)
         for place, entry in self.pointers.items():
             self.check_pointer(place, entry)
+        self.check_endless()
         for key, claim in self.claims.items():
             assert claim.kind == "string", f"claim on {key!r}: {claim}"
             assert claim.ttl != -1, f"the claim on {key!r} has no end"
             assert key in self.sessions, f"the claim on {key!r} has no session"
+
+    def check_endless(self) -> None:
+        """Of one server: records without a lifetime, and no others, are due for a check within a day."""
+        assert self.endless.keys() <= {"sessions"}, f"a key of no known kind: {self.endless}"
+        noted = self.endless["sessions"].fields if self.endless else {}
+        if any(b"g" in record.fields for record in self.records.values()):
+            return  # on a cluster nobody else writes
+        assert noted.keys() == {key.encode() for key, record in self.records.items() if record.ttl == -1}
+        for key, due in noted.items():
+            assert float(due) <= self.moment + 86_400_000 + SLACK_MS, f"the check of {key!r} is too late"
 
     def check_session(self, key: str) -> None:
         session, record = self.sessions[key], self.records[key].fields

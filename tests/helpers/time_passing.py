@@ -16,7 +16,8 @@ __all__ = ["UNIT", "OnACluster", "OnATimer", "OnTheSharedRedis", "pass_time", "p
 # Time passes on a server when every lifetime gets shorter, and every end that is written down comes nearer.
 _PASS_TIME = """
 for _, key in ipairs(redis.call('KEYS', ARGV[2])) do
-  if (key:find(':conv:ends:', 1, true) or key:find(':scopes:', 1, true)) and redis.call('TYPE', key).ok == 'zset' then
+  local names_ends = key:find(':conv:ends:', 1, true) or key:find(':scopes:', 1, true) or key:find(':endless:', 1, true)
+  if names_ends and redis.call('TYPE', key).ok == 'zset' then
     local found = redis.call('ZRANGE', key, 0, -1, 'WITHSCORES')
     for at = 1, #found, 2 do
       if found[at + 1] ~= 'inf' then

@@ -70,7 +70,7 @@ def scope_of(json: bytes) -> ReplyScope | None:
         return None
 
 
-_LAYOUT = frozenset({"session", "own", "claim", "copied", "waits", "scopes", "user", "conv"})
+_LAYOUT = frozenset({"session", "own", "claim", "copied", "waits", "scopes", "endless", "user", "conv"})
 """The words that stand behind a namespace."""
 
 

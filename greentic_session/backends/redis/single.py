@@ -146,12 +146,14 @@ class RedisBackend(SessionBackend):
 
         async def tidy(keys: list[bytes]) -> None:
             names = [key[skipped:] for key in keys]
-            names = [name for name in names if name.startswith(b"own:") or within in name]
+            names = [name for name in names if name.startswith((b"own:", b"endless:")) or within in name]
             if names:
                 await self._slot.tidy(meant, names)
 
-        # own, user, waits, scopes, mending; and no sessions
-        async with aclosing(stride(self._client, glob_of(front, "[mouws][ewsac][nepio]*"), tidy, step=2 * _STEP)) as strides:
+        # own, endless, user, waits, scopes, mending; and no sessions
+        async with aclosing(
+            stride(self._client, glob_of(front, "[emouws][ewnsac][nedpio]*"), tidy, step=2 * _STEP)
+        ) as strides:
             async for steps in strides:
                 yield Step(len(steps), 0)
                 self.check_open()

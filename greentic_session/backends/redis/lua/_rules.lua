@@ -1,5 +1,6 @@
 -- @include _claim
 -- @include _decoded
+-- @include _endless
 -- @include _index
 -- @include _owner
 -- @include _namespaces
@@ -21,7 +22,8 @@
 --   g  the nonce of the reservation under which it was stored
 --   u  for how many ms the owner pointer outlives the session, at least
 -- It lives as long as the session. {ns}:claim:{session key} holds a claim: its token, a colon, and the SHA-256 of the scope
--- where it was made. It lives as long as its lease.
+-- where it was made. It lives as long as its lease. {ns}:endless:sessions names the sessions without a lifetime; see
+-- _endless.lua.
 --
 -- Every script reads and decides first, then writes: nothing is ever half written. (What it cleans up on the way was not
 -- true before.)
@@ -165,6 +167,7 @@ local function forget(key, heir)
   if own[1] and own[2] and own[2] ~= '' then pcall(cut, own[1], own[2], key) end
   if own[3] and own[3] ~= heir and holds(pointer_key(own[3]), key) then redis.pcall('DEL', pointer_key(own[3])) end
   redis.pcall('DEL', own_key(key), claim_key(key))
+  unnote_endless(key)
 end
 
 -- Give a session its lifetime back which an update of the reference's has taken: our record still has it. Where the reference
@@ -393,6 +396,28 @@ local function settle_or_mend(owner)
   if not (known and settled) then mend(owner) end
 end
 
+-- Give the record of a session the session's lifetime.
+local function keep_record(key, ttl)
+  expire(own_key(key), ttl)
+  if ttl == -1 then note_endless(key) else unnote_endless(key) end
+end
+
+-- Check a few sessions without a lifetime: what leads to one that is gone is removed, the others are due again in a day.
+local function check_endless(due)
+  for _, key in ipairs(due) do
+    if redis.call('EXISTS', session_key(key)) == 1 then
+      note_endless(key)
+    else
+      local owner = redis.pcall('HGET', own_key(key), 'o')
+      forget(key)
+      if type(owner) == 'string' then
+        redis.pcall('SREM', set_key(owner), key)
+        mend(owner)
+      end
+    end
+  end
+end
+
 -- The keys that lead to a session, as far as we know: its scope's and its pointer, where they name it.
 local function leading(session)
   local found = {}
@@ -425,10 +450,11 @@ local function set_lifetime(session, ttl)
   end
   if session.left then redis.call('HSET', own_key(session.key), 'u', string.format('%.0f', session.left)) end
   expire(session_key(session.key), ttl)
-  expire(own_key(session.key), ttl)
+  keep_record(session.key, ttl)
   for _, name in ipairs(leading(session)) do expire(name, ttl) end
   if session.o and session.s ~= '' then redis.pcall('ZADD', index_key(session.o), 'XX', end_of(ttl), session.s) end
   if session.owner then settle_or_mend(session.owner) end
+  if ttl == -1 then check_endless(due_endless()) end
 end
 
 -- Let a scope key live at least as long as a lease: nothing else reaches the reference's.
@@ -448,6 +474,7 @@ local function drop(session, unmended)
   local key = session.key
   if session.g then bar(session.g) end
   redis.call('DEL', session_key(key), own_key(key), claim_key(key), unpack(leading(session)))
+  unnote_endless(key)
   if session.o and session.s ~= '' then redis.pcall('ZREM', index_key(session.o), session.s) end
   if session.owner then
     redis.pcall('SREM', set_key(session.owner), key)
@@ -463,7 +490,7 @@ local function unpark(session, owner)
   local text = text_of(session)
   redis.call('HSET', own, 'o', owner, 's', '', 'h', redis.sha1hex(text), 'n', #text, 'f', moved, 'c', unseen)
   redis.call('HDEL', own, 'w')
-  expire(own, session.ttl)
+  keep_record(session.key, session.ttl)
   redis.call('SREM', set_key(owner), session.key)
   if session.o and session.s ~= '' then redis.pcall('ZREM', index_key(session.o), session.s) end
 end

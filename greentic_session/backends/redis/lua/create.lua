@@ -21,6 +21,7 @@ if pointer ~= '' then
   redis.call('SET', pointer_key(pointer), key)
   expire(pointer_key(pointer), ttl)
 end
-expire(own_key(key), ttl)
+keep_record(key, ttl)
 if redis.pcall('SREM', set_key(owner), key) == 1 then settle_or_mend(owner) end -- of a wait that expired under this key
+if ttl == -1 then check_endless(due_endless()) end
 return 1

@@ -156,12 +156,17 @@ function check.mending() end -- it ends by itself; see mend_step
 
 function check.barred() end -- on a cluster; see pointers.py
 
+function check.endless(name, rest)
+  if rest == 'sessions' then redis.call('ZCARD', endless_key()) else tell('unknown', name) end
+end
+
 function check.copied() end -- it may outlive its session; see _copied.lua
 
 local KINDS = {
   {'session:', check.session}, {'own:', check.own}, {'claim:', check.claim}, {'waits:scope:', check.scope},
   {'waits:user:', check.set}, {'scopes:', check.index}, {'user:', check.pointer},
   {'mending:', check.mending}, {'barred:', check.barred}, {'copied:', check.copied},
+  {'endless:', check.endless},
 }
 for number = 2, #ARGV do
   if is_enough() then break end

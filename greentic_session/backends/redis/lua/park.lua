@@ -9,7 +9,7 @@
 --          {"short"} where it takes a reservation, {"barred"} if that is over
 -- @include _alike
 -- @include _claim
--- @include _index
+-- @include _endless
 local key, text, sha, owner, scope = ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 local ttl, on_conflict, hash = tonumber(ARGV[7]), ARGV[8], KEYS[1]:sub(-64)
 local most = tonumber(ARGV[9]) -- nil for any number
@@ -47,8 +47,10 @@ local function park()
   call('SET', KEYS[1], key, unpack(lifetime))
   if ttl ~= -1 then
     call('PEXPIRE', own, ARGV[7])
-  elseif holder then -- else it is new, and has no lifetime
-    call('PERSIST', own)
+    if holder then unnote_endless(key) end
+  else
+    if holder then call('PERSIST', own) end -- else it is new, and has no lifetime
+    note_endless(key)
   end
   local index, is_new = ARGV[1] .. ':scopes:' .. set:sub(#ARGV[1] + 13), nil -- {ns}:waits:user:{at}
   members, is_new = enlist(set, index, members, key, hash, ttl)
@@ -65,10 +67,12 @@ local function park()
 end
 
 local parked, settled = park()
-if settled then return 1 end
+local due = parked and ttl == -1 and due_endless() or {}
+if settled and #due == 0 then return 1 end
 -- @include _rules
 if parked then
-  mend(owner)
+  if not settled then mend(owner) end
+  check_endless(due)
   return 1
 end
 check_types(owner, hash, key)

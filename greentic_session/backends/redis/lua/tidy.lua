@@ -43,9 +43,14 @@ function tidy.pointer(rest)
   if key and redis.call('EXISTS', session_key(key)) == 0 then redis.call('DEL', ns .. ':user:' .. rest) end
 end
 
+-- The check that is due goes on where writes would: what it names may be gone for good.
+function tidy.endless()
+  check_endless(due_endless())
+end
+
 local KINDS = {
   {'own:', tidy.own}, {'waits:scope:', tidy.scope}, {'waits:user:', tidy.set}, {'scopes:', tidy.set}, {'user:', tidy.pointer},
-  {'mending:', tidy.mending},
+  {'mending:', tidy.mending}, {'endless:', tidy.endless},
 }
 for number = 6, #ARGV do
   if left or is_enough() then break end

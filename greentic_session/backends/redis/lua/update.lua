@@ -40,5 +40,6 @@ if version ~= '' and redis.sha1hex(text_of(session)) ~= version then return {'ch
 restore(session)
 redis.call('SET', session_key(key), text, 'KEEPTTL')
 redis.call('HSET', own_key(key), 'o', owner, 'h', sha, 'n', #text, 'f', is_known(session) and '' or '1', 'c', '')
-expire(own_key(key), session.ttl)
+keep_record(key, session.ttl)
+if session.ttl == -1 then check_endless(due_endless()) end
 return 1
