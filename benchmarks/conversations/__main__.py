@@ -29,7 +29,7 @@ from benchmarks.peers.process import PeerFailedError, PeerProcess
 
 from .backends import Backend, backends, make_message, text_of
 from .crowd import Crowd, measure_crowd
-from .lengths import Lengths, measure_lengths
+from .lengths import CallLengths, measure_lengths
 
 __all__ = ["main"]
 
@@ -56,7 +56,7 @@ NO_DISK = "The directory is in memory: nothing is learnt about a disk. Choose an
 class Sizes:
     """How much is measured."""
 
-    lengths: Lengths
+    lengths: CallLengths
     crowd: Crowd
 
     def with_rounds(self, rounds: int) -> "Sizes":
@@ -64,11 +64,11 @@ class Sizes:
 
 
 USUALLY = Sizes(
-    lengths=Lengths(many=100_000, partition=1000, rounds=15, calls=200, append_block=10, read_block=20),
+    lengths=CallLengths(many=100_000, partition=1000, rounds=15, calls=200, append_block=10, read_block=20),
     crowd=Crowd(conversations=100, each={"memory": 40, "files": 20, "Redis": 40}, rounds=15),
 )
 QUICKLY = Sizes(
-    lengths=Lengths(many=2000, partition=60, rounds=2, calls=20, append_block=10, read_block=10),
+    lengths=CallLengths(many=2000, partition=60, rounds=2, calls=20, append_block=10, read_block=10),
     crowd=Crowd(conversations=100, each={"memory": 2, "files": 2, "Redis": 2}, rounds=2),
 )
 

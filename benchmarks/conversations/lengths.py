@@ -14,7 +14,7 @@ from greentic_session.conversation import Conversation, ConversationStore, Messa
 
 from .backends import PARTITION, append_many, fill_partition, make_message, text_of
 
-__all__ = ["APPEND_TARGET", "LAST_TARGET", "Lengths", "beside", "measure_lengths"]
+__all__ = ["APPEND_TARGET", "LAST_TARGET", "CallLengths", "beside", "measure_lengths"]
 
 APPEND_TARGET = 1.2
 LAST_TARGET = 2.0
@@ -26,7 +26,7 @@ PAGE = 50
 
 
 @dataclass(frozen=True, kw_only=True)
-class Lengths:
+class CallLengths:
     """How much.
 
     Attributes:
@@ -53,7 +53,7 @@ class Lengths:
 
 
 async def measure_lengths(
-    name: str, store: ConversationStore[Message], lengths: Lengths, tick: Callable[[], object], bare: int | None = None
+    name: str, store: ConversationStore[Message], lengths: CallLengths, tick: Callable[[], object], bare: int | None = None
 ) -> list[Row]:
     """Return the rows of one backend.
 
@@ -73,7 +73,7 @@ async def measure_lengths(
 
 
 async def _measure_append(
-    name: str, store: ConversationStore[Message], lengths: Lengths, tick: Callable[[], object], bare: int | None
+    name: str, store: ConversationStore[Message], lengths: CallLengths, tick: Callable[[], object], bare: int | None
 ) -> list[Row]:
     message = make_message()
     few, many = f"to one of {FEW}", f"to one of {lengths.many:,}"
@@ -106,7 +106,7 @@ async def _measure_append(
 
 
 async def _measure_reading(
-    name: str, store: ConversationStore[Message], lengths: Lengths, tick: Callable[[], object]
+    name: str, store: ConversationStore[Message], lengths: CallLengths, tick: Callable[[], object]
 ) -> list[Row]:
     few, many = f"messages(last={LAST}), {LAST} of {LAST}", f"messages(last={LAST}), {LAST} of {lengths.many:,}"
 
@@ -146,7 +146,7 @@ def _contestant(
 
 
 async def _take_turns(
-    contestants: Sequence[Contestant], lengths: Lengths, block: int, tick: Callable[[], object]
+    contestants: Sequence[Contestant], lengths: CallLengths, block: int, tick: Callable[[], object]
 ) -> Samples:
     return await interleave(contestants, range(lengths.calls), rounds=lengths.rounds, block=block, tick=tick)
 

@@ -1,8 +1,8 @@
 """Answers of Redis that are of another kind than what was asked for.
 
-A script says of what type its answer is as a whole (see `scripts`), and whoever reads an answer takes
-it apart as if it was in order. Where it is not, that fails in Python's way; `reading_answers` makes one
-error of it, for all operations of a backend.
+A script says of what type its answer is as a whole (see `scripts`), and whoever reads an answer
+takes it apart as if it was in order. Where it is not, that fails in Python's way; `reading_answers`
+makes one error of it, for all operations of a backend.
 """
 
 import inspect
@@ -51,7 +51,7 @@ def texts(part: object) -> list[bytes]:
 
 
 def reading_answers(backend: type[C]) -> type[C]:
-    """Let all public operations of a backend fail with an `InternalError` where an answer cannot be read."""
+    """Turn unreadable answers into an `InternalError`, in all public operations of a backend."""
     for name, member in list(vars(backend).items()):
         if name.startswith("_"):
             continue

@@ -9,10 +9,10 @@ served, so nothing grows without bound but the lines of the callers themselves. 
 whoever finds no connection opens one, with all who came after behind it, and if it is cancelled the
 next in line goes on.
 
-Long calls have a line of their own, and never all connections: one stays free for short calls, which
-else would stand behind megabytes. A command shows its length. Of an answer it is taken for granted
-that it is as long as the last one to the same command about the same key was. While long calls wait,
-short ones leave one connection to them in turn. With one connection there is one line.
+Long calls have a line of their own, and never all connections: one stays free for short calls,
+which else would stand behind megabytes. A command shows its length. Of an answer it is taken for
+granted that it is as long as the last one to the same command about the same key was. While long
+calls wait, short ones leave one connection to them in turn. With one connection there is one line.
 
 The promises:
 
@@ -45,12 +45,12 @@ from redis.asyncio.connection import AbstractConnection
 
 from greentic_session.errors import GreenticError, OperationTimeoutError, UnavailableError
 
-from .choosing import Lengths, choose, may_be_long
+from .call_length import CallLengths, choose, may_be_long
+from .call_queue import MAX_FAILURES_PER_TURN, CallQueues
 from .connection import Call, SharedConnection
 from .dialer import Dialer, Finder
 from .errors import is_demotion, translate
 from .executor import Arg
-from .line import FAILED_AT_ONCE, Lines
 from .undoing import Undoing, pack
 
 __all__ = ["RedisClient"]
@@ -58,7 +58,7 @@ __all__ = ["RedisClient"]
 _DEADLINE_GRAIN_S = 0.005
 """How far apart looks at the deadlines are at least, in seconds."""
 _CONNECT_PATIENCE_S = 0.1
-"""For how many seconds whoever opens a connection goes on with that when its own answer has come another way."""
+"""Seconds that an opening of a connection goes on for, after its own call was answered."""
 _CLOSE_TIMEOUT_S = 1.0
 """For how many seconds closing waits for the answers under way."""
 
@@ -93,8 +93,8 @@ class RedisClient:
         self._most = max_connections
         self._connections: list[SharedConnection] = []
         self._retired: set[SharedConnection] = set()
-        self._lines = Lines(apart=max_connections > 1)
-        self._lengths = Lengths()
+        self._queues = CallQueues(apart=max_connections > 1)
+        self._lengths = CallLengths()
         self._opening: asyncio.Timeout | None = None
         self._alarm: asyncio.TimerHandle | None = None
         self._emptied: asyncio.Event | None = None
@@ -143,7 +143,7 @@ class RedisClient:
             call = Call(packed, loop.create_future(), deadline, before=before, undo=undo, long=long)
             try:
                 # Whoever waits goes first.
-                connection = None if self._lines.of(call) else self._find_connection(call)
+                connection = None if self._queues.of(call) else self._find_connection(call)
                 if connection is not None:
                     connection.send(call)
                 else:
@@ -216,11 +216,11 @@ class RedisClient:
             self._finder.close()
         if self._opening is not None:
             _end(self._opening, 0)
-        self._lines.turn_all_away(UnavailableError("the store is closed"), self._loop)
+        self._queues.turn_all_away(UnavailableError("the store is closed"), self._loop)
         self._retire_all()
 
     async def aclose(self) -> None:
-        """Close, and return when every answer under way has come, or has not within a second; idempotent."""
+        """Close, after waiting a second at most for the answers under way; idempotent."""
         self.close()
         try:
             if self._retired and self._loop is asyncio.get_running_loop():
@@ -239,7 +239,7 @@ class RedisClient:
         """Send what waits in the line, as far as there is room."""
         if connection.answered:
             self._dialer.succeeded()
-        self._lines.serve(self._find_connection)
+        self._queues.serve(self._find_connection)
 
     def is_lost(self, connection: SharedConnection) -> None:
         """Forget a connection. One that never worked counts as a failure to connect."""
@@ -278,7 +278,7 @@ class RedisClient:
     # -- the line
 
     def _find_connection(self, call: Call) -> SharedConnection | None:
-        return choose(self._connections, self._most, call, long_waits=self._lines.long_waits)
+        return choose(self._connections, self._most, call, long_waits=self._queues.long_waits)
 
     def _may_open(self, call: Call) -> bool:
         """Say whether a call that waits may open a connection now."""
@@ -287,14 +287,14 @@ class RedisClient:
         return not call.long or may_be_long(self._connections, self._most)
 
     def _serve(self) -> None:
-        """Send what there is room for; let the first in line look for itself whether to open a connection."""
-        self._lines.serve(self._find_connection)
-        self._lines.call_next(self._may_open)
+        """Send what connections have room for; the first waiting call may open another one."""
+        self._queues.serve(self._find_connection)
+        self._queues.call_next(self._may_open)
 
     async def _wait_in_line(self, call: Call) -> None:
         """Return when a call was sent."""
         loop = asyncio.get_running_loop()
-        line = self._lines.of(call)
+        line = self._queues.of(call)
         line.join(call)
         try:
             while call.connection is None:
@@ -307,9 +307,9 @@ class RedisClient:
                 else:
                     call.turn = loop.create_future()
                     await call.turn
-                    self._lines.has_run(call)
+                    self._queues.has_run(call)
         finally:
-            self._lines.has_run(call)
+            self._queues.has_run(call)
             line.leave(call)
             self._serve()
 
@@ -348,12 +348,12 @@ class RedisClient:
             if call.connection is None and (limit.expired() or not self._connections):
                 if limit.expired():
                     raise self._dialer.timed_out() from error
-                self._lines.turn_all_away(error, loop)
+                self._queues.turn_all_away(error, loop)
                 raise
         finally:
             call.answer.remove_done_callback(hurry)
             self._opening = None
-        self._lines.serve(self._find_connection)
+        self._queues.serve(self._find_connection)
 
     def _node_of(self, call: Call) -> str:
         return self._dialer.node if call.connection is None else call.connection.node
@@ -378,7 +378,7 @@ class RedisClient:
         """Fail the calls that are late, and look again when the next one may be."""
         loop = asyncio.get_running_loop()
         now = loop.time()
-        left = FAILED_AT_ONCE
+        left = MAX_FAILURES_PER_TURN
         for connection in (*self._connections, *self._retired):
             for call in connection.expire(now, left):
                 left -= 1
@@ -389,7 +389,7 @@ class RedisClient:
             if connection in self._retired:
                 connection.retire()
         # Those in the line came later than those under way.
-        left -= self._lines.turn_late_away(now, left, self._dialer.timed_out)
+        left -= self._queues.turn_late_away(now, left, self._dialer.timed_out)
         self._serve()
         if self._finder is not None:
             self._finder.look()
@@ -401,7 +401,7 @@ class RedisClient:
 
     def _earliest(self) -> float | None:
         """Return the earliest deadline of all calls; None if nothing is under way."""
-        found = self._lines.deadlines()
+        found = self._queues.deadlines()
         found += [call.deadline for connection in self._connections for call in connection.pending]
         found += [call.deadline for connection in self._retired for call in connection.pending if not call.answer.done()]
         return min(found, default=None)

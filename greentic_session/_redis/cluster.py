@@ -1,19 +1,25 @@
-"""The way to a Redis Cluster: a `RedisClient` to each node that is needed, and the map of which node has which slot.
+"""A client of a Redis Cluster: a `RedisClient` for each node in use, and the map of slots.
 
-Every command names a key, the key's slot names the primary, and the call travels over that primary's client like any other:
-the usual call costs one look into a list more than on a single server.
+Every command names a key, the key's slot names the primary, and the call travels over that
+primary's client like any other: the usual call costs one look into a list more than on a single
+server.
 
-- The map is read when the first call needs it, and again when an answer or a failure shows that it is old. One caller reads
-  it for all, at most so often; there is no task. MOVED corrects the slot at once, so its caller need not wait for that.
-- ASK is followed: the call goes to the node that it names, right behind an ASKING, and the map stays as it is.
-- A script touches several keys of one user, and while Redis moves their slot they are in two places. On a cluster every
-  script looks first whether its slot is on the move, and then does nothing but say TRYAGAIN. What was told to try again
-  does, with a delay that grows, with jitter, until its slot has settled or its deadline is over.
-- A node that cannot be reached, or a cluster that says it is down, may be a failover under way: the map is read anew from
-  any node that answers, and what was not sent, or may be repeated, is tried again until its deadline. A write that was
-  sent when its connection broke fails, as everywhere: whether it took effect cannot be said.
+- The map is read when the first call needs it, and again when an answer or a failure shows that it
+  is old. One caller reads it for all, at most so often; there is no task. MOVED corrects the slot
+  at once, so its caller need not wait for that.
+- ASK is followed: the call goes to the node that it names, right behind an ASKING, and the map
+  stays as it is.
+- A script touches several keys of one user, and while Redis moves their slot they are in two
+  places. On a cluster every script looks first whether its slot is on the move, and then does
+  nothing but say TRYAGAIN. What was told to try again does, with a delay that grows, with jitter,
+  until its slot has settled or its deadline is over.
+- A node that cannot be reached, or a cluster that says it is down, may be a failover under way: the
+  map is read anew from any node that answers, and what was not sent, or may be repeated, is tried
+  again until its deadline. A write that was sent when its connection broke fails, as everywhere:
+  whether it took effect cannot be said.
 - Where no node at all can be reached, calls fail at once.
-- A replica is never asked, but for the map, and for reads of a store that was made with `stale_reads`.
+- A replica is never asked, but for the map, and for reads of a store that was made with
+  `stale_reads`.
 """
 
 import asyncio
@@ -43,11 +49,11 @@ Address: TypeAlias = tuple[str, int]
 
 _ASKING = b"*1\r\n$6\r\nASKING\r\n"
 _READONLY = b"*1\r\n$8\r\nREADONLY\r\n"
-_DELAY = 0.01
-"""For how many seconds a call waits before it is tried again, at first."""
-_MOST_DELAY = 0.25
-_AGE = 0.1
-"""How old the map must be, in seconds, to be read again."""
+_FIRST_RETRY_DELAY_S = 0.01
+"""Delay of the first retry of a call, in seconds."""
+_MAX_RETRY_DELAY_S = 0.25
+_MIN_MAP_AGE_S = 0.1
+"""Minimum age of the map, in seconds, before it is read again."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -117,7 +123,8 @@ class ClusterClient:
         """Send a command to the node that has its key, and return the answer.
 
         Args:
-            command: The command and its arguments; a key comes first of them, or behind the number of keys.
+            command: The command and its arguments; a key comes first of them, or behind the number
+                of keys.
             repeatable: Whether sending it twice does what sending it once does.
             script: If the command is EVALSHA, the script.
             undo: As for `RedisClient.call`.
@@ -193,7 +200,7 @@ class ClusterClient:
             client.close()
 
     async def aclose(self) -> None:
-        """Close, and return when every answer under way has come, or has not within a second; idempotent."""
+        """Close, after waiting a second at most for the answers under way; idempotent."""
         self.close()
         async with anyio.create_task_group() as closing:  # on trio, too: there the store was of no use, but is closed
             for client in tuple(self._clients.values()):
@@ -211,9 +218,12 @@ class ClusterClient:
         *,
         stale: bool,
     ) -> Any:
-        """Try until there is an answer that is one, or no time. `failure` is that of a first attempt; it may be repeated."""
+        """Try until there is an answer that is one, or no time.
+
+        `failure` is that of a first attempt; it may be repeated.
+        """
         loop = self._keeper.check_loop()
-        deadline, delay, trusting = loop.time() + seconds, _DELAY, True
+        deadline, delay, trusting = loop.time() + seconds, _FIRST_RETRY_DELAY_S, True
         while True:
             asked = None
             if failure is not None:
@@ -223,7 +233,7 @@ class ClusterClient:
                     if loop.time() + pause >= deadline:
                         raise failure
                     await asyncio.sleep(pause)
-                    delay = min(2 * delay, _MOST_DELAY)
+                    delay = min(2 * delay, _MAX_RETRY_DELAY_S)
                     await self._read_map(deadline)
                 trusting = trusting and asked is not None  # nodes that disagree would send us back and forth
             client, before = asked or self._slots[slot], None if asked is None else _ASKING
@@ -242,7 +252,10 @@ class ClusterClient:
                 failure, stale = error, False
 
     def _may_go_on(self, client: RedisClient | None, failure: GreenticError, *, repeatable: bool) -> bool:
-        """Say whether a call that failed like this may be tried again: Redis did nothing, or doing it twice is no harm."""
+        """Say whether a call that failed like this may be tried again.
+
+        Redis did nothing, or doing it twice is no harm.
+        """
         cause = failure.__cause__
         if self._closed or not isinstance(failure, UnavailableError):
             return False
@@ -270,7 +283,7 @@ class ClusterClient:
     # -- the map
 
     async def _read_map(self, deadline: float, *, anew: bool = False) -> None:
-        """Read the map, unless it was just read; who comes meanwhile waits for it, and shares its failure.
+        """Read the map, unless it was just read; concurrent callers share the read and its failure.
 
         Raises:
             OperationTimeoutError: There was no time.
@@ -286,7 +299,7 @@ class ClusterClient:
             if failure is not None:
                 raise UnavailableError(str(failure)) from failure
             anew = False
-        if not anew and loop.time() - self._read_at < _AGE:
+        if not anew and loop.time() - self._read_at < _MIN_MAP_AGE_S:
             return
         done = self._reading = loop.create_future()
         failure = None
@@ -323,7 +336,10 @@ class ClusterClient:
         return [address for address, client in self._clients.items() if client in held]
 
     def _take(self, found: list[Any], asked: Address) -> bool:
-        """Make the map anew of an answer to CLUSTER SLOTS; False if it is empty: a node that has not met the others."""
+        """Make the map anew of an answer to CLUSTER SLOTS; False if it is empty.
+
+        A node that has not met the others.
+        """
         if not found:
             return False
         slots: list[RedisClient | None] = [None] * REDIS_CLUSTER_HASH_SLOTS

@@ -33,7 +33,7 @@ CallerClient: TypeAlias = Redis | RedisCluster | ClusterAddress
 def make_clients(
     client: CallerClient, timeout: Seconds, max_connections: int, *, stale_reads: bool
 ) -> tuple[RedisClient | ClusterClient, Executor]:
-    """Return clients that open connections of their own, with the settings of a client: one for all, and one for reading.
+    """Return clients of our own with the settings of a caller's: one for all, one for reads.
 
     Args:
         client: It is neither used nor closed.
@@ -42,8 +42,10 @@ def make_clients(
         stale_reads: Whether the second leads to a replica; else it is the first.
 
     Raises:
-        InvalidInputError: An option is out of range, or the client has a setting that redis-py does not know.
-        TypeError: An option has a wrong type, or `client` is no ``redis.asyncio.Redis`` or ``RedisCluster``.
+        InvalidInputError: An option is out of range, or the client has a setting that redis-py does
+            not know.
+        TypeError: An option has a wrong type, or `client` is no ``redis.asyncio.Redis`` or
+            ``RedisCluster``.
     """
     if isinstance(client, BlockingRedis | BlockingCluster):
         kind = type(client).__name__
@@ -75,7 +77,8 @@ def caller_client_of(
 
     Args:
         url: As for `connection_of`, `service_of` or `nodes_of`.
-        timeout: For how many seconds a call may take. A ``socket_timeout`` in the URL may shorten it.
+        timeout: For how many seconds a call may take. A ``socket_timeout`` in the URL may shorten
+            it.
         connect_timeout: For how many seconds connecting may take.
         connection: Settings of redis-py's connection that go before what the URL says.
 

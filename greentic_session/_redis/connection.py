@@ -1,4 +1,4 @@
-"""One connection that many calls share: commands go out as they come, answers come back in their order.
+"""One connection that many calls share: commands are pipelined, answers come in order.
 
 redis-py opens the connection (its handshake, TLS, AUTH and names), then a `SharedConnection` takes
 the transport over and feeds what arrives to hiredis, the parser that redis-py uses too. So there is
@@ -38,9 +38,9 @@ if TYPE_CHECKING:
 __all__ = ["LONG_BYTES", "SPIN_PAUSE_CALLS", "SPIN_TURNS", "Call", "ConnectionListener", "LostError", "SharedConnection"]
 
 LONG_BYTES = 2**17
-"""From how many bytes a command is long; and an answer, of which so much has come without its end."""
+"""Length in bytes from which a command, or an unfinished answer, counts as long."""
 _MAX_OUTSTANDING_REPLY_BYTES = 2**22
-"""How many bytes of answers should be under way on one connection, at most, by the mean of those that came."""
+"""Limit of outstanding reply bytes per connection, estimated as pending calls x mean size."""
 _MAX_PENDING_CALLS = 1024
 """How many calls may be under way on one connection."""
 _REPLY_MEAN_WINDOW_CALLS = 16
@@ -53,7 +53,7 @@ With each answer that it takes out it moves all that it has of the next ones.
 SPIN_TURNS = 64
 """For how many turns the loop is kept awake."""
 SPIN_PAUSE_CALLS = 32
-"""For how many calls on a quiet connection that is left, after the answer had not come within those turns."""
+"""Number of calls without spinning, after an answer did not come within `SPIN_TURNS`."""
 _INCOMPLETE = object()
 
 
@@ -107,7 +107,7 @@ class Call(Hiding, msgspec.Struct, eq=False):
         return True
 
     def has_left(self) -> bool:
-        """Say whether the caller was cancelled or turned away in the line, and has not run since."""
+        """Say whether the caller was cancelled or refused in the queue, and has not run since."""
         turn = self.turn
         return turn is not None and turn.done() and (turn.cancelled() or turn.exception() is not None)
 
@@ -257,7 +257,8 @@ class SharedConnection(asyncio.Protocol):
                     else:
                         waiting.set_result(answer)
         except (driver.InvalidResponse, IndexError, MemoryError):
-            # Not Redis's protocol, an answer that nobody asked for, or a list longer than the memory.
+            # Not Redis's protocol, an answer that nobody asked for, or a list longer than the
+            # memory.
             self._fail(lambda: driver.InvalidResponse("this is not Redis's protocol"))
             self.abort()
             return

@@ -1,4 +1,4 @@
-"""Opening connections to one Redis, with redis-py's own handshake, TLS, AUTH and names, and with patience after failures."""
+"""Opening of connections to one Redis, with redis-py's handshake, TLS and AUTH, and backoff."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping
@@ -14,7 +14,7 @@ from .errors import TlsTimeoutError
 __all__ = ["Check", "Dialer", "Finder", "Mover", "Opened", "node_of"]
 
 # Settings of redis-py that would break a promise of `client`, or the parsing of answers.
-_OURS: Mapping[str, Any] = {
+_OUR_SETTINGS: Mapping[str, Any] = {
     "decode_responses": False,
     "encoding": "utf-8",
     "encoding_errors": "strict",
@@ -22,8 +22,9 @@ _OURS: Mapping[str, Any] = {
     "protocol": 2,
     "retry_on_error": [],
     "retry_on_timeout": False,
-    # The deadline of a call is ours. redis-py's is kept with asyncio.wait_for, which on Python 3.11 swallows a cancellation
-    # that comes while something is being sent; and it would cut a longer timeout short.
+    # The deadline of a call is ours. redis-py's is kept with asyncio.wait_for, which on Python 3.11
+    # swallows a cancellation that comes while something is being sent; and it would cut a longer
+    # timeout short.
     "socket_timeout": None,
 }
 _BACKOFF = EqualJitterBackoff(cap=1.0, base=0.02)
@@ -40,14 +41,18 @@ class Mover(Protocol):
     """Who has connections, and can leave a node."""
 
     def keep(self, nodes: Collection[str], *, at_once: bool) -> None:
-        """Leave all nodes but these; `at_once`: without waiting for the answers that are under way."""
+        """Leave all nodes but these; `at_once`.
+
+        Without waiting for the answers that are under way.
+        """
 
 
 class Finder(Protocol):
     """Who knows where to connect to, where that changes.
 
     Attributes:
-        node: What messages call the other end where nothing was sent: where it was tried to connect to, or whom was asked.
+        node: What messages call the other end where nothing was sent: where it was tried to connect
+            to, or whom was asked.
     """
 
     node: str
@@ -64,7 +69,7 @@ class Finder(Protocol):
         raise NotImplementedError
 
     def look(self) -> None:
-        """See in a while whether it is still the right node; called now and then, as long as there are calls."""
+        """Start a check of the node, unless one runs; called now and then while there are calls."""
 
     def close(self) -> None:
         """Let go of everything; idempotent."""
@@ -86,7 +91,7 @@ class Dialer:
         self, connection_class: type[AbstractConnection], settings: Mapping[str, Any], finder: Finder | None = None
     ) -> None:
         ours = {name: value for name, value in settings.items() if not name.startswith(("maint_notifications", "orig_"))}
-        self._settings = {**ours, **_OURS, "retry": Retry(NoBackoff(), 0)}
+        self._settings = {**ours, **_OUR_SETTINGS, "retry": Retry(NoBackoff(), 0)}
         self._connection_class = connection_class
         self._failures = 0
         self._connected = False
@@ -101,7 +106,7 @@ class Dialer:
         return self._node if self._finder is None else self._finder.node
 
     async def connect(self) -> Opened:
-        """Return the writer of a connection, with its handshake done and nothing read beyond it, and its node.
+        """Return the writer of a connection after its handshake, and its node.
 
         Raises:
             OSError, RedisError: It cannot be opened, or has ended since.
@@ -134,7 +139,10 @@ class Dialer:
         return writer, _node(connection)
 
     def failed(self, now: float) -> None:
-        """Let the next attempt wait: twice as long as after the last failure, up to a second, with jitter."""
+        """Let the next attempt wait.
+
+        Twice as long as after the last failure, up to a second, with jitter.
+        """
         self._failures += 1
         self.not_before = now + _BACKOFF.compute(min(self._failures, 10))  # after 1,024 failures it raises OverflowError
 
@@ -149,7 +157,10 @@ class Dialer:
         self._failures = 0
 
     def moved(self) -> None:
-        """Take it that Redis is elsewhere now: what failed before says nothing, and the next attempt may begin at once."""
+        """Take it that Redis is elsewhere now.
+
+        What failed before says nothing, and the next attempt may begin at once.
+        """
         self._failures, self.not_before = 0, 0.0
 
 
@@ -169,8 +180,8 @@ def node_of(host: str, port: object) -> str:
 async def _check_admitted(connection: AbstractConnection) -> None:
     """Return if Redis takes commands from us.
 
-    Without a password it would end the connection at the first long command, and not say why to those
-    behind it.
+    Without a password it would end the connection at the first long command, and not say why to
+    those behind it.
 
     Raises:
         AuthenticationError: It wants a password.
@@ -185,7 +196,8 @@ async def _check_admitted(connection: AbstractConnection) -> None:
 
 
 def _drop(connection: AbstractConnection) -> None:
-    # redis-py's disconnect() is a coroutine: it could be cancelled, and would wait. Aborting the transport needs neither.
+    # redis-py's disconnect() is a coroutine: it could be cancelled, and would wait. Aborting the
+    # transport needs neither.
     writer = connection._writer  # noqa: SLF001
     connection._reader = connection._writer = None  # noqa: SLF001
     if writer is not None:

@@ -1,4 +1,4 @@
-"""The one boundary at which a failure of Redis, its driver or the network becomes a GreenticError."""
+"""The boundary where errors of Redis, its driver and the network become GreenticErrors."""
 
 import re
 import socket
@@ -45,16 +45,18 @@ _BY_CODE: dict[str, tuple[Callable[[str], GreenticError], str]] = {
     "WRONGTYPE": (InternalError, "a key of this namespace holds another type than it should: somebody else writes there"),
 }  # fmt: skip
 
-# A script's failure wraps the command's: "...: @user_script:7: -OOM command not allowed..." before Redis 7, and
-# "OOM command not allowed... script: <sha>, on @user_script:7." since.
+# A script's failure wraps the command's: "...: @user_script:7: -OOM command not allowed..." before
+# Redis 7, and "OOM command not allowed... script: <sha>, on @user_script:7." since.
 _CODE = re.compile(r"(?:^|: -?)(" + "|".join(_BY_CODE) + r")\b")
 
-# Some have no code: what an ACL forbids within a script, before Redis 7 and since, and a database that is not there.
+# Some have no code: what an ACL forbids within a script, before Redis 7 and since, and a database
+# that is not there.
 _BY_TEXT: dict[str, tuple[Callable[[str], GreenticError], str]] = {
     "The user executing the script can't": _BY_CODE["NOPERM"],
     "ACL failure in script": _BY_CODE["NOPERM"],
     "DB index is out of range": (InvalidInputError, "Redis has no database of this number"),
-    # Redis reads no more than ten words of a command, and none that is long, of who has given no password.
+    # Redis reads no more than ten words of a command, and none that is long, of who has given no
+    # password.
     "unauthenticated": _BY_CODE["NOAUTH"],
 }
 
@@ -94,12 +96,14 @@ _DEMOTED = ("READONLY", "UNBLOCKED", "MASTERDOWN", "LOADING")
 
 
 def is_demotion(text: str) -> bool:
-    """Say whether an error is what a replica answers, a primary that becomes one, or a replica that follows none."""
+    """Say whether an error is a replica's: of one, of a primary that becomes one, of a lone one."""
     return any(word in text for word in _DEMOTED)
 
 
 def translate(error: Exception, node: str) -> GreenticError:
-    """Return what a failure means to a caller; to be raised from it. No part of a password or a key is in the message.
+    """Return the GreenticError of a failure, to be raised from it.
+
+    No part of a password or a key is in the message.
 
     Args:
         error: The driver's error, or the socket's.

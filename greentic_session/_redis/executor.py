@@ -1,4 +1,7 @@
-"""What a way to Redis looks like to whoever sends commands: a client to one server, or to the nodes of a cluster."""
+"""What a way to Redis looks like to whoever sends commands.
+
+A client to one server, or to the nodes of a cluster.
+"""
 
 from collections.abc import Sequence
 from typing import Any, Protocol, TypeAlias
@@ -32,7 +35,10 @@ class Executor(Protocol):
         """As `RedisClient.ping`."""
 
     async def servers(self) -> "Sequence[ServerExecutor]":
-        """Return a way to each server that has keys: for walks, and for what is asked of servers themselves."""
+        """Return a way to each server that has keys.
+
+        For walks, and for what is asked of servers themselves.
+        """
         raise NotImplementedError
 
     async def aclose(self) -> None:

@@ -1,7 +1,8 @@
 """The front of the keys of everything that we keep in one Redis.
 
-Two namespaces are apart, also where one is the front of the other: of ``app`` and ``app:session`` neither sees or changes
-what the other keeps. `backends/redis/lua/_namespaces.lua` tells how, and which sessions nobody can tell.
+Two namespaces are apart, also where one is the front of the other: of ``app`` and ``app:session``
+neither sees or changes what the other keeps. `backends/redis/lua/_namespaces.lua` tells how, and
+which sessions nobody can tell.
 """
 
 from greentic_session.errors import InvalidInputError
@@ -34,8 +35,8 @@ def check_cluster_namespace(value: object) -> str:
     """Return `value` if it can be a namespace on a cluster.
 
     Raises:
-        InvalidInputError: As `check_namespace`; or it holds a brace: what stands in braces picks the slot, which is ours to
-            say.
+        InvalidInputError: As `check_namespace`; or it holds a brace: what stands in braces picks
+            the slot, which is ours to say.
         TypeError: It is no str.
     """
     namespace = check_namespace(value)

@@ -1,4 +1,4 @@
-"""Walking the keys of a server with SCAN, a few at a time, while others go on; and doing several things at once."""
+"""Walks over the keys of a server with SCAN in short steps, and concurrent calls."""
 
 import asyncio
 import re
@@ -12,16 +12,22 @@ __all__ = ["glob_of", "stride", "together", "walk", "walk_along"]
 
 T = TypeVar("T")
 
-_SCANNED = 500
+_SCAN_COUNT_PER_STEP = 500
 """How many keys Redis looks at in one step of a walk that stops for every step."""
-_STRIDE = 1000
-"""The same for one that is made for its length: a few milliseconds, where the pattern names them all."""
-_AT_ONCE = 4
-"""How many calls of a walk are under way at once: the server may do them in one go, and others wait for that."""
+_SCAN_COUNT_PER_STRIDE = 1000
+"""The same for one that is made for its length.
+
+A few milliseconds, where the pattern names them all.
+"""
+_MAX_CONCURRENT_CALLS = 4
+"""How many calls of a walk are under way at once.
+
+The server may do them in one go, and others wait for that.
+"""
 
 
 def glob_of(prefix: str, rest: str = "*") -> bytes:
-    """Return the pattern of SCAN for keys that begin with a text, which may hold any character, and go on like `rest`."""
+    """Return the pattern of SCAN for keys with a literal prefix, which go on like `rest`."""
     return re.sub(rb"([\\\[\]*?^-])", rb"\\\1", prefix.encode()) + rest.encode()
 
 
@@ -53,9 +59,11 @@ async def walk(
     """
     cursor = b"0"
     while True:
-        cursor, keys = await client.call(("SCAN", cursor, "MATCH", pattern, "COUNT", _SCANNED, *more), repeatable=True)
+        cursor, keys = await client.call(
+            ("SCAN", cursor, "MATCH", pattern, "COUNT", _SCAN_COUNT_PER_STEP, *more), repeatable=True
+        )
         if looked is not None:
-            looked(_SCANNED)
+            looked(_SCAN_COUNT_PER_STEP)
         if keys:
             yield keys
         if cursor == b"0":
@@ -65,10 +73,11 @@ async def walk(
 async def stride(
     client: ServerExecutor, pattern: bytes, do: Callable[[list[bytes]], Awaitable[T]], *more: str, step: int
 ) -> AsyncGenerator[list[T], None]:
-    """Hand the keys that a pattern names to `do`, each once and so many in a call; yield what it returns.
+    """Call `do` with the keys of a pattern, in batches, each key once; yield what it returns.
 
-    The next keys are looked for while `do` is at work on those before, several calls at once: so a long walk does not wait
-    for the network at every step. Whoever leaves early closes the generator.
+    The next keys are looked for while `do` is at work on those before, several calls at once: so a
+    long walk does not wait for the network at every step. Whoever leaves early closes the
+    generator.
 
     Args:
         client: To which server.
@@ -80,9 +89,9 @@ async def stride(
     seen: set[int] = set()  # hashes of 64 bits take a quarter of the keys' space; two alike among millions are unheard of
     cursor, steps = b"0", list[list[bytes]]()
     while True:
-        scan = client.call(("SCAN", cursor, "MATCH", pattern, "COUNT", _STRIDE, *more), repeatable=True)
-        (cursor, keys), *done = await together(scan, *map(do, steps[:_AT_ONCE]))
-        done += await _in_groups(do, steps[_AT_ONCE:])
+        scan = client.call(("SCAN", cursor, "MATCH", pattern, "COUNT", _SCAN_COUNT_PER_STRIDE, *more), repeatable=True)
+        (cursor, keys), *done = await together(scan, *map(do, steps[:_MAX_CONCURRENT_CALLS]))
+        done += await _in_groups(do, steps[_MAX_CONCURRENT_CALLS:])
         fresh = [key for key in dict.fromkeys(keys) if hash(key) not in seen]
         seen.update(map(hash, fresh))
         steps = [fresh[start : start + step] for start in range(0, len(fresh), step)]
@@ -96,8 +105,8 @@ async def stride(
 
 async def _in_groups(do: Callable[[list[bytes]], Awaitable[T]], steps: list[list[bytes]]) -> list[T]:
     done: list[T] = []
-    for start in range(0, len(steps), _AT_ONCE):
-        done += await together(*map(do, steps[start : start + _AT_ONCE]))
+    for start in range(0, len(steps), _MAX_CONCURRENT_CALLS):
+        done += await together(*map(do, steps[start : start + _MAX_CONCURRENT_CALLS]))
     return done
 
 

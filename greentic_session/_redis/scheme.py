@@ -7,8 +7,8 @@ from greentic_session.errors import InvalidInputError
 
 __all__ = ["REDIS_SCHEMES", "check_scheme", "scheme_of"]
 
-_OF_SEVERAL: Final = ("redis+sentinel", "rediss+sentinel", "redis+cluster", "rediss+cluster")
-REDIS_SCHEMES: Final = ("redis", "rediss", "unix", *_OF_SEVERAL)
+_SEVERAL_HOSTS: Final = ("redis+sentinel", "rediss+sentinel", "redis+cluster", "rediss+cluster")
+REDIS_SCHEMES: Final = ("redis", "rediss", "unix", *_SEVERAL_HOSTS)
 """What the URL of a Redis, of its sentinels, or of a cluster begins with."""
 
 
@@ -35,10 +35,11 @@ def scheme_of(url: str) -> str:
     """Return the scheme of a URL, in small letters.
 
     Raises:
-        InvalidInputError: The URL cannot be read. It may hold a password: no message quotes any part of it.
+        InvalidInputError: The URL cannot be read. It may hold a password: no message quotes any
+            part of it.
     """
     scheme = url.partition("://")[0].lower()
-    if scheme in _OF_SEVERAL:
+    if scheme in _SEVERAL_HOSTS:
         return scheme  # urlsplit may refuse what follows: several hosts
     try:
         return urlsplit(url).scheme

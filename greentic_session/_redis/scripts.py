@@ -1,4 +1,7 @@
-"""Lua scripts: a file each, run by their SHA-1, loaded again where the server has forgotten them."""
+"""Lua scripts.
+
+A file each, run by their SHA-1, loaded again where the server has forgotten them.
+"""
 
 import hashlib
 import re
@@ -37,18 +40,21 @@ if redis.pcall('EXISTS', tag .. '~', tag .. '~~') ~= 0 then
   return redis.error_reply('TRYAGAIN the slot of this script is on its way to another node')
 end
 """
-"""What a script begins with on a cluster: it looks at two keys that are never there, in the slot of its own. While that
-slot is on its way to another node, Redis refuses to, at the old node and at the new one, and the script ends before it
-has done anything. Without it Redis would end it at the first key that is not there, be that half way through."""
+"""Guard of a script on a cluster: it reads two keys that never exist, in its slot. While that
+slot is on its way to another node, Redis refuses to, at the old node and at the new one, and the
+script ends before it has done anything. Without it Redis would end it at the first key that is not
+there, be that half way through."""
 
 
 class Script:
     """One script.
 
-    What a script includes is a line of its own, ``-- @include _rules``, for the file ``_rules.lua``. It costs time to define
-    what is included, so a script that may end early says so after that.
+    What a script includes is a line of its own, ``-- @include _rules``, for the file
+    ``_rules.lua``. It costs time to define what is included, so a script that may end early says so
+    after that.
 
-    On a cluster all its keys must have one hash tag, ``{...}``, in the first of them, or it must touch the first only.
+    On a cluster all its keys must have one hash tag, ``{...}``, in the first of them, or it must
+    touch the first only.
 
     Args:
         package: The package that holds the files.

@@ -14,17 +14,23 @@ from .dialer import Dialer
 
 __all__ = ["Address", "Answer", "Sentinel", "Tell"]
 
-_PROMISE = b"+failover-state-send-slaveof-noone"
-_SWITCH = b"+switch-master"
-_CHANNELS = (_PROMISE, b"+promoted-slave", _SWITCH)
-"""What a sentinel tells: the one that leads a failover all three, in this order; the others the last."""
-_BAD = {"s_down", "o_down", "disconnected", "master_down"}
+_PROMOTION_CHANNEL = b"+failover-state-send-slaveof-noone"
+_SWITCH_CHANNEL = b"+switch-master"
+_CHANNELS = (_PROMOTION_CHANNEL, b"+promoted-slave", _SWITCH_CHANNEL)
+"""What a sentinel tells.
+
+The one that leads a failover all three, in this order; the others the last.
+"""
+_UNUSABLE_FLAGS = {"s_down", "o_down", "disconnected", "master_down"}
 """Flags of a server that cannot serve."""
-_MORE = object()
+_INCOMPLETE = object()
 
 Address: TypeAlias = tuple[str, int]
 Tell: TypeAlias = Callable[[Address, bool], None]
-"""Told where the new primary is, and whether that is so: at first it is a replica that is about to be promoted."""
+"""Told where the new primary is, and whether that is so.
+
+At first it is a replica that is about to be promoted.
+"""
 
 
 class Answer(msgspec.Struct):
@@ -46,7 +52,8 @@ class Answer(msgspec.Struct):
 class _Wire(asyncio.Protocol):
     """A connection to one sentinel, which answers one question, and tells of switches in between.
 
-    In one write it unsubscribes, asks, and subscribes again: nothing comes between an answer and what is told after it.
+    In one write it unsubscribes, asks, and subscribes again: nothing comes between an answer and
+    what is told after it.
 
     Args:
         writer: What redis-py made, with its handshake done.
@@ -62,14 +69,15 @@ class _Wire(asyncio.Protocol):
         self._waiting: deque[asyncio.Future[list[Any]]] = deque()
         self._answers: list[Any] = []
         self._reader = hiredis.Reader(
-            protocolError=driver.InvalidResponse, replyError=driver.ResponseError, notEnoughData=_MORE
+            protocolError=driver.InvalidResponse, replyError=driver.ResponseError, notEnoughData=_INCOMPLETE
         )
         questions = ("MASTER", "GET-MASTER-ADDR-BY-NAME", "REPLICAS")
         self._question = b"".join(
             hiredis.pack_command(cast("Any", command))
             for command in (
                 (b"UNSUBSCRIBE", *_CHANNELS),
-                # The number first: should what follows be of a later configuration, it is believed less, not more.
+                # The number first: should what follows be of a later configuration, it is believed
+                # less, not more.
                 *((b"SENTINEL", question, service) for question in questions),
                 (b"SUBSCRIBE", *_CHANNELS),
             )
@@ -102,7 +110,7 @@ class _Wire(asyncio.Protocol):
         """Take answers, and what the sentinel tells by itself."""
         self._reader.feed(data)
         try:
-            while (answer := self._reader.gets()) is not _MORE:
+            while (answer := self._reader.gets()) is not _INCOMPLETE:
                 self._take(answer)
         except (driver.RedisError, IndexError, ValueError) as error:
             self._fail(error if isinstance(error, driver.RedisError) else driver.InvalidResponse("no answer of a sentinel"))
@@ -128,11 +136,12 @@ class _Wire(asyncio.Protocol):
             case [b"unsubscribe", *_]:
                 pass
             case [b"message", channel, text]:
-                # "<service> <old host> <old port> <host> <port>", "slave <name> <host> <port> @ <service> <host> <port>"
+                # "<service> <old host> <old port> <host> <port>", "slave <name> <host> <port> @
+                # <service> <host> <port>"
                 words = text.decode().split(" ")
-                service, at = (words[0], 3) if channel == _SWITCH else (words[5], 2)
+                service, at = (words[0], 3) if channel == _SWITCH_CHANNEL else (words[5], 2)
                 if service == self._service:
-                    self._tell((words[at], int(words[at + 1])), channel != _PROMISE)
+                    self._tell((words[at], int(words[at + 1])), channel != _PROMOTION_CHANNEL)
             case [b"subscribe", channel, _]:
                 if channel == _CHANNELS[-1]:
                     waiting, answers, self._answers = self._waiting.popleft(), self._answers, []
@@ -169,7 +178,7 @@ def _fields(flat: list[bytes]) -> dict[str, str]:
 
 
 def _serves(replica: Mapping[str, str]) -> bool:
-    return not _BAD & set(replica["flags"].split(",")) and replica.get("master-client-status", "ok") == "ok"
+    return not _UNUSABLE_FLAGS & set(replica["flags"].split(",")) and replica.get("master-client-status", "ok") == "ok"
 
 
 class Sentinel:

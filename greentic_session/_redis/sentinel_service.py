@@ -1,21 +1,25 @@
 """Where the primary of a service is, and its replicas, as Redis's sentinels tell.
 
-As the guideline for clients of sentinels wants it, each new connection asks them, and ROLE has the last word: what is no
-primary gets no call. All sentinels are asked at once. One that was away may tell what was, so of those that answer soon the
-one with the latest configuration is believed: sentinels number them.
+As the guideline for clients of sentinels wants it, each new connection asks them, and ROLE has the
+last word: what is no primary gets no call. All sentinels are asked at once. One that was away may
+tell what was, so of those that answer soon the one with the latest configuration is believed:
+sentinels number them.
 
-A failover makes a second primary, and the old one, if it lives, takes writes for some ten seconds more, which are lost when
-it becomes a replica. Nothing on its connections tells. So with each answer we subscribe to what the sentinels tell of a
-failover. The one that leads it tells which replica it is about to promote, a tenth of a second before: from that moment on
-no call goes to the old primary, and new ones wait until ROLE says that the replica is one, which the sentinels themselves
-see up to a second later. Calls to the old one that are under way still then fail: their answers might be of what is lost.
-What was told outweighs what is answered until an answer is of a later configuration than any before: when the leader is slow
-to answer, the others still name the old primary.
+A failover makes a second primary, and the old one, if it lives, takes writes for some ten seconds
+more, which are lost when it becomes a replica. Nothing on its connections tells. So with each
+answer we subscribe to what the sentinels tell of a failover. The one that leads it tells which
+replica it is about to promote, a tenth of a second before: from that moment on no call goes to the
+old primary, and new ones wait until ROLE says that the replica is one, which the sentinels
+themselves see up to a second later. Calls to the old one that are under way still then fail: their
+answers might be of what is lost. What was told outweighs what is answered until an answer is of a
+later configuration than any before: when the leader is slow to answer, the others still name the
+old primary.
 
-Subscriptions may be lost too. So as long as there are calls the sentinels are asked again whenever the client looks at its
-deadlines, once in a `timeout`, and that renews the subscriptions. There is no task but that one question, which ends soon,
-or when the store is closed. What remains: a write that the old primary acknowledged and had not yet sent to its replicas is
-lost, as ever in Redis; ``min-replicas-to-write`` in the servers' configuration bounds that.
+Subscriptions may be lost too. So as long as there are calls the sentinels are asked again whenever
+the client looks at its deadlines, once in a `timeout`, and that renews the subscriptions. There is
+no task but that one question, which ends soon, or when the store is closed. What remains: a write
+that the old primary acknowledged and had not yet sent to its replicas is lost, as ever in Redis;
+``min-replicas-to-write`` in the servers' configuration bounds that.
 """
 
 import asyncio
@@ -37,17 +41,23 @@ from .sentinel import Address, Answer, Sentinel
 
 __all__ = ["make_service_clients"]
 
-_SHARE = 1 / 3
-"""Which part of a call's time a server may take to be connected to; where no sentinel answers, they have the rest."""
-_GRACE = 0.1
-"""For how many seconds the others are waited for when the first sentinel has answered."""
-_SOON = 3.0
-"""For how many seconds a replica may be about to become a primary: sentinels look at it every second."""
-_SPREADS = 10.0
-"""For how many seconds some sentinels may not know yet what another one told: they may have to write it to a slow disk."""
-_REFUSED = ("NOAUTH", "NOPERM", "WRONGPASS")
-_MOMENT = 0.01
-"""How often it is asked whether it is one, in seconds."""
+_CONNECT_SHARE = 1 / 3
+"""Share of a call's time for connecting to a server; sentinels that do not answer get the rest."""
+_ANSWER_GRACE_S = 0.1
+"""Seconds to wait for the other sentinels after the first answer."""
+_PROMOTION_TIMEOUT_S = 3.0
+"""For how many seconds a replica may be about to become a primary.
+
+Sentinels look at it every second.
+"""
+_CONFIG_SPREAD_S = 10.0
+"""For how many seconds some sentinels may not know yet what another one told.
+
+They may have to write it to a slow disk.
+"""
+_AUTH_ERRORS = ("NOAUTH", "NOPERM", "WRONGPASS")
+_ROLE_POLL_INTERVAL_S = 0.01
+"""Interval of asking a node for its ROLE, in seconds."""
 
 
 class _Told(msgspec.Struct, frozen=True):
@@ -79,7 +89,7 @@ class _Service:
         self.name = str(pool.service_name)
         self.switches = 0
         """How many switches were told of."""
-        self.patience = timeout * _SHARE
+        self.patience = timeout * _CONNECT_SHARE
         self._finders: list[_Finder] = []
         self._least = int(manager.min_other_sentinels)
         self._host: str | None = getattr(manager, "_force_master_ip", None)
@@ -97,7 +107,7 @@ class _Service:
         """Tell this finder of switches, and what comes of looking."""
         self._finders.append(finder)
 
-    async def ask(self, patience: float = _GRACE) -> Answer:
+    async def ask(self, patience: float = _ANSWER_GRACE_S) -> Answer:
         """Return what the sentinels say; they are waited for so long after the first, in seconds.
 
         Raises:
@@ -138,7 +148,7 @@ class _Service:
             self._tell(place, done=True)
 
     def demoted(self, place: Address) -> None:
-        """Take it that this is no primary any more, whoever told of it; what the sentinels answer counts again."""
+        """Note that a node is no primary any more, and trust the answers of the sentinels again."""
         told = self._news()
         if told is not None and told.primary == place and told.done:
             self._told = None
@@ -184,7 +194,7 @@ class _Service:
         self._tell(self._seen(primary), done=done)
 
     def _tell(self, primary: Address, *, done: bool) -> None:
-        until = asyncio.get_running_loop().time() + (_SPREADS if done else _SOON)
+        until = asyncio.get_running_loop().time() + (_CONFIG_SPREAD_S if done else _PROMOTION_TIMEOUT_S)
         self._told = _Told(primary, done, self._epoch, until)
         for finder in self._finders:
             finder.switched(primary, done=done)
@@ -200,7 +210,7 @@ class _Service:
 def _worst(errors: Sequence[Exception]) -> Exception:
     """Return what to say where no sentinel has an answer: what a person has to mend goes first."""
     for error in errors:
-        if isinstance(error, driver.AuthenticationError | driver.NoPermissionError) or str(error).startswith(_REFUSED):
+        if isinstance(error, driver.AuthenticationError | driver.NoPermissionError) or str(error).startswith(_AUTH_ERRORS):
             return error
     error = MasterNotFoundError("no sentinel has an answer")
     error.__cause__ = errors[0] if errors else None
@@ -221,7 +231,7 @@ class _Finder(ABC):
         self._movers.append(mover)
 
     async def connect(self, dialer: Dialer) -> Opened:
-        """Ask the sentinels, and open a connection to where they point; again, if they tell of a switch meanwhile."""
+        """Open a connection to the node that the sentinels name; again after a switch meanwhile."""
         while True:
             switches = self._service.switches
             self.node = self._name
@@ -277,7 +287,7 @@ class _Primary(_Finder):
                 if not self._service.is_promised(answer.primary):
                     self._service.demoted(answer.primary)
                     raise
-                await asyncio.sleep(_MOMENT)
+                await asyncio.sleep(_ROLE_POLL_INTERVAL_S)
             else:
                 self._service.opened(answer.primary)
                 return opened
@@ -329,7 +339,8 @@ def make_service_clients(
     """Return a client to the primary of a service, and one for reading: to a replica, or the same.
 
     Args:
-        pool: That of a client made by redis-py's Sentinel, of `master_for`; only its settings are used.
+        pool: That of a client made by redis-py's Sentinel, of `master_for`; only its settings are
+            used.
         timeout: For how many seconds a call may take.
         max_connections: How many connections each client may have.
         stale_reads: Whether to read from replicas.

@@ -18,13 +18,13 @@ __all__ = ["Service", "caller_client_of_service", "service_of"]
 
 _SCHEMES = {"redis+sentinel": "redis", "rediss+sentinel": "rediss"}
 """And the schemes of the servers that the sentinels watch."""
-_PORT = 26379
+_DEFAULT_PORT = 26379
 _HOST = re.compile(r"(?:\[(?P<ipv6>[^\]]+)\]|(?P<name>[^\s\[\]:@%\x00-\x1f\x7f]+))(?::(?P<port>\d{1,5}))?")
 _NAME = re.compile(r"[A-Za-z0-9._-]+")  # as redis.conf of a sentinel has it; so no message quotes a mistyped password
 _CREDENTIALS = {"sentinel_username": "username", "sentinel_password": "password"}
 """Options of ours, and what redis-py calls them on a connection to a sentinel."""
-_PLACES = ("host", "path", "port")
-_OF_SERVERS = ("db", "password", "username", *_PLACES)
+_ADDRESS_OPTIONS = ("host", "path", "port")
+_SERVER_OPTIONS = ("db", "password", "username", *_ADDRESS_OPTIONS)
 
 _Options: TypeAlias = Mapping[str, Any]
 
@@ -47,12 +47,13 @@ class Service(Secret, msgspec.Struct):
 
 
 def service_of(url: str, options: _Options) -> tuple[Service | None, str, _Options]:
-    """Return the service that a URL names, a URL with all that it says about the servers, and the options about them.
+    """Return the service that a URL names, and the URL and the options of its servers.
 
     Args:
-        url: ``redis+sentinel://[user:password@]host[:port],.../service[/db]``, or ``rediss+sentinel://`` for TLS, to the
-            sentinels too. User and password are those of the servers; the sentinels' are the options ``sentinel_username``
-            and ``sentinel_password``, of the URL or given. Any other URL names no service, and comes back as it is.
+        url: ``redis+sentinel://[user:password@]host[:port],.../service[/db]``, or
+            ``rediss+sentinel://`` for TLS, to the sentinels too. User and password are those of the
+            servers; the sentinels' are the options ``sentinel_username`` and ``sentinel_password``,
+            of the URL or given. Any other URL names no service, and comes back as it is.
         options: Settings that go before those of the URL.
 
     Raises:
@@ -74,7 +75,7 @@ def service_of(url: str, options: _Options) -> tuple[Service | None, str, _Optio
     except ValueError:
         raise InvalidInputError("the Redis URL cannot be read") from None
     given = {**dict(reversed(pairs)), **options}
-    if not given.keys().isdisjoint(_PLACES):
+    if not given.keys().isdisjoint(_ADDRESS_OPTIONS):
         raise InvalidInputError("the Redis URL names sentinels, which know the host: it is no option")
     credentials = {theirs: given[ours] for ours, theirs in _CREDENTIALS.items() if ours in given}
     others = urlencode([pair for pair in pairs if pair[0] not in _CREDENTIALS])
@@ -85,7 +86,7 @@ def service_of(url: str, options: _Options) -> tuple[Service | None, str, _Optio
 
 def _sentinel(text: str) -> tuple[str, int]:
     found = _HOST.fullmatch(text)
-    port = int(found["port"] or _PORT) if found else 0
+    port = int(found["port"] or _DEFAULT_PORT) if found else 0
     if not found or not 0 < port < 2**16:
         raise InvalidInputError("the Redis URL names sentinels in a way that cannot be read: host[:port],host[:port]")
     if found["name"]:
@@ -97,15 +98,18 @@ def _sentinel(text: str) -> tuple[str, int]:
 
 
 def caller_client_of_service(service: Service, connection_class: type[AbstractConnection], settings: _Options) -> Redis:
-    """Return a client of the service's primary. No I/O; nobody has to close it as long as it is not used.
+    """Return a client of the primary of a service.
+
+    No I/O; a client that was not used need not be closed.
 
     Args:
         service: Which one.
         connection_class: How to connect to the servers, and to the sentinels.
-        settings: Its arguments; those to the sentinels are the same but for the place, the database and the credentials.
+        settings: Its arguments; those to the sentinels are the same but for the place, the database
+            and the credentials.
     """
-    ours = {name: value for name, value in settings.items() if name not in _PLACES}
-    theirs = {name: value for name, value in settings.items() if name not in _OF_SERVERS} | service.credentials
+    ours = {name: value for name, value in settings.items() if name not in _ADDRESS_OPTIONS}
+    theirs = {name: value for name, value in settings.items() if name not in _SERVER_OPTIONS} | service.credentials
     manager = Sentinel([], **ours)  # type: ignore[no-untyped-call]  # redis-py says nothing of it
     manager.sentinels = [
         Redis(connection_pool=ConnectionPool(connection_class=connection_class, host=host, port=port, **theirs))

@@ -16,7 +16,7 @@ from .scheme import check_scheme
 __all__ = ["connection_of", "is_cluster", "nodes_of"]
 
 _DATABASE = re.compile(r"/?\d*")
-_IN_URL = frozenset(
+_URL_OPTIONS = frozenset(
     (
         *("client_name", "db", "host", "password", "path", "port", "username"),
         *("socket_connect_timeout", "socket_keepalive", "socket_timeout"),
@@ -40,13 +40,14 @@ def connection_of(
         options: Settings that go before those of the URL.
 
     Raises:
-        InvalidInputError: The URL cannot be read. Neither the message nor a cause quotes it: it may hold a password.
+        InvalidInputError: The URL cannot be read. Neither the message nor a cause quotes it: it may
+            hold a password.
         TypeError: `url` is no str, or `connect_timeout` no length of time.
     """
     settings = _read(url)
     connection_class = settings.pop("connection_class", Connection)
     _check_known(connection_class, options)
-    if not settings.keys() <= _IN_URL:
+    if not settings.keys() <= _URL_OPTIONS:
         raise InvalidInputError("the Redis URL has an option that it may not have")
     if not issubclass(connection_class, SSLConnection) and any(name.startswith("ssl_") for name in settings):
         raise InvalidInputError("the Redis URL has an option of rediss:// and is none")
@@ -71,10 +72,11 @@ def is_cluster(url: str) -> bool:
 def nodes_of(
     url: str, connect_timeout: Seconds, options: Mapping[str, Any]
 ) -> tuple[type[AbstractConnection], dict[str, Any], list[tuple[str, int]]]:
-    """Return the kind of connection that a cluster's URL asks for, its settings, and where to ask first.
+    """Return connection class, settings and first nodes of the URL of a cluster.
 
     Args:
-        url: ``redis+cluster://[user:password@]host[:port][,host[:port]]``, or ``rediss+cluster://`` for TLS.
+        url: ``redis+cluster://[user:password@]host[:port][,host[:port]]``, or ``rediss+cluster://``
+            for TLS.
         connect_timeout: As for `connection_of`.
         options: As for `connection_of`.
 
@@ -120,8 +122,9 @@ def _read(url: str) -> dict[str, Any]:
         parts = urlsplit(url)
         settings = dict(parse_url(f"{scheme.lower()}{separator}{rest}"))
         options = parse_qs(parts.query, strict_parsing=bool(parts.query))
-        # redis-py would take another host or another database, and say nothing. A part of a password, too: one with a # or a
-        # ? in it that is not quoted ends the host there, and messages name the host.
+        # redis-py would take another host or another database, and say nothing. A part of a
+        # password, too: one with a # or a ? in it that is not quoted ends the host there, and
+        # messages name the host.
         strange = not separator or "#" in url or (scheme.lower() != "unix" and not _DATABASE.fullmatch(parts.path))
     except (ValueError, TypeError):
         raise InvalidInputError("the Redis URL cannot be read") from None

@@ -15,7 +15,7 @@ from sentinel_servers import NAME, Fleet
 
 from greentic_session import RedisSessionStore, SessionStore
 from greentic_session._redis.client import RedisClient
-from greentic_session._redis.sentinel_service import _SOON, _Primary
+from greentic_session._redis.sentinel_service import _PROMOTION_TIMEOUT_S, _Primary
 from greentic_session.backends.redis.single import RedisBackend
 from greentic_session.errors import GreenticError, OperationTimeoutError, UnavailableError
 from greentic_session.testing._sessions.samples import ALICE, data
@@ -194,7 +194,9 @@ async def test_a_switch_that_only_its_leader_knows_is_kept_to(fleet: Fleet) -> N
         try:
             await leads_to(links(store)[0], new)
             scripts, calm = fleet.calls(old, "evalsha"), len(load.errors)
-            await asyncio.sleep(_SOON + 2 * timeout)  # the sentinels are asked in this time, and the promise is forgotten
+            await asyncio.sleep(
+                _PROMOTION_TIMEOUT_S + 2 * timeout
+            )  # the sentinels are asked in this time, and the promise is forgotten
             assert b"%d" % old.port in fleet.ask(1, "GET-MASTER-ADDR-BY-NAME", NAME)
             assert len(load.errors) == calm
             assert fleet.calls(old, "evalsha") == scripts

@@ -416,7 +416,7 @@ async def test_those_in_the_line_go_on_when_the_only_connection_is_lost(proxy: T
         [connection] = client._connections
         await until(lambda: connection._unfinished > LONG_BYTES, "the answer has not begun")
         line = [asyncio.create_task(timed(client.call(("INCR", f"{number}")))) for number in range(20)]
-        await until(lambda: len(client._lines._lines[0]) == 20, "they do not wait")
+        await until(lambda: len(client._queues._queues[0]) == 20, "they do not wait")
         proxy.end()
         assert kinds(await asyncio.gather(long, return_exceptions=True)) == {UnavailableError: 1}
         for end, took in await asyncio.gather(*line):
@@ -436,12 +436,12 @@ async def test_a_full_send_buffer_pushes_back(proxy: TcpProxy) -> None:
         calls = [asyncio.create_task(client.call(("SET", f"{number}", text))) for number in range(400)]
         await asyncio.sleep(0.05)
         assert buffered(client) < 2 * LONG_BYTES + 2 * len(text)
-        assert len(client._lines._lines[0]) > 100
+        assert len(client._queues._queues[0]) > 100
         waiting = calls[-50:]
         for call in waiting:
             call.cancel()
         await asyncio.wait(waiting)
-        assert len(client._lines._lines[0]) < 400 - 50
+        assert len(client._queues._queues[0]) < 400 - 50
         most = 0
         proxy.resume()
         while not all(call.done() for call in calls):
@@ -462,7 +462,7 @@ async def test_those_who_wait_in_the_line_are_late_in_time(proxy: TcpProxy) -> N
         assert kinds([end for end, _ in outcomes]) == {OperationTimeoutError: 300}
         assert asyncio.get_running_loop().time() >= deadline
         assert all(took < 0.3 + SLACK for _, took in outcomes)
-        assert not client._lines._lines[0]
+        assert not client._queues._queues[0]
         proxy.resume()
         await echo(client, "works")
 
@@ -500,7 +500,7 @@ async def test_a_long_answer_that_is_held_up_on_the_only_connection(proxy: TcpPr
         await until(lambda: connection._unfinished > LONG_BYTES, "the answer has not begun")
         behind = [asyncio.create_task(echo(client, f"{number}")) for number in range(50)]
         await asyncio.sleep(0.02)
-        assert len(client._lines._lines[0]) == 50
+        assert len(client._queues._queues[0]) == 50
         proxy.release()
         assert len(await long) == 2_000_000
         await asyncio.gather(*behind)
@@ -608,7 +608,7 @@ async def test_those_in_the_line_go_on_when_a_late_call_ends_the_only_connection
         await until(lambda: len(connection.pending) == 2, "it is not sent")
         connection.room = 0
         waiting = asyncio.create_task(timed(echo(client, "waiting")))
-        await until(lambda: len(client._lines._lines[0]) == 1, "it does not wait")
+        await until(lambda: len(client._queues._queues[0]) == 1, "it does not wait")
         connection.pending[0].deadline = asyncio.get_running_loop().time()
         client._look()  # as when the time has come
         assert kinds(await asyncio.gather(late, return_exceptions=True)) == {OperationTimeoutError: 1}
@@ -726,7 +726,7 @@ async def test_closing_when_somebody_in_the_line_was_just_told_to_go_on(proxy: T
     proxy.stall()
     calls = [asyncio.create_task(client.call(("PING",))) for _ in range(2)]
     await until(lambda: proxy.open == 1, "nobody connects")
-    turn = [*client._lines._lines[0]._calls.values()][1].turn
+    turn = [*client._queues._queues[0]._calls.values()][1].turn
     assert turn is not None
     turn.set_result(None)  # as when a connection is lost; it has not run since
     client.close()
@@ -1320,7 +1320,7 @@ async def test_whoever_is_cancelled_as_the_turn_comes_leaves_nothing_behind(
             work = CancelledAt(client.call(("GET", "list") if number % 2 else ("INCR", f"{number}")), 1, late=True)
             attempts.append(asyncio.create_task(finished(work)))
         await asyncio.sleep(0.01)
-        assert len(client._lines._lines[0]) == 10
+        assert len(client._queues._queues[0]) == 10
         if how == "loss":
             proxy.cut(after=1, skip=200)
         proxy.release()

@@ -11,11 +11,11 @@ from impostor import impostor
 from redis_server import Server, free_port
 from shared_connection import client_for, connected, connections, echo, until
 
-from greentic_session._redis.choosing import KNOWN_LONG
+from greentic_session._redis.call_length import MAX_LONG_KEYS
+from greentic_session._redis.call_queue import MAX_FAILURES_PER_TURN as AT_ONCE
+from greentic_session._redis.call_queue import CallQueue
 from greentic_session._redis.client import RedisClient
 from greentic_session._redis.connection import LONG_BYTES, Call
-from greentic_session._redis.line import FAILED_AT_ONCE as AT_ONCE
-from greentic_session._redis.line import Line
 from greentic_session.errors import GreenticError, OperationTimeoutError, UnavailableError
 
 
@@ -51,7 +51,7 @@ def a_call(deadline: float = 1.0) -> Call:
     return Call(b"", answer, deadline)
 
 
-def joined(line: Line, *deadlines: float) -> list[Call]:
+def joined(line: CallQueue, *deadlines: float) -> list[Call]:
     calls = [a_call(deadline) for deadline in deadlines]
     for call in calls:
         line.join(call)
@@ -59,7 +59,7 @@ def joined(line: Line, *deadlines: float) -> list[Call]:
 
 
 def test_the_order_is_that_of_joining_whoever_leaves() -> None:
-    line = Line()
+    line = CallQueue()
     calls = joined(line, *[1.0] * 5)
     line.leave(calls[2])
     line.leave(calls[0])
@@ -73,7 +73,7 @@ def test_the_order_is_that_of_joining_whoever_leaves() -> None:
 
 
 def test_late_calls_come_by_their_deadlines_a_few_at_a_time_and_once() -> None:
-    line = Line()
+    line = CallQueue()
     calls = joined(line, 3, 1, 2, 9, 1)
     line.leave(calls[4])
     assert line.earliest() == 1
@@ -85,7 +85,7 @@ def test_late_calls_come_by_their_deadlines_a_few_at_a_time_and_once() -> None:
 
 
 def test_deadlines_of_those_who_left_are_not_kept() -> None:
-    line = Line()
+    line = CallQueue()
     for _ in range(10_000):
         line.leave(*joined(line, 1.0))
     assert len(line._deadlines) < 100
@@ -98,7 +98,7 @@ def test_deadlines_of_those_who_left_are_not_kept() -> None:
 async def in_line(client: RedisClient, count: int) -> list[asyncio.Task[Any]]:
     """Return so many calls that wait for a connection that is never there."""
     tasks = [asyncio.create_task(client.call(("GET", f"{number}"))) for number in range(count)]
-    await until(lambda: len(client._lines._lines[0]) == count, "they do not wait", within=10)
+    await until(lambda: len(client._queues._queues[0]) == count, "they do not wait", within=10)
     return tasks
 
 
@@ -116,7 +116,7 @@ async def test_leaving_the_line_is_no_walk_along_it(looks: Counter[str], part: i
             task.cancel()
         await asyncio.wait(cancelled)
         assert looks["looks"] < 10 * count
-        assert len(client._lines._lines[0]) == count - len(cancelled)
+        assert len(client._queues._queues[0]) == count - len(cancelled)
         await client.aclose()
         outcomes = await asyncio.gather(*tasks, return_exceptions=True)
         kinds = Counter(type(each) for each in outcomes)
@@ -208,7 +208,7 @@ async def test_a_connection_stays_free_for_short_calls(shared: Server, raw: redi
         tasks = await blocked(client, 6)
         await asyncio.gather(*(echo(client, f"{number}") for number in range(50)))
         assert not any(task.done() for task in tasks)
-        assert len(client._lines._lines[1]) == 6 - (most - 1)
+        assert len(client._queues._queues[1]) == 6 - (most - 1)
         assert connections(raw) == most
         for number in range(6):
             raw.rpush(f"list-{number}", "x")
@@ -266,9 +266,9 @@ async def test_it_is_remembered_which_answers_were_long(shared: Server, raw: red
         assert [*client._lengths._known] == [("GET", "k")]
         await client.call(("GET", "k"))
         assert not client._lengths
-        for number in range(KNOWN_LONG + 10):
+        for number in range(MAX_LONG_KEYS + 10):
             client._lengths.learn(("GET", f"{number}"), long=True)
-        assert len(client._lengths) == KNOWN_LONG
+        assert len(client._lengths) == MAX_LONG_KEYS
 
 
 @pytest.mark.asyncio

@@ -1,4 +1,7 @@
-"""The lines of calls that wait for a connection: first come, first served, and each may leave at any time."""
+"""Queues of the calls that wait for a connection.
+
+First come, first served, and each may leave at any time.
+"""
 
 from asyncio import AbstractEventLoop
 from collections import OrderedDict, deque
@@ -7,20 +10,20 @@ from heapq import heapify, heappop, heappush
 
 from .connection import Call, SharedConnection
 
-__all__ = ["FAILED_AT_ONCE", "Line", "Lines"]
+__all__ = ["MAX_FAILURES_PER_TURN", "CallQueue", "CallQueues"]
 
-FAILED_AT_ONCE = 128
-"""How many callers are told in one turn of the event loop that their calls have failed."""
+MAX_FAILURES_PER_TURN = 128
+"""Limit of the calls that fail in one turn of the event loop."""
 
-_SPARE_DEADLINES = 64
-"""How many deadlines of calls that have left may be kept, beside as many as there are calls."""
+_MAX_STALE_DEADLINES = 64
+"""Limit of the deadlines of calls that have left, beside as many as there are calls."""
 
 
-class Line:
+class CallQueue:
     """Calls in the order in which they came.
 
-    To join, to leave from any place, and to be served take a number of steps that does not grow with the line, but for the
-    deadlines: those are in a heap.
+    To join, to leave from any place, and to be served take a number of steps that does not grow
+    with the line, but for the deadlines: those are in a heap.
     """
 
     def __init__(self) -> None:
@@ -44,12 +47,12 @@ class Line:
         """Take a call out; of one that is not there take no notice."""
         if call in self:
             del self._calls[call.place]
-            if len(self._deadlines) > 2 * len(self._calls) + _SPARE_DEADLINES:
+            if len(self._deadlines) > 2 * len(self._calls) + _MAX_STALE_DEADLINES:
                 self._deadlines = [(each.deadline, place) for place, each in self._calls.items()]
                 heapify(self._deadlines)
 
     def first(self) -> Call | None:
-        """Return the first call whose caller waits; those before it, whose callers have left, are taken out."""
+        """Return the first call whose caller still waits; calls before it are removed."""
         while self._calls:
             call = next(iter(self._calls.values()))
             if not call.has_left():
@@ -64,7 +67,7 @@ class Line:
         return calls
 
     def late(self, now: float, most: int) -> list[Call]:
-        """Return up to so many calls that are late, those that are so for longest first; each once."""
+        """Return up to so many late calls, the latest first; each once."""
         found: list[Call] = []
         while len(found) < most and (deadline := self.earliest()) is not None and deadline <= now:
             found.append(self._calls[heappop(self._deadlines)[1]])
@@ -77,7 +80,7 @@ class Line:
         return self._deadlines[0][0] if self._deadlines else None
 
 
-class Lines:
+class CallQueues:
     """The line of short calls, and that of long ones.
 
     Args:
@@ -85,24 +88,24 @@ class Lines:
     """
 
     def __init__(self, *, apart: bool) -> None:
-        short = Line()
-        self._lines = (short, Line() if apart else short)
+        short = CallQueue()
+        self._queues = (short, CallQueue() if apart else short)
         self._called: Call | None = None  # to open a connection, and has not run since
         self._failing: deque[tuple[Call, Exception]] = deque()
 
-    def of(self, call: Call) -> Line:
+    def of(self, call: Call) -> CallQueue:
         """Return the line in which a call waits, or would."""
-        return self._lines[call.long]
+        return self._queues[call.long]
 
     @property
     def long_waits(self) -> bool:
         """Whether long calls wait in a line of their own."""
-        short, long = self._lines
+        short, long = self._queues
         return long is not short and bool(long)
 
     def serve(self, find: Callable[[Call], SharedConnection | None]) -> None:
         """Send the calls for which there is a connection."""
-        for line in self._lines:
+        for line in self._queues:
             while (call := line.first()) is not None and (connection := find(call)) is not None:
                 line.leave(call)
                 connection.send(call)
@@ -110,8 +113,8 @@ class Lines:
                     call.turn.set_result(None)
 
     def call_next(self, may_open: Callable[[Call], bool]) -> None:
-        """Let the first who may open a connection go on; one at a time, however often this is called."""
-        for line in self._lines:
+        """Wake the first call that may open a connection; one at a time."""
+        for line in self._queues:
             call = line.first() if self._called is None else None
             if call is not None and call.turn is not None and not call.turn.done() and may_open(call):
                 self._called = call
@@ -125,7 +128,7 @@ class Lines:
     def turn_all_away(self, error: Exception, loop: AbstractEventLoop | None) -> None:
         """Let all who wait share a failure, a few in each turn of the event loop."""
         called = self._called
-        for line in self._lines:
+        for line in self._queues:
             stays = called is not None and called in line  # it runs soon, and sees for itself
             self._failing.extend((call, error) for call in line.empty())
             if called is not None and stays:
@@ -135,7 +138,7 @@ class Lines:
     def turn_late_away(self, now: float, most: int, error: Callable[[], Exception]) -> int:
         """Fail up to so many who are late; return how many those were."""
         count = 0
-        for line in self._lines:
+        for line in self._queues:
             for call in line.late(now, most - count):
                 count += 1
                 if call.turn_away(error()):
@@ -144,11 +147,11 @@ class Lines:
 
     def deadlines(self) -> list[float]:
         """Return the earliest deadline of each line that has one."""
-        return [deadline for line in self._lines if (deadline := line.earliest()) is not None]
+        return [deadline for line in self._queues if (deadline := line.earliest()) is not None]
 
     def _tell(self, loop: AbstractEventLoop | None) -> None:
         told = 0
-        while self._failing and told < FAILED_AT_ONCE:
+        while self._failing and told < MAX_FAILURES_PER_TURN:
             call, error = self._failing.popleft()
             told += call.turn_away(error)
         if self._failing and loop is not None and not loop.is_closed():

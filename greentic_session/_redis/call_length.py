@@ -1,21 +1,21 @@
-"""Which connection a call goes to, so that short calls do not stand behind long ones for long."""
+"""The choice of a connection for a call: short calls do not wait behind long ones."""
 
 from collections.abc import Sequence
 
 from .connection import LONG_BYTES, Call, SharedConnection
 from .executor import Arg
 
-__all__ = ["KNOWN_LONG", "Lengths", "choose", "may_be_long"]
+__all__ = ["MAX_LONG_KEYS", "CallLengths", "choose", "may_be_long"]
 
-KNOWN_LONG = 1024
-"""Of how many keys it is remembered that their answers are long."""
+MAX_LONG_KEYS = 1024
+"""Limit of the keys that are remembered to have long answers."""
 
 
-class Lengths:
-    """What is known of how long calls are: the length of a command shows, that of an answer is learnt.
+class CallLengths:
+    """Lengths of calls: that of a command is measured, that of its answer is learnt.
 
-    An answer is taken to be long if the last one to the same command or script about the same first key
-    was.
+    An answer is taken to be long if the last one to the same command or script about the same first
+    key was.
     """
 
     def __init__(self) -> None:
@@ -34,7 +34,7 @@ class Lengths:
         known.pop(about, None)
         if long:
             known[about] = None
-            if len(known) > KNOWN_LONG:
+            if len(known) > MAX_LONG_KEYS:
                 del known[next(iter(known))]
 
 
@@ -60,7 +60,10 @@ def choose(connections: Sequence[SharedConnection], most: int, call: Call, *, lo
 
 
 def may_be_long(connections: Sequence[SharedConnection], most: int) -> bool:
-    """Say whether one more connection may carry a long call: one is for short ones, if there are two."""
+    """Say whether one more connection may carry a long call.
+
+    One is for short ones, if there are two.
+    """
     return most == 1 or sum(each.is_long() for each in connections) < most - 1
 
 
