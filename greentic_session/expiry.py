@@ -1,5 +1,6 @@
 """The one place where seconds and timedeltas become milliseconds, Redis's unit and ours inside."""
 
+import logging
 import math
 import sys
 import warnings
@@ -20,6 +21,8 @@ About 142,000 years. Beyond it, adding "now" could overflow a server's clock.
 
 TEN_YEARS_MS: Final = 3_653 * 86_400_000
 """Beyond it a lifetime is taken for a mistake: for milliseconds, most often."""
+
+_log = logging.getLogger("greentic_session")
 
 _PACKAGE: Final = __name__.partition(".")[0]
 
@@ -59,7 +62,7 @@ def milliseconds(value: Seconds, name: str = "ttl") -> int:
 
     Warns:
         UserWarning: It is longer than ten years, as milliseconds are that were taken for seconds.
-            It counts all the same.
+            It counts all the same; where warnings are errors, it is logged instead.
 
     >>> milliseconds(1.5), milliseconds(timedelta(days=1)), milliseconds(0.0000001)
     (1500, 86400000, 1)
@@ -97,11 +100,14 @@ def _warn_of_long(name: str, result_ms: int) -> None:
     while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == _PACKAGE:
         level, frame = level + 1, frame.f_back
     days = result_ms // 86_400_000
-    warnings.warn(
-        f"{name} is longer than ten years ({days} days): a number counts seconds, not milliseconds",
-        UserWarning,
-        stacklevel=level,
-    )
+    try:
+        warnings.warn(
+            f"{name} is longer than ten years ({days} days): a number counts seconds, not milliseconds",
+            UserWarning,
+            stacklevel=level,
+        )
+    except UserWarning:  # a legal lifetime does not fail where warnings are errors
+        _log.warning("%s is longer than ten years (%d days): a number counts seconds", name, days)
 
 
 def default_ttl_ms(value: Ttl, name: str) -> int | None:

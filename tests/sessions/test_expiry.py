@@ -178,6 +178,13 @@ def test_more_than_ten_years_is_warned_of(value: Seconds) -> None:
     assert [warning.filename for warning in caught] == [__file__]
 
 
+def test_a_legal_lifetime_does_not_fail_where_warnings_are_errors(caplog: pytest.LogCaptureFixture) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert milliseconds(2**52 / 1000) == MAX_TTL_MS
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+
+
 def test_ten_years_are_not() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")

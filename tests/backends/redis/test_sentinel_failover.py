@@ -194,9 +194,8 @@ async def test_a_switch_that_only_its_leader_knows_is_kept_to(fleet: Fleet) -> N
         try:
             await leads_to(links(store)[0], new)
             scripts, calm = fleet.calls(old, "evalsha"), len(load.errors)
-            await asyncio.sleep(
-                _PROMOTION_TIMEOUT_S + 2 * timeout
-            )  # the sentinels are asked in this time, and the promise is forgotten
+            # The sentinels are asked in this time, and the promise is forgotten.
+            await asyncio.sleep(_PROMOTION_TIMEOUT_S + 2 * timeout)
             assert b"%d" % old.port in fleet.ask(1, "GET-MASTER-ADDR-BY-NAME", NAME)
             assert len(load.errors) == calm
             assert fleet.calls(old, "evalsha") == scripts
