@@ -7,9 +7,10 @@ from collections.abc import Callable, Coroutine, Iterator
 from typing import Any, TypeVar
 
 import pytest
-import race_workers as races
+import races
 import redis_invariants
-from race_workers import LONG, STAYING, Crew, Outcome, Played, Race, Round, open_store
+from race_workers import LONG, WORKERS, Crew, Outcome, Played, Race, Round, open_store
+from races import STAYING
 from time_passing import pass_time
 
 from greentic_session import ClaimedError, RedisSessionStore, SessionData, TenantCtx
@@ -142,7 +143,7 @@ def test_update_against_remove_never_resurrects(track: Track, rounds: int) -> No
 @rounds(75, 1000)
 def test_versioned_updates_lose_none(track: Track, rounds: int) -> None:
     outcomes = track.run(races.VersionedUpdates, rounds)
-    assert track.ask(session, rounds) == [str(races.WORKERS)] * rounds
+    assert track.ask(session, rounds) == [str(WORKERS)] * rounds
     assert sum(int(conflicts or 0) for told in outcomes for conflicts in told) > 0
     track.check_indices()
 
@@ -170,7 +171,7 @@ def test_take_overs_leave_exactly_one_wait(track: Track, rounds: int) -> None:
     assert track.ask(waits, rounds) == [[last] for last in lasts]
 
     async def readable(store: RedisSessionStore, at: Round) -> list[str]:
-        found = [await store.get_session(f"{at.key}-{role}") for role in range(races.WORKERS)]
+        found = [await store.get_session(f"{at.key}-{role}") for role in range(WORKERS)]
         return ["" if data is None else data.context_json for data in found]
 
     assert track.ask(readable, rounds) == [["0", "1", "2", "3"]] * rounds
@@ -188,7 +189,7 @@ def test_of_many_who_want_a_free_scope_one_gets_it(track: Track, rounds: int) ->
 @rounds(100, 1500)
 def test_moves_leave_a_session_at_one_scope(track: Track, rounds: int) -> None:
     outcomes = track.run(races.Moves, rounds)
-    assert outcomes == [["registered"] * races.WORKERS] * rounds
+    assert outcomes == [["registered"] * WORKERS] * rounds
     track.check_indices()
     found = track.left()
     assert sum(key.startswith("waits:scope:") for key in found) == rounds
@@ -260,7 +261,7 @@ def test_of_many_who_claim_and_complete_one_does(track: Track, rounds: int) -> N
 @rounds(40, 500)
 def test_what_is_done_under_claims_is_never_lost(track: Track, race: type[Race], rounds: int) -> None:
     track.run(race, rounds)
-    assert track.ask(session, rounds) == [str(races.WORKERS)] * rounds
+    assert track.ask(session, rounds) == [str(WORKERS)] * rounds
     track.check_indices()
 
 
@@ -358,7 +359,7 @@ def expire() -> None:
 @rounds(80, 1000)
 def test_brief_lives_end_for_good(track: Track, rounds: int) -> None:
     outcomes = track.run(races.BriefLives, rounds)
-    assert outcomes == [["played"] * races.WORKERS] * rounds
+    assert outcomes == [["played"] * WORKERS] * rounds
     expire()
     assert track.left() == []
 
