@@ -43,7 +43,7 @@ __all__ = [
 MAX_SESSION_KEY_BYTES = 1024
 """The longest session key, in UTF-8 bytes."""
 
-MAX_ID_CHARACTERS: Final = 255
+MAX_ID_CHARACTERS: Final = 1024
 """The longest env, tenant, team or user that an operation takes.
 
 Texts of the reference, the Rust crate greentic-session, may hold longer ones: it has no bound.

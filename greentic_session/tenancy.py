@@ -148,7 +148,7 @@ def check_ctx(ctx: TenantCtx) -> None:
 
     Raises:
         InvalidInputError: Its team is ``-``, which in a Redis key means "no team"; or an id of it
-            is longer than 255 characters.
+            is longer than 1,024 characters.
         TypeError: It is no TenantCtx.
     """
     if type(ctx) is not TenantCtx:  # a subclass need not be frozen
@@ -165,7 +165,7 @@ def check_length(kind: str, value: str) -> None:
     """Refuse an id that is too long to name anybody: it would be part of several keys.
 
     Raises:
-        InvalidInputError: It has more than 255 characters.
+        InvalidInputError: It has more than 1,024 characters.
     """
     if len(value) > MAX_ID_CHARACTERS:
         raise InvalidInputError(f"{kind} must have at most {MAX_ID_CHARACTERS} characters")
@@ -175,7 +175,7 @@ def check_user(user_id: str) -> str:
     """Return `user_id`, as a plain str, if a caller may ask for that user.
 
     Raises:
-        InvalidInputError: It is no id, or has more than 255 characters.
+        InvalidInputError: It is no id, or has more than 1,024 characters.
         TypeError: It is no str.
     """
     user = check_id("UserId", user_id)

@@ -255,7 +255,7 @@ def test_candidates() -> None:
     assert tenancy.candidates(ReplyScope("c", correlation=""), fallback=True) == (ReplyScope("c", correlation=""),)
 
 
-LONG = "a" * 256
+LONG = "a" * 1025
 
 
 @pytest.mark.parametrize(
@@ -268,9 +268,9 @@ LONG = "a" * 256
     ],
 )
 def test_an_id_that_is_too_long_names_nobody(caller: TenantCtx) -> None:
-    with pytest.raises(InvalidInputError, match=r"Id must have at most 255 characters$"):
+    with pytest.raises(InvalidInputError, match=r"Id must have at most 1024 characters$"):
         tenancy.check_ctx(caller)
-    tenancy.check_ctx(TenantCtx.new("a" * 255, "b" * 255, team="c" * 255, user="d" * 255))
+    tenancy.check_ctx(TenantCtx.new("a" * 1024, "b" * 1024, team="c" * 1024, user="d" * 1024))
 
 
 def test_a_user_that_is_too_long_is_refused_where_it_is_named() -> None:
@@ -281,7 +281,7 @@ def test_a_user_that_is_too_long_is_refused_where_it_is_named() -> None:
         lambda: tenancy.wait_owner(runner, LONG, data),
         lambda: tenancy.check_user(LONG),
     ):
-        with pytest.raises(InvalidInputError, match="UserId must have at most 255 characters"):
+        with pytest.raises(InvalidInputError, match="UserId must have at most 1024 characters"):
             call()
 
 
