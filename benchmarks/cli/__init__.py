@@ -1,0 +1,1 @@
+"""Benchmark of the command line on a large store."""

@@ -1,9 +1,8 @@
-"""What the command line costs on a large store: ``python -m benchmarks.cli``; ``--help`` lists the options.
+"""Benchmark of the command line: ``python -m benchmarks.cli``; ``--help`` lists the options.
 
-It starts a Redis of its own, parks so many sessions of 100 tenants in it, and runs `greentic-session` as its operator does,
-in a process of its own each time: `stats`, `doctor`, `waits` of one tenant, and last `purge` of one tenant. Beside each: how
-long the server kept another client waiting meanwhile, at the most. The table holds medians over the rounds. A missed target
-is told, and is no failure of the run.
+Runs `greentic-session` commands on a store with sessions of 100 tenants, each in a new process:
+`stats`, `doctor`, `waits` of a tenant, and `purge` of that tenant. Meanwhile another client sends
+PINGs, which shows how long a command holds up the server.
 """
 
 import argparse
@@ -14,122 +13,103 @@ import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
-from benchmarks.harness.command import make_parser, positive
-from benchmarks.harness.monitoring import watch
-from benchmarks.harness.population import SNAPSHOT
+from benchmarks.harness.command import Measured, make_parser, positive, run_on_server
+from benchmarks.harness.monitoring import observe
+from benchmarks.harness.population import SNAPSHOT, prepare_wait
 from benchmarks.harness.progress import progress
-from benchmarks.harness.report import Report, Row, Target, load_average, machine
-from benchmarks.harness.server import HOW_TO_GET_ONE, Server, find_binary
-from benchmarks.redis.ours import register
-from benchmarks.redis.sides import make_parked
+from benchmarks.harness.report import Row, Target
+from benchmarks.harness.store import register
 from greentic_session import RedisSessionStore
 
-__all__ = ["main"]
+__all__ = ["main", "parse_arguments"]
 
-TENANT = ("--env", "production", "--tenant", "tenant-7")
-COMMANDS = {
+_TENANT = ("--env", "production", "--tenant", "tenant-7")
+_COMMANDS = {
     "stats": (),
     "doctor": (),
-    "waits": TENANT,
-    "purge": (*TENANT, "--yes"),
+    "waits": _TENANT,
+    "purge": (*_TENANT, "--yes"),
 }
-TARGETS = {"stats": 10.0}
-"""Seconds."""
-AT_ONCE = 200
-"""How many sessions are parked at once."""
-
-NOTES = [
+_MAX_SECONDS = {"stats": 10.0}
+_BATCH_SESSIONS = 200
+"""Number of sessions that are registered at once."""
+_TTLS_S = (7 * 86_400, 1800)
+"""Lifetimes of the sessions, in turn."""
+_NOTES = [
     "Seconds of a command from its start to its end, the start of Python included; medians over the rounds.",
     "Sessions of 4 KiB, all waits, a user each, 100 tenants; so a fifth of the server's keys are sessions.",
     "Longest wait: the slowest PING of another client while the command ran. Client, command and server share the cores.",
 ]
-QUICK = "A quick run: too small to judge by."
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sizes:
-    """How much is measured."""
-
+class _Sizes:
     sessions: int = 100_000
     rounds: int = 3
 
 
-QUICKLY = Sizes(sessions=2000, rounds=1)
+_QUICK_SIZES = _Sizes(sessions=2000, rounds=1)
 
 
-def _arguments(argv: list[str] | None) -> argparse.Namespace:
+def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = make_parser(
-        "benchmarks.cli", "What the command line costs.", few="sessions", rounds="how often each command runs", seed=False
+        "benchmarks.cli", "Benchmark of the command line.", few="sessions", rounds="runs of each command", seed=False
     )
-    parser.add_argument("--sessions", type=positive, help="how many are in the store")
+    parser.add_argument("--sessions", type=positive, help="number of sessions in the store")
     return parser.parse_args(argv)
 
 
 async def _fill(url: str, sessions: int, tick: Callable[[], object]) -> None:
     async with RedisSessionStore.from_url(url) as store:
-        for start in range(0, sessions, AT_ONCE):
-            numbers = range(start, min(start + AT_ONCE, sessions))
-            await asyncio.gather(*(_park(store, number) for number in numbers))
+        for start in range(0, sessions, _BATCH_SESSIONS):
+            numbers = range(start, min(start + _BATCH_SESSIONS, sessions))
+            await asyncio.gather(*(register(store, prepare_wait(n, SNAPSHOT), _TTLS_S[n % len(_TTLS_S)]) for n in numbers))
             tick()
 
 
-async def _park(store: RedisSessionStore, number: int) -> None:
-    await register(store, make_parked(number, SNAPSHOT), ttl=1800 if number % 2 else 7 * 86_400)
-
-
 async def _run(command: str, url: str) -> tuple[float, float]:
-    """Return how many seconds a command takes, and how many milliseconds another client had to wait at the most."""
-    arguments = (sys.executable, "-m", "greentic_session", command, "--store", url, "--json", *COMMANDS[command])
+    """Return the seconds of a command, and the slowest PING meanwhile in milliseconds."""
+    arguments = (sys.executable, "-m", "greentic_session", command, "--store", url, "--json", *_COMMANDS[command])
 
     async def run() -> int:
         process = await asyncio.create_subprocess_exec(*arguments, stdout=subprocess.DEVNULL)
         return await process.wait()
 
-    watched = await watch(url, run)
-    if watched.answer:
-        raise RuntimeError(f"{command} ended with {watched.answer}")
-    return watched.seconds, watched.longest_ping
+    observation = await observe(url, run)
+    if observation.answer:
+        raise RuntimeError(f"{command} ended with {observation.answer}")
+    return observation.seconds, observation.slowest_ping_ms
 
 
-async def _measure(url: str, sizes: Sizes) -> list[Row]:
+async def _measure(url: str, sizes: _Sizes) -> Measured:
     rows = []
-    with progress(-(-sizes.sessions // AT_ONCE) + len(COMMANDS) * sizes.rounds) as tick:
+    with progress(-(-sizes.sessions // _BATCH_SESSIONS) + len(_COMMANDS) * sizes.rounds) as tick:
         await _fill(url, sizes.sessions, tick)
-        for command in COMMANDS:
-            found = []
+        for command in _COMMANDS:
+            runs = []
             for _ in range(sizes.rounds):
-                found.append(await _run(command, url))
+                runs.append(await _run(command, url))
                 tick()
-            taken = statistics.median(seconds for seconds, _ in found)
-            target = Target("value", "max", TARGETS[command]) if command in TARGETS else None
-            rows.append(Row(measurement=command, contestant="takes", value=taken, unit="s", target=target))
-            most = statistics.median(longest for _, longest in found)
-            rows.append(Row(measurement=command, contestant="longest wait of another client", value=most, unit="ms"))
-    return rows
+            seconds, ping_ms = (statistics.median(figures) for figures in zip(*runs, strict=True))
+            target = Target("value", "max", _MAX_SECONDS[command]) if command in _MAX_SECONDS else None
+            rows.append(Row(measurement=command, contestant="takes", value=seconds, unit="s", target=target))
+            rows.append(Row(measurement=command, contestant="longest wait of another client", value=ping_ms, unit="ms"))
+    return Measured(rows=rows)
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Measure, print, and return the exit code."""
-    options = _arguments(argv)
-    binary = find_binary()
-    if binary is None:
-        print(HOW_TO_GET_ONE, file=sys.stderr)
-        return 2
-    sizes = QUICKLY if options.quick else Sizes()
-    sizes = Sizes(sessions=options.sessions or sizes.sessions, rounds=options.rounds or sizes.rounds)
-    load = load_average()
-    with Server(binary) as server:
-        rows = asyncio.run(_measure(server.url, sizes))
-        version = server.version
-    report = Report(
-        machine={**machine("msgspec", "redis", "hiredis"), "server": version, "load before": load},
-        settings={**asdict(sizes), "quick": options.quick},
-        rows=rows,
-        findings={},
-        notes=NOTES + [QUICK] * options.quick,
+    """Run the benchmark, and return the exit code."""
+    options = parse_arguments(argv)
+    sizes = _QUICK_SIZES if options.quick else _Sizes()
+    sizes = _Sizes(sessions=options.sessions or sizes.sessions, rounds=options.rounds or sizes.rounds)
+
+    return run_on_server(
+        options,
+        lambda server: _measure(server.url, sizes),
+        distributions=("msgspec", "redis", "hiredis"),
+        settings=asdict(sizes),
+        notes=_NOTES,
     )
-    report.hand_out(options.json)
-    return 0
 
 
 if __name__ == "__main__":

@@ -1,0 +1,1 @@
+"""Benchmark of the Redis store on a cluster beside a single server."""

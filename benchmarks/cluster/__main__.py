@@ -1,44 +1,44 @@
-"""What a cluster costs: ``python -m benchmarks.cluster``; ``--help`` lists the options.
+"""Benchmark of a cluster: ``python -m benchmarks.cluster``; ``--help`` lists the options.
 
-The calls of a runner's hot path, with snapshots of 4 KiB, on a cluster of three primaries and on a single server, all of
-them on this machine: so what is compared is the way there, and not how much a fleet of machines could do.
-
-Contestants run in turns, a block of calls at a time, in one process (`_measure.interleave`). The table holds medians over
-the rounds; a ratio is the median of the rounds' ratios. A missed target is told, and is no failure of the run.
+Calls of a runner with snapshots of 4 KiB, on a cluster of three primaries and on a single server,
+all on this machine. So it compares the cost of routing, not the capacity of several machines.
 """
 
 import argparse
-import asyncio
 import random
-import statistics
 import sys
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from dataclasses import asdict, dataclass
+from functools import partial
 
-from benchmarks.harness.command import QUICK, make_parser
-from benchmarks.harness.measuring import Contestant, closed_loop, interleave, median_of
-from benchmarks.harness.population import SNAPSHOT, make_ctx, make_data, make_key, make_scope
-from benchmarks.harness.report import Report, Row, Target, machine
-from benchmarks.harness.server import HOW_TO_GET_ONE, Server, find_binary
+from benchmarks.harness.command import Measured, make_parser, run_on_server
+from benchmarks.harness.measuring import Contestant, closed_loop, interleave
+from benchmarks.harness.population import SNAPSHOT, prepare_wait
+from benchmarks.harness.report import Row, Target
+from benchmarks.harness.results import task_text, time_rows
+from benchmarks.harness.samples import median_ratio, times_us
+from benchmarks.harness.server import Server
+from benchmarks.harness.store import CALLS
 from greentic_session import RedisSessionStore
 from greentic_session._servers.cluster import Cluster
 
-__all__ = ["main"]
+__all__ = ["main", "parse_arguments"]
 
-PRIMARIES = 3
-LIMIT = 0.7
-"""Of a single server's throughput, at least, for find_wait at 100 tasks."""
-SINGLE, CLUSTER = "one server", "cluster"
-NOTES = [
+_PRIMARIES = 3
+_TASKS = (1, 100)
+_MIN_RATIO = 0.7
+"""Target for the throughput of `find_wait` by 100 tasks, as a part of a single server's."""
+_SINGLE, _CLUSTER = "one server", "cluster"
+_NOTES = [
     "Three primaries, the single server and the client share this machine's cores.",
     "A new session takes a second round trip on a cluster: its key is reserved first. Parking it again takes one.",
 ]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sizes:
-    """How much is measured; of calls that are made one by one only one in `few`."""
+class _Sizes:
+    """Sizes of a run; one task makes only each `few`-th call of many tasks."""
 
     users: int = 2000
     rounds: int = 9
@@ -46,93 +46,56 @@ class Sizes:
     few: int = 10
 
 
-QUICKLY = Sizes(users=100, rounds=2, block=100)
+_QUICK_SIZES = _Sizes(users=100, rounds=2, block=100)
 
 
-def _arguments(argv: list[str] | None) -> argparse.Namespace:
-    return make_parser("benchmarks.cluster", "What a cluster costs.", few="rounds and calls").parse_args(argv)
+def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
+    return make_parser("benchmarks.cluster", "Benchmark of a cluster.", few="rounds and calls").parse_args(argv)
 
 
-async def _measure(sizes: Sizes, urls: dict[str, str], seed: int) -> list[Row]:
-    stores = {name: RedisSessionStore.from_url(url) for name, url in urls.items()}
-    people = [make_ctx(number) for number in range(sizes.users)]
+async def _measure(sizes: _Sizes, urls: Mapping[str, str], seed: int) -> Measured:
     order = random.Random(seed).choices(range(sizes.users), k=4 * sizes.block)
-    try:
-        calls: dict[str, Callable[[RedisSessionStore, int], Awaitable[object]]] = {
-            "register_wait": lambda store, n: store.register_wait(
-                people[n], str(people[n].user_id), make_scope(n), make_key(n), make_data(people[n])
-            ),
-            "find_wait": lambda store, n: store.find_wait(people[n], str(people[n].user_id), make_scope(n)),
-            "get_session": lambda store, n: store.get_session(make_key(n)),
-            "update_session": lambda store, n: store.update_session(make_key(n), make_data(people[n])),
-        }
+    waits = [prepare_wait(user, SNAPSHOT) for user in range(sizes.users)]
+    rows: list[Row] = []
+    async with AsyncExitStack() as stack:
+        stores = {name: await stack.enter_async_context(RedisSessionStore.from_url(url)) for name, url in urls.items()}
         for store in stores.values():
-            await closed_loop(_bound(calls["register_wait"], store), 100)(range(sizes.users))
-        rows = []
-        for name, call in calls.items():
-            rows += await _beside(f"{name}, 1 task", call, stores, order[:: sizes.few], sizes, 1)
-            rows += await _beside(f"{name}, 100 tasks", call, stores, order, sizes, 100)
-        return rows
-    finally:
-        for store in stores.values():
-            await store.aclose()
-
-
-def _bound(
-    call: Callable[[RedisSessionStore, int], Awaitable[object]], store: RedisSessionStore
-) -> Callable[[Any], Awaitable[object]]:
-    return lambda n: call(store, n)
-
-
-async def _beside(
-    measurement: str,
-    call: Callable[[RedisSessionStore, int], Awaitable[object]],
-    stores: dict[str, RedisSessionStore],
-    order: list[int],
-    sizes: Sizes,
-    tasks: int,
-) -> list[Row]:
-    lineup = [
-        Contestant(name=name, pick=lambda n, _: n, run=closed_loop(_bound(call, store), tasks))
-        for name, store in stores.items()
-    ]
-    samples = await interleave(lineup, order, rounds=sizes.rounds, block=sizes.block)
-    ratios = [one.us / other.us for one, other in zip(samples[SINGLE], samples[CLUSTER], strict=True)]
-    aimed = measurement == "find_wait, 100 tasks"
-    return [
-        Row(
-            measurement=measurement,
-            contestant=name,
-            value=median_of(samples[name], lambda spent: spent.us),
-            unit="us",
-            cpu=median_of(samples[name], lambda spent: spent.cpu_us),
-            ratio=statistics.median(ratios) if name == CLUSTER else None,
-            ratio_of="throughput, of one server's" if name == CLUSTER else None,
-            target=Target("ratio", "min", LIMIT) if aimed and name == CLUSTER else None,
-        )
-        for name in stores
-    ]
+            await closed_loop(partial(CALLS["register_wait"], store), max(_TASKS))(waits)
+        for operation, call in CALLS.items():
+            for tasks in _TASKS:
+                lineup = [
+                    Contestant(
+                        name=name, pick=lambda n, _: prepare_wait(n, SNAPSHOT), run=closed_loop(partial(call, store), tasks)
+                    )
+                    for name, store in stores.items()
+                ]
+                calls = order if tasks > 1 else order[:: sizes.few]
+                samples = await interleave(lineup, calls, rounds=sizes.rounds, block=sizes.block)
+                single, cluster = time_rows(f"{operation}, {task_text(tasks)}", samples)
+                cluster.ratio = median_ratio(times_us(samples[_SINGLE]), times_us(samples[_CLUSTER]))
+                cluster.ratio_of = "throughput, of one server's"
+                if (operation, tasks) == ("find_wait", 100):
+                    cluster.set_target(Target("ratio", "min", _MIN_RATIO))
+                rows += [single, cluster]
+    return Measured(rows=rows)
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the benchmark; 0 when it was done, 1 without a server."""
-    args = _arguments(argv)
-    binary = find_binary()
-    if binary is None:
-        sys.stderr.write(f"{HOW_TO_GET_ONE}\n")
-        return 1
-    sizes = QUICKLY if args.quick else Sizes(rounds=args.rounds or Sizes.rounds)
-    with Server(binary) as server, Cluster(binary, primaries=PRIMARIES) as cluster:
-        rows = asyncio.run(_measure(sizes, {SINGLE: server.url, CLUSTER: cluster.url}, args.seed))
-    report = Report(
-        machine=machine("redis", "hiredis") | {"server": server.version},
-        settings={"snapshot": len(SNAPSHOT), "users": sizes.users, "rounds": sizes.rounds, "primaries": PRIMARIES},
-        rows=rows,
-        findings={},
-        notes=[*NOTES, *([QUICK] if args.quick else [])],
+    """Run the benchmark, and return the exit code."""
+    options = parse_arguments(argv)
+    sizes = _QUICK_SIZES if options.quick else _Sizes(rounds=options.rounds or _Sizes.rounds)
+
+    async def measure(server: Server) -> Measured:
+        with Cluster(server.binary, primaries=_PRIMARIES) as cluster:
+            return await _measure(sizes, {_SINGLE: server.url, _CLUSTER: cluster.url}, options.seed)
+
+    return run_on_server(
+        options,
+        measure,
+        distributions=("redis", "hiredis"),
+        settings={"snapshot": len(SNAPSHOT), **asdict(sizes), "primaries": _PRIMARIES},
+        notes=_NOTES,
     )
-    report.hand_out(args.json)
-    return 0
 
 
 if __name__ == "__main__":

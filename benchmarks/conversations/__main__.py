@@ -1,16 +1,11 @@
-"""What conversations cost: ``python -m benchmarks.conversations``; ``--help`` lists the options.
+"""Benchmark of conversations: ``python -m benchmarks.conversations``; ``--help`` lists the options.
 
-- Length: appending to a conversation of 100,000 messages beside one of 10, and reading the last 20 of 100,000 beside 20 of
-  20, in memory, in files and in Redis (`_lengths`).
-- Many at once: 100 tasks append to a conversation each; in Redis and in files beside openai-agents' sessions (`_crowd`).
-
-It starts a Redis of its own, and keeps files in a directory that is deleted at the end; fsync is on. Contestants run in
-turns (`_measure.interleave`). The table holds medians over the rounds; a ratio is the median of the rounds' ratios. A missed
-target is told, and is no failure of the run.
+Appends and reads with 100,000 messages beside 10 and 20 (`lengths`), and appends of 100 tasks
+beside openai-agents' sessions (`concurrency`); in memory, in files and in Redis. The files are in a
+directory that is removed at the end; fsync is on.
 """
 
 import argparse
-import asyncio
 import os
 import sys
 import tempfile
@@ -19,107 +14,88 @@ from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from benchmarks.harness.command import QUICK, WITHOUT_PEERS, allow_files, make_parser
+from benchmarks.harness.command import Measured, allow_open_files, make_parser, run_on_server
+from benchmarks.harness.messages import make_message, text_of
 from benchmarks.harness.progress import progress
-from benchmarks.harness.report import Report, Row, load_average, machine
-from benchmarks.harness.server import HOW_TO_GET_ONE, Server, find_binary
+from benchmarks.harness.report import Row
+from benchmarks.harness.server import Server
 from benchmarks.peers.catalogue import CONVERSATIONS
-from benchmarks.peers.environment import CannotInstallError, default_folder, python_of
+from benchmarks.peers.command import Lineup, add_peer_options
 from benchmarks.peers.process import PeerFailedError, PeerProcess
 
-from .backends import Backend, backends, make_message, text_of
-from .crowd import Crowd, measure_crowd
-from .lengths import CallLengths, measure_lengths
+from .concurrency import Concurrency, measure_concurrency
+from .file_system import IN_MEMORY, file_system_of
+from .lengths import Lengths, measure_lengths
+from .stores import Backend, make_backends
 
-__all__ = ["main"]
+__all__ = ["main", "parse_arguments"]
 
-CONNECTIONS = 1000
-"""For the peer's client: more than it has tasks."""
-FILES = 10_240
-"""Enough for the peer: each of its sessions opens the database once for every thread that works for it."""
-MOUNTS = Path("/proc/mounts")
-IN_MEMORY = {"tmpfs", "ramfs"}
-
-NOTES = [
+_CONNECTIONS = 1000
+"""Connections of the peer's client: more than it has tasks."""
+_OPEN_FILES = 10_240
+"""Enough for the peer: each of its sessions opens the database once for each of its threads."""
+_NOTES = [
     "All figures are medians over the rounds; a ratio is the median of the rounds' ratios.",
     "CPU us: of the client's process with all its threads, per call. The server and all clients share the cores.",
     "The message is an answer of 1 KiB as JSON; the peer's item is the same JSON, read. No conversation has a lifetime.",
     "Long and short conversation are in the same partition. The short one is made anew before every block of appends.",
-    "Many at once: conversations begin with one message and grow with the run, the peer's too, which has its own process.",
+    "With many tasks conversations begin with one message and grow with the run. The peer has its own process.",
     "SQLiteSession sets WAL mode itself, but has no option for durability: PRAGMA synchronous=FULL is set on each of its",
     "connections. So every commit is on the disk when it returns, as every append of ours in files is.",
 ]
-NO_DISK = "The directory is in memory: nothing is learnt about a disk. Choose another with --directory."
+_NO_DISK = "The directory is in memory: these figures say nothing about a disk. Choose another with --directory."
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sizes:
-    """How much is measured."""
+class _Sizes:
+    lengths: Lengths
+    concurrency: Concurrency
 
-    lengths: CallLengths
-    crowd: Crowd
-
-    def with_rounds(self, rounds: int) -> "Sizes":
-        return Sizes(lengths=replace(self.lengths, rounds=rounds), crowd=replace(self.crowd, rounds=rounds))
+    def with_rounds(self, rounds: int) -> "_Sizes":
+        return _Sizes(lengths=replace(self.lengths, rounds=rounds), concurrency=replace(self.concurrency, rounds=rounds))
 
 
-USUALLY = Sizes(
-    lengths=CallLengths(many=100_000, partition=1000, rounds=15, calls=200, append_block=10, read_block=20),
-    crowd=Crowd(conversations=100, each={"memory": 40, "files": 20, "Redis": 40}, rounds=15),
+_USUAL_SIZES = _Sizes(
+    lengths=Lengths(many=100_000, partition=1000, rounds=15, calls=200, append_block=10, read_block=20),
+    concurrency=Concurrency(conversations=100, appends={"memory": 40, "files": 20, "Redis": 40}, rounds=15),
 )
-QUICKLY = Sizes(
-    lengths=CallLengths(many=2000, partition=60, rounds=2, calls=20, append_block=10, read_block=10),
-    crowd=Crowd(conversations=100, each={"memory": 2, "files": 2, "Redis": 2}, rounds=2),
+_QUICK_SIZES = _Sizes(
+    lengths=Lengths(many=2000, partition=60, rounds=2, calls=20, append_block=10, read_block=10),
+    concurrency=Concurrency(conversations=100, appends={"memory": 2, "files": 2, "Redis": 2}, rounds=2),
 )
 
 
-def _arguments(argv: list[str] | None) -> argparse.Namespace:
-    parser = make_parser("benchmarks.conversations", "What conversations cost.", few="rounds and messages")
+def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
+    parser = make_parser("benchmarks.conversations", "Benchmark of conversations.", few="rounds and messages")
     parser.add_argument(
-        "--directory", metavar="DIR", type=Path, help="where files are kept meanwhile (default: the system's)"
+        "--directory", metavar="DIR", type=Path, help="parent of the directory for files (default: the system's)"
     )
-    parser.add_argument("--without-peers", action="store_true", help="leave openai-agents out")
-    parser.add_argument("--peers-dir", metavar="DIR", type=Path, default=default_folder(), help="where it is installed")
+    add_peer_options(parser)
     return parser.parse_args(argv)
 
 
-def file_system_of(directory: str, mounts: str) -> str:
-    """Return on which file system a directory is, from the text of ``/proc/mounts``."""
-    place = Path(directory).resolve()
-    found, depth = "unknown", -1
-    for line in mounts.splitlines():
-        device, point, kind, *_ = line.split(" ")
-        mounted = Path(point.replace("\\040", " "))
-        # Of several at the same place, the last one covers the others.
-        if place.is_relative_to(mounted) and len(mounted.parts) >= depth:
-            found, depth = f"{kind} ({device} at {mounted})", len(mounted.parts)
-    return found
-
-
 class _Run:
-    """One run: what is to be measured, and what was found."""
+    """One run: what it measures, and its rows."""
 
-    def __init__(self, options: argparse.Namespace, sizes: Sizes, server: Server, directory: str) -> None:
+    def __init__(self, options: argparse.Namespace, sizes: _Sizes, server: Server, directory: str) -> None:
         self._options = options
         self._sizes = sizes
         self._server = server
         self._directory = directory
         self._peer: PeerProcess | None = None
+        self.lineup = Lineup(options)
         self.rows: list[Row] = []
-        self.versions = {"server": server.version}
-        self.lost: list[str] = []
 
     async def measure(self) -> None:
-        options, sizes = self._options, self._sizes
-        ours = backends(self._directory, self._server.url)
+        backends = make_backends(self._directory, self._server.url)
+        lengths, concurrency = self._sizes.lengths, self._sizes.concurrency
         async with AsyncExitStack() as stack:
-            if not options.without_peers:
-                self._peer = await self._start_peer(stack)
-            with progress(len(ours) * (sizes.lengths.steps + sizes.crowd.steps)) as tick:
-                for backend in ours:
+            await self._start_peer(stack)
+            with progress(len(backends) * (lengths.all_rounds + concurrency.all_rounds)) as tick:
+                for backend in backends:
                     await self._measure_lengths(backend, tick)
-                for backend in ours:
-                    await self._measure_crowd(backend, tick)
+                for backend in backends:
+                    await self._measure_concurrency(backend, tick)
 
     async def _measure_lengths(self, backend: Backend, tick: Callable[[], object]) -> None:
         async with AsyncExitStack() as stack:
@@ -130,78 +106,63 @@ class _Run:
                 stack.callback(os.close, bare)
             self.rows += await measure_lengths(backend.name, store, self._sizes.lengths, tick, bare)
 
-    async def _measure_crowd(self, backend: Backend, tick: Callable[[], object]) -> None:
-        crowd, seed = self._sizes.crowd, self._options.seed
-        async with backend.open("crowd") as store:
-            self.rows += await measure_crowd(backend.name, store, self._peer, crowd, seed=seed, tick=tick, lose=self._lose)
-
-    async def _start_peer(self, stack: AsyncExitStack) -> PeerProcess | None:
-        peer, folder = CONVERSATIONS, self._options.peers_dir
-        print(f"{peer.name}: looking for its environment in {folder}", file=sys.stderr)
-        try:
-            process = await PeerProcess.start(
-                peer,
-                python_of(peer, folder),
-                loop="asyncio",
-                port=self._server.port,
-                connections=CONNECTIONS,
-                directory=self._directory,
+    async def _measure_concurrency(self, backend: Backend, tick: Callable[[], object]) -> None:
+        sizes, seed = self._sizes.concurrency, self._options.seed
+        async with backend.open("concurrency") as store:
+            self.rows += await measure_concurrency(
+                backend.name, store, self._peer, sizes, seed=seed, tick=tick, drop=self._drop
             )
-            stack.push_async_callback(process.stop)
-            await process.fill(self._sizes.crowd.conversations, text_of(make_message()))
-        except CannotInstallError as error:
-            self.lost.append(f"{peer.name} (cannot be installed: {error})")
-            return None
-        except PeerFailedError as error:
-            self._lose(error)
-            return None
-        self.versions[f"peer {peer.name}"] = " ".join(f"{name} {version}" for name, version in process.versions.items())
-        return process
 
-    def _lose(self, error: PeerFailedError) -> None:
+    async def _start_peer(self, stack: AsyncExitStack) -> None:
+        self._peer = await self.lineup.start(
+            stack,
+            CONVERSATIONS,
+            loop="asyncio",
+            port=self._server.port,
+            connections=_CONNECTIONS,
+            directory=self._directory,
+        )
+        if self._peer is not None:
+            try:
+                await self._peer.fill(self._sizes.concurrency.conversations, text_of(make_message()))
+            except PeerFailedError as error:
+                self._drop(error)
+
+    def _drop(self, error: PeerFailedError) -> None:
         self._peer = None
-        self.lost.append(f"{error.peer.name} (failed: {error})")
+        self.lineup.drop(error)
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Measure, print, and return the exit code."""
-    options = _arguments(argv)
-    binary = find_binary()
-    if binary is None:
-        print(HOW_TO_GET_ONE, file=sys.stderr)
-        return 2
-    sizes = QUICKLY if options.quick else USUALLY
+    """Run the benchmark, and return the exit code."""
+    options = parse_arguments(argv)
+    sizes = _QUICK_SIZES if options.quick else _USUAL_SIZES
     if options.rounds:
         sizes = sizes.with_rounds(options.rounds)
-    allow_files(FILES)
-    load = load_average()
-    with Server(binary) as server, tempfile.TemporaryDirectory(prefix="gs-bench-", dir=options.directory) as directory:
-        file_system = file_system_of(directory, MOUNTS.read_text(encoding="utf-8")) if MOUNTS.exists() else "unknown"
-        run = _Run(options, sizes, server, directory)
-        asyncio.run(run.measure())
-    report = Report(
-        machine={
-            **machine("msgspec", "anyio", "redis", "hiredis"),
-            **run.versions,
-            "files": f"{file_system}, fsync on",
-            "load before": load,
-        },
+    allow_open_files(_OPEN_FILES)
+
+    async def measure(server: Server) -> Measured:
+        with tempfile.TemporaryDirectory(prefix="gs-bench-", dir=options.directory) as directory:
+            file_system = file_system_of(directory)
+            run = _Run(options, sizes, server, directory)
+            await run.measure()
+        return Measured(
+            rows=run.rows,
+            machine={**run.lineup.versions, "files": f"{file_system}, fsync on"},
+            findings=run.lineup.findings(),
+            notes=[_NO_DISK] * file_system.startswith(IN_MEMORY),
+        )
+
+    return run_on_server(
+        options,
+        measure,
+        distributions=("msgspec", "anyio", "redis", "hiredis"),
         settings={
             **asdict(sizes.lengths),
-            **{f"crowd_{name}": setting for name, setting in asdict(sizes.crowd).items()},
-            "seed": options.seed,
-            "quick": options.quick,
-            "peers": not options.without_peers,
+            **{f"concurrency_{name}": setting for name, setting in asdict(sizes.concurrency).items()},
         },
-        rows=run.rows,
-        findings={"peers that could not be measured": run.lost},
-        notes=NOTES
-        + [NO_DISK] * (file_system.partition(" ")[0] in IN_MEMORY)
-        + [QUICK] * options.quick
-        + [WITHOUT_PEERS] * options.without_peers,
+        notes=_NOTES,
     )
-    report.hand_out(options.json)
-    return 0
 
 
 if __name__ == "__main__":

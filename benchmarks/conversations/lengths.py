@@ -1,42 +1,46 @@
-"""What it costs that a conversation is long.
+"""Long conversations: the same calls on a long and on a short conversation of a partition.
 
-One task, and the same calls on a long and on a short one of the same partition.
+One task makes all calls.
 """
 
 import os
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-from benchmarks.harness.measuring import Contestant, Samples, closed_loop, interleave, median_of, median_ratio, times
+from benchmarks.harness.measuring import Contestant, closed_loop, interleave
+from benchmarks.harness.messages import PARTITION, make_message, text_of
 from benchmarks.harness.report import Row, Target
+from benchmarks.harness.results import time_rows
+from benchmarks.harness.samples import Samples, median_ratio, times_us
 from greentic_session.conversation import Conversation, ConversationStore, Message
 
-from .backends import PARTITION, append_many, fill_partition, make_message, text_of
+from .stores import append_many, fill_partition
 
-__all__ = ["APPEND_TARGET", "LAST_TARGET", "CallLengths", "beside", "measure_lengths"]
+__all__ = ["Lengths", "measure_lengths", "with_ratios"]
 
-APPEND_TARGET = 1.2
-LAST_TARGET = 2.0
-LONG, SHORT, TWENTY = "the long one", "the short one", "one of twenty"
-BARE = "bare write and fsync, in no thread"
-FEW = 10
-LAST = 20
-PAGE = 50
+_MAX_APPEND_RATIO = 1.2
+_MAX_READ_RATIO = 2.0
+_LONG, _SHORT, _TWENTY = "the long one", "the short one", "one of twenty"
+_BARE = "bare write and fsync, in no thread"
+_FEW = 10
+_LAST = 20
+_PAGE = 50
 
 
 @dataclass(frozen=True, kw_only=True)
-class CallLengths:
-    """How much.
+class Lengths:
+    """Sizes of this measurement.
 
     Attributes:
-        many: The messages of the long conversation, before what is measured is added.
-        partition: How many conversations the partition has, the long one among them.
-        rounds: How often each has its turn.
-        calls: Calls of each in a round.
-        append_block: Appends of each before it is another's turn: so many are added to the short
-            conversation, too, until it is made anew.
-        read_block: Calls of each before it is another's turn.
+        many: Number of messages of the long conversation before the measured appends.
+        partition: Number of conversations of the partition.
+        rounds: Number of rounds that count.
+        calls: Calls of a contestant in a round.
+        append_block: Number of appends in a turn. The short conversation grows by as many, and is
+            made anew before the next turn.
+        read_block: Number of reads in a turn.
     """
 
     many: int
@@ -47,50 +51,71 @@ class CallLengths:
     read_block: int
 
     @property
-    def steps(self) -> int:
-        """How many rounds one backend has, warming up included."""
+    def all_rounds(self) -> int:
+        """Number of rounds of a backend, warming up included."""
         return 2 * (self.rounds + 1)
 
 
 async def measure_lengths(
-    name: str, store: ConversationStore[Message], lengths: CallLengths, tick: Callable[[], object], bare: int | None = None
+    name: str, store: ConversationStore[Message], sizes: Lengths, tick: Callable[[], object], bare: int | None = None
 ) -> list[Row]:
     """Return the rows of one backend.
 
     Args:
-        name: The backend's, for the table.
-        store: An empty one.
-        lengths: How much.
+        name: Name of the backend.
+        store: Empty store.
+        sizes: Sizes of the measurement.
         tick: Called at the end of each round.
-        bare: An empty file where the backend keeps its own: what the disk takes is measured beside
-            it.
+        bare: Descriptor of an empty file on the backend's disk: a bare write is measured beside the
+            appends.
     """
-    await fill_partition(store, lengths.partition - 3, FEW)
-    await append_many(store, SHORT, FEW)
-    await append_many(store, TWENTY, LAST)
-    await append_many(store, LONG, lengths.many)
-    return [*await _measure_append(name, store, lengths, tick, bare), *await _measure_reading(name, store, lengths, tick)]
+    await fill_partition(store, sizes.partition - 3, _FEW)
+    await append_many(store, _SHORT, _FEW)
+    await append_many(store, _TWENTY, _LAST)
+    await append_many(store, _LONG, sizes.many)
+    take_turns = partial(interleave, order=range(sizes.calls), rounds=sizes.rounds, tick=tick)
+
+    samples = await take_turns(_appending(store, sizes, bare), block=sizes.append_block)
+    assert len(await store.messages(PARTITION, _SHORT)) <= _FEW + sizes.append_block
+    appends = time_rows(f"append of 1 KiB, 1 task, {name}", samples)
+    with_ratios(appends, samples, {_to(sizes.many): Target("ratio", "max", _MAX_APPEND_RATIO)})
+
+    assert (
+        len(await store.messages(PARTITION, _LONG, last=_LAST))
+        == len((await store.load(PARTITION, _TWENTY)).messages)
+        == _LAST
+    )
+    assert len(await store.list(PARTITION, limit=_PAGE)) == _PAGE
+    samples = await take_turns(_reading(store, sizes), block=sizes.read_block)
+    reads = time_rows(f"reading, 1 task, {name}", samples)
+    with_ratios(reads, samples, {_last_of(sizes.many): Target("ratio", "max", _MAX_READ_RATIO)})
+    return appends + reads
 
 
-async def _measure_append(
-    name: str, store: ConversationStore[Message], lengths: CallLengths, tick: Callable[[], object], bare: int | None
-) -> list[Row]:
+def _to(messages: int) -> str:
+    return f"to one of {messages:,}"
+
+
+def _last_of(messages: int) -> str:
+    return f"messages(last={_LAST}), {_LAST} of {messages:,}"
+
+
+def _appending(store: ConversationStore[Message], sizes: Lengths, bare: int | None) -> list[Contestant]:
     message = make_message()
-    few, many = f"to one of {FEW}", f"to one of {lengths.many:,}"
 
     async def append(id: str) -> None:
         await store.append(PARTITION, id, message)
 
-    async def make_short(_: Sequence[Any]) -> None:
-        await store.save(PARTITION, Conversation(id=SHORT, messages=[message] * (FEW - 1)), force=True)
-        await append(SHORT)
+    async def renew_short(_: Sequence[Any]) -> None:
+        await store.save(PARTITION, Conversation(id=_SHORT, messages=[message] * (_FEW - 1)), force=True)
+        await append(_SHORT)
 
-    async def touch_long(_: Sequence[Any]) -> None:
-        await append(LONG)  # as with the short one, an append comes before those that count
+    async def append_to_long(_: Sequence[Any]) -> None:
+        await append(_LONG)  # as for the short one, an append that is not timed comes first
 
     contestants = [
-        _contestant(few, SHORT, append, make_short),
-        _contestant(many, LONG, append, touch_long),
+        _contestant(_to(_FEW), _SHORT, append, renew_short),
+        _contestant(_to(sizes.many), _LONG, append, append_to_long),
     ]
     if bare is not None:
         text = text_of(message).encode()
@@ -99,79 +124,46 @@ async def _measure_append(
             os.write(bare, text)
             os.fsync(bare)
 
-        contestants.append(_contestant(BARE, "", write))
-    samples = await _take_turns(contestants, lengths, lengths.append_block, tick)
-    assert len(await store.messages(PARTITION, SHORT)) <= FEW + lengths.append_block
-    return beside(f"append of 1 KiB, 1 task, {name}", samples, {many: Target("ratio", "max", APPEND_TARGET)})
+        contestants.append(_contestant(_BARE, "", write))
+    return contestants
 
 
-async def _measure_reading(
-    name: str, store: ConversationStore[Message], lengths: CallLengths, tick: Callable[[], object]
-) -> list[Row]:
-    few, many = f"messages(last={LAST}), {LAST} of {LAST}", f"messages(last={LAST}), {LAST} of {lengths.many:,}"
-
+def _reading(store: ConversationStore[Message], sizes: Lengths) -> list[Contestant]:
     async def last(id: str) -> None:
-        await store.messages(PARTITION, id, last=LAST)
+        await store.messages(PARTITION, id, last=_LAST)
 
     async def load(id: str) -> None:
         await store.load(PARTITION, id)
 
-    async def page(_: str) -> None:
-        await store.list(PARTITION, limit=PAGE)
+    async def list_page(_: str) -> None:
+        await store.list(PARTITION, limit=_PAGE)
 
-    assert (
-        len(await store.messages(PARTITION, LONG, last=LAST)) == len((await store.load(PARTITION, TWENTY)).messages) == LAST
-    )
-    assert len(await store.list(PARTITION, limit=PAGE)) == PAGE
-    contestants = [
-        _contestant(few, TWENTY, last),
-        _contestant(many, LONG, last),
-        _contestant(f"load of {LAST}", TWENTY, load),
-        _contestant(f"list of {PAGE} out of {lengths.partition:,}", "", page),
+    return [
+        _contestant(_last_of(_LAST), _TWENTY, last),
+        _contestant(_last_of(sizes.many), _LONG, last),
+        _contestant(f"load of {_LAST}", _TWENTY, load),
+        _contestant(f"list of {_PAGE} out of {sizes.partition:,}", "", list_page),
     ]
-    samples = await _take_turns(contestants, lengths, lengths.read_block, tick)
-    return beside(f"reading, 1 task, {name}", samples, {many: Target("ratio", "max", LAST_TARGET)})
+
+
+async def _nothing(_: Sequence[Any]) -> None:
+    pass
 
 
 def _contestant(
     name: str,
     id: str,
     call: Callable[[str], Awaitable[object]],
-    prepare: Callable[[Sequence[Any]], Awaitable[None]] | None = None,
+    prepare: Callable[[Sequence[Any]], Awaitable[None]] = _nothing,
 ) -> Contestant:
-    run = closed_loop(call, 1)
-    if prepare is None:
-        return Contestant(name=name, pick=lambda *_: id, run=run)
-    return Contestant(name=name, pick=lambda *_: id, run=run, prepare=prepare)
+    return Contestant(name=name, pick=lambda *_: id, run=closed_loop(call, 1), prepare=prepare)
 
 
-async def _take_turns(
-    contestants: Sequence[Contestant], lengths: CallLengths, block: int, tick: Callable[[], object]
-) -> Samples:
-    return await interleave(contestants, range(lengths.calls), rounds=lengths.rounds, block=block, tick=tick)
-
-
-def beside(measurement: str, samples: Samples, targets: dict[str, Target]) -> list[Row]:
-    """Return a row for each contestant.
-
-    Its time, and if it has a target, how many times that of the first one that is.
-    """
-    rows: list[Row] = []
-    base = next(iter(samples.values()))
-    for name, rounds in samples.items():
-        target = targets.get(name)
-        rows.append(
-            Row(
-                measurement=measurement,
-                contestant=name,
-                value=median_of(rounds, lambda spent: spent.us),
-                unit="us",
-                p50=median_of(rounds, lambda spent: spent.percentile(50)),
-                p99=median_of(rounds, lambda spent: spent.percentile(99)),
-                cpu=median_of(rounds, lambda spent: spent.cpu_us),
-                ratio=None if target is None else median_ratio(times(rounds), times(base)),
-                ratio_of=None if target is None else "x the time of the first",
-                target=target,
-            )
-        )
-    return rows
+def with_ratios(rows: Sequence[Row], samples: Samples, targets: Mapping[str, Target]) -> None:
+    """Give each row that has a target its ratio to the first contestant of the samples."""
+    base = times_us(next(iter(samples.values())))
+    for row in rows:
+        if row.contestant in targets:
+            row.ratio = median_ratio(times_us(samples[row.contestant]), base)
+            row.ratio_of = "x the time of the first"
+            row.set_target(targets[row.contestant])

@@ -1,0 +1,1 @@
+"""Harness that the benchmarks share: command line, measuring, statistics, test data, reports."""

@@ -1,14 +1,22 @@
-"""What the benchmarks' command lines share."""
+"""Command lines of the benchmarks: common options, a throw-away server, the report."""
 
 import argparse
+import asyncio
 import resource
+import sys
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
 
-__all__ = ["QUICK", "WITHOUT_PEERS", "allow_files", "make_parser", "positive"]
+from .machine import describe_machine, load_average
+from .report import Report, Row
+from .server import HOW_TO_GET_ONE, Server, find_binary
 
-QUICK = "A quick run: too short to judge by."
-"""The note of a run with ``--quick``."""
-WITHOUT_PEERS = "Measured without the peers: what is held against them has no ratio."
-"""The note of a run with ``--without-peers``."""
+__all__ = ["Measured", "allow_open_files", "make_parser", "positive", "publish", "run_on_server"]
+
+_QUICK = "A quick run: too short to judge by."
+_WITHOUT_PEERS = "Measured without the peers: what is compared with them has no ratio."
+_EXIT_NO_SERVER = 2
 
 
 def make_parser(
@@ -16,38 +24,120 @@ def make_parser(
     description: str,
     *,
     few: str,
-    rounds: str | None = "how often each contestant has its turn",
+    rounds: str | None = "number of rounds, in which each contestant has its turns",
     seed: bool = True,
 ) -> argparse.ArgumentParser:
     """Return a parser with the options that the benchmarks have in common.
 
     Args:
-        module: What follows ``python -m``.
-        description: What it measures.
-        few: What there is less of with ``--quick``.
-        rounds: What ``--rounds`` says; None for a benchmark without it.
+        module: Module of the command, as ``python -m`` takes it.
+        description: Subject of the benchmark.
+        few: What ``--quick`` reduces.
+        rounds: Help text of ``--rounds``; None for a benchmark without this option.
         seed: Whether there is ``--seed``.
     """
     parser = argparse.ArgumentParser(prog=f"python -m {module}", description=description)
-    parser.add_argument("--json", metavar="FILE", help="write the figures as JSON too; '-' for stdout, instead of the table")
-    parser.add_argument("--quick", action="store_true", help=f"few {few}: to see that it runs")
+    parser.add_argument("--json", metavar="FILE", help="write the report as JSON too; '-' for stdout, instead of the table")
+    parser.add_argument("--quick", action="store_true", help=f"few {few}: a trial run")
     if rounds is not None:
         parser.add_argument("--rounds", type=positive, help=rounds)
     if seed:
-        parser.add_argument("--seed", type=int, default=1, help="of the order of the calls (default: %(default)s)")
+        parser.add_argument("--seed", type=int, default=1, help="seed of the order of the calls (default: %(default)s)")
     return parser
 
 
-def allow_files(wanted: int) -> None:
-    """Let this process, and those that it starts, open so many files, or as many as it may."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
-
-
 def positive(text: str) -> int:
+    """Return the number of an option's text, which must be at least 1."""
     number = int(text)
     if number < 1:
         raise argparse.ArgumentTypeError("must be at least 1")
     return number
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """Outcome of a run, before it becomes a report.
+
+    Attributes:
+        rows: Rows of the table.
+        machine: Versions and places that only this run knows.
+        findings: Named lists; see `Report`.
+        notes: Notes that only this run needs.
+    """
+
+    rows: list[Row]
+    machine: Mapping[str, str] = field(default_factory=dict)
+    findings: Mapping[str, list[str]] = field(default_factory=dict)
+    notes: Sequence[str] = ()
+
+
+def publish(
+    options: argparse.Namespace,
+    measured: Measured,
+    *,
+    distributions: Sequence[str],
+    settings: Mapping[str, Any],
+    notes: Sequence[str],
+) -> None:
+    """Publish the report of a run, with the settings and notes that follow from common options.
+
+    Args:
+        options: Parsed options of the command.
+        measured: Outcome of the run.
+        distributions: Distributions of which the installed version is named.
+        settings: Sizes of the run.
+        notes: Notes of this benchmark.
+    """
+    common = {name: getattr(options, name) for name in ("seed", "quick") if hasattr(options, name)}
+    without_peers = getattr(options, "without_peers", None)
+    if without_peers is not None:
+        common["peers"] = not without_peers
+    Report(
+        machine={**describe_machine(*distributions), **measured.machine},
+        settings={**settings, **common},
+        rows=measured.rows,
+        findings=dict(measured.findings),
+        notes=[*notes, *measured.notes, *[_QUICK] * options.quick, *[_WITHOUT_PEERS] * bool(without_peers)],
+    ).publish(options.json)
+
+
+def run_on_server(
+    options: argparse.Namespace,
+    measure: Callable[[Server], Coroutine[Any, Any, Measured]],
+    *,
+    distributions: Sequence[str],
+    settings: Mapping[str, Any],
+    notes: Sequence[str],
+    loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None,
+) -> int:
+    """Start a Redis server, measure, publish the report, and return the exit code.
+
+    Args:
+        options: Parsed options of the command.
+        measure: Measures on the server.
+        distributions: Distributions of which the installed version is named.
+        settings: Sizes of the run.
+        notes: Notes of this benchmark.
+        loop_factory: Event loop of this process; None for that of asyncio.
+
+    Returns:
+        0, or 2 where no redis-server is installed.
+    """
+    binary = find_binary()
+    if binary is None:
+        print(HOW_TO_GET_ONE, file=sys.stderr)
+        return _EXIT_NO_SERVER
+    load = load_average()
+    with Server(binary) as server, asyncio.Runner(loop_factory=loop_factory) as runner:
+        measured = runner.run(measure(server))
+    machine = {"server": server.version, **measured.machine, "load before": load}
+    publish(options, replace(measured, machine=machine), distributions=distributions, settings=settings, notes=notes)
+    return 0
+
+
+def allow_open_files(wanted: int) -> None:
+    """Raise the limit of open files of this process and its children, as far as it may be raised."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))

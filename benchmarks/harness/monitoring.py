@@ -1,4 +1,4 @@
-"""What a server lets others wait for: how long its scripts take, and how long a client waits for the answer to a PING."""
+"""Monitoring of a server: duration of its scripts, and latency of a PING from another client."""
 
 import asyncio
 import time
@@ -7,49 +7,51 @@ from typing import Any, NamedTuple
 
 import redis.asyncio
 
-__all__ = ["Watched", "watch"]
+__all__ = ["Observation", "observe"]
 
-PAUSE = 0.002
-"""Seconds between two looks at how long the server lets a client wait."""
+_PING_INTERVAL_S = 0.002
+_SOCKET_TIMEOUT_S = 300
+_SHORTEST_SCRIPT_US = 100
+_MAX_SLOWLOG_ENTRIES = 100_000
 
 
-class Watched(NamedTuple):
-    """What was seen while something ran.
+class Observation(NamedTuple):
+    """Observation of a server during one call.
 
     Attributes:
-        seconds: How long it took.
-        longest_ping: How long another client waited for an answer, at the most, in milliseconds.
-        scripts: How long each script held the server, in milliseconds by the server's SLOWLOG, ascending; without those of
-            less than a tenth of one.
-        answer: What it returned.
+        seconds: Duration of the call.
+        slowest_ping_ms: Longest latency of a PING from another client.
+        script_times_ms: Duration of each script by the server's SLOWLOG, ascending; scripts of less
+            than 0.1 ms are not in it.
+        answer: Return value of the call.
     """
 
     seconds: float
-    longest_ping: float
-    scripts: list[float]
+    slowest_ping_ms: float
+    script_times_ms: list[float]
     answer: Any
 
 
-async def watch(url: str, call: Callable[[], Awaitable[Any]]) -> Watched:
-    """Do something, and return what a server did meanwhile. Its SLOWLOG must be ours."""
-    longest, done, ready = 0.0, False, asyncio.Event()
+async def observe(url: str, call: Callable[[], Awaitable[Any]]) -> Observation:
+    """Make a call, and observe a server meanwhile. Clears and uses the server's SLOWLOG."""
+    slowest, done, ready = 0.0, False, asyncio.Event()
 
-    async def look() -> None:
-        nonlocal longest
-        async with redis.asyncio.Redis.from_url(url, socket_timeout=300) as client:
+    async def ping() -> None:
+        nonlocal slowest
+        async with redis.asyncio.Redis.from_url(url, socket_timeout=_SOCKET_TIMEOUT_S) as client:
             await client.ping()
             while not done:
                 ready.set()
                 began = time.perf_counter()
                 await client.ping()
-                longest = max(longest, time.perf_counter() - began)
-                await asyncio.sleep(PAUSE)
+                slowest = max(slowest, time.perf_counter() - began)
+                await asyncio.sleep(_PING_INTERVAL_S)
 
-    async with redis.asyncio.Redis.from_url(url, socket_timeout=300) as client:
-        await client.config_set("slowlog-log-slower-than", 100)
-        await client.config_set("slowlog-max-len", 100_000)
+    async with redis.asyncio.Redis.from_url(url, socket_timeout=_SOCKET_TIMEOUT_S) as client:
+        await client.config_set("slowlog-log-slower-than", _SHORTEST_SCRIPT_US)
+        await client.config_set("slowlog-max-len", _MAX_SLOWLOG_ENTRIES)
         await client.slowlog_reset()
-        looking = asyncio.create_task(look())
+        pinging = asyncio.create_task(ping())
         await ready.wait()
         began = time.perf_counter()
         try:
@@ -57,7 +59,7 @@ async def watch(url: str, call: Callable[[], Awaitable[Any]]) -> Watched:
         finally:
             taken = time.perf_counter() - began
             done = True  # redis-py may swallow a cancellation
-            await looking
-        slow = await client.slowlog_get(100_000)
-    scripts = sorted(entry["duration"] / 1000 for entry in slow if entry["command"].upper().startswith(b"EVAL"))
-    return Watched(taken, longest * 1000, scripts, answer)
+            await pinging
+        entries = await client.slowlog_get(_MAX_SLOWLOG_ENTRIES)
+    scripts = sorted(entry["duration"] / 1000 for entry in entries if entry["command"].upper().startswith(b"EVAL"))
+    return Observation(taken, slowest * 1000, scripts, answer)

@@ -1,9 +1,11 @@
-"""The waits that are measured, as a program would make them: every one of objects and strings of its own.
+"""Population of the stores: contexts, scopes, keys, snapshots and sessions, as a program makes them.
 
-Only the snapshot's text is one shared object, so that what is counted is the store and not the text.
+Each is made of new objects and strings, equal to what is stored and not the same; only the text of
+a snapshot is one shared object, so that memory figures leave it out.
 """
 
 import uuid
+from typing import NamedTuple
 
 import msgspec
 
@@ -12,24 +14,32 @@ from greentic_session import InMemorySessionStore, ReplyScope, SessionCursor, Se
 __all__ = [
     "NODE",
     "SNAPSHOT",
+    "USUAL_BYTES",
+    "PreparedWait",
     "fill",
-    "fresh",
     "make_ctx",
     "make_data",
     "make_full_scope",
     "make_key",
     "make_scope",
     "make_snapshot_for",
+    "new_string",
+    "prepare_wait",
 ]
 
 NODE = "ask-the-manager"
+USUAL_BYTES = 4096
+"""Bytes of a session's text, unless a measurement names another size."""
+_TENANTS = 100
+_TEAMS = 7
+_MAX_ANSWERS = 40
 
 
-def make_snapshot(size: int) -> str:
-    """Return JSON text of so many bytes, quotes and all; with as many answers in it, a sentence each, as fit."""
+def _make_snapshot(size: int) -> str:
+    """Return JSON text of so many bytes, with as many answers of one sentence as fit."""
     answers: list[dict[str, str | float]] = []
     state = {"flow": "order-approval", "answers": answers, "padding": ""}
-    for n in range(40):
+    for n in range(_MAX_ANSWERS):
         answer = f'she said "{n}", and that the supplier had confirmed the delivery for the week after next'
         answers.append({"question": f"question {n}", "answer": answer, "score": n / 8})
         if len(msgspec.json.encode(state)) > size:
@@ -39,17 +49,19 @@ def make_snapshot(size: int) -> str:
     return msgspec.json.encode(state).decode()
 
 
-SNAPSHOT = make_snapshot(4096)
-"""4 KiB of JSON text."""
+SNAPSHOT = _make_snapshot(USUAL_BYTES)
+"""JSON text of 4 KiB."""
 
 
-def fresh(text: str) -> str:
-    """Return an equal string that is another object, and has its hash still to be computed."""
+def new_string(text: str) -> str:
+    """Return an equal string that is another object and has no cached hash."""
     return text.encode().decode()
 
 
 def make_ctx(user: int) -> TenantCtx:
-    return TenantCtx.new(fresh("production"), f"tenant-{user % 100}", team=f"team-{user % 7}", user=f"user-{user}")
+    return TenantCtx.new(
+        new_string("production"), f"tenant-{user % _TENANTS}", team=f"team-{user % _TEAMS}", user=f"user-{user}"
+    )
 
 
 def make_scope(wait: int) -> ReplyScope:
@@ -57,6 +69,7 @@ def make_scope(wait: int) -> ReplyScope:
 
 
 def make_full_scope(wait: int) -> ReplyScope:
+    """Return a scope that has all four parts."""
     return ReplyScope(f"slack:channel-{wait}", f"thread-{wait}", f"message-{wait}", f"correlation-{wait}")
 
 
@@ -66,23 +79,42 @@ def make_key(wait: int) -> str:
 
 def make_data(ctx: TenantCtx, snapshot: str = SNAPSHOT) -> SessionData:
     return SessionData(
-        tenant_ctx=ctx, flow_id=fresh("order-approval"), cursor=SessionCursor(fresh(NODE)), context_json=snapshot
+        tenant_ctx=ctx, flow_id=new_string("order-approval"), cursor=SessionCursor(new_string(NODE)), context_json=snapshot
     )
 
 
 def make_snapshot_for(total: int) -> str:
-    """Return a snapshot with which the wire text of a session has so many bytes (or a few more, for longer names)."""
+    """Return a snapshot for sessions of `total` bytes (a few more where ids are longer)."""
     size = total
-    for _ in range(10):  # the wire text escapes the snapshot's quotes, and their number depends on its size
-        excess = len(make_data(make_ctx(0), make_snapshot(size)).to_json()) - total
+    for _ in range(10):  # a session's text escapes the quotes of its snapshot, and their number depends on the size
+        excess = len(make_data(make_ctx(0), _make_snapshot(size)).to_json()) - total
         if excess == 0:
             break
         size -= excess
-    return make_snapshot(size)
+    return _make_snapshot(size)
+
+
+class PreparedWait(NamedTuple):
+    """Arguments of `register_wait`; the first three are those of `find_wait`."""
+
+    ctx: TenantCtx
+    user: str
+    scope: ReplyScope
+    key: str
+    data: SessionData
+
+
+def prepare_wait(user: int, snapshot: str) -> PreparedWait:
+    """Return the wait of a user, of new objects each time."""
+    ctx = make_ctx(user)
+    return PreparedWait(ctx, f"user-{user}", make_scope(user), make_key(user), make_data(ctx, snapshot))
 
 
 async def fill(store: InMemorySessionStore, *, waits: int, users: int, ttl: float | None = None) -> None:
-    """Register so many waits; number n is of user n modulo `users`, so the waits of one user lie far apart."""
+    """Register so many waits; wait n belongs to user n modulo `users`.
+
+    So the waits of one user lie far apart in memory.
+    """
     for n in range(waits):
         ctx = make_ctx(n % users)
         await store.register_wait(ctx, f"user-{n % users}", make_scope(n), make_key(n), make_data(ctx), ttl)

@@ -1,4 +1,4 @@
-"""How far a run is: a bar where somebody looks on, and nothing elsewhere."""
+"""Progress bar of a run, on a terminal only."""
 
 import contextlib
 import importlib.util
@@ -10,7 +10,7 @@ __all__ = ["progress"]
 
 @contextlib.contextmanager
 def progress(steps: int) -> Iterator[Callable[[], object]]:
-    """Yield what is to be called after each of so many steps. The bar needs the extra `bench`."""
+    """Yield a function to call after each of the steps. The bar needs the extra `bench`."""
     if not sys.stderr.isatty() or importlib.util.find_spec("tqdm") is None:
         yield lambda: None
         return

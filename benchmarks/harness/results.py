@@ -1,26 +1,26 @@
-"""What one contestant took in one place, and what that makes in the table: figures, ratios, targets."""
+"""Results of contestants under one load, and the rows of the table that compare them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from .measuring import Spent, median_of, median_ratio, times
 from .report import Row, Target
+from .samples import Sample, Samples, median_of, median_ratio, times_us
 
-__all__ = ["Aim", "Cell", "rows_of", "size_text"]
+__all__ = ["Comparison", "Result", "compare", "size_text", "task_text", "time_row", "time_rows"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Cell:
-    """All rounds of one contestant.
+class Result:
+    """All rounds of one contestant under one load.
 
     Attributes:
-        operation: Our operation, which it does or stands beside.
-        contestant: Its name.
-        tasks: How many called at once.
-        size: The bytes of a session's text.
-        waits: How many waits the user had, where that is what varies; else None.
-        rounds: What each round took.
+        operation: Operation of our store; a peer's contestant does what compares with it.
+        contestant: Name of the contestant.
+        tasks: Number of tasks that call at once.
+        size: Bytes of a session's text.
+        waits: Number of waits of the user, where that is what varies; else None.
+        rounds: Sample of each round.
     """
 
     operation: str
@@ -28,16 +28,17 @@ class Cell:
     tasks: int
     size: int
     waits: int | None = None
-    rounds: Sequence[Spent]
+    rounds: Sequence[Sample]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Aim:
-    """How our operation is compared with another contestant, and what is asked for.
+class Comparison:
+    """Comparison of our operation with another contestant.
 
     Attributes:
-        beside: The other contestant.
-        limit: So many times its speed at least, or its time at most; None where nothing is asked for.
+        beside: Name of the other contestant.
+        limit: Target: at least so many times its speed, or at most so many times its time; None for
+            a ratio without a target.
         of: Whether speeds or times are compared.
     """
 
@@ -54,42 +55,54 @@ def size_text(size: int) -> str:
     return f"{size} B" if size < 1024 else f"{size // 1024} KiB"
 
 
-def _ratio_of(of: str) -> str:
-    return f"ours: x its {of}"
+def task_text(tasks: int) -> str:
+    return f"{tasks:,} task{'s' * (tasks > 1)}"
 
 
-def rows_of(measurement: str, cells: Sequence[Cell], aims: Sequence[Aim] = ()) -> list[Row]:
-    """Return a row for each of the contestants of one run: ours first, and what it is beside each of the others.
+def compare(measurement: str, results: Sequence[Result], comparisons: Sequence[Comparison] = ()) -> list[Row]:
+    """Return a row for each result: ours first, then each other one with our ratio to it.
 
-    Whom an aim names, and who is not there, has a row without figures.
+    A contestant that has a target and no result gets a row without figures.
     """
-    ours, *others = cells
-    rows = [_row(measurement, ours)]
-    aimed = {aim.beside: aim for aim in aims}
-    for cell in others:
-        aim = aimed.pop(cell.contestant, None)
-        row = _row(measurement, cell)
-        of = "speed" if aim is None else aim.of
-        pair = (times(cell.rounds), times(ours.rounds))
-        row.ratio, row.ratio_of = median_ratio(*(pair if of == "speed" else pair[::-1])), _ratio_of(of)
-        if aim is not None and aim.target is not None:
-            row.hold_against(aim.target)
+    ours, *others = results
+    rows = [_speed_row(measurement, ours)]
+    named = {comparison.beside: comparison for comparison in comparisons}
+    for result in others:
+        comparison = named.pop(result.contestant, Comparison(beside=result.contestant, limit=None))
+        row = _speed_row(measurement, result)
+        pair = (times_us(result.rounds), times_us(ours.rounds))
+        row.ratio = median_ratio(*(pair if comparison.of == "speed" else pair[::-1]))
+        row.ratio_of = f"ours: x its {comparison.of}"
+        row.set_target(comparison.target)
         rows.append(row)
     rows += [
-        Row(measurement=measurement, contestant=aim.beside, value=None, unit="calls/s", target=aim.target)
-        for aim in aimed.values()
-        if aim.target is not None
+        Row(measurement=measurement, contestant=comparison.beside, value=None, unit="calls/s", target=comparison.target)
+        for comparison in named.values()
+        if comparison.target is not None
     ]
     return rows
 
 
-def _row(measurement: str, cell: Cell) -> Row:
+def _speed_row(measurement: str, result: Result) -> Row:
+    row = time_row(measurement, result.contestant, result.rounds)
+    row.value, row.unit = median_of(result.rounds, lambda sample: sample.calls_per_second), "calls/s"
+    return row
+
+
+def time_row(measurement: str, contestant: str, rounds: Sequence[Sample]) -> Row:
+    """Return a row with microseconds per call, and percentiles where calls were timed one by one."""
+    timed = bool(rounds[0].latencies_ns)
     return Row(
         measurement=measurement,
-        contestant=cell.contestant,
-        value=median_of(cell.rounds, lambda spent: spent.per_second),
-        unit="calls/s",
-        p50=median_of(cell.rounds, lambda spent: spent.percentile(50)),
-        p99=median_of(cell.rounds, lambda spent: spent.percentile(99)),
-        cpu=median_of(cell.rounds, lambda spent: spent.cpu_us),
+        contestant=contestant,
+        value=median_of(rounds, lambda sample: sample.us_per_call),
+        unit="us",
+        p50=median_of(rounds, lambda sample: sample.latency_us(50)) if timed else None,
+        p99=median_of(rounds, lambda sample: sample.latency_us(99)) if timed else None,
+        cpu=median_of(rounds, lambda sample: sample.cpu_us_per_call),
     )
+
+
+def time_rows(measurement: str, samples: Samples) -> list[Row]:
+    """Return the rows of all contestants of one measurement."""
+    return [time_row(measurement, contestant, rounds) for contestant, rounds in samples.items()]

@@ -1,26 +1,26 @@
-"""A throw-away Redis for one run: its own, so that nobody else's data or load is in the way."""
+"""Throw-away Redis server of one run, without data or load of anybody else."""
 
 from redis.asyncio import Redis
 
 from greentic_session._servers import server
 from greentic_session._servers.server import INSTALL, find_binary
 
-__all__ = ["HOW_TO_GET_ONE", "Server", "empty", "find_binary"]
+__all__ = ["HOW_TO_GET_ONE", "Server", "find_binary", "flush"]
 
 HOW_TO_GET_ONE = f"no Redis: {INSTALL}"
 
 
-async def empty(client: Redis) -> None:
-    """Make a server as it was when it began: what was measured before has filled the memory of its scripts, too."""
+async def flush(client: Redis) -> None:
+    """Remove all keys and all cached scripts of a server: both take memory."""
     await client.flushall()
     await client.script_flush()
 
 
 class Server(server.Server):
-    """A redis-server that says which one it is.
+    """Redis server that knows its version.
 
     Attributes:
-        version: What it says of itself, once it is up.
+        version: Product and version, such as ``Redis 7.0.15``; empty until the server is up.
     """
 
     version = ""
@@ -29,5 +29,5 @@ class Server(server.Server):
         super().wait_until_up()
         with self.client() as client:
             info = client.info("server")
-        kind = "Valkey" if "valkey_version" in info else "Redis"
-        self.version = f"{kind} {info.get('valkey_version') or info['redis_version']}"
+        product = "Valkey" if "valkey_version" in info else "Redis"
+        self.version = f"{product} {info.get('valkey_version') or info['redis_version']}"

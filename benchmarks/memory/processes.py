@@ -1,4 +1,4 @@
-"""What is measured in fresh processes: the memory of many waits, and the import."""
+"""Measurements in new processes: memory of many waits, and time of the import."""
 
 import statistics
 import subprocess
@@ -13,11 +13,9 @@ from .footprint import Footprint
 
 __all__ = ["measure_footprint", "measure_import"]
 
-BYTES_TARGET = 1500
-IMPORT_TARGET = 2.0
-
-# Children import what this process imports: the package and these modules stand in the same directory.
-ROOT = Path(__file__).parent.parent.parent
+_MAX_BYTES_PER_WAIT = 1500
+_MAX_IMPORT_RATIO = 2.0
+_ROOT = Path(__file__).parent.parent.parent
 
 _IMPORT = """
 import sys, time
@@ -30,43 +28,43 @@ print(took, *sorted({{name.partition(".")[0] for name in set(sys.modules) - befo
 
 
 def _run(*arguments: str) -> bytes:
-    return subprocess.run([sys.executable, *arguments], cwd=ROOT, check=True, stdout=subprocess.PIPE).stdout
+    return subprocess.run([sys.executable, *arguments], cwd=_ROOT, check=True, stdout=subprocess.PIPE).stdout
 
 
 def measure_footprint(*, waits: int, users: int, ttl: float) -> tuple[list[Row], str]:
-    """Return what each of so many waits takes, without and with a lifetime, in fresh processes; and how it was counted."""
+    """Return the memory of a wait without and with a lifetime, and the method of counting."""
     rows: list[Row] = []
     method = ""
     population = f"{waits:,} waits of {users:,} users"
     for name, arguments in ((population, ()), (f"{population}, with a TTL", (f"{ttl}",))):
         output = _run("-m", "benchmarks.memory.footprint", f"{waits}", f"{users}", *arguments)
-        found = msgspec.json.decode(output, type=Footprint)
-        method = found.method
+        footprint = msgspec.json.decode(output, type=Footprint)
+        method = footprint.method
         rows.append(
             Row(
                 measurement="memory of a wait",
                 contestant=name,
-                value=found.bytes_each,
+                value=footprint.bytes_per_wait,
                 unit="bytes",
-                target=Target("value", "max", BYTES_TARGET),
+                target=Target("value", "max", _MAX_BYTES_PER_WAIT),
             )
         )
     return rows, method
 
 
 def measure_import(*, runs: int) -> tuple[list[Row], list[str]]:
-    """Return what the import costs, and the top-level modules outside the standard library that it brings of its own."""
+    """Return the time of the import, and the third-party modules that only our import loads."""
     statements = {"import greentic_session": "greentic_session", "import asyncio, msgspec, anyio": "asyncio, msgspec, anyio"}
-    times: dict[str, list[float]] = {statement: [] for statement in statements}
+    times_ms: dict[str, list[float]] = {statement: [] for statement in statements}
     modules: dict[str, set[str]] = {}
     for run in range(runs + 1):
         for statement, names in statements.items() if run % 2 else reversed(statements.items()):
-            took, *brought = _run("-c", _IMPORT.format(names=names)).decode().split()
-            modules[statement] = set(brought)
-            if run:  # the first may still have to compile
-                times[statement].append(float(took) * 1000)
+            seconds, *loaded = _run("-c", _IMPORT.format(names=names)).decode().split()
+            modules[statement] = set(loaded)
+            if run:  # the first run may have to compile
+                times_ms[statement].append(float(seconds) * 1000)
     ours, plain = statements
-    medians = {statement: statistics.median(values) for statement, values in times.items()}
+    medians = {statement: statistics.median(times) for statement, times in times_ms.items()}
     measurement = "import, in a fresh interpreter"
     rows = [
         Row(
@@ -76,7 +74,7 @@ def measure_import(*, runs: int) -> tuple[list[Row], list[str]]:
             unit="ms",
             ratio=medians[ours] / medians[plain],
             ratio_of="x the plain import's time",
-            target=Target("ratio", "max", IMPORT_TARGET),
+            target=Target("ratio", "max", _MAX_IMPORT_RATIO),
         ),
         Row(measurement=measurement, contestant=plain, value=medians[plain], unit="ms"),
     ]

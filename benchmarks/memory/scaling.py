@@ -1,30 +1,31 @@
-"""A million waits: what each takes, and what looking one up costs beside a bare dict of the same size."""
+"""Scaling: time of `find_wait` among a thousand and a million waits, beside a bare dict."""
 
 import random
 import statistics
 from collections.abc import Sequence
 
-from benchmarks.harness.measuring import Contestant, interleave, median_of, median_ratio
-from benchmarks.harness.population import fill, fresh, make_ctx, make_scope
+from benchmarks.harness.measuring import Contestant, interleave
+from benchmarks.harness.population import fill, make_ctx, make_scope, new_string
 from benchmarks.harness.report import Row, Target
+from benchmarks.harness.samples import median_of, median_ratio
 from greentic_session import InMemorySessionStore, ReplyScope, TenantCtx
 
-__all__ = ["WAITS_A_USER", "measure_scaling"]
+__all__ = ["WAITS_PER_USER", "measure_scaling"]
 
-WAITS_A_USER = 10
-SLOWDOWN_TARGET = 1.5
+WAITS_PER_USER = 10
+_MAX_SLOWDOWN_RATIO = 1.5
 
 
 class _Pair:
-    """A store and a bare dict that hold the same number of things, found by the same random numbers.
+    """Store and bare dict with the same number of entries, read by the same random numbers.
 
-    The dict is given ``fresh(conversation)``, the store a fresh context, user and scope: whatever is looked up is built
-    just before its block, equal to what is stored, another object, its hash not yet computed; for both alike.
+    Arguments are built just before their block, equal to what is stored: a new context, user and
+    scope for the store, a new string for the dict. Their hashes are not yet computed.
     """
 
     def __init__(self, waits: int) -> None:
         self.waits = waits
-        self.users = max(1, waits // WAITS_A_USER)
+        self.users = max(1, waits // WAITS_PER_USER)
         self.store_name = f"find_wait, {waits:,} waits"
         self.dict_name = f"bare dict, {waits:,} items"
         self._store = InMemorySessionStore()
@@ -33,35 +34,35 @@ class _Pair:
     async def contestants(self) -> list[Contestant]:
         await fill(self._store, waits=self.waits, users=self.users)
         self._dict.update((make_scope(n).conversation, object()) for n in range(self.waits))
-        place = self._place(self.waits - 1, 0)
-        assert await self._store.find_wait(*place) is not None
-        assert place[2].conversation in self._dict
+        lookup = self._pick_lookup(self.waits - 1, 0)
+        assert await self._store.find_wait(*lookup) is not None
+        assert lookup[2].conversation in self._dict
         return [
-            Contestant(name=self.store_name, pick=self._place, run=self._find),
-            Contestant(name=self.dict_name, pick=self._key, run=self._look_up),
+            Contestant(name=self.store_name, pick=self._pick_lookup, run=self._find),
+            Contestant(name=self.dict_name, pick=self._pick_key, run=self._read_dict),
         ]
 
-    def _place(self, number: int, _turn: int) -> tuple[TenantCtx, str, ReplyScope]:
+    def _pick_lookup(self, number: int, _turn: int) -> tuple[TenantCtx, str, ReplyScope]:
         wait = number % self.waits
         ctx = make_ctx(wait % self.users)
         return ctx, str(ctx.user_id), make_scope(wait)
 
-    def _key(self, number: int, _turn: int) -> str:
-        return fresh(make_scope(number % self.waits).conversation)
+    def _pick_key(self, number: int, _turn: int) -> str:
+        return new_string(make_scope(number % self.waits).conversation)
 
-    async def _find(self, places: Sequence[tuple[TenantCtx, str, ReplyScope]]) -> None:
+    async def _find(self, lookups: Sequence[tuple[TenantCtx, str, ReplyScope]]) -> None:
         find = self._store.find_wait
-        for ctx, user, scope in places:
+        for ctx, user, scope in lookups:
             await find(ctx, user, scope)
 
-    async def _look_up(self, keys: Sequence[str]) -> None:
+    async def _read_dict(self, keys: Sequence[str]) -> None:
         table = self._dict
         for key in keys:
-            table[key]  # the look-up is the work
+            table[key]  # the read is the work
 
 
 async def measure_scaling(*, few: int, many: int, lookups: int, rounds: int, block: int, seed: int) -> list[Row]:
-    """Return how `find_wait` slows from `few` to `many` waits, divided by how a bare dict does."""
+    """Return the slowdown of `find_wait` from `few` to `many` waits, divided by that of a dict."""
     numbers = random.Random(seed)
     order = [numbers.randrange(many) for _ in range(lookups)]
     small, large = _Pair(few), _Pair(many)
@@ -71,14 +72,17 @@ async def measure_scaling(*, few: int, many: int, lookups: int, rounds: int, blo
         Row(
             measurement=f"find among {few:,} and {many:,}",
             contestant=name,
-            value=median_of(spent, lambda each: each.us),
+            value=median_of(sample, lambda each: each.us_per_call),
             unit="us",
         )
-        for name, spent in samples.items()
+        for name, sample in samples.items()
     ]
     ours, bare = (
-        [late.us / early.us for early, late in zip(samples[before], samples[after], strict=True)]
-        for before, after in ((small.store_name, large.store_name), (small.dict_name, large.dict_name))
+        [
+            after.us_per_call / before.us_per_call
+            for before, after in zip(samples[name_of_small], samples[name_of_large], strict=True)
+        ]
+        for name_of_small, name_of_large in ((small.store_name, large.store_name), (small.dict_name, large.dict_name))
     )
     measurement = f"slowdown from {few:,} to {many:,}"
     rows += [
@@ -89,7 +93,7 @@ async def measure_scaling(*, few: int, many: int, lookups: int, rounds: int, blo
             unit="x",
             ratio=median_ratio(ours, bare),
             ratio_of="x the dict's slowdown",
-            target=Target("ratio", "max", SLOWDOWN_TARGET),
+            target=Target("ratio", "max", _MAX_SLOWDOWN_RATIO),
         ),
         Row(measurement=measurement, contestant="bare dict", value=statistics.median(bare), unit="x"),
     ]

@@ -1,4 +1,4 @@
-"""Who stands beside our store, and with what."""
+"""Catalogue of the peers: requirements of each, and its calls that compare with ours."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,13 +8,13 @@ __all__ = ["AIOGRAM", "CONVERSATIONS", "PEERS", "Peer"]
 
 @dataclass(frozen=True, kw_only=True)
 class Peer:
-    """A library that keeps somebody's state in Redis.
+    """Library that keeps the state of users in Redis.
 
     Attributes:
-        name: Its name, and that of its environment.
-        module: The module of this package that calls it.
-        requirements: What to install, for pip.
-        calls: The contestant's name by the operation of ours that it stands beside.
+        name: Name of the library and of its environment.
+        module: Module of this package that calls it.
+        requirements: Requirements for pip.
+        calls: By operation of ours, the name of the contestant that is compared with it.
     """
 
     name: str
@@ -34,7 +34,7 @@ AIOGRAM = Peer(
     },
 )
 
-OPENAI_AGENTS = ("openai-agents[redis]>=0.6,<1", "redis[hiredis]")
+_OPENAI_AGENTS = ("openai-agents[redis]>=0.6,<1", "redis[hiredis]")
 
 PEERS = (
     AIOGRAM,
@@ -50,7 +50,7 @@ PEERS = (
     Peer(
         name="openai-agents",
         module="with_openai_agents",
-        requirements=OPENAI_AGENTS,
+        requirements=_OPENAI_AGENTS,
         calls={
             "get_session": "openai-agents RedisSession.get_items",
             "register_wait": "openai-agents RedisSession.add_items",
@@ -70,11 +70,11 @@ PEERS = (
 CONVERSATIONS = Peer(
     name="openai-agents",
     module="with_openai_conversations",
-    requirements=OPENAI_AGENTS,
+    requirements=_OPENAI_AGENTS,
     calls={
         "memory": "openai-agents SQLiteSession.add_items, in memory",
         "files": "openai-agents SQLiteSession.add_items, WAL, synchronous=FULL",
         "Redis": "openai-agents RedisSession.add_items",
     },
 )
-"""Who stands beside our conversations, in the same environment; the operations are appends, named after our backends."""
+"""Peer of our conversations, in the same environment; its calls are appends, by our backend."""

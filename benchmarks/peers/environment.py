@@ -1,4 +1,4 @@
-"""Virtual environments for the peers: made once, kept in a cache directory, and used again while they want the same."""
+"""Virtual environments of the peers, in a cache directory; made again when requirements change."""
 
 import hashlib
 import os
@@ -11,12 +11,12 @@ from .catalogue import Peer
 
 __all__ = ["CannotInstallError", "default_folder", "python_of"]
 
-UVLOOP = "uvloop; sys_platform != 'win32'"
-TIMEOUT = 300
+_UVLOOP = "uvloop; sys_platform != 'win32'"
+_INSTALL_TIMEOUT_S = 300
 
 
 class CannotInstallError(Exception):
-    """A peer's environment cannot be made; the message says why, in one line."""
+    """A peer's environment cannot be made; the message gives the cause in one line."""
 
 
 def default_folder() -> Path:
@@ -25,16 +25,16 @@ def default_folder() -> Path:
 
 
 def python_of(peer: Peer, folder: Path) -> Path:
-    """Return the interpreter of a peer's environment; made now if it is not there.
+    """Return the interpreter of a peer's environment, which is made if missing.
 
     Raises:
-        CannotInstallError: It cannot be made.
+        CannotInstallError: The environment cannot be made.
     """
-    requirements = (*peer.requirements, UVLOOP)
-    wanted = hashlib.sha256("\n".join((sys.version, *requirements)).encode()).hexdigest()[:12]
-    environment = folder / f"{peer.name}-{wanted}"
+    requirements = (*peer.requirements, _UVLOOP)
+    digest = hashlib.sha256("\n".join((sys.version, *requirements)).encode()).hexdigest()[:12]
+    environment = folder / f"{peer.name}-{digest}"
     python = environment / "bin" / "python"
-    ready = environment / "ready"  # the last thing to be written: an attempt that was cut short is made again
+    ready = environment / "ready"  # written last, so that an interrupted installation is made again
     if ready.exists():
         return python
     try:
@@ -49,9 +49,9 @@ def python_of(peer: Peer, folder: Path) -> Path:
 
 def _run(*command: str) -> None:
     try:
-        done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=TIMEOUT)
+        done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=_INSTALL_TIMEOUT_S)
     except subprocess.TimeoutExpired as error:
-        raise CannotInstallError(f"not installed within {TIMEOUT} s") from error
+        raise CannotInstallError(f"not installed within {_INSTALL_TIMEOUT_S} s") from error
     if done.returncode:
         errors = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or done.stderr.splitlines()
         raise CannotInstallError(errors[-1] if errors else f"exit code {done.returncode}")

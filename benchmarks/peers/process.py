@@ -1,4 +1,4 @@
-"""A peer's process, as the benchmark sees it: it is told what to call, calls it, and says what that took."""
+"""Process of a peer, as the benchmark sees it: it makes the calls and returns their samples."""
 
 import asyncio
 import json
@@ -8,37 +8,38 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any, Self
 
-from benchmarks.harness.measuring import Contestant, Spent
+from benchmarks.harness.measuring import Contestant
+from benchmarks.harness.samples import Sample
 
 from .catalogue import Peer
 
 __all__ = ["PeerFailedError", "PeerProcess"]
 
-ROOT = Path(__file__).parent.parent.parent
-LONGEST_LINE = 2**26
-GOODBYE = 5.0
-PATIENCE = 120.0
-"""Seconds for an answer: no block takes nearly as long."""
+_ROOT = Path(__file__).parent.parent.parent
+_MAX_LINE_BYTES = 2**26
+_STOP_TIMEOUT_S = 5.0
+_ANSWER_TIMEOUT_S = 120.0
+"""No block takes nearly as long."""
 
 
 class PeerFailedError(Exception):
-    """A peer's process ended, or said that it cannot; the message says why, in one line.
+    """A peer's process ended or reported an error; the message gives the cause in one line.
 
     Attributes:
-        peer: Which peer's.
+        peer: Peer that failed.
     """
 
-    def __init__(self, peer: Peer, why: str) -> None:
-        super().__init__(why)
+    def __init__(self, peer: Peer, cause: str) -> None:
+        super().__init__(cause)
         self.peer = peer
 
 
 class PeerProcess:
-    """A process that works with one peer.
+    """Process that calls one peer.
 
     Attributes:
-        peer: Which one.
-        versions: What is installed there, by distribution.
+        peer: Peer that it calls.
+        versions: Installed versions by distribution.
     """
 
     def __init__(self, peer: Peer, process: asyncio.subprocess.Process, errors: IO[bytes]) -> None:
@@ -49,26 +50,26 @@ class PeerProcess:
 
     @classmethod
     async def start(cls, peer: Peer, python: Path, *, loop: str, **settings: Any) -> Self:
-        """Start it, and let it connect.
+        """Start a process, and connect it to the server.
 
         Args:
-            peer: Which one.
-            python: The interpreter of its environment.
-            loop: The event loop that it runs.
-            settings: What its adapter is made with.
+            peer: Peer that it calls.
+            python: Interpreter of the peer's environment.
+            loop: Event loop of the process, ``asyncio`` or ``uvloop``.
+            settings: Arguments of the peer's adapter.
 
         Raises:
-            PeerFailedError: It does not come up.
+            PeerFailedError: The process does not start.
         """
-        errors = tempfile.TemporaryFile()  # noqa: SIM115  # closed by stop(); a pipe that nobody reads would fill up
+        errors = tempfile.TemporaryFile()  # noqa: SIM115  # closed by stop(); a pipe that is not read would fill up
         process = await asyncio.create_subprocess_exec(
             str(python),
             *("-m", "benchmarks.peers.worker", peer.module, loop),
-            cwd=ROOT,
+            cwd=_ROOT,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=errors,
-            limit=LONGEST_LINE,
+            limit=_MAX_LINE_BYTES,
         )
         started = cls(peer, process, errors)
         try:
@@ -82,46 +83,52 @@ class PeerProcess:
         await self._ask(do="fill", users=users, snapshot=snapshot)
 
     def contestants(self, operation: str, tasks: int | None) -> list[Contestant]:
-        """Return its way of doing an operation, by so many tasks; None: one for each user, and for that one only."""
+        """Return the peer's way of doing an operation; none where nothing of it compares.
 
-        async def run(users: Sequence[int]) -> Spent:
-            took = await self._ask(do="run", operation=operation, tasks=tasks, users=users)
-            return Spent(calls=len(users), wall=took["wall"], cpu=took["cpu"], latencies=array("q", took["latencies"]))
+        Args:
+            operation: Operation of our store.
+            tasks: Number of tasks that share the users; None for one task for each user.
+        """
+
+        async def run(users: Sequence[int]) -> Sample:
+            answer = await self._ask(do="run", operation=operation, tasks=tasks, users=users)
+            latencies = array("q", answer["latencies_ns"])
+            return Sample(calls=len(users), wall_ns=answer["wall_ns"], cpu_ns=answer["cpu_ns"], latencies_ns=latencies)
 
         name = self.peer.calls.get(operation)
         return [] if name is None else [Contestant(name=name, pick=lambda user, _: user, run=run)]
 
     async def stop(self) -> None:
-        """End it: it does so by itself when nobody asks any more."""
+        """Stop the process: it ends when its input is closed, and is killed after a timeout."""
         assert self._process.stdin is not None
         self._process.stdin.close()
         try:
-            await asyncio.wait_for(self._process.wait(), GOODBYE)
+            await asyncio.wait_for(self._process.wait(), _STOP_TIMEOUT_S)
         except TimeoutError:
             self._process.kill()
             await self._process.wait()
         self._errors.close()
 
-    async def _ask(self, **question: Any) -> Any:
+    async def _ask(self, **request: Any) -> Any:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         try:
-            self._process.stdin.write(json.dumps(question).encode() + b"\n")
+            self._process.stdin.write(json.dumps(request).encode() + b"\n")
             await self._process.stdin.drain()
-            line = await asyncio.wait_for(self._process.stdout.readline(), PATIENCE)
+            line = await asyncio.wait_for(self._process.stdout.readline(), _ANSWER_TIMEOUT_S)
         except TimeoutError:
             self._process.kill()
-            raise PeerFailedError(self.peer, f"no answer within {PATIENCE:g} s") from None
+            raise PeerFailedError(self.peer, f"no answer within {_ANSWER_TIMEOUT_S:g} s") from None
         except ConnectionError:
             line = b""
         if not line:
-            raise PeerFailedError(self.peer, self._last_words())
+            raise PeerFailedError(self.peer, self._last_error())
         answer = json.loads(line)
         if "error" in answer:
             raise PeerFailedError(self.peer, answer["error"])
         return answer["answer"]
 
-    def _last_words(self) -> str:
+    def _last_error(self) -> str:
         self._errors.seek(0)
         lines = self._errors.read().decode(errors="replace").strip().splitlines()
         return lines[-1] if lines else "its process ended"

@@ -1,7 +1,7 @@
-"""py-key-value-aio's RedisStore; a value with one item, the snapshot's text."""
+"""Adapter of py-key-value-aio's RedisStore. A value has one item, the text of the snapshot."""
 
 # pyright: reportMissingImports=false
-# It runs where its peer is installed, and nowhere else.
+# This module runs in the environment of its peer only.
 
 from collections.abc import Mapping
 
@@ -10,18 +10,18 @@ from redis.asyncio import Redis
 
 from benchmarks.harness.measuring import closed_loop
 
-from .worker import Doing
+from .worker import FILLING_TASKS, PeerCall
 
 __all__ = ["Adapter"]
 
-COLLECTION = "sessions"
+_COLLECTION = "sessions"
 
 
 class Adapter:
-    """RedisStore."""
+    """`RedisStore`."""
 
     def __init__(self, port: int, connections: int) -> None:
-        # It reads text only: bytes it takes for nothing.
+        # This store reads text only: it takes an answer of bytes for a missing key.
         self._store = RedisStore(
             client=Redis(host="127.0.0.1", port=port, max_connections=connections, decode_responses=True)
         )
@@ -29,14 +29,14 @@ class Adapter:
 
     async def fill(self, users: int, snapshot: str) -> None:
         self._value = {"context_json": snapshot}
-        await closed_loop(self._put, 50)(range(users))
-        assert await self._store.get(f"user-{users - 1}", collection=COLLECTION) == self._value
+        await closed_loop(self._put, FILLING_TASKS)(range(users))
+        assert await self._store.get(f"user-{users - 1}", collection=_COLLECTION) == self._value
 
-    def operations(self) -> Mapping[str, Doing]:
+    def operations(self) -> Mapping[str, PeerCall]:
         return {"get_session": (self._get, None), "update_session": (self._put, None)}
 
     async def _get(self, user: int) -> None:
-        await self._store.get(f"user-{user}", collection=COLLECTION)
+        await self._store.get(f"user-{user}", collection=_COLLECTION)
 
     async def _put(self, user: int) -> None:
-        await self._store.put(f"user-{user}", self._value, collection=COLLECTION)
+        await self._store.put(f"user-{user}", self._value, collection=_COLLECTION)

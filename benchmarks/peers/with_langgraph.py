@@ -1,7 +1,10 @@
-"""langgraph-checkpoint-aws's AsyncValkeySaver; a checkpoint with one channel, the snapshot's text."""
+"""Adapter of langgraph-checkpoint-aws's AsyncValkeySaver.
+
+A checkpoint has one channel, the text of the snapshot.
+"""
 
 # pyright: reportMissingImports=false
-# It runs where its peer is installed, and nowhere else.
+# This module runs in the environment of its peer only.
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,15 +15,18 @@ from valkey.asyncio import ConnectionPool, Valkey
 
 from benchmarks.harness.measuring import closed_loop
 
-from .worker import Doing
+from .worker import FILLING_TASKS, PeerCall
 
 __all__ = ["Adapter"]
 
-CHANNEL = "context_json"
+_CHANNEL = "context_json"
 
 
 class Adapter:
-    """AsyncValkeySaver. A thread keeps one checkpoint, put again and again: its history would grow with the run."""
+    """`AsyncValkeySaver`. A thread has one checkpoint, put again in every call.
+
+    Otherwise its history would grow with the run.
+    """
 
     def __init__(self, port: int, connections: int) -> None:
         pool = ConnectionPool(host="127.0.0.1", port=port, max_connections=connections)
@@ -31,15 +37,15 @@ class Adapter:
         self._checkpoints = []
         for _ in range(users):
             checkpoint = empty_checkpoint()
-            checkpoint["channel_values"][CHANNEL] = snapshot
-            checkpoint["channel_versions"][CHANNEL] = "1"
+            checkpoint["channel_values"][_CHANNEL] = snapshot
+            checkpoint["channel_versions"][_CHANNEL] = "1"
             self._checkpoints.append(checkpoint)
-        await closed_loop(self._put, 50)(range(users))
+        await closed_loop(self._put, FILLING_TASKS)(range(users))
         found = await self._saver.aget_tuple(self._config(users - 1))
         assert found is not None
-        assert found.checkpoint["channel_values"][CHANNEL] == snapshot
+        assert found.checkpoint["channel_values"][_CHANNEL] == snapshot
 
-    def operations(self) -> Mapping[str, Doing]:
+    def operations(self) -> Mapping[str, PeerCall]:
         return {"find_wait": (self._get, None), "register_wait": (self._put, None)}
 
     def _config(self, user: int) -> Any:
@@ -50,4 +56,4 @@ class Adapter:
 
     async def _put(self, user: int) -> None:
         metadata: Any = {"source": "loop", "step": 1, "parents": {}}
-        await self._saver.aput(self._config(user), self._checkpoints[user], metadata, {CHANNEL: "1"})
+        await self._saver.aput(self._config(user), self._checkpoints[user], metadata, {_CHANNEL: "1"})

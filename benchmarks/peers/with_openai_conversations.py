@@ -1,7 +1,10 @@
-"""openai-agents' RedisSession and SQLiteSession; a session object for each conversation, and one item a call."""
+"""Adapter of openai-agents' RedisSession and SQLiteSession.
+
+There is a session object for each conversation, and a call adds one item.
+"""
 
 # pyright: reportMissingImports=false
-# It runs where its peer is installed, and nowhere else.
+# This module runs in the environment of its peer only.
 
 import json
 import sqlite3
@@ -15,18 +18,19 @@ from redis.asyncio import Redis
 
 from benchmarks.harness.measuring import closed_loop
 
-from .worker import Doing
+from .worker import FILLING_TASKS, PeerCall
 
 __all__ = ["Adapter"]
 
-FULL = 2
-"""What SQLite calls ``PRAGMA synchronous=FULL``."""
+_SYNCHRONOUS_FULL = 2
+"""Number of ``PRAGMA synchronous=FULL``."""
 
 
-class DurableSQLiteSession(SQLiteSession):  # type: ignore[misc]  # it has no types here
-    """With every connection told that a commit is on the disk when it returns, in WAL mode too.
+class _DurableSQLiteSession(SQLiteSession):  # type: ignore[misc]  # not installed here
+    """`SQLiteSession` with ``PRAGMA synchronous=FULL``: a commit is on the disk when it returns.
 
-    It is the default of most builds of SQLite, but not of all; SQLiteSession has no option for it, and leaves it alone.
+    This is the default of most builds of SQLite, but not of all, and SQLiteSession has no option
+    for it.
     """
 
     @staticmethod
@@ -36,7 +40,7 @@ class DurableSQLiteSession(SQLiteSession):  # type: ignore[misc]  # it has no ty
 
 
 class Adapter:
-    """Sessions that begin empty, and grow with the run as our conversations do."""
+    """Sessions that begin empty and grow with the run, as our conversations do."""
 
     def __init__(self, port: int, connections: int, directory: str) -> None:
         self._client = Redis(host="127.0.0.1", port=port, max_connections=connections)
@@ -49,17 +53,17 @@ class Adapter:
         names = [f"conversation-{user}" for user in range(users)]
         self._sessions = {
             "Redis": [RedisSession(name, redis_client=self._client) for name in names],
-            "files": [DurableSQLiteSession(name, self._database) for name in names],
+            "files": [_DurableSQLiteSession(name, self._database) for name in names],
             "memory": [SQLiteSession(name) for name in names],
         }
         for kind, sessions in self._sessions.items():
-            await closed_loop(self._adding(sessions), 50)(range(users))
+            await closed_loop(self._adding(sessions), FILLING_TASKS)(range(users))
             assert await sessions[-1].get_items() == self._items, kind
         with self._sessions["files"][0]._locked_connection() as connection:
             assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
-            assert connection.execute("PRAGMA synchronous").fetchone() == (FULL,)
+            assert connection.execute("PRAGMA synchronous").fetchone() == (_SYNCHRONOUS_FULL,)
 
-    def operations(self) -> Mapping[str, Doing]:
+    def operations(self) -> Mapping[str, PeerCall]:
         return {kind: (self._adding(sessions), None) for kind, sessions in self._sessions.items()}
 
     def _adding(self, sessions: Sequence[Any]) -> Any:

@@ -1,0 +1,1 @@
+"""Benchmark of the Redis store beside redis.asyncio's pool and other libraries."""

@@ -1,57 +1,58 @@
-"""How much is measured, and in which parts."""
+"""Plan of a run: its parts, and the number of users, tasks, calls and rounds."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from .operations import USUAL, Stage
-from .steps import JSON_SIZES
+from benchmarks.harness.population import USUAL_BYTES
 
-__all__ = ["PARTS", "Scale", "stages_of", "steps_of"]
+from . import session_json
+from .operations import Stage
 
-OPERATION_OF = {
+__all__ = ["PARTS", "Scale", "count_rounds", "stages_of"]
+
+_OPERATIONS = {
     "find": "find_wait",
     "get": "get_session",
     "register": "register_wait",
     "update": "update_session",
     "claim": "claim_wait + complete",
 }
-PARTS = (*OPERATION_OF, "sizes", "waits", "steps", "json")
-"""What ``--only`` chooses from."""
+PARTS = (*_OPERATIONS, "sizes", "waits", "steps", "json")
+"""Parts that ``--only`` chooses from."""
+_CHARTED = ("find", "register")
+"""Parts that are drawn over all numbers of tasks and all sizes."""
 
-MOST_CLAIMING = 100
-"""How many tasks claim at once: with more, each would have a call or two."""
-
-LEAST = 100
-SETTLING = 40
-"""Calls of each task in a block, if they are not too many altogether."""
-
-SWEPT = ("find", "register")
-"""The operations that are drawn over tasks and sizes."""
+_MAX_CLAIMING_TASKS = 100
+"""With more tasks each would make a call or two: a wait can be claimed once."""
+_SIZES_TASKS = 100
+_MIN_BLOCK_CALLS = 100
+_SETTLING_CALLS = 40
+"""Calls of each task in a block, unless that makes too many."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Scale:
-    """How much.
+    """Scale of a run.
 
     Attributes:
-        users: How many have a session, of the usual size.
-        sized_users: The least number that have one of a larger size: together they are not to fill the memory.
-        rounds: How often each contestant has its turn in each measurement.
-        sized_rounds: The same for other sizes than the usual one.
-        tasks: How many tasks call at once, for the charts.
-        table_tasks: The same for operations that are in the table only.
-        sizes: The bytes of a session's text, besides the usual ones.
-        table_sizes: The same for operations that are in the table only.
+        users: Number of users with sessions of the usual size.
+        min_users: Least number of users with larger sessions, which must fit into memory.
+        rounds: Rounds of each measurement.
+        sized_rounds: Rounds of each measurement with another size than the usual one.
+        tasks: Numbers of tasks that call at once, for operations that are charted.
+        table_tasks: The same for the other operations.
+        sizes: Bytes of a session's text beside the usual size, for operations that are charted.
+        table_sizes: The same for the other operations.
         calls: Calls of a contestant in a round, about; more where there are many tasks.
-        steady: Calls before it is another's turn, where many tasks call; see `block_of`.
-        each: Calls of each task in a block at least, on average.
-        waits_calls: Calls of a contestant in a round where a user has many waits.
-        step_calls: Calls of a step of find_wait in a round.
-        json_calls: Sessions to JSON and back in a round.
+        steady_calls: Calls in a block where many tasks call; see `block_of`.
+        min_calls_per_task: Least number of calls of each task in a block, on average.
+        waits_calls: Calls of a contestant in a round of the part ``waits``.
+        step_calls: Calls of a step in a round of the part ``steps``.
+        json_calls: Calls in a round of the part ``json``.
     """
 
     users: int = 2000
-    sized_users: int = 200
+    min_users: int = 200
     rounds: int = 7
     sized_rounds: int = 5
     tasks: tuple[int, ...] = (1, 3, 10, 30, 100, 300, 1000)
@@ -59,40 +60,40 @@ class Scale:
     sizes: tuple[int, ...] = (512, 16_384, 65_536, 262_144)
     table_sizes: tuple[int, ...] = (512, 65_536)
     calls: int = 1000
-    steady: int = 4000
-    each: int = 8
+    steady_calls: int = 4000
+    min_calls_per_task: int = 8
     waits_calls: int = 40
     step_calls: int = 4000
     json_calls: int = 1000
 
     def users_of(self, size: int) -> int:
-        """Return how many users have a session of this size."""
-        return max(min(self.users, self.users * USUAL // size), self.sized_users)
+        """Return the number of users with sessions of this size."""
+        return max(min(self.users, self.users * USUAL_BYTES // size), self.min_users)
 
     def block_of(self, tasks: int, size: int) -> int:
-        """Return how many calls a contestant makes before it is another's turn.
+        """Return the number of calls in a turn.
 
-        Where many tasks call, a block begins with all of them sending at once and the server waiting, then the other way
-        round; only after some turns are both at work all the time, as in a service. A block that is too short measures that
-        beginning, and the faster a contestant, the more of it.
+        At the start of a block all tasks send at once and the server is idle; then they wait and it
+        works. Only after some calls of each task both work all the time, as in a service. In a
+        block that is too short this start counts most, and most for the fastest contestant.
         """
-        steady = min(SETTLING * tasks, max(self.steady * 2 * USUAL // max(size, 2 * USUAL), self.steady // 8))
-        return max(LEAST, steady, self.each * tasks)
+        usual = max(self.steady_calls * 2 * USUAL_BYTES // max(size, 2 * USUAL_BYTES), self.steady_calls // 8)
+        return max(_MIN_BLOCK_CALLS, min(_SETTLING_CALLS * tasks, usual), self.min_calls_per_task * tasks)
 
     @classmethod
     def quick(cls) -> "Scale":
-        """Return one to see that everything runs."""
+        """Return the scale of a trial run."""
         return cls(
             users=100,
-            sized_users=100,
+            min_users=100,
             rounds=2,
             sized_rounds=2,
             tasks=(1, 10, 100, 1000),
             table_tasks=(1, 100),
             sizes=(512, 65_536),
             calls=100,
-            steady=400,
-            each=1,
+            steady_calls=400,
+            min_calls_per_task=1,
             waits_calls=3,
             step_calls=200,
             json_calls=50,
@@ -100,20 +101,20 @@ class Scale:
 
 
 def stages_of(parts: Collection[str], scale: Scale) -> list[Stage]:
-    """Return the runs of the operations, those of the usual size first."""
+    """Return the stages of the operations, those of the usual size first."""
     stages = [
-        _stage(part, tasks, USUAL, scale)
-        for part in OPERATION_OF
+        _stage(part, tasks, USUAL_BYTES, scale)
+        for part in _OPERATIONS
         if part in parts
-        for tasks in (scale.tasks if part in SWEPT else scale.table_tasks)
-        if part != "claim" or tasks <= MOST_CLAIMING
+        for tasks in (scale.tasks if part in _CHARTED else scale.table_tasks)
+        if part != "claim" or tasks <= _MAX_CLAIMING_TASKS
     ]
     if "sizes" in parts:
         stages += [
-            _stage(part, 100, size, scale)
+            _stage(part, _SIZES_TASKS, size, scale)
             for size in scale.sizes
-            for part in OPERATION_OF
-            if part in SWEPT or size in scale.table_sizes
+            for part in _OPERATIONS
+            if part in _CHARTED or size in scale.table_sizes
         ]
     return stages
 
@@ -124,18 +125,18 @@ def _stage(part: str, tasks: int, size: int, scale: Scale) -> Stage:
     if part == "claim":
         block = min(block, users)  # a wait can be claimed once: no user twice in a block
     return Stage(
-        operation=OPERATION_OF[part],
+        operation=_OPERATIONS[part],
         tasks=tasks,
         size=size,
         users=users,
         block=block,
         blocks=max(1, scale.calls // block),
-        rounds=scale.rounds if size == USUAL else scale.sized_rounds,
+        rounds=scale.rounds if size == USUAL_BYTES else scale.sized_rounds,
     )
 
 
-def steps_of(parts: Collection[str], scale: Scale) -> int:
-    """Return how many rounds there are, warming up included: the length of the progress bar."""
-    stages = sum(stage.rounds + 1 for stage in stages_of(parts, scale))
-    others = ("waits" in parts) + ("steps" in parts) + len(JSON_SIZES) * ("json" in parts)
-    return stages + others * (scale.rounds + 1)
+def count_rounds(parts: Collection[str], scale: Scale) -> int:
+    """Return the number of all rounds, warming up included: the length of the progress bar."""
+    staged = sum(stage.rounds + 1 for stage in stages_of(parts, scale))
+    others = ("waits" in parts) + ("steps" in parts) + len(session_json.SIZES) * ("json" in parts)
+    return staged + others * (scale.rounds + 1)

@@ -1,7 +1,6 @@
-"""What a store sends for a call, noted on the way to the server.
+"""Recording proxy: the commands that a store sends for a call.
 
-So a bare client can be given exactly the work that the store gives the server, however the store comes to it: no private
-name of the library is needed, and none can go out of date.
+So a bare client can send exactly the commands of the store, without a private name of the library.
 """
 
 import asyncio
@@ -16,24 +15,28 @@ __all__ = ["Command", "Wire"]
 Command: TypeAlias = list[bytes]
 
 _HANDSHAKE = {b"AUTH", b"CLIENT", b"HELLO", b"PING", b"SELECT"}
-_CHUNK = 2**20
+_CHUNK_BYTES = 2**20
 
 
 class Wire:
-    """A loopback port that leads to a server, and notes the commands that pass; for one call at a time."""
+    """Loopback port that forwards to a server and records commands, for one call at a time.
 
-    def __init__(self, port: int) -> None:
-        self._server_port = port
-        self._noted: list[Command] = []
-        self._carriers: set[asyncio.Task[None]] = set()
+    Attributes:
+        port: Port that the store connects to.
+    """
+
+    def __init__(self, server_port: int) -> None:
+        self._server_port = server_port
+        self._recorded: list[Command] = []
+        self._forwarders: set[asyncio.Task[None]] = set()
         self._listener: asyncio.Server | None = None
         self.port = 0
 
     async def commands_of(self, call: Awaitable[object]) -> list[Command]:
-        """Make the call, and return what it sent."""
-        self._noted.clear()
+        """Make the call, and return the commands that it sent."""
+        self._recorded.clear()
         await call
-        return [command for command in self._noted if command[0].upper() not in _HANDSHAKE]
+        return [command for command in self._recorded if command[0].upper() not in _HANDSHAKE]
 
     async def __aenter__(self) -> Self:
         self._listener = await asyncio.start_server(self._accept, "127.0.0.1", 0)
@@ -45,29 +48,29 @@ class Wire:
     ) -> None:
         if self._listener is not None:
             self._listener.close()
-        for carrier in self._carriers:
-            carrier.cancel()
-        await asyncio.gather(*self._carriers, return_exceptions=True)
+        for forwarder in self._forwarders:
+            forwarder.cancel()
+        await asyncio.gather(*self._forwarders, return_exceptions=True)
 
     async def _accept(self, from_store: asyncio.StreamReader, to_store: asyncio.StreamWriter) -> None:
         from_server, to_server = await asyncio.open_connection("127.0.0.1", self._server_port)
-        for reader, writer, reads in ((from_store, to_server, hiredis.Reader()), (from_server, to_store, None)):
-            carrier = asyncio.create_task(self._carry(reader, writer, reads))
-            self._carriers.add(carrier)
-            carrier.add_done_callback(self._carriers.discard)
+        for reader, writer, parser in ((from_store, to_server, hiredis.Reader()), (from_server, to_store, None)):
+            forwarder = asyncio.create_task(self._forward(reader, writer, parser))
+            self._forwarders.add(forwarder)
+            forwarder.add_done_callback(self._forwarders.discard)
 
-    async def _carry(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, commands: hiredis.Reader | None
+    async def _forward(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, parser: hiredis.Reader | None
     ) -> None:
         try:
-            while some := await reader.read(_CHUNK):
-                if commands is not None:
-                    commands.feed(some)
-                    while (command := commands.gets()) is not False:
-                        self._noted.append(command)
-                writer.write(some)
+            while chunk := await reader.read(_CHUNK_BYTES):
+                if parser is not None:
+                    parser.feed(chunk)
+                    while (command := parser.gets()) is not False:
+                        self._recorded.append(command)
+                writer.write(chunk)
                 await writer.drain()
         except ConnectionError:
-            pass  # either end may go first
+            pass  # store and server close in any order
         finally:
             writer.close()

