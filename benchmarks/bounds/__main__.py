@@ -11,7 +11,7 @@ from functools import partial
 
 import redis.asyncio
 
-from benchmarks.harness.command import Measured, make_parser, positive, run_on_server
+from benchmarks.harness.command import Outcome, make_parser, positive, run_on_server
 from benchmarks.harness.monitoring import observe
 from benchmarks.harness.progress import progress
 from benchmarks.harness.report import Row, Target
@@ -47,7 +47,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-async def _measure(url: str, sizes: _Sizes) -> Measured:
+async def _measure(url: str, sizes: _Sizes) -> Outcome:
     rows = []
     async with (
         open_store(url, NAMESPACE) as store,
@@ -71,7 +71,7 @@ async def _measure(url: str, sizes: _Sizes) -> Measured:
                     for contestant, value, unit, target in figures
                 ]
                 tick()
-    return Measured(rows=rows)
+    return Outcome(rows=rows, settings=asdict(sizes), notes=_NOTES)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -79,13 +79,7 @@ def main(argv: list[str] | None = None) -> int:
     options = parse_arguments(argv)
     sizes = _Sizes(waits=options.waits or (_QUICK_SIZES if options.quick else _Sizes()).waits)
 
-    return run_on_server(
-        options,
-        lambda server: _measure(server.url, sizes),
-        distributions=("msgspec", "redis", "hiredis"),
-        settings=asdict(sizes),
-        notes=_NOTES,
-    )
+    return run_on_server(options, lambda server: _measure(server.url, sizes))
 
 
 if __name__ == "__main__":

@@ -62,7 +62,7 @@ class LargeUsers:
         await asyncio.sleep(_SHORT_TTL_S + _EXPIRY_MARGIN_S)
 
     async def park_as_rust(self) -> None:
-        """Park as the Rust crate greentic-session does: with plain commands, and without an index."""
+        """Park as the Rust crate greentic-session does: with plain commands and no index."""
         key, scope = "of-the-reference", ReplyScope("of-the-reference")
         await self._client.set(f"{NAMESPACE}:session:{key}", _data(_CTX).to_json())
         await self._client.sadd(f"{NAMESPACE}:waits:user:{_OWNER_KEY}", key)

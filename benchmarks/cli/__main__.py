@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
-from benchmarks.harness.command import Measured, make_parser, positive, run_on_server
+from benchmarks.harness.command import Outcome, make_parser, positive, run_on_server
 from benchmarks.harness.monitoring import observe
 from benchmarks.harness.population import SNAPSHOT, prepare_wait
 from benchmarks.harness.progress import progress
@@ -81,7 +81,7 @@ async def _run(command: str, url: str) -> tuple[float, float]:
     return observation.seconds, observation.slowest_ping_ms
 
 
-async def _measure(url: str, sizes: _Sizes) -> Measured:
+async def _measure(url: str, sizes: _Sizes) -> Outcome:
     rows = []
     with progress(-(-sizes.sessions // _BATCH_SESSIONS) + len(_COMMANDS) * sizes.rounds) as tick:
         await _fill(url, sizes.sessions, tick)
@@ -94,7 +94,7 @@ async def _measure(url: str, sizes: _Sizes) -> Measured:
             target = Target("value", "max", _MAX_SECONDS[command]) if command in _MAX_SECONDS else None
             rows.append(Row(measurement=command, contestant="takes", value=seconds, unit="s", target=target))
             rows.append(Row(measurement=command, contestant="longest wait of another client", value=ping_ms, unit="ms"))
-    return Measured(rows=rows)
+    return Outcome(rows=rows, settings=asdict(sizes), notes=_NOTES)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -103,13 +103,7 @@ def main(argv: list[str] | None = None) -> int:
     sizes = _QUICK_SIZES if options.quick else _Sizes()
     sizes = _Sizes(sessions=options.sessions or sizes.sessions, rounds=options.rounds or sizes.rounds)
 
-    return run_on_server(
-        options,
-        lambda server: _measure(server.url, sizes),
-        distributions=("msgspec", "redis", "hiredis"),
-        settings=asdict(sizes),
-        notes=_NOTES,
-    )
+    return run_on_server(options, lambda server: _measure(server.url, sizes))
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass
 from functools import partial
 
-from benchmarks.harness.command import Measured, make_parser, run_on_server
+from benchmarks.harness.command import Outcome, make_parser, run_on_server
 from benchmarks.harness.measuring import Contestant, closed_loop, interleave
 from benchmarks.harness.population import SNAPSHOT, prepare_wait
 from benchmarks.harness.report import Row, Target
@@ -53,7 +53,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     return make_parser("benchmarks.cluster", "Benchmark of a cluster.", few="rounds and calls").parse_args(argv)
 
 
-async def _measure(sizes: _Sizes, urls: Mapping[str, str], seed: int) -> Measured:
+async def _measure(sizes: _Sizes, urls: Mapping[str, str], seed: int) -> Outcome:
     order = random.Random(seed).choices(range(sizes.users), k=4 * sizes.block)
     waits = [prepare_wait(user, SNAPSHOT) for user in range(sizes.users)]
     rows: list[Row] = []
@@ -77,7 +77,12 @@ async def _measure(sizes: _Sizes, urls: Mapping[str, str], seed: int) -> Measure
                 if (operation, tasks) == ("find_wait", 100):
                     cluster.set_target(Target("ratio", "min", _MIN_RATIO))
                 rows += [single, cluster]
-    return Measured(rows=rows)
+    return Outcome(
+        rows=rows,
+        settings={"snapshot": len(SNAPSHOT), **asdict(sizes), "primaries": _PRIMARIES},
+        notes=_NOTES,
+        distributions=("redis", "hiredis"),
+    )
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -85,17 +90,11 @@ def main(argv: list[str] | None = None) -> int:
     options = parse_arguments(argv)
     sizes = _QUICK_SIZES if options.quick else _Sizes(rounds=options.rounds or _Sizes.rounds)
 
-    async def measure(server: Server) -> Measured:
+    async def measure(server: Server) -> Outcome:
         with Cluster(server.binary, primaries=_PRIMARIES) as cluster:
             return await _measure(sizes, {_SINGLE: server.url, _CLUSTER: cluster.url}, options.seed)
 
-    return run_on_server(
-        options,
-        measure,
-        distributions=("redis", "hiredis"),
-        settings={"snapshot": len(SNAPSHOT), **asdict(sizes), "primaries": _PRIMARIES},
-        notes=_NOTES,
-    )
+    return run_on_server(options, measure)
 
 
 if __name__ == "__main__":

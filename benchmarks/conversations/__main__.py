@@ -14,7 +14,7 @@ from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from benchmarks.harness.command import Measured, allow_open_files, make_parser, run_on_server
+from benchmarks.harness.command import Outcome, allow_open_files, make_parser, run_on_server
 from benchmarks.harness.messages import make_message, text_of
 from benchmarks.harness.progress import progress
 from benchmarks.harness.report import Row
@@ -141,28 +141,24 @@ def main(argv: list[str] | None = None) -> int:
         sizes = sizes.with_rounds(options.rounds)
     allow_open_files(_OPEN_FILES)
 
-    async def measure(server: Server) -> Measured:
+    async def measure(server: Server) -> Outcome:
         with tempfile.TemporaryDirectory(prefix="gs-bench-", dir=options.directory) as directory:
             file_system = file_system_of(directory)
             run = _Run(options, sizes, server, directory)
             await run.measure()
-        return Measured(
+        return Outcome(
             rows=run.rows,
+            settings={
+                **asdict(sizes.lengths),
+                **{f"concurrency_{name}": setting for name, setting in asdict(sizes.concurrency).items()},
+            },
+            notes=_NOTES + [_NO_DISK] * file_system.startswith(IN_MEMORY),
+            distributions=("msgspec", "anyio", "redis", "hiredis"),
             machine={**run.lineup.versions, "files": f"{file_system}, fsync on"},
             findings=run.lineup.findings(),
-            notes=[_NO_DISK] * file_system.startswith(IN_MEMORY),
         )
 
-    return run_on_server(
-        options,
-        measure,
-        distributions=("msgspec", "anyio", "redis", "hiredis"),
-        settings={
-            **asdict(sizes.lengths),
-            **{f"concurrency_{name}": setting for name, setting in asdict(sizes.concurrency).items()},
-        },
-        notes=_NOTES,
-    )
+    return run_on_server(options, measure)
 
 
 if __name__ == "__main__":

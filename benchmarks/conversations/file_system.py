@@ -10,7 +10,7 @@ _MOUNTS = Path("/proc/mounts")
 
 
 def file_system_of(directory: str) -> str:
-    """Return type, device and mount point of a directory's file system; ``unknown`` without /proc."""
+    """Return type, device and mount point of a file system; ``unknown`` without /proc."""
     return find_mount(directory, _MOUNTS.read_text(encoding="utf-8") if _MOUNTS.exists() else "")
 
 

@@ -12,7 +12,7 @@ import sys
 from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass
 
-from benchmarks.harness.command import Measured, make_parser, publish
+from benchmarks.harness.command import Outcome, make_parser, publish
 from benchmarks.harness.population import SNAPSHOT
 from benchmarks.harness.report import Row
 from benchmarks.harness.server import Server, find_binary
@@ -94,14 +94,13 @@ def main(argv: list[str] | None = None) -> int:
             raise
         print(_MISSING, file=sys.stderr)
         return 2
-    notes = [_NO_SERVER] * (binary is None)
-    publish(
-        options,
-        Measured(rows=rows, notes=notes),
-        distributions=("msgspec", "cryptography", "redis", "hiredis"),
+    outcome = Outcome(
+        rows=rows,
         settings={**asdict(sizes), "snapshot": len(SNAPSHOT)},
-        notes=_NOTES,
+        notes=_NOTES + [_NO_SERVER] * (binary is None),
+        distributions=("msgspec", "cryptography", "redis", "hiredis"),
     )
+    publish(options, outcome)
     return 0
 
 

@@ -12,7 +12,7 @@ from .machine import describe_machine, load_average
 from .report import Report, Row
 from .server import HOW_TO_GET_ONE, Server, find_binary
 
-__all__ = ["Measured", "allow_open_files", "make_parser", "positive", "publish", "run_on_server"]
+__all__ = ["Outcome", "allow_open_files", "make_parser", "positive", "publish", "run_on_server"]
 
 _QUICK = "A quick run: too short to judge by."
 _WITHOUT_PEERS = "Measured without the peers: what is compared with them has no ratio."
@@ -55,59 +55,44 @@ def positive(text: str) -> int:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Measured:
+class Outcome:
     """Outcome of a run, before it becomes a report.
 
     Attributes:
         rows: Rows of the table.
-        machine: Versions and places that only this run knows.
+        settings: Sizes of the run, and the options that only this benchmark has.
+        notes: Notes on how to read the table.
+        distributions: Distributions of which the report names the installed version.
+        machine: Other lines for the head of the report.
         findings: Named lists; see `Report`.
-        notes: Notes that only this run needs.
     """
 
     rows: list[Row]
+    settings: Mapping[str, Any]
+    notes: Sequence[str]
+    distributions: Sequence[str] = ("msgspec", "redis", "hiredis")
     machine: Mapping[str, str] = field(default_factory=dict)
     findings: Mapping[str, list[str]] = field(default_factory=dict)
-    notes: Sequence[str] = ()
 
 
-def publish(
-    options: argparse.Namespace,
-    measured: Measured,
-    *,
-    distributions: Sequence[str],
-    settings: Mapping[str, Any],
-    notes: Sequence[str],
-) -> None:
-    """Publish the report of a run, with the settings and notes that follow from common options.
-
-    Args:
-        options: Parsed options of the command.
-        measured: Outcome of the run.
-        distributions: Distributions of which the installed version is named.
-        settings: Sizes of the run.
-        notes: Notes of this benchmark.
-    """
+def publish(options: argparse.Namespace, outcome: Outcome) -> None:
+    """Publish the report of a run, with the settings and notes that follow from common options."""
     common = {name: getattr(options, name) for name in ("seed", "quick") if hasattr(options, name)}
     without_peers = getattr(options, "without_peers", None)
     if without_peers is not None:
         common["peers"] = not without_peers
     Report(
-        machine={**describe_machine(*distributions), **measured.machine},
-        settings={**settings, **common},
-        rows=measured.rows,
-        findings=dict(measured.findings),
-        notes=[*notes, *measured.notes, *[_QUICK] * options.quick, *[_WITHOUT_PEERS] * bool(without_peers)],
+        machine={**describe_machine(*outcome.distributions), **outcome.machine},
+        settings={**outcome.settings, **common},
+        rows=outcome.rows,
+        findings=dict(outcome.findings),
+        notes=[*outcome.notes, *[_QUICK] * options.quick, *[_WITHOUT_PEERS] * bool(without_peers)],
     ).publish(options.json)
 
 
 def run_on_server(
     options: argparse.Namespace,
-    measure: Callable[[Server], Coroutine[Any, Any, Measured]],
-    *,
-    distributions: Sequence[str],
-    settings: Mapping[str, Any],
-    notes: Sequence[str],
+    measure: Callable[[Server], Coroutine[Any, Any, Outcome]],
     loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None,
 ) -> int:
     """Start a Redis server, measure, publish the report, and return the exit code.
@@ -115,9 +100,6 @@ def run_on_server(
     Args:
         options: Parsed options of the command.
         measure: Measures on the server.
-        distributions: Distributions of which the installed version is named.
-        settings: Sizes of the run.
-        notes: Notes of this benchmark.
         loop_factory: Event loop of this process; None for that of asyncio.
 
     Returns:
@@ -129,14 +111,14 @@ def run_on_server(
         return _EXIT_NO_SERVER
     load = load_average()
     with Server(binary) as server, asyncio.Runner(loop_factory=loop_factory) as runner:
-        measured = runner.run(measure(server))
-    machine = {"server": server.version, **measured.machine, "load before": load}
-    publish(options, replace(measured, machine=machine), distributions=distributions, settings=settings, notes=notes)
+        outcome = runner.run(measure(server))
+    machine = {"server": server.version, **outcome.machine, "load before": load}
+    publish(options, replace(outcome, machine=machine))
     return 0
 
 
 def allow_open_files(wanted: int) -> None:
-    """Raise the limit of open files of this process and its children, as far as it may be raised."""
+    """Raise the limit of open files of this process and its children, up to the hard limit."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != resource.RLIM_INFINITY and soft < wanted:
         most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)

@@ -1,7 +1,7 @@
-"""Population of the stores: contexts, scopes, keys, snapshots and sessions, as a program makes them.
+"""Population of the stores: contexts, scopes, keys, snapshots and sessions.
 
-Each is made of new objects and strings, equal to what is stored and not the same; only the text of
-a snapshot is one shared object, so that memory figures leave it out.
+Each is made of new objects and strings, as a program makes it: equal to what is stored, and not the
+same object. Only the text of a snapshot is one shared object, so that memory figures leave it out.
 """
 
 import uuid

@@ -90,7 +90,7 @@ def _speed_row(measurement: str, result: Result) -> Row:
 
 
 def time_row(measurement: str, contestant: str, rounds: Sequence[Sample]) -> Row:
-    """Return a row with microseconds per call, and percentiles where calls were timed one by one."""
+    """Return a row with microseconds per call, and percentiles if each call was timed."""
     timed = bool(rounds[0].latencies_ns)
     return Row(
         measurement=measurement,

@@ -1,4 +1,4 @@
-"""Samples of a measurement and their statistics: microseconds per call, percentiles, medians, ratios.
+"""Samples of a measurement and their statistics: percentiles, medians, ratios.
 
 Needs nothing but the standard library: a peer's process uses it in an environment of its own.
 """
@@ -36,7 +36,7 @@ class Sample:
 
     @property
     def us_per_call(self) -> float:
-        """Wall time divided by calls; with several tasks this is less than the latency of a call."""
+        """Wall time divided by calls: less than the latency of a call if there are many tasks."""
         return self.wall_ns / self.calls / 1000
 
     @property

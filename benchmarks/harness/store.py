@@ -45,4 +45,4 @@ CALLS: dict[str, Callable[[SessionStore, PreparedWait], Awaitable[None]]] = {
     "get_session": _get,
     "update_session": _update,
 }
-"""Calls by the name of the operation; `register_wait` leaves the lifetime to the store's default."""
+"""Calls by the name of the operation; `register_wait` takes the store's default lifetime."""

@@ -9,7 +9,7 @@ import asyncio
 import sys
 from dataclasses import asdict, dataclass
 
-from benchmarks.harness.command import Measured, make_parser, publish
+from benchmarks.harness.command import Outcome, make_parser, publish
 from benchmarks.harness.report import Row
 
 from .calls import measure_calls
@@ -84,19 +84,15 @@ def main(argv: list[str] | None = None) -> int:
     imports, extra = measure_import(runs=sizes.import_runs)
     footprint, method = measure_footprint(waits=sizes.many, users=sizes.many // WAITS_PER_USER, ttl=_FOOTPRINT_TTL_S)
     measured = asyncio.run(_measure(sizes, peer, options.seed))
-    publish(
-        options,
-        Measured(
-            rows=measured + footprint + imports,
-            findings={
-                "modules that import greentic_session loads beyond asyncio, msgspec, anyio and the standard library": extra
-            },
-            notes=[f"The memory of a wait does not include the snapshot's text. It is the {method}."],
-        ),
-        distributions=("msgspec", "anyio", "aiogram"),
+    finding = "modules that import greentic_session loads beyond asyncio, msgspec, anyio and the standard library"
+    outcome = Outcome(
+        rows=measured + footprint + imports,
         settings=asdict(sizes),
-        notes=_NOTES,
+        notes=[*_NOTES, f"The memory of a wait does not include the snapshot's text. It is the {method}."],
+        distributions=("msgspec", "anyio", "aiogram"),
+        findings={finding: extra},
     )
+    publish(options, outcome)
     return 0
 
 

@@ -23,7 +23,7 @@ _FEW_USERS_ROUNDS_FACTOR = 4
 _MIN_READ_RATIO = 1.0
 _MIN_WRITE_RATIO = 0.2
 _WITH_TARGET = {"get_session", "find_wait", "register_wait"}
-"""Contestants with a target. aiogram's MemoryStorage has no lifetimes, so waits with a TTL have none."""
+"""Contestants with a target: none for waits with a TTL, which aiogram's MemoryStorage lacks."""
 
 
 class _Measurements:
@@ -97,7 +97,7 @@ async def measure_calls(*, peer: Peer | None, users: int, rounds: int, block: in
     await all_users.measure("park a new session", new, write_new, _MIN_WRITE_RATIO)
     again = [await Writing(name, users, register, make).again() for name, register, make in variants]
     await all_users.measure("park a session again", again, write_again, _MIN_WRITE_RATIO)
-    # Data of so few users stays in the caches of the processor: this favours aiogram's short code most.
+    # Data of so few users stays in the processor's caches, which favours aiogram's short code.
     few_users = _Measurements([n for n in order if n < _FEW_USERS], _FEW_USERS_ROUNDS_FACTOR * rounds, block)
     await few_users.measure(f"park again, {_FEW_USERS} users", again, write_again, _MIN_WRITE_RATIO)
 

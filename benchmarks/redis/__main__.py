@@ -15,7 +15,7 @@ from contextlib import AsyncExitStack
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from benchmarks.harness.command import Measured, allow_open_files, make_parser, run_on_server
+from benchmarks.harness.command import Outcome, allow_open_files, make_parser, run_on_server
 from benchmarks.harness.progress import progress
 from benchmarks.harness.report import Row
 from benchmarks.harness.results import Result
@@ -38,7 +38,7 @@ from .waits import measure_waits
 __all__ = ["main", "parse_arguments"]
 
 _CONNECTIONS = 1000
-"""Connections of each client: one for each task, since redis-py is slower where tasks wait for fewer."""
+"""Connections of each client: one for each task, since redis-py is slower where tasks wait."""
 _OPEN_FILES = 10_240
 """Enough for the connections of all clients at the server."""
 _NOTES = [
@@ -114,21 +114,22 @@ def main(argv: list[str] | None = None) -> int:
         scale = replace(scale, rounds=options.rounds, sized_rounds=options.rounds)
     allow_open_files(_OPEN_FILES)
 
-    async def measure(server: Server) -> Measured:
+    async def measure(server: Server) -> Outcome:
         run = _Run(options, scale, server)
         await run.measure()
         for path in write_charts(run.results, options.charts) if options.charts else ():
             print(f"drawn: {path}", file=sys.stderr)
-        return Measured(rows=run.rows, machine=run.lineup.versions, findings=run.lineup.findings())
+        return Outcome(
+            rows=run.rows,
+            settings={**asdict(scale), "loop": options.loop, "only": list(options.only)},
+            notes=_NOTES,
+            distributions=("msgspec", "redis", "hiredis", "uvloop"),
+            machine=run.lineup.versions,
+            findings=run.lineup.findings(),
+        )
 
-    return run_on_server(
-        options,
-        measure,
-        distributions=("msgspec", "redis", "hiredis", "uvloop"),
-        settings={**asdict(scale), "loop": options.loop, "only": list(options.only)},
-        notes=_NOTES,
-        loop_factory=importlib.import_module("uvloop").new_event_loop if options.loop == "uvloop" else None,
-    )
+    factory = importlib.import_module("uvloop").new_event_loop if options.loop == "uvloop" else None
+    return run_on_server(options, measure, factory)
 
 
 if __name__ == "__main__":

@@ -58,7 +58,7 @@ class Ours:
                     Call(name=REGISTER_WITHOUT_TTL, pick=permanent, make=partial(register, store, ttl=None)),
                 ]
             case "update_session":
-                # Only a Redis backend has a client; the type of the store names no more than a backend.
+                # Only a Redis backend has a client, and the store has just a backend for its type.
                 update, send = store.update_session, store._backend._client.call  # type: ignore[attr-defined]
                 return [
                     Call(name=operation, pick=lambda user: wait(user)[3:], make=lambda change: update(*change)),

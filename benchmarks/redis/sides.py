@@ -1,4 +1,4 @@
-"""Sides of a comparison in Redis: each does the same operations for the same users and snapshots."""
+"""Sides of a comparison in Redis: the same operations for the same users and snapshots."""
 
 from abc import abstractmethod
 from collections.abc import Awaitable, Callable, Sequence
@@ -50,4 +50,4 @@ class Side(Protocol):
 
     @abstractmethod
     def contestants(self, operation: str, tasks: int) -> list[Contestant]:
-        """Return the ways of doing an operation; none where the library has nothing that compares."""
+        """Return the ways of doing an operation; none if nothing of the library compares."""

@@ -9,7 +9,7 @@ import argparse
 import sys
 from dataclasses import asdict, dataclass
 
-from benchmarks.harness.command import Measured, make_parser, positive, run_on_server
+from benchmarks.harness.command import Outcome, make_parser, positive, run_on_server
 from benchmarks.harness.report import Row, Target
 from benchmarks.harness.server import Server
 
@@ -58,7 +58,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-async def _measure(server: Server, sizes: _Sizes) -> Measured:
+async def _measure(server: Server, sizes: _Sizes) -> Outcome:
     late, latest_error = await time_out_callers(server, sizes.callers, sizes.timeout)
     cancelled, seconds = await cancel_callers(server, sizes.callers, sizes.timeout)
     await fill(server.url, sizes.long_bytes)
@@ -76,7 +76,7 @@ async def _measure(server: Server, sizes: _Sizes) -> Measured:
         for (name, contestants), found in zip(ROWS.items(), figures, strict=True)
         for contestant, (value, unit, target) in zip(contestants, found, strict=True)
     ]
-    return Measured(rows=rows)
+    return Outcome(rows=rows, settings=asdict(sizes), notes=_NOTES)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -85,13 +85,7 @@ def main(argv: list[str] | None = None) -> int:
     chosen = _QUICK_SIZES if options.quick else _Sizes()
     sizes = _Sizes(**{**asdict(chosen), "callers": options.callers or chosen.callers})
 
-    return run_on_server(
-        options,
-        lambda server: _measure(server, sizes),
-        distributions=("msgspec", "redis", "hiredis"),
-        settings=asdict(sizes),
-        notes=_NOTES,
-    )
+    return run_on_server(options, lambda server: _measure(server, sizes))
 
 
 if __name__ == "__main__":

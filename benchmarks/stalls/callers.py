@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 
 from benchmarks.harness.server import Server
 from greentic_session import OperationTimeoutError, RedisSessionStore
@@ -67,6 +67,18 @@ class _Callers:
             self._ended.set()
 
 
+@contextlib.asynccontextmanager
+async def _stalled(server: Server, callers: int, timeout_s: float) -> AsyncIterator[tuple[_Callers, LongestBlock]]:
+    """Stop the server, let the callers begin, and watch the event loop."""
+    async with RedisSessionStore.from_url(server.url, timeout=timeout_s) as store:
+        await store.health()
+        group = _Callers(store, callers)
+        with _stopped(server):
+            async with longest_block() as block:
+                await group.begin()
+                yield group, block
+
+
 async def time_out_callers(server: Server, callers: int, timeout_s: float) -> tuple[LongestBlock, float]:
     """Let callers wait for a stopped server until each call times out.
 
@@ -74,13 +86,8 @@ async def time_out_callers(server: Server, callers: int, timeout_s: float) -> tu
         Longest block of the event loop, and delay of the latest error after its timeout, in
         seconds.
     """
-    async with RedisSessionStore.from_url(server.url, timeout=timeout_s) as store:
-        await store.health()
-        group = _Callers(store, callers)
-        with _stopped(server):
-            async with longest_block() as block:
-                await group.begin()
-                await group.wait()
+    async with _stalled(server, callers, timeout_s) as (group, block):
+        await group.wait()
     return block, group.latest_s - timeout_s
 
 
@@ -90,14 +97,9 @@ async def cancel_callers(server: Server, callers: int, timeout_s: float) -> tupl
     Returns:
         Longest block of the event loop, and seconds until all callers have ended.
     """
-    async with RedisSessionStore.from_url(server.url, timeout=timeout_s) as store:
-        await store.health()
-        group = _Callers(store, callers)
-        with _stopped(server):
-            async with longest_block() as block:
-                await group.begin()
-                began = time.perf_counter()
-                await group.cancel()
-                await group.wait()
-                seconds = time.perf_counter() - began
+    async with _stalled(server, callers, timeout_s) as (group, block):
+        began = time.perf_counter()
+        await group.cancel()
+        await group.wait()
+        seconds = time.perf_counter() - began
     return block, seconds

@@ -14,7 +14,7 @@ from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass
 from functools import partial
 
-from benchmarks.harness.command import Measured, make_parser, run_on_server
+from benchmarks.harness.command import Outcome, make_parser, run_on_server
 from benchmarks.harness.measuring import Contestant, in_sequence, interleave
 from benchmarks.harness.population import SNAPSHOT, PreparedWait, prepare_wait
 from benchmarks.harness.report import Row
@@ -91,12 +91,17 @@ def _contestant(
     return Contestant(name=name, pick=lambda n, _: waits[n], run=in_sequence(call), begin=begin)
 
 
-async def _measure(sizes: _Sizes, url: str, seed: int) -> Measured:
+async def _measure(sizes: _Sizes, url: str, seed: int) -> Outcome:
     in_memory = await _measure_backend("in memory", lambda _: InMemorySessionStore(), sizes, seed)
     in_redis = await _measure_backend(
         "in Redis", lambda namespace: RedisSessionStore.from_url(url, namespace=namespace), sizes, seed
     )
-    return Measured(rows=in_memory + in_redis)
+    return Outcome(
+        rows=in_memory + in_redis,
+        settings=asdict(sizes),
+        notes=_NOTES,
+        distributions=("opentelemetry-api", "opentelemetry-sdk"),
+    )
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -109,13 +114,7 @@ def main(argv: list[str] | None = None) -> int:
         print(_MISSING, file=sys.stderr)
         return 2
 
-    return run_on_server(
-        options,
-        lambda server: _measure(sizes, server.url, options.seed),
-        distributions=("opentelemetry-api", "opentelemetry-sdk"),
-        settings=asdict(sizes),
-        notes=_NOTES,
-    )
+    return run_on_server(options, lambda server: _measure(sizes, server.url, options.seed))
 
 
 if __name__ == "__main__":

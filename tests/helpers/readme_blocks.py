@@ -41,7 +41,8 @@ def block_with(marker: str) -> str:
     return text
 
 
-# The shell blocks. `.ci/run` runs the suite's, as it stands; test_distribution.py runs the others.
+# Shell blocks that are run: `.ci/run` runs the suite's, as it stands, and test_distribution.py the
+# other two. Of all others test_readme_commands.py checks the modules and options.
 DEMO = block_with("python -m pip install . && python -m greentic_session")
 SUITE = block_with("python -m pip install -e '.[test]'")
 INSTALL = block_with("python -m pip install '.[redis]'")
