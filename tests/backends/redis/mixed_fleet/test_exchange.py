@@ -12,6 +12,7 @@ from samples.mixed_fleet import OTHER, contents, found, listed
 
 from greentic_session import (
     ConflictError,
+    InvalidInputError,
     NotFoundError,
     RedisSessionStore,
     ReplyScope,
@@ -237,3 +238,25 @@ async def test_what_only_the_reference_wrote_keeps_its_owner(
     assert await found(store, CHAT, who) is None
     await store.clear_wait(who, str(who.user_id), CHAT)
     assert contents(dump(raw, reference.namespace)) == before
+
+
+async def test_what_the_reference_wrote_beyond_our_bounds_is_read_by_key(
+    store: RedisSessionStore, reference: Reference, raw: redis.Redis
+) -> None:
+    """The Rust crate bounds neither ids nor contexts: callers and what is written are bounded here, not what is read."""
+    long = "x" * (MAX_ID_CHARACTERS + 1)
+    long_ids = TenantCtx.new("dev", long, team=long, user=long)
+    long_context = ALICE.with_attributes({"note": "x" * 70_000})
+    for key, who in (("ids", long_ids), ("context", long_context)):
+        kept = SessionData.new(who, "f", "n", context={"key": key})
+        reference.register_wait(OTHER, key, kept, 60_000)
+        before = dump(raw, reference.namespace)
+        with pytest.raises(InvalidInputError, match=r"1024 characters|limit is 65536"):
+            await store.register_wait(who, str(who.effective_user), OTHER, "new", kept)
+        assert dump(raw, reference.namespace).keys() == before.keys()
+        assert await store.get_session(key) == kept
+        left = await store.remaining_ttl(key)
+        assert isinstance(left, float)
+        assert await store.touch(key, left)
+        await store.remove_session(key)
+        assert await store.get_session(key) is None
