@@ -1,4 +1,4 @@
-"""Worker threads for one event loop: they do what blocks, several calls at a trip where many are waiting.
+"""Worker threads for one event loop: blocking calls, several of them per trip under load.
 
 Handing one call to a thread and waking its caller takes longer than a short write does, and threads
 that all run Python wait for each other at every call of the system. So few of them work; whoever
@@ -92,7 +92,7 @@ class _Job:
 
 
 class _Part:
-    """Some of the files that are to be on the disk, and get there once, by whoever is the first to set about it.
+    """A batch of files to be synced once, by the first thread that gets to it.
 
     For where a pool finds no thread for a call, it says so and keeps the call all the same, for one
     that it has.
@@ -125,7 +125,7 @@ class Crew:
         self._workers = workers
         self._together = together
         self._jobs: dict[Hashable, deque[_Job]] = {}
-        """By key, what is waiting; a key stays as long as one of its jobs is waiting or being done."""
+        """Waiting jobs by key; a key stays while one of its jobs waits or runs."""
         self._ready: deque[Hashable] = deque()
         """Keys of which nothing is being done, and whose first job nobody was told to lead."""
         self._leaders = 0

@@ -1,4 +1,4 @@
-"""What a backend does for a `ConversationStore`: it keeps headers and messages, one atomic step an operation.
+"""The interface of a backend: storage for a `ConversationStore`, one atomic step an operation.
 
 The store has checked every argument before it calls: ids are valid texts of 1 to 255 characters
 (any text: ``..``, ``a/b``, ``CON``), messages are JSON texts in UTF-8 on one line, times are
@@ -46,7 +46,7 @@ class ConversationBackend(Closable, ABC):
     async def put(
         self, partition: Partition, id: str, header: Header, messages: Sequence[bytes], expected: Expected, life: Lifetime
     ) -> Header:
-        """Store a whole conversation, new or in the place of one, and return the header as it is stored now.
+        """Store a whole conversation, new or over an old one; return the header as stored.
 
         What is there and must be there, and the times of what is stored, are those of
         `header.replacing`. A lifetime begins if nothing was there; else as with every use.
@@ -73,7 +73,7 @@ class ConversationBackend(Closable, ABC):
 
     @abstractmethod
     async def append(self, partition: Partition, id: str, messages: Sequence[bytes], now: int, life: Lifetime) -> int:
-        """Add messages at the end, in their order and next to each other; return how many there are now.
+        """Append messages, in order and without a gap; return the new number of messages.
 
         It costs what is new, however long the conversation is: it neither reads nor writes what is
         there. Without messages it writes none, leaves `updated_at`, and returns how many there are.
@@ -84,7 +84,7 @@ class ConversationBackend(Closable, ABC):
 
     @abstractmethod
     async def messages(self, partition: Partition, id: str, last: int | None, life: Lifetime) -> tuple[int, list[bytes]]:
-        """Return how many messages there are, and the last so many of them in order (None: all), reading no others.
+        """Return the number of messages, and the last `last` of them in order (None: all).
 
         Raises:
             NotFoundError: It is absent.
@@ -103,7 +103,7 @@ class ConversationBackend(Closable, ABC):
     async def recent(
         self, partition: Partition, limit: int | None, after: str | None, since: int | None
     ) -> list[ConversationSummary]:
-        """Return summaries by recency: the latest `updated_at` first, then ascending by id. It reads no message.
+        """Return summaries: the latest `updated_at` first, then ascending by id.
 
         A conversation of which the header cannot be read is left out, with `rules.warn_skipped`
         once a call.
@@ -128,7 +128,7 @@ class ConversationBackend(Closable, ABC):
         """
 
     async def purging(self, env: str, tenant: str, team: str | None) -> AsyncGenerator[Step, None]:
-        """Remove all conversations of a tenant step by step, those of all its teams, or of one if `team` names it.
+        """Remove all conversations of a tenant, or of one of its teams, step by step.
 
         Whoever stops in between may begin again.
 

@@ -68,7 +68,9 @@ class Codec(Generic[M]):
             self._read = msgspec.json.Decoder[M](message_type).decode
 
     def write(self, message: object) -> bytes:
-        """Return a message as JSON, in one line. It reads back: what does not is refused here, not when it is needed.
+        """Return a message as JSON, in one line.
+
+        What would not read back is refused here, not when it is needed.
 
         Raises:
             InvalidInputError: It would not read back, is too long, or holds something that JSON

@@ -97,7 +97,9 @@ class Conversation(Hiding, Struct, Generic[M], kw_only=True, eq=False):
 
     @staticmethod
     def from_neuron(text: str | bytes) -> "Conversation[Message]":
-        """Return the session that neuron_runtime wrote to a file: ``{"id": ..., "messages": [...], "state": {...}, ...}``.
+        """Return the session that neuron_runtime wrote to a file.
+
+        Its shape is ``{"id": ..., "messages": [...], "state": {...}, ...}``.
 
         Nothing is dropped. What has a counterpart becomes it; the iterations of the token usage,
         and all fields that nobody knows, are in the `extra` beside them (below ``"neuron"`` where a
@@ -122,7 +124,9 @@ class Conversation(Hiding, Struct, Generic[M], kw_only=True, eq=False):
 
     @staticmethod
     def from_fluers(text: str | bytes, id: str) -> "Conversation[Message]":
-        """Return the session that fluers_runtime wrote to a file: ``{"schema_version": 1, "messages": [...], ...}``.
+        """Return the session that fluers_runtime wrote to a file.
+
+        Its shape is ``{"schema_version": 1, "messages": [...], ...}``.
 
         Nothing is dropped, as with `from_neuron`; what nobody knows goes below ``"fluers"`` where a
         field of ours is called so. There are no times in it: it is created and updated now.

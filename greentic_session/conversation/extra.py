@@ -7,7 +7,7 @@ __all__ = ["Extra"]
 
 
 class Extra(Mapping[str, Any]):
-    """The fields of an object that this version has no name for: from a newer writer, or from a program that we read.
+    """Unknown fields of an object, from a newer version or another program.
 
     They are written again beside the known ones, as they stood. The mapping cannot be changed; what
     is in it is plain JSON.

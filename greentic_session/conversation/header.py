@@ -1,4 +1,6 @@
-"""What is stored of a conversation beside its messages, and the rules by which it changes: every backend asks here.
+"""The header of a conversation: what is stored beside its messages, and how it changes.
+
+Every backend asks here for the rules.
 
 A header holds plain values only, so that a backend may keep it as it likes: as one text, or field
 by field.
@@ -56,7 +58,7 @@ class Revision(Struct, frozen=True):
 
 
 class Stored(Enum):
-    """What `ConversationBackend.put` may require of what is stored, where it requires no revision."""
+    """Requirements of `ConversationBackend.put` on the stored conversation, besides a revision."""
 
     NOTHING = "nothing"
     ANYTHING = "anything"

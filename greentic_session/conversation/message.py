@@ -1,4 +1,4 @@
-"""What a conversation consists of, unless its owner has a message type of their own.
+"""Messages of a conversation, unless its owner has a message type of their own.
 
 Structs are frozen. A field or a block that we do not know is kept: in `extra`, or as an
 `OtherBlock`.

@@ -31,7 +31,7 @@ def utc_now() -> int:
 
 
 def later(now: int, before: int) -> int:
-    """Return the moment of a change: `now`, and in any case later than the change `before` it, whatever the clock says.
+    """Return the moment of a change: `now`, but later than the change `before` it.
 
     >>> later(now=1000, before=7), later(now=1000, before=2000)
     (1000, 2001)

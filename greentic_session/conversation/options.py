@@ -1,4 +1,4 @@
-"""What every conversation store can be told when it is made."""
+"""Options of every conversation store."""
 
 from typing import TypedDict
 

@@ -1,4 +1,4 @@
-"""From a conversation to what is stored of it, and back.
+"""Conversion of a conversation to its stored parts, and back.
 
 What a caller hands in is checked here, and copied.
 """

@@ -37,7 +37,9 @@ _log: Final = logging.getLogger("greentic_session")
 
 
 def partition_of(ctx: TenantCtx) -> Partition:
-    """Return the partition that a caller acts in: env, tenant and effective team. A user in `ctx` does not matter.
+    """Return the partition of a caller: env, tenant and effective team.
+
+    A user in `ctx` does not matter.
 
     Raises:
         InvalidInputError: Its team is ``-``, which stands for no team.
@@ -98,7 +100,7 @@ def taken(conversation_id: str) -> ConflictError:
 
 
 def changed(conversation_id: str) -> ConflictError:
-    """Return the error for a conversation that is not what it was when the caller's object was loaded or saved."""
+    """Return the error for a conversation that changed since the caller loaded or saved it."""
     return ConflictError("the conversation was changed meanwhile", conversation_id=conversation_id)
 
 

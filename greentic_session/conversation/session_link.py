@@ -1,4 +1,4 @@
-"""How a paused flow names its conversation, on a wire schema that has no field for it.
+"""The link from a paused flow to its conversation: an attribute of the unchanged wire schema.
 
 The name is an attribute of the session's `TenantCtx`: text by text, which every runtime keeps and
 hands on. What is stored stays byte for byte what the reference would write, and whoever resumes the

@@ -1,4 +1,4 @@
-"""What an agent session knows beside its transcript."""
+"""The state of an agent session beside its transcript."""
 
 from typing import Any
 

@@ -121,7 +121,7 @@ class ConversationStore(Generic[M]):
         return self._backend
 
     def _take_over(self, store: "ConversationStore[M]", backend: ConversationBackend) -> None:
-        """Become the same store on another backend; for wrappers, in the place of ``ConversationStore.__init__``."""
+        """Become the same store on another backend: the constructor of wrappers."""
         self._life = store._life  # noqa: SLF001  # of the same class
         self._codec = store._codec  # noqa: SLF001  # of the same class
         self._clock = store._clock  # noqa: SLF001  # of the same class
@@ -171,7 +171,7 @@ class ConversationStore(Generic[M]):
         return unpack(draft.id, await self._backend.put(partition, draft.id, header, (), Stored.NOTHING, self._life), [])
 
     async def save(self, ctx: TenantCtx, conversation: Conversation[M], *, force: bool = False) -> None:
-        """Store a conversation as it is now: a new one, or in the place of the one that it was loaded from or saved as.
+        """Store a conversation: a new one, or over the one that it was loaded from or saved as.
 
         What is done to `conversation` afterwards changes nothing of what is stored. Its
         `updated_at` moves, and its `created_at` becomes that of the stored one, if there was one. A
@@ -232,7 +232,7 @@ class ConversationStore(Generic[M]):
     # -- messages and state
 
     async def append(self, ctx: TenantCtx, id: str, *messages: M) -> int:
-        """Add messages at the end of a conversation, next to each other; without any, nothing changes.
+        """Append messages to a conversation, without a gap; without any, nothing changes.
 
         It costs the same however long the conversation is. Of many writers each sees its own
         messages in its own order.
@@ -311,7 +311,9 @@ class ConversationStore(Generic[M]):
     async def list(
         self, ctx: TenantCtx, *, limit: int | None = None, after: str | ConversationSummary | None = None
     ) -> builtins.list[ConversationSummary]:
-        """Return what there is in a partition, newest `updated_at` first, then by id. No message is read for it.
+        """Return the summaries of a partition, newest `updated_at` first, then by id.
+
+        No message is read for it.
 
         Args:
             ctx: The caller.

@@ -51,7 +51,9 @@ _Stored: TypeAlias = tuple[Header, list[bytes], int | None]
 
 @runtime_checkable
 class PersistenceAdapter(Protocol):
-    """A storage of your own. What it raises becomes an UnavailableError, OperationTimeoutError or InternalError.
+    """A storage of your own, behind three methods.
+
+    Its errors become UnavailableError, OperationTimeoutError or InternalError.
 
     An adapter may have a fourth method, ``async delete_session(id)``. Without it a deleted
     conversation is overwritten with ``{"deleted": true}``.
@@ -339,7 +341,7 @@ def _place(moment: int, id: str) -> tuple[int, str]:
 
 
 async def _call(method: Callable[..., Awaitable[T]], *arguments: Any) -> T:
-    """Call the adapter; whatever goes wrong there, its not being async too, leaves as an error of ours."""
+    """Call the adapter and translate its errors, also that of a method that is not async."""
     try:
         return await method(*arguments)
     except GreenticError:

@@ -47,7 +47,9 @@ _KEPT: Final = Lifetime()
 
 
 class EncryptedConversationStore(ConversationStore[M]):
-    """A `ConversationStore` whose content is encrypted, over any other: ``EncryptedConversationStore(store, keyring)``.
+    """A `ConversationStore` that encrypts content, over any other.
+
+    ``EncryptedConversationStore(store, keyring)`` is used in the place of `store`.
 
     It needs the extra: ``python -m pip install 'greentic-session[encryption]'``. It has the options
     of the store that it wraps, and closes it when it is closed. `max_message_bytes` counts the
@@ -160,7 +162,7 @@ class EncryptedConversationBackend(Wrapping[ConversationBackend], ConversationBa
         return self._inner.purging(env, tenant, team)
 
     async def reseal(self, partition: Partition, id: str) -> bool:
-        """Write a stored conversation anew, under the primary key; False if that was not needed (any more)."""
+        """Encrypt a stored conversation under the primary key; False if that was not needed."""
         while True:
             try:
                 header, texts = await self._inner.load(partition, id, _KEPT)
@@ -255,7 +257,7 @@ async def _open_messages(box: Box, texts: Sequence[bytes], first: int) -> list[b
 
 
 def _text_of(raw: bytes) -> str:
-    """Return the sealed text in a JSON string, if that stands there exactly as it was written; of other JSON, itself."""
+    """Return the sealed text in a canonical JSON string; of other JSON, itself."""
     if _SEALED.match(raw) and raw.endswith(b'"'):
         raw = raw[1:-1]
     return raw.decode("utf-8", "surrogateescape")

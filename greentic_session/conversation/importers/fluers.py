@@ -1,4 +1,4 @@
-"""What fluers_runtime writes to disk.
+"""Importer of what fluers_runtime writes to disk.
 
 The envelope that ours grew out of, with images in a box of their own.
 """

@@ -1,4 +1,4 @@
-"""What neuron_runtime writes to disk.
+"""Importer of what neuron_runtime writes to disk.
 
 A session as one JSON object, its blocks tagged from outside.
 """

@@ -1,4 +1,4 @@
-"""How texts of other programs are read.
+"""Reading of texts of other programs.
 
 Strictly where we know the field, and with nothing lost where we do not.
 """
@@ -80,7 +80,9 @@ def take_moment(fields: Fields, name: str) -> datetime:
 
 
 def keep(unknown: Fields, taken: Container[str], program: str) -> Fields:
-    """Return the fields that we do not know as they can stand beside ours: a `taken` name goes below that of the `program`.
+    """Return unknown fields under names that are free.
+
+    A `taken` name goes below that of the `program`.
 
     >>> keep({"a": 1, "id": 2}, {"id"}, "neuron")
     {'a': 1, 'neuron': {'id': 2}}

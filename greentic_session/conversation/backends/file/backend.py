@@ -169,7 +169,7 @@ class FileConversationBackend(ConversationBackend):
         return await self._run(key, partial(_at_once, work), brief=False)
 
     async def _run(self, key: object, work: Callable[[], Steps[T]], *, brief: bool = True) -> T:
-        """Do something in a thread; if another process has its files, wait for them here, where that blocks nobody."""
+        """Run a job in a thread; files that another process holds are awaited without blocking."""
         crew = self._crew(brief=brief)
         pause, give_up = _FIRST_PAUSE, 0.0
         while True:

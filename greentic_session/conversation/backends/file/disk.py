@@ -1,4 +1,4 @@
-"""The few things that are done with files, for every operating system, and what the system's errors become."""
+"""File operations on every operating system, and the translation of the system's errors."""
 
 import errno
 import functools
@@ -130,7 +130,7 @@ def make_directory(path: str, *, sync: bool) -> None:
 
 @contextmanager
 def noted(directory: str, *, sync: bool) -> Iterator[None]:
-    """Have the disk know what is done to the names in a directory meanwhile, where the system can do that.
+    """Sync the entries of a directory that change meanwhile, where the system can do that.
 
     It is opened before anything is done, so that little is left that can fail afterwards.
     """
@@ -156,7 +156,7 @@ def check_no_link(directory: str) -> None:
 
 
 def warn_if_exposed(directory: str) -> bool:
-    """Warn in the log, once a process, of a base directory that others can change; return whether it exists.
+    """Warn once a process of a base directory that others can change; return whether it exists.
 
     It is used all the same: a link to another disk and the volumes of containers are often so
     on purpose. Whoever else may write there can put conversations of their own in.

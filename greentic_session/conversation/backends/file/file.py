@@ -1,4 +1,4 @@
-"""One conversation's open file: what is in it, and what is added to it."""
+"""The open file of one conversation: reading it, and appending to it."""
 
 import logging
 import os
@@ -92,7 +92,7 @@ def _check_preamble(front: bytes, id: str) -> tuple[int, int, int]:
 
 
 def _state_before(fd: int, size: int, id: str) -> tuple[State, bool]:
-    """Return the last state of a file that does not end with one, and whether what follows it is damaged."""
+    """Return the last state of a file without one at its end, and whether its end is damaged."""
     stop = size
     while stop > 0:
         start = max(stop - _WINDOW, 0)

@@ -84,7 +84,7 @@ def _line(kind: bytes, payload: bytes) -> bytes:
 
 
 def _payload(kind: bytes, line: bytes) -> bytes | None:
-    """Return what a line (without its newline) holds; None if it is not an intact one of that kind."""
+    """Return the payload of a line (without newline); None if it is damaged or of another kind."""
     payload = line[_PAYLOAD]
     return payload if line[:11] == b"%b %08x " % (kind, crc32(payload, _SEEDS[kind])) else None
 
@@ -102,7 +102,7 @@ def preamble(expiry: int, as_of: int) -> bytes:
 
 
 def read_preamble(front: bytes) -> tuple[int, int, int] | None:
-    """Return layout version, expiry and as_of from the beginning of a file; None if it is none of ours, or damaged.
+    """Return layout version, expiry and as_of of a file; None if it is foreign or damaged.
 
     Of another version only that is known, and the rest is 0.
     """
@@ -152,7 +152,7 @@ def header_line(text: bytes, schema_version: int) -> bytes:
 
 
 def read_header_line(line: bytes) -> tuple[int, bytes] | None:
-    """Return schema version and text from a line with its newline; None if it is none, or damaged."""
+    """Return schema version and text of a line with its newline; None if it is damaged."""
     payload = _payload(_HEADER, line[:-1]) if line.endswith(b"\n") else None
     if payload is None:
         return None
@@ -242,7 +242,7 @@ def states(part: bytes, start: int) -> Iterable[State]:
 
 
 def is_torn(opening: bytes, length: int, last: bytes) -> bool:
-    """Say whether bytes behind the last intact batch are the beginning of one that was never finished.
+    """Say whether bytes behind the last intact batch begin an unfinished one.
 
     If not, the end of the file is damaged: a whole batch is there that is not intact, or something
     that is no batch.
@@ -261,7 +261,7 @@ def is_torn(opening: bytes, length: int, last: bytes) -> bool:
 
 
 def pick_messages(part: bytes, first: int, texts: list[bytes]) -> int | None:
-    """Put the messages that are in a part of a file where they belong; one that is damaged is left out.
+    """Collect the messages in a part of a file by position; a damaged one is left out.
 
     Args:
         part: Some bytes of it; a line that was cut is not seen.

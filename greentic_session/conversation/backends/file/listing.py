@@ -1,4 +1,4 @@
-"""What is in a partition's directory. Like `partitions`, all of it is for worker threads."""
+"""Listing of the directory of a partition; for worker threads."""
 
 import os
 import stat
@@ -26,7 +26,7 @@ _Place = tuple[int, str]
 
 
 def bases(directory: str) -> list[str]:
-    """Return the paths of all conversations' files in a directory, without what tells the files of each apart."""
+    """Return the base paths of all conversations in a directory."""
     return [os.path.join(directory, base) for base in sorted({base for base, _ in _names(directory)[0]})]  # noqa: PTH118
 
 
@@ -65,7 +65,7 @@ def _summary(seen: Seen) -> ConversationSummary:
 
 
 def _names(directory: str) -> tuple[list[tuple[str, str]], int]:
-    """Return the names in a directory, as `base_of`, and how many there are besides that are none of ours."""
+    """Return the base names in a directory, and the number of foreign files."""
     check_no_link(directory)
     try:
         names = os.listdir(directory)  # noqa: PTH208
@@ -76,7 +76,7 @@ def _names(directory: str) -> tuple[list[tuple[str, str]], int]:
 
 
 def _seen(partitions: Partitions, base: str) -> Seen | None:
-    """Return what the file of a conversation tells; None if it has expired (then it is erased) or is gone.
+    """Return the summary of a conversation's file; None if it is gone or expired (then erased).
 
     It is read without a lock, as mostly nobody is writing just there. Only if it does not look
     right it is looked at again with the lock; if that is taken, somebody is writing, and what was

@@ -47,7 +47,7 @@ def namespace_name(namespace: str) -> str:
 
 
 def base_of(name: str) -> tuple[str, str] | None:
-    """Return the two parts of a file's name, as `conversation_name` and what follows; None if the name is none of ours."""
+    """Return the base and the suffix of a file name; None for a foreign one."""
     match = _OURS.fullmatch(name)
     return None if match is None else (match[1], match[2])
 

@@ -12,7 +12,7 @@ __all__ = ["Neighbours"]
 _PARTITIONS: Final = 64
 """How many partitions are remembered."""
 _SOME: Final = 4
-"""More than the one conversation for which they are looked at, so that the expired cannot pile up."""
+"""Number of conversations to check per operation: more than one, so that expired ones go."""
 
 
 class Neighbours:
@@ -23,7 +23,7 @@ class Neighbours:
         self._rounds: OrderedDict[str, list[str]] = OrderedDict()
 
     def some(self, directory: str) -> list[str]:
-        """Return the paths of the next few conversations in a directory, without what tells the files of each apart."""
+        """Return the base paths of the next few conversations in a directory."""
         with self._lock:
             names = self._rounds.pop(directory, None)
         if not names:

@@ -1,4 +1,4 @@
-"""What is done with the files of partitions, one call an operation.
+"""Operations on the files of partitions, one blocking call each.
 
 All of it blocks: it is for worker threads.
 """
@@ -89,7 +89,7 @@ class Partitions:
         expected: Expected,
         life: Lifetime,
     ) -> Header:
-        """Do what `ConversationBackend.put` says; `base` is the path of the files, without what tells them apart."""
+        """Do what `ConversationBackend.put` says; `base` is the path without suffix."""
         with self._held(base, create=not isinstance(expected, Revision)) as handle:
             seen = stored = None
             if handle is not None:
@@ -192,7 +192,7 @@ class Partitions:
                 erased.append(True)
 
     def look(self, base: str) -> Seen | None:
-        """Return what a conversation's file tells, mended if need be; None if it has expired or is not there.
+        """Return the state of a conversation's file, repaired; None if it expired or is absent.
 
         Raises:
             Busy: Somebody else holds it.
@@ -201,7 +201,7 @@ class Partitions:
             return None if handle is None else self._look(handle, None, "")
 
     def _free_some(self, directory: str) -> None:
-        """Look at some conversations of a partition, so that those that have expired do not stay for ever."""
+        """Check some conversations of a partition and erase those that have expired."""
         try:
             for base in self._neighbours.some(directory):
                 try:
@@ -239,7 +239,7 @@ class Partitions:
             file.set_expiry(_fd(handle), self._begin(life.again_ms), seen.state.end)
 
     def _look(self, handle: Handle, partition: Partition | None, id: str) -> Seen | None:
-        """Return what is in a conversation's file; None if there is none, or if it has expired: then it is erased.
+        """Return the content of a file; None if it is absent or expired (then erased).
 
         Args:
             handle: Of the files.
@@ -325,7 +325,7 @@ def _fd(handle: Handle) -> int:
 
 
 def _messages(handle: Handle, seen: Seen, last: int | None) -> tuple[int, list[bytes]]:
-    """Return how many messages there are, and the last so many (None: all); a damaged end counts as one.
+    """Return the number of messages, and the last ones (None: all); a damaged end counts as one.
 
     In the place of what is damaged comes an empty text, as in `file.read_messages`.
     """

@@ -147,7 +147,7 @@ class RedisConversationBackend(ConversationBackend):
     async def _page(
         self, partition: Partition, most: int, place: _Place
     ) -> tuple[dict[str, ConversationSummary], int, _Place | None]:
-        """Return what comes next in the index, how many of it cannot be read, and where it goes on."""
+        """Return the next page of the index, its number of unreadable entries, and the cursor."""
         self.check_open()
         outcome, *more = await self._reads.recent(partition, most, *place)
         if outcome == b"absent":

@@ -1,4 +1,4 @@
-"""Looking at the keys of conversations for administration, with a script that only reads."""
+"""Inspection of the keys of conversations for operators, with a script that only reads."""
 
 from collections.abc import Mapping, Sequence
 from typing import Final

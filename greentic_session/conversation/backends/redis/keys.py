@@ -1,4 +1,4 @@
-"""The names of things in Redis.
+"""Names of the Redis keys of conversations.
 
 Below the namespace, and beside the keys of sessions, which never begin with ``conv:``:
 
@@ -50,7 +50,7 @@ class Keys:
         return f"{front}:recent:{place}", f"{front}:ends:{place}"
 
     def conversation(self, partition: Partition, id: str) -> tuple[str, str]:
-        """Where a conversation's header and messages are; of the id "", how all those of the partition begin."""
+        """Return the keys of a conversation's header and messages; for the id "" their prefixes."""
         front, place = self._front(partition)
         return f"{front}:head:{place}:{id}", f"{front}:messages:{place}:{id}"
 

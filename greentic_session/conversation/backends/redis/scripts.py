@@ -58,7 +58,7 @@ class Scripts:
         ttl_ms: int | None,
         again_ms: int | None,
     ) -> Answer:
-        """Store a whole conversation; `times` are created_at and updated_at, `expected` is what must be there."""
+        """Store a whole conversation; `times` are created_at and updated_at."""
         args = (expected, _ms(ttl_ms), _ms(again_ms), *times, len(fields), *fields, *messages)
         return await self._run(_PUT, partition, id, *args)
 
@@ -87,7 +87,7 @@ class Scripts:
         now: int,
         again_ms: int | None,
     ) -> Answer:
-        """Add to counters, each with the most that it may hold before; set other fields, and remove some."""
+        """Add to counters within their limits; set other fields, and remove some."""
         adding = [part for (name, count), most in counters for part in (name, count, most)]
         begins = (7 + len(adding), 7 + len(adding) + len(removed))
         return await self._run(_UPDATE, partition, id, _ms(again_ms), max(now, 0), *begins, *adding, *removed, *fields)
@@ -97,7 +97,7 @@ class Scripts:
         return bool(await _DELETE.run(self._client, 4, (*self._all(partition, id), id)))
 
     async def recent(self, partition: Partition, most: int, after: Arg, score: Arg) -> Answer:
-        """Return summaries of up to so many conversations after one in the index, and where they end in it.
+        """Return a page of summaries after a place in the index, and where the page ends.
 
         Args:
             partition: Of which partition.

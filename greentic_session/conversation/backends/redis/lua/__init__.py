@@ -1,1 +1,1 @@
-"""One file a script; those whose names begin with an underscore stand in front of others, where these include them."""
+"""Lua scripts, one file each; files that begin with an underscore are included in others."""
