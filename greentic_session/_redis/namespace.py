@@ -1,8 +1,8 @@
 """The front of the keys of everything that we keep in one Redis.
 
 Two namespaces are apart, also where one is the front of the other: of ``app`` and ``app:session``
-neither sees or changes what the other keeps. `backends/redis/lua/_namespaces.lua` tells how, and
-which sessions nobody can tell.
+neither sees or changes what the other keeps. `backends/redis/lua/includes/namespaces.lua` tells
+how, and which sessions nobody can tell.
 """
 
 from greentic_session.errors import InvalidInputError

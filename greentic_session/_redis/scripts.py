@@ -5,8 +5,10 @@ A file each, run by their SHA-1, loaded again where the server has forgotten the
 
 import hashlib
 import re
+from collections.abc import Mapping
 from functools import cache, cached_property
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 from typing import Any
 
 from .answers import foreign
@@ -17,9 +19,29 @@ __all__ = ["Script"]
 _INCLUDE = re.compile(r"^-- @include (\w+)\n", re.MULTILINE)
 
 
+_SHARED = "greentic_session._redis.lua"
+"""The package of what scripts of several packages include."""
+
+
+@cache
+def _files(package: str) -> Mapping[str, Traversable]:
+    """Return the Lua files of a package and of the folders in it, by name without ``.lua``."""
+    found: dict[str, Traversable] = {}
+    entries = list(files(package).iterdir())
+    entries += [inner for entry in entries if entry.is_dir() for inner in entry.iterdir()]
+    for file in entries:
+        if file.name.endswith(".lua"):
+            name = file.name.removesuffix(".lua")
+            if name in found:
+                raise ValueError(f"two scripts of {package} have the name {name}")
+            found[name] = file
+    return found
+
+
 @cache
 def _read(package: str, name: str) -> str:
-    return (files(package) / f"{name}.lua").read_text(encoding="utf-8")
+    found = _files(package)
+    return (found if name in found else _files(_SHARED))[name].read_text(encoding="utf-8")
 
 
 def _assemble(package: str, name: str, included: set[str]) -> str:
@@ -49,16 +71,16 @@ there, be that half way through."""
 class Script:
     """One script.
 
-    What a script includes is a line of its own, ``-- @include _rules``, for the file
-    ``_rules.lua``. It costs time to define what is included, so a script that may end early says so
-    after that.
+    What a script includes is a line of its own, ``-- @include keys``, for the file ``keys.lua`` in
+    any folder of the package, or in `greentic_session._redis.lua`. It costs time to define what is
+    included, so a script that may end early says so after that.
 
     On a cluster all its keys must have one hash tag, ``{...}``, in the first of them, or it must
     touch the first only.
 
     Args:
-        package: The package that holds the files.
-        name: The file's name, without ``.lua``.
+        package: The package that holds the files, and folders of files.
+        name: The file's name, without folder and ``.lua``.
         answers: Of which types its answer may be: int, bytes, list, NoneType.
         repeatable: Whether running it twice does what running it once does.
         one_key: Whether it touches its first key only: then it needs no guard while a slot moves.

@@ -24,7 +24,7 @@ from greentic_session.models import ReplyScope, SessionData, TenantCtx
 from greentic_session.tenancy import Owner
 from greentic_session.wait import Wait
 
-from .keys import ClusterKeys, identity_text, key_of, tag_of, tag_without_user
+from .keys import SESSION_KIND, ClusterKeys, identity_text, key_of, tag_of, tag_without_user
 from .owner_pointers import Pointers, Reservation, new_nonce
 from .slot import BarredError, ShortError, Slot, meant_by
 
@@ -322,9 +322,9 @@ class RedisClusterBackend(SessionBackend):
             servers = await self.client.servers()
             before = self.client.owners()
             for server in servers:
-                async for found in walk(server, self._keys.every("session:*"), "TYPE", "string"):
+                async for found in walk(server, self._keys.every(f"{SESSION_KIND}*"), "TYPE", "string"):
                     self.check_open()
-                    work = list(self._keys.by_tag(dict.fromkeys(found), "session:").items())
+                    work = list(self._keys.by_tag(dict.fromkeys(found), SESSION_KIND).items())
                     for start in range(0, len(work), _AT_ONCE):
                         for done in await together(*(do(tag, keys) for tag, keys in work[start : start + _AT_ONCE])):
                             yield done

@@ -1,7 +1,8 @@
-"""The names of things in Redis, as the reference writes them; those of our own are made in `lua/_rules.lua`."""
+"""The names of keys in Redis; in Lua they are made in `lua/includes/keys.lua`, by the same words."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import Final
 
 import msgspec
 
@@ -13,12 +14,23 @@ from greentic_session.models import ReplyScope, TenantCtx
 from greentic_session.tenancy import NO_TEAM, Owner
 
 __all__ = [
+    "CONVERSATIONS_KIND",
+    "COPIED_KIND",
+    "RECORD_KIND",
+    "SCOPE_KIND",
+    "SESSION_KIND",
+    "SESSION_KINDS",
+    "TIDIED_FOR_ALL",
+    "TIDIED_KINDS",
+    "USER_KINDS",
     "ClusterKeys",
     "Keys",
-    "front",
+    "glob_of_kinds",
     "identity_text",
     "key_of",
+    "owner_pointer_key",
     "owner_text",
+    "payload_prefix",
     "place_of",
     "scope_of",
     "tag_of",
@@ -45,7 +57,7 @@ def identity_text(ctx: TenantCtx | None) -> str:
     return f"{ctx.env}:{ctx.tenant_id}:{ctx.team_id or ctx.team or ''}:{ctx.user_id or ctx.user or ''}"
 
 
-def front(owner: Owner) -> str:
+def payload_prefix(owner: Owner) -> str:
     """Return how the payload of an owner's session begins, where the fields of each pair are equal, as nearly always.
 
     No other owner's payload begins like it: the fields have a fixed order, and those of the identity end with the user.
@@ -70,8 +82,46 @@ def scope_of(json: bytes) -> ReplyScope | None:
         return None
 
 
-_LAYOUT = frozenset({"session", "own", "claim", "copied", "waits", "scopes", "endless", "user", "conv"})
+SESSION_KIND: Final = "session:"
+"""What follows the namespace in the key of a session's text."""
+SCOPE_KIND: Final = "waits:scope:"
+COPIED_KIND: Final = "copied:"
+CONVERSATIONS_KIND: Final = "conv:"
+RECORD_KIND: Final = "own:"
+_CLAIM_KIND: Final = "claim:"
+_WAITS_KIND: Final = "waits:user:"
+_INDEX_KIND: Final = "scopes:"
+_POINTER_KIND: Final = "user:"
+_MENDING_KIND: Final = "mending:"
+_ENDLESS_KIND: Final = "endless:sessions"
+_OWNER_POINTER_KIND: Final = "owner:"
+
+USER_KINDS: Final = (SCOPE_KIND, _WAITS_KIND, _INDEX_KIND, _POINTER_KIND, _MENDING_KIND)
+"""What belongs to a user: the user's name follows."""
+SESSION_KINDS: Final = (SESSION_KIND, RECORD_KIND, _CLAIM_KIND, COPIED_KIND)
+"""What belongs to a session: the session key follows."""
+TIDIED_KINDS: Final = (RECORD_KIND, _ENDLESS_KIND, *USER_KINDS)
+"""What a purge looks through for entries that lead nowhere."""
+TIDIED_FOR_ALL: Final = tuple(kind.encode() for kind in (RECORD_KIND, _ENDLESS_KIND))
+"""Those of them that do not name the user."""
+
+_LAYOUT = frozenset(
+    kind.split(":")[0]
+    for kind in (*SESSION_KINDS, *USER_KINDS, _ENDLESS_KIND, CONVERSATIONS_KIND)
+    if kind != _MENDING_KIND  # for an hour at most
+)
 """The words that stand behind a namespace."""
+
+
+def glob_of_kinds(kinds: Sequence[str]) -> str:
+    """Return how a SCAN pattern goes on for keys of some kinds: the letters of each position. It may match other kinds."""
+    places = zip(*kinds, strict=False)  # as far as the shortest goes
+    return "".join(f"[{''.join(sorted(set(letters)))}]" for letters in places) + "*"
+
+
+def owner_pointer_key(namespace: str, key: str) -> str:
+    """Return where the owner pointer of a session key is, on a cluster."""
+    return f"{namespace}:{_OWNER_POINTER_KIND}{key}"
 
 
 class Keys:
@@ -87,40 +137,40 @@ class Keys:
 
     def session(self, key: str) -> str:
         """Where a session's text is."""
-        return f"{self.namespace}:session:{key}"
+        return f"{self.namespace}:{SESSION_KIND}{key}"
 
     def is_shared(self, key: str) -> bool:
-        """Say whether a session key may name something of another namespace, too: see `lua/_namespaces.lua`."""
+        """Say whether a session key may name something of another namespace, too: see `lua/includes/namespaces.lua`."""
         return ":" in key and not _LAYOUT.isdisjoint(key.split(":")) and not self.namespace.endswith("}")
 
     def claim(self, key: str) -> str:
         """Where the claim on a session is."""
-        return f"{self.namespace}:claim:{key}"
+        return f"{self.namespace}:{_CLAIM_KIND}{key}"
 
     def scope(self, place: str, scope_hash: str) -> str:
         """Where the session key of a wait is."""
-        return f"{self.namespace}:waits:scope:{place}:{scope_hash}"
+        return f"{self.namespace}:{SCOPE_KIND}{place}:{scope_hash}"
 
     def wait(self, owner: Owner, scope: ReplyScope) -> str:
         """Where that of an owner's wait at a scope is."""
         env, tenant, team, user = owner  # `scope` of `place_of`, in one step: every answer comes by
-        return f"{self.namespace}:waits:scope:{env}:{tenant}:{team or NO_TEAM}:{user}:{scope.scope_hash()}"
+        return f"{self.namespace}:{SCOPE_KIND}{env}:{tenant}:{team or NO_TEAM}:{user}:{scope.scope_hash()}"
 
     def waits(self, place: str) -> str:
         """Where the set of a user's waits is."""
-        return f"{self.namespace}:waits:user:{place}"
+        return f"{self.namespace}:{_WAITS_KIND}{place}"
 
     def scopes(self, place: str) -> str:
-        """Where the index of a user's waits is; see `lua/_index.lua`."""
-        return f"{self.namespace}:scopes:{place}"
+        """Where the index of a user's waits is; see `lua/includes/wait_index.lua`."""
+        return f"{self.namespace}:{_INDEX_KIND}{place}"
 
     def latest(self, place: str) -> str:
         """Where the key of a user's latest session is."""
-        return f"{self.namespace}:user:{place}"
+        return f"{self.namespace}:{_POINTER_KIND}{place}"
 
 
 class ClusterKeys:
-    """The keys of one namespace on a cluster; see `pointers`.
+    """The keys of one namespace on a cluster; see `owner_pointers`.
 
     Raises:
         InvalidInputError: The namespace is empty, no valid Unicode, or holds a brace, which on a cluster has a meaning.

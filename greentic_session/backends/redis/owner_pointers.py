@@ -39,6 +39,8 @@ from dataclasses import dataclass
 from greentic_session._redis.executor import Executor
 from greentic_session._redis.scripts import Script
 
+from .keys import owner_pointer_key
+
 __all__ = ["Pointers", "Reservation", "new_nonce"]
 
 _HOUR = 3_600_000
@@ -46,7 +48,7 @@ _FOR_EVER = 10 * 365 * 24 * _HOUR
 _MOST = 2**52
 """Beyond this many ms Redis's arithmetic ends."""
 _ON_THE_WAY = 120_000
-"""How long no call is on its way, in ms; what `bar` in _rules.lua counts on, too."""
+"""How long no call is on its way, in ms; what `bar` in session.lua counts on, too."""
 _REMEMBERED = 65_536
 """How many keys a client remembers the slots of."""
 
@@ -135,4 +137,4 @@ class Pointers:
         await _UNRESERVE.run(self._executor, 1, (self._name(key), nonce))
 
     def _name(self, key: str) -> str:
-        return f"{self._namespace}:owner:{key}"
+        return owner_pointer_key(self._namespace, key)

@@ -12,7 +12,7 @@ from greentic_session.ids import SessionKey
 from greentic_session.models import ReplyScope, SessionData, version_of
 from greentic_session.tenancy import Owner
 
-from .keys import Keys, front, identity_text, key_of, owner_text, place_of
+from .keys import Keys, identity_text, key_of, owner_text, payload_prefix, place_of
 
 __all__ = ["BARRED", "COUNT", "FOR_EVER", "SHORT", "THOROUGH", "Scripts", "Text", "text_of"]
 
@@ -155,7 +155,7 @@ class Scripts:
     def _keys_of(self, owner: Owner, cursor: bytes) -> Awaitable[list[Any]]:
         place = place_of(owner)
         keys = (self._keys.waits(place), self._keys.scopes(place))
-        words = (self._namespace, owner_text(owner), front(owner), self._keys.scope(place, ""), cursor)
+        words = (self._namespace, owner_text(owner), payload_prefix(owner), self._keys.scope(place, ""), cursor)
         return _LIST_WAITS.run(self._executor, 2, (*keys, *words))
 
     def clear(self, owner: Owner, scope: ReplyScope) -> Awaitable[list[Any] | None]:
@@ -181,12 +181,12 @@ class Scripts:
         """
         places = self._places(claiming.owner, claiming.scopes)
         undo = _GIVE_BACK.command(self._executor, len(places), (*places, self._namespace, claiming.token))
-        words = (*places, self._namespace, front(claiming.owner), claiming.token, claiming.lease_ms, *self._hold)
+        words = (*places, self._namespace, payload_prefix(claiming.owner), claiming.token, claiming.lease_ms, *self._hold)
         return _CLAIM.run(self._executor, len(places), words, undo)
 
     def complete(self, owner: Owner, key: str, token: str) -> Awaitable[int | bytes]:
         """Remove the session of a claim; 0 if that is over."""
-        words = (self._keys.claim(key), self._namespace, key, token, place_of(owner), front(owner))
+        words = (self._keys.claim(key), self._namespace, key, token, place_of(owner), payload_prefix(owner))
         return _COMPLETE.run(self._executor, 1, words)
 
     def release(self, key: str, token: str) -> Awaitable[int]:

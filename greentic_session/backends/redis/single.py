@@ -16,7 +16,7 @@ from greentic_session.models import ReplyScope, TenantCtx
 from greentic_session.tenancy import Owner
 from greentic_session.wait import Wait
 
-from .keys import Keys
+from .keys import TIDIED_FOR_ALL, TIDIED_KINDS, Keys, glob_of_kinds
 from .slot import Slot, meant_by
 
 __all__ = ["RedisBackend"]
@@ -146,14 +146,12 @@ class RedisBackend(SessionBackend):
 
         async def tidy(keys: list[bytes]) -> None:
             names = [key[skipped:] for key in keys]
-            names = [name for name in names if name.startswith((b"own:", b"endless:")) or within in name]
+            names = [name for name in names if name.startswith(TIDIED_FOR_ALL) or within in name]
             if names:
                 await self._slot.tidy(meant, names)
 
-        # own, endless, user, waits, scopes, mending; and no sessions
-        async with aclosing(
-            stride(self._client, glob_of(front, "[emouws][ewnsac][nedpio]*"), tidy, step=2 * _STEP)
-        ) as strides:
+        pattern = glob_of(front, glob_of_kinds(TIDIED_KINDS))  # it matches no session
+        async with aclosing(stride(self._client, pattern, tidy, step=2 * _STEP)) as strides:
             async for steps in strides:
                 yield Step(len(steps), 0)
                 self.check_open()

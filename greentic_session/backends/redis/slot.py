@@ -1,7 +1,7 @@
 """Session operations under one key prefix (a namespace, or one slot of a cluster): one command or script each.
 
 The scripts decide all that needs stored state, in one atomic step; here is only what they cannot do: reading JSON, and
-saying in words what an outcome means. `lua/_rules.lua` tells how the keys hang together.
+saying in words what an outcome means. `lua/includes/session.lua` tells how the keys hang together.
 """
 
 from collections.abc import AsyncIterator

@@ -238,7 +238,7 @@ async def test_a_copy_leaves_it_out(long: RedisSessionStore, redis_url: str, raw
 
 
 def test_the_scripts_know_the_same_words_and_default() -> None:
-    text = (files("greentic_session.backends.redis.lua") / "_namespaces.lua").read_text()
+    text = (files("greentic_session.backends.redis.lua") / "includes" / "namespaces.lua").read_text()
     words = re.search("WORDS = {(.*?)}", text, re.DOTALL)
     assert words
     assert set(re.findall(r"(\w+) = true", words[1])) == keys._LAYOUT

@@ -6,11 +6,11 @@ from greentic_session._redis.answers import reading_answers
 from greentic_session._redis.cluster import ClusterClient
 from greentic_session._redis.scanning import together, walk_along
 from greentic_session.admin import Details, Examination, Inspector, Looked, Selection, Setting, Tally
-from greentic_session.backends.redis.keys import ClusterKeys
+from greentic_session.backends.redis.keys import SESSION_KIND, ClusterKeys, glob_of_kinds
 from greentic_session.backends.redis.owner_pointers import Pointers
 from greentic_session.tenancy import Partition
 
-from .inspector import STEP, Notes, Tallies, details
+from .inspector import STEP, SURVEYED_KINDS, Notes, Tallies, details
 from .settings import read_settings
 
 __all__ = ["RedisClusterInspector"]
@@ -32,7 +32,7 @@ class RedisClusterInspector(Inspector):
         async def count(tag: str, names: list[bytes]) -> None:
             await tallies.count(self._client, self._keys.within(tag), names)
 
-        await self._walk("[sc][eo][sn][sv]*", count, looked)
+        await self._walk(glob_of_kinds(SURVEYED_KINDS), count, looked)
         return tallies.found
 
     async def details(self, keys: Sequence[str]) -> list[Details | None]:
@@ -44,12 +44,12 @@ class RedisClusterInspector(Inspector):
 
     async def examine(self, looked: Looked) -> Examination:
         """See `Inspector.examine`. A session's owner pointer is looked at, too."""
-        notes = Notes()
+        notes, session = Notes(), SESSION_KIND.encode()
 
         async def look(tag: str, names: list[bytes]) -> None:
             await notes.look(self._client, self._keys.within(tag), names)
             for name in names:
-                if name.startswith(b"session:") and await self._is_astray(tag, name.removeprefix(b"session:")):
+                if name.startswith(session) and await self._is_astray(tag, name.removeprefix(session)):
                     notes.note("pointer", name)
 
         await self._walk("*", look, looked)

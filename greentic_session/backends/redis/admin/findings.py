@@ -1,4 +1,4 @@
-"""What the names mean by which `lua/examine.lua` tells what it found."""
+"""What the names mean by which `lua/admin/examine.lua` tells what it found."""
 
 from collections.abc import Mapping
 from typing import Final

@@ -13,17 +13,20 @@ from greentic_session._redis.executor import Arg, Executor
 from greentic_session._redis.scanning import glob_of, together, walk_along
 from greentic_session._redis.scripts import Script
 from greentic_session.admin import SOON_MS, Details, Examination, Finding, Inspector, Looked, Selection, Setting, Tally
-from greentic_session.backends.redis.keys import Keys, scope_of
+from greentic_session.backends.redis.keys import CONVERSATIONS_KIND, SESSION_KIND, Keys, glob_of_kinds, scope_of
 from greentic_session.conversation.backends.redis.inspector import CONVERSATION_FAULTS, examine_conversations
 from greentic_session.tenancy import NO_TEAM, Partition
 
 from .findings import FAULTS
 from .settings import read_settings
 
-__all__ = ["STEP", "Notes", "RedisInspector", "Tallies", "details"]
+__all__ = ["STEP", "SURVEYED_KINDS", "Notes", "RedisInspector", "Tallies", "details"]
 
 STEP = 40
 """How many keys a script looks at: the server waits for it, a millisecond or two."""
+SURVEYED_KINDS = (SESSION_KIND, CONVERSATIONS_KIND)
+"""What a survey counts, in one walk."""
+_TALKS = CONVERSATIONS_KIND.encode()
 _SHOWN = 20
 """How many keys of a finding are kept."""
 
@@ -46,7 +49,7 @@ class Tallies:
 
     async def count(self, executor: Executor, keys: Keys, names: Sequence[bytes]) -> None:
         """Count what some keys of one slot are, given without the namespace and the colon after it."""
-        session, talk = b"session:", b"conv:head:"
+        session, talk = SESSION_KIND.encode(), b"conv:head:"
         sessions = [name[len(session) :] for name in names if name.startswith(session)]
         if sessions:
             wanted = ("", "", "", "") if self.selection is None else _wanted(self.selection)
@@ -79,7 +82,7 @@ class Notes:
 
     async def look(self, executor: Executor, keys: Keys, names: Sequence[bytes]) -> None:
         """Look at some keys of one slot, given without the namespace and the colon after it."""
-        sessions = [name for name in names if not name.startswith(b"conv:")]
+        sessions = [name for name in names if not name.startswith(_TALKS)]
         at = 0
         while at < len(sessions):
             front = f"{keys.namespace}:"
@@ -87,7 +90,7 @@ class Notes:
             at += looked
             for name, key in zip(told[::2], told[1::2], strict=True):
                 self.note(name.decode(), key)
-        talks = [name for name in names if name.startswith(b"conv:")]
+        talks = [name for name in names if name.startswith(_TALKS)]
         for fault, key in await examine_conversations(executor, keys.namespace, talks):
             self.note(fault, key)
         self.total += len(names)
@@ -121,8 +124,7 @@ class RedisInspector(Inspector):
             await tallies.count(self._client, self._keys, self._names(found))
             looked(len(found))
 
-        # session and conv, in one walk; and none of the others
-        await walk_along(self._client, glob_of(self._front, "[sc][eo][sn][sv]*"), count, step=STEP)
+        await walk_along(self._client, glob_of(self._front, glob_of_kinds(SURVEYED_KINDS)), count, step=STEP)
         return tallies.found
 
     async def details(self, keys: Sequence[str]) -> list[Details | None]:

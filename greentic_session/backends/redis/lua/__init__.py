@@ -1,1 +1,1 @@
-"""One file a script; `_common.lua` stands in front of each."""
+"""One Lua file a script in `operations`, `admin` and `migration`; `includes` holds what they share, one subject a file."""

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 
 from greentic_session._redis.namespace import DEFAULT_NAMESPACE
 from greentic_session._redis.scanning import together
+from greentic_session.backends.redis.keys import COPIED_KIND, SCOPE_KIND, SESSION_KIND
 from greentic_session.errors import InvalidInputError
 
 from .conversation_copy import Conversations
@@ -84,10 +85,10 @@ async def _copy(origin: ServerSide | ClusterSide, goal: ServerSide | ClusterSide
             await conversations.copy(name)
 
     passes: list[tuple[ServerSide | ClusterSide, str, str, Callable[[Group], Awaitable[None]]]] = [
-        (origin, "session:", "string", write_sessions),
-        (origin, "waits:scope:", "string", write_waits),
+        (origin, SESSION_KIND, "string", write_sessions),
+        (origin, SCOPE_KIND, "string", write_waits),
         (origin, "conv:head:", "hash", write_conversations),
-        (goal, "copied:", "string", remove),
+        (goal, COPIED_KIND, "string", remove),
     ]
     for side, kind, redis_type, do in passes:
         if do is remove and not found:

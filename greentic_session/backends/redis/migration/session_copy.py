@@ -29,7 +29,7 @@ _IMPORT = _script("import", bytes)
 
 
 class Exported(NamedTuple):
-    """A session on its way, as `lua/export.lua` tells it.
+    """A session on its way, as `lua/migration/export.lua` tells it.
 
     Attributes:
         believed: Whether only a scope key tells that it waits there.

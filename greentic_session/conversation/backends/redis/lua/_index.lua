@@ -1,15 +1,6 @@
+-- @include now
 -- A partition's two sorted sets, KEYS[1] and KEYS[2]; see keys.py.
 local recent, ends = KEYS[1], KEYS[2]
-local moment
-
--- Milliseconds since the epoch.
-local function now()
-  if not moment then
-    local time = redis.call('TIME')
-    moment = time[1] * 1000 + math.floor(time[2] / 1000)
-  end
-  return moment
-end
 
 -- Lua and Redis would write a large number with an exponent, which Redis does not read.
 local function digits(number)

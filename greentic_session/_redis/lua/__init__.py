@@ -1,0 +1,1 @@
+"""What Lua scripts of sessions and of conversations include."""

@@ -1,0 +1,24 @@
+-- Tell what is known of some sessions beside their texts. Changes nothing.
+-- KEYS[1]  the front of all session keys
+-- ARGV     namespace, session keys
+-- Returns  for each that was looked at (at least one, and no more once it has cost enough): {} if it is not there, else {lifetime in ms or -1, bytes of its text, 1 if it waits or 0,
+--          scope as JSON or "", what is left of the lease of its claim in ms or a negative number}
+-- @include session
+local found = {}
+for number = 2, #ARGV do
+  if is_enough() then break end
+  local key = ARGV[number]
+  local read, session = pcall(look, key)
+  local details = {}
+  if read and session then
+    local owner = session.owner
+    local waits = owner and owner:sub(-1) ~= ':' and redis.pcall('SISMEMBER', set_key(owner), key) == 1
+      and is_wait(session, owner)
+    local ours = waits and session.s ~= '' and is_known(session)
+    local scope = ours and redis.call('HGET', record_key(key), 'w')
+    local size = redis.call('STRLEN', session_key(key))
+    details = {session.ttl, size, waits and 1 or 0, scope or '', redis.call('PTTL', claim_key(key))}
+  end
+  found[#found + 1] = details
+end
+return found

@@ -1,0 +1,22 @@
+-- Remove those of some copies that are as they were left; forget that those were copied that are gone.
+-- KEYS[1]  the front of all session keys
+-- ARGV     namespace, source, on a cluster the nonce of a reservation that ends if nothing lives under a key, or "", session keys
+-- Returns  {how many were looked at: at least one, and no more once it has cost enough,
+--           for each that was removed: {its key, 1 or on a cluster the nonce of its reservation}, how many stay}
+-- @include copied
+local source, nonce, removed, kept, looked = ARGV[2], ARGV[3], {}, 0, 0
+for number = 4, #ARGV do
+  if is_enough() then break end
+  looked = looked + 1
+  local key = ARGV[number]
+  local read, session = pcall(look, key)
+  if not read or (session and not as_left(session, source)) then
+    kept = kept + 1
+  else
+    local found = redis.pcall('GET', copied_key(key))
+    if type(found) == 'string' and found:match('^%S+') == source then redis.call('DEL', copied_key(key)) end
+    if session then removed[#removed + 1] = {key, drop(session)}
+    elseif nonce ~= '' then bar(nonce) end
+  end
+end
+return {looked, removed, kept}

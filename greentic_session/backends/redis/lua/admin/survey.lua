@@ -1,0 +1,36 @@
+-- Count some sessions for administration. Changes nothing.
+-- KEYS[1]  the front of all session keys
+-- ARGV     namespace, env, tenant, team, user (each "" for all), how many ms are soon, session keys
+-- Returns  {how many were looked at: at least one, and no more once it has cost enough}, and
+--          for each "env:tenant:team" among them: that, sessions, waits, those that end soon, bytes of their texts.
+--          A session of which nobody can tell whose it is counts for ""
+-- @include session
+local tallies, places, soon, looked = {}, {}, tonumber(ARGV[6]), 0
+
+local function count(session)
+  local owner = session.owner or ':::'
+  local env, tenant, team, user = owner:match('^([^:]*):([^:]*):([^:]*):([^:]*)$')
+  if ARGV[2] ~= '' and (env ~= ARGV[2] or tenant ~= ARGV[3]) then return end
+  if (ARGV[4] ~= '' and team ~= ARGV[4]) or (ARGV[5] ~= '' and user ~= ARGV[5]) then return end
+  local name = session.owner and env .. ':' .. tenant .. ':' .. team or ''
+  local tally = tallies[name]
+  if not tally then
+    tally = {name, 0, 0, 0, 0}
+    tallies[name], places[#places + 1] = tally, tally
+  end
+  tally[2] = tally[2] + 1
+  if session.owner and user ~= '' and redis.pcall('SISMEMBER', set_key(owner), session.key) == 1
+    and is_wait(session, owner) then
+    tally[3] = tally[3] + 1
+  end
+  if session.ttl ~= -1 and session.ttl <= soon then tally[4] = tally[4] + 1 end
+  tally[5] = tally[5] + redis.call('STRLEN', session_key(session.key))
+end
+
+for number = 7, #ARGV do
+  if is_enough() then break end
+  looked = looked + 1
+  local read, session = pcall(look, ARGV[number])
+  if read and session then count(session) end
+end
+return {looked, places}

@@ -1,0 +1,63 @@
+-- Remove what leads nowhere among what a purged tenant has left.
+-- KEYS[1]  the front of all keys
+-- ARGV     namespace, env, tenant, team or "", user or "", keys without the namespace and the colon after it
+-- Returns  {how many were looked at, and no more once it has cost enough; how many were removed}. It may be none that was
+--          looked at: of a large set only a part was
+-- @include session
+local removed, looked, left = 0, 0, false
+
+local function is_meant(owner)
+  local env, tenant, team, user = owner:match('^([^:]*):([^:]*):([^:]*):([^:]*)$')
+  return env == ARGV[2] and tenant == ARGV[3] and (ARGV[4] == '' or team == ARGV[4]) and (ARGV[5] == '' or user == ARGV[5])
+end
+
+local tidy = {}
+
+function tidy.own(key)
+  local owner = redis.call('HGET', record_key(key), 'o')
+  if owner and is_meant(owner) and redis.call('EXISTS', session_key(key)) == 0 then forget(key) end
+end
+
+function tidy.scope(rest)
+  local path, hash = rest:match('^(.*):(%x+)$')
+  local owner = path and owner_of_path(path)
+  if owner and is_meant(owner) then find(owner, hash) end
+end
+
+function tidy.set(rest)
+  if is_meant(owner_of_path(rest)) then left = not mend(owner_of_path(rest)) end
+end
+
+function tidy.mending(rest)
+  if is_meant(owner_of_path(rest)) and redis.call('EXISTS', set_at(rest)) == 0 then
+    redis.call('DEL', mending_at(rest))
+  end
+end
+
+function tidy.pointer(rest)
+  local key = is_meant(owner_of_path(rest)) and redis.call('GET', pointer_at(rest))
+  if key and redis.call('EXISTS', session_key(key)) == 0 then redis.call('DEL', pointer_at(rest)) end
+end
+
+-- The check that is due goes on where writes would: what it names may be gone for good.
+function tidy.endless()
+  check_endless(due_endless())
+end
+
+local TIDY = {
+  [RECORD] = tidy.own, [SCOPE] = tidy.scope, [WAITS] = tidy.set, [INDEX] = tidy.set, [POINTER] = tidy.pointer,
+  [MENDING] = tidy.mending, [ENDLESS] = tidy.endless,
+}
+for number = 6, #ARGV do
+  if left or is_enough() then break end
+  local name = ARGV[number]
+  local kind, rest = kind_of(name)
+  if TIDY[kind] then
+    local full = ns .. ':' .. name
+    local there = redis.call('EXISTS', full)
+    pcall(TIDY[kind], rest) -- something of a wrong type is nothing of ours
+    removed = removed + there - redis.call('EXISTS', full)
+  end
+  if not left then looked = looked + 1 end
+end
+return {looked, removed}

@@ -1,0 +1,58 @@
+-- Read some sessions with all that belongs to them, for a copy in another Redis.
+-- KEYS[1]  the front of all session keys
+-- ARGV     namespace, "keys" and session keys, or "scopes" and scopes: owner's path, colon, SHA-256
+-- Returns  {how many were looked at: at least one, and no more once it has cost enough, for each that is there:
+--           {session key}, if nothing tells whose it is; else
+--           {session key, text, lifetime in ms or -1, owner, SHA-256 of the scope where it waits, "" for none, that scope as
+--            JSON or "", the owner whose latest session it is or "", claim or "", its lease in ms, "1" if nobody has seen
+--            that it is a session}}
+-- Of a session whose record does not know where it waits (the reference wrote since, or it alone), the scope is "?"; "scopes"
+-- are for those, and give no others.
+-- @include session
+
+-- Where a session waits, as far as it tells itself.
+local function waits_where(session)
+  if not is_known(session) then return '?' end
+  if session.s == '' then
+    return redis.pcall('SISMEMBER', set_key(session.owner), session.key) == 1 and '?' or '' -- see waits_at
+  end
+  return holds(scope_key(session.o, session.s), session.key) and session.s or ''
+end
+
+local function told(session, hash)
+  local key = session.key
+  local scope = session.o and hash ~= '' and session.s == hash and redis.call('HGET', record_key(key), 'w') or ''
+  local latest = session.p or session.owner
+  if not holds(pointer_key(latest), key) then latest = '' end
+  local claim, lease = redis.pcall('GET', claim_key(key)), redis.call('PTTL', claim_key(key))
+  if type(claim) ~= 'string' or lease <= 0 then claim, lease = '', 0 end
+  local unseen = is_session(session) and '' or '1'
+  return {key, text_of(session), session.ttl, session.owner, hash, scope, latest, claim, lease, unseen}
+end
+
+local function of_key(key)
+  local session = look(key)
+  if not session then return nil end
+  if not session.owner then return {key} end
+  return told(session, waits_where(session))
+end
+
+local function of_scope(name)
+  local at, hash = name:match('^(.*):(%x+)$')
+  local key = at and redis.call('GET', ns .. SCOPE .. name)
+  local session = key and look(key)
+  if not session or not session.owner or owner_path(session.owner) ~= at or not waits_at(session, session.owner, hash) then
+    return nil
+  end
+  return waits_where(session) == '?' and told(session, hash) or nil
+end
+
+local read_one = ARGV[2] == 'keys' and of_key or of_scope
+local found, looked = {}, 0
+for number = 3, #ARGV do
+  if is_enough() then break end
+  looked = looked + 1
+  local read, answer = pcall(read_one, ARGV[number]) -- something else than a text is no session
+  if read and answer then found[#found + 1] = answer end
+end
+return {looked, found}

@@ -1,0 +1,45 @@
+-- Remove the session of a live claim.
+-- KEYS[1]  the claim
+-- ARGV     namespace, session key, token, owner as in keys, how the owner's payloads begin
+-- Returns  1, or on a cluster the nonce of its reservation; 0 if the claim is over
+-- @include claims
+-- @include endless
+local key, token, path, front = ARGV[2], ARGV[3], ARGV[4], ARGV[5]
+
+-- Where all is as usual: our record says that it waits where it was claimed, it is the owner's, and it is on no cluster.
+-- Returns whether it is removed, and whether the user's set is in order.
+local function remove()
+  local call, hash = redis.call, claimed_at(KEYS[1], token)
+  if not hash then return false end
+  local session, own = session_key(key), record_key(key)
+  local known = call('HMGET', own, 's', 'p', 'g')
+  if known[1] ~= hash or known[2] or known[3] then return false end
+  local scope, pointer = scope_at(path, hash), pointer_at(path)
+  if redis.pcall('GET', scope) ~= key or call('GETRANGE', session, '0', tostring(#front - 1)) ~= front then return false end
+  local is_latest = redis.pcall('GET', pointer) == key
+  local set, index = set_at(path), index_at(path)
+  local members = redis.pcall('SCARD', set)
+
+  -- With the only wait goes an index, too: one is left where the reference has cleared the others.
+  call('UNLINK', session, own, KEYS[1], scope, is_latest and pointer or scope, members == 1 and index or scope)
+  unnote_endless(key)
+  local gone = redis.pcall('SREM', set, key) == 1
+  if gone and members == 1 then return true, true end
+  redis.pcall('ZREM', index, hash)
+  local known_types, settled = pcall(settle, set, index, gone and members - 1 or nil)
+  return true, known_types and settled
+end
+
+local removed, settled = remove()
+if settled then return 1 end
+-- @include session
+if removed then
+  mend(owner_of_path(path))
+  return 1
+end
+local session = look(key)
+local hash, owner = session and claimed_at(KEYS[1], token), owner_of_path(path)
+if session then verify(session) end
+if not hash or (session.owner or owner) ~= owner then return 0 end -- the reference has given the key to somebody else
+cut(owner, hash, key)
+return drop(session)

@@ -1,0 +1,18 @@
+-- Read some sessions for whoever walks the store.
+-- KEYS[1]  the front of all session keys
+-- ARGV     namespace, session keys
+-- Returns  {how many keys were looked at: at least one, and no more once they have cost enough,
+--           for each that is there: {session key, text, scope as JSON or ""}}
+-- @include session
+local found, looked = {}, 0
+for number = 2, #ARGV do
+  if is_enough() then break end
+  looked = looked + 1
+  local read, session = pcall(look, ARGV[number])
+  if read and session then
+    local waits = session.s ~= '' and is_known(session) and holds(scope_key(session.o, session.s), session.key)
+    local scope = waits and redis.call('HGET', record_key(session.key), 'w')
+    found[#found + 1] = {session.key, text_of(session), scope or ''}
+  end
+end
+return {looked, found}

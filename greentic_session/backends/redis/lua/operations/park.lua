@@ -1,0 +1,139 @@
+-- Store a session and make it the one wait of a scope.
+-- KEYS     the scope, the user's set, the user's pointer
+-- ARGV     namespace, session key, text, its SHA-1, owner, the scope as JSON, lifetime in ms or -1, "" to replace who waits
+--          there, "fail:" not to, and behind it the token of the claim that this ends, if there is one; how many waits the
+--          user may have, or ""; on a cluster nonce and reach of a reservation, both "" for that of the session that is there
+-- Returns  1, or the key of the displaced session; {"over"} (the claim), {"corrupt"}, {"mismatch", part}, {"held"};
+--          {"elsewhere"} where another namespace's session has this place;
+--          {"many"} if it would be one wait too many, {"count"} if it may be: not all members of the user's set need be waits;
+--          {"short"} where it takes a reservation, {"barred"} if that is over
+-- @include same_head
+-- @include claims
+-- @include endless
+local key, text, sha, owner, scope = ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
+local ttl, on_conflict, hash = tonumber(ARGV[7]), ARGV[8], hash_of_scope(KEYS[1])
+local most = tonumber(ARGV[9]) -- nil for any number
+local fails = on_conflict:sub(1, 5) == 'fail:'
+local token = fails and on_conflict:sub(6) or on_conflict
+if token == '' then token = nil end
+
+-- Where all is as usual: a new session, or one that waits here already, claimed or not, and no other.
+-- Returns whether the session is parked, and whether the user's set is in order.
+local function park()
+  if ARGV[10] then return false end -- on a cluster there is more to see to
+  local call, lifetime = redis.call, ttl == -1 and {} or {'PX', ARGV[7]} -- as it came: a number would be made a string
+  local session, own, claim = session_key(key), record_key(key), claim_key(key)
+  local set, holder = KEYS[2], call('GET', KEYS[1])
+  if holder and holder ~= key then return false end
+  local members = call('SCARD', set) -- now: it fails for a wrong type
+  if most and members >= most and not holder then return false end
+  if token and not (holder and claimed_at(claim, token) == hash) then return false end
+
+  if holder then
+    local known = call('HMGET', own, 'o', 's', 'p', 'f', 'c')
+    if known[1] ~= owner or known[2] ~= hash or known[3] then return false end
+    if not begins_alike(session, text) then return false end
+    call('SET', session, text, unpack(lifetime))
+    if known[4] == '1' or known[5] == '1' then call('HSET', own, 'f', '', 'c', '') end
+    call('HSET', own, 'w', scope, 'h', sha, 'n', #text, 'x', '1') -- a copy of a wait of the reference's has no `w` yet
+    if token then call('DEL', claim) end
+  else
+    if redis.pcall('GET', KEYS[3]) == key then return false end
+    if call('EXISTS', own) == 1 then return false end -- somebody else has removed what it is about
+    if not call('SET', session, text, 'NX', unpack(lifetime)) then return false end
+    call('DEL', claim)
+    call('HSET', own, 'o', owner, 's', hash, 'w', scope, 'h', sha, 'n', #text)
+  end
+  call('SET', KEYS[1], key, unpack(lifetime))
+  if ttl ~= -1 then
+    call('PEXPIRE', own, ARGV[7])
+    if holder then unnote_endless(key) end
+  else
+    if holder then call('PERSIST', own) end -- else it is new, and has no lifetime
+    note_endless(key)
+  end
+  local index, is_new = index_at(path_of_waits(set)), nil
+  members, is_new = enlist(set, index, members, key, hash, ttl)
+  if members > 1 then
+    local known_types, settled = pcall(settle, set, index, members)
+    return true, known_types and settled
+  end
+  if ttl ~= -1 then
+    call('PEXPIRE', set, ARGV[7])
+  elseif not is_new then -- the same
+    call('PERSIST', set)
+  end
+  return true, true
+end
+
+local parked, settled = park()
+local due = parked and ttl == -1 and due_endless() or {}
+if settled and #due == 0 then return 1 end
+-- @include session
+if parked then
+  if not settled then mend(owner) end
+  check_endless(due)
+  return 1
+end
+check_types(owner, hash, key)
+local session = look(key)
+local parked_at = token and session and claimed_at(claim_key(key), token)
+if token and not parked_at then return {'over'} end
+if session then
+  if not verify(session) then return {'corrupt'} end
+  local part = difference(session.owner, owner)
+  if part then return {'mismatch', part} end
+end
+if not session and redis.call('EXISTS', session_key(key)) == 1 then return {'elsewhere'} end
+local nonce, left = ARGV[10], nil
+if nonce then
+  if nonce ~= '' and redis.call('EXISTS', barred_key(nonce)) == 1 then return {'barred'} end
+  if session and not (may_live(session, ttl, nonce, ARGV[11]) or nonce ~= '') then return {'short'} end
+  if not session and nonce == '' then return {'short'} end
+  left = nonce == '' and session.left or tonumber(ARGV[11]) - math.max(ttl, 0)
+  if nonce == '' then nonce = session.g end
+end
+local holder = find(owner, hash)
+local displaced = holder and holder.key ~= key and holder
+if displaced and fails then return {'held'} end
+
+-- Whether the user has as many waits as there may be; nil where only a look at more of them than a script takes tells.
+local function is_full()
+  local members = redis.call('SCARD', set_key(owner))
+  if members < most then return false end
+  if members <= FEW then return #mend_all(owner, true) >= most end
+  local known, settled = pcall(settle, set_key(owner), index_key(owner))
+  if known and settled then return true end
+  return nil
+end
+
+local function is_listed()
+  return session and redis.call('SISMEMBER', set_key(owner), key) == 1 and is_wait(session, owner)
+end
+
+if most and not displaced and not is_listed() then
+  local full = is_full()
+  if full ~= false then return {full and 'many' or 'count'} end
+end
+
+redis.call('SET', session_key(key), text)
+expire(session_key(key), ttl)
+if displaced then unpark(displaced, owner) end
+if session then
+  if session.o and session.s ~= '' and session.s ~= hash then cut(owner, session.s, key) end
+  if parked_at then
+    redis.call('DEL', claim_key(key))
+    if parked_at ~= hash then cut(owner, parked_at, key) end
+  end
+else
+  forget(key, owner)
+end
+redis.call('HSET', record_key(key), 'o', owner, 's', hash, 'w', scope, 'h', sha, 'n', #text, 'f', '', 'c', '',
+  'x', session and '1' or '')
+-- A pointer that the reference left, of another session under this key, leads here: our record says so from now on.
+if not (session and session.p) and holds(pointer_key(owner), key) then redis.call('HSET', record_key(key), 'p', owner) end
+if nonce then redis.call('HSET', record_key(key), 'g', nonce, 'u', string.format('%.0f', left)) end
+redis.call('SET', scope_key(owner, hash), key)
+enlist(set_key(owner), index_key(owner), redis.call('SCARD', set_key(owner)), key, hash, ttl)
+set_lifetime({key = key, o = owner, s = hash, p = session and session.p, owner = owner}, ttl)
+return displaced and displaced.key or 1
