@@ -259,8 +259,8 @@ def test_our_own_operations_leave_nothing_to_tell(
 
 def test_every_name_that_the_scripts_tell_is_explained() -> None:
     told: set[str] = set()
-    for folder in ("backends/redis/lua", "conversation/backends/redis/lua"):
-        text = (Path(greentic_session.__file__).parent / folder / "admin" / "examine.lua").read_text()
+    for folder in ("backends/redis/lua/admin", "conversation/backends/redis/lua"):
+        text = (Path(greentic_session.__file__).parent / folder / "examine.lua").read_text()
         told |= set(re.findall(r"tell\('(\w+)'", text))
     assert told | {"lost", "pointer"} == FAULTS.keys() | CONVERSATION_FAULTS.keys()
 

@@ -26,7 +26,7 @@ from greentic_session.wait import Wait
 
 from .keys import SESSION_KIND, ClusterKeys, identity_text, key_of, tag_of, tag_without_user
 from .owner_pointers import Pointers, Reservation, new_nonce
-from .slot import BarredError, ShortError, Slot, meant_by
+from .slot import BarredError, Removal, ShortError, Slot, meant_by
 
 __all__ = ["RedisClusterBackend"]
 
@@ -104,7 +104,7 @@ class RedisClusterBackend(SessionBackend):
 
     async def remove(self, key: str, ctx: TenantCtx | None) -> bool:
         async with self.client.in_time():
-            return await self._ended(key, await self._where_it_is(key, lambda at: at.remove(key, ctx), bool) or 0)
+            return await self._ended(key, await self._where_it_is(key, lambda at: at.remove(key, ctx), bool))
 
     async def touch(self, key: str, ttl_ms: int | None, ctx: TenantCtx | None) -> bool:
         async with self.client.in_time():
@@ -165,7 +165,7 @@ class RedisClusterBackend(SessionBackend):
     async def clear(self, owner: Owner, scope: ReplyScope) -> None:
         async with self.client.in_time():
             if removed := await self._at(tag_of(owner)).clear(owner, scope):
-                await self._ended(key_of(removed[0]), removed[1])
+                await self._ended(*removed)
 
     async def find_by_user(self, owner: Owner) -> Wait | None:
         return await self._at(tag_of(owner)).find_by_user(owner)
@@ -225,7 +225,7 @@ class RedisClusterBackend(SessionBackend):
         async def remove(tag: str, keys: list[bytes]) -> Step:
             removed = await self._at(tag).purge(meant, keys)
             for key, nonce in removed:
-                await self._ended(key_of(key), nonce)
+                await self._ended(key_of(key), Removal(nonce))
             return Step(len(keys), len(removed))
 
         async with aclosing(self._steps(remove)) as steps:
@@ -265,7 +265,7 @@ class RedisClusterBackend(SessionBackend):
         asked = await self._pointers.follow(key)
         return None if asked is None else await ask(at(asked))
 
-    async def _lengthened(self, key: str, ttl_ms: int | None, give: Callable[[Slot], Awaitable[int | bytes]]) -> int | bytes:
+    async def _lengthened(self, key: str, ttl_ms: int | None, give: Callable[[Slot], Awaitable[bool]]) -> bool:
         """Give a session a longer life, where its pointer lives longer yet; else let the pointer do so first."""
         tag, held = self._pointers.remembered(key), None
         certain = tag is None
@@ -281,7 +281,7 @@ class RedisClusterBackend(SessionBackend):
             if given or certain:
                 return given
             tag, held, certain = await self._pointers.follow(key), None, True
-        return 0
+        return False
 
     async def _reserve(self, key: str, tag: str, ttl_ms: int | None, replaced: str) -> Reservation:
         """As `Pointers.reserve`; who is cancelled or fails leaves no reservation behind."""
@@ -307,14 +307,14 @@ class RedisClusterBackend(SessionBackend):
         """Bar a reservation that another slot has, if nothing lives there."""
         return await Slot(self.client, self._keys.within(held.tag)).vacate(key, held.nonce, owner)
 
-    async def _ended(self, key: str, nonce: int | bytes) -> bool:
+    async def _ended(self, key: str, removal: Removal | None) -> bool:
         """Take the pointer of a removed session away; return whether there was one to be removed."""
-        if isinstance(nonce, bytes):
+        if removal is not None and removal.nonce is not None:
             try:
-                await self._pointers.end(key, nonce.decode())
+                await self._pointers.end(key, removal.nonce.decode())
             except GreenticError:
                 pass  # the session is gone, which is what counts; a lone pointer expires
-        return bool(nonce)
+        return removal is not None
 
     async def _steps(self, do: Callable[[str, list[bytes]], Awaitable[T]]) -> AsyncGenerator[T, None]:
         """Do something with all sessions, those of one slot at a time; again where slots have moved meanwhile."""

@@ -1,10 +1,9 @@
 """The scripts of `lua/`, each as a typed function. What one does and returns stands in the head of its file."""
 
 from collections.abc import Awaitable
-from types import NoneType
 from typing import Any, TypeAlias, cast
 
-from greentic_session._redis.answers import foreign, texts
+from greentic_session._redis.answers import number, texts
 from greentic_session._redis.executor import Arg, Executor
 from greentic_session._redis.scripts import Script
 from greentic_session.backend import Claiming, Creation, Parking
@@ -14,22 +13,16 @@ from greentic_session.tenancy import Owner
 
 from .keys import Keys, identity_text, key_of, owner_text, payload_prefix, place_of
 
-__all__ = ["BARRED", "COUNT", "FOR_EVER", "SHORT", "THOROUGH", "Scripts", "Text", "text_of"]
+__all__ = ["FOR_EVER", "THOROUGH", "Answer", "Scripts", "Text", "text_of"]
 
 FOR_EVER = -1
 """The lifetime, in ms, of what never expires."""
-SHORT = b"short"
-"""The answer where the owner pointer would not live as long as the session; nothing was done."""
-BARRED = b"barred"
-"""The answer where the reservation is over; nothing was done."""
-COUNT = b"count"
-"""The answer where the waits of a user have to be counted before one more is parked; nothing was done."""
-_GO_ON = b"go on"
-"""The answer where the rest is for another step."""
 THOROUGH = "thorough"
-"""For a look that leaves nothing to the reader."""
+"""ARGV value that forces the slow path, which verifies the owner on the server."""
 
 
+Answer: TypeAlias = list[Any]
+"""The outcome of a script, a word, and what belongs to it."""
 Text: TypeAlias = tuple[bytes, str, str]
 """A session's text on its way to Redis, with what the scripts want to know of it: its SHA-1, and whose it is."""
 
@@ -40,37 +33,37 @@ def text_of(data: SessionData, text: bytes | None) -> Text:
     return json, version_of(json), identity_text(data.tenant_ctx)
 
 
-def _script(name: str, *answers: type, repeatable: bool = False) -> Script:
-    return Script("greentic_session.backends.redis.lua", name, answers, repeatable=repeatable)
+def _script(name: str, *, repeatable: bool = False) -> Script:
+    return Script("greentic_session.backends.redis.lua", name, (list,), repeatable=repeatable)
 
 
-_CLAIM = _script("claim", list, NoneType)
-_CLEAR = _script("clear", list, NoneType)
-_COMPLETE = _script("complete", int, bytes)
-_CREATE = _script("create", int, bytes)
-_FIND = _script("find", list, NoneType, repeatable=True)
-_FIND_BY_USER = _script("find_by_user", list, NoneType, repeatable=True)
-_FIND_KEY = _script("find_key", bytes, NoneType, repeatable=True)
-_GIVE_BACK = _script("give_back", int)
-_LIST_WAITS = _script("list_waits", list, repeatable=True)
-_PURGE = _script("purge", list)
-_GET_MANY = _script("get_many", list, repeatable=True)
-_PARK = _script("park", int, bytes, list)
-_RELEASE = _script("release", int)
-_REMAINING = _script("remaining", int, NoneType, repeatable=True)
-_REMOVE = _script("remove", int, bytes)
-_RENEW = _script("renew", int, bytes)
-_TIDY = _script("tidy", list)
-_TOUCH = _script("touch", int, bytes)
-_UPDATE = _script("update", int, list)
-_VACATE = _script("vacate", list)
+_CLAIM = _script("claim")
+_CLEAR = _script("clear")
+_COMPLETE = _script("complete")
+_CREATE = _script("create")
+_FIND = _script("find", repeatable=True)
+_FIND_BY_USER = _script("find_by_user", repeatable=True)
+_FIND_KEY = _script("find_key", repeatable=True)
+_GIVE_BACK = _script("give_back")
+_LIST_WAITS = _script("list_waits", repeatable=True)
+_PURGE = _script("purge")
+_GET_MANY = _script("get_many", repeatable=True)
+_PARK = _script("park")
+_RELEASE = _script("release")
+_REMAINING = _script("remaining", repeatable=True)
+_REMOVE = _script("remove")
+_RENEW = _script("renew")
+_TIDY = _script("tidy")
+_TOUCH = _script("touch")
+_UPDATE = _script("update")
+_VACATE = _script("vacate")
 
 
 class Scripts:
     """The scripts over one client, in one namespace. Each call is one atomic step on the server.
 
-    Lifetimes are in milliseconds, None for ever. Answers are as Redis gives them: bytes, ints, lists, None. What a removal
-    did is 1, or on a cluster the nonce of the reservation that it ended. `SHORT` and `BARRED` come on a cluster only.
+    Lifetimes are in milliseconds, None for ever. An answer is a list: the outcome, a word, and what belongs to it;
+    the heads of the scripts name them. Bulk operations have one outcome, and leave it out.
     """
 
     def __init__(self, executor: Executor, keys: Keys, hold: tuple[str | int, ...] = ()) -> None:
@@ -81,15 +74,15 @@ class Scripts:
         self._sessions = keys.session("")
         self._hold = hold
 
-    def create(self, creation: Creation, text: Text) -> Awaitable[int | bytes]:
-        """Store a new session; 0 if a live one has the key."""
+    def create(self, creation: Creation, text: Text) -> Awaitable[Answer]:
+        """Store a new session."""
         key, pointer = creation.key, creation.pointer
         led_by = "" if pointer is None else owner_text(pointer)
         words = (self._sessions + key, self._namespace, key, *text, led_by, _ms(creation.ttl_ms), *self._hold)
         return _CREATE.run(self._executor, 1, words)
 
-    def update(self, key: str, text: Text, terms: tuple[str, ...]) -> Awaitable[int | list[bytes]]:
-        """Replace a session's text; return 1, or what came in the way.
+    def update(self, key: str, text: Text, terms: tuple[str, ...]) -> Awaitable[Answer]:
+        """Replace a session's text.
 
         Args:
             key: The session key.
@@ -98,29 +91,29 @@ class Scripts:
         """
         return _UPDATE.run(self._executor, 1, (self._sessions + key, self._namespace, key, *text, *terms))
 
-    def remove(self, key: str, caller: str) -> Awaitable[int | bytes]:
-        """Remove a session; 0 if it is absent for this caller."""
+    def remove(self, key: str, caller: str) -> Awaitable[Answer]:
+        """Remove a session."""
         return _REMOVE.run(self._executor, 1, (self._sessions + key, self._namespace, key, caller))
 
-    def touch(self, key: str, ttl_ms: int | None, caller: str) -> Awaitable[int | bytes]:
-        """Give a session a lifetime; 0 if it is absent for this caller."""
+    def touch(self, key: str, ttl_ms: int | None, caller: str) -> Awaitable[Answer]:
+        """Give a session a lifetime."""
         words = (self._sessions + key, self._namespace, key, _ms(ttl_ms), caller, *self._hold)
         return _TOUCH.run(self._executor, 1, words)
 
-    def remaining(self, key: str, caller: str) -> Awaitable[int | None]:
-        """Return how long a session has still to live, in ms; None if it is absent for this caller."""
+    def remaining(self, key: str, caller: str) -> Awaitable[Answer]:
+        """Tell how long a session has still to live."""
         return _REMAINING.run(self._executor, 1, (self._sessions + key, self._namespace, key, caller))
 
-    def park(self, parking: Parking, scope_json: bytes, text: Text) -> Awaitable[int | bytes | list[bytes]]:
-        """Make a session the one wait of a scope; return 1, the key of the displaced session, or what came in the way."""
+    def park(self, parking: Parking, scope_json: bytes, text: Text) -> Awaitable[Answer]:
+        """Make a session the one wait of a scope."""
         keys, place = self._keys, place_of(parking.owner)
         leading = (keys.scope(place, parking.scope.scope_hash()), keys.waits(place), keys.latest(place))
         on_conflict = ("" if parking.replace else "fail:") + (parking.token or "")
         what = (parking.key, *text, scope_json, _ms(parking.ttl_ms), on_conflict, parking.max_waits or "", *self._hold)
         return _PARK.run(self._executor, 3, (*leading, self._namespace, *what))
 
-    def find(self, owner: Owner, scopes: tuple[ReplyScope, ...], *terms: str) -> Awaitable[list[Any] | None]:
-        """Return which scope matched, the session key and the text.
+    def find(self, owner: Owner, scopes: tuple[ReplyScope, ...], *terms: str) -> Awaitable[Answer]:
+        """Find the wait of the first scope that has one.
 
         With `THOROUGH` among the terms it is the owner's for certain; else the reader has to see whose it is.
         """
@@ -128,26 +121,26 @@ class Scripts:
             return _FIND.run(self._executor, 1, (self._keys.wait(owner, scopes[0]), self._namespace, *terms))
         return _FIND.run(self._executor, len(scopes), (*self._places(owner, scopes), self._namespace, *terms))
 
-    def find_key(self, owner: Owner, scope: ReplyScope) -> Awaitable[bytes | None]:
-        """Return the session key."""
+    def find_key(self, owner: Owner, scope: ReplyScope) -> Awaitable[Answer]:
+        """Find the session that waits at a scope."""
         return _FIND_KEY.run(self._executor, 1, (self._keys.wait(owner, scope), self._namespace, owner_text(owner)))
 
     async def list_waits(self, owner: Owner) -> list[SessionKey]:
         """Return the session keys of a user's waits, in no order: up to 1,000 of them in one step."""
-        found = await self._keys_of(owner, b"")
-        if isinstance(found[0], int):
-            number, lines = found
-            keys = key_of(lines).split("\n") if number else []  # all in one step
-            if len(set(keys)) == len(keys) == number:
+        outcome, *found = await self._keys_of(owner, b"")
+        if outcome == b"all":
+            count, lines = found
+            keys = key_of(lines).split("\n") if number(count) else []  # all in one step
+            if len(set(keys)) == len(keys) == count:
                 return cast("list[SessionKey]", keys)
             # Two scopes lead to one session (somebody else wrote), or a key holds a newline.
-            found = await self._keys_of(owner, b"0")
+            _, *found = await self._keys_of(owner, b"0")
         cursor, server, listed = found
         every = set(texts(listed))
         while int(cursor):
-            cursor, same_server, listed = await self._keys_of(owner, cursor)
+            _, cursor, same_server, listed = await self._keys_of(owner, cursor)
             if same_server != server:  # after a failover: there the cursor means nothing
-                cursor, server, listed = await self._keys_of(owner, b"0")
+                _, cursor, server, listed = await self._keys_of(owner, b"0")
                 every.clear()
             every.update(texts(listed))
         return [*map(key_of, every)]
@@ -158,24 +151,22 @@ class Scripts:
         words = (self._namespace, owner_text(owner), payload_prefix(owner), self._keys.scope(place, ""), cursor)
         return _LIST_WAITS.run(self._executor, 2, (*keys, *words))
 
-    def clear(self, owner: Owner, scope: ReplyScope) -> Awaitable[list[Any] | None]:
-        """Remove the session that waits at a scope; return its key and what the removal did, if there was one."""
+    def clear(self, owner: Owner, scope: ReplyScope) -> Awaitable[Answer]:
+        """Remove the session that waits at a scope."""
         return _CLEAR.run(self._executor, 1, (self._keys.wait(owner, scope), self._namespace, owner_text(owner)))
 
-    async def find_by_user(self, owner: Owner) -> list[bytes] | None:
-        """Return the session key and the text; an empty list for several waits."""
+    async def find_by_user(self, owner: Owner) -> Answer:
+        """Find the only wait of a user, else the user's latest session."""
         cursor, only = b"0", b""
         while True:  # mostly once: again only where many of the user's waits have ended
             words = (self._keys.waits(place_of(owner)), self._namespace, owner_text(owner), cursor, only)
-            found: list[bytes] | None = await _FIND_BY_USER.run(self._executor, 1, words)
-            if found is None or len(found) < 3:
-                return found
-            cursor, only, more = found
-            if more != _GO_ON:
-                raise foreign()
+            answer: Answer = await _FIND_BY_USER.run(self._executor, 1, words)
+            if answer[0] != b"more":
+                return answer
+            _, cursor, only = answer
 
-    def claim(self, claiming: Claiming) -> Awaitable[list[Any] | None]:
-        """Return which scope matched, the session key and the text; the session key alone if it is claimed.
+    def claim(self, claiming: Claiming) -> Awaitable[Answer]:
+        """Claim the wait of the first scope that has one.
 
         A caller who is cancelled or late gives back what it got.
         """
@@ -184,17 +175,17 @@ class Scripts:
         words = (*places, self._namespace, payload_prefix(claiming.owner), claiming.token, claiming.lease_ms, *self._hold)
         return _CLAIM.run(self._executor, len(places), words, undo)
 
-    def complete(self, owner: Owner, key: str, token: str) -> Awaitable[int | bytes]:
-        """Remove the session of a claim; 0 if that is over."""
+    def complete(self, owner: Owner, key: str, token: str) -> Awaitable[Answer]:
+        """Remove the session of a claim."""
         words = (self._keys.claim(key), self._namespace, key, token, place_of(owner), payload_prefix(owner))
         return _COMPLETE.run(self._executor, 1, words)
 
-    def release(self, key: str, token: str) -> Awaitable[int]:
-        """End a claim; 0 if it is over."""
+    def release(self, key: str, token: str) -> Awaitable[Answer]:
+        """End a claim."""
         return _RELEASE.run(self._executor, 2, (self._keys.claim(key), self._sessions + key, self._namespace, token))
 
-    def renew(self, key: str, token: str, lease_ms: int) -> Awaitable[int | bytes]:
-        """Give a claim a new lease; 0 if it is over."""
+    def renew(self, key: str, token: str, lease_ms: int) -> Awaitable[Answer]:
+        """Give a claim a new lease."""
         words = (self._keys.claim(key), self._namespace, key, token, lease_ms, *self._hold)
         return _RENEW.run(self._executor, 1, words)
 
@@ -204,13 +195,13 @@ class Scripts:
         """Remove those of some sessions that a caller administers.
 
         Returns:
-            How many were looked at; of each that was removed the key, and what the removal did.
+            How many were looked at; of each that was removed the key, and on a cluster the nonce of its reservation.
         """
         words: tuple[Arg, ...] = (self._sessions, self._namespace, env, tenant, team, user, *keys)
         return _PURGE.run(self._executor, 1, words)
 
-    def vacate(self, key: str, nonce: str, owner: str) -> Awaitable[list[bytes]]:
-        """Keep a key free that is, on a cluster; return what became of it."""
+    def vacate(self, key: str, nonce: str, owner: str) -> Awaitable[Answer]:
+        """Keep a key free that is, on a cluster."""
         return _VACATE.run(self._executor, 1, (self._sessions + key, self._namespace, key, nonce, owner))
 
     async def tidy(self, env: str, tenant: str, team: str, user: str, names: list[bytes]) -> None:

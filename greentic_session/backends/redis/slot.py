@@ -6,12 +6,13 @@ saying in words what an outcome means. `lua/includes/session.lua` tells how the 
 
 from collections.abc import AsyncIterator
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
 from greentic_session import tenancy
 from greentic_session._concurrency.shield import shielded
+from greentic_session._redis.answers import foreign, number
 from greentic_session._redis.executor import Executor
 from greentic_session.backend import Claiming, Creation, Parking, Update
 from greentic_session.errors import CorruptSessionError, InvalidInputError
@@ -22,9 +23,9 @@ from greentic_session.tenancy import Owner
 from greentic_session.wait import Wait
 
 from .keys import Keys, identity_text, key_of, scope_of
-from .scripts import BARRED, COUNT, FOR_EVER, SHORT, THOROUGH, Scripts, text_of
+from .scripts import FOR_EVER, THOROUGH, Answer, Scripts, text_of
 
-__all__ = ["BarredError", "ShortError", "Slot", "meant_by", "wait_of"]
+__all__ = ["BarredError", "Removal", "ShortError", "Slot", "meant_by", "wait_of"]
 
 
 class BarredError(Exception):
@@ -41,6 +42,16 @@ class ShortError(Exception):
     def __init__(self, key: str) -> None:
         super().__init__()
         self.key = key
+
+
+class Removal(NamedTuple):
+    """What the removal of a session did.
+
+    Attributes:
+        nonce: On a cluster, that of the reservation under which the session was stored; None else.
+    """
+
+    nonce: bytes | None
 
 
 class Slot:
@@ -63,16 +74,22 @@ class Slot:
 
     # -- sessions, by key
 
-    async def create(self, creation: Creation) -> int | bytes:
-        """As `SessionBackend.create`; 0 if a live session has the key.
+    async def create(self, creation: Creation) -> bool:
+        """As `SessionBackend.create`.
 
         Raises:
             BarredError: The reservation is over.
         """
-        answer = await self._scripts.create(creation, text_of(creation.data, creation.text))
-        if answer == BARRED:
-            raise BarredError
-        return answer
+        outcome, *_ = await self._scripts.create(creation, text_of(creation.data, creation.text))
+        match outcome:
+            case b"stored":
+                return True
+            case b"exists":
+                return False
+            case b"barred":
+                raise BarredError
+            case _:
+                raise foreign()
 
     async def get(self, key: str) -> Wait | None:
         """As `SessionBackend.get`."""
@@ -91,9 +108,11 @@ class Slot:
             # An empty version matches nothing.
             asked = (identity_text(ctx), "" if if_version is None else if_version or "none")
         terms = asked
-        while isinstance(answer := await self._scripts.update(key, written, terms), list):
-            outcome, *more = answer
+        while True:
+            outcome, *more = await self._scripts.update(key, written, terms)
             match outcome:
+                case b"updated":
+                    return version
                 case b"check":  # the reference wrote it, or somebody else: is it a session at all?
                     stored = wait_of(key, more[0])
                     if ctx is not None and not tenancy.reaches(ctx, stored.data):
@@ -104,26 +123,29 @@ class Slot:
                     raise tenancy.absent(key)
                 case b"mismatch":
                     raise tenancy.cannot_change(more[0].decode(), update.data, key)
-                case _:
+                case b"changed":
                     raise tenancy.changed(key)
-        return version
+                case _:
+                    raise foreign()
 
-    async def remove(self, key: str, ctx: TenantCtx | None) -> int | bytes:
-        """As `SessionBackend.remove`; what the removal did, as `Scripts` has it."""
-        return await self._scripts.remove(key, identity_text(ctx))
+    async def remove(self, key: str, ctx: TenantCtx | None) -> Removal | None:
+        """As `SessionBackend.remove`; None if it is absent."""
+        return _removal(await self._scripts.remove(key, identity_text(ctx)), b"absent")
 
-    async def touch(self, key: str, ttl_ms: int | None, ctx: TenantCtx | None) -> int | bytes:
-        """As `SessionBackend.touch`; 0 if it is absent.
+    async def touch(self, key: str, ttl_ms: int | None, ctx: TenantCtx | None) -> bool:
+        """As `SessionBackend.touch`.
 
         Raises:
             ShortError: Its owner pointer would not live as long.
         """
-        return _checked(await self._scripts.touch(key, ttl_ms, identity_text(ctx)), key)
+        return _is_done(await self._scripts.touch(key, ttl_ms, identity_text(ctx)), key, b"touched", b"absent")
 
     async def remaining_ms(self, key: str, ctx: TenantCtx | None) -> int | Never | None:
         """As `SessionBackend.remaining_ms`."""
-        left = await self._reads.remaining(key, identity_text(ctx))
-        return None if left is None else NEVER if left == FOR_EVER else left
+        outcome, *left = await self._reads.remaining(key, identity_text(ctx))
+        if outcome == b"absent":
+            return None
+        return NEVER if left[0] == FOR_EVER else number(left[0])
 
     # -- waits, by scope
 
@@ -135,19 +157,18 @@ class Slot:
             ShortError: It takes a reservation.
         """
         key, scope, text = parking.key, msgspec.json.encode(parking.scope), text_of(parking.data, parking.text)
-        answer = await self._scripts.park(parking, scope, text)
-        if answer == [COUNT]:
+        outcome, *more = await self._scripts.park(parking, scope, text)
+        if outcome == b"count":
             # Some of many waits may have expired: listing them tells, and takes those away.
             if parking.max_waits is not None and len(await self.list_waits(parking.owner)) < parking.max_waits:
-                answer = await self._scripts.park(parking, scope, text)
-            if answer == [COUNT]:
+                outcome, *more = await self._scripts.park(parking, scope, text)
+            if outcome == b"count":
                 raise tenancy.too_many_waits(key)
-        if isinstance(answer, int):
-            return None
-        if isinstance(answer, bytes):
-            return key_of(answer)
-        outcome, *more = answer
         match outcome:
+            case b"parked":
+                return None
+            case b"displaced":
+                return key_of(more[0])
             case b"over":
                 raise tenancy.claim_over(key)
             case b"short":
@@ -162,13 +183,15 @@ class Slot:
                 raise tenancy.taken_elsewhere(key)
             case b"many":
                 raise tenancy.too_many_waits(key)
-            case _:
+            case b"held":
                 raise tenancy.scope_held(key)
+            case _:
+                raise foreign()
 
     async def find(self, owner: Owner, scopes: tuple[ReplyScope, ...]) -> Wait | None:
         """As `SessionBackend.find`."""
-        found = await self._reads.find(owner, scopes)
-        if found is None:
+        outcome, *found = await self._reads.find(owner, scopes)
+        if outcome == b"absent":
             return None
         try:
             wait = wait_of(key_of(found[1]), found[2], scopes[found[0]])
@@ -177,31 +200,32 @@ class Slot:
         except CorruptSessionError:
             pass
         # Somebody else has overwritten it, or nobody can tell whose it is: that is for the rules to say.
-        found = await self._reads.find(owner, scopes, THOROUGH)
-        if found is None:
+        outcome, *found = await self._reads.find(owner, scopes, THOROUGH)
+        if outcome == b"absent":
             return None
         wait = wait_of(key_of(found[1]), found[2], scopes[found[0]])
         return wait if tenancy.owner_of(wait.data) == owner else None
 
     async def find_key(self, owner: Owner, scope: ReplyScope) -> SessionKey | None:
         """As `SessionBackend.find_key`."""
-        found = await self._reads.find_key(owner, scope)
-        return None if found is None else key_of(found)
+        outcome, *found = await self._reads.find_key(owner, scope)
+        return None if outcome == b"absent" else key_of(found[0])
 
     async def list_waits(self, owner: Owner) -> list[SessionKey]:
         """As `SessionBackend.list_waits`."""
         return sorted(await self._scripts.list_waits(owner))
 
-    async def clear(self, owner: Owner, scope: ReplyScope) -> list[Any] | None:
-        """As `SessionBackend.clear`; the session key and what the removal did, None if nothing was there."""
-        return await self._scripts.clear(owner, scope)
+    async def clear(self, owner: Owner, scope: ReplyScope) -> tuple[SessionKey, Removal] | None:
+        """As `SessionBackend.clear`; the key of the session that was removed, None if nothing was there."""
+        outcome, *removed = await self._scripts.clear(owner, scope)
+        return None if outcome == b"absent" else (key_of(removed[0]), Removal(removed[1]))
 
     async def find_by_user(self, owner: Owner) -> Wait | None:
         """As `SessionBackend.find_by_user`."""
-        found = await self._scripts.find_by_user(owner)
-        if found is None:
+        outcome, *found = await self._scripts.find_by_user(owner)
+        if outcome == b"absent":
             return None
-        if not found:
+        if outcome == b"several":
             raise tenancy.several_waits()
         wait = wait_of(key_of(found[0]), found[1])
         return wait if tenancy.sees(owner, wait.data) else None
@@ -214,16 +238,16 @@ class Slot:
         Raises:
             ShortError: The session's owner pointer would not live as long as the lease.
         """
-        found = await self._scripts.claim(claiming)
-        if found is None:
+        outcome, *found = await self._scripts.claim(claiming)
+        if outcome == b"absent":
             return None
-        if len(found) == 1:
+        if outcome == b"claimed":
             raise tenancy.claimed(key_of(found[0]))
-        if len(found) == 2:
+        if outcome == b"short":
             raise ShortError(key_of(found[0]))
-        number, key, text = found
+        position, key, text = found
         try:
-            wait = wait_of(key_of(key), text, claiming.scopes[number])
+            wait = wait_of(key_of(key), text, claiming.scopes[position])
             if tenancy.owner_of(wait.data) == claiming.owner:
                 return wait
         except CorruptSessionError:
@@ -233,21 +257,21 @@ class Slot:
         await shielded(partial(self._scripts.release, key_of(key), claiming.token))
         return None
 
-    async def complete(self, owner: Owner, key: str, token: str) -> int | bytes:
-        """As `SessionBackend.complete`; what the removal did, 0 if the claim is over."""
-        return await self._scripts.complete(owner, key, token)
+    async def complete(self, owner: Owner, key: str, token: str) -> Removal | None:
+        """As `SessionBackend.complete`; None if the claim is over."""
+        return _removal(await self._scripts.complete(owner, key, token), b"over")
 
     async def release(self, key: str, token: str) -> bool:
         """As `SessionBackend.release`."""
-        return bool(await self._scripts.release(key, token))
+        return _is_done(await self._scripts.release(key, token), key, b"released", b"over")
 
-    async def renew(self, key: str, token: str, lease_ms: int) -> int | bytes:
-        """As `SessionBackend.renew`; 0 if the claim is over.
+    async def renew(self, key: str, token: str, lease_ms: int) -> bool:
+        """As `SessionBackend.renew`.
 
         Raises:
             ShortError: The session's owner pointer would not live as long.
         """
-        return _checked(await self._scripts.renew(key, token, lease_ms), key)
+        return _is_done(await self._scripts.renew(key, token, lease_ms), key, b"renewed", b"over")
 
     async def vacate(self, key: str, nonce: str, owner: str) -> list[bytes]:
         """Bar a reservation on a cluster, if no session lives here under its key.
@@ -305,7 +329,19 @@ def wait_of(key: str, text: bytes, scope: ReplyScope | None = None) -> Wait:
         raise CorruptSessionError("the stored text is not a session", session_key=key) from error
 
 
-def _checked(answer: int | bytes, key: str) -> int | bytes:
-    if answer == SHORT:
+def _is_done(answer: Answer, key: str, done: bytes, not_done: bytes) -> bool:
+    outcome = answer[0]
+    if outcome == b"short":
         raise ShortError(key)
-    return answer
+    if outcome not in (done, not_done):
+        raise foreign()
+    return bool(outcome == done)
+
+
+def _removal(answer: Answer, not_done: bytes) -> Removal | None:
+    outcome, *nonce = answer
+    if outcome == not_done:
+        return None
+    if outcome != b"removed":
+        raise foreign()
+    return Removal(nonce[0] if nonce else None)

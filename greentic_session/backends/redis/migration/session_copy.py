@@ -19,13 +19,13 @@ _ON_ITS_WAY = 1000
 """Of what is left of a reservation so many ms are not counted on: the import may wait in a line."""
 
 
-def _script(name: str, *answers: type, repeatable: bool = False) -> Script:
-    return Script("greentic_session.backends.redis.lua", name, answers, repeatable=repeatable)
+def _script(name: str, *, repeatable: bool = False) -> Script:
+    return Script("greentic_session.backends.redis.lua", name, (list,), repeatable=repeatable)
 
 
-_EXPORT = _script("export", list, repeatable=True)
-_EXPUNGE = _script("expunge", list)
-_IMPORT = _script("import", bytes)
+_EXPORT = _script("export", repeatable=True)
+_EXPUNGE = _script("expunge")
+_IMPORT = _script("import")
 
 
 class Exported(NamedTuple):
@@ -174,7 +174,8 @@ class Target:
         what = (now.key, now.text, now.ttl, now.owner, now.scope_hash, now.scope)
         how = (now.latest, now.claim, now.lease, now.unseen, "1" if now.believed else "")
         words = (keys.session(""), keys.namespace, self._source, *what, *how, *hold)
-        outcome: bytes = await _IMPORT.run(self._side.client, 1, words)
+        answer = await _IMPORT.run(self._side.client, 1, words)
+        outcome: bytes = answer[0]
         return outcome
 
     async def _expunge(self, keys: Keys, names: list[bytes], nonce: str = "", *, ends: bool = True) -> tuple[int, int]:

@@ -461,7 +461,7 @@ local function all_keys(session)
 end
 
 -- Remove a session with its claim and all that leads to it. Whoever drops many mends their users' sets once, at the end.
--- Returns the nonce of its reservation on a cluster, else 1.
+-- Returns the nonce of its reservation on a cluster, else false.
 local function drop(session, unmended)
   local key = session.key
   if session.g then bar(session.g) end
@@ -472,7 +472,7 @@ local function drop(session, unmended)
     redis.pcall('SREM', set_key(session.owner), key)
     if not unmended then settle_or_mend(session.owner) end
   end
-  return session.g or 1
+  return session.g
 end
 
 -- A session that was displaced stays readable, and is no wait any more.

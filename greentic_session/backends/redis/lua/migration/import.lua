@@ -5,19 +5,19 @@
 --          one that it has here), the scope as JSON or "", the owner whose latest session it is or "", claim or "", its
 --          lease in ms, "1" if nobody has seen that it is a session, "1" if only a scope key tells that it waits there; on
 --          a cluster nonce and reach of a reservation
--- Returns  "stored"; "same" if nothing was to be done; "kept" if it may not be; "other" if another owner's copy is to be
---          removed first; "barred" if the reservation is over
+-- Returns  {"stored"}; {"same"} if nothing was to be done; {"kept"} if it may not be; {"other"} if another owner's copy
+--          is to be removed first; {"barred"} if the reservation is over
 -- @include copied
 local source, key, text, ttl, owner, hash = ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5]), ARGV[6], ARGV[7]
 local scope, latest, claim, lease, unseen, believed = ARGV[8], ARGV[9], ARGV[10], tonumber(ARGV[11]), ARGV[12], ARGV[13] == '1'
 local nonce = ARGV[14]
 
 local read, session = pcall(look, key)
-if not read then return 'kept' end
-if not session and (believed or redis.call('EXISTS', copied_key(key)) == 1) then return 'kept' end -- removed here
-if not session and redis.call('EXISTS', session_key(key)) == 1 then return 'kept' end -- another namespace's
-if session and session.owner ~= owner then return as_left(session, source) and 'other' or 'kept' end
-if nonce and redis.call('EXISTS', barred_key(nonce)) == 1 then return 'barred' end
+if not read then return {'kept'} end
+if not session and (believed or redis.call('EXISTS', copied_key(key)) == 1) then return {'kept'} end -- removed here
+if not session and redis.call('EXISTS', session_key(key)) == 1 then return {'kept'} end -- another namespace's
+if session and session.owner ~= owner then return {as_left(session, source) and 'other' or 'kept'} end
+if nonce and redis.call('EXISTS', barred_key(nonce)) == 1 then return {'barred'} end
 local wanted = hash ~= '?' and hash or session and session.s or ''
 
 -- Whose pointer is to lead here, if one is, and may: one that leads to a session of this Redis's own stays.
@@ -54,12 +54,12 @@ local function is_same()
   return (wanted ~= '' or session.s == '') and is_pointed_well() and is_claimed_well()
 end
 
-if session and is_same() then return 'same' end
-if session and not as_left(session, source) then return 'kept' end
+if session and is_same() then return {'same'} end
+if session and not as_left(session, source) then return {'kept'} end
 check_types(owner, wanted, key)
 local holder = wanted ~= '' and find(owner, wanted)
 local displaced = holder and holder.key ~= key and holder
-if displaced and not as_left(displaced, source) then return 'kept' end
+if displaced and not as_left(displaced, source) then return {'kept'} end
 
 local function displace()
   if not displaced then return end
@@ -75,7 +75,7 @@ if believed and session.s ~= '' and session.s ~= wanted then
   redis.call('SET', scope_key(owner, wanted), key)
   expire(scope_key(owner, wanted), session.ttl)
   settle_or_mend(owner)
-  return 'stored'
+  return {'stored'}
 end
 
 local sha, own, leads_for = redis.sha1hex(text), record_key(key), pointed()
@@ -114,4 +114,4 @@ else
   redis.call('DEL', claim_key(key))
 end
 mark(key, source, sha, ttl, wanted, claim ~= '' and claim or nil)
-return 'stored'
+return {'stored'}

@@ -1,8 +1,9 @@
 -- Claim the wait of the first scope that has one, and let the session live at least as long as the lease.
 -- KEYS     the scopes, best first
 -- ARGV     namespace, how the owner's payloads begin, token, lease in ms; on a cluster nonce and reach of a reservation
--- Returns  {number of the scope that matched, session key, text}; {session key} if it is claimed; nil if nothing waits;
---          {session key, "short"} if the session's owner pointer would not live as long as the lease
+-- Returns  {"found", number of the scope that matched, session key, text}; {"claimed", session key};
+--          {"absent"} if nothing waits; on a cluster {"short", session key} if the session's owner
+--          pointer would not live as long as the lease
 -- @include fast_path
 local front, token, lease = ARGV[2], ARGV[3], tonumber(ARGV[4])
 for number = 1, #KEYS do
@@ -13,10 +14,10 @@ for number = 1, #KEYS do
     local led = redis.call('PTTL', scope)
     if (ttl ~= -1 and ttl < lease) or (led ~= -1 and led < lease) then break end
     local held = token .. ':' .. hash_of_scope(scope)
-    if not redis.call('SET', claim_key(key), held, 'PX', ARGV[4], 'NX') then return {key} end
-    return {number - 1, key, text}
+    if not redis.call('SET', claim_key(key), held, 'PX', ARGV[4], 'NX') then return {'claimed', key} end
+    return {'found', number - 1, key, text}
   end
-  if number == #KEYS then return nil end
+  if number == #KEYS then return {'absent'} end
 end
 -- @include session
 local owner = owner_of_path(path)
@@ -24,14 +25,14 @@ for number = 1, #KEYS do
   local hash = hash_of_scope(KEYS[number])
   local session = find(owner, hash)
   if session then
-    if redis.call('EXISTS', claim_key(session.key)) == 1 then return {session.key} end
+    if redis.call('EXISTS', claim_key(session.key)) == 1 then return {'claimed', session.key} end
     local text = text_of(session) -- now: a server that is held up deletes what is given a millisecond to live
     local lengthened = session.ttl ~= -1 and session.ttl < lease
-    if lengthened and not may_live(session, lease, ARGV[5], ARGV[6]) then return {session.key, 'short'} end
+    if lengthened and not may_live(session, lease, ARGV[5], ARGV[6]) then return {'short', session.key} end
     redis.call('SET', claim_key(session.key), token .. ':' .. hash, 'PX', lease)
     if lengthened then set_lifetime(session, lease) end
     outlive(scope_key(owner, hash), lease)
-    return {number - 1, session.key, text}
+    return {'found', number - 1, session.key, text}
   end
 end
-return nil
+return {'absent'}

@@ -1,9 +1,9 @@
 -- Remove the session that waits at a scope.
 -- KEYS[1]  the scope
 -- ARGV     namespace, owner
--- Returns  {its key, 1 or on a cluster the nonce of its reservation}; nil if nothing waits
+-- Returns  {"removed", its key, on a cluster the nonce of its reservation}; {"absent"} if nothing waits
 -- @include session
 local session = find(ARGV[2], hash_of_scope(KEYS[1]))
-if not session then return nil end
+if not session then return {'absent'} end
 redis.call('DEL', KEYS[1])
-return {session.key, drop(session)}
+return {'removed', session.key, drop(session)}

@@ -1,7 +1,7 @@
 -- Remove the session of a live claim.
 -- KEYS[1]  the claim
 -- ARGV     namespace, session key, token, owner as in keys, how the owner's payloads begin
--- Returns  1, or on a cluster the nonce of its reservation; 0 if the claim is over
+-- Returns  {"removed", on a cluster the nonce of its reservation}; {"over"} if the claim is
 -- @include claims
 -- @include endless
 local key, token, path, front = ARGV[2], ARGV[3], ARGV[4], ARGV[5]
@@ -31,15 +31,15 @@ local function remove()
 end
 
 local removed, settled = remove()
-if settled then return 1 end
+if settled then return {'removed'} end
 -- @include session
 if removed then
   mend(owner_of_path(path))
-  return 1
+  return {'removed'}
 end
 local session = look(key)
 local hash, owner = session and claimed_at(KEYS[1], token), owner_of_path(path)
 if session then verify(session) end
-if not hash or (session.owner or owner) ~= owner then return 0 end -- the reference has given the key to somebody else
+if not hash or (session.owner or owner) ~= owner then return {'over'} end -- the reference has given the key to somebody else
 cut(owner, hash, key)
-return drop(session)
+return {'removed', drop(session)}

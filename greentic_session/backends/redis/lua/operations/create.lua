@@ -2,12 +2,12 @@
 -- KEYS[1]  the session
 -- ARGV     namespace, session key, text, its SHA-1, owner, pointer owner or "", lifetime in ms or -1; on a cluster the nonce
 --          and the reach of its reservation
--- Returns  1; 0 if a live session has the key; "barred" if the reservation is over
+-- Returns  {"stored"}; {"exists"} if a live session has the key; {"barred"} if the reservation is over
 -- @include session
 local key, text, sha, owner, pointer, ttl = ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6], tonumber(ARGV[7])
 local nonce, reach = ARGV[8], tonumber(ARGV[9])
-if redis.call('EXISTS', session_key(key)) == 1 then return 0 end
-if nonce and redis.call('EXISTS', barred_key(nonce)) == 1 then return 'barred' end
+if redis.call('EXISTS', session_key(key)) == 1 then return {'exists'} end
+if nonce and redis.call('EXISTS', barred_key(nonce)) == 1 then return {'barred'} end
 redis.call('HLEN', record_key(key))
 if pointer ~= '' then redis.call('STRLEN', pointer_key(pointer)) end
 
@@ -24,4 +24,4 @@ end
 keep_record(key, ttl)
 if redis.pcall('SREM', set_key(owner), key) == 1 then settle_or_mend(owner) end -- of a wait that expired under this key
 if ttl == -1 then check_endless(due_endless()) end
-return 1
+return {'stored'}

@@ -1,8 +1,9 @@
 -- Find the only wait of a user, else the user's latest session. It looks at two waits at most.
 -- KEYS[1]  the user's set
 -- ARGV     namespace, owner, where to go on: cursor and the wait found before; "0" and "" to begin
--- Returns  {session key, text}; {} if the user has several waits; nil if there is nothing; {cursor, session key or "", "go on"}
---          where so many members were no waits that the rest is for another step
+-- Returns  {"found", session key, text}; {"several"} if the user has several waits; {"absent"};
+--          {"more", cursor, session key or ""} where so many members were no waits that the rest is for
+--          another call
 -- @include session
 local owner, cursor, only = ARGV[2], ARGV[3], nil
 local set, looked, removed = KEYS[1], 0, false
@@ -25,17 +26,17 @@ repeat
   local scanned = redis.call('SSCAN', set, cursor, 'COUNT', 10)
   cursor, looked = scanned[1], looked + #scanned[2] + 1
   for _, key in ipairs(scanned[2]) do
-    if is_another(key) then return {} end
+    if is_another(key) then return {'several'} end
   end
 until cursor == '0' or looked > STEP
 if removed or only then settle_or_mend(owner) end
-if cursor ~= '0' then return {cursor, only and only.key or '', 'go on'} end
-if only then return {only.key, text_of(only)} end
+if cursor ~= '0' then return {'more', cursor, only and only.key or ''} end
+if only then return {'found', only.key, text_of(only)} end
 local key = redis.call('GET', pointer_key(owner))
-if not key then return nil end
+if not key then return {'absent'} end
 local session = look(key)
 if session and reaches(owner, session.owner) and (session.p == owner or not session.p or not is_known(session)) then
-  return {key, text_of(session)}
+  return {'found', key, text_of(session)}
 end
 redis.pcall('DEL', pointer_key(owner))
-return nil
+return {'absent'}

@@ -1,7 +1,7 @@
 -- Find the session that waits at a scope.
 -- KEYS[1]  the scope
 -- ARGV     namespace, owner
--- Returns  its key; nil if nothing waits
+-- Returns  {"found", its key}; {"absent"} if nothing waits
 -- @include session
 local session = find(ARGV[2], hash_of_scope(KEYS[1]))
-return session and session.key or nil
+return session and {'found', session.key} or {'absent'}

@@ -1,10 +1,11 @@
 -- List the waits of a user: up to 1,000 in one step, more of them in several.
 -- KEYS     the user's set, its index
 -- ARGV     namespace, owner, how the owner's payloads begin, how the owner's scope keys begin, "" to begin or a cursor to go on;
---          "0" to begin with a thorough look
--- Returns  {how many session keys, all of them in one text, a line each, in no order}: if one is there twice, or there are more
---          lines than keys, only a thorough look tells what waits. Else {cursor, "0" if that was all; the server's run id, which
---          such a cursor is good for; list of session keys}. A cursor is that of SSCAN: what lived throughout is in some step
+--          "0" to begin with the slow path
+-- Returns  {"all", how many session keys, all of them in one text, a line each, in no order}: if one is
+--          there twice, or there are more lines than keys, only the slow path tells what waits. Else
+--          {"some", cursor, "0" if that was all; the server's run id, which such a cursor is good for;
+--          list of session keys}. A cursor is that of SSCAN: what lived throughout is in some answer
 -- @include keys
 local set, index, front, scopes, cursor = KEYS[1], KEYS[2], ARGV[3], ARGV[4], ARGV[5]
 local call, waits = redis.call, redis.call('SCARD', set)
@@ -57,7 +58,7 @@ end
 
 local led = cursor == '' and waits <= IN_ONE_STEP and led_to()
 if led and #led == waits and are_owners(led) and are_members(led) then
-  return {waits, table.concat(led, '\n')} -- a reply for each would take longer, there and here
+  return {'all', waits, table.concat(led, '\n')} -- a reply for each would take longer, there and here
 end
 -- @include session
 local owner, keys = ARGV[2], {}
@@ -68,7 +69,7 @@ end
 
 if cursor == '' and waits <= FEW then
   for number, session in ipairs(mend_all(owner, true)) do keys[number] = session.key end
-  return {'0', '', keys}
+  return {'some', '0', '', keys}
 end
 
 -- Where most are led to by one scope each, only the others are looked at.
@@ -89,7 +90,7 @@ end
 
 if led and list_most() then
   settle_or_mend(owner)
-  return {'0', '', keys}
+  return {'some', '0', '', keys}
 end
 
 local function is_usual(key)
@@ -104,4 +105,4 @@ for _, key in ipairs(scanned[2]) do
 end
 if scanned[1] == '0' then settle_or_mend(owner) end
 local server = redis.pcall('INFO', 'server')
-return {scanned[1], type(server) == 'string' and server:match('run_id:(%x+)') or '', keys}
+return {'some', scanned[1], type(server) == 'string' and server:match('run_id:(%x+)') or '', keys}

@@ -3,10 +3,12 @@
 -- ARGV     namespace, session key, text, its SHA-1, owner, the scope as JSON, lifetime in ms or -1, "" to replace who waits
 --          there, "fail:" not to, and behind it the token of the claim that this ends, if there is one; how many waits the
 --          user may have, or ""; on a cluster nonce and reach of a reservation, both "" for that of the session that is there
--- Returns  1, or the key of the displaced session; {"over"} (the claim), {"corrupt"}, {"mismatch", part}, {"held"};
---          {"elsewhere"} where another namespace's session has this place;
---          {"many"} if it would be one wait too many, {"count"} if it may be: not all members of the user's set need be waits;
---          {"short"} where it takes a reservation, {"barred"} if that is over
+-- Returns  {"parked"}; {"displaced", key of the session that waited there}; {"over"} (the claim);
+--          {"corrupt"}; {"mismatch", part of the identity}; {"held"} (the scope);
+--          {"elsewhere"} where another namespace's session has this key;
+--          {"many"} if it would be one wait too many, {"count"} if it may be: not all members of the
+--          user's set need be waits; on a cluster {"short"} where it takes a reservation, {"barred"} if
+--          that is over
 -- @include same_head
 -- @include claims
 -- @include endless
@@ -68,12 +70,12 @@ end
 
 local parked, settled = park()
 local due = parked and ttl == -1 and due_endless() or {}
-if settled and #due == 0 then return 1 end
+if settled and #due == 0 then return {'parked'} end
 -- @include session
 if parked then
   if not settled then mend(owner) end
   check_endless(due)
-  return 1
+  return {'parked'}
 end
 check_types(owner, hash, key)
 local session = look(key)
@@ -136,4 +138,4 @@ if nonce then redis.call('HSET', record_key(key), 'g', nonce, 'u', string.format
 redis.call('SET', scope_key(owner, hash), key)
 enlist(set_key(owner), index_key(owner), redis.call('SCARD', set_key(owner)), key, hash, ttl)
 set_lifetime({key = key, o = owner, s = hash, p = session and session.p, owner = owner}, ttl)
-return displaced and displaced.key or 1
+return displaced and {'displaced', displaced.key} or {'parked'}

@@ -2,7 +2,7 @@
 -- KEYS[1]  the front of all session keys
 -- ARGV     namespace, env, tenant, team or "", user or "", session keys
 -- Returns  {how many were looked at: at least one, and no more once it has cost enough,
---           of each that was removed {its key, 1 or on a cluster the nonce of its reservation}}
+--           of each that was removed {its key, on a cluster the nonce of its reservation}}
 -- @include session
 local removed, owners, looked = {}, {}, 0
 

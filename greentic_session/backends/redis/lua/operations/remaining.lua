@@ -1,8 +1,8 @@
 -- How long a session has still to live. Changes nothing.
 -- KEYS[1]  the session
 -- ARGV     namespace, session key, caller's context or ""
--- Returns  ms, -1 for ever; nil if it is absent, or out of the caller's reach
+-- Returns  {"found", ms, -1 for ever}; {"absent"}, also where it is out of the caller's reach
 -- @include session
 local session, ctx = look(ARGV[2]), ARGV[3]
-if not session or (ctx ~= '' and not reaches(ctx, verify(session))) then return false end
-return session.ttl
+if not session or (ctx ~= '' and not reaches(ctx, verify(session))) then return {'absent'} end
+return {'found', session.ttl}

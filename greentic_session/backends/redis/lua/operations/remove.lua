@@ -1,9 +1,10 @@
 -- Remove a session with all that leads to it.
 -- KEYS[1]  the session
 -- ARGV     namespace, session key, caller's context or ""
--- Returns  1, or on a cluster the nonce of its reservation; 0 if it is absent, or out of the caller's reach
+-- Returns  {"removed", on a cluster the nonce of its reservation}; {"absent"}, also where it is out of
+--          the caller's reach
 -- @include session
 local key, ctx = ARGV[2], ARGV[3]
 local session = look(key)
-if not session or (ctx ~= '' and not reaches(ctx, verify(session))) then return 0 end
-return drop(session)
+if not session or (ctx ~= '' and not reaches(ctx, verify(session))) then return {'absent'} end
+return {'removed', drop(session)}

@@ -1,11 +1,12 @@
 -- Give a session, and all that leads to it, a new lifetime.
 -- KEYS[1]  the session
 -- ARGV     namespace, session key, lifetime in ms or -1, caller's context or ""; on a cluster nonce and reach of a reservation
--- Returns  1; 0 if it is absent, or out of the caller's reach; "short" if its owner pointer would not live as long
+-- Returns  {"touched"}; {"absent"}, also where it is out of the caller's reach; on a cluster {"short"} if
+--          its owner pointer would not live as long
 -- @include session
 local key, ttl, ctx = ARGV[2], tonumber(ARGV[3]), ARGV[4]
 local session = look(key)
-if not session or (ctx ~= '' and not reaches(ctx, verify(session))) then return 0 end
-if not may_live(session, ttl, ARGV[5], ARGV[6]) then return 'short' end
+if not session or (ctx ~= '' and not reaches(ctx, verify(session))) then return {'absent'} end
+if not may_live(session, ttl, ARGV[5], ARGV[6]) then return {'short'} end
 set_lifetime(session, ttl)
-return 1
+return {'touched'}

@@ -2,7 +2,7 @@
 -- KEYS[1]  the session
 -- ARGV     namespace, session key, text, its SHA-1, owner; and if there are such: caller's context or "", version to match
 --          or "", SHA-1 of the stored text if the client has seen that it is a session, within reach and of this owner
--- Returns  1, {"absent"}, {"mismatch", part}, {"changed"}, or {"check", stored text}: we did not write it, and only
+-- Returns  {"updated"}, {"absent"}, {"mismatch", part}, {"changed"}, or {"check", stored text}: we did not write it, and only
 --          the client can tell whether it is a session, and whose; let it look, and call again with its SHA-1
 -- @include keys
 -- @include same_head
@@ -24,7 +24,7 @@ end
 if version == '' and (ctx == '' or ctx == owner) and untouched() then
   redis.call('SET', KEYS[1], text, 'KEEPTTL')
   redis.call('HSET', record_key(key), 'h', sha, 'n', #text)
-  return 1
+  return {'updated'}
 end
 -- @include session
 local session = look(key)
@@ -43,4 +43,4 @@ redis.call('SET', session_key(key), text, 'KEEPTTL')
 redis.call('HSET', record_key(key), 'o', owner, 'h', sha, 'n', #text, 'f', is_known(session) and '' or '1', 'c', '')
 keep_record(key, session.ttl)
 if session.ttl == -1 then check_endless(due_endless()) end
-return 1
+return {'updated'}
