@@ -9,8 +9,8 @@ already is not written again. A further run
 - never touches what was not copied from this source; a session key or a scope that is taken in the target stays taken.
 - removes nothing if the source holds no session at all: that is rather a Redis that was emptied.
 
-How copies are remembered, and for how long, tells `lua/_copied.lua`. Conversations are copied where the source's was changed
-later than the target's; that one was removed is not carried over, in either direction.
+How copies are remembered, and for how long, tells `lua/migration/copied.lua`. Conversations are
+copied where the source's was changed later than the target's; that one was removed is not carried over, in either direction.
 """
 
 from .migrate import migrate
