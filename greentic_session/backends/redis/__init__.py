@@ -25,23 +25,26 @@ __all__ = ["DEFAULT_NAMESPACE", "RedisSessionStore"]
 class RedisSessionStore(SessionStore):
     """A `SessionStore` in Redis 6.2 or later; see `from_url`.
 
-    Any number of processes may share one Redis and one namespace, and with them runtimes of the Rust reference. A store
-    serves the asyncio loop in which it is first used. It opens its own connections, with the settings of `client` (all but
-    its retries and its ``socket_timeout``, for which `timeout` stands), and neither uses nor closes those of `client`.
+    Any number of processes may share one Redis and one namespace, and with them runtimes of the
+    Rust reference. A store serves the asyncio loop in which it is first used. It opens its own
+    connections, with the settings of `client` (all but its retries and its ``socket_timeout``, for
+    which `timeout` stands), and neither uses nor closes those of `client`.
 
     Args:
-        client: A ``redis.asyncio.Redis`` or ``RedisCluster`` of yours; whether it decodes responses does not matter.
+        client: A ``redis.asyncio.Redis`` or ``RedisCluster`` of yours; whether it decodes responses
+            does not matter.
         namespace: The front of every key.
         default_wait_ttl: The lifetime of a wait that names none.
         default_session_ttl: The same for `create_session`.
         max_snapshot_bytes: The longest wire text of a session, in bytes.
         max_waits_per_user: How many live waits one user may have; None for any number.
         timeout: For how many seconds an operation may take, connecting included.
-        max_connections: How many connections there may be. Operations share them, so nearly always one carries all; more are
-            opened where operations would wait behind long answers, and for sessions longer than 128 KiB on their way out.
-        stale_reads: Let `get_session`, `get_versioned`, `find_wait` and `find_wait_by_scope` read from a replica, which may
-            not know yet what was written a moment ago; by connections of its own, up to as many. It needs a client of a
-            Sentinel, or of a cluster.
+        max_connections: How many connections there may be. Operations share them, so nearly always
+            one carries all; more are opened where operations would wait behind long answers, and
+            for sessions longer than 128 KiB on their way out.
+        stale_reads: Let `get_session`, `get_versioned`, `find_wait` and `find_wait_by_scope` read
+            from a replica, which may not know yet what was written a moment ago; by connections of
+            its own, up to as many. It needs a client of a Sentinel, or of a cluster.
 
     Raises:
         InvalidInputError: An option is out of range.
@@ -91,23 +94,25 @@ class RedisSessionStore(SessionStore):
         """Return a store for a URL. No I/O: the first operation connects.
 
         Args:
-            url: ``redis://[user:password@]host[:port][/db]``, ``rediss://`` for TLS (the certificate is checked), or
-                ``unix://[user:password@]path[?db=n]``. Where sentinels watch it:
-                ``redis+sentinel://[user:password@]host[:port],host[:port]/service[/db]``, or ``rediss+sentinel://``. A
-                cluster: ``redis+cluster://[user:password@]host[:port],host[:port]``, or ``rediss+cluster://``.
+            url: ``redis://[user:password@]host[:port][/db]``, ``rediss://`` for TLS (the
+                certificate is checked), or ``unix://[user:password@]path[?db=n]``. Where sentinels
+                watch it: ``redis+sentinel://[user:password@]host[:port],host[:port]/service[/db]``,
+                or ``rediss+sentinel://``. A cluster:
+                ``redis+cluster://[user:password@]host[:port],host[:port]``, or
+                ``rediss+cluster://``.
             namespace: The front of every key.
             default_wait_ttl: The lifetime of a wait that names none.
             default_session_ttl: The same for `create_session`.
             max_snapshot_bytes: The longest wire text of a session, in bytes.
             max_waits_per_user: How many live waits one user may have; None for any number.
-            timeout: For how many seconds an operation may take, connecting included. A ``socket_timeout`` in the URL may
-                shorten it.
+            timeout: For how many seconds an operation may take, connecting included. A
+                ``socket_timeout`` in the URL may shorten it.
             connect_timeout: For how many seconds connecting may take.
             max_connections: How many connections there may be; operations share them.
             stale_reads: As for the constructor; it needs sentinels or a cluster.
-            connection: More for redis-py's connection: ``client_name``, ``username``, ``password``, ``db``,
-                ``ssl_ca_certs`` and its like; ``sentinel_username`` and ``sentinel_password`` for the sentinels. They go
-                before what the URL says.
+            connection: More for redis-py's connection: ``client_name``, ``username``, ``password``,
+                ``db``, ``ssl_ca_certs`` and its like; ``sentinel_username`` and
+                ``sentinel_password`` for the sentinels. They go before what the URL says.
 
         Raises:
             InvalidInputError: The URL cannot be read, or an option is out of range.

@@ -1,8 +1,9 @@
 """Sessions on a Redis Cluster: the operations of a slot, each in the slot of one user.
 
-`owner_pointers` tells where things are and why that is safe. An operation by scope goes to the slot of the user, in one
-round trip. One by session key goes to the slot that the client remembers, or asks the owner pointer of the key first.
-Storing a new session takes a reservation first, and removing one takes its pointer away afterwards: a round trip more each.
+`owner_pointers` tells where things are and why that is safe. An operation by scope goes to the slot
+of the user, in one round trip. One by session key goes to the slot that the client remembers, or
+asks the owner pointer of the key first. Storing a new session takes a reservation first, and
+removing one takes its pointer away afterwards: a round trip more each.
 """
 
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
@@ -44,7 +45,8 @@ class RedisClusterBackend(SessionBackend):
     Args:
         client: The way there.
         keys: How keys are named.
-        reading: The same for reads that may be stale, where the caller asked for that; else `client` again.
+        reading: The same for reads that may be stale, where the caller asked for that; else
+            `client` again.
     """
 
     system = "redis"
@@ -249,13 +251,13 @@ class RedisClusterBackend(SessionBackend):
         return Slot(self.client, self._keys.within(tag), hold)
 
     def _look_at(self, tag: str) -> Slot:
-        """Return the sessions of one slot for a read that may be stale, if the caller asked for that."""
+        """Return the operations of one slot for reads, stale ones if the caller asked for them."""
         return Slot(self._reading, self._keys.within(tag))
 
     async def _where_it_is(
         self, key: str, ask: Callable[[Slot], Awaitable[T]], is_there: Callable[[T], bool], *, stale: bool = False
     ) -> T | None:
-        """Ask where a key's session is, as remembered; where it is not there, as its pointer says."""
+        """Ask the remembered slot of a key; if nothing is there, the slot of its owner pointer."""
         at = self._look_at if stale else self._at
         tag = self._pointers.remembered(key)
         if tag is not None:
@@ -266,7 +268,7 @@ class RedisClusterBackend(SessionBackend):
         return None if asked is None else await ask(at(asked))
 
     async def _lengthened(self, key: str, ttl_ms: int | None, give: Callable[[Slot], Awaitable[bool]]) -> bool:
-        """Give a session a longer life, where its pointer lives longer yet; else let the pointer do so first."""
+        """Lengthen the lifetime of a session, after that of its owner pointer if need be."""
         tag, held = self._pointers.remembered(key), None
         certain = tag is None
         if tag is None:
@@ -293,7 +295,7 @@ class RedisClusterBackend(SessionBackend):
             raise
 
     def _leave(self, key: str, held: Reservation) -> None:
-        """End a reservation that this call will not use any more, unless a session lives under its key."""
+        """End the unused reservation of this call, unless a session lives under its key."""
 
         async def end() -> None:
             async with self.client.in_time():
@@ -308,7 +310,7 @@ class RedisClusterBackend(SessionBackend):
         return await Slot(self.client, self._keys.within(held.tag)).vacate(key, held.nonce, owner)
 
     async def _ended(self, key: str, removal: Removal | None) -> bool:
-        """Take the pointer of a removed session away; return whether there was one to be removed."""
+        """Delete the owner pointer of a removed session; return whether a session was removed."""
         if removal is not None and removal.nonce is not None:
             try:
                 await self._pointers.end(key, removal.nonce.decode())
@@ -317,7 +319,7 @@ class RedisClusterBackend(SessionBackend):
         return removal is not None
 
     async def _steps(self, do: Callable[[str, list[bytes]], Awaitable[T]]) -> AsyncGenerator[T, None]:
-        """Do something with all sessions, those of one slot at a time; again where slots have moved meanwhile."""
+        """Run `do` on all sessions, slot by slot; again if slots have moved meanwhile."""
         while True:
             servers = await self.client.servers()
             before = self.client.owners()

@@ -1,4 +1,4 @@
-"""The names of keys in Redis; in Lua they are made in `lua/includes/keys.lua`, by the same words."""
+"""Names of the keys in Redis; `lua/includes/keys.lua` makes them in Lua, by the same words."""
 
 import hashlib
 from collections.abc import Iterable, Sequence
@@ -41,7 +41,9 @@ _SCOPE_DECODER = msgspec.json.Decoder(ReplyScope)
 
 
 def owner_text(owner: tuple[str, str, str | None, str | None]) -> str:
-    """Return an identity as the scripts read it: ``env:tenant:team:user``, with an empty team or user for none.
+    """Return an owner as the scripts read it: ``env:tenant:team:user``.
+
+    No team or user is an empty one.
 
     Ids hold no colon, so no two identities read alike.
     """
@@ -58,9 +60,10 @@ def identity_text(ctx: TenantCtx | None) -> str:
 
 
 def payload_prefix(owner: Owner) -> str:
-    """Return how the payload of an owner's session begins, where the fields of each pair are equal, as nearly always.
+    """Return the usual beginning of the texts of an owner, with equal fields in each pair.
 
-    No other owner's payload begins like it: the fields have a fixed order, and those of the identity end with the user.
+    No other owner's payload begins like it: the fields have a fixed order, and those of the
+    identity end with the user.
     """
     env, tenant, team, user = owner
     within = f'"team":"{team}","team_id":"{team}",' if team else ""
@@ -70,12 +73,13 @@ def payload_prefix(owner: Owner) -> str:
 
 def key_of(key: bytes) -> SessionKey:
     """Return a session key as Redis has it."""
-    # Not checked: the reference bounds no session key, and one of its own must not hide the waits beside it.
+    # Not checked: the reference bounds no session key, and one of its own must not hide the waits
+    # beside it.
     return key.decode("utf-8", "replace")  # type: ignore[return-value]  # and so it is one, without a call
 
 
 def scope_of(json: bytes) -> ReplyScope | None:
-    """Return the scope in a record of ours; None if it has none, or somebody else has overwritten it."""
+    """Return the scope in a record of ours; None if it has none or was overwritten."""
     try:
         return _SCOPE_DECODER.decode(json) if json else None
     except (msgspec.MsgspecError, GreenticError, UnicodeError, RecursionError):
@@ -114,7 +118,10 @@ _LAYOUT = frozenset(
 
 
 def glob_of_kinds(kinds: Sequence[str]) -> str:
-    """Return how a SCAN pattern goes on for keys of some kinds: the letters of each position. It may match other kinds."""
+    """Return how a SCAN pattern goes on for keys of some kinds.
+
+    The letters of each position. It may match other kinds.
+    """
     places = zip(*kinds, strict=False)  # as far as the shortest goes
     return "".join(f"[{''.join(sorted(set(letters)))}]" for letters in places) + "*"
 
@@ -140,7 +147,10 @@ class Keys:
         return f"{self.namespace}:{SESSION_KIND}{key}"
 
     def is_shared(self, key: str) -> bool:
-        """Say whether a session key may name something of another namespace, too: see `lua/includes/namespaces.lua`."""
+        """Say whether a session key may name something of another namespace, too.
+
+        See `lua/includes/namespaces.lua`.
+        """
         return ":" in key and not _LAYOUT.isdisjoint(key.split(":")) and not self.namespace.endswith("}")
 
     def claim(self, key: str) -> str:
@@ -173,7 +183,8 @@ class ClusterKeys:
     """The keys of one namespace on a cluster; see `owner_pointers`.
 
     Raises:
-        InvalidInputError: The namespace is empty, no valid Unicode, or holds a brace, which on a cluster has a meaning.
+        InvalidInputError: The namespace is empty, no valid Unicode, or holds a brace, which on a
+            cluster has a meaning.
         TypeError: It is no str.
     """
 
@@ -185,11 +196,14 @@ class ClusterKeys:
         return Keys(f"{self.namespace}:{{{tag}}}")
 
     def every(self, rest: str) -> bytes:
-        """Return the pattern of SCAN for keys that go on like `rest` in any slot, and for some others: see `by_tag`."""
+        """Return the pattern of SCAN for keys with `rest` in any slot, and some others.
+
+        See `by_tag`.
+        """
         return glob_of(f"{self.namespace}:{{", f"*}}:{rest}")
 
     def by_tag(self, found: Iterable[bytes], prefix: str = "") -> dict[str, list[bytes]]:
-        """Sort keys by hash tag; return how they go on behind it and `prefix`, without those that do not."""
+        """Group keys by hash tag, without it and `prefix`; keys without them are left out."""
         start, middle = len(self.namespace.encode()) + 2, f"}}:{prefix}".encode()
         sorted_: dict[str, list[bytes]] = {}
         for key in found:

@@ -1,4 +1,7 @@
-"""The scripts of `lua/`, each as a typed function. What one does and returns stands in the head of its file."""
+"""The scripts of `lua/`, each as a typed function.
+
+What one does and returns stands in the head of its file.
+"""
 
 from collections.abc import Awaitable
 from typing import Any, TypeAlias, cast
@@ -24,7 +27,10 @@ THOROUGH = "thorough"
 Answer: TypeAlias = list[Any]
 """The outcome of a script, a word, and what belongs to it."""
 Text: TypeAlias = tuple[bytes, str, str]
-"""A session's text on its way to Redis, with what the scripts want to know of it: its SHA-1, and whose it is."""
+"""A session's text on its way to Redis, with what the scripts want to know of it.
+
+Its SHA-1, and whose it is.
+"""
 
 
 def text_of(data: SessionData, text: bytes | None) -> Text:
@@ -62,12 +68,16 @@ _VACATE = _script("vacate")
 class Scripts:
     """The scripts over one client, in one namespace. Each call is one atomic step on the server.
 
-    Lifetimes are in milliseconds, None for ever. An answer is a list: the outcome, a word, and what belongs to it;
-    the heads of the scripts name them. Bulk operations have one outcome, and leave it out.
+    Lifetimes are in milliseconds, None for ever. An answer is a list: the outcome, a word, and what
+    belongs to it; the heads of the scripts name them. Bulk operations have one outcome, and leave
+    it out.
     """
 
     def __init__(self, executor: Executor, keys: Keys, hold: tuple[str | int, ...] = ()) -> None:
-        """`hold` goes with what may store a session or lengthen its life, on a cluster: see `owner_pointers`."""
+        """`hold` goes with what may store a session or lengthen its life, on a cluster.
+
+        See `owner_pointers`.
+        """
         self._executor = executor
         self._keys = keys
         self._namespace = keys.namespace
@@ -87,7 +97,8 @@ class Scripts:
         Args:
             key: The session key.
             text: The new text.
-            terms: If there are any: for whom, over which version, and the SHA-1 of what is a session for sure.
+            terms: If there are any: for whom, over which version, and the SHA-1 of what is a
+                session for sure.
         """
         return _UPDATE.run(self._executor, 1, (self._sessions + key, self._namespace, key, *text, *terms))
 
@@ -115,7 +126,8 @@ class Scripts:
     def find(self, owner: Owner, scopes: tuple[ReplyScope, ...], *terms: str) -> Awaitable[Answer]:
         """Find the wait of the first scope that has one.
 
-        With `THOROUGH` among the terms it is the owner's for certain; else the reader has to see whose it is.
+        With `THOROUGH` among the terms it is the owner's for certain; else the reader has to see
+        whose it is.
         """
         if len(scopes) == 1:  # in one step: every answer comes by
             return _FIND.run(self._executor, 1, (self._keys.wait(owner, scopes[0]), self._namespace, *terms))
@@ -126,7 +138,10 @@ class Scripts:
         return _FIND_KEY.run(self._executor, 1, (self._keys.wait(owner, scope), self._namespace, owner_text(owner)))
 
     async def list_waits(self, owner: Owner) -> list[SessionKey]:
-        """Return the session keys of a user's waits, in no order: up to 1,000 of them in one step."""
+        """Return the session keys of a user's waits, in no order.
+
+        Up to 1,000 of them in one step.
+        """
         outcome, *found = await self._keys_of(owner, b"")
         if outcome == b"all":
             count, lines = found
@@ -195,7 +210,8 @@ class Scripts:
         """Remove those of some sessions that a caller administers.
 
         Returns:
-            How many were looked at; of each that was removed the key, and on a cluster the nonce of its reservation.
+            How many were looked at; of each that was removed the key, and on a cluster the nonce of
+            its reservation.
         """
         words: tuple[Arg, ...] = (self._sessions, self._namespace, env, tenant, team, user, *keys)
         return _PURGE.run(self._executor, 1, words)

@@ -118,7 +118,8 @@ class RedisBackend(SessionBackend):
         async with aclosing(self._purging(ctx, user)) as steps:
             async for step in steps:
                 yield step
-        # What others left behind names users, too: the reference's scope keys, records of what it removed.
+        # What others left behind names users, too: the reference's scope keys, records of what it
+        # removed.
         async with aclosing(self._tidying(ctx, user)) as steps:
             async for step in steps:
                 yield step

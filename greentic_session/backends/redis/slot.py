@@ -1,7 +1,10 @@
-"""Session operations under one key prefix (a namespace, or one slot of a cluster): one command or script each.
+"""Session operations under one key prefix: a namespace, or one slot of a cluster.
 
-The scripts decide all that needs stored state, in one atomic step; here is only what they cannot do: reading JSON, and
-saying in words what an outcome means. `lua/includes/session.lua` tells how the keys hang together.
+Each is one command or one script.
+
+The scripts decide all that needs stored state, in one atomic step; here is only what they cannot
+do: reading JSON, and saying in words what an outcome means. `lua/includes/session.lua` tells how
+the keys hang together.
 """
 
 from collections.abc import AsyncIterator
@@ -33,7 +36,9 @@ class BarredError(Exception):
 
 
 class ShortError(Exception):
-    """The owner pointer would not live as long as the session; nothing was done. On a cluster only, where it is caught.
+    """The owner pointer would not outlive the session; nothing was done.
+
+    On a cluster only, where it is caught.
 
     Attributes:
         key: The session key.
@@ -199,7 +204,8 @@ class Slot:
                 return wait
         except CorruptSessionError:
             pass
-        # Somebody else has overwritten it, or nobody can tell whose it is: that is for the rules to say.
+        # Somebody else has overwritten it, or nobody can tell whose it is: that is for the rules to
+        # say.
         outcome, *found = await self._reads.find(owner, scopes, THOROUGH)
         if outcome == b"absent":
             return None
@@ -216,7 +222,7 @@ class Slot:
         return sorted(await self._scripts.list_waits(owner))
 
     async def clear(self, owner: Owner, scope: ReplyScope) -> tuple[SessionKey, Removal] | None:
-        """As `SessionBackend.clear`; the key of the session that was removed, None if nothing was there."""
+        """As `SessionBackend.clear`; the key of the removed session, None if nothing was there."""
         outcome, *removed = await self._scripts.clear(owner, scope)
         return None if outcome == b"absent" else (key_of(removed[0]), Removal(removed[1]))
 
@@ -277,7 +283,8 @@ class Slot:
         """Bar a reservation on a cluster, if no session lives here under its key.
 
         Returns:
-            ``free``; or ``live``, and the part of its identity in which it differs from `owner`, empty if nothing tells.
+            ``free``; or ``live``, and the part of its identity in which it differs from `owner`,
+            empty if nothing tells.
         """
         return await self._scripts.vacate(key, nonce, owner)
 
@@ -296,7 +303,7 @@ class Slot:
                     continue  # whose it is cannot be said; reading it by its key tells
 
     async def purge(self, meant: tuple[str, str, str, str], keys: list[bytes]) -> list[list[Any]]:
-        """Remove those of some sessions that are `meant_by` a caller; return the key of each, and what its removal did."""
+        """Remove the sessions that are `meant_by` a caller; return the key and result of each."""
         removed, at = list[list[Any]](), 0
         while at < len(keys):
             looked, found = await self._scripts.purge(*meant, keys[at:])
@@ -310,7 +317,7 @@ class Slot:
 
 
 def meant_by(ctx: TenantCtx, user: str | None) -> tuple[str, str, str, str] | None:
-    """Return env, tenant, team and user of what a caller purges, "" for all; None where that is nothing."""
+    """Return env, tenant, team and user of a purge, "" for all; None if it can reach nothing."""
     own = ctx.effective_user
     if user is not None and own not in (None, user):
         return None

@@ -1,4 +1,7 @@
-"""Looking into a cluster for administration: all primaries, and on each what is there of a slot together."""
+"""Looking into a cluster for administration.
+
+All primaries, and on each what is there of a slot together.
+"""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
@@ -18,7 +21,10 @@ __all__ = ["RedisClusterInspector"]
 
 @reading_answers
 class RedisClusterInspector(Inspector):
-    """Looks into one namespace of one cluster. What moves from one node to another meanwhile may be missed."""
+    """Looks into one namespace of one cluster.
+
+    What moves from one node to another meanwhile may be missed.
+    """
 
     def __init__(self, client: ClusterClient, keys: ClusterKeys, pointers: Pointers) -> None:
         self._client = client

@@ -74,4 +74,7 @@ FAULTS: Final[Mapping[str, tuple[bool, str, str]]] = {
         "Another program writes in this namespace, or a newer version: --reveal names them.",
     ),
 }
-"""By its name: whether it is a fault, what it is, and what to do. In the order in which they are told."""
+"""By its name.
+
+Whether it is a fault, what it is, and what to do. In the order in which they are told.
+"""

@@ -1,4 +1,4 @@
-"""Looking into a Redis for administration: its sessions with scripts that only read, its settings with INFO and CONFIG GET.
+"""Inspection of a Redis for operators: sessions by read-only scripts, settings by INFO.
 
 All keys are found with SCAN, and looked at a few in a step, so nobody waits for it.
 """
@@ -48,7 +48,7 @@ class Tallies:
         self.selection = selection
 
     async def count(self, executor: Executor, keys: Keys, names: Sequence[bytes]) -> None:
-        """Count what some keys of one slot are, given without the namespace and the colon after it."""
+        """Count the kinds of some keys of one slot, given without their namespace."""
         session, talk = SESSION_KIND.encode(), b"conv:head:"
         sessions = [name[len(session) :] for name in names if name.startswith(session)]
         if sessions:
@@ -117,7 +117,10 @@ class RedisInspector(Inspector):
         self._front = f"{keys.namespace}:"
 
     async def survey(self, looked: Looked, selection: Selection | None = None) -> Mapping[Partition, Tally]:
-        """See `Inspector.survey`. Sessions of which nobody can tell whose they are count for the env and tenant ""."""
+        """See `Inspector.survey`.
+
+        Sessions of which nobody can tell whose they are count for the env and tenant "".
+        """
         tallies = Tallies(selection)
 
         async def count(found: list[bytes]) -> None:
@@ -171,7 +174,7 @@ def _wanted(selection: Selection) -> tuple[str, str, str, str]:
 
 
 def _partition(name: bytes, selection: Selection | None) -> Partition | None:
-    """Return whose a conversation is, by the end of its key; None where it is not asked for, as of one user."""
+    """Return the partition of a conversation by its key; None where one user is selected."""
     env, tenant, team = [*name.decode("utf-8", "replace").split(":", 3), "", "", ""][:3]
     place = (env, tenant, None if team == NO_TEAM else team)
     if selection is None:

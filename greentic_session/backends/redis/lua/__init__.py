@@ -1,1 +1,4 @@
-"""One Lua file a script in `operations`, `admin` and `migration`; `includes` holds what they share, one subject a file."""
+"""Lua scripts, one file each, in `operations`, `admin` and `migration`.
+
+`includes` holds what they share, one subject a file.
+"""

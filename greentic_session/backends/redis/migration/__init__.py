@@ -1,16 +1,19 @@
-"""Copies a namespace of one Redis to another, while both are in use: to move a fleet, above all to a cluster.
+"""Migration of a namespace to another Redis while both are in use, above all to a cluster.
 
-Sessions come with their waits, lifetimes, claims and latest-session pointers, each in one atomic step, text by text: so the
-versions are the same on both sides. It may be interrupted at any point and run again, as often as one likes: what is there
-already is not written again. A further run
+Sessions come with their waits, lifetimes, claims and latest-session pointers, each in one atomic
+step, text by text: so the versions are the same on both sides. It may be interrupted at any point
+and run again, as often as one likes: what is there already is not written again. A further run
 
-- brings what has changed in the source since, and removes what is gone there: but only where the copy is as it was left.
-  What the target's own runners have changed, claimed, given another lifetime or removed since is theirs, and stays so.
-- never touches what was not copied from this source; a session key or a scope that is taken in the target stays taken.
+- brings what has changed in the source since, and removes what is gone there: but only where the
+  copy is as it was left. What the target's own runners have changed, claimed, given another
+  lifetime or removed since is theirs, and stays so.
+- never touches what was not copied from this source; a session key or a scope that is taken in the
+  target stays taken.
 - removes nothing if the source holds no session at all: that is rather a Redis that was emptied.
 
 How copies are remembered, and for how long, tells `lua/migration/copied.lua`. Conversations are
-copied where the source's was changed later than the target's; that one was removed is not carried over, in either direction.
+copied where the source's was changed later than the target's; that one was removed is not carried
+over, in either direction.
 """
 
 from .migrate import migrate

@@ -96,7 +96,8 @@ class Conversations:
         created, updated = (int(fields.pop(time)) for time in _TIMES)
         expected = "" if ours is None else f"{ours.birth}:{ours.updated_at}"
         if ours is not None and (ours.birth != theirs.birth or (theirs.ttl == -1 and ours.ttl != -1)):
-            # Another one under this id, or a lifetime that ends: storing would keep what was there of these.
+            # Another one under this id, or a lifetime that ends: storing would keep what was there
+            # of these.
             await self._to.delete(partition, id)
             expected = ""
         left = theirs.left()

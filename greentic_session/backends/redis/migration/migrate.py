@@ -29,8 +29,9 @@ async def migrate(
     Both sides may be in use meanwhile. Cancel it whenever you like, and call it again.
 
     Args:
-        source: The URL of the Redis to copy from: ``redis://``, ``rediss://``, ``unix://``, ``redis+sentinel://`` or
-            ``redis+cluster://``. It is read only. Name it the same way each time: copies remember where they came from.
+        source: The URL of the Redis to copy from: ``redis://``, ``rediss://``, ``unix://``,
+            ``redis+sentinel://`` or ``redis+cluster://``. It is read only. Name it the same way
+            each time: copies remember where they came from.
         target: The same of the Redis to copy to.
         namespace: Which namespace to copy.
         to_namespace: How it is called in the target; by default the same.
@@ -41,7 +42,8 @@ async def migrate(
 
     Raises:
         GreenticError: A side failed. What was copied until then is; call it again.
-        InvalidInputError: A URL cannot be read, a namespace cannot be one there, or both sides are the same.
+        InvalidInputError: A URL cannot be read, a namespace cannot be one there, or both sides are
+            the same.
         TypeError: An argument has a wrong type.
     """
     origin = side_of(source, namespace)

@@ -17,8 +17,8 @@ class Report(msgspec.Struct, kw_only=True):
     Attributes:
         copied: How many sessions were written.
         unchanged: How many were there already, and alike.
-        kept: How many the target has changed, removed or never had from this source; they were left alone. So was what
-            would have displaced them.
+        kept: How many the target has changed, removed or never had from this source; they were left
+            alone. So was what would have displaced them.
         removed: How many copies were removed because the source has the session no more.
         corrupt: How many texts of the source nothing tells the owner of; they were not copied.
         waits: How many waits were written that only a scope key of the reference's tells of.

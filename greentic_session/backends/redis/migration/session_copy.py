@@ -80,7 +80,8 @@ class Source:
 
         Args:
             group: Their keys.
-            believed: The group names scopes instead, and what waits there is returned only if nothing else tells of it.
+            believed: The group names scopes instead, and what waits there is returned only if
+                nothing else tells of it.
         """
         keys, names = group
         kind = "scopes" if believed else "keys"
@@ -179,7 +180,7 @@ class Target:
         return outcome
 
     async def _expunge(self, keys: Keys, names: list[bytes], nonce: str = "", *, ends: bool = True) -> tuple[int, int]:
-        """Return how many copies were removed, and how many stay; end the pointers of those removed, if that is wanted."""
+        """Return the numbers of removed and of kept copies; end the owner pointers of the removed."""
         removed, kept, at = list[list[bytes]](), 0, 0
         while at < len(names):
             words: tuple[Arg, ...] = (keys.session(""), keys.namespace, self._source, nonce, *names[at:])
@@ -192,7 +193,10 @@ class Target:
 
 
 def _tag(session: Exported) -> str:
-    """Return in which slot a session belongs: its user's, or that of the user whose latest it is."""
+    """Return in which slot a session belongs.
+
+    Its user's, or that of the user whose latest it is.
+    """
     env, tenant, team, user = (session.latest or session.owner).decode().split(":")
     if user:
         return tag_of((env, tenant, team or None, user))

@@ -1,7 +1,8 @@
 -- Tell what is known of some sessions beside their texts. Changes nothing.
 -- KEYS[1]  the front of all session keys
 -- ARGV     namespace, session keys
--- Returns  for each that was looked at (at least one, and no more once it has cost enough): {} if it is not there, else {lifetime in ms or -1, bytes of its text, 1 if it waits or 0,
+-- Returns  for each that was looked at (at least one, and no more once it has cost enough): {} if
+--          it is not there, else {lifetime in ms or -1, bytes of its text, 1 if it waits or 0,
 --          scope as JSON or "", what is left of the lease of its claim in ms or a negative number}
 -- @include session
 local found = {}

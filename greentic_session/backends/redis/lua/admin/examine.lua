@@ -4,8 +4,9 @@
 -- Returns  {how many keys were looked at: at least one, and no more once it has cost enough,
 --           for each finding: its name, the key}; inspection.py says what the names mean
 --
--- Runtimes of the reference leave things behind that we never would, and none of that is a fault: a scope key of a session
--- that was removed, a session without our record, a set without a lifetime. A fault is what neither they nor we do.
+-- Runtimes of the reference leave things behind that we never would, and none of that is a fault: a
+-- scope key of a session that was removed, a session without our record, a set without a lifetime.
+-- A fault is what neither they nor we do.
 -- @include session
 local SLACK = 1000 -- ms; lifetimes set in one script may be so far apart, and what ends so soon is not looked at
 local answer = {0}
@@ -36,7 +37,8 @@ local function check_wait(name, session)
   local owner, hash = session.owner, session.s
   local scope, own = redis.call('PTTL', scope_key(owner, hash)), redis.call('PTTL', record_key(session.key))
   if not same_life(own, session.ttl) then
-    -- The reference wrote the same text again: without a lifetime, or with one that its scope key shares.
+    -- The reference wrote the same text again: without a lifetime, or with one that its scope key
+    -- shares.
     if session.ttl ~= -1 and not same_life(scope, session.ttl) then tell('lifetimes', name) end
     return
   end
@@ -95,8 +97,9 @@ function check.own(name, key)
   local own = redis.call('HMGET', record_key(key), 'o', 's')
   local ttl = redis.call('PTTL', record_key(key))
   if redis.call('EXISTS', session_key(key)) == 1 or ttl == -2 or ends_now(ttl) then return end
-  -- The reference takes a session that it removes out of its user's set. (A wait that it moved to another scope, and that ended
-  -- earlier than it would have with us, cannot be told from one that somebody deleted.)
+  -- The reference takes a session that it removes out of its user's set. (A wait that it moved to
+  -- another scope, and that ended earlier than it would have with us, cannot be told from one that
+  -- somebody deleted.)
   local owner, hash = own[1], own[2]
   local lost = owner and hash and hash ~= '' and is_listed(owner, key) and holds(scope_key(owner, hash), key)
   tell(lost and 'lost' or 'leftover', name)

@@ -1,8 +1,11 @@
--- Remove those of some copies that are as they were left; forget that those were copied that are gone.
+-- Remove those of some copies that are as they were left; forget that those were copied that are
+-- gone.
 -- KEYS[1]  the front of all session keys
--- ARGV     namespace, source, on a cluster the nonce of a reservation that ends if nothing lives under a key, or "", session keys
+-- ARGV     namespace, source, on a cluster the nonce of a reservation that ends if nothing lives
+--          under a key, or "", session keys
 -- Returns  {how many were looked at: at least one, and no more once it has cost enough,
---           for each that was removed: {its key, on a cluster the nonce of its reservation}, how many stay}
+--           for each that was removed: {its key, on a cluster the nonce of its reservation}, how
+--           many stay}
 -- @include copied
 local source, nonce, removed, kept, looked = ARGV[2], ARGV[3], {}, 0, 0
 for number = 4, #ARGV do

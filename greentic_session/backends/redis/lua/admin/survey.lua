@@ -1,9 +1,9 @@
 -- Count some sessions for administration. Changes nothing.
 -- KEYS[1]  the front of all session keys
 -- ARGV     namespace, env, tenant, team, user (each "" for all), how many ms are soon, session keys
--- Returns  {how many were looked at: at least one, and no more once it has cost enough}, and
---          for each "env:tenant:team" among them: that, sessions, waits, those that end soon, bytes of their texts.
---          A session of which nobody can tell whose it is counts for ""
+-- Returns  {how many were looked at: at least one, and no more once it has cost enough}, and for
+--          each "env:tenant:team" among them: that, sessions, waits, those that end soon, bytes of
+--          their texts. A session of which nobody can tell whose it is counts for ""
 -- @include session
 local tallies, places, soon, looked = {}, {}, tonumber(ARGV[6]), 0
 

@@ -1,8 +1,9 @@
 -- Remove what leads nowhere among what a purged tenant has left.
 -- KEYS[1]  the front of all keys
--- ARGV     namespace, env, tenant, team or "", user or "", keys without the namespace and the colon after it
--- Returns  {how many were looked at, and no more once it has cost enough; how many were removed}. It may be none that was
---          looked at: of a large set only a part was
+-- ARGV     namespace, env, tenant, team or "", user or "", keys without the namespace and the colon
+--          after it
+-- Returns  {how many were looked at, and no more once it has cost enough; how many were removed}.
+--          It may be none that was looked at: of a large set only a part was
 -- @include session
 local removed, looked, left = 0, 0, false
 

@@ -1,4 +1,5 @@
--- The scope where a live claim was made (of a session that only the reference wrote, nothing else tells); nil if it is over.
+-- The scope where a live claim was made (of a session that only the reference wrote, nothing else
+-- tells); nil if it is over.
 local function claimed_at(claim, token)
   local found = redis.pcall('GET', claim)
   if type(found) ~= 'string' or found:sub(1, #token + 1) ~= token .. ':' then return nil end

@@ -1,4 +1,5 @@
--- The owner that a text names, as its reader will find it: names may come twice or with escapes, in any order.
+-- The owner that a text names, as its reader will find it: names may come twice or with escapes, in
+-- any order.
 local MOST_BYTES = 65536 -- that are decoded: the server waits for it
 local MOST_DEPTH = 1000 -- cjson reads nothing that nests deeper, and the reader may
 
@@ -6,7 +7,8 @@ local function is_id(value) return type(value) == 'string' and value:find('^[%w.
 
 local function is_id_or_none(value) return value == nil or value == cjson.null or is_id(value) end
 
--- A text up to the end of its context, if that comes first, as the reference and we write it, and cannot come again.
+-- A text up to the end of its context, if that comes first, as the reference and we write it, and
+-- cannot come again.
 local function up_to_context(text)
   local last = text:sub(1, 15) == '{"tenant_ctx":{' and text:find('},"flow_id":', 1, true)
   if not last or text:find('"tenant_ctx"', last, true) then return nil end

@@ -1,7 +1,8 @@
--- Sessions without a lifetime. Their records have none either, and whoever removes such a session by plain commands, as the
--- reference does, leaves its record behind. So {ns}:endless:sessions, a sorted set, names these sessions, each with the time
--- of the next check (ms since the epoch), a day later. Every write of a session without a lifetime checks a few that are due.
--- On a cluster there is none: only we write there.
+-- Sessions without a lifetime. Their records have none either, and whoever removes such a session
+-- by plain commands, as the reference does, leaves its record behind. So {ns}:endless:sessions, a
+-- sorted set, names these sessions, each with the time of the next check (ms since the epoch), a
+-- day later. Every write of a session without a lifetime checks a few that are due. On a cluster
+-- there is none: only we write there.
 -- @include keys
 -- @include wait_index
 local CHECK_AFTER_MS, CHECKED_AT_MOST = 86400000, '2'

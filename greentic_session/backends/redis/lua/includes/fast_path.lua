@@ -1,11 +1,13 @@
--- The wait at a scope where all is as usual, in as few commands as it takes: our record says that the session waits there,
--- and the user's set outlives it. That is what `find` in session.lua would find out, too, but for whose the text is: who asks
--- sees to that. Whose the scope is, and its hash, are read from its key: a request that is short travels faster, and Redis
--- reads more of them at a time.
+-- The wait at a scope where all is as usual, in as few commands as it takes: our record says that
+-- the session waits there, and the user's set outlives it. That is what `find` in session.lua would
+-- find out, too, but for whose the text is: who asks sees to that. Whose the scope is, and its
+-- hash, are read from its key: a request that is short travels faster, and Redis reads more of them
+-- at a time.
 -- @include keys
 local path = path_of_scope(KEYS[1])
 
--- Returns session key, text, lifetime in ms; false if nothing is there; nil if it is for the rules to say.
+-- Returns session key, text, lifetime in ms; false if nothing is there; nil if it is for the rules
+-- to say.
 local function usual(scope)
   local call = redis.call
   local key = call('GET', scope)

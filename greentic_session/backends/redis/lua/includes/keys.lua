@@ -1,8 +1,8 @@
 -- The names of all keys, and what belongs to whom.
 --
--- ARGV[1] is always the namespace, on a cluster with the hash tag of the slot behind it. An owner is
--- "env:tenant:team:user", with an empty team or user for none (ids hold no colon). In names of keys,
--- as the reference writes them, stands the owner's path: the same with "-" for no team.
+-- ARGV[1] is always the namespace, on a cluster with the hash tag of the slot behind it. An owner
+-- is "env:tenant:team:user", with an empty team or user for none (ids hold no colon). In names of
+-- keys, as the reference writes them, stands the owner's path: the same with "-" for no team.
 local ns = ARGV[1]
 local in_slot = ns:sub(-1) == '}' -- on a cluster braces keep namespaces apart
 

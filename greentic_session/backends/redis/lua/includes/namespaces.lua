@@ -1,15 +1,17 @@
--- A namespace may be the front of another: of "app" and "app:session" the session keys "session:k" and "k" name one place.
--- Whoever looks at a session key that may be another namespace's finds out whose it is by what leads there: our record, or
--- the set of a user's waits, which the reference writes, too. Only of a session that the reference created, and that never
--- waited, nothing tells: it is then the reference's default namespace's, if that is one of the two; else whoever asks has it.
+-- A namespace may be the front of another: of "app" and "app:session" the session keys "session:k"
+-- and "k" name one place. Whoever looks at a session key that may be another namespace's finds out
+-- whose it is by what leads there: our record, or the set of a user's waits, which the reference
+-- writes, too. Only of a session that the reference created, and that never waited, nothing tells:
+-- it is then the reference's default namespace's, if that is one of the two; else whoever asks has
+-- it.
 local DEFAULT = 'greentic:session'
 local WORDS = {
   session = true, own = true, claim = true, copied = true, waits = true, scopes = true, user = true, conv = true,
   endless = true,
 }
 
--- How a name in this namespace reads in longer ones: {{the longer namespace, a word of the layout, what follows}, ...}; nil
--- for nearly all names.
+-- How a name in this namespace reads in longer ones: {{the longer namespace, a word of the layout,
+-- what follows}, ...}; nil for nearly all names.
 local function readings(name, front)
   local found, at = nil, 1
   while at do
@@ -32,7 +34,8 @@ local function lists(namespace, owner, key)
   return redis.pcall('SISMEMBER', namespace .. WAITS .. owner_path(owner), key) == 1
 end
 
--- Whether a session under a key of this namespace is a longer one's, or something that a longer one keeps beside its own.
+-- Whether a session under a key of this namespace is a longer one's, or something that a longer one
+-- keeps beside its own.
 local function is_of_longer(namespace, session, found)
   for _, reading in ipairs(found) do
     local longer, word, key = reading[1], reading[2], reading[3]

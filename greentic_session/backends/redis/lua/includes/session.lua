@@ -7,29 +7,34 @@
 
 -- What the scripts share.
 --
--- ARGV[1] is always the namespace. An owner is "env:tenant:team:user", with an empty team or user for none (ids hold no
--- colon). Beside each session there is a record of our own, the hash {ns}:own:{session key}:
+-- ARGV[1] is always the namespace. An owner is "env:tenant:team:user", with an empty team or user
+-- for none (ids hold no colon). Beside each session there is a record of our own, the hash
+-- {ns}:own:{session key}:
 --   o  the owner of what we wrote
 --   s  the SHA-256 of the scope where it waits, empty if it is no wait
---   w  that scope as JSON, for whoever walks the store; a copy of a wait that only the reference wrote has none
+--   w  that scope as JSON, for whoever walks the store; a copy of a wait that only the reference
+--      wrote has none
 --   p  the owner whose latest session it is, if it is one
 --   h  the SHA-1 of the text that we wrote last
 --   n  its length in bytes
---   f  "1" where the reference wrote between our last registering and our last write: then scope keys are believed
---   x  "1" where it was parked over a session: scope keys of the reference's from before may lead to it
---   c  "1" where that text was somebody else's, and nobody has seen yet whether it is a session at all
--- and on a cluster, where pointers.py tells what for:
+--   f  "1" where the reference wrote between our last registering and our last write: then scope
+--      keys are believed
+--   x  "1" where it was parked over a session: scope keys of the reference's from before may lead
+--      to it
+--   c  "1" where that text was somebody else's, and nobody has seen yet whether it is a session at
+--      all
+-- and on a cluster, where owner_pointers.py tells what for:
 --   g  the nonce of the reservation under which it was stored
 --   u  for how many ms the owner pointer outlives the session, at least
--- It lives as long as the session. {ns}:claim:{session key} holds a claim: its token, a colon, and the SHA-256 of the scope
--- where it was made. It lives as long as its lease. {ns}:endless:sessions names the sessions without a lifetime; see
--- _endless.lua.
+-- It lives as long as the session. {ns}:claim:{session key} holds a claim: its token, a colon, and
+-- the SHA-256 of the scope where it was made. It lives as long as its lease. {ns}:endless:sessions
+-- names the sessions without a lifetime; see endless.lua.
 --
--- Every script reads and decides first, then writes: nothing is ever half written. (What it cleans up on the way was not
--- true before.)
+-- Every script reads and decides first, then writes: nothing is ever half written. (What it cleans
+-- up on the way was not true before.)
 
--- The owner that the front of a payload names; nil if it does not begin as the reference and we write it. No JSON is
--- decoded: ids have no escapes, and the fields have a fixed order.
+-- The owner that the front of a payload names; nil if it does not begin as the reference and we
+-- write it. No JSON is decoded: ids have no escapes, and the fields have a fixed order.
 local PAIR = '"([%w._-]+)","'
 local USUAL = '^{"tenant_ctx":{"env":' .. PAIR .. 'tenant":' .. PAIR .. 'tenant_id":"%2","'
 local IN_TEAM = USUAL .. 'team":' .. PAIR .. 'team_id":"%3","user":' .. PAIR .. 'user_id":"%4","'
@@ -54,8 +59,8 @@ local function identity(front)
   return env .. ':' .. tenant .. ':' .. (team_id or team or '') .. ':' .. (user_id or user or '')
 end
 
--- A script that looks at many sessions ends early where they have cost enough: after so many bytes of texts read (or freed),
--- or so many members of users' sets looked at.
+-- A script that looks at many sessions ends early where they have cost enough: after so many bytes
+-- of texts read (or freed), or so many members of users' sets looked at.
 local bytes_read, members_seen = 0, 0
 local BYTES_ENOUGH, MEMBERS_ENOUGH = 256 * 1024, 100
 local function is_enough() return bytes_read >= BYTES_ENOUGH or members_seen >= MEMBERS_ENOUGH end
@@ -90,7 +95,8 @@ local function verify(session)
   return session.owner
 end
 
--- What is known of a live session; nil if there is none, or if it is another namespace's. `ttl` is in ms, -1 for ever.
+-- What is known of a live session; nil if there is none, or if it is another namespace's. `ttl` is
+-- in ms, -1 for ever.
 local function look(key)
   local ttl = redis.call('PTTL', session_key(key))
   if ttl == -2 then return nil end
@@ -111,7 +117,8 @@ local function holds(key, value)
   return found == value
 end
 
--- Whether the lifetimes of a session and its record differ. We set both in one script; the reference knows one of them.
+-- Whether the lifetimes of a session and its record differ. We set both in one script; the
+-- reference knows one of them.
 local APART_MS = 50
 local function is_rewritten(session)
   local own = redis.call('PTTL', record_key(session.key))
@@ -123,7 +130,8 @@ local function is_unchanged(session)
   return session.o and not session.f and fits(session)
 end
 
--- Whether our record knows where the session waits. Else only the reference does: it alone wrote, or wrote since.
+-- Whether our record knows where the session waits. Else only the reference does: it alone wrote,
+-- or wrote since.
 local function is_known(session)
   return is_unchanged(session) and not is_rewritten(session)
 end
@@ -132,9 +140,10 @@ end
 local function waits_at(session, owner, hash)
   if session.owner ~= owner then return false end
   if (session.o and session.s == hash) or not is_known(session) then return true end
-  -- The reference may have registered the same text since. We keep a session without a wait out of its user's set, and the
-  -- reference adds to the set before it writes the scope key. A wait that has no lifetime tells nothing: a scope key that
-  -- has none either was written since, unless it may be left from before we parked the session anew.
+  -- The reference may have registered the same text since. We keep a session without a wait out of
+  -- its user's set, and the reference adds to the set before it writes the scope key. A wait that
+  -- has no lifetime tells nothing: a scope key that has none either was written since, unless it
+  -- may be left from before we parked the session anew.
   if session.s == '' then return redis.pcall('SISMEMBER', set_key(owner), session.key) == 1 end
   return session.ttl == -1 and not session.x and redis.call('PTTL', scope_key(owner, hash)) == -1
 end
@@ -147,8 +156,8 @@ local function cut(owner, hash, key)
   redis.pcall('ZREM', index_key(owner), hash)
 end
 
--- Remove what leads to a session that is not there, as far as our record knows; never fails a read (on a replica it cannot).
--- The pointer of `heir` stays: whose session the key gets.
+-- Remove what leads to a session that is not there, as far as our record knows; never fails a read
+-- (on a replica it cannot). The pointer of `heir` stays: whose session the key gets.
 local function forget(key, heir)
   local own = redis.pcall('HMGET', record_key(key), 'o', 's', 'p')
   if own[1] and own[2] and own[2] ~= '' then pcall(cut, own[1], own[2], key) end
@@ -157,8 +166,9 @@ local function forget(key, heir)
   unnote_endless(key)
 end
 
--- Give a session its lifetime back which an update of the reference's has taken: our record still has it. Where the reference
--- has registered the session anew, without a lifetime, its scope key has none either, or it is in its user's set.
+-- Give a session its lifetime back which an update of the reference's has taken: our record still
+-- has it. Where the reference has registered the session anew, without a lifetime, its scope key
+-- has none either, or it is in its user's set.
 local function restore(session)
   if session.ttl ~= -1 or not session.o or session.o ~= session.owner then return end
   local life = redis.call('PTTL', record_key(session.key))
@@ -174,7 +184,8 @@ local function restore(session)
   session.f, session.ttl = true, life
 end
 
--- See that a user's set outlives a wait that was found: the reference may have left it with too short a lifetime.
+-- See that a user's set outlives a wait that was found: the reference may have left it with too
+-- short a lifetime.
 local function tend(owner, session)
   local set = set_key(owner)
   local ttl = redis.call('PTTL', set)
@@ -215,15 +226,16 @@ local function is_wait(session, owner)
   return session.s == '' or not is_known(session) -- see waits_at
 end
 
--- Whether an operation by key reaches a session of `owner` for the caller's context `ctx`: they are the same but for the user,
--- which one of them does not have. (A context without a user is a runner's: it reaches every user of its team.)
+-- Whether an operation by key reaches a session of `owner` for the caller's context `ctx`: they are
+-- the same but for the user, which one of them does not have. (A context without a user is a
+-- runner's: it reaches every user of its team.)
 local function reaches(ctx, owner)
   return owner and (owner == ctx or owner == ctx:match('^(.*:)[^:]*$') or ctx == owner:match('^(.*:)[^:]*$'))
 end
 
--- Look at one member of a user's set: what is no wait goes. A thorough look returns the session, too; another one takes our
--- record's word where it says that the member waits. Returns its lifetime in ms (nil: it is no wait), and the SHA-256 of its
--- scope if our record has one.
+-- Look at one member of a user's set: what is no wait goes. A thorough look returns the session,
+-- too; another one takes our record's word where it says that the member waits. Returns its
+-- lifetime in ms (nil: it is no wait), and the SHA-256 of its scope if our record has one.
 local function attend(owner, key, thorough)
   members_seen = members_seen + 1
   local ttl = redis.call('PTTL', session_key(key))
@@ -239,12 +251,13 @@ local function attend(owner, key, thorough)
   return nil
 end
 
--- Of a user with no more waits than these a script looks at all; of one with more, at a step of them at a time.
+-- Of a user with no more waits than these a script looks at all; of one with more, at a step of
+-- them at a time.
 local FEW, STEP = 64, 50
 
--- Look at every member of a small set: it lives as long as the longest wait in it; then make the index anew, if there are
--- several. Returns the waits, if the look was thorough.
--- Never fails: it comes last in a write, and reads do it too, on a replica as well, where it changes nothing.
+-- Look at every member of a small set: it lives as long as the longest wait in it; then make the
+-- index anew, if there are several. Returns the waits, if the look was thorough. Never fails: it
+-- comes last in a write, and reads do it too, on a replica as well, where it changes nothing.
 local function mend_all(owner, thorough)
   local set, index = set_key(owner), index_key(owner)
   local members = redis.pcall('SMEMBERS', set)
@@ -278,16 +291,19 @@ local function left_until(ending)
   return ending == math.huge and -1 or ending - now()
 end
 
--- Let a key live at least until then. (Whoever has not seen all waits must not shorten the life of their set.)
+-- Let a key live at least until then. (Whoever has not seen all waits must not shorten the life of
+-- their set.)
 local function lengthen(key, ending)
   local ttl = redis.call('PTTL', key)
   if ttl >= 0 and (ending == math.huge or ending > now() + ttl + 5) then expire(key, left_until(ending)) end
 end
 
--- One step through a large set, and then one through its index: as `mend_all`, but the next operation goes on where this one
--- ends. {ns}:mending:{env}:{tenant}:{team or -}:{user}, a string, tells where: "set" or "index", the cursor of SSCAN or ZSCAN,
--- and the end of the longest wait that is in no index. After the last step it is "clean", for a minute, with how many members
--- are in no index (waits of the reference's): while they are so many, there is nothing to do. Returns whether it is so.
+-- One step through a large set, and then one through its index: as `mend_all`, but the next
+-- operation goes on where this one ends. {ns}:mending:{env}:{tenant}:{team or -}:{user}, a string,
+-- tells where: "set" or "index", the cursor of SSCAN or ZSCAN, and the end of the longest wait that
+-- is in no index. After the last step it is "clean", for a minute, with how many members are in no
+-- index (waits of the reference's): while they are so many, there is nothing to do. Returns whether
+-- it is so.
 local MENDING_MS, CLEAN_MS = '3600000', '60000'
 
 local function step_through_set(owner, cursor, longest)
@@ -365,7 +381,8 @@ local function mend_step(owner)
   return true
 end
 
--- Bring a user's set and index in order, or of a large one a part. Never fails. Returns whether no part is left.
+-- Bring a user's set and index in order, or of a large one a part. Never fails. Returns whether no
+-- part is left.
 local function mend(owner)
   local members = redis.pcall('SCARD', set_key(owner))
   if type(members) == 'table' then return true end
@@ -389,7 +406,8 @@ local function keep_record(key, ttl)
   if ttl == -1 then note_endless(key) else unnote_endless(key) end
 end
 
--- Check a few sessions without a lifetime: what leads to one that is gone is removed, the others are due again in a day.
+-- Check a few sessions without a lifetime: what leads to one that is gone is removed, the others
+-- are due again in a day.
 local function check_endless(due)
   for _, key in ipairs(due) do
     if redis.call('EXISTS', session_key(key)) == 1 then
@@ -405,7 +423,8 @@ local function check_endless(due)
   end
 end
 
--- The keys that lead to a session, as far as we know: its scope's and its pointer, where they name it.
+-- The keys that lead to a session, as far as we know: its scope's and its pointer, where they name
+-- it.
 local function leading(session)
   local found = {}
   local function add(name)
@@ -416,12 +435,12 @@ local function leading(session)
   return found
 end
 
--- On a cluster: how long an owner pointer lives that "never" expires, and for how long one of a session that never does can
--- be counted on.
+-- On a cluster: how long an owner pointer lives that "never" expires, and for how long one of a
+-- session that never does can be counted on.
 local FOR_GOOD = 5 * 365 * 86400000
 
--- On a cluster: whether a session may live for so long, by its owner pointer: the one that it has, or the one that `nonce`
--- has reserved, which lives for `reach` ms. Anywhere else it may.
+-- On a cluster: whether a session may live for so long, by its owner pointer: the one that it has,
+-- or the one that `nonce` has reserved, which lives for `reach` ms. Anywhere else it may.
 local function may_live(session, ttl, nonce, reach)
   if not session.g then return true end
   local left = session.ttl == -1 and FOR_GOOD or session.ttl + session.u
@@ -450,8 +469,8 @@ local function outlive(key, lease)
   if ttl >= 0 and ttl < lease then expire(key, lease) end
 end
 
--- On a cluster: let nobody store a session under a reservation any more. It is remembered for longer than a call can be on
--- its way.
+-- On a cluster: let nobody store a session under a reservation any more. It is remembered for
+-- longer than a call can be on its way.
 local function bar(nonce) redis.call('SET', barred_key(nonce), '', 'PX', '120000') end
 
 local function all_keys(session)
@@ -460,8 +479,8 @@ local function all_keys(session)
   return found
 end
 
--- Remove a session with its claim and all that leads to it. Whoever drops many mends their users' sets once, at the end.
--- Returns the nonce of its reservation on a cluster, else false.
+-- Remove a session with its claim and all that leads to it. Whoever drops many mends their users'
+-- sets once, at the end. Returns the nonce of its reservation on a cluster, else false.
 local function drop(session, unmended)
   local key = session.key
   if session.g then bar(session.g) end
@@ -496,7 +515,8 @@ local function difference(stored, new)
   return team ~= new_team and 'team' or 'user'
 end
 
--- Fail now, before anything is written, if a key that will be written holds a wrong type. (An index that is none is made anew.)
+-- Fail now, before anything is written, if a key that will be written holds a wrong type. (An index
+-- that is none is made anew.)
 local function check_types(owner, hash, key)
   redis.call('GET', scope_key(owner, hash))
   redis.call('SCARD', set_key(owner))

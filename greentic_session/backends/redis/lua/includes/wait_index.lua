@@ -1,16 +1,19 @@
 -- @include now
--- The index of a user with several waits, {ns}:scopes:{env}:{tenant}:{team or -}:{user}: a sorted set of the scopes (their
--- SHA-256) where our sessions wait, each with the moment when that wait expires (ms since the epoch, or inf). It tells
--- without reading the waits how long the user's set must live, and whether a member of it has expired. It is ours alone:
--- where the reference has changed the set, their lengths differ, and `mend` in session.lua looks at the members. Of a user
--- with one wait, as nearly all are, a look at that one tells as much, and there is no index to keep.
+-- The index of a user with several waits, {ns}:scopes:{env}:{tenant}:{team or -}:{user}: a sorted
+-- set of the scopes (their SHA-256) where our sessions wait, each with the moment when that wait
+-- expires (ms since the epoch, or inf). It tells without reading the waits how long the user's set
+-- must live, and whether a member of it has expired. It is ours alone: where the reference has
+-- changed the set, their lengths differ, and `mend` in session.lua looks at the members. Of a user
+-- with one wait, as nearly all are, a look at that one tells as much, and there is no index to
+-- keep.
 
 local function end_of(ttl)
   return ttl == -1 and 'inf' or now() + ttl
 end
 
 local function expire(key, ttl)
-  -- Beyond 2^52 ms (the reference may go there) a number is written with an exponent, which Redis does not read.
+  -- Beyond 2^52 ms (the reference may go there) a number is written with an exponent, which Redis
+  -- does not read.
   if ttl == -1 then redis.call('PERSIST', key) else redis.call('PEXPIRE', key, math.min(math.max(ttl, 1), 2 ^ 52)) end
 end
 
@@ -21,9 +24,10 @@ local function keep(key, ttl)
   if (kept == -1) ~= (ttl == -1) or math.abs(kept - ttl) > 5 then expire(key, ttl) end
 end
 
--- Put a wait into the set of which so many are members, and say in the index when it ends, unless it is the only one. What
--- the reference may have left there, by clearing waits of ours, goes with the first one; the second begins the index, and
--- `mend` adds the first. (If it is no index, `settle` fails.) Returns how many are members now, and whether it is new.
+-- Put a wait into the set of which so many are members, and say in the index when it ends, unless
+-- it is the only one. What the reference may have left there, by clearing waits of ours, goes with
+-- the first one; the second begins the index, and `mend` adds the first. (If it is no index,
+-- `settle` fails.) Returns how many are members now, and whether it is new.
 local function enlist(set, index, members, key, hash, ttl)
   local joined = redis.call('SADD', set, key)
   members = members + joined
@@ -32,8 +36,9 @@ local function enlist(set, index, members, key, hash, ttl)
   return members, joined == 1
 end
 
--- Let set and index live as long as the longest wait. False if some wait has expired, the set holds what we do not know, or
--- only one wait is left: then somebody must look at it. `members` is how many are in the set, if the caller knows.
+-- Let set and index live as long as the longest wait. False if some wait has expired, the set holds
+-- what we do not know, or only one wait is left: then somebody must look at it. `members` is how
+-- many are in the set, if the caller knows.
 local function settle(set, index, members)
   local waits = redis.call('ZCARD', index)
   if waits ~= (members or redis.call('SCARD', set)) or waits == 1 then return false end

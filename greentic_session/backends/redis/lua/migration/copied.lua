@@ -1,9 +1,11 @@
 -- @include session
 
--- What a copy from another Redis left here is remembered in {ns}:copied:{session key}, a string: which source it came from,
--- the SHA-1 of its text, when it ends (ms since the epoch, or inf), the SHA-256 of its scope, and its claim ("-" for none).
--- It lives as long as the copy, 30 days at most, and stays where somebody removes that: then the copy is not made again.
--- A copy that has changed since is its runners'. No other script knows of this: what is there is compared with what was left.
+-- What a copy from another Redis left here is remembered in {ns}:copied:{session key}, a string:
+-- which source it came from, the SHA-1 of its text, when it ends (ms since the epoch, or inf), the
+-- SHA-256 of its scope, and its claim ("-" for none). It lives as long as the copy, 30 days at
+-- most, and stays where somebody removes that: then the copy is not made again. A copy that has
+-- changed since is its runners'. No other script knows of this: what is there is compared with what
+-- was left.
 local MONTH = 30 * 86400000
 local NEAR = 1000 -- how far apart two lifetimes may be that count as one, in ms
 

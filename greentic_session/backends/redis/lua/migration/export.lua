@@ -1,13 +1,14 @@
 -- Read some sessions with all that belongs to them, for a copy in another Redis.
 -- KEYS[1]  the front of all session keys
 -- ARGV     namespace, "keys" and session keys, or "scopes" and scopes: owner's path, colon, SHA-256
--- Returns  {how many were looked at: at least one, and no more once it has cost enough, for each that is there:
---           {session key}, if nothing tells whose it is; else
---           {session key, text, lifetime in ms or -1, owner, SHA-256 of the scope where it waits, "" for none, that scope as
---            JSON or "", the owner whose latest session it is or "", claim or "", its lease in ms, "1" if nobody has seen
---            that it is a session}}
--- Of a session whose record does not know where it waits (the reference wrote since, or it alone), the scope is "?"; "scopes"
--- are for those, and give no others.
+-- Returns  {how many were looked at: at least one, and no more once it has cost enough, for each
+--          that is there:
+--           {session key}, if nothing tells whose it is; else {session key, text, lifetime in ms or
+--           -1, owner, SHA-256 of the scope where it waits, "" for none, that scope as
+--            JSON or "", the owner whose latest session it is or "", claim or "", its lease in ms,
+--            "1" if nobody has seen that it is a session}}
+-- Of a session whose record does not know where it waits (the reference wrote since, or it alone),
+-- the scope is "?"; "scopes" are for those, and give no others.
 -- @include session
 
 -- Where a session waits, as far as it tells itself.

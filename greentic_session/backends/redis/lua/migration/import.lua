@@ -1,12 +1,13 @@
--- Store a session that another Redis has, with all that belongs to it, unless somebody here has changed it since it was last
--- copied from there, or removed it, or holds what it needs.
+-- Store a session that another Redis has, with all that belongs to it, unless somebody here has
+-- changed it since it was last copied from there, or removed it, or holds what it needs.
 -- KEYS[1]  the front of all session keys
--- ARGV     namespace, source, session key, text, lifetime in ms or -1, owner, SHA-256 of the scope ("" for none, "?" for the
---          one that it has here), the scope as JSON or "", the owner whose latest session it is or "", claim or "", its
---          lease in ms, "1" if nobody has seen that it is a session, "1" if only a scope key tells that it waits there; on
---          a cluster nonce and reach of a reservation
--- Returns  {"stored"}; {"same"} if nothing was to be done; {"kept"} if it may not be; {"other"} if another owner's copy
---          is to be removed first; {"barred"} if the reservation is over
+-- ARGV     namespace, source, session key, text, lifetime in ms or -1, owner, SHA-256 of the scope
+--          ("" for none, "?" for the one that it has here), the scope as JSON or "", the owner
+--          whose latest session it is or "", claim or "", its lease in ms, "1" if nobody has seen
+--          that it is a session, "1" if only a scope key tells that it waits there; on a cluster
+--          nonce and reach of a reservation
+-- Returns  {"stored"}; {"same"} if nothing was to be done; {"kept"} if it may not be; {"other"} if
+--          another owner's copy is to be removed first; {"barred"} if the reservation is over
 -- @include copied
 local source, key, text, ttl, owner, hash = ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5]), ARGV[6], ARGV[7]
 local scope, latest, claim, lease, unseen, believed = ARGV[8], ARGV[9], ARGV[10], tonumber(ARGV[11]), ARGV[12], ARGV[13] == '1'
@@ -20,7 +21,8 @@ if session and session.owner ~= owner then return {as_left(session, source) and 
 if nonce and redis.call('EXISTS', barred_key(nonce)) == 1 then return {'barred'} end
 local wanted = hash ~= '?' and hash or session and session.s or ''
 
--- Whose pointer is to lead here, if one is, and may: one that leads to a session of this Redis's own stays.
+-- Whose pointer is to lead here, if one is, and may: one that leads to a session of this Redis's
+-- own stays.
 local function pointed()
   if latest == '' then return nil end
   local name = redis.pcall('GET', pointer_key(latest))
@@ -68,7 +70,8 @@ local function displace()
   mark(displaced.key, source, redis.sha1hex(text_of(displaced)), displaced.ttl, '', claimed)
 end
 
--- A second scope key of the reference's leads to this session: both are believed, as where they come from.
+-- A second scope key of the reference's leads to this session: both are believed, as where they
+-- come from.
 if believed and session.s ~= '' and session.s ~= wanted then
   displace()
   redis.call('HSET', record_key(key), 'f', '1')

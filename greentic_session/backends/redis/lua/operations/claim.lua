@@ -1,9 +1,11 @@
--- Claim the wait of the first scope that has one, and let the session live at least as long as the lease.
+-- Claim the wait of the first scope that has one, and let the session live at least as long as the
+-- lease.
 -- KEYS     the scopes, best first
--- ARGV     namespace, how the owner's payloads begin, token, lease in ms; on a cluster nonce and reach of a reservation
--- Returns  {"found", number of the scope that matched, session key, text}; {"claimed", session key};
---          {"absent"} if nothing waits; on a cluster {"short", session key} if the session's owner
---          pointer would not live as long as the lease
+-- ARGV     namespace, how the owner's payloads begin, token, lease in ms; on a cluster nonce and
+--          reach of a reservation
+-- Returns  {"found", number of the scope that matched, session key, text}; {"claimed", session
+--          key}; {"absent"} if nothing waits; on a cluster {"short", session key} if the session's
+--          owner pointer would not live as long as the lease
 -- @include fast_path
 local front, token, lease = ARGV[2], ARGV[3], tonumber(ARGV[4])
 for number = 1, #KEYS do

@@ -1,7 +1,8 @@
 -- Remove the session that waits at a scope.
 -- KEYS[1]  the scope
 -- ARGV     namespace, owner
--- Returns  {"removed", its key, on a cluster the nonce of its reservation}; {"absent"} if nothing waits
+-- Returns  {"removed", its key, on a cluster the nonce of its reservation}; {"absent"} if nothing
+--          waits
 -- @include session
 local session = find(ARGV[2], hash_of_scope(KEYS[1]))
 if not session then return {'absent'} end

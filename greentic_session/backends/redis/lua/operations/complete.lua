@@ -6,8 +6,8 @@
 -- @include endless
 local key, token, path, front = ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 
--- Where all is as usual: our record says that it waits where it was claimed, it is the owner's, and it is on no cluster.
--- Returns whether it is removed, and whether the user's set is in order.
+-- Where all is as usual: our record says that it waits where it was claimed, it is the owner's, and
+-- it is on no cluster. Returns whether it is removed, and whether the user's set is in order.
 local function remove()
   local call, hash = redis.call, claimed_at(KEYS[1], token)
   if not hash then return false end

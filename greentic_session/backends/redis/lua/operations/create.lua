@@ -1,8 +1,9 @@
 -- Store a new session, and make it its user's latest.
 -- KEYS[1]  the session
--- ARGV     namespace, session key, text, its SHA-1, owner, pointer owner or "", lifetime in ms or -1; on a cluster the nonce
---          and the reach of its reservation
--- Returns  {"stored"}; {"exists"} if a live session has the key; {"barred"} if the reservation is over
+-- ARGV     namespace, session key, text, its SHA-1, owner, pointer owner or "", lifetime in ms or
+--          -1; on a cluster the nonce and the reach of its reservation
+-- Returns  {"stored"}; {"exists"} if a live session has the key; {"barred"} if the reservation is
+--          over
 -- @include session
 local key, text, sha, owner, pointer, ttl = ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6], tonumber(ARGV[7])
 local nonce, reach = ARGV[8], tonumber(ARGV[9])

@@ -1,8 +1,9 @@
 -- Find the wait of the first scope that has one.
 -- KEYS     the scopes, best first
 -- ARGV     namespace; anything more forces the slow path, which verifies the owner on the server
--- Returns  {"found", number of the scope that matched, session key, text}; {"absent"} if nothing waits.
---          Where the text is another owner's than the scope's, only the slow path tells what waits there
+-- Returns  {"found", number of the scope that matched, session key, text}; {"absent"} if nothing
+--          waits. Where the text is another owner's than the scope's, only the slow path tells what
+--          waits there
 -- @include fast_path
 for number = 1, ARGV[2] and 0 or #KEYS do
   local key, text = usual(KEYS[number])

@@ -2,8 +2,8 @@
 -- KEYS[1]  the user's set
 -- ARGV     namespace, owner, where to go on: cursor and the wait found before; "0" and "" to begin
 -- Returns  {"found", session key, text}; {"several"} if the user has several waits; {"absent"};
---          {"more", cursor, session key or ""} where so many members were no waits that the rest is for
---          another call
+--          {"more", cursor, session key or ""} where so many members were no waits that the rest is
+--          for another call
 -- @include session
 local owner, cursor, only = ARGV[2], ARGV[3], nil
 local set, looked, removed = KEYS[1], 0, false

@@ -1,4 +1,5 @@
--- Give back a claim whose caller was cancelled or timed out, and does not know which wait it got, if any.
+-- Give back a claim whose caller was cancelled or timed out, and does not know which wait it got,
+-- if any.
 -- KEYS     the scopes that it tried
 -- ARGV     namespace, token
 -- Returns  {"released"}; {"over"} if none of the waits there has this claim

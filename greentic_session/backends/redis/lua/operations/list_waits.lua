@@ -1,17 +1,19 @@
 -- List the waits of a user: up to 1,000 in one step, more of them in several.
 -- KEYS     the user's set, its index
--- ARGV     namespace, owner, how the owner's payloads begin, how the owner's scope keys begin, "" to begin or a cursor to go on;
---          "0" to begin with the slow path
--- Returns  {"all", how many session keys, all of them in one text, a line each, in no order}: if one is
---          there twice, or there are more lines than keys, only the slow path tells what waits. Else
---          {"some", cursor, "0" if that was all; the server's run id, which such a cursor is good for;
---          list of session keys}. A cursor is that of SSCAN: what lived throughout is in some answer
+-- ARGV     namespace, owner, how the owner's payloads begin, how the owner's scope keys begin, ""
+--          to begin or a cursor to go on; "0" to begin with the slow path
+-- Returns  {"all", how many session keys, all of them in one text, a line each, in no order}: if
+--          one is there twice, or there are more lines than keys, only the slow path tells what
+--          waits. Else {"some", cursor, "0" if that was all; the server's run id, which such a
+--          cursor is good for; list of session keys}. A cursor is that of SSCAN: what lived
+--          throughout is in some answer
 -- @include keys
 local set, index, front, scopes, cursor = KEYS[1], KEYS[2], ARGV[3], ARGV[4], ARGV[5]
 local call, waits = redis.call, redis.call('SCARD', set)
 local IN_ONE_STEP = 1000
 
--- Where the scopes lead that our records know, false for those that lead nowhere; nil where they may not know all.
+-- Where the scopes lead that our records know, false for those that lead nowhere; nil where they
+-- may not know all.
 local function led_to()
   if waits < 2 then
     redis.pcall('UNLINK', index) -- left where the reference has cleared the others
@@ -23,8 +25,9 @@ local function led_to()
   end
   local indexed = redis.pcall('ZCARD', index)
   if type(indexed) == 'table' or indexed > IN_ONE_STEP then return nil end
-  -- SORT looks them up within Redis. (It counts among the commands that write, so a replica and a full server refuse it. It
-  -- puts what it looks up in place of the first star, so a namespace has none.)
+  -- SORT looks them up within Redis. (It counts among the commands that write, so a replica and a
+  -- full server refuse it. It puts what it looks up in place of the first star, so a namespace has
+  -- none.)
   local found = not scopes:find('*', 1, true) and redis.pcall('SORT', index, 'BY', 'nosort', 'GET', scopes .. '*')
   if found and not found.err then return found end
   found = {} -- on a cluster SORT looks nothing up
@@ -45,7 +48,8 @@ local function are_owners(keys)
   return true
 end
 
--- Whether each is in the set, too: the reference may have taken one out, and left the scope key that leads to it.
+-- Whether each is in the set, too: the reference may have taken one out, and left the scope key
+-- that leads to it.
 local function are_members(keys)
   for start = 1, #keys, 1000 do
     local are_there = call('SMISMEMBER', set, unpack(keys, start, math.min(start + 999, #keys)))

@@ -1,14 +1,14 @@
 -- Store a session and make it the one wait of a scope.
 -- KEYS     the scope, the user's set, the user's pointer
--- ARGV     namespace, session key, text, its SHA-1, owner, the scope as JSON, lifetime in ms or -1, "" to replace who waits
---          there, "fail:" not to, and behind it the token of the claim that this ends, if there is one; how many waits the
---          user may have, or ""; on a cluster nonce and reach of a reservation, both "" for that of the session that is there
+-- ARGV     namespace, session key, text, its SHA-1, owner, the scope as JSON, lifetime in ms or -1,
+--          "" to replace who waits there, "fail:" not to, and behind it the token of the claim that
+--          this ends, if there is one; how many waits the user may have, or ""; on a cluster nonce
+--          and reach of a reservation, both "" for that of the session that is there
 -- Returns  {"parked"}; {"displaced", key of the session that waited there}; {"over"} (the claim);
---          {"corrupt"}; {"mismatch", part of the identity}; {"held"} (the scope);
---          {"elsewhere"} where another namespace's session has this key;
---          {"many"} if it would be one wait too many, {"count"} if it may be: not all members of the
---          user's set need be waits; on a cluster {"short"} where it takes a reservation, {"barred"} if
---          that is over
+--          {"corrupt"}; {"mismatch", part of the identity}; {"held"} (the scope); {"elsewhere"}
+--          where another namespace's session has this key; {"many"} if it would be one wait too
+--          many, {"count"} if it may be: not all members of the user's set need be waits; on a
+--          cluster {"short"} where it takes a reservation, {"barred"} if that is over
 -- @include same_head
 -- @include claims
 -- @include endless
@@ -19,8 +19,8 @@ local fails = on_conflict:sub(1, 5) == 'fail:'
 local token = fails and on_conflict:sub(6) or on_conflict
 if token == '' then token = nil end
 
--- Where all is as usual: a new session, or one that waits here already, claimed or not, and no other.
--- Returns whether the session is parked, and whether the user's set is in order.
+-- Where all is as usual: a new session, or one that waits here already, claimed or not, and no
+-- other. Returns whether the session is parked, and whether the user's set is in order.
 local function park()
   if ARGV[10] then return false end -- on a cluster there is more to see to
   local call, lifetime = redis.call, ttl == -1 and {} or {'PX', ARGV[7]} -- as it came: a number would be made a string
@@ -99,7 +99,8 @@ local holder = find(owner, hash)
 local displaced = holder and holder.key ~= key and holder
 if displaced and fails then return {'held'} end
 
--- Whether the user has as many waits as there may be; nil where only a look at more of them than a script takes tells.
+-- Whether the user has as many waits as there may be; nil where only a look at more of them than a
+-- script takes tells.
 local function is_full()
   local members = redis.call('SCARD', set_key(owner))
   if members < most then return false end
@@ -132,7 +133,8 @@ else
 end
 redis.call('HSET', record_key(key), 'o', owner, 's', hash, 'w', scope, 'h', sha, 'n', #text, 'f', '', 'c', '',
   'x', session and '1' or '')
--- A pointer that the reference left, of another session under this key, leads here: our record says so from now on.
+-- A pointer that the reference left, of another session under this key, leads here: our record says
+-- so from now on.
 if not (session and session.p) and holds(pointer_key(owner), key) then redis.call('HSET', record_key(key), 'p', owner) end
 if nonce then redis.call('HSET', record_key(key), 'g', nonce, 'u', string.format('%.0f', left)) end
 redis.call('SET', scope_key(owner, hash), key)

@@ -1,8 +1,8 @@
 -- Remove a session with all that leads to it.
 -- KEYS[1]  the session
 -- ARGV     namespace, session key, caller's context or ""
--- Returns  {"removed", on a cluster the nonce of its reservation}; {"absent"}, also where it is out of
---          the caller's reach
+-- Returns  {"removed", on a cluster the nonce of its reservation}; {"absent"}, also where it is out
+--          of the caller's reach
 -- @include session
 local key, ctx = ARGV[2], ARGV[3]
 local session = look(key)

@@ -1,8 +1,9 @@
 -- Give a live claim a new lease, and let the session live at least as long.
 -- KEYS[1]  the claim
--- ARGV     namespace, session key, token, lease in ms; on a cluster nonce and reach of a reservation
--- Returns  {"renewed"}; {"over"} if the claim is; on a cluster {"short"} if the session's owner pointer
---          would not live as long
+-- ARGV     namespace, session key, token, lease in ms; on a cluster nonce and reach of a
+--          reservation
+-- Returns  {"renewed"}; {"over"} if the claim is; on a cluster {"short"} if the session's owner
+--          pointer would not live as long
 -- @include session
 local key, token, lease = ARGV[2], ARGV[3], tonumber(ARGV[4])
 local session = look(key)

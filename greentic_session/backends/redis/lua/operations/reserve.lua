@@ -1,7 +1,8 @@
--- Reserve a session key for the users of one slot, and see that its owner pointer lives long enough. See pointers.py.
+-- Reserve a session key for the users of one slot, and see that its owner pointer lives long
+-- enough. See owner_pointers.py.
 -- KEYS[1]  the owner pointer: nonce, a space, the hash tag of that slot
--- ARGV     the hash tag, a new nonce, for how many ms the pointer must live, and how long it is given then; the nonce of the
---          reservation to be replaced, or ""
+-- ARGV     the hash tag, a new nonce, for how many ms the pointer must live, and how long it is
+--          given then; the nonce of the reservation to be replaced, or ""
 -- Returns  {nonce, hash tag, ms that it lives}: of the reservation, or of another's that holds
 local tag, nonce, needed, given, replaced = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5]
 local value = redis.call('GET', KEYS[1])

@@ -1,8 +1,9 @@
 -- Give a session, and all that leads to it, a new lifetime.
 -- KEYS[1]  the session
--- ARGV     namespace, session key, lifetime in ms or -1, caller's context or ""; on a cluster nonce and reach of a reservation
--- Returns  {"touched"}; {"absent"}, also where it is out of the caller's reach; on a cluster {"short"} if
---          its owner pointer would not live as long
+-- ARGV     namespace, session key, lifetime in ms or -1, caller's context or ""; on a cluster nonce
+--          and reach of a reservation
+-- Returns  {"touched"}; {"absent"}, also where it is out of the caller's reach; on a cluster
+--          {"short"} if its owner pointer would not live as long
 -- @include session
 local key, ttl, ctx = ARGV[2], tonumber(ARGV[3]), ARGV[4]
 local session = look(key)

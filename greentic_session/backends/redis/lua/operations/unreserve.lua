@@ -1,4 +1,4 @@
--- End a reservation, if it is still that one. See pointers.py.
+-- End a reservation, if it is still that one. See owner_pointers.py.
 -- KEYS[1]  the owner pointer
 -- ARGV     the nonce of the reservation
 -- Returns  1; 0 if it was another's, or not there

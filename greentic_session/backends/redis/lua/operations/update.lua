@@ -1,17 +1,20 @@
 -- Replace the text of a session; its lifetime, wait, scope and claim stay.
 -- KEYS[1]  the session
--- ARGV     namespace, session key, text, its SHA-1, owner; and if there are such: caller's context or "", version to match
---          or "", SHA-1 of the stored text if the client has seen that it is a session, within reach and of this owner
--- Returns  {"updated"}, {"absent"}, {"mismatch", part}, {"changed"}, or {"check", stored text}: we did not write it, and only
---          the client can tell whether it is a session, and whose; let it look, and call again with its SHA-1
+-- ARGV     namespace, session key, text, its SHA-1, owner; and if there are such: caller's context
+--          or "", version to match or "", SHA-1 of the stored text if the client has seen that it
+--          is a session, within reach and of this owner
+-- Returns  {"updated"}, {"absent"}, {"mismatch", part}, {"changed"}, or {"check", stored text}: we
+--          did not write it, and only the client can tell whether it is a session, and whose; let
+--          it look, and call again with its SHA-1
 -- @include keys
 -- @include same_head
 local key, text, sha, owner = ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local ctx, version, checked = ARGV[6] or '', ARGV[7] or '', ARGV[8]
 
--- Whether nobody but us wrote the text, and it has the new one's owner. A plain SET, the reference's way to write, takes a
--- lifetime away or sets its own: where session and record still share one, and the length is the one that we wrote, nobody
--- did, and the text need not be read. (Whose it is is read all the same.) Without a lifetime its SHA-1 tells.
+-- Whether nobody but us wrote the text, and it has the new one's owner. A plain SET, the
+-- reference's way to write, takes a lifetime away or sets its own: where session and record still
+-- share one, and the length is the one that we wrote, nobody did, and the text need not be read.
+-- (Whose it is is read all the same.) Without a lifetime its SHA-1 tells.
 local function untouched()
   local own, call = record_key(key), redis.call
   local known, ttl = call('HMGET', own, 'o', 'n', 'c', 'h'), call('PTTL', KEYS[1])

@@ -4,11 +4,12 @@
 -- KEYS   the partition's index by recency, its index by end, header, messages
 -- ARGV   id, the newest schema version that we read, ...
 --
--- Every script reads and decides first, then writes: nothing is ever half written. What a full server refuses comes first
--- among the writes.
+-- Every script reads and decides first, then writes: nothing is ever half written. What a full
+-- server refuses comes first among the writes.
 local head, messages, id, schema = KEYS[3], KEYS[4], ARGV[1], ARGV[2]
 
--- Let a conversation live until a moment (ms); nil: for ever. Header, messages and index all know the same moment.
+-- Let a conversation live until a moment (ms); nil: for ever. Header, messages and index all know
+-- the same moment.
 local function live_until(last)
   if last then
     last = digits(last)
@@ -28,7 +29,8 @@ local function begin(ttl)
   live_until(ttl ~= '' and now() + ttl or nil)
 end
 
--- What is left of a lifetime goes on. It was looked up before the clock, so what lives with it never ends before it.
+-- What is left of a lifetime goes on. It was looked up before the clock, so what lives with it
+-- never ends before it.
 local function go_on(ttl)
   live_until(ttl >= 0 and now() + ttl or nil)
 end
@@ -46,7 +48,8 @@ local function use(ttl, updated)
   if redis.call('ZADD', recent, '-' .. updated, id) == 1 then settle() end -- as in `move`
 end
 
--- Call a command on a key with the arguments from a number to another. Lua cannot hand on all of many at once.
+-- Call a command on a key with the arguments from a number to another. Lua cannot hand on all of
+-- many at once.
 local function each(command, key, from, to)
   local answer
   for start = from, to, 1000 do

@@ -1,6 +1,6 @@
 -- @include _numbers
--- The header of a conversation, as far as every operation looks at it.
--- Returns a table; nil and the answer that refuses: {"absent"}, {"corrupt"}, or {"schema", version} if it is newer than ours.
+-- The header of a conversation, as far as every operation looks at it. Returns a table; nil and the
+-- answer that refuses: {"absent"}, {"corrupt"}, or {"schema", version} if it is newer than ours.
 local function look(head, schema)
   local found = redis.call('HMGET', head, 'schema_version', 'updated_at', 'created_at', 'birth', 'max_turns', 'event_count')
   local version, updated, created = found[1], found[2], found[3]

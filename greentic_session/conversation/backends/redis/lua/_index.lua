@@ -7,8 +7,9 @@ local function digits(number)
   return string.format('%.0f', number)
 end
 
--- Some ids of conversations that have expired, without the one that is to be written; to be asked before anything is
--- written: it fails if an index is of a wrong type. A write adds one id at most, and removes up to 16.
+-- Some ids of conversations that have expired, without the one that is to be written; to be asked
+-- before anything is written: it fails if an index is of a wrong type. A write adds one id at most,
+-- and removes up to 16.
 local function find_dead(written)
   redis.call('ZCARD', recent)
   if redis.call('ZCARD', ends) == 0 then return {} end

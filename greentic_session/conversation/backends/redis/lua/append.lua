@@ -1,6 +1,7 @@
 -- Add messages at the end of a conversation, reading none.
 -- KEYS     index by recency, index by end, header, messages
--- ARGV     id, schema version, lifetime that begins now, in ms, or "", the time in microseconds, messages
+-- ARGV     id, schema version, lifetime that begins now, in ms, or "", the time in microseconds,
+--          messages
 -- Returns  {"ok", how many there are now}, {"absent"}, {"corrupt"}, {"schema", version}
 -- @include _conversation
 local header, refusal = look(head, schema)

@@ -1,7 +1,8 @@
 -- Read a whole conversation.
 -- KEYS     index by recency, index by end, header, messages
 -- ARGV     id, schema version, lifetime that begins now, in ms, or ""
--- Returns  {"ok", names and values of the header, messages}, {"absent"}, {"corrupt"}, {"schema", version}
+-- Returns  {"ok", names and values of the header, messages}, {"absent"}, {"corrupt"}, {"schema",
+--          version}
 -- @include _conversation
 local header, refusal = look(head, schema)
 if refusal then return refusal end

@@ -1,10 +1,11 @@
 -- Store a whole conversation.
 -- KEYS     index by recency, index by end, header, messages
--- ARGV     id, schema version, what must be there ("" nothing, "*" anything, or birth:updated_at), lifetime that begins if
---          nothing is there, in ms, or "", lifetime that begins if something is, or "" for what is left, created_at,
---          updated_at, how many of the following are names and values of the header, these, messages
--- Returns  {"ok", created_at, updated_at}, {"other"} if nothing is there, {"other", birth, updated_at} for something else
---          than what must be; {"corrupt"}, {"schema", version}
+-- ARGV     id, schema version, what must be there ("" nothing, "*" anything, or birth:updated_at),
+--          lifetime that begins if nothing is there, in ms, or "", lifetime that begins if
+--          something is, or "" for what is left, created_at, updated_at, how many of the following
+--          are names and values of the header, these, messages
+-- Returns  {"ok", created_at, updated_at}, {"other"} if nothing is there, {"other", birth,
+--          updated_at} for something else than what must be; {"corrupt"}, {"schema", version}
 -- @include _conversation
 local expected, created, updated = ARGV[3], ARGV[6], ARGV[7]
 local before

@@ -1,9 +1,11 @@
 -- Read one page of a partition by recency, and no message; ids of what has expired leave the index.
--- KEYS     index by recency, index by end, the front of the partition's headers, the front of its messages
--- ARGV     schema version, how many ids to look at, the id after which to begin or "", the score that it had, or "" for the
---          one that it has
--- Returns  {"absent"}, or {"ok", the last id that was looked at, its score, how many cannot be read, and for each of the
---          others its id, created_at, updated_at, and how many messages it has}; the last id is "" at the end of the index
+-- KEYS     index by recency, index by end, the front of the partition's headers, the front of its
+--          messages
+-- ARGV     schema version, how many ids to look at, the id after which to begin or "", the score
+--          that it had, or "" for the one that it has
+-- Returns  {"absent"}, or {"ok", the last id that was looked at, its score, how many cannot be
+--          read, and for each of the others its id, created_at, updated_at, and how many messages
+--          it has}; the last id is "" at the end of the index
 -- @include _header
 -- @include _index
 local after, score = ARGV[3], ARGV[4]

@@ -1,9 +1,11 @@
 -- Change the header of a conversation, field by field.
 -- KEYS     index by recency, index by end, header, messages
--- ARGV     id, schema version, lifetime that begins now, in ms, or "", the time in microseconds, where the
---          names of removed fields begin, and where the other fields do; for each counter its name, what to add, and the
---          most that may be there before; the names of fields to remove; names and values of other fields
--- Returns  {"ok"}, {"full", name, count} for a counter with more than that; {"absent"}, {"corrupt"}, {"schema", version}
+-- ARGV     id, schema version, lifetime that begins now, in ms, or "", the time in microseconds,
+--          where the names of removed fields begin, and where the other fields do; for each counter
+--          its name, what to add, and the most that may be there before; the names of fields to
+--          remove; names and values of other fields
+-- Returns  {"ok"}, {"full", name, count} for a counter with more than that; {"absent"},
+--          {"corrupt"}, {"schema", version}
 -- @include _conversation
 local header, refusal = look(head, schema)
 if refusal then return refusal end
