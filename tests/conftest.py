@@ -1,14 +1,16 @@
 """Fixtures: one Redis for the whole run, a namespace of its own for each test, and servers to be broken."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 
 import pytest
+import pytest_asyncio
 import redis
 from cluster_servers import Cluster
 from hypothesis import settings
 from namespaces import Namespaces
 from redis_server import Server
+from tcp_proxy import TcpProxy
 
 from greentic_session._servers.server import erase
 
@@ -62,6 +64,20 @@ def server() -> Iterator[Server]:
     """A redis-server of the test's own, to be flushed, reconfigured or killed."""
     with Server() as server:
         yield server
+
+
+@pytest.fixture(scope="module")
+def shared() -> Iterator[Server]:
+    """A redis-server for the tests of one module that break only the way to it."""
+    with Server() as server:
+        yield server
+
+
+@pytest_asyncio.fixture
+async def proxy(shared: Server) -> AsyncIterator[TcpProxy]:
+    """The way to the server that a module's tests share, to be broken."""
+    async with TcpProxy(shared.port) as proxy:
+        yield proxy
 
 
 @pytest.fixture(scope="session")

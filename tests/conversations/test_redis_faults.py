@@ -3,11 +3,10 @@
 import asyncio
 import signal
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Iterator
+from collections.abc import Awaitable
 from typing import Any
 
 import pytest
-import pytest_asyncio
 import redis
 from cancelling import CancelledAt
 from conversation_keys import check, everything
@@ -23,19 +22,6 @@ from greentic_session.testing._conversations.samples import OPS, PARTITIONS, sai
 pytestmark = pytest.mark.asyncio
 
 Store = RedisConversationStore[Message]
-
-
-@pytest.fixture(scope="module")
-def shared() -> Iterator[Server]:
-    """A server for the tests that break only the way to it."""
-    with Server() as server:
-        yield server
-
-
-@pytest_asyncio.fixture
-async def proxy(shared: Server) -> AsyncIterator[TcpProxy]:
-    async with TcpProxy(shared.port) as proxy:
-        yield proxy
 
 
 def fresh(url: str, **options: Any) -> Store:

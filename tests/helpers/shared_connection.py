@@ -2,7 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -12,10 +13,29 @@ from redis.asyncio.connection import AbstractConnection, Connection
 from greentic_session._redis.client import RedisClient
 from greentic_session._redis.url import connection_of
 
-__all__ = ["NAME", "PATIENCE", "buffered", "client_for", "connected", "connections", "echo", "settle", "until"]
+__all__ = [
+    "NAME",
+    "PATIENCE",
+    "PROMPT",
+    "SLACK",
+    "buffered",
+    "client_for",
+    "connected",
+    "connections",
+    "echo",
+    "ends",
+    "kinds",
+    "settle",
+    "timed",
+    "until",
+]
 
 PATIENCE = 60.0
 """For how many seconds a call may take that a busy machine holds up; nothing here waits for the end of it."""
+SLACK = PATIENCE / 3
+"""By how many seconds a deadline may be missed, on a busy machine; the benchmarks measure by how many."""
+PROMPT = PATIENCE / 3
+"""In how many seconds that happens which waits for nothing. Whatever waited for a call's timeout would take longer."""
 NAME = "shared"
 """The name of the client's connections."""
 
@@ -87,3 +107,20 @@ def counting() -> type[Counting]:
         tries: list[float] = []  # noqa: RUF012  # shared by its objects on purpose
 
     return Fresh
+
+
+async def ends(calls: list[Coroutine[Any, Any, Any]]) -> list[Any]:
+    """Return what each of some calls returns or raises."""
+    return await asyncio.gather(*calls, return_exceptions=True)
+
+
+async def timed(work: Awaitable[object]) -> tuple[object, float]:
+    """Return what something returns or raises, and how many seconds it took."""
+    loop = asyncio.get_running_loop()
+    started = loop.time()
+    [end] = await asyncio.gather(work, return_exceptions=True)
+    return end, loop.time() - started
+
+
+def kinds(outcomes: Iterable[object]) -> Counter[type]:
+    return Counter(type(outcome) for outcome in outcomes)

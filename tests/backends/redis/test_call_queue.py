@@ -19,12 +19,6 @@ from greentic_session._redis.connection import LONG_BYTES, Call
 from greentic_session.errors import GreenticError, OperationTimeoutError, UnavailableError
 
 
-@pytest.fixture(scope="module")
-def shared() -> Iterator[Server]:
-    with Server() as server:
-        yield server
-
-
 @pytest.fixture
 def raw(shared: Server) -> Iterator[redis.Redis]:
     with shared.client() as raw:

@@ -3,12 +3,11 @@
 import asyncio
 import random
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
-import pytest_asyncio
 import redis
 from cancelling import CancelledAt
 from impatience import PATIENT, impatient
@@ -26,18 +25,6 @@ pytestmark = pytest.mark.asyncio
 NAME = "cancelled"
 """The name of the store's connections."""
 PROBES = 4
-
-
-@pytest.fixture(scope="module")
-def shared() -> Iterator[Server]:
-    with Server() as server:
-        yield server
-
-
-@pytest_asyncio.fixture
-async def proxy(shared: Server) -> AsyncIterator[TcpProxy]:
-    async with TcpProxy(shared.port) as proxy:
-        yield proxy
 
 
 @pytest.fixture(scope="module")

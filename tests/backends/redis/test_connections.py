@@ -7,7 +7,7 @@ import ssl
 import subprocess
 import traceback
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -36,13 +36,6 @@ from greentic_session.testing._sessions.samples import ALICE, CHAT, MINUTE, data
 
 AWKWARD = 'Grüße, 世界 🦆 \u2028 \x00 \\ "'
 """What a client that decodes, or decodes wrongly, would break."""
-
-
-@pytest.fixture(scope="module")
-def shared() -> Iterator[Server]:
-    """A server whose users these tests may change."""
-    with Server() as server:
-        yield server
 
 
 @pytest.fixture

@@ -37,13 +37,6 @@ from greentic_session.testing._sessions.samples import ALICE, CHAT, MINUTE, data
 pytestmark = pytest.mark.asyncio
 
 
-@pytest.fixture(scope="module")
-def shared() -> Iterator[Server]:
-    """A server for the tests that break only the way to it."""
-    with Server() as server:
-        yield server
-
-
 @pytest_asyncio.fixture
 async def proxy(shared: Server) -> AsyncIterator[TcpProxy]:
     with shared.client() as raw:

@@ -4,14 +4,12 @@ import asyncio
 import functools
 import random
 import time
-from collections.abc import AsyncIterator
 from contextlib import suppress
 from typing import Any
 
 import pytest
-import pytest_asyncio
 from cluster_servers import Cluster, slot_of
-from migration_places import BOB, LONG, NOBODY, ROUTES, SCOPES, Pair, build_world, close, opened, url_of
+from migration_places import BOB, LONG, NOBODY, ROUTES, SCOPES, Pair, build_world
 from redis_server import Server
 
 from greentic_session import (
@@ -24,16 +22,6 @@ from greentic_session.backends.redis.migration import Report, migrate
 from greentic_session.errors import GreenticError
 from greentic_session.store import SessionStore
 from greentic_session.testing._sessions.samples import ALICE, CHAT, ctx, data
-
-
-@pytest_asyncio.fixture
-async def pair(request: pytest.FixtureRequest) -> AsyncIterator[Pair]:
-    """Two places; by default a server and a cluster."""
-    source, target = getattr(request, "param", ("server", "cluster"))
-    pair = Pair(opened(url_of(source, request)), opened(url_of(target, request)))
-    yield pair
-    await close(pair)
-
 
 # -- complete
 

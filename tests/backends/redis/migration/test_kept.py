@@ -1,12 +1,11 @@
 """The copy of a namespace to another Redis: what comes, what goes, and what stays as it is there."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-import pytest_asyncio
 import redis
-from migration_places import BOB, LONG, NOBODY, ROUTES, SCOPES, TO_BOTH, Pair, build_world, close, empty, opened, url_of
+from migration_places import BOB, LONG, NOBODY, ROUTES, SCOPES, TO_BOTH, Pair, build_world, empty, opened
 from redis_invariants import dump
 from reference_fleet import Reference
 
@@ -17,15 +16,6 @@ from greentic_session.backends.redis.migration import Report
 from greentic_session.conversation import Message, create_conversation_store
 from greentic_session.store import SessionStore
 from greentic_session.testing._sessions.samples import ALICE, CHAT, ctx, data
-
-
-@pytest_asyncio.fixture
-async def pair(request: pytest.FixtureRequest) -> AsyncIterator[Pair]:
-    """Two places; by default a server and a cluster."""
-    source, target = getattr(request, "param", ("server", "cluster"))
-    pair = Pair(opened(url_of(source, request)), opened(url_of(target, request)))
-    yield pair
-    await close(pair)
 
 
 @ROUTES
