@@ -1,6 +1,7 @@
 """Fixtures: one Redis for the whole run, a namespace of its own for each test, and servers to be broken."""
 
 import os
+import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 
 import pytest
@@ -85,3 +86,12 @@ def bare_cluster() -> Iterator[Cluster]:
     """A Redis Cluster without replicas that tests share: each touches a random namespace only."""
     with Cluster(replicas=False) as cluster:
         yield cluster
+
+
+@pytest.fixture
+def switch_often() -> Iterator[None]:
+    """Let threads take turns as often as they can."""
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(interval)

@@ -1,12 +1,7 @@
 """The in-memory conversation store: the contract on asyncio and on trio."""
 
 import gc
-import inspect
-import sys
-import threading
-import time
 import weakref
-from collections.abc import Callable, Coroutine, Iterator
 from functools import partial
 from typing import Any
 
@@ -14,7 +9,8 @@ import anyio
 import anyio.lowlevel
 import pytest
 from hypothesis import settings
-from time_passing import OnATimer
+from races.threads import in_threads, wait_until
+from time_passing import OnATimer, run_on_trio
 from timers import Timer
 
 from greentic_session import UnavailableError
@@ -22,7 +18,7 @@ from greentic_session.conversation import Conversation, InMemoryConversationStor
 from greentic_session.conversation.backends.memory.recency import Recency
 from greentic_session.conversation.header import Stored
 from greentic_session.conversation.packing import pack
-from greentic_session.testing import ConversationStoreContract, MakeConversationStore, Time, conversation_store_machine
+from greentic_session.testing import ConversationStoreContract, MakeConversationStore, conversation_store_machine
 from greentic_session.testing._conversations.samples import OPS, said
 
 TIMER = Timer()
@@ -44,15 +40,7 @@ class TestContract(OnATimer, ConversationStoreContract):
 
 @pytest.mark.parametrize("name", sorted(name for name in dir(TestContract) if name.startswith("test_")))
 def test_contract_on_trio(name: str) -> None:
-    async def run() -> None:
-        test = getattr(TestContract(), name)
-        timer = Timer()
-        make_store = partial(InMemoryConversationStore, timer=timer)
-        async with make_store() as store:
-            given = {"store": store, "make_store": make_store, "time": Time.moved(timer.advance)}
-            await test(**{argument: given[argument] for argument in inspect.signature(test).parameters})
-
-    anyio.run(run, backend="trio")
+    run_on_trio(TestContract(), name, InMemoryConversationStore)
 
 
 def held(store: InMemoryConversationStore[Any]) -> int:
@@ -89,14 +77,6 @@ async def test_what_expired_is_freed_by_the_writes_that_follow() -> None:
     assert held(store) <= 85
 
 
-def wait_until(condition: Callable[[], bool]) -> None:
-    """Wait for a thread to do something; give up after a while."""
-    give_up = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < give_up
-        time.sleep(0.005)
-
-
 def test_an_idle_store_frees_what_expires() -> None:
     store = InMemoryConversationStore(ttl=0.2)
 
@@ -127,33 +107,6 @@ def test_the_idle_sweeper_does_not_keep_a_forgotten_store_alive() -> None:
     wait_until(is_gone)
 
 
-def in_threads(count: int, work: Callable[[int], Coroutine[Any, Any, None]]) -> None:
-    """Run `work(0)`, `work(1)`, ... at once, each in a thread and an event loop of its own."""
-    failures: list[BaseException] = []
-
-    def run(number: int) -> None:
-        try:
-            anyio.run(work, number, backend="trio" if number % 2 else "asyncio")
-        except BaseException as error:  # noqa: BLE001  # handed to the test
-            failures.append(error)
-
-    threads = [threading.Thread(target=run, args=(number,)) for number in range(count)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
-    assert failures == []
-
-
-@pytest.fixture
-def switch_often() -> Iterator[None]:
-    """Let threads take turns as often as they can."""
-    interval = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)
-    yield
-    sys.setswitchinterval(interval)
-
-
 @pytest.mark.usefixtures("switch_often")
 @pytest.mark.parametrize("rounds", [200, pytest.param(5000, marks=pytest.mark.slow)])
 def test_many_threads_lose_and_reorder_nothing(rounds: int) -> None:
@@ -169,7 +122,7 @@ def test_many_threads_lose_and_reorder_nothing(rounds: int) -> None:
             if index % 2:
                 await store.delete(OPS, f"{number} {index}")
 
-    in_threads(4, run)
+    in_threads(4, run, backends=("asyncio", "trio"))
     loaded = anyio.run(store.load, OPS, "c")
     found = [message.text.split() for message in loaded.messages]
     for number in range(4):

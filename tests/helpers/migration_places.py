@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import redis
-from race_workers import plain_client
+from races.workers import plain_client
 from redis_invariants import Client, Dump, check, dump, dump_at
 
 from greentic_session import NEVER, RedisSessionStore, ReplyScope

@@ -1,8 +1,12 @@
 """Time that passes when the test says so, on a Redis as well."""
 
+import inspect
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
+from functools import partial
+from typing import Any
 
+import anyio
 import pytest
 import redis
 from cluster_servers import Cluster
@@ -11,7 +15,7 @@ from timers import Timer
 
 from greentic_session.testing import Time
 
-__all__ = ["UNIT", "OnACluster", "OnATimer", "OnTheSharedRedis", "pass_time", "passing"]
+__all__ = ["UNIT", "OnACluster", "OnATimer", "OnTheSharedRedis", "pass_time", "passing", "run_on_trio"]
 
 # Time passes on a server when every lifetime gets shorter, and every end that is written down comes nearer.
 _PASS_TIME = """
@@ -66,6 +70,20 @@ class OnATimer:
     def time(self, timer: Timer) -> Time:
         """How the test moves it."""
         return Time.moved(timer.advance)
+
+
+def run_on_trio(contract: OnATimer, name: str, make: Callable[..., Any]) -> None:
+    """Run one test of a contract suite on trio, with stores that `make` makes from a timer."""
+
+    async def run() -> None:
+        test = getattr(contract, name)
+        timer = Timer()
+        make_store = partial(make, timer=timer)
+        async with make_store() as store:
+            given = {"store": store, "make_store": make_store, "time": Time.moved(timer.advance)}
+            await test(**{argument: given[argument] for argument in inspect.signature(test).parameters})
+
+    anyio.run(run, backend="trio")
 
 
 class OnTheSharedRedis:

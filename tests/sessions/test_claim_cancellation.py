@@ -10,7 +10,7 @@ import pytest_asyncio
 import redis
 from cancelling import CancelledAt
 from cluster_servers import Cluster
-from race_workers import plain_client
+from races.workers import plain_client
 from redis_server import Server
 from tcp_proxy import TcpProxy
 

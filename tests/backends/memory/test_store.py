@@ -1,12 +1,8 @@
 """The in-memory store: the contract on asyncio and on trio, and what is this backend's own."""
 
 import gc
-import inspect
-import sys
 import threading
-import time
 import weakref
-from collections.abc import Callable, Coroutine, Iterator
 from functools import partial
 from types import SimpleNamespace
 from typing import Any
@@ -15,7 +11,8 @@ import anyio
 import anyio.lowlevel
 import pytest
 from hypothesis import settings
-from time_passing import OnATimer
+from races.threads import in_threads, wait_until
+from time_passing import OnATimer, run_on_trio
 from timers import Timer
 
 from greentic_session import (
@@ -30,7 +27,7 @@ from greentic_session import (
 )
 from greentic_session.backend import Creation, Parking
 from greentic_session.ids import SessionKey
-from greentic_session.testing import MakeStore, SessionStoreContract, Time, session_store_machine
+from greentic_session.testing import MakeStore, SessionStoreContract, session_store_machine
 from greentic_session.testing._sessions.machine import SessionStoreMachine
 from greentic_session.testing._sessions.samples import ALICE, CHAT, ctx, data
 
@@ -43,15 +40,7 @@ class TestContract(OnATimer, SessionStoreContract):
 
 @pytest.mark.parametrize("name", sorted(name for name in dir(TestContract) if name.startswith("test_")))
 def test_contract_on_trio(name: str) -> None:
-    async def run() -> None:
-        test = getattr(TestContract(), name)
-        timer = Timer()
-        make_store = partial(InMemorySessionStore, timer=timer)
-        async with make_store() as store:
-            given = {"store": store, "make_store": make_store, "time": Time.moved(timer.advance)}
-            await test(**{argument: given[argument] for argument in inspect.signature(test).parameters})
-
-    anyio.run(run, backend="trio")
+    run_on_trio(TestContract(), name, InMemorySessionStore)
 
 
 class Checked(SessionStoreMachine):
@@ -149,14 +138,6 @@ async def test_lifetimes_that_change_leave_nothing_behind() -> None:
     check_indices(store)
 
 
-def wait_until(condition: Callable[[], bool]) -> None:
-    """Wait for a thread to do something; give up after a while."""
-    give_up = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < give_up
-        time.sleep(0.005)
-
-
 def test_an_idle_store_frees_what_expires() -> None:
     store = InMemorySessionStore()
 
@@ -206,35 +187,6 @@ async def test_without_a_thread_to_be_had_the_store_still_works(monkeypatch: pyt
         assert await store.get_session("k") is None
         await store.create_session(ALICE, data(), key="l", ttl=3600)
         assert held(store) == 1
-
-
-def in_threads(count: int, work: Callable[[int], Coroutine[Any, Any, None]]) -> None:
-    """Run `work(0)`, `work(1)`, ... at once, each in a thread and an event loop of its own."""
-    start = threading.Barrier(count)
-    failures: list[BaseException] = []
-
-    def run(number: int) -> None:
-        start.wait()
-        try:
-            anyio.run(work, number)
-        except BaseException as error:  # noqa: BLE001  # handed to the test
-            failures.append(error)
-
-    threads = [threading.Thread(target=run, args=(number,)) for number in range(count)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
-    assert failures == []
-
-
-@pytest.fixture
-def switch_often() -> Iterator[None]:
-    """Let threads take turns as often as they can."""
-    interval = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)
-    yield
-    sys.setswitchinterval(interval)
 
 
 @pytest.mark.usefixtures("switch_often")

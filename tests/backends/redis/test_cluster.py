@@ -17,7 +17,7 @@ from cluster_servers import SLOTS, Cluster, Node, make_node, slot_of
 from cluster_traffic import SCOPE, Traffic
 from hypothesis import settings
 from hypothesis.stateful import run_state_machine_as_test
-from race_workers import plain_client
+from races.workers import plain_client
 from readme_blocks import READMES
 from redis.asyncio.cluster import ClusterNode, RedisCluster
 from redis_invariants import Spread, check

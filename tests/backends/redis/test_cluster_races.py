@@ -3,9 +3,9 @@
 from collections.abc import Callable, Iterator
 
 import pytest
-import race_workers
 import redis_invariants
 from cluster_servers import Cluster
+from races import workers
 
 from tests.backends.redis import test_races
 from tests.backends.redis.test_races import Track, crew
@@ -23,12 +23,12 @@ def redis_url() -> Iterator[str]:
 
 @pytest.fixture
 def raw(redis_url: str) -> Iterator[redis_invariants.Client]:
-    with race_workers.plain_client(redis_url) as client:
+    with workers.plain_client(redis_url) as client:
         yield client
 
 
 @pytest.fixture
-def track(crew: race_workers.Crew, redis_url: str, raw: redis_invariants.Client, namespace: str) -> Track:
+def track(crew: workers.Crew, redis_url: str, raw: redis_invariants.Client, namespace: str) -> Track:
     made = Track(crew, redis_url, raw, namespace)
     made.thinned = 3
     return made

@@ -11,10 +11,10 @@ import pytest_asyncio
 import redis
 from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
-from layout_replay import SCENARIOS, Replay, recorded_outcome
 from redis_invariants import Dump, check, dump
 from redis_server import Server
 from reference_fleet import Reference
+from samples.layout_replay import SCENARIOS, Replay, recorded_outcome
 from time_passing import pass_time
 
 from greentic_session import RedisSessionStore, ReplyScope, TenantCtx

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from layout_replay import SCENARIOS, Replay, recorded_outcome
+from samples.layout_replay import SCENARIOS, Replay, recorded_outcome
 
 from greentic_session import InMemorySessionStore
 

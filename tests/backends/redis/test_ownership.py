@@ -8,7 +8,7 @@ import pytest
 import pytest_asyncio
 import redis
 from cluster_servers import Cluster
-from race_workers import plain_client
+from races.workers import plain_client
 
 from greentic_session import (
     ConflictError,

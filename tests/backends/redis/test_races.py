@@ -7,10 +7,10 @@ from collections.abc import Callable, Coroutine, Iterator
 from typing import Any, TypeVar
 
 import pytest
-import races
 import redis_invariants
-from race_workers import LONG, WORKERS, Crew, Outcome, Played, Race, Round, open_store
-from races import STAYING
+from races import players as races
+from races.players import STAYING
+from races.workers import LONG, WORKERS, Crew, Outcome, Played, Race, Round, open_store
 from time_passing import pass_time
 
 from greentic_session import ClaimedError, RedisSessionStore, SessionData, TenantCtx

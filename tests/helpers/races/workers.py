@@ -1,4 +1,4 @@
-"""Races between processes: who plays them, and how. What each player does stands in `races`.
+"""Races between processes: who plays them, and how. What each player does stands in `players`.
 
 A `Crew` is a few processes, each with its own event loop and store on one shared namespace. A race goes in rounds with
 sessions of their own; in each round every process plays one role, another one in the next round. A batch of rounds is

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from race_workers import LONG, Outcome, Player, Race, Round
+from races.workers import LONG, Outcome, Player, Race, Round
 
 from greentic_session import Claim, ClaimedError, ConflictError, NotFoundError, ReplyScope
 from greentic_session.backends.redis.keys import place_of
