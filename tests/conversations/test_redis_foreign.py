@@ -1,32 +1,21 @@
 """What somebody else has done to conversations in Redis, and numbers beyond the usual."""
 
 import logging
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import Awaitable
 
 import pytest
-import pytest_asyncio
 import redis
-from conversation_keys import everything
+from conversation_keys import everything, head
 from conversation_operations import prepare
 
 from greentic_session.conversation import Conversation, Message, RedisConversationStore, TokenUsage
 from greentic_session.conversation.header import Header, Lifetime, Stored
 from greentic_session.errors import ConflictError, CorruptSessionError, InternalError
-from greentic_session.testing._conversations.samples import OPS, StandingClock, said, texts
+from greentic_session.testing._conversations.samples import OPS, said, texts
 
 pytestmark = pytest.mark.asyncio
 
 Store = RedisConversationStore[Message]
-
-
-@pytest_asyncio.fixture
-async def store(redis_url: str, namespace: str) -> AsyncIterator[Store]:
-    async with RedisConversationStore.from_url(redis_url, namespace=namespace, clock=StandingClock()) as store:
-        yield store
-
-
-def head(namespace: str, id: str = "c") -> str:
-    return f"{namespace}:conv:head:dev:acme:ops:{id}"
 
 
 BROKEN: list[dict[str, bytes | None]] = [

@@ -1,12 +1,10 @@
 """What conversations are in Redis: the keys, their lifetimes, what is left of them, and what an operation costs."""
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-import pytest_asyncio
 import redis
-from conversation_keys import check, everything, ids_left
+from conversation_keys import check, everything, head, ids_left
 from conversation_operations import prepare
 from hypothesis import assume, given
 from hypothesis import strategies as st
@@ -17,22 +15,12 @@ from greentic_session.conversation import Conversation, Message, RedisConversati
 from greentic_session.conversation.backends.redis.keys import Keys
 from greentic_session.errors import InvalidInputError
 from greentic_session.tenancy import Partition
-from greentic_session.testing._conversations.samples import ODD_IDS, OPS, StandingClock, said
+from greentic_session.testing._conversations.samples import ODD_IDS, OPS, said
 from greentic_session.testing._sessions.samples import ALICE, CHAT, data
 
 pytestmark = pytest.mark.asyncio
 
 Store = RedisConversationStore[Message]
-
-
-@pytest_asyncio.fixture
-async def store(redis_url: str, namespace: str) -> AsyncIterator[Store]:
-    async with RedisConversationStore.from_url(redis_url, namespace=namespace, clock=StandingClock()) as store:
-        yield store
-
-
-def head(namespace: str, id: str = "c") -> str:
-    return f"{namespace}:conv:head:dev:acme:ops:{id}"
 
 
 # -- keys

@@ -1,33 +1,22 @@
 """Large partitions in Redis, page by page, and what an operation costs."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-import pytest_asyncio
 import redis
-from conversation_keys import check, everything
+from conversation_keys import check, everything, head
 from redis_server import Server
 
 from greentic_session.conversation import Message, RedisConversationStore, TokenUsage
 from greentic_session.conversation.backends.redis import backend as redis_backend
 from greentic_session.errors import NotFoundError
-from greentic_session.testing._conversations.samples import OPS, PARTITIONS, StandingClock, said
+from greentic_session.testing._conversations.samples import OPS, PARTITIONS, said
 
 pytestmark = pytest.mark.asyncio
 
 Store = RedisConversationStore[Message]
-
-
-@pytest_asyncio.fixture
-async def store(redis_url: str, namespace: str) -> AsyncIterator[Store]:
-    async with RedisConversationStore.from_url(redis_url, namespace=namespace, clock=StandingClock()) as store:
-        yield store
-
-
-def head(namespace: str, id: str = "c") -> str:
-    return f"{namespace}:conv:head:dev:acme:ops:{id}"
 
 
 async def test_a_page_begins_at_any_place_among_many_of_one_moment(store: Store) -> None:

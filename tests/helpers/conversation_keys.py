@@ -5,7 +5,7 @@ from typing import Any
 
 import redis
 
-__all__ = ["check", "everything", "ids_left"]
+__all__ = ["check", "everything", "head", "ids_left"]
 
 _LIFETIMES = """
 local function now()
@@ -25,6 +25,11 @@ SLACK = 10
 """By how many milliseconds lifetimes that belong together may differ: the clock goes on within a script."""
 _DUE = 20
 """How near to its end, in milliseconds, nothing is said of a key: the next look may find it gone."""
+
+
+def head(namespace: str, id: str = "c") -> str:
+    """Return the Redis key of a conversation's header, in the partition of the samples' team."""
+    return f"{namespace}:conv:head:dev:acme:ops:{id}"
 
 
 def everything(raw: redis.Redis, prefix: str = "") -> dict[bytes, Any]:
