@@ -1,9 +1,8 @@
 """Waits that both sides have a hand in: what only the reference knows of, and what it does to ours."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 
 import pytest
-import pytest_asyncio
 import redis
 from msgspec.structs import replace
 from redis_invariants import dump
@@ -17,17 +16,6 @@ from greentic_session.testing._sessions.samples import ALICE, CHAT, by_user, dat
 pytestmark = pytest.mark.asyncio
 
 OTHER = ReplyScope("telegram:chat-2")
-
-
-@pytest_asyncio.fixture
-async def store(redis_url: str, namespace: str) -> AsyncIterator[RedisSessionStore]:
-    async with RedisSessionStore.from_url(redis_url, namespace=namespace) as store:
-        yield store
-
-
-@pytest.fixture
-def reference(raw: redis.Redis, namespace: str) -> Reference:
-    return Reference(raw, namespace)
 
 
 @pytest.mark.parametrize("first", ["created", "displaced"])

@@ -1,9 +1,8 @@
 """Sessions without a lifetime that the reference removes: what we keep beside them goes within a day of ordinary writes."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 
 import pytest
-import pytest_asyncio
 import redis
 from redis_invariants import check, dump
 from reference_fleet import Reference
@@ -18,17 +17,6 @@ pytestmark = pytest.mark.asyncio
 DAY = 86_400.0
 NOTED = "endless:sessions"
 OTHER = ReplyScope("telegram:chat-2")
-
-
-@pytest_asyncio.fixture
-async def store(redis_url: str, namespace: str) -> AsyncIterator[RedisSessionStore]:
-    async with RedisSessionStore.from_url(redis_url, namespace=namespace) as store:
-        yield store
-
-
-@pytest.fixture
-def reference(raw: redis.Redis, namespace: str) -> Reference:
-    return Reference(raw, namespace)
 
 
 def noted(raw: redis.Redis, namespace: str) -> set[str]:
