@@ -15,8 +15,9 @@ local function remove()
   local known = call('HMGET', own, 's', 'p', 'g')
   if known[1] ~= hash or known[2] or known[3] then return false end
   local scope, pointer = scope_at(path, hash), pointer_at(path)
-  if redis.pcall('GET', scope) ~= key or call('GETRANGE', session, '0', tostring(#front - 1)) ~= front then return false end
-  local is_latest = redis.pcall('GET', pointer) == key
+  local led = call('MGET', scope, pointer) -- of another type it is nil
+  if led[1] ~= key or call('GETRANGE', session, '0', tostring(#front - 1)) ~= front then return false end
+  local is_latest = led[2] == key
   local set, index = set_at(path), index_at(path)
   local members = redis.pcall('SCARD', set)
 
