@@ -1,4 +1,7 @@
-"""Fixtures: one Redis for the whole run, a namespace of its own for each test, and servers to be broken."""
+"""Fixtures.
+
+One Redis for the whole run, a namespace of its own for each test, and servers to be broken.
+"""
 
 import os
 import sys
@@ -23,14 +26,20 @@ settings.load_profile("patient")
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """Run all tests in one process more than there are cores: they wait a lot. Few, and the longer proofs, in one."""
+    """Run all tests in one process more than there are cores.
+
+    They wait a lot. Few, and the longer proofs, in one.
+    """
     everything = config.args_source != pytest.Config.ArgsSource.ARGS and config.option.markexpr == "not slow"
     return min((os.cpu_count() or 1) + 1, 4) if everything else 0
 
 
 @pytest.fixture(scope="session")
 def redis_url() -> Iterator[str]:
-    """A Redis that tests share: each touches a random namespace only, and nothing flushes or reconfigures it."""
+    """A Redis that tests share.
+
+    Each touches a random namespace only, and nothing flushes or reconfigures it.
+    """
     if url := os.environ.get("REDIS_URL"):
         yield url
         return

@@ -1,4 +1,7 @@
-"""The operator's commands on a store in memory and on a real Redis: what they tell, and how they end."""
+"""The operator's commands on a store in memory and on a real Redis.
+
+What they tell, and how they end.
+"""
 
 import asyncio
 import json

@@ -1,4 +1,8 @@
-"""``doctor``: it finds every disagreement of the indices, takes nothing that is allowed for one, and changes nothing."""
+"""``doctor``.
+
+It finds every disagreement of the indices, takes nothing that is allowed for one, and changes
+nothing.
+"""
 
 import asyncio
 import json
@@ -228,7 +232,8 @@ def test_our_operations_and_the_references_leave_no_other_disagreement(
     for _ in range(6):
         in_redis(redis_url, namespace, play)
         found = json.loads(cli("doctor", "--json", "--reveal")[1])["indices"]["findings"]
-        # A scope key that the reference left can make it take another wait out of the set: lists do leave that one out.
+        # A scope key that the reference left can make it take another wait out of the set: lists do
+        # leave that one out.
         assert {finding["name"] for finding in found if finding["fault"]} <= {"unlisted"}, found
         in_redis(redis_url, namespace, lambda store: store.purge(TenantCtx.new("dev", "acme")))
 

@@ -1,4 +1,7 @@
-"""``purge``: all of one tenant goes, nothing of another changes, and whoever is interrupted may begin again."""
+"""``purge``.
+
+All of one tenant goes, nothing of another changes, and whoever is interrupted may begin again.
+"""
 
 import asyncio
 import json
@@ -202,7 +205,10 @@ sys.exit(main(sys.argv[1:]))
 
 
 def test_it_can_be_interrupted_and_repeated(redis_url: str, namespace: str, raw: redis.Redis) -> None:
-    """Ctrl-C in the middle, with a real process: what was removed is told, and the rest is still whole."""
+    """Ctrl-C in the middle, with a real process.
+
+    What was removed is told, and the rest is still whole.
+    """
     sessions = 3000
 
     async def many(store: SessionStore) -> None:

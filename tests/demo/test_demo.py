@@ -36,7 +36,8 @@ def write(path: Path, *rows: bytes | dict[str, Any]) -> str:
 def shipped() -> str:
     output = io.StringIO()
     with redirect_stdout(output):
-        # Long enough for the slowest machine: only the pause before the late answer takes this time.
+        # Long enough for the slowest machine: only the pause before the late answer takes this
+        # time.
         assert command_line.main(["--ttl", "1.2"]) == 0
     return output.getvalue()
 
@@ -61,7 +62,8 @@ def test_the_recording_has_two_tenants_and_three_users(shipped: str) -> None:
 def test_one_user_orders_in_two_chats_at_once(shipped: str) -> None:
     told = blocks(shipped)
     assert "waits on telegram:-1001000000042 thread 7 reply_to 902" in told[4]
-    # The group's order was begun in between; the answer in the private chat goes to the private order.
+    # The group's order was begun in between; the answer in the private chat goes to the private
+    # order.
     assert "message   15: '2'\n    resumed   order at ask_quantity" in told[6]
     assert "2 x Pizza Margherita" in told[6]
     assert "message   903 in reply to 902: 'Tiramisù'\n    resumed   order at ask_item" in told[8]

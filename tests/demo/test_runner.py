@@ -1,4 +1,7 @@
-"""The runner of the demo: which updates start, resume or leave alone a flow, and what is recorded."""
+"""The runner of the demo.
+
+Which updates start, resume or leave alone a flow, and what is recorded.
+"""
 
 import json
 from collections.abc import Iterator

@@ -1,4 +1,7 @@
-"""Encrypted conversations: what is stored, what a wrong key does, what is bound, and how keys are rotated."""
+"""Encrypted conversations.
+
+What is stored, what a wrong key does, what is bound, and how keys are rotated.
+"""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -144,7 +144,10 @@ def test_without_the_package_the_extra_is_named() -> None:
 
 
 def test_a_text_that_was_sealed_long_ago_still_opens() -> None:
-    """The wire stays: what this text was sealed with must open it in every version that reads ``gse1``."""
+    """The wire stays.
+
+    What this text was sealed with must open it in every version that reads ``gse1``.
+    """
     sealed = "gse1:k1:VmiaJbR7ukTvOCOj5VHyMLBkGNtbDTwmK3xLTgZgS/DA8X/IqdZ28agdm6cM"
     assert box(OTHER, KEY).open(sealed, WHAT) == "what was said, ä".encode()
 

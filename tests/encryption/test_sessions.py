@@ -1,4 +1,7 @@
-"""Encrypted sessions: what is stored, what a wrong key does, what is bound, and what the wrapper hands on."""
+"""Encrypted sessions.
+
+What is stored, what a wrong key does, what is bound, and what the wrapper hands on.
+"""
 
 import logging
 from collections.abc import Callable

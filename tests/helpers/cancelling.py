@@ -13,7 +13,8 @@ class CancelledAt:
     Args:
         work: What is awaited.
         point: Which await point, from 1. If there are fewer, nothing is cancelled.
-        late: Cancel when what is waited for there has arrived and the task has not seen it yet; else, as soon as it waits.
+        late: Cancel when what is waited for there has arrived and the task has not seen it yet;
+            else, as soon as it waits.
     """
 
     def __init__(self, work: Awaitable[object], point: int, *, late: bool) -> None:

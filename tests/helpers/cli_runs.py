@@ -53,7 +53,11 @@ async def park(store: SessionStore, ctx: TenantCtx, key: str, chat: str = "c1", 
 
 
 async def fill(store: SessionStore) -> None:
-    """acme: ops/alice waits twice, ops/bob once, sales/alice once; a plain session of nobody. other: alice waits once."""
+    """acme.
+
+    Ops/alice waits twice, ops/bob once, sales/alice once; a plain session of nobody. other: alice
+    waits once.
+    """
     alice, bob = TenantCtx.new("dev", "acme", team="ops", user="alice"), TenantCtx.new("dev", "acme", team="ops", user="bob")
     await park(store, alice, "k1", "c1", ttl=1800)
     await park(store, alice, "k2", "c2")

@@ -1,4 +1,7 @@
-"""A Redis Cluster of the tests' own: three primaries with a replica each, on loopback, whose slots can be moved."""
+"""A Redis Cluster of the tests' own.
+
+Three primaries with a replica each, on loopback, whose slots can be moved.
+"""
 
 from collections.abc import Callable
 

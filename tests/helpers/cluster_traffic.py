@@ -19,7 +19,8 @@ class Runner:
     """One user's only runner, with one session; what it was told is all that may be there.
 
     Attributes:
-        possible: The snapshots that may be stored, None for no session: one, unless a call failed and may have taken effect.
+        possible: The snapshots that may be stored, None for no session: one, unless a call failed
+            and may have taken effect.
         exact: Whether that must hold; False where Redis may lose what it acknowledged.
     """
 
@@ -126,7 +127,10 @@ class Runner:
 
 
 class Traffic:
-    """Some runners at once, while the block goes on. Every answer was right, and every call ended in time."""
+    """Some runners at once, while the block goes on.
+
+    Every answer was right, and every call ended in time.
+    """
 
     def __init__(self, store: RedisSessionStore, runners: int, *, timeout: float, exact: bool = True) -> None:
         self.runners = [Runner(store, number, timeout, exact) for number in range(runners)]

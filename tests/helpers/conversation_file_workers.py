@@ -1,4 +1,7 @@
-"""Processes that write conversations in files: run as a script, they say on standard output what was acknowledged."""
+"""Processes that write conversations in files.
+
+Run as a script, they say on standard output what was acknowledged.
+"""
 
 import asyncio
 import random

@@ -22,9 +22,15 @@ return answer
 """
 
 SLACK = 10
-"""By how many milliseconds lifetimes that belong together may differ: the clock goes on within a script."""
+"""By how many milliseconds lifetimes that belong together may differ.
+
+The clock goes on within a script.
+"""
 _DUE = 20
-"""How near to its end, in milliseconds, nothing is said of a key: the next look may find it gone."""
+"""How near to its end, in milliseconds, nothing is said of a key.
+
+The next look may find it gone.
+"""
 
 
 def head(namespace: str, id: str = "c") -> str:
@@ -48,7 +54,10 @@ def ids_left(raw: redis.Redis, namespace: str) -> list[bytes]:
 
 
 def check(raw: redis.Redis, namespace: str) -> None:
-    """Check all partitions of a namespace: what is there is in the index, and all lives together."""
+    """Check all partitions of a namespace.
+
+    What is there is in the index, and all lives together.
+    """
     front = f"{namespace}:conv:".encode()
     answer: Any = raw.eval(_LIFETIMES, 0, f"{namespace}:*")
     now, then, *found = answer

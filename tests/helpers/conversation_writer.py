@@ -1,4 +1,7 @@
-"""A process that appends to one conversation: ``conversation_writer.py url namespace name count``; a line lets it begin."""
+"""A process that appends to one conversation.
+
+``conversation_writer.py url namespace name count``; a line lets it begin.
+"""
 
 import asyncio
 import sys

@@ -1,4 +1,7 @@
-"""What must hold in a namespace at any time, as long as only our store wrote there. Read with a plain client."""
+"""What must hold in a namespace at any time, as long as only our store wrote there.
+
+Read with a plain client.
+"""
 
 import hashlib
 import re
@@ -16,8 +19,8 @@ SLACK_MS = 250
 """How far two lifetimes that were set in one script may be apart: Redis takes the time anew for each, and on a busy machine
 it may have to wait in between."""
 
-# One script, so that nothing is written or expires while it looks. Lifetimes are as they were when it began: of a large
-# namespace some would be read a second after others.
+# One script, so that nothing is written or expires while it looks. Lifetimes are as they were when
+# it began: of a large namespace some would be read a second after others.
 DUMP = """
 local function now()
   local time = redis.call('TIME')
@@ -96,7 +99,8 @@ class Spread:
 
     Attributes:
         slots: What is in each slot by its hash tag, named as on a single server.
-        pointers: Of each session key the nonce and the hash tag that its owner pointer names, and for how many ms.
+        pointers: Of each session key the nonce and the hash tag that its owner pointer names, and
+            for how many ms.
     """
 
     def __init__(self, raw: redis.RedisCluster, namespace: str) -> None:
@@ -163,8 +167,9 @@ def _value(kind: bytes, value: list[bytes]) -> Value:
 def check(raw: Client, namespace: str) -> None:
     """Assert that sessions, records, claims and indices of a namespace agree.
 
-    A claim whose session was given a shorter life than the lease, by touch or a plain register_wait, would be taken for a
-    fault once that life is over; nothing else that our store does may be.
+    A claim whose session was given a shorter life than the lease, by touch or a plain
+    register_wait, would be taken for a fault once that life is over; nothing else that our store
+    does may be.
     """
     State(*dump_at(raw, namespace)).check()
     if isinstance(raw, redis.RedisCluster):
@@ -221,7 +226,10 @@ class State:
             assert key in self.sessions, f"the claim on {key!r} has no session"
 
     def check_endless(self) -> None:
-        """Of one server: records without a lifetime, and no others, are due for a check within a day."""
+        """Of one server.
+
+        Records without a lifetime, and no others, are due for a check within a day.
+        """
         assert self.endless.keys() <= {"sessions"}, f"a key of no known kind: {self.endless}"
         noted = self.endless["sessions"].fields if self.endless else {}
         if any(b"g" in record.fields for record in self.records.values()):

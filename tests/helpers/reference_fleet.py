@@ -1,6 +1,7 @@
 """What the Rust reference does to Redis: its plain commands, one after the other, with every fault of the Rust crate.
 
-It checks nothing and asks nobody; nothing here is taken from the library but the wire text of a session.
+It checks nothing and asks nobody; nothing here is taken from the library but the wire text of a
+session.
 """
 
 import redis
@@ -75,8 +76,8 @@ class Reference:
             key: The session key.
             data: The snapshot.
             ttl_ms: The lifetime of session and scope key; the set gets none.
-            racing: Two take-overs at once: both read the scope before either wrote it, and the one that was displaced
-                stays listed.
+            racing: Two take-overs at once: both read the scope before either wrote it, and the one
+                that was displaced stays listed.
         """
         who = data.tenant_ctx
         self.raw.set(self.session_key(key), data.to_json(), px=ttl_ms)

@@ -1,4 +1,7 @@
-"""What the tests of the shared connection have in common: a client to a server, and what is under way on it."""
+"""What the tests of the shared connection have in common.
+
+A client to a server, and what is under way on it.
+"""
 
 import asyncio
 import time
@@ -35,7 +38,10 @@ PATIENCE = 60.0
 SLACK = PATIENCE / 3
 """By how many seconds a deadline may be missed, on a busy machine; the benchmarks measure by how many."""
 PROMPT = PATIENCE / 3
-"""In how many seconds that happens which waits for nothing. Whatever waited for a call's timeout would take longer."""
+"""In how many seconds that happens which waits for nothing.
+
+Whatever waited for a call's timeout would take longer.
+"""
 NAME = "shared"
 """The name of the client's connections."""
 

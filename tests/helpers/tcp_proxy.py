@@ -1,4 +1,7 @@
-"""A TCP proxy in front of a real server, to break what is between: cut replies short, stall, refuse, speak TLS."""
+"""A TCP proxy in front of a real server, to break what is between.
+
+Cut replies short, stall, refuse, speak TLS.
+"""
 
 import asyncio
 import contextlib
@@ -58,7 +61,8 @@ class TcpProxy:
         """Close a connection after so many bytes of the next reply.
 
         Args:
-            after: How many bytes of the reply come through; fewer than the reply has, and than 16 KiB.
+            after: How many bytes of the reply come through; fewer than the reply has, and than 16
+                KiB.
             times: How many replies are cut.
             skip: How many replies come through whole before.
             reset: Whether the client sees a reset, and not an orderly end.
@@ -98,7 +102,8 @@ class TcpProxy:
         """Listen, again on the same port."""
         listening = socket.socket()
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        # Small, so that a stalled proxy holds a few kilobytes, and not megabytes, of a large command.
+        # Small, so that a stalled proxy holds a few kilobytes, and not megabytes, of a large
+        # command.
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16384)
         listening.bind(("127.0.0.1", self.port))
         self.port = listening.getsockname()[1]

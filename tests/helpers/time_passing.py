@@ -17,7 +17,8 @@ from greentic_session.testing import Time
 
 __all__ = ["UNIT", "OnACluster", "OnATimer", "OnTheSharedRedis", "pass_time", "passing", "run_on_trio"]
 
-# Time passes on a server when every lifetime gets shorter, and every end that is written down comes nearer.
+# Time passes on a server when every lifetime gets shorter, and every end that is written down comes
+# nearer.
 _PASS_TIME = """
 for _, key in ipairs(redis.call('KEYS', ARGV[2])) do
   local names_ends = key:find(':conv:ends:', 1, true) or key:find(':scopes:', 1, true) or key:find(':endless:', 1, true)

@@ -1,4 +1,7 @@
-"""How the house stands: the arrows between modules, what a bare import brings, and the public names."""
+"""How the house stands.
+
+The arrows between modules, what a bare import brings, and the public names.
+"""
 
 import ast
 import importlib

@@ -1,4 +1,7 @@
-"""The reference documentation is the docstrings: everything public has one, what they show runs, what they name exists."""
+"""The reference documentation is the docstrings.
+
+Everything public has one, what they show runs, what they name exists.
+"""
 
 import ast
 import builtins

@@ -1,4 +1,7 @@
-"""The fixtures for users' own tests, in projects as users have them: pytest runs there in a process of its own."""
+"""The fixtures for users' own tests, in projects as users have them.
+
+Pytest runs there in a process of its own.
+"""
 
 import importlib
 import subprocess

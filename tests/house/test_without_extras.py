@@ -1,4 +1,7 @@
-"""The package where no extra is installed: what can be imported, and what says which extra is missing."""
+"""The package where no extra is installed.
+
+What can be imported, and what says which extra is missing.
+"""
 
 import subprocess
 import sys

@@ -1,8 +1,8 @@
 """An agent that keeps its transcript, and asks a person before it uses a tool that needs it. Any machine goes on with it.
 
-What to do next is read from the transcript alone. So an agent that died anywhere in between goes on where it stood, and does
-again only what it had not written down: a call of the model, or a tool. A tool is told the id of its use: by that
-it can tell that it did its work before.
+What to do next is read from the transcript alone. So an agent that died anywhere in between goes on
+where it stood, and does again only what it had not written down: a call of the model, or a tool. A
+tool is told the id of its use: by that it can tell that it did its work before.
 """
 
 import uuid
@@ -38,7 +38,10 @@ Model = Callable[[list[Message]], Awaitable[tuple[Message, TokenUsage]]]
 
 
 class Agent:
-    """Talks to people. In each chat, each of them has one conversation that waits for a decision: the latest."""
+    """Talks to people.
+
+    In each chat, each of them has one conversation that waits for a decision: the latest.
+    """
 
     def __init__(
         self, sessions: SessionStore, conversations: ConversationStore[Message], model: Model, tools: Mapping[str, Tool]
@@ -111,7 +114,10 @@ def _unanswered(transcript: list[Message]) -> list[ToolUseBlock]:
 
 
 def _paused(ctx: TenantCtx, use: ToolUseBlock) -> SessionData:
-    """Return the snapshot of an agent that waits for a decision: which one. All else is in the transcript."""
+    """Return the snapshot of an agent that waits for a decision.
+
+    Which one. All else is in the transcript.
+    """
     return SessionData.new(ctx, "agent", "approve", context=use.id)
 
 

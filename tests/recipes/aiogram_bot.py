@@ -28,14 +28,20 @@ DAY = 24 * 3600
 
 
 class Order(msgspec.Struct, frozen=True):
-    """The state of the flow; `last_update` is the update that it has seen last: Telegram may deliver one again."""
+    """The state of the flow; `last_update` is the update that it has seen last.
+
+    Telegram may deliver one again.
+    """
 
     last_update: int
     pizza: str = ""
 
 
 def place_of(message: Message, user: User, bot: Bot) -> tuple[TenantCtx, ReplyScope, SessionKey]:
-    """Say whose flow it is, where its answer comes in, and what its session is called: one for each user in each chat."""
+    """Say whose flow it is, where its answer comes in, and what its session is called.
+
+    One for each user in each chat.
+    """
     ctx = TenantCtx.new("prod", "pizzeria", user=str(user.id))
     topic = message.message_thread_id if message.is_topic_message else None
     scope = ReplyScope(f"telegram:{message.chat.id}", thread=None if topic is None else str(topic))
@@ -48,7 +54,10 @@ def paused(ctx: TenantCtx, node: str, order: Order) -> SessionData:
 
 
 async def begin(message: Message, user: User, bot: Bot, event_update: Update, store: SessionStore) -> None:
-    """Answer /order: ask the first question, and park. An unfinished order of this user in this chat gives way."""
+    """Answer /order.
+
+    Ask the first question, and park. An unfinished order of this user in this chat gives way.
+    """
     ctx, scope, key = place_of(message, user, bot)
     unfinished = await store.get_session(key, ctx=ctx)
     if unfinished is not None and event_update.update_id <= unfinished.context(Order).last_update:

@@ -40,7 +40,10 @@ class Start(BaseModel):
 
 
 class Delivery(Start):
-    """What somebody answered. The provider delivers it again, with the same id, until it is answered with a 2xx."""
+    """What somebody answered.
+
+    The provider delivers it again, with the same id, until it is answered with a 2xx.
+    """
 
     id: str
     text: str
@@ -53,7 +56,10 @@ class Booking(msgspec.Struct, frozen=True):
 
 
 class Receipt(msgspec.Struct, frozen=True):
-    """What a delivery came to, and which booking it was for. It outlives the flow, for a delivery that comes again."""
+    """What a delivery came to, and which booking it was for.
+
+    It outlives the flow, for a delivery that comes again.
+    """
 
     answer: str
     number: str
@@ -110,7 +116,8 @@ def make_app(run: Callable[[str, str], Awaitable[str]] = book) -> FastAPI:
             stored = await store.get_session(receipt_key, ctx=ctx)
             if stored is None:
                 receipt = Receipt(await run(booking.number, body.text), booking.number)
-                # The receipt first. Should we die before the verdict, the same delivery, coming again, makes up for it.
+                # The receipt first. Should we die before the verdict, the same delivery, coming
+                # again, makes up for it.
                 await store.create_session(ctx, snapshot(ctx, "receipt", "done", receipt), key=receipt_key, ttl=7 * DAY)
             else:
                 receipt = stored.context(Receipt)
@@ -122,8 +129,8 @@ def make_app(run: Callable[[str, str], Awaitable[str]] = book) -> FastAPI:
     @app.exception_handler(UnavailableError)
     @app.exception_handler(OperationTimeoutError)
     async def come_again(request: Request, error: Exception) -> JSONResponse:
-        # Not a 2xx: whoever is at it may die, and then this delivery is needed. And not a 4xx, not even 409: for many
-        # providers that is final. When it comes again, the receipt is there.
+        # Not a 2xx: whoever is at it may die, and then this delivery is needed. And not a 4xx, not
+        # even 409: for many providers that is final. When it comes again, the receipt is there.
         return JSONResponse({"detail": "come again"}, status_code=503, headers={"Retry-After": "1"})
 
     @app.exception_handler(InvalidInputError)

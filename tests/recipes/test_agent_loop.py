@@ -1,4 +1,7 @@
-"""The agent works with a scripted model; between two of its steps it moves to another machine: new stores, a new agent."""
+"""The agent works with a scripted model; between two of its steps it moves to another machine.
+
+New stores, a new agent.
+"""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -26,7 +29,10 @@ USAGE = TokenUsage(input_tokens=10, output_tokens=2)
 
 
 async def scripted(transcript: list[Message]) -> tuple[Message, TokenUsage]:
-    """Look the parcel up, ask for a refund, and tell what came of it: always the same answer to the same transcript."""
+    """Look the parcel up, ask for a refund, and tell what came of it.
+
+    Always the same answer to the same transcript.
+    """
     last = transcript[-1].content[-1]
     if isinstance(last, TextBlock):
         return Message("assistant", (TextBlock("Let me see."), ToolUseBlock("u1", "look_up", {"parcel": 7}))), USAGE

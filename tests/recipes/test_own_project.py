@@ -1,4 +1,7 @@
-"""The tests of somebody's project, run where they would be: in a directory of its own, by a pytest of its own."""
+"""The tests of somebody's project, run where they would be.
+
+In a directory of its own, by a pytest of its own.
+"""
 
 import os
 import shutil
@@ -8,7 +11,8 @@ from importlib.metadata import entry_points
 from pathlib import Path
 
 PROJECT = Path(__file__).with_name("own_project")
-# An installed greentic_session brings its plugin along. One that merely lies on the path has to be asked for it.
+# An installed greentic_session brings its plugin along. One that merely lies on the path has to be
+# asked for it.
 INSTALLED = any(point.value == "greentic_session.pytest_plugin" for point in entry_points(group="pytest11"))
 
 

@@ -1,4 +1,7 @@
-"""Claims whose callers go: cancelled anywhere, late, or cut off. The wait is free at once, not after the lease."""
+"""Claims whose callers go.
+
+Cancelled anywhere, late, or cut off. The wait is free at once, not after the lease.
+"""
 
 import asyncio
 import random

@@ -194,7 +194,10 @@ def test_ten_years_are_not() -> None:
 
 @pytest.mark.asyncio
 async def test_a_warning_names_the_line_that_gave_a_long_lifetime(tmp_path: Path) -> None:
-    """However deep in the package it is found: the defaults of stores, lifetimes and leases of operations."""
+    """However deep in the package it is found.
+
+    The defaults of stores, lifetimes and leases of operations.
+    """
     long, ctx, scope = 86_400_000 * 10, TenantCtx.new("dev", "acme", user="u1"), ReplyScope("c")
     data = SessionData.new(ctx, "f", "n")
 

@@ -1,4 +1,7 @@
-"""The wire text of a session: any text is read or refused, nothing else, and what is written is read."""
+"""The wire text of a session.
+
+Any text is read or refused, nothing else, and what is written is read.
+"""
 
 import enum
 import json
@@ -206,7 +209,8 @@ def test_no_bracket_of_a_deep_text_may_be_changed(mutate: Callable[[str], str]) 
 
 
 def test_a_hostile_text_is_refused_in_reasonable_time() -> None:
-    # Quotes that never end, behind nesting that msgspec does not follow; looking for each one's end would take minutes.
+    # Quotes that never end, behind nesting that msgspec does not follow; looking for each one's end
+    # would take minutes.
     hostile = with_unknown("[" * 20_000 + '"' + '\\"' * 40_000)
     begin = time.process_time()
     with pytest.raises(InvalidInputError, match=r"^not a SessionData: "):
@@ -220,7 +224,10 @@ def test_a_hostile_text_is_refused_in_reasonable_time() -> None:
     ids=["deep", "long", "open", "many"],
 )
 def test_no_more_than_some_thousand_brackets_are_looked_at(unknown: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever writes to the storage decides how long a text keeps the event loop of its readers: not for long."""
+    """Whoever writes to the storage decides how long a text keeps the event loop of its readers.
+
+    Not for long.
+    """
     seen = 0
     token = codec._TOKEN
 

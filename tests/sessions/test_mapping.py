@@ -1,4 +1,7 @@
-"""Session keys made from what a message says: the reference's without a context, never shared by tenants with one."""
+"""Session keys made from what a message says.
+
+The reference's without a context, never shared by tenants with one.
+"""
 
 import enum
 import hashlib

@@ -1,4 +1,7 @@
-"""The tenant rules, which every backend asks: who is aligned, who administers, and what a refusal gives away."""
+"""The tenant rules, which every backend asks.
+
+Who is aligned, who administers, and what a refusal gives away.
+"""
 
 from typing import Any
 

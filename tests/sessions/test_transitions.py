@@ -1,4 +1,7 @@
-"""The rules of a session as functions: what each decides, and which error comes first where several rules are broken."""
+"""The rules of a session as functions.
+
+What each decides, and which error comes first where several rules are broken.
+"""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,4 +1,7 @@
-"""What the Rust reference was seen to read, write, hash and refuse. We do the same, but for the differences listed here."""
+"""What the Rust reference was seen to read, write, hash and refuse.
+
+We do the same, but for the differences listed here.
+"""
 
 import json
 import re

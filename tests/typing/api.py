@@ -1,4 +1,8 @@
-"""Never run: mypy and pyright read it, to see that the public API can be used as README shows, with nothing untyped."""
+"""Never run.
+
+Mypy and pyright read it, to see that the public API can be used as README shows, with nothing
+untyped.
+"""
 
 from datetime import timedelta
 from typing import Any, assert_type

@@ -1,4 +1,7 @@
-"""Never run: mypy and pyright read it, to see that conversations can be used with nothing untyped."""
+"""Never run.
+
+Mypy and pyright read it, to see that conversations can be used with nothing untyped.
+"""
 
 from typing import Any, assert_type
 

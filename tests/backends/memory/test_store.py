@@ -44,7 +44,10 @@ def test_contract_on_trio(name: str) -> None:
 
 
 class Checked(SessionStoreMachine):
-    """The contract's model, and after every step a look inside: the indices agree, the short cuts tell the truth."""
+    """The contract's model, and after every step a look inside.
+
+    The indices agree, the short cuts tell the truth.
+    """
 
     async def check_everything(self) -> None:
         await super().check_everything()

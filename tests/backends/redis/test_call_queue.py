@@ -1,4 +1,7 @@
-"""Many callers that wait for a connection: what it takes to leave, who is told when, and who goes first."""
+"""Many callers that wait for a connection.
+
+What it takes to leave, who is told when, and who goes first.
+"""
 
 import asyncio
 from collections import Counter

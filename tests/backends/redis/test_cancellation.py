@@ -1,4 +1,7 @@
-"""Cancelling any operation of the Redis store, anywhere: no answer goes to another call, and no connection is left over."""
+"""Cancelling any operation of the Redis store, anywhere.
+
+No answer goes to another call, and no connection is left over.
+"""
 
 import asyncio
 import random
@@ -143,7 +146,8 @@ async def test_many_cancellations_among_concurrent_calls(url: str, raw: redis.Re
         while done < cancellations:
             attempts = []
             for _ in range(60):
-                # A third of the calls is let alone; the rest is cancelled waiting for a place, connecting, sending, reading.
+                # A third of the calls is let alone; the rest is cancelled waiting for a place,
+                # connecting, sending, reading.
                 point = chance.choice([0, chance.randint(1, 5), chance.randint(1, 5)])
                 work = answers(store, chance.randrange(7), chance.randrange(PROBES))
                 attempts.append(CancelledAt(work, point, late=chance.random() < 0.5))

@@ -1,4 +1,7 @@
-"""The Redis store on a cluster: the contract, where things are, and what happens while the cluster changes."""
+"""The Redis store on a cluster.
+
+The contract, where things are, and what happens while the cluster changes.
+"""
 
 import asyncio
 import functools

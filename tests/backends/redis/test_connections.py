@@ -1,4 +1,7 @@
-"""How the Redis store gets its connections: URLs, TLS, sockets, users, a caller's client; and what it refuses."""
+"""How the Redis store gets its connections.
+
+URLs, TLS, sockets, users, a caller's client; and what it refuses.
+"""
 
 import asyncio
 import json

@@ -69,7 +69,10 @@ async def outcome(call: Callable[[], Awaitable[object]]) -> tuple[type, str]:
 
 
 async def outcomes(calls: Calls) -> dict[str, tuple[type, str]]:
-    """Make calls at once, and return what becomes of them: one after the other would wait to connect again."""
+    """Make calls at once, and return what becomes of them.
+
+    One after the other would wait to connect again.
+    """
     return dict(zip(calls, await asyncio.gather(*(outcome(call) for call in calls.values())), strict=True))
 
 

@@ -1,4 +1,7 @@
-"""What the Redis store does when Redis, or what lies between, breaks: the error that the contract names, then recovery."""
+"""What the Redis store does when Redis, or what lies between, breaks.
+
+The error that the contract names, then recovery.
+"""
 
 import asyncio
 import inspect
@@ -56,7 +59,10 @@ async def store(proxy: TcpProxy) -> AsyncIterator[RedisSessionStore]:
 
 
 async def failure(call: Awaitable[object], kind: type[GreenticError], message: str) -> GreenticError:
-    """Return the error that a call ends in: of exactly this kind, with the driver's error as its cause."""
+    """Return the error that a call ends in.
+
+    Of exactly this kind, with the driver's error as its cause.
+    """
     with pytest.raises(GreenticError, match=message) as caught:
         await call
     assert type(caught.value) is kind

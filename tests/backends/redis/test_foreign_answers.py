@@ -1,4 +1,7 @@
-"""What answers like Redis, but with something else than what was asked for: an error of ours, and the loop goes on."""
+"""What answers like Redis, but with something else than what was asked for.
+
+An error of ours, and the loop goes on.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable

@@ -1,4 +1,7 @@
-"""What lies in Redis: the dumps recorded from the reference, lifetimes, and who may ever share a key."""
+"""What lies in Redis.
+
+The dumps recorded from the reference, lifetimes, and who may ever share a key.
+"""
 
 import asyncio
 import time
@@ -43,7 +46,10 @@ def is_pointer(key: str) -> bool:
 
 
 def shared(found: Dump, created: list[str]) -> dict[str, tuple[str, bool, Any]]:
-    """Return the keys that the reference knows, as it was recorded: ``$KEY<n>`` for the n-th key that was created."""
+    """Return the keys that the reference knows, as it was recorded.
+
+    ``$KEY<n>`` for the n-th key that was created.
+    """
 
     def named(text: str) -> str:
         for number, key in enumerate(created, 1):
@@ -138,7 +144,10 @@ async def test_lifetimes_of_all_that_belongs_together(store: RedisSessionStore, 
 async def test_a_set_lives_no_longer_for_a_key_that_somebody_else_uses_now(
     store: RedisSessionStore, raw: redis.Redis, namespace: str
 ) -> None:
-    """The set lives as long as its longest wait: k1 is still a member of alice's, and bob's session by now."""
+    """The set lives as long as its longest wait.
+
+    K1 is still a member of alice's, and bob's session by now.
+    """
     await store.register_wait(ALICE, "alice", ReplyScope("telegram:chat-2"), "k2", data(), 60)
     await store.register_wait(ALICE, "alice", CHAT, "k1", data(), 10)
     pass_time(raw, 11, namespace)

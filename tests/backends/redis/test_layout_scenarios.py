@@ -1,4 +1,7 @@
-"""The scenarios recorded from the reference: every step gives the recorded result. (The keys are for the Redis store.)"""
+"""The scenarios recorded from the reference.
+
+Every step gives the recorded result. (The keys are for the Redis store.)
+"""
 
 from typing import Any
 

@@ -1,4 +1,7 @@
-"""A user with many waits: how much the server has to do in one script does not depend on how many there are."""
+"""A user with many waits.
+
+How much the server has to do in one script does not depend on how many there are.
+"""
 
 import asyncio
 import warnings
@@ -65,7 +68,10 @@ async def park(store: RedisSessionStore, numbers: range, ttl: float | None = 600
 
 
 async def expire(raw: redis.Redis, keys: list[str]) -> None:
-    """End waits as their lifetime would: text, record and scope key go, and the indices of the user stay."""
+    """End waits as their lifetime would.
+
+    Text, record and scope key go, and the indices of the user stay.
+    """
     now = int(raw.time()[0]) * 1000
     for session_key in keys:
         scope_hash = scope(int(session_key[5:])).scope_hash()
@@ -96,7 +102,10 @@ async def work_of(raw: redis.Redis, call: Callable[[], Awaitable[object]]) -> Wo
 
 
 def operations(store: RedisSessionStore, number: int) -> dict[str, Callable[[], Awaitable[object]]]:
-    """Return every operation that knows of a user's waits, on waits of its own: `number` and those after it."""
+    """Return every operation that knows of a user's waits, on waits of its own.
+
+    `number` and those after it.
+    """
 
     async def complete() -> None:
         claim = await store.claim_wait(ALICE, "alice", scope(number))

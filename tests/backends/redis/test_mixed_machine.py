@@ -1,4 +1,7 @@
-"""Our operations and the reference's in any order, on few keys: nothing wrong is ever answered, and nothing is lost."""
+"""Our operations and the reference's in any order, on few keys.
+
+Nothing wrong is ever answered, and nothing is lost.
+"""
 
 import asyncio
 import hashlib
@@ -59,7 +62,10 @@ def place(who: TenantCtx) -> str:
 
 
 class Seen:
-    """A namespace at one moment, and the answers that it must give. Written apart from the scripts."""
+    """A namespace at one moment, and the answers that it must give.
+
+    Written apart from the scripts.
+    """
 
     def __init__(self, found: Dump) -> None:
         self.found = found
@@ -81,7 +87,10 @@ class Seen:
         return b":".join(part or b"" for part in front.groups()).decode()
 
     def is_known(self, key: str) -> bool:
-        """Our record tells where the session waits: what is stored is what we wrote, and all since it was parked."""
+        """Our record tells where the session waits.
+
+        What is stored is what we wrote, and all since it was parked.
+        """
         text, record = self.text(key) or b"", self.record(key)
         fits = hashlib.sha1(text).hexdigest().encode() == record.get(b"h")
         return fits and not record.get(b"f") and not self.is_rewritten(key)
@@ -117,7 +126,8 @@ class Seen:
         named = self.record(key).get(b"s", b"").decode()
         if named == scope.scope_hash() or not self.is_known(key) or self.is_member(who, key):
             return key
-        # The reference has registered the same text since; or left the scope key behind, before we parked the session anew.
+        # The reference has registered the same text since; or left the scope key behind, before we
+        # parked the session anew.
         is_since = entry is not None and entry.ttl == -1 == self.ttl(f"session:{key}") and not self.record(key).get(b"x")
         return key if named and is_since else None
 
@@ -127,7 +137,10 @@ class Seen:
         return entry.text.decode() if entry is not None and entry.ttl == -1 else None
 
     def is_member(self, who: TenantCtx, key: str) -> bool:
-        """We keep what does not wait out of the set: the reference has registered it since, with the same text."""
+        """We keep what does not wait out of the set.
+
+        The reference has registered it since, with the same text.
+        """
         entry = self.found.get(f"waits:user:{place(who)}")
         return not self.record(key).get(b"s") and entry is not None and key.encode() in entry.members
 
@@ -227,7 +240,8 @@ class MixedFleet(RuleBasedStateMachine):
             assert result == (None if holder == key else holder)
             now = self.seen
             assert now.text(key) == data(who, node).to_json()
-            # What was left behind of an earlier session cannot be told from what the reference registered since.
+            # What was left behind of an earlier session cannot be told from what the reference
+            # registered since.
             left = [one for one in SCOPES if before.text(key) is None and before.led_for_good(who, one) == key]
             assert now.waits_at(who, scope) == key
             assert all(now.waits_at(who, one) != key for one in SCOPES if one != scope and one not in left)
@@ -235,7 +249,8 @@ class MixedFleet(RuleBasedStateMachine):
             if result is not None:
                 assert result not in now.waits(who)
                 assert now.text(result) == before.text(result)
-                # Where the reference wrote since, it may wait where that has moved it to; never where it was displaced.
+                # Where the reference wrote since, it may wait where that has moved it to; never
+                # where it was displaced.
                 gone = SCOPES if before.is_known(result) else [scope]
                 assert all(now.waits_at(who, one) != result for one in gone)
             return
@@ -480,7 +495,10 @@ class MixedFleet(RuleBasedStateMachine):
 
     @invariant()
     def somebody_looks(self) -> None:
-        """Not everybody: looking cleans, and what is stale must not have been cleaned at each step."""
+        """Not everybody.
+
+        Looking cleans, and what is stale must not have been cleaned at each step.
+        """
         self.steps += 1
         self.look(PEOPLE[self.steps % len(PEOPLE)], SCOPES[: self.steps % (len(SCOPES) + 1)])
         self.check_reads(KEYS[self.steps % len(KEYS)])

@@ -1,4 +1,7 @@
-"""Several processes on one Redis at once: each round has the outcomes that some order of its calls explains."""
+"""Several processes on one Redis at once.
+
+Each round has the outcomes that some order of its calls explains.
+"""
 
 import asyncio
 import functools
@@ -75,7 +78,8 @@ def track(crew: Crew, redis_url: str, raw: redis_invariants.Client, namespace: s
 def rounds(some: int, many: int) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Give a test its rounds: some of them in every run, many in the slow one.
 
-    Many are played in parts, each in a namespace of its own, so that looking at a part does not block the server for long.
+    Many are played in parts, each in a namespace of its own, so that looking at a part does not
+    block the server for long.
     """
 
     def decorate(test: Callable[..., None]) -> Callable[..., None]:

@@ -1,4 +1,7 @@
-"""Stores behind sentinels: which server they use, whom they ask, and what they say when nobody knows."""
+"""Stores behind sentinels.
+
+Which server they use, whom they ask, and what they say when nobody knows.
+"""
 
 import asyncio
 import inspect
@@ -337,7 +340,8 @@ async def test_replicas_are_read_only_if_that_is_asked_for(fleet: Fleet, namespa
         fleet.catch_up(fleet.primary)
         async with counted(fleet, *READS) as found:
             await read_sessions(plain)
-        # A script's own GETs count too, and those by which the primary's script reaches the replicas do not: they only read.
+        # A script's own GETs count too, and those by which the primary's script reaches the
+        # replicas do not: they only read.
         assert found["replicas"] == 0 < found["primary"]
         async with counted(fleet, *READS) as found:
             await read_sessions(stale)

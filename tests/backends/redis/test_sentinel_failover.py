@@ -1,4 +1,7 @@
-"""Failovers under load: what was acknowledged is there, every call ends in time, and the store goes on."""
+"""Failovers under load.
+
+What was acknowledged is there, every call ends in time, and the store goes on.
+"""
 
 import asyncio
 import signal
@@ -39,7 +42,8 @@ class Load:
     """Writers that go on whatever happens, and remember what came of it and when.
 
     Attributes:
-        acknowledged: The keys of sessions, each with the moment when its creation had been acknowledged.
+        acknowledged: The keys of sessions, each with the moment when its creation had been
+            acknowledged.
         errors: What calls ended in else.
         longest: For how many seconds the longest call went on.
     """
@@ -185,7 +189,10 @@ async def test_a_switch_that_nobody_told_of_is_noticed(fleet: Fleet) -> None:
 
 @pytest.mark.slow
 async def test_a_switch_that_only_its_leader_knows_is_kept_to(fleet: Fleet) -> None:
-    """The leader has told of it and says nothing more: the others name the old primary, and what that took would be lost."""
+    """The leader has told of it and says nothing more.
+
+    The others name the old primary, and what that took would be lost.
+    """
     timeout, old = 0.6, fleet.primary
     async with RedisSessionStore.from_url(fleet.url, namespace="n", timeout=timeout) as store, loaded(store) as load:
         await asyncio.to_thread(fleet.fail_over)  # sentinel 0 leads this

@@ -37,7 +37,10 @@ class UpdateAgainstRemove(Race):
 
 
 class VersionedUpdates(Race):
-    """Everybody adds one to the number in the snapshot, until it was not changed meanwhile. Tells how often it was."""
+    """Everybody adds one to the number in the snapshot, until it was not changed meanwhile.
+
+    Tells how often it was.
+    """
 
     async def prepare(self, by: Player, at: Round, role: int) -> None:
         if role == 0 and at.number % 2:
@@ -103,7 +106,10 @@ class Moves(Race):
 
 
 class FindOfDeadWait(Race):
-    """A scope leads to what is no wait there. One registers a fresh one; the others look, and clean up what they see."""
+    """A scope leads to what is no wait there.
+
+    One registers a fresh one; the others look, and clean up what they see.
+    """
 
     async def prepare(self, by: Player, at: Round, role: int) -> None:
         if role:

@@ -1,4 +1,7 @@
-"""Races between threads: event loops that work on one store at once, and the wait for what a thread does."""
+"""Races between threads.
+
+Event loops that work on one store at once, and the wait for what a thread does.
+"""
 
 import threading
 import time

@@ -1,9 +1,10 @@
 """Races between processes: who plays them, and how. What each player does stands in `players`.
 
-A `Crew` is a few processes, each with its own event loop and store on one shared namespace. A race goes in rounds with
-sessions of their own; in each round every process plays one role, another one in the next round. A batch of rounds is
-prepared, then all meet at a barrier and play the whole batch at once; so the calls of one round meet on the server in any
-order, and calls of several steps interleave. What the players tell is compared with what is stored by the tests.
+A `Crew` is a few processes, each with its own event loop and store on one shared namespace. A race
+goes in rounds with sessions of their own; in each round every process plays one role, another one
+in the next round. A batch of rounds is prepared, then all meet at a barrier and play the whole
+batch at once; so the calls of one round meet on the server in any order, and calls of several steps
+interleave. What the players tell is compared with what is stored by the tests.
 """
 
 import asyncio
@@ -70,7 +71,10 @@ class Round:
         return await store.claim_wait(self.owner, self.user, scope or self.scope, **options)
 
     async def give_way(self, *, first: bool) -> None:
-        """Wait in a few rounds, those who go first in others: so both orders happen, however the processes are scheduled."""
+        """Wait in a few rounds, those who go first in others.
+
+        So both orders happen, however the processes are scheduled.
+        """
         if self.number % 16 == (7 if first else 15):
             await asyncio.sleep(0.02)
 
@@ -115,7 +119,10 @@ class Told(NamedTuple):
 
 
 class Played(NamedTuple):
-    """A whole race: the outcomes of each round, by role, and in how many rounds at least two players met in time."""
+    """A whole race.
+
+    The outcomes of each round, by role, and in how many rounds at least two players met in time.
+    """
 
     outcomes: list[list[Outcome]]
     met: int

@@ -75,7 +75,10 @@ def broken_rule(message: str) -> str:
 
 
 def recorded_outcome(step: dict[str, Any]) -> Any:
-    """The rest of a recorded message is set aside: it may name the session key and the stored tenant, and ours must not."""
+    """The rest of a recorded message is set aside.
+
+    It may name the session key and the stored tenant, and ours must not.
+    """
     outcome = step["redis"]
     if "error" not in outcome:
         return {"result": outcome["result"]}

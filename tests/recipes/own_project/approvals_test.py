@@ -1,4 +1,7 @@
-"""The project's own tests. The fixtures come with greentic_session: there is no conftest.py, and nothing to import."""
+"""The project's own tests.
+
+The fixtures come with greentic_session: there is no conftest.py, and nothing to import.
+"""
 
 import asyncio
 

@@ -1,4 +1,7 @@
-"""The copy of a namespace to another Redis: what comes, what goes, and what stays as it is there."""
+"""The copy of a namespace to another Redis.
+
+What comes, what goes, and what stays as it is there.
+"""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,4 +1,7 @@
-"""Sessions without a lifetime that the reference removes: what we keep beside them goes within a day of ordinary writes."""
+"""Sessions without a lifetime that the reference removes.
+
+What we keep beside them goes within a day of ordinary writes.
+"""
 
 from collections.abc import Awaitable, Callable
 

@@ -146,7 +146,10 @@ async def test_what_the_reference_created_is_updated_with_its_version(
 async def test_an_update_gets_through_though_the_reference_writes_while_it_looks(
     store: RedisSessionStore, reference: Reference, monkeypatch: pytest.MonkeyPatch, who: TenantCtx | None
 ) -> None:
-    """What somebody else wrote is sent here to be read: and may be another text once we are back."""
+    """What somebody else wrote is sent here to be read.
+
+    And may be another text once we are back.
+    """
     writes = iter(range(3))
 
     def read_while_it_writes(key: str, text: bytes, *more: ReplyScope) -> Wait:
@@ -182,7 +185,10 @@ async def test_a_session_of_nobody(store: RedisSessionStore, reference: Referenc
 async def test_an_identity_is_read_wherever_the_front_of_a_long_text_is_cut(
     store: RedisSessionStore, reference: Reference
 ) -> None:
-    """The scripts look at 1 KiB first. Cut between an old field and the new one, it would name somebody else."""
+    """The scripts look at 1 KiB first.
+
+    Cut between an old field and the new one, it would name somebody else.
+    """
 
     def named(tenant: str) -> SessionData:
         return data(
@@ -243,7 +249,10 @@ async def test_what_only_the_reference_wrote_keeps_its_owner(
 async def test_what_the_reference_wrote_beyond_our_bounds_is_read_by_key(
     store: RedisSessionStore, reference: Reference, raw: redis.Redis
 ) -> None:
-    """The Rust crate bounds neither ids nor contexts: callers and what is written are bounded here, not what is read."""
+    """The Rust crate bounds neither ids nor contexts.
+
+    Callers and what is written are bounded here, not what is read.
+    """
     long = "x" * (MAX_ID_CHARACTERS + 1)
     long_ids = TenantCtx.new("dev", long, team=long, user=long)
     long_context = ALICE.with_attributes({"note": "x" * 70_000})

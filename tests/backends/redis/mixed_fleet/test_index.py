@@ -90,7 +90,10 @@ async def test_the_reference_gives_our_key_to_another_user(
 
 
 async def test_the_reference_overwrites_our_session_for_another_user(store: RedisSessionStore, reference: Reference) -> None:
-    """Fault 4, and nothing was removed before: all of alice's entries still lead to what is bob's now."""
+    """Fault 4, and nothing was removed before.
+
+    All of alice's entries still lead to what is bob's now.
+    """
     await park(store)
     reference.register_wait(OTHER, "k1", data(BOB))
     assert await found(store) is None

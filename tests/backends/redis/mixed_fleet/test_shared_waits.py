@@ -1,4 +1,7 @@
-"""Waits that both sides have a hand in: what only the reference knows of, and what it does to ours."""
+"""Waits that both sides have a hand in.
+
+What only the reference knows of, and what it does to ours.
+"""
 
 from collections.abc import Callable
 

@@ -1,4 +1,7 @@
-"""Fixtures: a server and a proxy before it; nothing may be left of a test, and no loop may complain."""
+"""Fixtures.
+
+A server and a proxy before it; nothing may be left of a test, and no loop may complain.
+"""
 
 import asyncio
 import gc
@@ -31,7 +34,10 @@ def nothing_is_left(shared: Server, raw: redis.Redis) -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def complaints(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[dict[str, Any]]]:
-    """Whatever a test does: no loop has anything to complain of, such as an exception that nobody asked for."""
+    """Whatever a test does.
+
+    No loop has anything to complain of, such as an exception that nobody asked for.
+    """
     found: list[dict[str, Any]] = []
 
     def note(self: asyncio.BaseEventLoop, context: dict[str, Any]) -> None:

@@ -1,4 +1,7 @@
-"""Calls that share a connection: how few connections they make, who gets which answer, and what is kept."""
+"""Calls that share a connection.
+
+How few connections they make, who gets which answer, and what is kept.
+"""
 
 import asyncio
 import gc

@@ -43,7 +43,8 @@ async def test_many_callers_make_few_attempts() -> None:
             failures += 1
 
     await asyncio.gather(*(insist() for _ in range(200)))
-    # Between two attempts there is a delay, however many insist: who asks meanwhile shares the next one.
+    # Between two attempts there is a delay, however many insist: who asks meanwhile shares the next
+    # one.
     assert len(kind.tries) == 5
     assert 200 <= failures <= 200 * len(kind.tries)
     for (one, other), delay in zip(pairwise(kind.tries), [0.04, 0.08, 0.16, 0.32], strict=True):
