@@ -11,6 +11,8 @@ from conversation_damage import (
     CORRUPT,
     DAMAGED_ENDS,
     changed,
+    ended_with,
+    inserted,
     log_of_the,
     prepared,
     replaced_by_directory,
@@ -118,6 +120,57 @@ async def test_a_damaged_end_counts_as_one_message(
         await store.delete(OPS, "c")
         with pytest.raises(NotFoundError):
             await store.load(OPS, "c")
+
+
+@pytest.mark.parametrize("before", [b"+ ", b"m ", b"h ", b"= "], ids=["batch", "message", "header", "end of batch"])
+@pytest.mark.parametrize(
+    "foreign", [b"hello\n", b"hello\nworld\n{}\n", bytes(range(256)) + b"\n", b"\n", b"y" * 300_000 + b"\n"]
+)
+@pytest.mark.asyncio
+async def test_foreign_lines_between_ours_are_left_out(
+    foreign: bytes, before: bytes, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    await prepared(tmp_path)
+    inserted(foreign, before)(log_of(tmp_path))
+    async with make(tmp_path) as store:
+        assert [summary.message_count for summary in await store.list(OPS)] == [3]
+        assert warnings(caplog) == []
+        assert await texts(store) == ["one", "two", "three"]
+        assert await texts(store, last=1) == ["three"]
+        found = await store.load(OPS, "c")
+        assert (found.state.cwd, found.metadata) == ("/srv", {"a": "b"})
+        words = "a conversation's file has text of another program between its lines, which is left out"
+        assert warnings(caplog) == [words]
+        assert await store.append(OPS, "c", *said("four")) == 4
+        await store.update_state(OPS, "c", cwd="/home")
+    async with make(tmp_path) as store:
+        assert await texts(store) == ["one", "two", "three", "four"]
+        assert (await store.load(OPS, "c")).state.cwd == "/home"
+        assert warnings(caplog) == []
+
+
+@pytest.mark.asyncio
+async def test_an_old_header_never_stands_for_the_latest(tmp_path: Path) -> None:
+    """A damaged header is not made good by the one before it, wherever foreign lines have moved both."""
+    await prepared(tmp_path)
+    inserted(b"y" * 10_000 + b"\n", b"m ")(log_of(tmp_path))
+    changed(b'"/srv"', b'"/srx"')(log_of(tmp_path))
+    async with make(tmp_path) as store:
+        for call in (store.load(OPS, "c"), store.messages(OPS, "c"), store.append(OPS, "c", *said("x"))):
+            with pytest.raises(CorruptSessionError):
+                await call
+
+
+@pytest.mark.asyncio
+async def test_a_write_behind_a_damaged_end_says_what_to_do(tmp_path: Path) -> None:
+    await prepared(tmp_path)
+    inserted(b"hello\n")(log_of(tmp_path))
+    ended_with(b"hello\n")(log_of(tmp_path))
+    async with make(tmp_path) as store:
+        assert [message.text for message in await store.messages(OPS, "c", skip_corrupt=True)] == ["one", "two", "three"]
+        for call in (store.append(OPS, "c", *said("x")), store.update_state(OPS, "c", cwd="/x")):
+            with pytest.raises(CorruptSessionError, match=r"load the conversation with skip_corrupt=True and save it"):
+                await call
 
 
 @pytest.mark.asyncio

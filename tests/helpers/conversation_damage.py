@@ -14,6 +14,8 @@ __all__ = [
     "CORRUPT",
     "DAMAGED_ENDS",
     "changed",
+    "ended_with",
+    "inserted",
     "log_of_the",
     "of_another",
     "prepared",
@@ -87,6 +89,24 @@ def rewritten(kind: bytes, payload: bytes) -> Callable[[Path], object]:
     return rewrite
 
 
+def ended_with(text: bytes) -> Callable[[Path], object]:
+    """Return a function that adds bytes to a file."""
+    return lambda path: path.write_bytes(path.read_bytes() + text)
+
+
+def inserted(text: bytes, before: bytes = b"+ ") -> Callable[[Path], object]:
+    """Return a function that puts bytes in front of the second line of a kind, and of all after it."""
+
+    def insert(path: Path) -> None:
+        lines = path.read_bytes().splitlines(keepends=True)
+        places = [number for number, line in enumerate(lines) if line.startswith(before)]
+        for number in reversed(places[1:]):
+            lines.insert(number, text)
+        path.write_bytes(b"".join(lines))
+
+    return insert
+
+
 CORRUPT: dict[str, Callable[[Path], object]] = {
     "empty": lambda path: path.write_bytes(b""),
     "one byte": lambda path: path.write_bytes(b"#"),
@@ -120,8 +140,13 @@ DAMAGED_ENDS: dict[str, Callable[[Path], object]] = {
     "header before the beginning": rewritten(b"=", b"3 1 1 0 -100 100 0"),
     "a time beyond all": rewritten(b"=", b"3 1 99999999999999999999 0 100 100 0"),
     "more messages than bytes": rewritten(b"=", b"999999999 1 1 0 100 100 0"),
-    "a line at the end": lambda path: path.write_bytes(path.read_bytes() + b"hello, this is no batch\n"),
-    "a short line at the end": lambda path: path.write_bytes(path.read_bytes() + b"hello\n"),
-    "a foreign line after a long one": lambda path: path.write_bytes(path.read_bytes() + b"x" * 200_000 + b"\n{}\n"),
+    "a line at the end": ended_with(b"hello, this is no batch\n"),
+    "a short line at the end": ended_with(b"hello\n"),
+    "a foreign line after a long one": ended_with(b"x" * 200_000 + b"\n{}\n"),
+    "several lines at the end": ended_with(b"hello\n\nm 00000000 3 {}\n{}\n"),
+    "a line at the end without newline": ended_with(b"hello"),
+    "binary at the end": ended_with(bytes(range(256))),
+    "a message at the end outside a batch": ended_with(framing.message_line(3, b"{}")),
+    "the start of a batch after a foreign line": ended_with(b"hello\n" + framing._line(b"+", b"%016d" % 100) + b"m 0"),
 }
 """How the end of a file may be damaged. What is before it is sound."""

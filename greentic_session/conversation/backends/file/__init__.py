@@ -32,8 +32,9 @@ needs, an append is one write at its end, and the last messages are read backwar
 batch without its ``=`` was cut short, was never acknowledged, and is dropped by whoever comes next,
 with one warning in the log. Anything else behind the last ``=`` (a batch that is damaged, text of
 another program) is never dropped: it counts as one message that cannot be read, what is before it
-can be read, and nothing is added to the file until it has been saved anew. Where more than half of
-a file is old headers it is written anew.
+can be read, and nothing is added to the file until it has been saved anew. Foreign lines between
+ours are left out, with a warning; they move what follows, so the latest header is searched for.
+Where more than half of a file is old headers it is written anew.
 
 A conversation that has expired is deleted by the next call that names it, by the next list or purge
 of its partition, and otherwise by what is created in that partition with a lifetime: each looks

@@ -6,6 +6,7 @@ from collections.abc import Generator, Sequence
 from typing import Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from greentic_session.conversation.backends.file import framing
 from greentic_session.conversation.backends.file.disk import read_at, write_at
@@ -13,10 +14,22 @@ from greentic_session.conversation.backends.file.framing import OPENING_LENGTH, 
 from greentic_session.conversation.envelope import write_envelope
 from greentic_session.conversation.header import Header
 from greentic_session.conversation.rules import check_schema, corrupt
-from greentic_session.errors import SchemaVersionError
+from greentic_session.errors import CorruptSessionError, SchemaVersionError
 from greentic_session.tenancy import Partition
 
-__all__ = ["Seen", "append", "examine", "expiry_of", "read_header", "read_messages", "repair", "set_expiry", "write_new"]
+__all__ = [
+    "Seen",
+    "append",
+    "check_header",
+    "examine",
+    "expiry_of",
+    "read_header",
+    "read_messages",
+    "repair",
+    "set_expiry",
+    "warn_of_foreign_lines",
+    "write_new",
+]
 
 _FRONT: Final = 4096
 """Enough for the first two lines, unless the partition's name is very long."""
@@ -134,6 +147,39 @@ def read_header(fd: int, state: State, id: str) -> bytes:
     return text
 
 
+def check_header(fd: int, seen: Seen, id: str) -> Seen:
+    """Check that the latest header can be read; return what was seen, with the header's position.
+
+    Text of another program in the middle of a file moves what follows it. Then the header is the
+    last one of the file, behind the position that the state tells; nothing else is lost.
+
+    Raises:
+        CorruptSessionError: It is damaged.
+        SchemaVersionError: A newer version wrote it.
+    """
+    try:
+        read_header(fd, seen.state, id)
+    except CorruptSessionError:
+        start = _last_header(fd, seen.state)
+        if start is None:
+            raise
+        seen = replace(seen, state=replace(seen.state, header_start=start))
+        read_header(fd, seen.state, id)
+    return seen
+
+
+def _last_header(fd: int, state: State) -> int | None:
+    """Return where the last header of a file begins; None if that is not behind the old position."""
+    stop = state.end
+    while stop > state.header_start:
+        start = max(stop - _WINDOW, state.header_start)
+        found = framing.last_header(read_at(fd, start, stop - start))
+        if found is not None:
+            return start + found
+        stop = start + framing.HEADER_FRONT_LENGTH - 1 if start > state.header_start else start
+    return None
+
+
 def read_messages(fd: int, state: State, last: int | None) -> list[bytes]:
     """Return the last so many messages of a file (None: all), reading only so far as they go back.
 
@@ -151,6 +197,11 @@ def read_messages(fd: int, state: State, last: int | None) -> list[bytes]:
             break
         window *= 4
     return texts
+
+
+def warn_of_foreign_lines() -> None:
+    """Warn in the log of a file for which `check_header` had to search for the header."""
+    _log.warning("a conversation's file has text of another program between its lines, which is left out")
 
 
 def repair(fd: int, seen: Seen) -> None:

@@ -14,6 +14,7 @@ from greentic_session.conversation.moments import MAX_MOMENT
 from greentic_session.tenancy import Partition
 
 __all__ = [
+    "HEADER_FRONT_LENGTH",
     "LAYOUT_VERSION",
     "MESSAGE",
     "OPENING_LENGTH",
@@ -23,6 +24,7 @@ __all__ = [
     "header_line",
     "identity_line",
     "is_torn",
+    "last_header",
     "last_state",
     "message_line",
     "pick_messages",
@@ -52,6 +54,8 @@ PREAMBLE_LENGTH: Final = len(_MAGIC) + len("1 ") + 2 * 17 + 9
 """Of the first line, in bytes."""
 OPENING_LENGTH: Final = 11 + 16 + 1
 """Of the line that opens a batch."""
+HEADER_FRONT_LENGTH: Final = len(b"\nh ")
+"""By which the line of a header is found, in bytes."""
 
 
 class State(Struct, frozen=True, kw_only=True):
@@ -158,6 +162,12 @@ def read_header_line(line: bytes) -> tuple[int, bytes] | None:
         return None
     version, _, text = payload.partition(b" ")
     return (int(version), text) if version.isdigit() else None
+
+
+def last_header(part: bytes) -> int | None:
+    """Return where the last line of a header begins in a part of a file; None if none does."""
+    found = part.rfind(b"\n" + _HEADER + b" ")
+    return None if found < 0 else found + 1
 
 
 def message_line(position: int, text: bytes) -> bytes:

@@ -109,8 +109,6 @@ def _glance(base: str) -> Seen | None:
     except FileNotFoundError:
         return None
     try:
-        seen = file.examine(fd, os.fstat(fd).st_size, "")
-        file.read_header(fd, seen.state, "")
-        return seen
+        return file.check_header(fd, file.examine(fd, os.fstat(fd).st_size, ""), "")
     finally:
         os.close(fd)

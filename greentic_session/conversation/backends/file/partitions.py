@@ -29,7 +29,7 @@ from greentic_session.conversation.header import (
     replacing,
 )
 from greentic_session.conversation.moments import later
-from greentic_session.conversation.rules import absent, corrupt, corrupt_message
+from greentic_session.conversation.rules import absent, corrupt, corrupt_end
 from greentic_session.errors import CorruptSessionError, GreenticError, SchemaVersionError
 from greentic_session.tenancy import Partition
 
@@ -230,7 +230,7 @@ class Partitions:
         """As `_find`, for what adds to the file: behind a damaged end nothing can be added."""
         handle, seen = self._find(handle, partition, id)
         if seen.damaged:
-            raise corrupt_message(id, seen.state.count)
+            raise corrupt_end(id, seen.state.count)
         return handle, seen
 
     def _slide(self, handle: Handle, seen: Seen, life: Lifetime) -> None:
@@ -264,7 +264,10 @@ class Partitions:
             self._erase(handle, sync=False)  # it stays expired
             return None
         if handle.seen is None:
-            file.read_header(handle.fd, seen.state, id)
+            checked = file.check_header(handle.fd, seen, id)
+            if checked is not seen:
+                file.warn_of_foreign_lines()
+                seen = checked
             if seen.torn and not seen.damaged:
                 file.repair(handle.fd, seen)
                 seen = replace(seen, torn=0)
