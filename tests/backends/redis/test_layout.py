@@ -450,6 +450,6 @@ async def test_an_index_whose_last_wait_has_ended_is_never_taken_for_one_without
     settle = f"""
         redis.call('SADD', KEYS[1], 'key', 'other')
         redis.call('ZADD', KEYS[2], now() - {ended}, 'hash', now() - {ended}, 'other')
-        return {{tostring(settle(KEYS[1], KEYS[2])), redis.call('PTTL', KEYS[1]), redis.call('PTTL', KEYS[2])}}
+        return {{tostring(sync_lifetimes(KEYS[1], KEYS[2])), redis.call('PTTL', KEYS[1]), redis.call('PTTL', KEYS[2])}}
     """
-    assert raw.eval(lua + settle, 2, f"{namespace}:set", f"{namespace}:index") == [b"false", -1, -1]  # it is for `mend`
+    assert raw.eval(lua + settle, 2, f"{namespace}:set", f"{namespace}:index") == [b"false", -1, -1]  # it needs a repair

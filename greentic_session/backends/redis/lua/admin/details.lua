@@ -9,13 +9,13 @@ local found = {}
 for number = 2, #ARGV do
   if is_enough() then break end
   local key = ARGV[number]
-  local read, session = pcall(look, key)
+  local read, session = pcall(load, key)
   local details = {}
   if read and session then
     local owner = session.owner
     local waits = owner and owner:sub(-1) ~= ':' and redis.pcall('SISMEMBER', set_key(owner), key) == 1
       and is_wait(session, owner)
-    local ours = waits and session.s ~= '' and is_known(session)
+    local ours = waits and session.scope_hash ~= '' and is_known(session)
     local scope = ours and redis.call('HGET', record_key(key), 'w')
     local size = redis.call('STRLEN', session_key(key))
     details = {session.ttl, size, waits and 1 or 0, scope or '', redis.call('PTTL', claim_key(key))}

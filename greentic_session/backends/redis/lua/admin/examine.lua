@@ -28,13 +28,13 @@ local function is_listed(owner, key)
 end
 
 local function live(key)
-  local read, session = pcall(look, key)
+  local read, session = pcall(load, key)
   return read and session or nil
 end
 
 -- A wait of ours, which its scope leads to and its set lists.
 local function check_wait(name, session)
-  local owner, hash = session.owner, session.s
+  local owner, hash = session.owner, session.scope_hash
   local scope, own = redis.call('PTTL', scope_key(owner, hash)), redis.call('PTTL', record_key(session.key))
   if not same_life(own, session.ttl) then
     -- The reference wrote the same text again: without a lifetime, or with one that its scope key
@@ -61,7 +61,7 @@ local function are_several(members)
   for _, key in ipairs(members) do
     members_seen = members_seen + 1
     local session = live(key)
-    if session and session.s ~= '' and is_unchanged(session) and holds(scope_key(session.o, session.s), key) then
+    if session and session.scope_hash ~= '' and is_unchanged(session) and leads_to(scope_key(session.owner_written, session.scope_hash), key) then
       ours = ours + 1
       if ours > 1 then return true end
     end
@@ -72,15 +72,15 @@ end
 local check = {}
 
 function check.session(name, key)
-  local session = look(key)
+  local session = load(key)
   if not session or ends_now(session.ttl) then return end
   if not session.owner then tell('unreadable', name) return end
-  if not session.o then tell('foreign', name) return end
+  if not session.owner_written then tell('foreign', name) return end
   if not is_unchanged(session) then tell('foreign', name) return end
-  if session.o ~= session.owner then tell('owner', name) return end
-  if session.s == '' then return end
-  local owner, hash = session.owner, session.s
-  local leads, listed = holds(scope_key(owner, hash), key), is_listed(owner, key)
+  if session.owner_written ~= session.owner then tell('owner', name) return end
+  if session.scope_hash == '' then return end
+  local owner, hash = session.owner, session.scope_hash
+  local leads, listed = leads_to(scope_key(owner, hash), key), is_listed(owner, key)
   if leads and listed then
     check_wait(name, session)
   elseif leads then
@@ -101,7 +101,7 @@ function check.own(name, key)
   -- another scope, and that ended earlier than it would have with us, cannot be told from one that
   -- somebody deleted.)
   local owner, hash = own[1], own[2]
-  local lost = owner and hash and hash ~= '' and is_listed(owner, key) and holds(scope_key(owner, hash), key)
+  local lost = owner and hash and hash ~= '' and is_listed(owner, key) and leads_to(scope_key(owner, hash), key)
   tell(lost and 'lost' or 'leftover', name)
 end
 

@@ -12,14 +12,14 @@ for number = 4, #ARGV do
   if is_enough() then break end
   looked = looked + 1
   local key = ARGV[number]
-  local read, session = pcall(look, key)
+  local read, session = pcall(load, key)
   if not read or (session and not as_left(session, source)) then
     kept = kept + 1
   else
     local found = redis.pcall('GET', copied_key(key))
     if type(found) == 'string' and found:match('^%S+') == source then redis.call('DEL', copied_key(key)) end
-    if session then removed[#removed + 1] = {key, drop(session)}
-    elseif nonce ~= '' then bar(nonce) end
+    if session then removed[#removed + 1] = {key, remove_session(session)}
+    elseif nonce ~= '' then bar_reservation(nonce) end
   end
 end
 return {looked, removed, kept}

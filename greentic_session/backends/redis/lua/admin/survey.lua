@@ -30,7 +30,7 @@ end
 for number = 7, #ARGV do
   if is_enough() then break end
   looked = looked + 1
-  local read, session = pcall(look, ARGV[number])
+  local read, session = pcall(load, ARGV[number])
   if read and session then count(session) end
 end
 return {looked, places}

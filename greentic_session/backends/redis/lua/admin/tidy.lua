@@ -16,17 +16,17 @@ local tidy = {}
 
 function tidy.own(key)
   local owner = redis.call('HGET', record_key(key), 'o')
-  if owner and is_meant(owner) and redis.call('EXISTS', session_key(key)) == 0 then forget(key) end
+  if owner and is_meant(owner) and redis.call('EXISTS', session_key(key)) == 0 then discard_leftovers(key) end
 end
 
 function tidy.scope(rest)
   local path, hash = rest:match('^(.*):(%x+)$')
   local owner = path and owner_of_path(path)
-  if owner and is_meant(owner) then find(owner, hash) end
+  if owner and is_meant(owner) then find_wait(owner, hash) end
 end
 
 function tidy.set(rest)
-  if is_meant(owner_of_path(rest)) then left = not mend(owner_of_path(rest)) end
+  if is_meant(owner_of_path(rest)) then left = not repair_index(owner_of_path(rest)) end
 end
 
 function tidy.mending(rest)

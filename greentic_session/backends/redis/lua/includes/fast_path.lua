@@ -1,6 +1,6 @@
 -- The wait at a scope where all is as usual, in as few commands as it takes: our record says that
--- the session waits there, and the user's set outlives it. That is what `find` in session.lua would
--- find out, too, but for whose the text is: who asks sees to that. Whose the scope is, and its
+-- the session waits there, and the user's set outlives it. That is what `find_wait` in session.lua
+-- would find out, too, but for whose the text is: who asks sees to that. Whose the scope is, and its
 -- hash, are read from its key: a request that is short travels faster, and Redis reads more of them
 -- at a time.
 -- @include keys

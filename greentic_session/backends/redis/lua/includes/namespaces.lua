@@ -45,8 +45,8 @@ local function is_of_longer(namespace, session, found)
       or (session.owner and lists(longer, session.owner, key) and not lists(namespace, session.owner, session.key))
     then
       local text = redis.call('GET', namespace .. SESSION .. session.key)
-      return not (session.o and redis.sha1hex(text) == session.h) -- what we wrote here is here
-    elseif longer == DEFAULT and not session.o then
+      return not (session.owner_written and redis.sha1hex(text) == session.text_sha) -- what we wrote here is here
+    elseif longer == DEFAULT and not session.owner_written then
       return true
     end
   end

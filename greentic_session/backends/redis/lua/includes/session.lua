@@ -75,44 +75,47 @@ end
 
 -- Whether the stored text is what we wrote.
 local function fits(session)
-  if session.fits == nil then session.fits = session.h and redis.sha1hex(text_of(session)) == session.h or false end
+  if session.fits == nil then session.fits = session.text_sha and redis.sha1hex(text_of(session)) == session.text_sha or false end
   return session.fits
 end
 
 -- Whether the stored text is a session for certain: we wrote it, as one.
 local function is_session(session)
-  return fits(session) and not session.c
+  return fits(session) and not session.unseen
 end
 
 -- The owner of a session, as whoever decodes its text will find it; nil where nobody can tell.
 -- Our record is believed for the text that we wrote, and for one that is no session. An operation
 -- on one session asks this first: a front may name another owner than what comes behind it.
-local function verify(session)
+local function verify_owner(session)
   local owner = decoded_owner(text_of(session))
   if owner then session.owner = owner
   elseif owner == nil and not is_session(session) then session.owner = nil
-  else session.owner = session.owner or session.o or nil end
+  else session.owner = session.owner or session.owner_written or nil end
   return session.owner
 end
 
 -- What is known of a live session; nil if there is none, or if it is another namespace's. `ttl` is
 -- in ms, -1 for ever.
-local function look(key)
+local function load(key)
   local ttl = redis.call('PTTL', session_key(key))
   if ttl == -2 then return nil end
   local elsewhere = not in_slot and readings(key, session_key(''):sub(1, -2))
   if elsewhere and redis.call('TYPE', session_key(key)).ok ~= 'string' then return nil end
   local own = redis.call('HMGET', record_key(key), 'o', 's', 'p', 'h', 'f', 'c', 'g', 'u', 'x')
-  local session = {key = key, ttl = ttl, o = own[1], s = own[2] or '', p = own[3], h = own[4], f = own[5] == '1'}
-  session.c, session.g, session.u, session.x = own[6] == '1', own[7], tonumber(own[8]), own[9] == '1'
+  local session = {
+    key = key, ttl = ttl, owner_written = own[1], scope_hash = own[2] or '', pointer_owner = own[3], text_sha = own[4],
+    written_by_others = own[5] == '1',
+  }
+  session.unseen, session.nonce, session.pointer_reach, session.reparked = own[6] == '1', own[7], tonumber(own[8]), own[9] == '1'
   session.owner = identity(redis.call('GETRANGE', session_key(key), '0', '511'))
-    or identity(redis.call('GETRANGE', session_key(key), '0', '65535')) or verify(session) -- ids may be long, texts longer
+    or identity(redis.call('GETRANGE', session_key(key), '0', '65535')) or verify_owner(session) -- ids may be long, texts longer
   if elsewhere and is_of_longer(ns, session, elsewhere) then return nil end
-  if not session.o and not in_slot and is_of_shorter(ns, key) then return nil end
+  if not session.owner_written and not in_slot and is_of_shorter(ns, key) then return nil end
   return session
 end
 
-local function holds(key, value)
+local function leads_to(key, value)
   local found = redis.pcall('GET', key)
   return found == value
 end
@@ -127,7 +130,7 @@ end
 
 -- Whether the stored text is what we wrote, and all that we know is as it was then.
 local function is_unchanged(session)
-  return session.o and not session.f and fits(session)
+  return session.owner_written and not session.written_by_others and fits(session)
 end
 
 -- Whether our record knows where the session waits. Else only the reference does: it alone wrote,
@@ -139,29 +142,29 @@ end
 -- Whether a scope key that names this session tells the truth.
 local function waits_at(session, owner, hash)
   if session.owner ~= owner then return false end
-  if (session.o and session.s == hash) or not is_known(session) then return true end
+  if (session.owner_written and session.scope_hash == hash) or not is_known(session) then return true end
   -- The reference may have registered the same text since. We keep a session without a wait out of
   -- its user's set, and the reference adds to the set before it writes the scope key. A wait that
   -- has no lifetime tells nothing: a scope key that has none either was written since, unless it
   -- may be left from before we parked the session anew.
-  if session.s == '' then return redis.pcall('SISMEMBER', set_key(owner), session.key) == 1 end
-  return session.ttl == -1 and not session.x and redis.call('PTTL', scope_key(owner, hash)) == -1
+  if session.scope_hash == '' then return redis.pcall('SISMEMBER', set_key(owner), session.key) == 1 end
+  return session.ttl == -1 and not session.reparked and redis.call('PTTL', scope_key(owner, hash)) == -1
 end
 
 -- Remove a scope key, if it leads to this session.
-local function cut(owner, hash, key)
+local function unlink_scope(owner, hash, key)
   local scope = scope_key(owner, hash)
-  if not holds(scope, key) then return end
+  if not leads_to(scope, key) then return end
   redis.call('DEL', scope)
   redis.pcall('ZREM', index_key(owner), hash)
 end
 
 -- Remove what leads to a session that is not there, as far as our record knows; never fails a read
 -- (on a replica it cannot). The pointer of `heir` stays: whose session the key gets.
-local function forget(key, heir)
+local function discard_leftovers(key, heir)
   local own = redis.pcall('HMGET', record_key(key), 'o', 's', 'p')
-  if own[1] and own[2] and own[2] ~= '' then pcall(cut, own[1], own[2], key) end
-  if own[3] and own[3] ~= heir and holds(pointer_key(own[3]), key) then redis.pcall('DEL', pointer_key(own[3])) end
+  if own[1] and own[2] and own[2] ~= '' then pcall(unlink_scope, own[1], own[2], key) end
+  if own[3] and own[3] ~= heir and leads_to(pointer_key(own[3]), key) then redis.pcall('DEL', pointer_key(own[3])) end
   redis.pcall('DEL', record_key(key), claim_key(key))
   unnote_endless(key)
 end
@@ -169,24 +172,24 @@ end
 -- Give a session its lifetime back which an update of the reference's has taken: our record still
 -- has it. Where the reference has registered the session anew, without a lifetime, its scope key
 -- has none either, or it is in its user's set.
-local function restore(session)
-  if session.ttl ~= -1 or not session.o or session.o ~= session.owner then return end
+local function restore_lifetime(session)
+  if session.ttl ~= -1 or not session.owner_written or session.owner_written ~= session.owner then return end
   local life = redis.call('PTTL', record_key(session.key))
   if life < 0 then return end
-  if session.s == '' then
-    if redis.pcall('SISMEMBER', set_key(session.o), session.key) ~= 0 then return end
+  if session.scope_hash == '' then
+    if redis.pcall('SISMEMBER', set_key(session.owner_written), session.key) ~= 0 then return end
   else
-    local scope = scope_key(session.o, session.s)
-    if not holds(scope, session.key) or redis.call('PTTL', scope) < 0 then return end
+    local scope = scope_key(session.owner_written, session.scope_hash)
+    if not leads_to(scope, session.key) or redis.call('PTTL', scope) < 0 then return end
   end
   redis.call('HSET', record_key(session.key), 'f', '1') -- the lifetimes do not tell any more that it wrote
   expire(session_key(session.key), life)
-  session.f, session.ttl = true, life
+  session.written_by_others, session.ttl = true, life
 end
 
 -- See that a user's set outlives a wait that was found: the reference may have left it with too
 -- short a lifetime.
-local function tend(owner, session)
+local function extend_set(owner, session)
   local set = set_key(owner)
   local ttl = redis.call('PTTL', set)
   if ttl == -2 then redis.pcall('SADD', set, session.key) end
@@ -194,18 +197,18 @@ local function tend(owner, session)
 end
 
 -- The session that waits at a scope; a stale entry is removed.
-local function find(owner, hash)
+local function find_wait(owner, hash)
   local key = redis.call('GET', scope_key(owner, hash))
   if not key then return nil end
-  local session = look(key)
-  if session then verify(session) end
+  local session = load(key)
+  if session then verify_owner(session) end
   if session and waits_at(session, owner, hash) then
-    if session.s == hash then
-      pcall(restore, session)
+    if session.scope_hash == hash then
+      pcall(restore_lifetime, session)
     else
       redis.pcall('SADD', set_key(owner), key) -- the reference has moved it; its member may be gone with an earlier wait
     end
-    tend(owner, session)
+    extend_set(owner, session)
     return session
   end
   -- The reference's team "-" has the keys of no team: what is true for that one stays.
@@ -214,7 +217,7 @@ local function find(owner, hash)
   redis.pcall('ZREM', index_key(owner), hash)
   if not session then
     redis.pcall('SREM', set_key(owner), key)
-    forget(key)
+    discard_leftovers(key)
   end
   return nil
 end
@@ -222,8 +225,8 @@ end
 -- Whether a member of its owner's set is a wait.
 local function is_wait(session, owner)
   if session.owner ~= owner then return false end
-  if session.o and session.s ~= '' and holds(scope_key(owner, session.s), session.key) then return true end
-  return session.s == '' or not is_known(session) -- see waits_at
+  if session.owner_written and session.scope_hash ~= '' and leads_to(scope_key(owner, session.scope_hash), session.key) then return true end
+  return session.scope_hash == '' or not is_known(session) -- see waits_at
 end
 
 -- Whether an operation by key reaches a session of `owner` for the caller's context `ctx`: they are
@@ -236,18 +239,18 @@ end
 -- Look at one member of a user's set: what is no wait goes. A thorough look returns the session,
 -- too; another one takes our record's word where it says that the member waits. Returns its
 -- lifetime in ms (nil: it is no wait), and the SHA-256 of its scope if our record has one.
-local function attend(owner, key, thorough)
+local function inspect_member(owner, key, thorough)
   members_seen = members_seen + 1
   local ttl = redis.call('PTTL', session_key(key))
   local own = ttl ~= -2 and redis.pcall('HMGET', record_key(key), 'o', 's') or {}
   local parked = own[1] == owner and own[2] and own[2] ~= '' and own[2] or nil
   if parked and not thorough then return ttl, parked end
   if ttl ~= -2 then
-    local read, session = pcall(look, key) -- something else than a text under its key is no wait
+    local read, session = pcall(load, key) -- something else than a text under its key is no wait
     if read and session and is_wait(session, owner) then return ttl, parked, session end
   end
   redis.pcall('SREM', set_key(owner), key)
-  if ttl == -2 then forget(key) end
+  if ttl == -2 then discard_leftovers(key) end
   return nil
 end
 
@@ -258,14 +261,14 @@ local FEW, STEP = 64, 50
 -- Look at every member of a small set: it lives as long as the longest wait in it; then make the
 -- index anew, if there are several. Returns the waits, if the look was thorough. Never fails: it
 -- comes last in a write, and reads do it too, on a replica as well, where it changes nothing.
-local function mend_all(owner, thorough)
+local function rebuild_index(owner, thorough)
   local set, index = set_key(owner), index_key(owner)
   local members = redis.pcall('SMEMBERS', set)
   local waits, longest, left, entries = {}, nil, 0, {}
   if members.err then return waits end
   redis.pcall('UNLINK', index)
   for _, key in ipairs(members) do
-    local ttl, parked, session = attend(owner, key, thorough)
+    local ttl, parked, session = inspect_member(owner, key, thorough)
     if ttl then
       left = left + 1
       if longest ~= -1 and (ttl == -1 or ttl > (longest or -1)) then longest = ttl end
@@ -273,10 +276,10 @@ local function mend_all(owner, thorough)
       waits[left] = session
     end
   end
-  if longest then pcall(keep, set, longest) end
+  if longest then pcall(ensure_lifetime, set, longest) end
   if left > 1 then
     for hash, ending in pairs(entries) do redis.pcall('ZADD', index, ending, hash) end
-    pcall(keep, index, longest)
+    pcall(ensure_lifetime, index, longest)
   end
   return waits
 end
@@ -298,7 +301,7 @@ local function lengthen(key, ending)
   if ttl >= 0 and (ending == math.huge or ending > now() + ttl + 5) then expire(key, left_until(ending)) end
 end
 
--- One step through a large set, and then one through its index: as `mend_all`, but the next
+-- One step through a large set, and then one through its index: as `rebuild_index`, but the next
 -- operation goes on where this one ends. {ns}:mending:{env}:{tenant}:{team or -}:{user}, a string,
 -- tells where: "set" or "index", the cursor of SSCAN or ZSCAN, and the end of the longest wait that
 -- is in no index. After the last step it is "clean", for a minute, with how many members are in no
@@ -310,9 +313,9 @@ local function step_through_set(owner, cursor, longest)
   local index = index_key(owner)
   local scanned = redis.call('SSCAN', set_key(owner), cursor, 'COUNT', STEP)
   for _, key in ipairs(scanned[2]) do
-    local ttl, parked = attend(owner, key)
-    if parked and not holds(scope_key(owner, parked), key) then
-      ttl, parked = attend(owner, key, true), nil -- the reference has moved it, or somebody else has its scope
+    local ttl, parked = inspect_member(owner, key)
+    if parked and not leads_to(scope_key(owner, parked), key) then
+      ttl, parked = inspect_member(owner, key, true), nil -- the reference has moved it, or somebody else has its scope
     end
     if ttl and parked then
       redis.call('ZADD', index, end_of(ttl), parked)
@@ -335,7 +338,7 @@ local function step_through_index(owner, cursor)
   return scanned[1]
 end
 
-local function mend_step(owner)
+local function rebuild_step(owner)
   local set, index, state = set_key(owner), index_key(owner), mending_key(owner)
   local indexed, found = redis.pcall('ZCARD', index), redis.pcall('GET', state)
   if type(indexed) == 'table' then
@@ -370,8 +373,8 @@ local function mend_step(owner)
     redis.call('SET', state, part .. ' ' .. cursor .. ' ' .. string.format('%.0f', longest), 'PX', MENDING_MS)
     return false
   end
-  if last > now() then keep(set, left_until(last)) end
-  if ending > now() then keep(index, left_until(ending)) end
+  if last > now() then ensure_lifetime(set, left_until(last)) end
+  if ending > now() then ensure_lifetime(index, left_until(ending)) end
   local apart = math.max(redis.call('SCARD', set) - redis.call('ZCARD', index), 0)
   if apart == 0 then
     redis.call('DEL', state)
@@ -383,21 +386,21 @@ end
 
 -- Bring a user's set and index in order, or of a large one a part. Never fails. Returns whether no
 -- part is left.
-local function mend(owner)
+local function repair_index(owner)
   local members = redis.pcall('SCARD', set_key(owner))
   if type(members) == 'table' then return true end
   if members > FEW then
-    local stepped, ended = pcall(mend_step, owner)
+    local stepped, ended = pcall(rebuild_step, owner)
     return not stepped or ended
   end
-  mend_all(owner)
+  rebuild_index(owner)
   return true
 end
 
 -- Bring a user's set in order after a change.
-local function settle_or_mend(owner)
-  local known, settled = pcall(settle, set_key(owner), index_key(owner))
-  if not (known and settled) then mend(owner) end
+local function sync_or_repair(owner)
+  local known, settled = pcall(sync_lifetimes, set_key(owner), index_key(owner))
+  if not (known and settled) then repair_index(owner) end
 end
 
 -- Give the record of a session the session's lifetime.
@@ -414,10 +417,10 @@ local function check_endless(due)
       note_endless(key)
     else
       local owner = redis.pcall('HGET', record_key(key), 'o')
-      forget(key)
+      discard_leftovers(key)
       if type(owner) == 'string' then
         redis.pcall('SREM', set_key(owner), key)
-        mend(owner)
+        repair_index(owner)
       end
     end
   end
@@ -428,10 +431,10 @@ end
 local function leading(session)
   local found = {}
   local function add(name)
-    if holds(name, session.key) then found[#found + 1] = name end
+    if leads_to(name, session.key) then found[#found + 1] = name end
   end
-  if session.o and session.s ~= '' then add(scope_key(session.o, session.s)) end
-  if session.p or session.owner then add(pointer_key(session.p or session.owner)) end
+  if session.owner_written and session.scope_hash ~= '' then add(scope_key(session.owner_written, session.scope_hash)) end
+  if session.pointer_owner or session.owner then add(pointer_key(session.pointer_owner or session.owner)) end
   return found
 end
 
@@ -442,36 +445,36 @@ local FOR_GOOD = 5 * 365 * 86400000
 -- On a cluster: whether a session may live for so long, by its owner pointer: the one that it has,
 -- or the one that `nonce` has reserved, which lives for `reach` ms. Anywhere else it may.
 local function may_live(session, ttl, nonce, reach)
-  if not session.g then return true end
-  local left = session.ttl == -1 and FOR_GOOD or session.ttl + session.u
-  if nonce == session.g then left = math.max(left, tonumber(reach)) end
-  session.left = left - math.max(ttl, 0)
+  if not session.nonce then return true end
+  local left = session.ttl == -1 and FOR_GOOD or session.ttl + session.pointer_reach
+  if nonce == session.nonce then left = math.max(left, tonumber(reach)) end
+  session.pointer_left = left - math.max(ttl, 0)
   return left >= (ttl == -1 and FOR_GOOD or ttl)
 end
 
 -- Give a session, and all that leads to it, a lifetime.
 local function set_lifetime(session, ttl)
-  if session.o and session.ttl and not session.f and is_rewritten(session) then
+  if session.owner_written and session.ttl and not session.written_by_others and is_rewritten(session) then
     redis.call('HSET', record_key(session.key), 'f', '1')
   end
-  if session.left then redis.call('HSET', record_key(session.key), 'u', string.format('%.0f', session.left)) end
+  if session.pointer_left then redis.call('HSET', record_key(session.key), 'u', string.format('%.0f', session.pointer_left)) end
   expire(session_key(session.key), ttl)
   keep_record(session.key, ttl)
   for _, name in ipairs(leading(session)) do expire(name, ttl) end
-  if session.o and session.s ~= '' then redis.pcall('ZADD', index_key(session.o), 'XX', end_of(ttl), session.s) end
-  if session.owner then settle_or_mend(session.owner) end
+  if session.owner_written and session.scope_hash ~= '' then redis.pcall('ZADD', index_key(session.owner_written), 'XX', end_of(ttl), session.scope_hash) end
+  if session.owner then sync_or_repair(session.owner) end
   if ttl == -1 then check_endless(due_endless()) end
 end
 
 -- Let a scope key live at least as long as a lease: nothing else reaches the reference's.
-local function outlive(key, lease)
+local function extend_key(key, lease)
   local ttl = redis.call('PTTL', key)
   if ttl >= 0 and ttl < lease then expire(key, lease) end
 end
 
 -- On a cluster: let nobody store a session under a reservation any more. It is remembered for
 -- longer than a call can be on its way.
-local function bar(nonce) redis.call('SET', barred_key(nonce), '', 'PX', '120000') end
+local function bar_reservation(nonce) redis.call('SET', barred_key(nonce), '', 'PX', '120000') end
 
 local function all_keys(session)
   local found = {keys_of_session(session.key)}
@@ -481,21 +484,21 @@ end
 
 -- Remove a session with its claim and all that leads to it. Whoever drops many mends their users'
 -- sets once, at the end. Returns the nonce of its reservation on a cluster, else false.
-local function drop(session, unmended)
+local function remove_session(session, unmended)
   local key = session.key
-  if session.g then bar(session.g) end
+  if session.nonce then bar_reservation(session.nonce) end
   redis.call('DEL', unpack(all_keys(session)))
   unnote_endless(key)
-  if session.o and session.s ~= '' then redis.pcall('ZREM', index_key(session.o), session.s) end
+  if session.owner_written and session.scope_hash ~= '' then redis.pcall('ZREM', index_key(session.owner_written), session.scope_hash) end
   if session.owner then
     redis.pcall('SREM', set_key(session.owner), key)
-    if not unmended then settle_or_mend(session.owner) end
+    if not unmended then sync_or_repair(session.owner) end
   end
-  return session.g
+  return session.nonce
 end
 
 -- A session that was displaced stays readable, and is no wait any more.
-local function unpark(session, owner)
+local function end_wait(session, owner)
   local own = record_key(session.key)
   local unseen, moved = not is_session(session) and '1' or '', not is_known(session) and '1' or ''
   local text = text_of(session)
@@ -503,7 +506,7 @@ local function unpark(session, owner)
   redis.call('HDEL', own, 'w')
   keep_record(session.key, session.ttl)
   redis.call('SREM', set_key(owner), session.key)
-  if session.o and session.s ~= '' then redis.pcall('ZREM', index_key(session.o), session.s) end
+  if session.owner_written and session.scope_hash ~= '' then redis.pcall('ZREM', index_key(session.owner_written), session.scope_hash) end
 end
 
 -- Which part of a session's identity another owner would change; nil if none.

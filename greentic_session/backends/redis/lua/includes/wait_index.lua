@@ -3,8 +3,8 @@
 -- set of the scopes (their SHA-256) where our sessions wait, each with the moment when that wait
 -- expires (ms since the epoch, or inf). It tells without reading the waits how long the user's set
 -- must live, and whether a member of it has expired. It is ours alone: where the reference has
--- changed the set, their lengths differ, and `mend` in session.lua looks at the members. Of a user
--- with one wait, as nearly all are, a look at that one tells as much, and there is no index to
+-- changed the set, their lengths differ, and `repair_index` in session.lua reads the members. Of a
+-- user with one wait, as nearly all are, reading that one tells as much, and there is no index to
 -- keep.
 
 local function end_of(ttl)
@@ -18,7 +18,7 @@ local function expire(key, ttl)
 end
 
 -- Give a key a lifetime, if it has another one.
-local function keep(key, ttl)
+local function ensure_lifetime(key, ttl)
   local kept = redis.call('PTTL', key)
   -- 5 ms: the clock goes on within a script
   if (kept == -1) ~= (ttl == -1) or math.abs(kept - ttl) > 5 then expire(key, ttl) end
@@ -26,9 +26,9 @@ end
 
 -- Put a wait into the set of which so many are members, and say in the index when it ends, unless
 -- it is the only one. What the reference may have left there, by clearing waits of ours, goes with
--- the first one; the second begins the index, and `mend` adds the first. (If it is no index,
--- `settle` fails.) Returns how many are members now, and whether it is new.
-local function enlist(set, index, members, key, hash, ttl)
+-- the first one; the second begins the index, and `repair_index` adds the first. (If it is no
+-- index, `sync_lifetimes` fails.) Returns how many are members now, and whether it is new.
+local function add_wait(set, index, members, key, hash, ttl)
   local joined = redis.call('SADD', set, key)
   members = members + joined
   if members < 3 and joined == 1 then redis.call('UNLINK', index) end -- it may be long
@@ -39,14 +39,14 @@ end
 -- Let set and index live as long as the longest wait. False if some wait has expired, the set holds
 -- what we do not know, or only one wait is left: then somebody must look at it. `members` is how
 -- many are in the set, if the caller knows.
-local function settle(set, index, members)
+local function sync_lifetimes(set, index, members)
   local waits = redis.call('ZCARD', index)
   if waits ~= (members or redis.call('SCARD', set)) or waits == 1 then return false end
   if waits == 0 then return true end
   local last = redis.call('ZRANGE', index, '-1', '-1', 'WITHSCORES')
   local ttl = last[2] == 'inf' and -1 or math.max(last[2] - now(), 0) -- not -1: that one ended a millisecond ago
   if ttl == 0 or redis.call('ZCOUNT', index, '-inf', now()) > 0 then return false end
-  keep(set, ttl)
-  keep(index, ttl)
+  ensure_lifetime(set, ttl)
+  ensure_lifetime(index, ttl)
   return true
 end

@@ -31,7 +31,7 @@ local function as_left(session, source)
   local found = redis.pcall('GET', copied_key(session.key))
   if type(found) ~= 'string' then return false end
   local from, sha, ending, hash, claim = found:match('^(%S+) (%S+) (%S+) (%S+) (.*)$')
-  if from ~= source or session.s ~= (hash == '-' and '' or hash) then return false end
+  if from ~= source or session.scope_hash ~= (hash == '-' and '' or hash) then return false end
   if not near(session.ttl, ending == 'inf' and -1 or ending - now()) then return false end
   local held = claim_of(session.key)
   return (not held or held == claim) and redis.sha1hex(text_of(session)) == sha

@@ -14,17 +14,17 @@
 -- Where a session waits, as far as it tells itself.
 local function waits_where(session)
   if not is_known(session) then return '?' end
-  if session.s == '' then
+  if session.scope_hash == '' then
     return redis.pcall('SISMEMBER', set_key(session.owner), session.key) == 1 and '?' or '' -- see waits_at
   end
-  return holds(scope_key(session.o, session.s), session.key) and session.s or ''
+  return leads_to(scope_key(session.owner_written, session.scope_hash), session.key) and session.scope_hash or ''
 end
 
 local function told(session, hash)
   local key = session.key
-  local scope = session.o and hash ~= '' and session.s == hash and redis.call('HGET', record_key(key), 'w') or ''
-  local latest = session.p or session.owner
-  if not holds(pointer_key(latest), key) then latest = '' end
+  local scope = session.owner_written and hash ~= '' and session.scope_hash == hash and redis.call('HGET', record_key(key), 'w') or ''
+  local latest = session.pointer_owner or session.owner
+  if not leads_to(pointer_key(latest), key) then latest = '' end
   local claim, lease = redis.pcall('GET', claim_key(key)), redis.call('PTTL', claim_key(key))
   if type(claim) ~= 'string' or lease <= 0 then claim, lease = '', 0 end
   local unseen = is_session(session) and '' or '1'
@@ -32,7 +32,7 @@ local function told(session, hash)
 end
 
 local function of_key(key)
-  local session = look(key)
+  local session = load(key)
   if not session then return nil end
   if not session.owner then return {key} end
   return told(session, waits_where(session))
@@ -41,7 +41,7 @@ end
 local function of_scope(name)
   local at, hash = name:match('^(.*):(%x+)$')
   local key = at and redis.call('GET', ns .. SCOPE .. name)
-  local session = key and look(key)
+  local session = key and load(key)
   if not session or not session.owner or owner_path(session.owner) ~= at or not waits_at(session, session.owner, hash) then
     return nil
   end

@@ -13,13 +13,13 @@ local source, key, text, ttl, owner, hash = ARGV[2], ARGV[3], ARGV[4], tonumber(
 local scope, latest, claim, lease, unseen, believed = ARGV[8], ARGV[9], ARGV[10], tonumber(ARGV[11]), ARGV[12], ARGV[13] == '1'
 local nonce = ARGV[14]
 
-local read, session = pcall(look, key)
+local read, session = pcall(load, key)
 if not read then return {'kept'} end
 if not session and (believed or redis.call('EXISTS', copied_key(key)) == 1) then return {'kept'} end -- removed here
 if not session and redis.call('EXISTS', session_key(key)) == 1 then return {'kept'} end -- another namespace's
 if session and session.owner ~= owner then return {as_left(session, source) and 'other' or 'kept'} end
 if nonce and redis.call('EXISTS', barred_key(nonce)) == 1 then return {'barred'} end
-local wanted = hash ~= '?' and hash or session and session.s or ''
+local wanted = hash ~= '?' and hash or session and session.scope_hash or ''
 
 -- Whose pointer is to lead here, if one is, and may: one that leads to a session of this Redis's
 -- own stays.
@@ -28,7 +28,7 @@ local function pointed()
   local name = redis.pcall('GET', pointer_key(latest))
   if type(name) == 'table' then return nil end
   if name and name ~= key then
-    local seen, other = pcall(look, name)
+    local seen, other = pcall(load, name)
     if not seen or other and not as_left(other, source) then return nil end
   end
   return latest
@@ -36,10 +36,10 @@ end
 
 -- Whether no pointer leads here that should not, and the one that should does.
 local function is_pointed_well()
-  local before = session.p or owner
-  if holds(pointer_key(before), key) and before ~= latest then return false end
+  local before = session.pointer_owner or owner
+  if leads_to(pointer_key(before), key) and before ~= latest then return false end
   local now_for = pointed()
-  return not now_for or (session.p == now_for and holds(pointer_key(now_for), key))
+  return not now_for or (session.pointer_owner == now_for and leads_to(pointer_key(now_for), key))
 end
 
 local function is_claimed_well()
@@ -50,34 +50,34 @@ end
 
 local function is_same()
   if text_of(session) ~= text or not near(session.ttl, ttl) then return false end
-  if wanted ~= '' and not ((session.s == wanted or (believed and session.f)) and holds(scope_key(owner, wanted), key)) then
+  if wanted ~= '' and not ((session.scope_hash == wanted or (believed and session.written_by_others)) and leads_to(scope_key(owner, wanted), key)) then
     return false
   end
-  return (wanted ~= '' or session.s == '') and is_pointed_well() and is_claimed_well()
+  return (wanted ~= '' or session.scope_hash == '') and is_pointed_well() and is_claimed_well()
 end
 
 if session and is_same() then return {'same'} end
 if session and not as_left(session, source) then return {'kept'} end
 check_types(owner, wanted, key)
-local holder = wanted ~= '' and find(owner, wanted)
+local holder = wanted ~= '' and find_wait(owner, wanted)
 local displaced = holder and holder.key ~= key and holder
 if displaced and not as_left(displaced, source) then return {'kept'} end
 
 local function displace()
   if not displaced then return end
   local claimed = claim_of(displaced.key)
-  unpark(displaced, owner)
+  end_wait(displaced, owner)
   mark(displaced.key, source, redis.sha1hex(text_of(displaced)), displaced.ttl, '', claimed)
 end
 
 -- A second scope key of the reference's leads to this session: both are believed, as where they
 -- come from.
-if believed and session.s ~= '' and session.s ~= wanted then
+if believed and session.scope_hash ~= '' and session.scope_hash ~= wanted then
   displace()
   redis.call('HSET', record_key(key), 'f', '1')
   redis.call('SET', scope_key(owner, wanted), key)
   expire(scope_key(owner, wanted), session.ttl)
-  settle_or_mend(owner)
+  sync_or_repair(owner)
   return {'stored'}
 end
 
@@ -85,12 +85,12 @@ local sha, own, leads_for = redis.sha1hex(text), record_key(key), pointed()
 redis.call('SET', session_key(key), text)
 displace()
 if not session then
-  forget(key, owner)
-elseif session.s ~= wanted then
-  if session.s ~= '' then cut(owner, session.s, key) end
+  discard_leftovers(key, owner)
+elseif session.scope_hash ~= wanted then
+  if session.scope_hash ~= '' then unlink_scope(owner, session.scope_hash, key) end
   redis.call('HDEL', own, 'w')
 end
-local still = session and session.f and session.s == wanted and '1' or ''
+local still = session and session.written_by_others and session.scope_hash == wanted and '1' or ''
 redis.call('HSET', own, 'o', owner, 's', wanted, 'h', sha, 'n', #text, 'f', still, 'c', unseen)
 if nonce then
   redis.call('HSET', own, 'g', nonce, 'u', string.format('%.0f', tonumber(ARGV[15]) - math.max(ttl, 0)))
@@ -100,17 +100,17 @@ if wanted == '' then
 else
   if scope ~= '' then redis.call('HSET', own, 'w', scope) end
   redis.call('SET', scope_key(owner, wanted), key)
-  enlist(set_key(owner), index_key(owner), redis.call('SCARD', set_key(owner)), key, wanted, ttl)
+  add_wait(set_key(owner), index_key(owner), redis.call('SCARD', set_key(owner)), key, wanted, ttl)
 end
-local before = session and (session.p or owner)
-if before and before ~= leads_for and holds(pointer_key(before), key) then redis.call('DEL', pointer_key(before)) end
+local before = session and (session.pointer_owner or owner)
+if before and before ~= leads_for and leads_to(pointer_key(before), key) then redis.call('DEL', pointer_key(before)) end
 if leads_for then
   redis.call('SET', pointer_key(leads_for), key)
   redis.call('HSET', own, 'p', leads_for)
 else
   redis.call('HDEL', own, 'p')
 end
-set_lifetime({key = key, o = owner, s = wanted, p = leads_for, owner = owner}, ttl)
+set_lifetime({key = key, owner_written = owner, scope_hash = wanted, pointer_owner = leads_for, owner = owner}, ttl)
 if claim ~= '' then
   redis.call('SET', claim_key(key), claim, 'PX', string.format('%.0f', math.max(lease, 1)))
 else

@@ -25,7 +25,7 @@ end
 local owner = owner_of_path(path)
 for number = 1, #KEYS do
   local hash = hash_of_scope(KEYS[number])
-  local session = find(owner, hash)
+  local session = find_wait(owner, hash)
   if session then
     if redis.call('EXISTS', claim_key(session.key)) == 1 then return {'claimed', session.key} end
     local text = text_of(session) -- now: a server that is held up deletes what is given a millisecond to live
@@ -33,7 +33,7 @@ for number = 1, #KEYS do
     if lengthened and not may_live(session, lease, ARGV[5], ARGV[6]) then return {'short', session.key} end
     redis.call('SET', claim_key(session.key), token .. ':' .. hash, 'PX', lease)
     if lengthened then set_lifetime(session, lease) end
-    outlive(scope_key(owner, hash), lease)
+    extend_key(scope_key(owner, hash), lease)
     return {'found', number - 1, session.key, text}
   end
 end

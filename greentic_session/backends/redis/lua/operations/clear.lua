@@ -4,7 +4,7 @@
 -- Returns  {"removed", its key, on a cluster the nonce of its reservation}; {"absent"} if nothing
 --          waits
 -- @include session
-local session = find(ARGV[2], hash_of_scope(KEYS[1]))
+local session = find_wait(ARGV[2], hash_of_scope(KEYS[1]))
 if not session then return {'absent'} end
 redis.call('DEL', KEYS[1])
-return {'removed', session.key, drop(session)}
+return {'removed', session.key, remove_session(session)}

@@ -27,7 +27,7 @@ local function remove()
   local gone = redis.pcall('SREM', set, key) == 1
   if gone and members == 1 then return true, true end
   redis.pcall('ZREM', index, hash)
-  local known_types, settled = pcall(settle, set, index, gone and members - 1 or nil)
+  local known_types, settled = pcall(sync_lifetimes, set, index, gone and members - 1 or nil)
   return true, known_types and settled
 end
 
@@ -35,12 +35,12 @@ local removed, settled = remove()
 if settled then return {'removed'} end
 -- @include session
 if removed then
-  mend(owner_of_path(path))
+  repair_index(owner_of_path(path))
   return {'removed'}
 end
-local session = look(key)
+local session = load(key)
 local hash, owner = session and claimed_at(KEYS[1], token), owner_of_path(path)
-if session then verify(session) end
+if session then verify_owner(session) end
 if not hash or (session.owner or owner) ~= owner then return {'over'} end -- the reference has given the key to somebody else
-cut(owner, hash, key)
-return {'removed', drop(session)}
+unlink_scope(owner, hash, key)
+return {'removed', remove_session(session)}

@@ -13,7 +13,7 @@ redis.call('HLEN', record_key(key))
 if pointer ~= '' then redis.call('STRLEN', pointer_key(pointer)) end
 
 redis.call('SET', session_key(key), text) -- first: a full server refuses a script only before it has written
-forget(key)
+discard_leftovers(key)
 redis.call('HSET', record_key(key), 'o', owner, 's', '', 'h', sha, 'n', #text, 'f', '', 'c', '')
 if nonce then redis.call('HSET', record_key(key), 'g', nonce, 'u', string.format('%.0f', reach - math.max(ttl, 0))) end
 expire(session_key(key), ttl)
@@ -23,6 +23,6 @@ if pointer ~= '' then
   expire(pointer_key(pointer), ttl)
 end
 keep_record(key, ttl)
-if redis.pcall('SREM', set_key(owner), key) == 1 then settle_or_mend(owner) end -- of a wait that expired under this key
+if redis.pcall('SREM', set_key(owner), key) == 1 then sync_or_repair(owner) end -- of a wait that expired under this key
 if ttl == -1 then check_endless(due_endless()) end
 return {'stored'}

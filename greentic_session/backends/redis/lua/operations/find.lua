@@ -14,7 +14,7 @@ end
 -- @include session
 local owner = owner_of_path(path)
 for number = 1, #KEYS do
-  local session = find(owner, hash_of_scope(KEYS[number]))
+  local session = find_wait(owner, hash_of_scope(KEYS[number]))
   if session then return {'found', number - 1, session.key, text_of(session)} end
 end
 return {'absent'}

@@ -12,7 +12,7 @@ redis.call('SCARD', set)
 -- Whether a member is a wait, and another one than that which was found before.
 local function is_another(key)
   if only and only.key == key then return false end -- SSCAN may name one twice
-  local ttl, _, session = attend(owner, key, true)
+  local ttl, _, session = inspect_member(owner, key, true)
   removed = removed or not ttl
   if not ttl or not only then
     only = only or session
@@ -29,13 +29,13 @@ repeat
     if is_another(key) then return {'several'} end
   end
 until cursor == '0' or looked > STEP
-if removed or only then settle_or_mend(owner) end
+if removed or only then sync_or_repair(owner) end
 if cursor ~= '0' then return {'more', cursor, only and only.key or ''} end
 if only then return {'found', only.key, text_of(only)} end
 local key = redis.call('GET', pointer_key(owner))
 if not key then return {'absent'} end
-local session = look(key)
-if session and reaches(owner, session.owner) and (session.p == owner or not session.p or not is_known(session)) then
+local session = load(key)
+if session and reaches(owner, session.owner) and (session.pointer_owner == owner or not session.pointer_owner or not is_known(session)) then
   return {'found', key, text_of(session)}
 end
 redis.pcall('DEL', pointer_key(owner))

@@ -8,9 +8,9 @@ local found, looked = {}, 0
 for number = 2, #ARGV do
   if is_enough() then break end
   looked = looked + 1
-  local read, session = pcall(look, ARGV[number])
+  local read, session = pcall(load, ARGV[number])
   if read and session then
-    local waits = session.s ~= '' and is_known(session) and holds(scope_key(session.o, session.s), session.key)
+    local waits = session.scope_hash ~= '' and is_known(session) and leads_to(scope_key(session.owner_written, session.scope_hash), session.key)
     local scope = waits and redis.call('HGET', record_key(session.key), 'w')
     found[#found + 1] = {session.key, text_of(session), scope or ''}
   end

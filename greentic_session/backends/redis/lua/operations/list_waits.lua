@@ -68,11 +68,11 @@ end
 local owner, keys = ARGV[2], {}
 
 local function look_at(key)
-  if attend(owner, key, true) then keys[#keys + 1] = key end
+  if inspect_member(owner, key, true) then keys[#keys + 1] = key end
 end
 
 if cursor == '' and waits <= FEW then
-  for number, session in ipairs(mend_all(owner, true)) do keys[number] = session.key end
+  for number, session in ipairs(rebuild_index(owner, true)) do keys[number] = session.key end
   return {'some', '0', '', keys}
 end
 
@@ -93,13 +93,13 @@ local function list_most()
 end
 
 if led and list_most() then
-  settle_or_mend(owner)
+  sync_or_repair(owner)
   return {'some', '0', '', keys}
 end
 
 local function is_usual(key)
   local own = redis.pcall('HMGET', record_key(key), 'o', 's')
-  return own[1] == owner and own[2] and own[2] ~= '' and holds(scopes .. own[2], key) and is_owners(key)
+  return own[1] == owner and own[2] and own[2] ~= '' and leads_to(scopes .. own[2], key) and is_owners(key)
 end
 
 keys = {}
@@ -107,6 +107,6 @@ local scanned = call('SSCAN', set, cursor == '' and '0' or cursor, 'COUNT', 2 * 
 for _, key in ipairs(scanned[2]) do
   if is_usual(key) then keys[#keys + 1] = key else look_at(key) end
 end
-if scanned[1] == '0' then settle_or_mend(owner) end
+if scanned[1] == '0' then sync_or_repair(owner) end
 local server = redis.pcall('INFO', 'server')
 return {'some', scanned[1], type(server) == 'string' and server:match('run_id:(%x+)') or '', keys}

@@ -55,9 +55,9 @@ local function park()
     note_endless(key)
   end
   local index, is_new = index_at(path_of_waits(set)), nil
-  members, is_new = enlist(set, index, members, key, hash, ttl)
+  members, is_new = add_wait(set, index, members, key, hash, ttl)
   if members > 1 then
-    local known_types, settled = pcall(settle, set, index, members)
+    local known_types, settled = pcall(sync_lifetimes, set, index, members)
     return true, known_types and settled
   end
   if ttl ~= -1 then
@@ -73,16 +73,16 @@ local due = parked and ttl == -1 and due_endless() or {}
 if settled and #due == 0 then return {'parked'} end
 -- @include session
 if parked then
-  if not settled then mend(owner) end
+  if not settled then repair_index(owner) end
   check_endless(due)
   return {'parked'}
 end
 check_types(owner, hash, key)
-local session = look(key)
+local session = load(key)
 local parked_at = token and session and claimed_at(claim_key(key), token)
 if token and not parked_at then return {'over'} end
 if session then
-  if not verify(session) then return {'corrupt'} end
+  if not verify_owner(session) then return {'corrupt'} end
   local part = difference(session.owner, owner)
   if part then return {'mismatch', part} end
 end
@@ -92,10 +92,10 @@ if nonce then
   if nonce ~= '' and redis.call('EXISTS', barred_key(nonce)) == 1 then return {'barred'} end
   if session and not (may_live(session, ttl, nonce, ARGV[11]) or nonce ~= '') then return {'short'} end
   if not session and nonce == '' then return {'short'} end
-  left = nonce == '' and session.left or tonumber(ARGV[11]) - math.max(ttl, 0)
-  if nonce == '' then nonce = session.g end
+  left = nonce == '' and session.pointer_left or tonumber(ARGV[11]) - math.max(ttl, 0)
+  if nonce == '' then nonce = session.nonce end
 end
-local holder = find(owner, hash)
+local holder = find_wait(owner, hash)
 local displaced = holder and holder.key ~= key and holder
 if displaced and fails then return {'held'} end
 
@@ -104,8 +104,8 @@ if displaced and fails then return {'held'} end
 local function is_full()
   local members = redis.call('SCARD', set_key(owner))
   if members < most then return false end
-  if members <= FEW then return #mend_all(owner, true) >= most end
-  local known, settled = pcall(settle, set_key(owner), index_key(owner))
+  if members <= FEW then return #rebuild_index(owner, true) >= most end
+  local known, settled = pcall(sync_lifetimes, set_key(owner), index_key(owner))
   if known and settled then return true end
   return nil
 end
@@ -121,23 +121,23 @@ end
 
 redis.call('SET', session_key(key), text)
 expire(session_key(key), ttl)
-if displaced then unpark(displaced, owner) end
+if displaced then end_wait(displaced, owner) end
 if session then
-  if session.o and session.s ~= '' and session.s ~= hash then cut(owner, session.s, key) end
+  if session.owner_written and session.scope_hash ~= '' and session.scope_hash ~= hash then unlink_scope(owner, session.scope_hash, key) end
   if parked_at then
     redis.call('DEL', claim_key(key))
-    if parked_at ~= hash then cut(owner, parked_at, key) end
+    if parked_at ~= hash then unlink_scope(owner, parked_at, key) end
   end
 else
-  forget(key, owner)
+  discard_leftovers(key, owner)
 end
 redis.call('HSET', record_key(key), 'o', owner, 's', hash, 'w', scope, 'h', sha, 'n', #text, 'f', '', 'c', '',
   'x', session and '1' or '')
 -- A pointer that the reference left, of another session under this key, leads here: our record says
 -- so from now on.
-if not (session and session.p) and holds(pointer_key(owner), key) then redis.call('HSET', record_key(key), 'p', owner) end
+if not (session and session.pointer_owner) and leads_to(pointer_key(owner), key) then redis.call('HSET', record_key(key), 'p', owner) end
 if nonce then redis.call('HSET', record_key(key), 'g', nonce, 'u', string.format('%.0f', left)) end
 redis.call('SET', scope_key(owner, hash), key)
-enlist(set_key(owner), index_key(owner), redis.call('SCARD', set_key(owner)), key, hash, ttl)
-set_lifetime({key = key, o = owner, s = hash, p = session and session.p, owner = owner}, ttl)
+add_wait(set_key(owner), index_key(owner), redis.call('SCARD', set_key(owner)), key, hash, ttl)
+set_lifetime({key = key, owner_written = owner, scope_hash = hash, pointer_owner = session and session.pointer_owner, owner = owner}, ttl)
 return displaced and {'displaced', displaced.key} or {'parked'}

@@ -15,7 +15,7 @@ end
 local function enter(owner)
   if owners[owner] then return end
   owners[owner] = true
-  local known, settled = pcall(settle, set_key(owner), index_key(owner))
+  local known, settled = pcall(sync_lifetimes, set_key(owner), index_key(owner))
   local members = redis.pcall('SCARD', set_key(owner))
   if not (known and settled) and type(members) == 'number' then members_seen = members_seen + math.min(members, FEW) end
 end
@@ -23,15 +23,15 @@ end
 for number = 6, #ARGV do
   if is_enough() then break end
   looked = looked + 1
-  local read, session = pcall(look, ARGV[number])
+  local read, session = pcall(load, ARGV[number])
   if read and session and session.owner and is_meant(session.owner) then
     enter(session.owner)
     bytes_read = bytes_read + redis.call('STRLEN', session_key(session.key)) -- to free much takes time, too
-    removed[#removed + 1] = {session.key, drop(session, true)}
+    removed[#removed + 1] = {session.key, remove_session(session, true)}
   end
 end
 for owner in pairs(owners) do
-  settle_or_mend(owner)
+  sync_or_repair(owner)
   if redis.pcall('EXISTS', set_key(owner)) == 0 then redis.call('UNLINK', our_keys_of_user(owner)) end
 end
 return {looked, removed}

@@ -3,6 +3,6 @@
 -- ARGV     namespace, session key, caller's context or ""
 -- Returns  {"found", ms, -1 for ever}; {"absent"}, also where it is out of the caller's reach
 -- @include session
-local session, ctx = look(ARGV[2]), ARGV[3]
-if not session or (ctx ~= '' and not reaches(ctx, verify(session))) then return {'absent'} end
+local session, ctx = load(ARGV[2]), ARGV[3]
+if not session or (ctx ~= '' and not reaches(ctx, verify_owner(session))) then return {'absent'} end
 return {'found', session.ttl}

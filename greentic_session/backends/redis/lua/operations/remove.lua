@@ -5,6 +5,6 @@
 --          of the caller's reach
 -- @include session
 local key, ctx = ARGV[2], ARGV[3]
-local session = look(key)
-if not session or (ctx ~= '' and not reaches(ctx, verify(session))) then return {'absent'} end
-return {'removed', drop(session)}
+local session = load(key)
+if not session or (ctx ~= '' and not reaches(ctx, verify_owner(session))) then return {'absent'} end
+return {'removed', remove_session(session)}

@@ -6,12 +6,12 @@
 --          pointer would not live as long
 -- @include session
 local key, token, lease = ARGV[2], ARGV[3], tonumber(ARGV[4])
-local session = look(key)
+local session = load(key)
 local hash = session and claimed_at(KEYS[1], token)
 if not hash then return {'over'} end
 local lengthened = session.ttl ~= -1 and session.ttl < lease
 if lengthened and not may_live(session, lease, ARGV[5], ARGV[6]) then return {'short'} end
 redis.call('PEXPIRE', claim_key(key), lease)
 if lengthened then set_lifetime(session, lease) end
-if session.owner and holds(scope_key(session.owner, hash), key) then outlive(scope_key(session.owner, hash), lease) end
+if session.owner and leads_to(scope_key(session.owner, hash), key) then extend_key(scope_key(session.owner, hash), lease) end
 return {'renewed'}

@@ -6,8 +6,8 @@
 --          {"short"} if its owner pointer would not live as long
 -- @include session
 local key, ttl, ctx = ARGV[2], tonumber(ARGV[3]), ARGV[4]
-local session = look(key)
-if not session or (ctx ~= '' and not reaches(ctx, verify(session))) then return {'absent'} end
+local session = load(key)
+if not session or (ctx ~= '' and not reaches(ctx, verify_owner(session))) then return {'absent'} end
 if not may_live(session, ttl, ARGV[5], ARGV[6]) then return {'short'} end
 set_lifetime(session, ttl)
 return {'touched'}

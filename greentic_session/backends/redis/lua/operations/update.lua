@@ -30,7 +30,7 @@ if version == '' and (ctx == '' or ctx == owner) and untouched() then
   return {'updated'}
 end
 -- @include session
-local session = look(key)
+local session = load(key)
 if not session then return {'absent'} end
 if is_session(session) then
   if ctx ~= '' and not reaches(ctx, session.owner) then return {'absent'} end
@@ -41,7 +41,7 @@ elseif redis.sha1hex(text_of(session)) ~= checked then
 end
 if version ~= '' and redis.sha1hex(text_of(session)) ~= version then return {'changed'} end
 
-restore(session)
+restore_lifetime(session)
 redis.call('SET', session_key(key), text, 'KEEPTTL')
 redis.call('HSET', record_key(key), 'o', owner, 'h', sha, 'n', #text, 'f', is_known(session) and '' or '1', 'c', '')
 keep_record(key, session.ttl)

@@ -5,7 +5,7 @@
 -- Returns  {"free"}; {"live", the part of its identity that differs, or "" where nothing tells its
 --          owner}
 -- @include session
-local session = look(ARGV[2])
+local session = load(ARGV[2])
 if session then return {'live', session.owner and difference(session.owner, ARGV[4]) or ''} end
-bar(ARGV[3])
+bar_reservation(ARGV[3])
 return {'free'}
