@@ -9,12 +9,11 @@ import sys
 from dataclasses import asdict, dataclass
 from functools import partial
 
-import redis.asyncio
-
 from benchmarks.harness.command import Outcome, make_parser, positive, run_on_server
 from benchmarks.harness.monitoring import observe
 from benchmarks.harness.progress import progress
 from benchmarks.harness.report import Row, Target
+from benchmarks.harness.server import open_client
 from benchmarks.harness.store import open_store
 
 from .situations import BATCH_WAITS, NAMESPACE, SITUATIONS, LargeUsers
@@ -22,7 +21,6 @@ from .situations import BATCH_WAITS, NAMESPACE, SITUATIONS, LargeUsers
 __all__ = ["main", "parse_arguments"]
 
 _MAX_SCRIPT_MS = 5.0
-_SOCKET_TIMEOUT_S = 300
 _NOTES = [
     "Longest script: by the server's SLOWLOG. Its time is that of a clock: what else is busy on the machine counts.",
     "95 % of the scripts: of those that took a tenth of a millisecond; what the longest took may be a pause of the machine.",
@@ -51,7 +49,7 @@ async def _measure(url: str, sizes: _Sizes) -> Outcome:
     rows = []
     async with (
         open_store(url, NAMESPACE) as store,
-        redis.asyncio.Redis.from_url(url, socket_timeout=_SOCKET_TIMEOUT_S) as client,
+        open_client(url) as client,
     ):
         users = LargeUsers(store, client, sizes.waits)
         with progress(2 * -(-sizes.waits // BATCH_WAITS) + len(SITUATIONS)) as tick:

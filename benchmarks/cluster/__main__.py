@@ -19,8 +19,7 @@ from benchmarks.harness.report import Row, Target
 from benchmarks.harness.results import task_text, time_rows
 from benchmarks.harness.samples import median_ratio, times_us
 from benchmarks.harness.server import Server
-from benchmarks.harness.store import CALLS
-from greentic_session import RedisSessionStore
+from benchmarks.harness.store import CALLS, open_store
 from greentic_session._servers.cluster import Cluster
 
 __all__ = ["main", "parse_arguments"]
@@ -58,7 +57,7 @@ async def _measure(sizes: _Sizes, urls: Mapping[str, str], seed: int) -> Outcome
     waits = [prepare_wait(user, SNAPSHOT) for user in range(sizes.users)]
     rows: list[Row] = []
     async with AsyncExitStack() as stack:
-        stores = {name: await stack.enter_async_context(RedisSessionStore.from_url(url)) for name, url in urls.items()}
+        stores = {name: await stack.enter_async_context(open_store(url)) for name, url in urls.items()}
         for store in stores.values():
             await closed_loop(partial(CALLS["register_wait"], store), max(_TASKS))(waits)
         for operation, call in CALLS.items():

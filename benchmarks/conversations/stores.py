@@ -6,13 +6,13 @@ from pathlib import Path
 
 from benchmarks.harness.measuring import closed_loop
 from benchmarks.harness.messages import PARTITION, make_message
+from benchmarks.harness.server import TIMEOUT_S
 from greentic_session.conversation import Conversation, ConversationStore, Message, create_conversation_store
 
 __all__ = ["Backend", "append_many", "fill_partition", "make_backends"]
 
 _FILLING_TASKS = 50
 _BATCH_MESSAGES = 1000
-_TIMEOUT_S = 60.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +37,7 @@ def make_backends(directory: str, redis_url: str) -> list[Backend]:
         return create_conversation_store(Path(directory).as_uri(), namespace=namespace, fsync=True)
 
     def in_redis(namespace: str) -> ConversationStore[Message]:
-        return create_conversation_store(redis_url, namespace=namespace, timeout=_TIMEOUT_S)
+        return create_conversation_store(redis_url, namespace=namespace, timeout=TIMEOUT_S)
 
     return [
         Backend(name="memory", open=lambda _: create_conversation_store("memory://")),

@@ -5,12 +5,11 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple
 
-import redis.asyncio
+from .server import open_client
 
 __all__ = ["Observation", "observe"]
 
 _PING_INTERVAL_S = 0.002
-_SOCKET_TIMEOUT_S = 300
 _SHORTEST_SCRIPT_US = 100
 _MAX_SLOWLOG_ENTRIES = 100_000
 
@@ -38,7 +37,7 @@ async def observe(url: str, call: Callable[[], Awaitable[Any]]) -> Observation:
 
     async def ping() -> None:
         nonlocal slowest
-        async with redis.asyncio.Redis.from_url(url, socket_timeout=_SOCKET_TIMEOUT_S) as client:
+        async with open_client(url) as client:
             await client.ping()
             while not done:
                 ready.set()
@@ -47,7 +46,7 @@ async def observe(url: str, call: Callable[[], Awaitable[Any]]) -> Observation:
                 slowest = max(slowest, time.perf_counter() - began)
                 await asyncio.sleep(_PING_INTERVAL_S)
 
-    async with redis.asyncio.Redis.from_url(url, socket_timeout=_SOCKET_TIMEOUT_S) as client:
+    async with open_client(url) as client:
         await client.config_set("slowlog-log-slower-than", _SHORTEST_SCRIPT_US)
         await client.config_set("slowlog-max-len", _MAX_SLOWLOG_ENTRIES)
         await client.slowlog_reset()

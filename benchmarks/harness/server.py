@@ -5,9 +5,16 @@ from redis.asyncio import Redis
 from greentic_session._servers import server
 from greentic_session._servers.server import INSTALL, find_binary
 
-__all__ = ["HOW_TO_GET_ONE", "Server", "find_binary", "flush"]
+__all__ = ["HOW_TO_GET_ONE", "TIMEOUT_S", "Server", "find_binary", "flush", "open_client"]
 
 HOW_TO_GET_ONE = f"no Redis: {INSTALL}"
+TIMEOUT_S = 300.0
+"""Timeout of all stores and clients: a busy machine takes long for 1,000 connections."""
+
+
+def open_client(url: str) -> Redis:
+    """Return a client of redis.asyncio."""
+    return Redis.from_url(url, socket_timeout=TIMEOUT_S, socket_connect_timeout=TIMEOUT_S)
 
 
 async def flush(client: Redis) -> None:

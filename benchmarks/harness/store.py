@@ -5,17 +5,17 @@ from collections.abc import Awaitable, Callable
 from greentic_session import RedisSessionStore, SessionStore
 
 from .population import PreparedWait
+from .server import TIMEOUT_S
 
 __all__ = ["CALLS", "TTL_S", "open_store", "register"]
 
 TTL_S = 86_400.0
 """Lifetime of the measured sessions: README.md advises to set one."""
-_TIMEOUT_S = 60.0
 
 
 def open_store(url: str, namespace: str = "ours", *, default_wait_ttl: float | None = None) -> RedisSessionStore:
-    """Return a Redis store with a timeout that suits 1,000 tasks on a busy machine."""
-    return RedisSessionStore.from_url(url, namespace=namespace, timeout=_TIMEOUT_S, default_wait_ttl=default_wait_ttl)
+    """Return a Redis store with the timeout that all benchmarks share."""
+    return RedisSessionStore.from_url(url, namespace=namespace, timeout=TIMEOUT_S, default_wait_ttl=default_wait_ttl)
 
 
 async def register(store: SessionStore, wait: PreparedWait, ttl: float | None = TTL_S) -> None:

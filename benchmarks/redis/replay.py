@@ -7,6 +7,7 @@ from redis.asyncio import ConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
+from benchmarks.harness.server import TIMEOUT_S
 from greentic_session import SessionData
 from greentic_session.models import version_of
 
@@ -17,9 +18,15 @@ __all__ = ["Replay", "as_text", "pooled_client", "text_getter"]
 
 def pooled_client(port: int, connections: int) -> Redis:
     """Return a client with a connection for every task, and without retries."""
-    return Redis(
-        connection_pool=ConnectionPool(host="127.0.0.1", port=port, max_connections=connections, retry=Retry(NoBackoff(), 0))
+    pool = ConnectionPool(
+        host="127.0.0.1",
+        port=port,
+        max_connections=connections,
+        retry=Retry(NoBackoff(), 0),
+        socket_timeout=TIMEOUT_S,
+        socket_connect_timeout=TIMEOUT_S,
     )
+    return Redis(connection_pool=pool)
 
 
 class Replay:

@@ -19,8 +19,8 @@ from benchmarks.harness.measuring import Contestant, in_sequence, interleave
 from benchmarks.harness.population import SNAPSHOT, PreparedWait, prepare_wait
 from benchmarks.harness.report import Row
 from benchmarks.harness.samples import times_us
-from benchmarks.harness.store import CALLS
-from greentic_session import InMemorySessionStore, RedisSessionStore, SessionStore
+from benchmarks.harness.store import CALLS, open_store
+from greentic_session import InMemorySessionStore, SessionStore
 
 __all__ = ["main", "parse_arguments"]
 
@@ -93,9 +93,7 @@ def _contestant(
 
 async def _measure(sizes: _Sizes, url: str, seed: int) -> Outcome:
     in_memory = await _measure_backend("in memory", lambda _: InMemorySessionStore(), sizes, seed)
-    in_redis = await _measure_backend(
-        "in Redis", lambda namespace: RedisSessionStore.from_url(url, namespace=namespace), sizes, seed
-    )
+    in_redis = await _measure_backend("in Redis", lambda namespace: open_store(url, namespace), sizes, seed)
     return Outcome(
         rows=in_memory + in_redis,
         settings=asdict(sizes),
