@@ -87,11 +87,16 @@ def scope_of(json: bytes) -> ReplyScope | None:
 
 
 SESSION_KIND: Final = "session:"
+"""The part of a key behind the namespace: of the texts of sessions."""
 """What follows the namespace in the key of a session's text."""
 SCOPE_KIND: Final = "waits:scope:"
+"""The same of scope keys, which name the session that waits there."""
 COPIED_KIND: Final = "copied:"
+"""The same of the marks of copied sessions."""
 CONVERSATIONS_KIND: Final = "conv:"
+"""The same of all keys of conversations."""
 RECORD_KIND: Final = "own:"
+"""The same of our records beside sessions."""
 _CLAIM_KIND: Final = "claim:"
 _WAITS_KIND: Final = "waits:user:"
 _INDEX_KIND: Final = "scopes:"

@@ -282,4 +282,4 @@ async def test_who_came_first_is_told_first_that_it_is_late() -> None:
                 told.append(number)
 
             await asyncio.gather(*(call(number) for number in range(1024 + 2 * AT_ONCE)))
-    assert set(told[1 : AT_ONCE + 1]) <= set(range(1024))  # the very first may be who was opening a connection
+    assert len(set(told[: AT_ONCE + 1]) - set(range(1024))) <= 1  # who was opening a connection
