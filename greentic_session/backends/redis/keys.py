@@ -87,7 +87,6 @@ def scope_of(json: bytes) -> ReplyScope | None:
 
 
 SESSION_KIND: Final = "session:"
-"""The part of a key behind the namespace: of the texts of sessions."""
 """What follows the namespace in the key of a session's text."""
 SCOPE_KIND: Final = "waits:scope:"
 """The same of scope keys, which name the session that waits there."""
