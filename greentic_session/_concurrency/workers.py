@@ -1,10 +1,10 @@
-"""Worker threads for one event loop: blocking calls, several of them per trip under load.
+"""Worker threads for the blocking calls of one event loop, which run in batches under load.
 
-Handing one call to a thread and waking its caller takes longer than a short write does, and threads
-that all run Python wait for each other at every call of the system. So few of them work; whoever
-gets one takes along what others have waiting, and leads for as long as that takes. What must be on
-the disk before calls return is left to helpers, which do nothing else: many files at once take
-hardly longer than one.
+To hand one call to a thread and to wake its caller takes longer than a short write, and threads
+that all run Python wait for each other at every system call. So few threads work: the caller that
+gets one leads, which means that its thread also runs the calls that wait. Files that must be on the
+disk before calls return are synced by other threads, which do nothing else: to sync many files at
+once takes hardly longer than one.
 """
 
 import os
@@ -21,35 +21,35 @@ from anyio.lowlevel import checkpoint_if_cancelled
 
 from .shield import shielded
 
-__all__ = ["Crew", "Steps"]
+__all__ = ["Steps", "WorkerPool"]
 
 T = TypeVar("T")
 
 Steps: TypeAlias = Generator[int, None, T]
-"""A call in steps: it yields descriptors of files that must be on the disk before it goes on."""
+"""A call in steps: it yields the descriptor of each file to sync before its next step."""
 
-_HELPERS: Final = 16
-_FEW: Final = 4
-"""So many files are worth a helper."""
+_MAX_SYNC_THREADS: Final = 16
+_FILES_PER_SYNC_THREAD: Final = 4
+"""How many files a thread syncs before another thread is used."""
 
 
 class _Job:
-    """One call.
+    """One call and its outcome.
 
     Attributes:
-        key: What it is about. Of those with the same key one is done at a time, in the order of
-            their coming.
-        steps: What is to be done.
-        file: What must be on the disk before it goes on; None if nothing.
-        woken: Set when it is done, and when its caller is to lead.
-        leads: Whether its caller is to lead, or does.
-        taken: Whether it is being done, or was.
-        done: Whether it was.
-        result: What came of it.
-        error: What it raised; or, before it is done, what it is to be told.
+        key: The object of the call. Calls with the same key run one at a time, in the order of
+            arrival.
+        steps: The steps of the call.
+        file: The descriptor of the file to sync before the next step; None if no file waits.
+        woken: Set when the call is done, and when its caller should lead.
+        leads: Whether the caller should lead, or leads now.
+        started: Whether a thread runs the call, or ran it.
+        done: Whether the call is finished.
+        result: The result, when the call is done.
+        error: The error that the call raised; before that, an error to throw into its next step.
     """
 
-    __slots__ = ("done", "error", "file", "key", "leads", "result", "steps", "taken", "woken")
+    __slots__ = ("done", "error", "file", "key", "leads", "result", "started", "steps", "woken")
 
     def __init__(self, key: Hashable, steps: Steps[Any], woken: anyio.Event) -> None:
         self.key = key
@@ -57,45 +57,45 @@ class _Job:
         self.file: int | None = None
         self.woken = woken
         self.leads = False
-        self.taken = False
+        self.started = False
         self.done = False
         self.result: object = None
         self.error: BaseException | None = None
 
-    def go_on(self) -> bool:
-        """Do the next step, in a thread; say whether another follows."""
+    def run_step(self) -> bool:
+        """Run the next step, in a thread; return whether another one follows."""
         error, self.error, self.file = self.error, None, None
         try:
             self.file = next(self.steps) if error is None else self.steps.throw(error)
         except StopIteration as end:
             self.result = end.value
-        except BaseException as raised:  # noqa: BLE001  # it is raised where it belongs: at the caller's
+        except BaseException as raised:  # noqa: BLE001  # raised again in the caller
             self.error = raised
         return self.file is not None
 
     def sync(self) -> None:
-        """Have its file on the disk."""
+        """Sync the file of the call; an error is thrown into the next step."""
         assert self.file is not None
         try:
             os.fsync(self.file)
-        except BaseException as error:  # noqa: BLE001  # whatever it is, it is not on the disk
+        except BaseException as error:  # noqa: BLE001  # after any error the file is not on the disk
             self.error = error
 
     def outcome(self) -> Any:
-        """Return or raise what came of it."""
+        """Return the result, or raise the error."""
         if self.error is not None:
             try:
                 raise self.error
             finally:
-                self.error = None  # or it would hold itself, through its traceback
+                self.error = None  # its traceback refers to this job: a cycle
         return self.result
 
 
-class _Part:
-    """A batch of files to be synced once, by the first thread that gets to it.
+class _SyncBatch:
+    """Some files to sync, once, by the first thread that takes them.
 
-    For where a pool finds no thread for a call, it says so and keeps the call all the same, for one
-    that it has.
+    An executor that cannot start a thread raises an error and keeps the call for a thread that it
+    has: so the same batch may be run twice.
     """
 
     __slots__ = ("_begun", "_jobs", "ended")
@@ -112,38 +112,36 @@ class _Part:
             self.ended.set()
 
 
-class Crew:
-    """Does calls in threads. For one event loop, of asyncio or trio.
+class WorkerPool:
+    """Runs calls in threads, for one event loop of asyncio or trio.
 
     Args:
-        workers: How many threads work at once.
-        together: How many calls one of them does at most before their callers hear of them.
+        workers: How many threads work at the same time.
+        max_batch: How many calls a thread runs at most before their callers get the results.
     """
 
-    def __init__(self, workers: int, together: int) -> None:
-        self._event = type(anyio.Event())  # this event loop's kind: to find out which it is takes as long as a short write
+    def __init__(self, workers: int, max_batch: int) -> None:
+        self._event = type(anyio.Event())  # that of this event loop: to find it takes as long as a short write
         self._workers = workers
-        self._together = together
+        self._max_batch = max_batch
         self._jobs: dict[Hashable, deque[_Job]] = {}
-        """Waiting jobs by key; a key stays while one of its jobs waits or runs."""
+        """Waiting jobs by key. A key stays while one of its jobs waits or runs."""
         self._ready: deque[Hashable] = deque()
-        """Keys of which nothing is being done, and whose first job nobody was told to lead."""
+        """Keys without a running job, and whose first job was not told to lead."""
         self._leaders = 0
-        self._helpers: ThreadPoolExecutor | None = None
+        self._sync_threads: ThreadPoolExecutor | None = None
 
     async def run(self, key: Hashable, work: Callable[[], Steps[T]]) -> T:
-        """Return what `work` returns, done in a thread.
+        """Run a call in a thread and return its result.
 
-        A cancelled call either was not begun and never will be, or has come to its end.
+        A cancelled call has either run to its end or will never start.
 
         Args:
-            key: Of calls with the same key one is done at a time, in the order of their coming.
-            work: What is to be done.
+            key: Calls with the same key run one at a time, in the order of arrival.
+            work: Returns the steps of the call.
         """
         if key not in self._jobs and self._leaders < self._workers:
-            await (
-                checkpoint_if_cancelled()
-            )  # who gets to lead at once does not wait anywhere else where it could be cancelled
+            await checkpoint_if_cancelled()  # a caller that leads at once has no other point of cancellation
         job = _Job(key, work(), self._event())
         jobs = self._jobs.get(key)
         if jobs is None:
@@ -159,81 +157,81 @@ class Crew:
             try:
                 await job.woken.wait()
             except BaseException:
-                if job.taken:
-                    await shielded(partial(_ended, job))
+                if job.started:
+                    await shielded(partial(_wait_until_done, job))
                 else:
-                    self._withdraw(job)
+                    self._cancel(job)
                 raise
         if job.leads:
             await shielded(partial(self._lead, job))
         return cast(T, job.outcome())
 
-    def _withdraw(self, job: _Job) -> None:
-        """Take back a job that nobody has begun."""
+    def _cancel(self, job: _Job) -> None:
+        """Remove a job that no thread has started."""
         jobs = self._jobs[job.key]
         jobs.remove(job)
         if job.leads:
-            self._ready_again(job.key)
-            self._pass_on()
+            self._requeue(job.key)
+            self._hand_over()
         elif not jobs and job.key in self._ready:
             self._ready.remove(job.key)
             del self._jobs[job.key]
 
     async def _lead(self, job: _Job) -> None:
-        batch = self._gather(job)
+        batch = self._start_batch(job)
         try:
-            await to_thread.run_sync(self._do_all, batch, limiter=anyio.CapacityLimiter(1))
+            await to_thread.run_sync(self._run_batch, batch, limiter=anyio.CapacityLimiter(1))
         finally:
             for one in batch:
                 one.done = True
                 one.woken.set()
-                self._ready_again(one.key)
-            self._pass_on()
+                self._requeue(one.key)
+            self._hand_over()
 
-    def _gather(self, job: _Job) -> list[_Job]:
-        """Take a job, and some of those that wait."""
-        batch = [self._take(job.key)]
-        # Those who lead share what is there: two half batches are done sooner than one whole.
-        share = min(self._together - 1, -(-len(self._ready) // self._workers))
-        batch += [self._take(self._ready.popleft()) for _ in range(share)]
+    def _start_batch(self, job: _Job) -> list[_Job]:
+        """Start a job, and some of those that wait."""
+        batch = [self._start(job.key)]
+        # The leaders share the waiting jobs: two half batches end sooner than one whole.
+        share = min(self._max_batch - 1, -(-len(self._ready) // self._workers))
+        batch += [self._start(self._ready.popleft()) for _ in range(share)]
         return batch
 
-    def _take(self, key: Hashable) -> _Job:
+    def _start(self, key: Hashable) -> _Job:
         job = self._jobs[key].popleft()
-        job.taken = True
+        job.started = True
         return job
 
-    def _ready_again(self, key: Hashable) -> None:
+    def _requeue(self, key: Hashable) -> None:
         if self._jobs[key]:
             self._ready.append(key)
         else:
             del self._jobs[key]
 
-    def _do_all(self, jobs: list[_Job]) -> None:
-        while jobs := [job for job in jobs if job.go_on()]:
-            number = min(-(-len(jobs) // _FEW), _HELPERS)
-            parts = [_Part(jobs[start::number]) for start in range(number)]
+    def _run_batch(self, jobs: list[_Job]) -> None:
+        while jobs := [job for job in jobs if job.run_step()]:
+            number = min(-(-len(jobs) // _FILES_PER_SYNC_THREAD), _MAX_SYNC_THREADS)
+            parts = [_SyncBatch(jobs[start::number]) for start in range(number)]
             for part in parts[1:]:
-                self._leave_to_helpers(part)
+                self._submit_sync(part)
             parts[0].sync()
             for part in parts:
                 part.ended.wait()
 
-    def _leave_to_helpers(self, part: _Part) -> None:
-        if self._helpers is None:
-            self._helpers = ThreadPoolExecutor(_HELPERS, "greentic-session-fsync")
+    def _submit_sync(self, part: _SyncBatch) -> None:
+        if self._sync_threads is None:
+            self._sync_threads = ThreadPoolExecutor(_MAX_SYNC_THREADS, "greentic-session-fsync")
         try:
-            self._helpers.submit(part.sync)
-        except RuntimeError:  # closed meanwhile, or no thread to be had
+            self._sync_threads.submit(part.sync)
+        except RuntimeError:  # closed meanwhile, or no thread can be started
             part.sync()
 
     def close(self) -> None:
-        """Let the helpers go; what is being done comes to its end."""
-        if self._helpers is not None:
-            self._helpers.shutdown(wait=False)
+        """Stop the threads that sync files, after the current ones."""
+        if self._sync_threads is not None:
+            self._sync_threads.shutdown(wait=False)
 
-    def _pass_on(self) -> None:
-        """Let somebody else lead."""
+    def _hand_over(self) -> None:
+        """Wake the caller that leads next."""
         if self._ready:
             job = self._jobs[self._ready.popleft()][0]
             job.leads = True
@@ -242,6 +240,6 @@ class Crew:
             self._leaders -= 1
 
 
-async def _ended(job: _Job) -> None:
+async def _wait_until_done(job: _Job) -> None:
     while not job.done:
         await job.woken.wait()

@@ -11,7 +11,7 @@ Everywhere:
 - Partitions are apart: no id in one ever reaches another.
 - Every write makes `updated_at` later than it was, by `moments.later`, and so a new revision;
   `created_at` stays.
-- A `Lifetime` begins with the creation, and again with every use if `Lifetime.again_ms` says so,
+- A `Lifetime` begins with the creation, and again with every use if `Lifetime.renewal_ms` says so,
   reads included.
 - A driver's or the system's errors leave as GreenticErrors. A header that cannot be read is
   CorruptSessionError, one of a newer schema SchemaVersionError (`rules.check_schema`): in every

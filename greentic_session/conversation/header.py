@@ -83,7 +83,7 @@ class Lifetime(Struct, frozen=True):
     sliding: bool = False
 
     @property
-    def again_ms(self) -> int | None:
+    def renewal_ms(self) -> int | None:
         """The lifetime that begins when a conversation is used; None.
 
         What is left of the old one stays as it is.

@@ -27,8 +27,8 @@ __all__ = [
     "ThinkingBlock",
     "ToolResultBlock",
     "ToolUseBlock",
-    "fold_message",
     "is_plain_text",
+    "message_from_json",
     "read_message",
     "write_message",
 ]
@@ -43,7 +43,7 @@ _ROLES: Final = frozenset(get_args(Role))
 _OFF_THE_WIRE: Final = "*"
 
 
-class _Open(Hiding, Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class _Extensible(Hiding, Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Something that may have more fields than we know.
 
     Attributes:
@@ -68,7 +68,7 @@ class _Open(Hiding, Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         return outline(self, *names, *(["extra"] if getattr(self, "extra", UNSET) is not UNSET else []))
 
 
-class TextBlock(_Open, frozen=True, tag_field="type", tag="text"):
+class TextBlock(_Extensible, frozen=True, tag_field="type", tag="text"):
     """Text.
 
     Attributes:
@@ -83,7 +83,7 @@ class TextBlock(_Open, frozen=True, tag_field="type", tag="text"):
         super().__post_init__()
 
 
-class ImageBlock(_Open, frozen=True, tag_field="type", tag="image"):
+class ImageBlock(_Extensible, frozen=True, tag_field="type", tag="image"):
     """An image.
 
     Attributes:
@@ -100,7 +100,7 @@ class ImageBlock(_Open, frozen=True, tag_field="type", tag="image"):
         super().__post_init__()
 
 
-class ToolUseBlock(_Open, frozen=True, tag_field="type", tag="tool_use"):
+class ToolUseBlock(_Extensible, frozen=True, tag_field="type", tag="tool_use"):
     """The model wants a tool to be called.
 
     Attributes:
@@ -119,7 +119,7 @@ class ToolUseBlock(_Open, frozen=True, tag_field="type", tag="tool_use"):
         super().__post_init__()
 
 
-class ToolResultBlock(_Open, frozen=True, tag_field="type", tag="tool_result"):
+class ToolResultBlock(_Extensible, frozen=True, tag_field="type", tag="tool_result"):
     """What a tool gave.
 
     Attributes:
@@ -139,7 +139,7 @@ class ToolResultBlock(_Open, frozen=True, tag_field="type", tag="tool_result"):
         super().__post_init__()
 
 
-class ThinkingBlock(_Open, frozen=True, tag_field="type", tag="thinking"):
+class ThinkingBlock(_Extensible, frozen=True, tag_field="type", tag="thinking"):
     """What the model thought before it spoke.
 
     Attributes:
@@ -199,7 +199,7 @@ _KNOWN: Final[dict[str, type[Struct]]] = {
 _BLOCKS: Final = frozenset(get_args(Block))
 
 
-class Message(_Open, frozen=True):
+class Message(_Extensible, frozen=True):
     """One message of a conversation.
 
     Attributes:
@@ -268,13 +268,13 @@ class Message(_Open, frozen=True):
         return "".join(block.text for block in self.content if type(block) is TextBlock)
 
 
-class _Unfold(Exception):  # noqa: N818  # no failure: a turn of the road
+class _HasExtra(Exception):  # noqa: N818  # no failure: a turn of the road
     """An object has fields that msgspec cannot write where they belong."""
 
 
 def _hook(value: Any) -> Any:
     if type(value) is Extra:
-        raise _Unfold
+        raise _HasExtra
     return codec.write_plain(value)
 
 
@@ -293,9 +293,9 @@ def write_message(message: Message) -> bytes:
     try:
         encode = codec.encode if is_plain_text(message) else codec.encode_alike
         return encode(_ENCODER, message, "message")
-    except _Unfold:
+    except _HasExtra:
         pass
-    unfolded = _unfold(message) | {"content": [_unfold(block) for block in message.content]}
+    unfolded = _to_fields(message) | {"content": [_to_fields(block) for block in message.content]}
     return codec.encode_alike(codec.SNAPSHOT_ENCODER, unfolded, "message")
 
 
@@ -319,10 +319,10 @@ def read_message(text: bytes) -> Message:
         return _DECODER.decode(text)
     except msgspec.ValidationError:
         pass
-    return fold_message(msgspec.json.decode(text))
+    return message_from_json(msgspec.json.decode(text))
 
 
-def fold_message(value: Any) -> Message:
+def message_from_json(value: Any) -> Message:
     """Return the message that a value of plain JSON is.
 
     Raises:
@@ -337,20 +337,20 @@ def fold_message(value: Any) -> Message:
         raise InvalidInputError("the content of a message must be a list")
     role: Any = value.get("role")
     extra = {name: part for name, part in value.items() if name not in ("role", "content")}
-    return Message(role, tuple(_fold_block(block) for block in content), extra=Extra(extra))
+    return Message(role, tuple(_block_from_json(block) for block in content), extra=Extra(extra))
 
 
-def _unfold(value: Struct) -> dict[str, Any]:
+def _to_fields(value: Struct) -> dict[str, Any]:
     if isinstance(value, OtherBlock):
         return dict(value.fields)
     tag = value.__struct_config__.tag
     fields: dict[str, Any] = {} if tag is None else {"type": tag}
     fields |= {name: getattr(value, name) for name in value.__struct_fields__ if name != "extra"}
-    extra = getattr(value, "extra")  # noqa: B009  # every other one is an _Open
+    extra = getattr(value, "extra")  # noqa: B009  # every other one is an _Extensible
     return fields if extra is UNSET else {**fields, **extra}
 
 
-def _fold_block(value: Any) -> Block:
+def _block_from_json(value: Any) -> Block:
     if not isinstance(value, dict):
         raise InvalidInputError("a block must be an object")
     kind = value.get("type")

@@ -34,7 +34,7 @@ __all__ = ["ConversationStore"]
 
 M = TypeVar("M")
 
-_STEP: Final = 1000
+_DECODE_BATCH: Final = 1000
 """How many messages are decoded before others may run."""
 
 
@@ -384,7 +384,7 @@ class ConversationStore(Generic[M]):
                 if not skip_corrupt:
                     raise
                 skipped += 1
-            if (position - first) % _STEP == _STEP - 1:
+            if (position - first) % _DECODE_BATCH == _DECODE_BATCH - 1:
                 await checkpoint()
         warn_skipped("messages of a conversation", skipped)
         return messages

@@ -19,7 +19,7 @@ from time_passing import OnATimer
 from timers import Timer
 
 from greentic_session.conversation import Conversation, FileConversationStore, Message, create_conversation_store
-from greentic_session.conversation.backends.file import neighbours, partitions
+from greentic_session.conversation.backends.file import expiry_checks, partitions
 from greentic_session.errors import ConflictError, InvalidInputError, NotFoundError, UnavailableError
 from greentic_session.testing import ConversationStoreContract, MakeConversationStore, Time, conversation_store_machine
 from greentic_session.testing._conversations.samples import OPS, PARTITIONS, said, texts
@@ -180,14 +180,14 @@ async def test_the_expired_are_freed(tmp_path: Path, monkeypatch: pytest.MonkeyP
         monkeypatch.setattr(os, "listdir", lambda _: (_ for _ in ()).throw(OSError))
         await store.create(PARTITIONS[2], id="c")  # looking after others fails, and that is all
         monkeypatch.undo()
-        monkeypatch.setattr(neighbours, "_PARTITIONS", 1)
+        monkeypatch.setattr(expiry_checks, "_MAX_PARTITIONS", 1)
         await store.create(PARTITIONS[1], id="c")
         await store.create(OPS, id="d")
 
 
 @pytest.mark.asyncio
 async def test_old_headers_do_not_pile_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(partitions, "_WASTE", 4000)
+    monkeypatch.setattr(partitions, "_MAX_WASTE_BYTES", 4000)
     async with make(tmp_path) as store:
         created = await store.create(OPS, id="c")
         await store.append(OPS, "c", *said("a", "b"))

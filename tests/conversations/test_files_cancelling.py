@@ -16,7 +16,7 @@ from cancelling import CancelledAt
 from conversation_files import make
 from shared_connection import until
 
-from greentic_session._concurrency.workers import Crew, Steps
+from greentic_session._concurrency.workers import Steps, WorkerPool
 from greentic_session.conversation import FileConversationStore
 from greentic_session.errors import ConflictError
 from greentic_session.testing._conversations.samples import OPS, said, texts
@@ -89,7 +89,7 @@ def test_cancelled_again_and_again(backend: str, tmp_path: Path) -> None:
     anyio.run(run, backend=backend)
 
 
-# -- the crew
+# -- the pool
 
 
 def plain(work: Callable[[], Any]) -> Callable[[], Steps[Any]]:
@@ -102,7 +102,7 @@ def plain(work: Callable[[], Any]) -> Callable[[], Steps[Any]]:
 
 @pytest.mark.asyncio
 async def test_calls_with_the_same_key_come_one_by_one_in_order() -> None:
-    crew = Crew(3, 4)
+    pool = WorkerPool(3, 4)
     running: set[str] = set()
     seen: list[tuple[str, int]] = []
 
@@ -114,7 +114,7 @@ async def test_calls_with_the_same_key_come_one_by_one_in_order() -> None:
         running.discard(key)
 
     async def call(key: str, index: int) -> None:
-        await crew.run(key, plain(lambda: work(key, index)))
+        await pool.run(key, plain(lambda: work(key, index)))
 
     async with anyio.create_task_group() as tasks:
         for index in range(20):
@@ -122,12 +122,12 @@ async def test_calls_with_the_same_key_come_one_by_one_in_order() -> None:
                 tasks.start_soon(call, key, index)
     for key in "abcde":
         assert [index for other, index in seen if other == key] == list(range(20))
-    assert (crew._jobs, list(crew._ready), crew._leaders) == ({}, [], 0)
+    assert (pool._jobs, list(pool._ready), pool._leaders) == ({}, [], 0)
 
 
 @pytest.mark.asyncio
 async def test_errors_are_the_callers_own() -> None:
-    crew = Crew(1, 10)
+    pool = WorkerPool(1, 10)
 
     async def call(index: int) -> int:
         def work() -> int:
@@ -135,7 +135,7 @@ async def test_errors_are_the_callers_own() -> None:
                 raise ConflictError(str(index))
             return index
 
-        return await crew.run(index % 7, plain(work))
+        return await pool.run(index % 7, plain(work))
 
     found = await asyncio.gather(*(call(index) for index in range(50)), return_exceptions=True)
     assert [str(one) for one in found] == [str(index) for index in range(50)]
@@ -146,13 +146,13 @@ async def test_errors_are_the_callers_own() -> None:
 async def test_who_is_cancelled_while_waiting_leaves_no_trace() -> None:
     """Wherever in the line it stands: behind others of its key, first of its key, just told to lead."""
     for cancelled in range(8):
-        crew = Crew(1, 1)
+        pool = WorkerPool(1, 1)
         gate, begun = threading.Event(), threading.Event()
         done: list[int] = []
 
         async def call(
             index: int,
-            crew: Crew = crew,
+            pool: WorkerPool = pool,
             gate: threading.Event = gate,
             begun: threading.Event = begun,
             done: list[int] = done,
@@ -162,7 +162,7 @@ async def test_who_is_cancelled_while_waiting_leaves_no_trace() -> None:
                 gate.wait(60)
                 done.append(index)
 
-            await crew.run("abca"[index % 4], plain(work))
+            await pool.run("abca"[index % 4], plain(work))
 
         tasks = [asyncio.create_task(call(index)) for index in range(8)]
         await until(begun.is_set, "it does not begin")
@@ -175,25 +175,25 @@ async def test_who_is_cancelled_while_waiting_leaves_no_trace() -> None:
         ]
         # The first was being done; it came to its end.
         assert sorted(done) == [index for index in range(8) if index != cancelled or index == 0]
-        assert (crew._jobs, list(crew._ready), crew._leaders) == ({}, [], 0)
+        assert (pool._jobs, list(pool._ready), pool._leaders) == ({}, [], 0)
 
 
 @pytest.mark.asyncio
 async def test_who_is_cancelled_when_told_to_lead_passes_it_on() -> None:
     for after in range(4):
-        crew = Crew(1, 1)
+        pool = WorkerPool(1, 1)
         done: list[int] = []
         tasks: list[asyncio.Task[None]] = []
 
         async def call(
             index: int,
-            crew: Crew = crew,
+            pool: WorkerPool = pool,
             done: list[int] = done,
             tasks: list[asyncio.Task[None]] = tasks,
             after: int = after,
         ) -> None:
             try:
-                await crew.run(index % 3, plain(lambda: done.append(index)))
+                await pool.run(index % 3, plain(lambda: done.append(index)))
             finally:
                 if index == after:  # the next has just been told, and has not heard it yet
                     for task in tasks[after + 1 : after + 3]:
@@ -204,12 +204,12 @@ async def test_who_is_cancelled_when_told_to_lead_passes_it_on() -> None:
         gone = [index for index, result in enumerate(results) if isinstance(result, asyncio.CancelledError)]
         assert gone
         assert set(range(8)) - set(gone) <= set(done)
-        assert (crew._jobs, list(crew._ready), crew._leaders) == ({}, [], 0)
+        assert (pool._jobs, list(pool._ready), pool._leaders) == ({}, [], 0)
 
 
 @pytest.mark.asyncio
 async def test_who_is_cancelled_while_another_does_its_call_hears_of_it_afterwards() -> None:
-    crew = Crew(1, 10)
+    pool = WorkerPool(1, 10)
     first, second = threading.Event(), threading.Event()
     done: list[int] = []
     begun: list[int] = []
@@ -220,7 +220,7 @@ async def test_who_is_cancelled_while_another_does_its_call_hears_of_it_afterwar
             (second if index else first).wait(60)
             done.append(index)
 
-        await crew.run(index, plain(work))
+        await pool.run(index, plain(work))
 
     tasks = [asyncio.create_task(call(index)) for index in range(6)]
     await until(lambda: begun == [0], "it does not begin")
@@ -249,8 +249,8 @@ async def test_a_closed_store_leaves_no_threads(tmp_path: Path) -> None:
                     tasks.start_soon(store.append, OPS, str(index), *said("x"))
             assert helpers()
             if number:  # closed under the hands of a thread
-                for crew in store._backend._crews:  # type: ignore[attr-defined]  # the file backend's
-                    crew.close()
+                for pool in store._backend._pools:  # type: ignore[attr-defined]  # the file backend's
+                    pool.close()
                 async with anyio.create_task_group() as tasks:
                     for index in range(40):
                         tasks.start_soon(store.append, OPS, str(index), *said("y"))
@@ -294,9 +294,9 @@ async def test_where_no_thread_is_to_be_had_each_file_is_synced_once(
 
     monkeypatch.setattr(threading.Thread, "start", start_one)
     monkeypatch.setattr(os, "fsync", fsync)
-    crew = Crew(1, 128)
-    assert await asyncio.gather(*(crew.run(n, functools.partial(steps, n)) for n in range(60))) == list(range(60))
-    crew.close()
+    pool = WorkerPool(1, 128)
+    assert await asyncio.gather(*(pool.run(n, functools.partial(steps, n)) for n in range(60))) == list(range(60))
+    pool.close()
     await asyncio.to_thread(started[0].join, 10)
     assert len(started) > 1
     assert len(synced) == 120
@@ -304,7 +304,7 @@ async def test_where_no_thread_is_to_be_had_each_file_is_synced_once(
 
 @pytest.mark.asyncio
 async def test_a_result_is_not_kept() -> None:
-    crew = Crew(1, 4)
+    pool = WorkerPool(1, 4)
 
     class Big:
         pass
@@ -316,7 +316,7 @@ async def test_a_result_is_not_kept() -> None:
             raise ConflictError("no", conversation_id=str(big))
 
         with pytest.raises(ConflictError):
-            await crew.run("a", plain(work))
+            await pool.run("a", plain(work))
 
     await fail()
     gc.collect()

@@ -232,7 +232,7 @@ async def test_a_lock_that_is_deleted_again_and_again(tmp_path: Path, monkeypatc
 
 
 def test_pieces_are_gathered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(disk, "_PIECE", 10)
+    monkeypatch.setattr(disk, "_WRITE_CHUNK_BYTES", 10)
     fd = disk.open_file(str(tmp_path / "x"), os.O_RDWR | os.O_CREAT)
     disk.write_at(fd, 0, [b"abc", b"d" * 8, b"e", b"f" * 30, b"g"])
     assert disk.read_at(fd, 0, 100) == b"abc" + b"d" * 8 + b"e" + b"f" * 30 + b"g"
@@ -240,6 +240,6 @@ def test_pieces_are_gathered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_errors_without_a_number() -> None:
-    assert "TimeoutError" in str(disk.refused(TimeoutError()))
+    assert "TimeoutError" in str(disk.unavailable(TimeoutError()))
     assert issubclass(UnavailableError, GreenticError)
     assert issubclass(ConflictError, GreenticError)

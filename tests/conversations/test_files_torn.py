@@ -74,7 +74,7 @@ def test_the_windows_of_a_search_overlap(tmp_path: Path, monkeypatch: pytest.Mon
     anyio.run(run)
     whole = log_of(tmp_path).read_bytes()
     fd = disk.open_file(str(log_of(tmp_path)), os.O_RDWR)
-    monkeypatch.setattr(file, "_WINDOW", 300)
+    monkeypatch.setattr(file, "_READ_WINDOW_BYTES", 300)
     for extra in range(400):
         torn = framing._line(b"+", b"%016d" % 10_000) + b"x" * extra
         os.pwrite(fd, torn, len(whole))
@@ -150,7 +150,7 @@ async def test_what_was_open_before_a_fork_is_not_used_after_it(tmp_path: Path) 
         held = keeper.take(base, create=False)
         assert held is not None
         assert held.fd is not None
-        held.seen = file.examine(held.fd, held.size, "c")
+        held.info = file.examine(held.fd, held.size, "c")
         descriptor = held.lock
         keeper.give_back(held)
         keeper._owner = owner

@@ -48,15 +48,15 @@ def held(store: InMemoryConversationStore[Any]) -> int:
     memory = store._memory
     filed = {id(entry) for bucket in memory._wheel._buckets.values() for entry in bucket}
     count = 0
-    for partition, shelf in memory.shelves.items():
-        assert shelf.entries, "an empty partition was left behind"
-        assert sorted(shelf.recency._order) == sorted((entry.updated_at, entry.id) for entry in shelf.entries.values())
-        for name, entry in shelf.entries.items():
+    for partition, stored in memory.partitions.items():
+        assert stored.entries, "an empty partition was left behind"
+        assert sorted(stored.recency._order) == sorted((entry.updated_at, entry.id) for entry in stored.entries.values())
+        for name, entry in stored.entries.items():
             assert (entry.partition, entry.id) == (partition, name)
             assert (entry.bucket is None) == (entry.end == float("inf"))
             assert entry.bucket is None or id(entry) in filed
-        count += len(shelf.entries)
-        filed -= {id(entry) for entry in shelf.entries.values()}
+        count += len(stored.entries)
+        filed -= {id(entry) for entry in stored.entries.values()}
     assert filed == set()
     return count
 
@@ -85,7 +85,7 @@ def test_an_idle_store_frees_what_expires() -> None:
             await store.create(OPS, id=f"c{index}")
 
     anyio.run(fill)
-    wait_until(lambda: not store._memory.shelves)
+    wait_until(lambda: not store._memory.partitions)
     anyio.run(store.aclose)
     sweeper = store._memory._sweeper
     assert sweeper is not None
@@ -146,7 +146,7 @@ async def test_nothing_is_written_into_a_closed_store() -> None:
     ):
         with pytest.raises(UnavailableError):
             await call
-    assert backend.shelves == {}
+    assert backend.partitions == {}
 
 
 @pytest.mark.asyncio

@@ -38,7 +38,7 @@ async def test_a_page_begins_at_any_place_among_many_of_one_moment(store: Store)
 async def test_a_list_of_several_pages_misses_nothing_that_moves(
     store: Store, monkeypatch: pytest.MonkeyPatch, raw: redis.Redis, namespace: str
 ) -> None:
-    monkeypatch.setattr(redis_backend, "_PAGE", 10)
+    monkeypatch.setattr(redis_backend, "_LIST_PAGE", 10)
     clock: Any = store._clock
     for index in range(45):
         clock.now += 1
@@ -63,7 +63,7 @@ async def test_a_list_of_several_pages_misses_nothing_that_moves(
     monkeypatch.undo()
     assert listed == await store.list(OPS)
     assert len(listed) == 47
-    monkeypatch.setattr(redis_backend, "_PAGE", 10)
+    monkeypatch.setattr(redis_backend, "_LIST_PAGE", 10)
     assert await store.list(OPS) == listed
     assert await store.list(OPS, limit=33) == listed[:33]
     assert await store.list(OPS, after=listed[20]) == listed[21:]

@@ -11,7 +11,7 @@ import greentic_session
 ROOT = Path(greentic_session.__file__).parent
 MODULES = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.rglob("*.py"))
 SAYING = {"debug", "info", "warning", "error", "critical", "exception", "log"}
-TOLD = {"count", "days", "name", "what", "error.code", "seen.torn", "directory", "reasons"}
+TOLD = {"count", "days", "name", "what", "error.code", "info.torn", "directory", "reasons"}
 """What may stand in a line: counts, codes, words of ours, and the directory that a program gave to its store.
 
 Whoever adds one has looked at where it comes from.

@@ -60,7 +60,7 @@ class PersistenceAdapter(Protocol):
     """
 
     async def save_session(self, id: str, data: dict[str, Any]) -> None:
-        """Keep `data` under `id`, in the place of what was there.
+        """Keep `data` under `id`, replacing the old value.
 
         Args:
             id: ``env:tenant:team:conversation`` (the team is ``-`` where there is none). The last
@@ -160,7 +160,7 @@ class _AdapterBackend(ConversationBackend):
             if stored is None:
                 expiry = self._expiry(life.ttl_ms)
             else:
-                expiry = stored[2] if life.again_ms is None else self._expiry(life.again_ms)
+                expiry = stored[2] if life.renewal_ms is None else self._expiry(life.renewal_ms)
             await self._write(name, id, (header, list(messages), expiry))
         return header
 
@@ -188,7 +188,7 @@ class _AdapterBackend(ConversationBackend):
             header, there, expiry = await self._get(name, id)
             header = replace(header, updated_at=later(now, header.updated_at))
             there.extend(messages)
-            await self._write(name, id, (header, there, self._used(expiry, life)))
+            await self._write(name, id, (header, there, self._renewed_expiry(expiry, life)))
         return len(there)
 
     async def messages(self, partition: Partition, id: str, last: int | None, life: Lifetime) -> tuple[int, list[bytes]]:
@@ -200,7 +200,7 @@ class _AdapterBackend(ConversationBackend):
         async with self._lock(name):
             header, messages, expiry = await self._get(name, id)
             header = changed_header(header, change, now)
-            await self._write(name, id, (header, messages, self._used(expiry, life)))
+            await self._write(name, id, (header, messages, self._renewed_expiry(expiry, life)))
 
     async def recent(
         self, partition: Partition, limit: int | None, after: str | None, since: int | None
@@ -219,14 +219,14 @@ class _AdapterBackend(ConversationBackend):
                 created, updated = as_datetime(header.created_at), as_datetime(header.updated_at)
                 found.append(ConversationSummary(id, created, updated, len(messages)))
         warn_skipped("conversations of a partition", skipped)
-        found.sort(key=lambda summary: _place(as_moment(summary.updated_at, "updated_at"), summary.id))
+        found.sort(key=lambda summary: _sort_key(as_moment(summary.updated_at, "updated_at"), summary.id))
         if after is not None:
             if since is None:
                 since = next((as_moment(summary.updated_at, "updated_at") for summary in found if summary.id == after), None)
             if since is None:
                 raise absent(after)
-            place = _place(since, after)
-            found = [s for s in found if _place(as_moment(s.updated_at, "updated_at"), s.id) > place]
+            start = _sort_key(since, after)
+            found = [s for s in found if _sort_key(as_moment(s.updated_at, "updated_at"), s.id) > start]
         return found[:limit]
 
     async def purge(self, partition: Partition) -> int:
@@ -257,12 +257,12 @@ class _AdapterBackend(ConversationBackend):
     async def _names(self, partition: Partition) -> list[tuple[str, str]]:
         """Return the names of all that is kept in a partition, with the ids in them."""
         names = await _call(self._list)
-        front = _name(partition, "")
+        prefix = _name(partition, "")
         found: list[tuple[str, str]] = []
         for name in names:
             try:
-                if name.startswith(front):
-                    found.append((name, check_conversation_id(name.removeprefix(front))))
+                if name.startswith(prefix):
+                    found.append((name, check_conversation_id(name.removeprefix(prefix))))
             except InvalidInputError:
                 pass  # somebody else's
         return found
@@ -298,11 +298,11 @@ class _AdapterBackend(ConversationBackend):
 
     async def _use(self, partition: Partition, id: str, life: Lifetime) -> _Stored:
         name = _name(partition, id)
-        if life.again_ms is None:
+        if life.renewal_ms is None:
             return await self._get(name, id)
         async with self._lock(name):
             header, messages, expiry = await self._get(name, id)
-            stored = header, messages, self._used(expiry, life)
+            stored = header, messages, self._renewed_expiry(expiry, life)
             await self._write(name, id, stored)
             return stored
 
@@ -323,8 +323,8 @@ class _AdapterBackend(ConversationBackend):
     def _expiry(self, ttl_ms: int | None) -> int | None:
         return None if ttl_ms is None else round(self._timer() * 1000) + ttl_ms
 
-    def _used(self, expiry: int | None, life: Lifetime) -> int | None:
-        return expiry if life.again_ms is None else self._expiry(life.again_ms)
+    def _renewed_expiry(self, expiry: int | None, life: Lifetime) -> int | None:
+        return expiry if life.renewal_ms is None else self._expiry(life.renewal_ms)
 
 
 def _name(partition: Partition, id: str) -> str:
@@ -336,7 +336,7 @@ def _name(partition: Partition, id: str) -> str:
     return f"{env}:{tenant}:{team or '-'}:{id}"
 
 
-def _place(moment: int, id: str) -> tuple[int, str]:
+def _sort_key(moment: int, id: str) -> tuple[int, str]:
     return -moment, id
 
 

@@ -38,11 +38,11 @@ __all__ = ["EncryptedConversationBackend", "EncryptedConversationStore"]
 
 M = TypeVar("M")
 
-_STEP: Final = 500
+_SEAL_BATCH: Final = 500
 """How many messages are sealed or opened before others may run."""
 _MESSAGE: Final = parts("message")
 _SEALED: Final = re.compile(b'"gse[0-9]+:')
-_KEPT: Final = Lifetime()
+_SAME_LIFETIME: Final = Lifetime()
 """Leaves the lifetime of what is there as it is."""
 
 
@@ -165,7 +165,7 @@ class EncryptedConversationBackend(Wrapping[ConversationBackend], ConversationBa
         """Encrypt a stored conversation under the primary key; False if that was not needed."""
         while True:
             try:
-                header, texts = await self._inner.load(partition, id, _KEPT)
+                header, texts = await self._inner.load(partition, id, _SAME_LIFETIME)
             except NotFoundError:
                 return False
             if all(map(self._sealer.is_current, [*_texts_of(header), *map(_text_of, texts)])):
@@ -173,7 +173,7 @@ class EncryptedConversationBackend(Wrapping[ConversationBackend], ConversationBa
             box = self._box(partition, id)
             opened = _open_header(box, header), await _open_messages(box, texts, 0)
             try:
-                await self.put(partition, id, *opened, header.revision, _KEPT)
+                await self.put(partition, id, *opened, header.revision, _SAME_LIFETIME)
             except ConflictError:  # written meanwhile
                 continue
             return True
@@ -242,7 +242,7 @@ async def _seal_messages(box: Box, messages: Sequence[bytes]) -> list[bytes]:
     sealed: list[bytes] = []
     for message in messages:
         sealed.append(f'"{box.seal(message, _MESSAGE)}"'.encode())
-        if len(sealed) % _STEP == 0:
+        if len(sealed) % _SEAL_BATCH == 0:
             await checkpoint()
     return sealed
 
@@ -251,7 +251,7 @@ async def _open_messages(box: Box, texts: Sequence[bytes], first: int) -> list[b
     opened: list[bytes] = []
     for position, text in enumerate(texts, first):
         opened.append(box.open(_text_of(text), _MESSAGE, position=position))
-        if len(opened) % _STEP == 0:
+        if len(opened) % _SEAL_BATCH == 0:
             await checkpoint()
     return opened
 

@@ -23,7 +23,7 @@ from greentic_session.conversation.rules import check_conversation_id, check_sch
 __all__ = ["read_fluers"]
 
 _PROGRAM: Final = "fluers"
-_NEWEST: Final = 1
+_NEWEST_VERSION: Final = 1
 """The last version of its envelope that we know."""
 
 
@@ -42,8 +42,8 @@ def read_fluers(text: str | bytes, conversation_id: str) -> Fields:
     id = check_conversation_id(conversation_id)
     fields = read_object(text, "session of fluers_runtime")
     version: int = take(fields, "schema_version", int)
-    check_schema(version, id, newest=_NEWEST)
-    check_int("schema_version", version, 0, _NEWEST)
+    check_schema(version, id, newest=_NEWEST_VERSION)
+    check_int("schema_version", version, 0, _NEWEST_VERSION)
     now = as_datetime(utc_now())
     return {
         "id": id,

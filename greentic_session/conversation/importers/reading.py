@@ -12,7 +12,7 @@ import msgspec
 from greentic_session._json import codec
 from greentic_session._json.fields import check_int
 from greentic_session.conversation.header import MAX_COUNT
-from greentic_session.conversation.message import Message, fold_message
+from greentic_session.conversation.message import Message, message_from_json
 from greentic_session.conversation.moments import as_datetime, as_moment
 from greentic_session.errors import InvalidInputError
 
@@ -101,7 +101,7 @@ def read_messages(values: list[Any], translate: Callable[[Any], Any]) -> list[Me
     messages: list[Message] = []
     for position, value in enumerate(values):
         try:
-            messages.append(fold_message(translate(value)))
+            messages.append(message_from_json(translate(value)))
         except (InvalidInputError, TypeError, msgspec.ValidationError) as error:
             raise InvalidInputError(f"the message at position {position} cannot be read", position=position) from error
     return messages

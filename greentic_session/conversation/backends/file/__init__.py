@@ -1,44 +1,47 @@
-"""The conversation store in files: durable, without a server, for one machine.
+"""Conversation store in files: durable, without a server, for one machine.
 
 On disk (layout version 1), below the store's directory; directories have the mode 0700, files
 0600::
 
     <partition>/                  a directory for each env, tenant and team
-        <id>.log             a conversation, all of it
-        <id>.lock            empty; locked by whoever is at the conversation
-        <id>.tmp             a conversation that is just being written anew, or was when somebody was killed
+        <id>.log             the file of a conversation
+        <id>.lock            empty; locked during each operation on the conversation
+        <id>.tmp             a new file that is being written, or of a process that was killed
 
-``<partition>`` and ``<id>`` are, as `names` says, what can be read of the text, and its SHA-256:
-``dev_acme_ops-9f86...``. With a namespace all of that is one directory deeper.
+``<partition>`` and ``<id>`` are a readable part of the text and its SHA-256 (see `names`):
+``dev_acme_ops-9f86...``. With a namespace all of them are one directory deeper.
 
-A ``.log`` is text in lines that only ever grows; to replace what is in it, another file takes its
-name. Every line but the first is a letter, the CRC-32 of letter and content in hex, and the
-content:
+A ``.log`` is text in lines, to which lines are only added; to replace its content, another file
+gets its name. Every line but the first is a letter, the CRC-32 of letter and content in hex, and
+the content:
 
-======  ====================================================================================================================
-``#``   The first line: layout version, expiry, as_of, CRC-32. The only one that is ever written over, in place and in the
-        same length: when a use of the conversation begins its lifetime anew.
-``!``   The second: partition and id, as JSON.
-``+``   Opens a batch, which is what one write adds: how many bytes follow in it.
-``h``   A header, which is the conversation's envelope without messages: schema version, and it as JSON. The latest counts.
-``m``   A message: its position, from 0, and it as JSON.
-``=``   Closes a batch: count of messages, created_at, updated_at (in seconds since the Unix epoch), expiry, where the
-        latest header is and how long, and how many bytes older headers take.
-======  ====================================================================================================================
+======  ==========================================================================================
+``#``   The first line: layout version, expiry, as_of, CRC-32. The only line that is ever
+        overwritten, in the same length: when an operation renews the conversation's lifetime.
+``!``   The second line: partition and id, as JSON.
+``+``   Opens a batch, which is what one write adds: how many bytes of the batch follow.
+``h``   A header: schema version, and the envelope without messages as JSON. The latest counts.
+``m``   A message: its position, from 0, and its JSON.
+``=``   Closes a batch: count of messages, created_at, updated_at (both in microseconds since the
+        Unix epoch), expiry, offset and length of the latest header, and how many bytes older
+        headers take.
+======  ==========================================================================================
 
-Expiry is in milliseconds since the Unix epoch, 0 for never; the one in the first line counts if its
-as_of is where the last batch ends, else the one in that. So the ends of a file tell what a list
-needs, an append is one write at its end, and the last messages are read backwards from there. A
-batch without its ``=`` was cut short, was never acknowledged, and is dropped by whoever comes next,
-with one warning in the log. Anything else behind the last ``=`` (a batch that is damaged, text of
-another program) is never dropped: it counts as one message that cannot be read, what is before it
-can be read, and nothing is added to the file until it has been saved anew. Foreign lines between
-ours are left out, with a warning; they move what follows, so the latest header is searched for.
-Where more than half of a file is old headers it is written anew.
+Expiry is in milliseconds since the Unix epoch, 0 for never. The expiry in the first line counts if
+its as_of is the end of the last batch, else the expiry in that batch. So a list reads only the two
+ends of each file, an append is one write at the end, and the last messages are read backwards from
+there.
 
-A conversation that has expired is deleted by the next call that names it, by the next list or purge
-of its partition, and otherwise by what is created in that partition with a lifetime: each looks
-after some of its neighbours.
+A batch without its ``=`` was interrupted and never acknowledged: the next operation drops it, with
+a warning in the log. Any other bytes behind the last ``=`` (a damaged batch, text of another
+program) are never dropped: they count as one message that cannot be read, all batches before them
+can be read, and nothing is added until the conversation has been saved again. Foreign lines between
+two lines of the store are left out, with a warning; they move the lines behind them, so the latest
+header is searched for. A file that is more than half old headers is written again without them.
+
+An expired conversation is deleted by the next call that names it, by the next list or purge of its
+partition, and otherwise when a conversation with a lifetime is created in that partition: each
+creation checks some others.
 """
 
 import os
@@ -70,32 +73,31 @@ class FileOptions(StoreOptions, total=False):
 
 
 class FileConversationStore(ConversationStore[M]):
-    """A `ConversationStore` in files.
+    """Conversation store in files.
 
     It may be shared by threads and event loops, and runs on asyncio and trio; any number of stores
-    and processes of one machine may use the same directory at the same time. File systems of a
-    network must have locks that work (``flock``). All work is done in threads of its own; a call
-    that was cancelled has either happened or not when it returns.
+    and processes of one machine may use the same directory at the same time. On a network file
+    system locks (``flock``) must work. All I/O is done in threads of the store; a cancelled call
+    has either happened or not when it returns.
 
-    The constructor does no I/O. The directory, and those above it that are missing, are made by the
-    first write; as long as it is missing nothing is stored. What the operating system refuses is
-    UnavailableError; what was to be written is not there then, if it was not the last step that
-    failed (to have a new name on the disk).
+    The constructor does no I/O. The first write makes the directory, and missing ones above it.
+    An error of the operating system is raised as UnavailableError; then the write has not happened,
+    unless only the last step failed (the sync of a new name to the disk).
 
-    The directory should be the program's own. One that is a link, is another user's, or may be
-    written by others is used, and named once in the log: whoever else may write there can put
-    conversations there.
+    The directory should be the program's own. A directory that is a symbolic link, belongs to
+    another user, or may be written by other users is used, and named once in the log (on POSIX
+    systems): such users can add conversations.
 
     Args:
-        directory: Where; a relative path begins at the current directory of now.
-        message_type: What messages are; `Message` by default.
-        namespace: Keeps this store's data apart from that of others in the same directory.
-        fsync: Whether every write is on the disk when it returns. If not, what was written last may
-            be lost when the machine loses power, though not when the process dies.
-        lock_timeout: How long to wait where other processes are at the same conversation, in
-            seconds or as a timedelta; then OperationTimeoutError.
-        timer: Tells the time in seconds since the Unix epoch: lifetimes are measured by it.
-            All stores on a directory should agree.
+        directory: The directory of the files; a relative path is resolved at once.
+        message_type: The type of messages; `Message` by default.
+        namespace: Separates this store's data from that of others in the same directory.
+        fsync: Whether every write is on the disk when it returns. If not, the last writes may be
+            lost when the machine loses power, but not when the process dies.
+        lock_timeout: How long to wait for another process that holds the lock of a conversation, in
+            seconds or as a timedelta; then OperationTimeoutError is raised.
+        timer: Returns the time in seconds since the Unix epoch, by which lifetimes are measured.
+            All stores on a directory should have the same time.
         options: Those of every `ConversationStore`: `ttl`, `sliding`, `max_message_bytes`, `clock`.
 
     Raises:
@@ -147,7 +149,7 @@ class FileConversationStore(ConversationStore[M]):
         check_text("namespace", namespace)
         if type(fsync) is not bool:
             raise TypeError(f"fsync must be a bool, not {type(fsync).__name__}")
-        path = os.path.abspath(path)  # noqa: PTH100  # as it is now, wherever the process goes
+        path = os.path.abspath(path)  # noqa: PTH100  # the process may change its directory later
         bases = [path]
         if namespace is not None:
             path = os.path.join(path, namespace_name(namespace))  # noqa: PTH118

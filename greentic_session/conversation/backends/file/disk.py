@@ -17,36 +17,37 @@ __all__ = [
     "check_usable",
     "exposures",
     "make_directory",
-    "noted",
     "open_file",
     "read_at",
-    "refused",
     "remove",
+    "synced_entries",
+    "unavailable",
     "warn_if_exposed",
     "write_at",
 ]
 
 _log: Final = logging.getLogger("greentic_session")
 
-# Not through links, not waiting for the other end of a pipe, and (on Windows) bytes as they are.
-_FLAGS: Final = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-_PIECE: Final = 1 << 20
-"""How many bytes are joined for one call of the system, where there are many."""
+# Do not follow links, do not wait for the other end of a pipe, and (on Windows) do not translate
+# newlines.
+_OPEN_FLAGS: Final = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+_WRITE_CHUNK_BYTES: Final = 1 << 20
+"""How many bytes are joined for one write."""
 
 
-def refused(error: OSError) -> UnavailableError:
-    """Return what an error of the operating system becomes. Its own text would name a file."""
+def unavailable(error: OSError) -> UnavailableError:
+    """Return the error for an error of the operating system, whose own text would name a file."""
     name = errno.errorcode.get(error.errno or 0, type(error).__name__)
     return UnavailableError(f"the file system cannot serve the conversation store: {name}")
 
 
 def open_file(path: str, flags: int) -> int:
-    """Open a file, not following a link; what is made is its owner's only."""
-    return os.open(path, flags | _FLAGS, 0o600)
+    """Open a file without following a link; a new file can be read by its owner only."""
+    return os.open(path, flags | _OPEN_FLAGS, 0o600)
 
 
 def remove(path: str) -> None:
-    """Delete a file, or an empty directory in the place of one; nothing there is no error."""
+    """Delete a file, or an empty directory with its name; a missing one is no error."""
     try:
         os.unlink(path)  # noqa: PTH108
     except FileNotFoundError:
@@ -58,7 +59,7 @@ def remove(path: str) -> None:
 
 
 def read_at(fd: int, start: int, length: int) -> bytes:
-    """Return so many bytes from there on; fewer at the end of the file."""
+    """Return `length` bytes from an offset on; fewer at the end of the file."""
     part = _read(fd, length, start)
     if len(part) == length or not part:
         return part
@@ -71,13 +72,13 @@ def read_at(fd: int, start: int, length: int) -> bytes:
 
 
 def write_at(fd: int, start: int, pieces: Iterable[bytes]) -> None:
-    """Write pieces one behind the other: in one call of the system if they are short."""
+    """Write pieces one behind the other, short ones in one system call."""
     gathered: list[bytes] = []
     size = 0
     for piece in pieces:
         gathered.append(piece)
         size += len(piece)
-        if size >= _PIECE:
+        if size >= _WRITE_CHUNK_BYTES:
             start = _write(fd, b"".join(gathered), start)
             gathered.clear()
             size = 0
@@ -85,7 +86,7 @@ def write_at(fd: int, start: int, pieces: Iterable[bytes]) -> None:
 
 
 def _write(fd: int, data: bytes, start: int) -> int:
-    """Write it all, and return where it ends."""
+    """Write all bytes; return the offset of their end."""
     left = memoryview(data)
     while left:
         written = _write_some(fd, left, start)
@@ -114,25 +115,25 @@ else:
 
 
 def make_directory(path: str, *, sync: bool) -> None:
-    """Make a directory that only its owner may enter, and those above it, unless they are there."""
+    """Make a directory that only its owner may enter, and missing ones above it."""
     missing: list[str] = []
-    while not os.path.isdir(path):  # noqa: PTH112  # strings are faster, here and everywhere in this package
+    while not os.path.isdir(path):  # noqa: PTH112  # faster than Path, here and in the whole package
         missing.append(path)
         path = os.path.dirname(path)  # noqa: PTH120
     while missing:
         name = missing.pop()
         try:
-            with noted(os.path.dirname(name), sync=sync):  # noqa: PTH120
+            with synced_entries(os.path.dirname(name), sync=sync):  # noqa: PTH120
                 os.mkdir(name, 0o700)  # noqa: PTH102
-        except FileExistsError:  # another process was quicker
+        except FileExistsError:  # another process made it
             pass
 
 
 @contextmanager
-def noted(directory: str, *, sync: bool) -> Iterator[None]:
-    """Sync the entries of a directory that change meanwhile, where the system can do that.
+def synced_entries(directory: str, *, sync: bool) -> Iterator[None]:
+    """Sync a directory after its entries were changed in a block, where the system can do that.
 
-    It is opened before anything is done, so that little is left that can fail afterwards.
+    The directory is opened before the block, so that less can fail behind it.
     """
     if not sync or os.name == "nt":
         yield
@@ -146,27 +147,27 @@ def noted(directory: str, *, sync: bool) -> Iterator[None]:
 
 
 def check_no_link(directory: str) -> None:
-    """Refuse a link in the place of a directory: it could lead anywhere.
+    """Refuse a directory that is a link, which could lead anywhere.
 
     Raises:
-        OSError: It is one.
+        OSError: The directory is a link.
     """
     if os.path.islink(directory):  # noqa: PTH114
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
 
 
 def warn_if_exposed(directory: str) -> bool:
-    """Warn once a process of a base directory that others can change; return whether it exists.
+    """Log a base directory that other users can change, once a process; return whether it exists.
 
-    It is used all the same: a link to another disk and the volumes of containers are often so
-    on purpose. Whoever else may write there can put conversations of their own in.
+    The directory is used all the same: links to another disk and volumes of containers are such
+    directories on purpose. Another user who may write there can add conversations.
     """
     try:
         found = [os.lstat(directory)]
         if stat.S_ISLNK(found[0].st_mode):
             found.append(os.stat(directory))  # noqa: PTH116
     except OSError:
-        return False  # of which the call itself complains, if it has to
+        return False  # the operation itself reports the error
     if os.name == "posix":
         reasons = exposures(found, os.geteuid())
         if reasons:
@@ -175,11 +176,11 @@ def warn_if_exposed(directory: str) -> bool:
 
 
 def exposures(found: Sequence[os.stat_result], user: int) -> list[str]:
-    """Return in which ways others than a user (and root) can change what a directory holds.
+    """Return why users other than one user and root can change the content of a directory.
 
     Args:
-        found: What the system tells of it; of a link, first of that, then of where it leads.
-        user: The number of the user.
+        found: The status of the directory; for a link, that of the link, then that of its target.
+        user: The id of the user.
     """
     directory = found[-1]
     reasons = ["a symbolic link"] if len(found) > 1 else []
@@ -198,10 +199,10 @@ def _warn_once(directory: str, reasons: str) -> None:
 
 
 def check_usable(directory: str) -> None:
-    """Return if files can be kept in a directory, which may still have to be made.
+    """Check that files can be stored in a directory, which may still be missing.
 
     Raises:
-        OSError: They cannot.
+        OSError: Files cannot be stored there.
     """
     while not os.path.lexists(directory):
         directory = os.path.dirname(directory)  # noqa: PTH120

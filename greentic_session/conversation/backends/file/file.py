@@ -1,4 +1,4 @@
-"""The open file of one conversation: reading it, and appending to it."""
+"""Reads and writes of the open file of one conversation."""
 
 import logging
 import os
@@ -18,7 +18,7 @@ from greentic_session.errors import CorruptSessionError, SchemaVersionError
 from greentic_session.tenancy import Partition
 
 __all__ = [
-    "Seen",
+    "FileInfo",
     "append",
     "check_header",
     "examine",
@@ -31,29 +31,29 @@ __all__ = [
     "write_new",
 ]
 
-_FRONT: Final = 4096
-"""Enough for the first two lines, unless the partition's name is very long."""
-_LONGEST_CLOSING: Final = 256
-_WINDOW: Final = 64 * 1024
-"""How much is read at once where it is not known how much is needed."""
-_USUAL_MESSAGE: Final = 1536
+_FRONT_BYTES: Final = 4096
+"""Usually more than the first two lines, in bytes."""
+_MAX_CLOSING_LINE_BYTES: Final = 256
+_READ_WINDOW_BYTES: Final = 64 * 1024
+"""Bytes per read where the needed length is not known."""
+_TYPICAL_MESSAGE_BYTES: Final = 1536
 
 _log: Final = logging.getLogger("greentic_session")
 
 
-class Seen(Struct, frozen=True):
-    """What the ends of a file tell.
+class FileInfo(Struct, frozen=True):
+    """Information on a conversation's file, from its first two lines and its end.
 
     Attributes:
-        partition: Whose it is.
+        partition: The partition of the conversation.
         id: The id of the conversation.
-        state: The last one.
-        expiry: When the conversation ends, in milliseconds since the Unix epoch; 0 for never.
-        preamble: The first line, from which that may come.
-        torn: How many bytes are behind the state: of an append that was cut short, or that is just
-            going on; or of something else, if `damaged`.
-        damaged: Whether the bytes behind the state are no append that was cut short: an append
-            whose end is damaged, or text of another program. What is before them can be read.
+        state: The state of the last intact batch.
+        expiry: When the conversation expires, in milliseconds since the Unix epoch; 0 for never.
+        preamble: The first line, which may hold the expiry.
+        torn: How many bytes follow the last intact batch: those of an append that was interrupted
+            or is in progress; if `damaged`, of something else.
+        damaged: Whether the bytes behind the last intact batch are not an unfinished append, but a
+            damaged one, or text of another program. All batches before them can be read.
     """
 
     partition: Partition
@@ -65,19 +65,19 @@ class Seen(Struct, frozen=True):
     damaged: bool = False
 
 
-def examine(fd: int, size: int, id: str) -> Seen:
-    """Look at the ends of a file.
+def examine(fd: int, size: int, id: str) -> FileInfo:
+    """Read the information on a conversation's file.
 
     Args:
-        fd: It.
-        size: How long it is.
-        id: For errors; it is not compared.
+        fd: The descriptor of the file.
+        size: The length of the file, in bytes.
+        id: The id for errors; the id in the file is not compared with it.
 
     Raises:
-        CorruptSessionError: It is no conversation's, or damaged.
-        SchemaVersionError: A newer version made it.
+        CorruptSessionError: The file is damaged, or is no conversation's.
+        SchemaVersionError: A newer version wrote the file.
     """
-    front = read_at(fd, 0, _FRONT)
+    front = read_at(fd, 0, _FRONT_BYTES)
     _check_preamble(front, id)
     while (end := front.find(b"\n", PREAMBLE_LENGTH)) < 0:
         if len(front) >= size:
@@ -86,11 +86,11 @@ def examine(fd: int, size: int, id: str) -> Seen:
     identity = framing.read_identity(front[PREAMBLE_LENGTH:end])
     if identity is None:
         raise corrupt(id)
-    tail = front if size <= len(front) else read_at(fd, size - _LONGEST_CLOSING, _LONGEST_CLOSING)
+    tail = front if size <= len(front) else read_at(fd, size - _MAX_CLOSING_LINE_BYTES, _MAX_CLOSING_LINE_BYTES)
     state, damaged = framing.last_state(tail, size), False
     if state is None:
         state, damaged = _state_before(fd, size, id)
-    return Seen(*identity, state, expiry_of(front, state, id), front[:PREAMBLE_LENGTH], size - state.end, damaged)
+    return FileInfo(*identity, state, expiry_of(front, state, id), front[:PREAMBLE_LENGTH], size - state.end, damaged)
 
 
 def _check_preamble(front: bytes, id: str) -> tuple[int, int, int]:
@@ -105,13 +105,12 @@ def _check_preamble(front: bytes, id: str) -> tuple[int, int, int]:
 
 
 def _state_before(fd: int, size: int, id: str) -> tuple[State, bool]:
-    """Return the last state of a file without one at its end, and whether its end is damaged."""
+    """Return the state of the last intact batch, and whether the bytes behind it are damaged."""
     stop = size
     while stop > 0:
-        start = max(stop - _WINDOW, 0)
-        # A line that was cut at the end of this part is whole in it: both overlap by more than a
-        # line.
-        part = read_at(fd, start, min(stop + _LONGEST_CLOSING, size) - start)
+        start = max(stop - _READ_WINDOW_BYTES, 0)
+        # Two parts overlap by more than a line, so that each line is whole in one of them.
+        part = read_at(fd, start, min(stop + _MAX_CLOSING_LINE_BYTES, size) - start)
         for state in framing.states(part, start):
             length = size - state.end
             opening = read_at(fd, state.end, min(length, OPENING_LENGTH))
@@ -121,12 +120,12 @@ def _state_before(fd: int, size: int, id: str) -> tuple[State, bool]:
 
 
 def expiry_of(front: bytes, state: State, id: str) -> int:
-    """Return when a conversation ends, in milliseconds since the Unix epoch; 0 for never.
+    """Return when a conversation expires, in milliseconds since the Unix epoch; 0 for never.
 
     Args:
-        front: The beginning of its file.
-        state: The last one in it.
-        id: For the error.
+        front: The first bytes of its file, at least the preamble.
+        state: The state of the last intact batch.
+        id: The id for errors.
     """
     _, expiry, as_of = _check_preamble(front, id)
     return expiry if as_of == state.end else state.expiry
@@ -136,8 +135,8 @@ def read_header(fd: int, state: State, id: str) -> bytes:
     """Return the envelope of a conversation as JSON.
 
     Raises:
-        CorruptSessionError: It is damaged.
-        SchemaVersionError: A newer version wrote it.
+        CorruptSessionError: The header is damaged.
+        SchemaVersionError: A newer version wrote the header.
     """
     found = framing.read_header_line(read_at(fd, state.header_start, state.header_length))
     if found is None:
@@ -147,52 +146,52 @@ def read_header(fd: int, state: State, id: str) -> bytes:
     return text
 
 
-def check_header(fd: int, seen: Seen, id: str) -> Seen:
-    """Check that the latest header can be read; return what was seen, with the header's position.
+def check_header(fd: int, info: FileInfo, id: str) -> FileInfo:
+    """Check that the latest header can be read; return `info` with the header's real offset.
 
-    Text of another program in the middle of a file moves what follows it. Then the header is the
-    last one of the file, behind the position that the state tells; nothing else is lost.
+    Text of another program in the middle of a file moves all lines behind it. Then the header is
+    the last one of the file, behind the offset in the state.
 
     Raises:
-        CorruptSessionError: It is damaged.
-        SchemaVersionError: A newer version wrote it.
+        CorruptSessionError: The header is damaged.
+        SchemaVersionError: A newer version wrote the header.
     """
     try:
-        read_header(fd, seen.state, id)
+        read_header(fd, info.state, id)
     except CorruptSessionError:
-        start = _last_header(fd, seen.state)
+        start = _last_header(fd, info.state)
         if start is None:
             raise
-        seen = replace(seen, state=replace(seen.state, header_start=start))
-        read_header(fd, seen.state, id)
-    return seen
+        info = replace(info, state=replace(info.state, header_start=start))
+        read_header(fd, info.state, id)
+    return info
 
 
 def _last_header(fd: int, state: State) -> int | None:
-    """Return where the last header of a file begins; None if that is not behind the old position."""
+    """Return the offset of the last header; None if it is not behind the offset in the state."""
     stop = state.end
     while stop > state.header_start:
-        start = max(stop - _WINDOW, state.header_start)
+        start = max(stop - _READ_WINDOW_BYTES, state.header_start)
         found = framing.last_header(read_at(fd, start, stop - start))
         if found is not None:
             return start + found
-        stop = start + framing.HEADER_FRONT_LENGTH - 1 if start > state.header_start else start
+        stop = start + framing.HEADER_MARK_LENGTH - 1 if start > state.header_start else start
     return None
 
 
 def read_messages(fd: int, state: State, last: int | None) -> list[bytes]:
-    """Return the last so many messages of a file (None: all), reading only so far as they go back.
+    """Return the last messages of a file (None: all), and read only the part that holds them.
 
-    In the place of one that is damaged comes an empty text, which is no JSON.
+    For a damaged message the text is empty, which is no JSON.
     """
     wanted = state.count if last is None else min(last, state.count)
     first = state.count - wanted
     texts = [b""] * wanted
-    window = state.end if last is None or first == 0 else max(_WINDOW // 2, wanted * _USUAL_MESSAGE)
+    window = state.end if last is None or first == 0 else max(_READ_WINDOW_BYTES // 2, wanted * _TYPICAL_MESSAGE_BYTES)
     lowest: int | None = None
     while wanted and (lowest is None or lowest > first):
         start = max(state.end - window, 0)
-        lowest = framing.pick_messages(read_at(fd, start, state.end - start), first, texts)
+        lowest = framing.collect_messages(read_at(fd, start, state.end - start), first, texts)
         if start == 0:
             break
         window *= 4
@@ -200,30 +199,27 @@ def read_messages(fd: int, state: State, last: int | None) -> list[bytes]:
 
 
 def warn_of_foreign_lines() -> None:
-    """Warn in the log of a file for which `check_header` had to search for the header."""
+    """Log that `check_header` had to search for the header."""
     _log.warning("a conversation's file has text of another program between its lines, which is left out")
 
 
-def repair(fd: int, seen: Seen) -> None:
-    """Drop what an append has left that was cut short, and say so in the log.
-
-    It was never acknowledged.
-    """
-    os.ftruncate(fd, seen.state.end)
-    _log.warning("dropped the torn end of a conversation's file: %d bytes of an append that was cut short", seen.torn)
+def repair(fd: int, info: FileInfo) -> None:
+    """Drop the rest of an interrupted append, which was never acknowledged, and log that."""
+    os.ftruncate(fd, info.state.end)
+    _log.warning("dropped the torn end of a conversation's file: %d bytes of an append that was cut short", info.torn)
 
 
 def append(
     fd: int, before: State, lines: Sequence[bytes], header: bytes | None, *, sync: bool
 ) -> Generator[int, None, State]:
-    """Add a batch to a file, all of it or nothing; return the state that it leaves.
+    """Append a batch to a file, as a whole or not at all; return the new state.
 
     Args:
-        fd: The file.
+        fd: The descriptor of the file.
         before: As for `framing.batch`.
         lines: The lines of new messages.
         header: The line of a new header.
-        sync: Yield the file when the disk must have it before this goes on.
+        sync: Yield the descriptor, to be synced before the next step.
     """
     pieces, after = framing.batch(before, lines, header)
     try:
@@ -231,15 +227,15 @@ def append(
         if sync:
             yield fd
     except BaseException:
-        os.ftruncate(fd, before.end)  # if that fails too, whoever comes next finds a torn end
+        os.ftruncate(fd, before.end)  # if that fails too, the next operation finds a torn end
         raise
     return after
 
 
 def set_expiry(fd: int, expiry: int, end: int) -> None:
-    """Write when a conversation ends, in place.
+    """Overwrite the expiry of a conversation.
 
-    It is not synchronised: a lifetime may be shorter after a power cut.
+    It is not synced: after a power cut the lifetime may be shorter.
     """
     write_at(fd, 0, [framing.preamble(expiry, end)])
 

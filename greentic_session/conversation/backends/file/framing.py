@@ -1,6 +1,6 @@
-"""The lines of a conversation's file, written and read; the package's docstring describes them.
+"""Encoding of the lines of a conversation's file, which the package's docstring describes.
 
-Nothing here does I/O.
+No I/O.
 """
 
 from collections.abc import Iterable, Sequence
@@ -14,20 +14,20 @@ from greentic_session.conversation.moments import MAX_MOMENT
 from greentic_session.tenancy import Partition
 
 __all__ = [
-    "HEADER_FRONT_LENGTH",
+    "HEADER_MARK_LENGTH",
     "LAYOUT_VERSION",
     "MESSAGE",
     "OPENING_LENGTH",
     "PREAMBLE_LENGTH",
     "State",
     "batch",
+    "collect_messages",
     "header_line",
     "identity_line",
     "is_torn",
     "last_header",
     "last_state",
     "message_line",
-    "pick_messages",
     "preamble",
     "read_header_line",
     "read_identity",
@@ -36,7 +36,7 @@ __all__ = [
 ]
 
 LAYOUT_VERSION: Final = 1
-"""The version of all this, which the first line of a file tells."""
+"""The version of the file layout, in the first line of a file."""
 
 MESSAGE: Final = b"m"
 """The letter of a line that holds a message."""
@@ -51,26 +51,26 @@ _PAYLOAD: Final = slice(11, None)
 
 _MAGIC: Final = b"#greentic-conversation "
 PREAMBLE_LENGTH: Final = len(_MAGIC) + len("1 ") + 2 * 17 + 9
-"""Of the first line, in bytes."""
+"""Length of the first line, in bytes."""
 OPENING_LENGTH: Final = 11 + 16 + 1
-"""Of the line that opens a batch."""
-HEADER_FRONT_LENGTH: Final = len(b"\nh ")
-"""By which the line of a header is found, in bytes."""
+"""Length of the line that opens a batch, in bytes."""
+HEADER_MARK_LENGTH: Final = len(b"\nh ")
+"""Length of the mark by which `last_header` finds the line of a header, in bytes."""
 
 
 class State(Struct, frozen=True, kw_only=True):
-    """What the line that closes a batch says: all that a file holds up to there, but texts.
+    """State of a file up to the end of a batch, as the line that closes the batch has it.
 
     Attributes:
-        end: Where the line ends, in bytes from the beginning of the file.
+        end: Offset of the end of the line, in bytes.
         count: How many messages there are.
         created_at: Microseconds since the Unix epoch.
-        updated_at: The same.
-        expiry: When the conversation ends, in milliseconds since the Unix epoch; 0 for never. The
-            preamble may know better.
-        header_start: Where the line of the latest header begins.
-        header_length: How long that is, with its newline.
-        waste: How many bytes are those of headers before the latest.
+        updated_at: Microseconds since the Unix epoch.
+        expiry: When the conversation expires, in milliseconds since the Unix epoch; 0 for never.
+            The preamble may have a later one.
+        header_start: Offset of the line of the latest header, in bytes.
+        header_length: Length of that line with its newline, in bytes.
+        waste: How many bytes older headers take.
     """
 
     end: int
@@ -93,13 +93,13 @@ def _payload(kind: bytes, line: bytes) -> bytes | None:
     return payload if line[:11] == b"%b %08x " % (kind, crc32(payload, _SEEDS[kind])) else None
 
 
-# -- the front of a file
+# -- the first two lines of a file
 
 
 def preamble(expiry: int, as_of: int) -> bytes:
     """Return the first line.
 
-    When the conversation ends, as it was known when the file ended at `as_of`.
+    When the conversation expires, valid while the file ends at `as_of`.
     """
     text = b"%b%d %016d %016d " % (_MAGIC, LAYOUT_VERSION, expiry, as_of)
     return text + b"%08x\n" % crc32(text)
@@ -108,7 +108,7 @@ def preamble(expiry: int, as_of: int) -> bytes:
 def read_preamble(front: bytes) -> tuple[int, int, int] | None:
     """Return layout version, expiry and as_of of a file; None if it is foreign or damaged.
 
-    Of another version only that is known, and the rest is 0.
+    For a newer layout version the other two are 0.
     """
     if not front.startswith(_MAGIC):
         return None
@@ -123,11 +123,11 @@ def read_preamble(front: bytes) -> tuple[int, int, int] | None:
 
 
 def identity_line(partition: Partition, id: str) -> bytes:
-    """Return the second line: whose file this is."""
+    """Return the second line: partition and id of the conversation."""
     return _line(_IDENTITY, msgspec.json.encode({"room": partition, "id": id}))
 
 
-class _Identity(Struct, rename={"partition": "room"}):  # as files have it
+class _Identity(Struct, rename={"partition": "room"}):  # the name in files
     partition: Partition
     id: str
 
@@ -136,7 +136,7 @@ _IDENTITY_DECODER: Final = msgspec.json.Decoder(_Identity)
 
 
 def read_identity(line: bytes) -> tuple[Partition, str] | None:
-    """Return what an `identity_line` (without its newline) says; None if it is none, or damaged."""
+    """Return partition and id of an `identity_line` without newline; None if it is not intact."""
     payload = _payload(_IDENTITY, line)
     if payload is None:
         return None
@@ -156,7 +156,7 @@ def header_line(text: bytes, schema_version: int) -> bytes:
 
 
 def read_header_line(line: bytes) -> tuple[int, bytes] | None:
-    """Return schema version and text of a line with its newline; None if it is damaged."""
+    """Return schema version and text of a header line with newline; None if it is not intact."""
     payload = _payload(_HEADER, line[:-1]) if line.endswith(b"\n") else None
     if payload is None:
         return None
@@ -165,7 +165,7 @@ def read_header_line(line: bytes) -> tuple[int, bytes] | None:
 
 
 def last_header(part: bytes) -> int | None:
-    """Return where the last line of a header begins in a part of a file; None if none does."""
+    """Return the offset of the last header line in a part of a file; None if no line is one."""
     found = part.rfind(b"\n" + _HEADER + b" ")
     return None if found < 0 else found + 1
 
@@ -176,12 +176,11 @@ def message_line(position: int, text: bytes) -> bytes:
 
 
 def batch(before: State, lines: Sequence[bytes], header: bytes | None = None) -> tuple[list[bytes], State]:
-    """Return what one write adds to a file, in pieces, and the state that it leaves.
+    """Return the pieces that one write adds to a file, and the new state.
 
     Args:
-        before: The state to be: with the new count, times and expiry, and with the `end`, header
-            and waste of before.
-        lines: The new messages.
+        before: The new count, times and expiry, with the `end`, header and waste of before.
+        lines: The lines of new messages.
         header: The line of a new header.
     """
     start, length, waste = before.header_start, before.header_length, before.waste
@@ -216,7 +215,7 @@ def _closing(line: bytes, end: int) -> State | None:
         return None
     try:
         state = _state(end, *map(int, payload.split(b" ")))
-    except ValueError:  # an intact line, but not one that we wrote
+    except ValueError:  # an intact line, but not of this store
         return None
     inside = min(state.header_start, state.header_length) >= 0 and state.header_start + state.header_length <= end
     moments = 0 <= state.created_at <= MAX_MOMENT and 0 <= state.updated_at <= MAX_MOMENT
@@ -227,8 +226,8 @@ def last_state(tail: bytes, end: int) -> State | None:
     """Return the state of a file from its last bytes; None if it does not end with an intact batch.
 
     Args:
-        tail: The last bytes, more than a line's.
-        end: The length of the file.
+        tail: The last bytes of the file, at least the whole last line.
+        end: The length of the file, in bytes.
     """
     if not tail.endswith(b"\n"):
         return None
@@ -236,11 +235,11 @@ def last_state(tail: bytes, end: int) -> State | None:
 
 
 def states(part: bytes, start: int) -> Iterable[State]:
-    """Yield the states that whole lines in a part of a file say, the last first.
+    """Yield the states in the whole lines of a part of a file, the last one first.
 
     Args:
-        part: Some bytes of it.
-        start: Where they are, from the beginning of the file.
+        part: Some bytes of the file.
+        start: Offset of these bytes in the file.
     """
     end = len(part)
     while (at := part.rfind(b"\n" + _CLOSING + b" ", 0, end)) >= 0:
@@ -252,17 +251,17 @@ def states(part: bytes, start: int) -> Iterable[State]:
 
 
 def is_torn(opening: bytes, length: int, last: bytes) -> bool:
-    """Say whether bytes behind the last intact batch begin an unfinished one.
+    """Return whether the bytes behind the last intact batch are the start of an unfinished one.
 
-    If not, the end of the file is damaged: a whole batch is there that is not intact, or something
-    that is no batch.
+    If not, the end of the file is damaged: the bytes are a whole batch that is not intact, or no
+    batch at all.
 
     Args:
-        opening: The first of them, up to `OPENING_LENGTH`.
-        length: How many there are.
-        last: The last one.
+        opening: The first ones of these bytes, up to `OPENING_LENGTH`.
+        length: The number of these bytes.
+        last: The last one of these bytes.
     """
-    if last == b"\0":  # a file system that makes a file longer before it fills it
+    if last == b"\0":  # some file systems extend a file before they fill it
         return True
     if length < OPENING_LENGTH:
         return opening.startswith((_OPENING + b" ")[:length])
@@ -270,16 +269,16 @@ def is_torn(opening: bytes, length: int, last: bytes) -> bool:
     return payload is not None and length < OPENING_LENGTH + int(payload)
 
 
-def pick_messages(part: bytes, first: int, texts: list[bytes]) -> int | None:
+def collect_messages(part: bytes, first: int, texts: list[bytes]) -> int | None:
     """Collect the messages in a part of a file by position; a damaged one is left out.
 
     Args:
-        part: Some bytes of it; a line that was cut is not seen.
-        first: The position that the first of `texts` is for.
-        texts: To be filled.
+        part: Some bytes of the file; a line that was cut is left out.
+        first: The position of the first one of `texts`.
+        texts: The list to fill.
 
     Returns:
-        The lowest position of all that were seen, also before `first`; None if there was none.
+        The lowest position of all messages found, also before `first`; None without messages.
     """
     lowest: int | None = None
     seed = _SEEDS[MESSAGE]

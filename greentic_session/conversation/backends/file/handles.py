@@ -1,9 +1,9 @@
-"""Conversations' files, opened and locked: each by one thread of one process at a time.
+"""File handles of conversations: open and locked, each by one thread of one process at a time.
 
-The lock is on a file of its own, which is never replaced, so that what it protects can be. Whoever
-deletes a conversation deletes the lock with it; whoever gets a lock looks whether it still has its
-name. Some files are kept open, so that the next one who wants them finds them ready: what is known
-of an open file is still right if it has its name and its length, for files only grow.
+The lock is on a file of its own, which is never replaced, so that the protected file can be. To
+delete a conversation deletes the lock file too; whoever gets a lock checks that its file still has
+its name. Some files are kept open in a cache: information on an open file is still right if the
+file has its name and its length, because files only grow.
 """
 
 import errno
@@ -14,35 +14,35 @@ from collections import OrderedDict
 from typing import Final
 
 from greentic_session.conversation.backends.file.disk import check_no_link, make_directory, open_file, remove
-from greentic_session.conversation.backends.file.file import Seen
+from greentic_session.conversation.backends.file.file import FileInfo
 from greentic_session.conversation.backends.file.locks import try_lock, unlock
 from greentic_session.conversation.backends.file.names import LOCK, LOG
 
 __all__ = ["Busy", "Handle", "Handles"]
 
-_KEPT: Final = 128 if os.name == "posix" else 0  # Windows neither replaces nor deletes a file that is open
-_TRIES: Final = 100
-"""How often somebody else may delete a lock, or a directory, under our hands."""
+_MAX_CACHED_HANDLES: Final = 128 if os.name == "posix" else 0  # Windows neither replaces nor deletes a file that is open
+_MAX_ATTEMPTS: Final = 100
+"""How many times in a row others may delete the lock file or its directory."""
 
 
-class Busy(Exception):  # noqa: N818  # it is none: come again
-    """Somebody else holds the lock."""
+class Busy(Exception):  # noqa: N818  # not an error: the call is repeated
+    """Another thread or process holds the lock."""
 
 
 class Handle:
-    """One conversation's files, ours alone as long as we hold it.
+    """The files of one conversation, for the holder of their lock.
 
     Attributes:
-        base: Their path, without what tells them apart.
-        lock: The descriptor of the file that is locked.
-        fd: That of the conversation's; None if it is not there, or is no regular file.
-        inode: The device and number of the latter.
-        size: Its length when it was locked.
-        exists: Whether anything has its name.
-        seen: What was seen in it; None if nobody has looked since it changed.
+        base: The path of the files, without suffix.
+        lock: The descriptor of the lock file.
+        fd: The descriptor of the conversation's file; None if it is missing or no regular file.
+        inode: Device and inode number of the conversation's file.
+        size: The length of the conversation's file when it was locked, in bytes.
+        exists: Whether the conversation's file, or something else with its name, exists.
+        info: Cached information on the conversation's file; None if it may have changed.
     """
 
-    __slots__ = ("_lock_inode", "_locked", "base", "exists", "fd", "inode", "lock", "seen", "size")
+    __slots__ = ("_lock_inode", "_locked", "base", "exists", "fd", "info", "inode", "lock", "size")
 
     def __init__(self, base: str, lock: int) -> None:
         self.base: str = base
@@ -53,13 +53,13 @@ class Handle:
         self.inode: tuple[int, int] | None = None
         self.size: int = 0
         self.exists: bool = False
-        self.seen: Seen | None = None
+        self.info: FileInfo | None = None
 
     def take(self) -> bool:
-        """Lock, and open what is there; say whether the lock is (still) the one that others see.
+        """Lock, and open the conversation's file; return False if the lock file was deleted.
 
         Raises:
-            Busy: Somebody else holds it.
+            Busy: Another thread or process holds the lock.
         """
         if not try_lock(self.lock):
             raise Busy
@@ -73,7 +73,7 @@ class Handle:
         return True
 
     def refresh(self) -> None:
-        """Open what has the conversation's name now."""
+        """Open the file that has the conversation's name now."""
         try:
             found = os.lstat(self.base + LOG)
         except FileNotFoundError:
@@ -85,28 +85,28 @@ class Handle:
             if stat.S_ISREG(found.st_mode):
                 self.fd = open_file(self.base + LOG, os.O_RDWR)
                 self.inode = inode
-        elif self.seen is not None and self.seen.state.end != found.st_size:
-            self.seen = None
+        elif self.info is not None and self.info.state.end != found.st_size:
+            self.info = None
         self.size = found.st_size
         self.exists = True
 
     def forget(self) -> None:
         """Close the conversation's file."""
         fd, self.fd = self.fd, None
-        self.inode = self.seen = None
+        self.inode = self.info = None
         self.exists = False
         if fd is not None:
             os.close(fd)
 
     def release(self) -> None:
-        """Let go of the lock; the files stay open."""
+        """Release the lock; the files stay open."""
         self._locked = False
         unlock(self.lock)
 
     def close(self) -> None:
-        """Close everything, and let go of the lock if we have it.
+        """Close the files, and release the lock if it is held.
 
-        The lock of what is not there is deleted.
+        The lock file of a missing conversation is deleted.
         """
         try:
             gone = self._locked and not self.exists
@@ -116,15 +116,12 @@ class Handle:
         finally:
             try:
                 if self._locked:
-                    self.release()  # closing would not do it where a forked process has the same descriptor
+                    self.release()  # to close is not enough where a forked process has the descriptor
             finally:
                 os.close(self.lock)
 
     def abandon(self) -> None:
-        """Close everything, and delete nothing.
-
-        Something has gone wrong, or the lock is not the one that others see.
-        """
+        """Close the files and delete none: after an error, or with a lock file that was deleted."""
         self.exists = True
         self.close()
 
@@ -134,19 +131,19 @@ def _inode(found: os.stat_result) -> tuple[int, int]:
 
 
 class Handles:
-    """Opens files, and keeps some of them open. For several threads.
+    """Opens the files of conversations, and caches some open ones. Thread-safe.
 
     Args:
-        sync: Whether directories that are made must be on the disk at once.
+        sync: Whether new directories are synced to the disk at once.
     """
 
     def __init__(self, *, sync: bool) -> None:
         self._sync = sync
-        self._clean()
+        self._reset()
 
-    def _clean(self) -> None:
+    def _reset(self) -> None:
         self._mutex = threading.Lock()
-        self._kept: OrderedDict[str, Handle] = OrderedDict()
+        self._cached: OrderedDict[str, Handle] = OrderedDict()
         self._owner = os.getpid()
         self._closed = False
 
@@ -154,23 +151,23 @@ class Handles:
         """Return the locked files of a conversation, to be given back; None if there is none.
 
         Args:
-            base: Their path, without what tells them apart.
-            create: Return a handle also where no conversation is, and make the directory.
+            base: The path of the files, without suffix.
+            create: Return a handle also for a missing conversation, and make the directory.
 
         Raises:
-            Busy: Somebody else holds the lock.
+            Busy: Another thread or process holds the lock.
         """
         try:
             return self._take(base, create=create)
         except OSError as error:
-            if error.errno not in {errno.EMFILE, errno.ENFILE} or not self._kept:
+            if error.errno not in {errno.EMFILE, errno.ENFILE} or not self._cached:
                 raise
-            self._close_kept()
+            self._close_cached()
             return self._take(base, create=create)
 
     def _take(self, base: str, *, create: bool) -> Handle | None:
-        handle = self._kept_one(base)
-        for _ in range(_TRIES):
+        handle = self._pop_cached(base)
+        for _ in range(_MAX_ATTEMPTS):
             if handle is None:
                 lock = _open_lock(base, create=create, sync=self._sync)
                 if lock is None:
@@ -187,48 +184,48 @@ class Handles:
         raise Busy
 
     def give_back(self, handle: Handle) -> None:
-        """Let go of a lock; the files may stay open."""
-        if not _KEPT or handle.fd is None or handle.seen is None:
+        """Release the lock of a handle; its files may stay open in the cache."""
+        if not _MAX_CACHED_HANDLES or handle.fd is None or handle.info is None:
             handle.close()
             return
         handle.release()
         surplus: Handle | None = handle
         with self._mutex:
-            if not self._closed and handle.base not in self._kept:
-                self._kept[handle.base] = handle
-                surplus = self._kept.popitem(last=False)[1] if len(self._kept) > _KEPT else None
+            if not self._closed and handle.base not in self._cached:
+                self._cached[handle.base] = handle
+                surplus = self._cached.popitem(last=False)[1] if len(self._cached) > _MAX_CACHED_HANDLES else None
         if surplus is not None:
             surplus.close()
 
     def close(self) -> None:
-        """Close all files that nobody holds, and keep none any more."""
+        """Close the files in the cache, and cache none from now on."""
         with self._mutex:
             self._closed = True
-        self._close_kept()
+        self._close_cached()
 
-    def _close_kept(self) -> None:
+    def _close_cached(self) -> None:
         with self._mutex:
-            kept = list(self._kept.values())
-            self._kept.clear()
-        for handle in kept:
+            cached = list(self._cached.values())
+            self._cached.clear()
+        for handle in cached:
             handle.close()
 
-    def _kept_one(self, base: str) -> Handle | None:
+    def _pop_cached(self, base: str) -> Handle | None:
         if self._owner != os.getpid():
-            # We are a fork. These descriptors are our parent's too, and so would be every lock on
-            # them.
-            for handle in self._kept.values():
+            # This process is a fork: its parent has the same descriptors, and so would share every
+            # lock on them.
+            for handle in self._cached.values():
                 handle.close()
-            self._clean()
+            self._reset()
         with self._mutex:
-            return self._kept.pop(base, None)
+            return self._cached.pop(base, None)
 
 
 def _open_lock(base: str, *, create: bool, sync: bool) -> int | None:
-    """Open the file that is locked; None if it is not needed, as there is no conversation."""
+    """Open the lock file; None if it is not needed because the conversation is missing."""
     path = base + LOCK
     check_no_link(os.path.dirname(path))  # noqa: PTH120
-    for _ in range(_TRIES):
+    for _ in range(_MAX_ATTEMPTS):
         try:
             if create:
                 return open_file(path, os.O_RDWR | os.O_CREAT)
@@ -237,7 +234,7 @@ def _open_lock(base: str, *, create: bool, sync: bool) -> int | None:
             if create:
                 make_directory(os.path.dirname(path), sync=sync)  # noqa: PTH120
             elif os.path.lexists(base + LOG):
-                create = True  # without its lock: somebody has put it there by hand
+                create = True  # without lock file: it was copied by hand
             else:
                 return None
         except NotADirectoryError:

@@ -1,4 +1,4 @@
-"""Listing of the directory of a partition; for worker threads."""
+"""Lists of the conversations in the directory of a partition. They block: for worker threads."""
 
 import os
 import stat
@@ -7,7 +7,7 @@ from typing import Final
 
 from greentic_session.conversation.backends.file import file
 from greentic_session.conversation.backends.file.disk import check_no_link, open_file
-from greentic_session.conversation.backends.file.file import Seen
+from greentic_session.conversation.backends.file.file import FileInfo
 from greentic_session.conversation.backends.file.handles import Busy
 from greentic_session.conversation.backends.file.names import LOG, base_of, conversation_name
 from greentic_session.conversation.backends.file.partitions import Partitions
@@ -19,10 +19,10 @@ from greentic_session.tenancy import Partition
 
 __all__ = ["bases", "recent"]
 
-_TRIES: Final = 10
-_PAUSE: Final = 0.002
+_MAX_ATTEMPTS: Final = 10
+_RETRY_PAUSE_S: Final = 0.002
 
-_Place = tuple[int, str]
+_SortKey = tuple[int, str]
 
 
 def bases(directory: str) -> list[str]:
@@ -34,38 +34,38 @@ def recent(
     partitions: Partitions, directory: str, partition: Partition, limit: int | None, after: str | None, since: int | None
 ) -> list[ConversationSummary]:
     """Do what `ConversationBackend.recent` says; `directory` is the partition's."""
-    found: dict[str, Seen] = {}
+    found: dict[str, FileInfo] = {}
     names, skipped = _names(directory)
     for base, kind in names:
         if kind != LOG:
             continue
         try:
-            seen = _seen(partitions, os.path.join(directory, base))  # noqa: PTH118
+            info = _info(partitions, os.path.join(directory, base))  # noqa: PTH118
         except (CorruptSessionError, SchemaVersionError):
             skipped += 1
             continue
-        if seen is not None and seen.partition == partition and conversation_name(seen.id) == base:
-            found[seen.id] = seen
-        elif seen is not None:
+        if info is not None and info.partition == partition and conversation_name(info.id) == base:
+            found[info.id] = info
+        elif info is not None:
             skipped += 1
     warn_skipped("conversations of a partition", skipped)
-    ordered = sorted((-seen.state.updated_at, id) for id, seen in found.items())
+    ordered = sorted((-info.state.updated_at, id) for id, info in found.items())
     if after is not None:
         if since is None:
             if after not in found:
                 raise absent(after)
             since = found[after].state.updated_at
-        ordered = [place for place in ordered if place > (-since, after)]
+        ordered = [sort_key for sort_key in ordered if sort_key > (-since, after)]
     return [_summary(found[id]) for _, id in ordered[:limit]]
 
 
-def _summary(seen: Seen) -> ConversationSummary:
-    state = seen.state
-    return ConversationSummary(seen.id, as_datetime(state.created_at), as_datetime(state.updated_at), state.count)
+def _summary(info: FileInfo) -> ConversationSummary:
+    state = info.state
+    return ConversationSummary(info.id, as_datetime(state.created_at), as_datetime(state.updated_at), state.count)
 
 
 def _names(directory: str) -> tuple[list[tuple[str, str]], int]:
-    """Return the base names in a directory, and the number of foreign files."""
+    """Return base name and suffix of the store's files, and the number of all other files."""
     check_no_link(directory)
     try:
         names = os.listdir(directory)  # noqa: PTH208
@@ -75,33 +75,33 @@ def _names(directory: str) -> tuple[list[tuple[str, str]], int]:
     return ours, len(names) - len(ours)
 
 
-def _seen(partitions: Partitions, base: str) -> Seen | None:
-    """Return the summary of a conversation's file; None if it is gone or expired (then erased).
+def _info(partitions: Partitions, base: str) -> FileInfo | None:
+    """Return the information on a conversation's file; None if it is missing or expired.
 
-    It is read without a lock, as mostly nobody is writing just there. Only if it does not look
-    right it is looked at again with the lock; if that is taken, somebody is writing, and what was
-    there before is what is there.
+    An expired one is erased. The file is read without its lock, because writes are rare. If the end
+    of the file is not intact, or the conversation has expired, the file is read again with the
+    lock; while another process holds that, the state before the current write counts.
     """
     error: GreenticError | None = None
-    for _ in range(_TRIES):
-        seen = None
+    for _ in range(_MAX_ATTEMPTS):
+        info = None
         try:
-            seen = _glance(base)
-            if seen is None or not (seen.torn or partitions.expired(seen.expiry)):
-                return seen
+            info = _examine_unlocked(base)
+            if info is None or not (info.torn or partitions.expired(info.expiry)):
+                return info
         except (CorruptSessionError, SchemaVersionError) as caught:
             error = caught
         try:
-            return partitions.look(base)
+            return partitions.examine(base)
         except Busy:
-            if seen is not None:
-                return None if partitions.expired(seen.expiry) else seen
-        time.sleep(_PAUSE)
+            if info is not None:
+                return None if partitions.expired(info.expiry) else info
+        time.sleep(_RETRY_PAUSE_S)
     assert error is not None
     raise error
 
 
-def _glance(base: str) -> Seen | None:
+def _examine_unlocked(base: str) -> FileInfo | None:
     try:
         if not stat.S_ISREG(os.lstat(base + LOG).st_mode):
             raise corrupt("")

@@ -1,7 +1,4 @@
-"""Locks between processes.
-
-One byte of a file, held by whoever has the file open, gone with the process.
-"""
+"""Locks between processes: on an open file, and released by the system with the process."""
 
 import os
 import sys
@@ -12,7 +9,7 @@ if sys.platform == "win32":  # pragma: no cover
     import msvcrt
 
     def try_lock(fd: int) -> bool:
-        """Lock a file, unless somebody else has; say whether it is ours now."""
+        """Lock a file without waiting; return False if another process holds the lock."""
         os.lseek(fd, 0, os.SEEK_SET)
         try:
             msvcrt.locking(fd, msvcrt.LK_NBLCK, 1)
@@ -21,7 +18,7 @@ if sys.platform == "win32":  # pragma: no cover
         return True
 
     def unlock(fd: int) -> None:
-        """Let go of a file that we have locked."""
+        """Release the lock of a file."""
         os.lseek(fd, 0, os.SEEK_SET)
         msvcrt.locking(fd, msvcrt.LK_UNLCK, 1)
 
@@ -29,7 +26,7 @@ else:
     import fcntl
 
     def try_lock(fd: int) -> bool:
-        """Lock a file, unless somebody else has; say whether it is ours now."""
+        """Lock a file without waiting; return False if another process holds the lock."""
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -37,5 +34,5 @@ else:
         return True
 
     def unlock(fd: int) -> None:
-        """Let go of a file that we have locked."""
+        """Release the lock of a file."""
         fcntl.flock(fd, fcntl.LOCK_UN)

@@ -1,9 +1,9 @@
-"""From partitions and ids to names of files that no id can escape from, and no two ids share.
+"""Names of files and directories for partitions and ids: unique, and safe on every file system.
 
-A name is what can be read of a text (at most 24 characters of a-z, 0-9 and ``_``), a hyphen, and
-the SHA-256 of the text in hex. It says the same on file systems that fold case or normalise
-Unicode, it is no device of Windows, has no dot at its ends and 94 bytes at most, whatever the text
-was.
+A name is a readable part of a text (at most 24 characters of a-z, 0-9 and ``_``), a hyphen, and the
+SHA-256 of the text in hex. Whatever the text is, the name has no separator and no dot, is no device
+of Windows, has at most 94 bytes, and stays the same on file systems that fold case or normalise
+Unicode.
 """
 
 import re
@@ -16,20 +16,20 @@ from greentic_session.tenancy import Partition
 __all__ = ["LOCK", "LOG", "TEMPORARY", "base_of", "conversation_name", "namespace_name", "partition_name"]
 
 LOG: Final = ".log"
-"""Ends the name of a file that holds a conversation."""
+"""Suffix of the file of a conversation."""
 LOCK: Final = ".lock"
-"""Ends the name of a file that is locked by whoever is at the conversation."""
+"""Suffix of the lock file of a conversation."""
 TEMPORARY: Final = ".tmp"
-"""Ends the name of a file that is just being written, to take the place of another."""
+"""Suffix of a file that is being written, to replace the file of a conversation."""
 
-_READABLE: Final = 24
-_UNREADABLE: Final = re.compile("[^a-z0-9]+")
-_OURS: Final = re.compile(r"([a-z0-9_]{0,24}-[0-9a-f]{64})(\.log|\.lock|\.tmp)")
+_MAX_READABLE_CHARACTERS: Final = 24
+_REPLACED_CHARACTERS: Final = re.compile("[^a-z0-9]+")
+_FILE_NAME: Final = re.compile(r"([a-z0-9_]{0,24}-[0-9a-f]{64})(\.log|\.lock|\.tmp)")
 
 
 @lru_cache(4096)
 def conversation_name(id: str) -> str:
-    """Return the name of a conversation's files, without what tells them apart."""
+    """Return the name of a conversation's files, without suffix."""
     return _name(id, "conversation", id)
 
 
@@ -47,13 +47,13 @@ def namespace_name(namespace: str) -> str:
 
 
 def base_of(name: str) -> tuple[str, str] | None:
-    """Return the base and the suffix of a file name; None for a foreign one."""
-    match = _OURS.fullmatch(name)
+    """Return the base and the suffix of a file name; None for a file of another program."""
+    match = _FILE_NAME.fullmatch(name)
     return None if match is None else (match[1], match[2])
 
 
 def _name(readable: str, *parts: str) -> str:
-    # No part holds a NUL, so no two lists of parts are joined to one text.
-    front = _UNREADABLE.sub("_", readable[:_READABLE].lower())[:_READABLE]
+    # No part holds a NUL, so two lists of parts never give the same text.
+    prefix = _REPLACED_CHARACTERS.sub("_", readable[:_MAX_READABLE_CHARACTERS].lower())[:_MAX_READABLE_CHARACTERS]
     digest = sha256("\0".join(parts).encode(errors="surrogatepass")).hexdigest()
-    return f"{front}-{digest}"
+    return f"{prefix}-{digest}"

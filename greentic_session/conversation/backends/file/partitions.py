@@ -1,7 +1,4 @@
-"""Operations on the files of partitions, one blocking call each.
-
-All of it blocks: it is for worker threads.
-"""
+"""Operations on conversations in files, one blocking call each: for worker threads."""
 
 import os
 from collections.abc import Sequence
@@ -12,11 +9,11 @@ from msgspec.structs import replace
 from greentic_session._concurrency.workers import Steps
 from greentic_session._expiry.expiring import Timer
 from greentic_session.conversation.backends.file import file, framing
-from greentic_session.conversation.backends.file.disk import noted, open_file, read_at, remove
-from greentic_session.conversation.backends.file.file import Seen
+from greentic_session.conversation.backends.file.disk import open_file, read_at, remove, synced_entries
+from greentic_session.conversation.backends.file.expiry_checks import ExpiryChecks
+from greentic_session.conversation.backends.file.file import FileInfo
 from greentic_session.conversation.backends.file.handles import Busy, Handle, Handles
 from greentic_session.conversation.backends.file.names import LOG, TEMPORARY
-from greentic_session.conversation.backends.file.neighbours import Neighbours
 from greentic_session.conversation.envelope import read_envelope, write_envelope
 from greentic_session.conversation.header import (
     Change,
@@ -35,14 +32,14 @@ from greentic_session.tenancy import Partition
 
 __all__ = ["Partitions"]
 
-_WASTE: Final = 256 * 1024
-"""How many bytes of old headers a file may always hold."""
+_MAX_WASTE_BYTES: Final = 256 * 1024
+"""How many bytes of old headers a file may hold, whatever its length."""
 
 
-class _Holding:
-    """Holds the files of a conversation for a block.
+class _LockedHandle:
+    """Context manager for the locked files of a conversation.
 
-    A generator would take long beside a short write.
+    A generator would take long compared to a short write.
     """
 
     __slots__ = ("_base", "_create", "_handle", "_handles")
@@ -62,22 +59,22 @@ class _Holding:
         if exc_type is None or issubclass(exc_type, GreenticError):
             self._handles.give_back(self._handle)
         else:
-            self._handle.abandon()  # who knows how it was left
+            self._handle.abandon()  # its state is unknown
 
 
 class Partitions:
-    """Conversations in files. For several threads.
+    """Operations on conversations in files. Thread-safe.
 
     Args:
-        timer: Tells the time in seconds since the Unix epoch: lifetimes are measured by it.
-        sync: Whether the disk must have what is written before a call returns.
+        timer: Returns the time in seconds since the Unix epoch, by which lifetimes are measured.
+        sync: Whether writes are on the disk when a call returns.
     """
 
     def __init__(self, timer: Timer, *, sync: bool) -> None:
         self._timer = timer
         self._sync = sync
         self.handles: Handles = Handles(sync=sync)
-        self._neighbours = Neighbours()
+        self._expiry_checks = ExpiryChecks()
 
     def put(
         self,
@@ -89,40 +86,40 @@ class Partitions:
         expected: Expected,
         life: Lifetime,
     ) -> Header:
-        """Do what `ConversationBackend.put` says; `base` is the path without suffix."""
-        with self._held(base, create=not isinstance(expected, Revision)) as handle:
-            seen = stored = None
+        """Do `ConversationBackend.put`; `base` is the path of the files without suffix."""
+        with self._locked(base, create=not isinstance(expected, Revision)) as handle:
+            info = stored = None
             if handle is not None:
                 try:
-                    seen = self._look(handle, partition, id)
-                    stored = None if seen is None else _header(handle, seen, id)
+                    info = self._examine(handle, partition, id)
+                    stored = None if info is None else _header(handle, info, id)
                 except (CorruptSessionError, SchemaVersionError):
                     if expected is not Stored.ANYTHING:
                         raise
-                    seen = None
+                    info = None
             header = replacing(stored, header, expected, id)
-            assert handle is not None  # or a revision was expected, and `replacing` has raised
-            expiry = self._begin(life.ttl_ms) if seen is None else self._again(seen.expiry, life)
+            assert handle is not None  # without one `replacing` has raised: a revision was expected
+            expiry = self._expiry(life.ttl_ms) if info is None else self._renewed_expiry(info.expiry, life)
             self._write_whole(handle, partition, id, header, messages, expiry)
-        if seen is None and life.ttl_ms is not None:
-            self._free_some(os.path.dirname(base))  # noqa: PTH120
+        if info is None and life.ttl_ms is not None:
+            self._erase_some_expired(os.path.dirname(base))  # noqa: PTH120
         return header
 
     def load(self, base: str, partition: Partition, id: str, life: Lifetime) -> tuple[Header, list[bytes]]:
-        """Do what `ConversationBackend.load` says."""
-        with self._held(base) as held:
-            handle, seen = self._find(held, partition, id)
-            found = _header(handle, seen, id), _messages(handle, seen, None)[1]
-            self._slide(handle, seen, life)
+        """Do `ConversationBackend.load`."""
+        with self._locked(base) as locked:
+            handle, info = self._find(locked, partition, id)
+            found = _header(handle, info, id), _messages(handle, info, None)[1]
+            self._renew(handle, info, life)
             return found
 
     def delete(self, base: str, partition: Partition, id: str) -> None:
-        """Do what `ConversationBackend.delete` says."""
-        with self._held(base) as handle:
+        """Do `ConversationBackend.delete`."""
+        with self._locked(base) as handle:
             if handle is None:
                 raise absent(id)
             try:
-                if self._look(handle, partition, id) is None:
+                if self._examine(handle, partition, id) is None:
                     raise absent(id)
             except (CorruptSessionError, SchemaVersionError):
                 pass
@@ -131,168 +128,170 @@ class Partitions:
     def append(
         self, base: str, partition: Partition, id: str, messages: Sequence[bytes], now: int, life: Lifetime
     ) -> Steps[int]:
-        """Do what `ConversationBackend.append` says."""
-        with self._held(base) as held:
-            handle, seen = self._find_whole(held, partition, id)
-            state = seen.state
+        """Do `ConversationBackend.append`."""
+        with self._locked(base) as locked:
+            handle, info = self._find_writable(locked, partition, id)
+            state = info.state
             count = state.count + len(messages)
             if messages:
                 lines = [framing.message_line(position, text) for position, text in enumerate(messages, state.count)]
-                expiry = self._again(seen.expiry, life)
+                expiry = self._renewed_expiry(info.expiry, life)
                 state = replace(state, count=count, updated_at=later(now, state.updated_at), expiry=expiry)
                 yield from self._add(handle, state, lines)
             else:
-                self._slide(handle, seen, life)
+                self._renew(handle, info, life)
             return count
 
     def messages(
         self, base: str, partition: Partition, id: str, last: int | None, life: Lifetime
     ) -> tuple[int, list[bytes]]:
-        """Do what `ConversationBackend.messages` says."""
-        with self._held(base) as held:
-            handle, seen = self._find(held, partition, id)
-            found = _messages(handle, seen, last)
-            self._slide(handle, seen, life)
+        """Do `ConversationBackend.messages`."""
+        with self._locked(base) as locked:
+            handle, info = self._find(locked, partition, id)
+            found = _messages(handle, info, last)
+            self._renew(handle, info, life)
             return found
 
     def update(self, base: str, partition: Partition, id: str, change: Change, now: int, life: Lifetime) -> Steps[None]:
-        """Do what `ConversationBackend.update` says."""
-        with self._held(base) as held:
-            handle, seen = self._find_whole(held, partition, id)
-            header = changed_header(_header(handle, seen, id), change, now)
+        """Do `ConversationBackend.update`."""
+        with self._locked(base) as locked:
+            handle, info = self._find_writable(locked, partition, id)
+            header = changed_header(_header(handle, info, id), change, now)
             line = framing.header_line(write_envelope(header, (), id), header.schema_version)
-            expiry = self._again(seen.expiry, life)
-            state = replace(seen.state, updated_at=header.updated_at, expiry=expiry)
+            expiry = self._renewed_expiry(info.expiry, life)
+            state = replace(info.state, updated_at=header.updated_at, expiry=expiry)
             state = yield from self._add(handle, state, [], line)
-            if state.waste > max(_WASTE, state.end // 2):
+            if state.waste > max(_MAX_WASTE_BYTES, state.end // 2):
                 messages = file.read_messages(_fd(handle), state, None)
                 try:
                     self._write_whole(handle, partition, id, header, messages, expiry)
                 except OSError:
-                    handle.forget()  # the update itself is done; the next one tries again
+                    handle.forget()  # the update itself is done; the next one tries to compact again
                     handle.exists = True
 
     def purge(self, bases: list[str], erased: list[bool]) -> None:
-        """Remove conversations, readable or not, and whatever else is left of them.
+        """Remove conversations, readable or not, with all their files.
 
         Args:
-            bases: Paths; each is taken out of the list when it is done.
-            erased: One more in it for each conversation that was there.
+            bases: Paths without suffix; each is removed from the list when its files are.
+            erased: A list that gets an item for each conversation that existed.
         """
         while bases:
-            with self._held(bases[-1], create=True) as handle:
+            with self._locked(bases[-1], create=True) as handle:
                 assert handle is not None
                 try:
-                    there = handle.exists and self._look(handle, None, "") is not None
+                    there = handle.exists and self._examine(handle, None, "") is not None
                 except (CorruptSessionError, SchemaVersionError):
                     there = True
-                self._erase(handle, sync=self._sync and len(bases) == 1)  # the last speaks for all
+                self._erase(handle, sync=self._sync and len(bases) == 1)  # one sync of the directory for all
             bases.pop()
             if there:
                 erased.append(True)
 
-    def look(self, base: str) -> Seen | None:
-        """Return the state of a conversation's file, repaired; None if it expired or is absent.
+    def examine(self, base: str) -> FileInfo | None:
+        """Return the information on a conversation's file; None if it is absent or expired.
+
+        A torn end is dropped.
 
         Raises:
-            Busy: Somebody else holds it.
+            Busy: Another thread or process holds the lock.
         """
-        with self._held(base) as handle:
-            return None if handle is None else self._look(handle, None, "")
+        with self._locked(base) as handle:
+            return None if handle is None else self._examine(handle, None, "")
 
-    def _free_some(self, directory: str) -> None:
+    def _erase_some_expired(self, directory: str) -> None:
         """Check some conversations of a partition and erase those that have expired."""
         try:
-            for base in self._neighbours.some(directory):
+            for base in self._expiry_checks.next_bases(directory):
                 try:
-                    self.look(base)
+                    self.examine(base)
                 except (Busy, CorruptSessionError, SchemaVersionError):
                     pass
         except OSError:
-            pass  # what the caller wanted is done
+            pass  # the caller's own operation is done
 
     def expired(self, expiry: int) -> bool:
-        """Say whether a conversation has expired."""
+        """Return whether a conversation has expired."""
         return expiry != 0 and expiry <= round(self._timer() * 1000)
 
-    # -- below: with a conversation held
+    # -- below: with the lock of a conversation held
 
-    def _held(self, base: str, *, create: bool = False) -> "_Holding":
-        return _Holding(self.handles, base, create=create)
+    def _locked(self, base: str, *, create: bool = False) -> "_LockedHandle":
+        return _LockedHandle(self.handles, base, create=create)
 
-    def _find(self, handle: Handle | None, partition: Partition, id: str) -> tuple[Handle, Seen]:
-        seen = None if handle is None else self._look(handle, partition, id)
-        if handle is None or seen is None:
+    def _find(self, handle: Handle | None, partition: Partition, id: str) -> tuple[Handle, FileInfo]:
+        info = None if handle is None else self._examine(handle, partition, id)
+        if handle is None or info is None:
             raise absent(id)
-        return handle, seen
+        return handle, info
 
-    def _find_whole(self, handle: Handle | None, partition: Partition, id: str) -> tuple[Handle, Seen]:
-        """As `_find`, for what adds to the file: behind a damaged end nothing can be added."""
-        handle, seen = self._find(handle, partition, id)
-        if seen.damaged:
-            raise corrupt_end(id, seen.state.count)
-        return handle, seen
+    def _find_writable(self, handle: Handle | None, partition: Partition, id: str) -> tuple[Handle, FileInfo]:
+        """As `_find`, for operations that append: behind a damaged end nothing can be added."""
+        handle, info = self._find(handle, partition, id)
+        if info.damaged:
+            raise corrupt_end(id, info.state.count)
+        return handle, info
 
-    def _slide(self, handle: Handle, seen: Seen, life: Lifetime) -> None:
-        """Let a use that writes nothing begin a lifetime anew, if it does."""
-        if life.again_ms is not None:
-            file.set_expiry(_fd(handle), self._begin(life.again_ms), seen.state.end)
+    def _renew(self, handle: Handle, info: FileInfo, life: Lifetime) -> None:
+        """Renew the lifetime, if it is sliding, after an operation that writes nothing else."""
+        if life.renewal_ms is not None:
+            file.set_expiry(_fd(handle), self._expiry(life.renewal_ms), info.state.end)
 
-    def _look(self, handle: Handle, partition: Partition | None, id: str) -> Seen | None:
-        """Return the content of a file; None if it is absent or expired (then erased).
+    def _examine(self, handle: Handle, partition: Partition | None, id: str) -> FileInfo | None:
+        """Return the information on a file; None if it is absent or expired (then erased).
 
         Args:
-            handle: Of the files.
-            partition: Whose it must be; None if that does not matter.
-            id: The id it must have, and for errors.
+            handle: The handle of the files.
+            partition: The partition that the file must have; None for any partition and id.
+            id: The id that the file must have, also for errors.
         """
         if not handle.exists:
             return None
         if handle.fd is None:
             raise corrupt(id)
-        seen = handle.seen
-        if seen is None:
-            seen = file.examine(handle.fd, handle.size, id)
-            if partition is not None and (seen.partition, seen.id) != (partition, id):
+        info = handle.info
+        if info is None:
+            info = file.examine(handle.fd, handle.size, id)
+            if partition is not None and (info.partition, info.id) != (partition, id):
                 raise corrupt(id)
         else:
             preamble = read_at(handle.fd, 0, framing.PREAMBLE_LENGTH)
-            if preamble != seen.preamble:
-                expiry = file.expiry_of(preamble, seen.state, id)
-                seen = replace(seen, expiry=expiry, preamble=preamble)
-        if self.expired(seen.expiry):
+            if preamble != info.preamble:
+                expiry = file.expiry_of(preamble, info.state, id)
+                info = replace(info, expiry=expiry, preamble=preamble)
+        if self.expired(info.expiry):
             self._erase(handle, sync=False)  # it stays expired
             return None
-        if handle.seen is None:
-            checked = file.check_header(handle.fd, seen, id)
-            if checked is not seen:
+        if handle.info is None:
+            checked = file.check_header(handle.fd, info, id)
+            if checked is not info:
                 file.warn_of_foreign_lines()
-                seen = checked
-            if seen.torn and not seen.damaged:
-                file.repair(handle.fd, seen)
-                seen = replace(seen, torn=0)
+                info = checked
+            if info.torn and not info.damaged:
+                file.repair(handle.fd, info)
+                info = replace(info, torn=0)
         if partition is not None:
-            handle.seen = seen
-        return seen
+            handle.info = info
+        return info
 
     def _add(
         self, handle: Handle, state: framing.State, lines: list[bytes], header: bytes | None = None
     ) -> Steps[framing.State]:
-        assert handle.seen is not None
+        assert handle.info is not None
         state = yield from file.append(_fd(handle), state, lines, header, sync=self._sync)
-        seen = handle.seen
-        handle.seen = Seen(seen.partition, seen.id, state, state.expiry, seen.preamble)
+        info = handle.info
+        handle.info = FileInfo(info.partition, info.id, state, state.expiry, info.preamble)
         return state
 
     def _write_whole(
         self, handle: Handle, partition: Partition, id: str, header: Header, messages: Sequence[bytes], expiry: int
     ) -> None:
-        """Put a conversation in the place of whatever is there.
+        """Replace the file of a conversation.
 
-        A reader, or a crash, finds the one or the other.
+        At any moment, also after a crash, a reader finds the old file or the new one.
         """
         temporary, path = handle.base + TEMPORARY, handle.base + LOG
-        remove(temporary)  # of somebody who was killed; the lock is ours
+        remove(temporary)  # of a process that was killed
         fd = open_file(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL)
         try:
             try:
@@ -300,8 +299,8 @@ class Partitions:
             finally:
                 os.close(fd)
             if handle.exists and handle.fd is None:
-                remove(path)  # an (empty) directory cannot be replaced
-            with noted(os.path.dirname(path), sync=self._sync):  # noqa: PTH120
+                remove(path)  # a file cannot replace a directory
+            with synced_entries(os.path.dirname(path), sync=self._sync):  # noqa: PTH120
                 handle.forget()  # Windows replaces no file that is open
                 os.replace(temporary, path)  # noqa: PTH105
         except BaseException:
@@ -310,16 +309,16 @@ class Partitions:
         handle.exists = True
 
     def _erase(self, handle: Handle, *, sync: bool) -> None:
-        with noted(os.path.dirname(handle.base), sync=sync):  # noqa: PTH120
+        with synced_entries(os.path.dirname(handle.base), sync=sync):  # noqa: PTH120
             handle.forget()
             remove(handle.base + TEMPORARY)
             remove(handle.base + LOG)
 
-    def _begin(self, ttl_ms: int | None) -> int:
+    def _expiry(self, ttl_ms: int | None) -> int:
         return 0 if ttl_ms is None else round(self._timer() * 1000) + ttl_ms
 
-    def _again(self, expiry: int, life: Lifetime) -> int:
-        return expiry if life.again_ms is None else self._begin(life.again_ms)
+    def _renewed_expiry(self, expiry: int, life: Lifetime) -> int:
+        return expiry if life.renewal_ms is None else self._expiry(life.renewal_ms)
 
 
 def _fd(handle: Handle) -> int:
@@ -327,19 +326,19 @@ def _fd(handle: Handle) -> int:
     return handle.fd
 
 
-def _messages(handle: Handle, seen: Seen, last: int | None) -> tuple[int, list[bytes]]:
+def _messages(handle: Handle, info: FileInfo, last: int | None) -> tuple[int, list[bytes]]:
     """Return the number of messages, and the last ones (None: all); a damaged end counts as one.
 
-    In the place of what is damaged comes an empty text, as in `file.read_messages`.
+    For damaged messages and for a damaged end the text is empty, as in `file.read_messages`.
     """
-    fd, state = _fd(handle), seen.state
-    if not seen.damaged:
+    fd, state = _fd(handle), info.state
+    if not info.damaged:
         return state.count, file.read_messages(fd, state, last)
     if last == 0:
         return state.count + 1, []
     return state.count + 1, [*file.read_messages(fd, state, None if last is None else last - 1), b""]
 
 
-def _header(handle: Handle, seen: Seen, id: str) -> Header:
-    header, _ = read_envelope(file.read_header(_fd(handle), seen.state, id), id)
-    return replace(header, created_at=seen.state.created_at, updated_at=seen.state.updated_at)
+def _header(handle: Handle, info: FileInfo, id: str) -> Header:
+    header, _ = read_envelope(file.read_header(_fd(handle), info.state, id), id)
+    return replace(header, created_at=info.state.created_at, updated_at=info.state.updated_at)

@@ -18,7 +18,7 @@ from greentic_session.tenancy import Partition
 
 __all__ = ["MemoryConversationBackend"]
 
-_STEP: Final = 256
+_PURGE_BATCH: Final = 256
 """How many conversations a purge removes before it lets others run."""
 
 
@@ -40,7 +40,7 @@ class Entry:
         self.bucket: set[Entry] | None = None
 
 
-class Shelf:
+class PartitionEntries:
     """The conversations of one partition."""
 
     __slots__ = ("entries", "recency")
@@ -53,14 +53,14 @@ class Shelf:
 class MemoryConversationBackend(Expiring[Entry], ConversationBackend):
     """Conversations in dicts.
 
-    A shelf holds its entries twice, by id and by recency; whoever drops one drops both.
+    A stored holds its entries twice, by id and by recency; whoever drops one drops both.
     """
 
     system = "memory"
 
     def __init__(self, timer: Timer) -> None:
         super().__init__(timer)
-        self.shelves: dict[Partition, Shelf] = {}
+        self.partitions: dict[Partition, PartitionEntries] = {}
 
     async def put(
         self, partition: Partition, id: str, header: Header, messages: Sequence[bytes], expected: Expected, life: Lifetime
@@ -69,19 +69,19 @@ class MemoryConversationBackend(Expiring[Entry], ConversationBackend):
         with self._lock:
             self.check_open()
             now = self.timer()
-            entry = self._peek(partition, id, now)
+            entry = self._live_entry(partition, id, now)
             header = replacing(None if entry is None else _header(entry), header, expected, id)
             if entry is None:
-                self._drop(self._at(partition, id))  # one that has expired
+                self._drop(self._entry(partition, id))  # one that has expired
                 entry = Entry(partition, id, header, texts)
-                shelf = self.shelves.setdefault(partition, Shelf())
-                shelf.entries[id] = entry
-                shelf.recency.add(header.updated_at, id)
+                stored = self.partitions.setdefault(partition, PartitionEntries())
+                stored.entries[id] = entry
+                stored.recency.add(header.updated_at, id)
                 self._set_lifetime(entry, life.ttl_ms, now)
             else:
                 entry.header, entry.messages = header, texts
-                self._moved(entry, header.updated_at)
-                self._used(entry, life, now)
+                self._set_updated_at(entry, header.updated_at)
+                self._renew(entry, life, now)
             return header
 
     async def load(self, partition: Partition, id: str, life: Lifetime) -> tuple[Header, list[bytes]]:
@@ -91,7 +91,7 @@ class MemoryConversationBackend(Expiring[Entry], ConversationBackend):
 
     async def delete(self, partition: Partition, id: str) -> None:
         with self._lock:
-            entry = self._peek(partition, id, self.timer())
+            entry = self._live_entry(partition, id, self.timer())
             if entry is None:
                 raise absent(id)
             self._drop(entry)
@@ -101,7 +101,7 @@ class MemoryConversationBackend(Expiring[Entry], ConversationBackend):
             entry = self._use(partition, id, life)
             if messages:
                 entry.messages.extend(messages)
-                self._moved(entry, later(now, entry.updated_at))
+                self._set_updated_at(entry, later(now, entry.updated_at))
             return len(entry.messages)
 
     async def messages(self, partition: Partition, id: str, last: int | None, life: Lifetime) -> tuple[int, list[bytes]]:
@@ -112,10 +112,10 @@ class MemoryConversationBackend(Expiring[Entry], ConversationBackend):
 
     async def update(self, partition: Partition, id: str, change: Change, now: int, life: Lifetime) -> None:
         with self._lock:
-            entry = self._readable(partition, id)
+            entry = self._readable_entry(partition, id)
             entry.header = changed_header(_header(entry), change, now)
-            self._moved(entry, entry.header.updated_at)
-            self._used(entry, life, self.timer())
+            self._set_updated_at(entry, entry.header.updated_at)
+            self._renew(entry, life, self.timer())
 
     async def recent(
         self, partition: Partition, limit: int | None, after: str | None, since: int | None
@@ -124,14 +124,14 @@ class MemoryConversationBackend(Expiring[Entry], ConversationBackend):
         with self._lock:
             now = self.timer()
             if after is not None and since is None:
-                entry = self._peek(partition, after, now)
+                entry = self._live_entry(partition, after, now)
                 if entry is None:
                     raise absent(after)
                 since = entry.updated_at
-            shelf = self.shelves.get(partition)
-            if shelf is not None and limit != 0:
-                for id in shelf.recency.after(since, after or ""):
-                    entry = shelf.entries[id]
+            stored = self.partitions.get(partition)
+            if stored is not None and limit != 0:
+                for id in stored.recency.after(since, after or ""):
+                    entry = stored.entries[id]
                     if entry.end > now:
                         found.append(_summary(entry))
                         if len(found) == limit:
@@ -144,7 +144,7 @@ class MemoryConversationBackend(Expiring[Entry], ConversationBackend):
     async def purging(self, env: str, tenant: str, team: str | None) -> AsyncGenerator[Step, None]:
         with self._lock:
             partitions = [
-                partition for partition in self.shelves if partition[:2] == (env, tenant) and team in (None, partition[2])
+                partition for partition in self.partitions if partition[:2] == (env, tenant) and team in (None, partition[2])
             ]
         for partition in partitions:
             async for step in self._purging(partition):
@@ -152,17 +152,17 @@ class MemoryConversationBackend(Expiring[Entry], ConversationBackend):
 
     async def _purging(self, partition: Partition) -> AsyncGenerator[Step, None]:
         with self._lock:
-            shelf = self.shelves.get(partition)
-            entries = [] if shelf is None else list(shelf.entries.values())
-        for start in range(0, len(entries), _STEP):
+            stored = self.partitions.get(partition)
+            entries = [] if stored is None else list(stored.entries.values())
+        for start in range(0, len(entries), _PURGE_BATCH):
             removed = 0
             with self._lock:
                 self.check_open()
                 now = self.timer()
-                for entry in entries[start : start + _STEP]:
+                for entry in entries[start : start + _PURGE_BATCH]:
                     removed += entry.end > now and self._drop(entry)
             await checkpoint()
-            yield Step(len(entries[start : start + _STEP]), removed)
+            yield Step(len(entries[start : start + _PURGE_BATCH]), removed)
 
     async def health(self) -> None:
         pass
@@ -170,21 +170,21 @@ class MemoryConversationBackend(Expiring[Entry], ConversationBackend):
     async def aclose(self) -> None:
         with self._lock:
             self.closed = True
-            self.shelves.clear()
+            self.partitions.clear()
             self._stop_expiring()
 
     # -- below: with the lock held
 
-    def _at(self, partition: Partition, id: str) -> Entry | None:
-        shelf = self.shelves.get(partition)
-        return None if shelf is None else shelf.entries.get(id)
+    def _entry(self, partition: Partition, id: str) -> Entry | None:
+        stored = self.partitions.get(partition)
+        return None if stored is None else stored.entries.get(id)
 
-    def _peek(self, partition: Partition, id: str, now: float) -> Entry | None:
-        entry = self._at(partition, id)
+    def _live_entry(self, partition: Partition, id: str, now: float) -> Entry | None:
+        entry = self._entry(partition, id)
         return entry if entry is not None and entry.end > now else None
 
-    def _readable(self, partition: Partition, id: str) -> Entry:
-        entry = self._peek(partition, id, self.timer())
+    def _readable_entry(self, partition: Partition, id: str) -> Entry:
+        entry = self._live_entry(partition, id, self.timer())
         if entry is None:
             self.check_open()  # closed meanwhile, by another thread: nothing is there
             raise absent(id)
@@ -192,28 +192,28 @@ class MemoryConversationBackend(Expiring[Entry], ConversationBackend):
         return entry
 
     def _use(self, partition: Partition, id: str, life: Lifetime) -> Entry:
-        entry = self._readable(partition, id)
-        self._used(entry, life, self.timer())
+        entry = self._readable_entry(partition, id)
+        self._renew(entry, life, self.timer())
         return entry
 
-    def _used(self, entry: Entry, life: Lifetime, now: float) -> None:
-        if life.again_ms is not None:
-            self._set_lifetime(entry, life.again_ms, now)
+    def _renew(self, entry: Entry, life: Lifetime, now: float) -> None:
+        if life.renewal_ms is not None:
+            self._set_lifetime(entry, life.renewal_ms, now)
 
-    def _moved(self, entry: Entry, moment: int) -> None:
-        recency = self.shelves[entry.partition].recency
+    def _set_updated_at(self, entry: Entry, moment: int) -> None:
+        recency = self.partitions[entry.partition].recency
         recency.discard(entry.updated_at, entry.id)
         recency.add(moment, entry.id)
         entry.updated_at = moment
 
     def _drop(self, entry: Entry | None) -> bool:
-        if entry is None or self._at(entry.partition, entry.id) is not entry:
+        if entry is None or self._entry(entry.partition, entry.id) is not entry:
             return False
-        shelf = self.shelves[entry.partition]
-        del shelf.entries[entry.id]
-        shelf.recency.discard(entry.updated_at, entry.id)
-        if not shelf.entries:
-            del self.shelves[entry.partition]
+        stored = self.partitions[entry.partition]
+        del stored.entries[entry.id]
+        stored.recency.discard(entry.updated_at, entry.id)
+        if not stored.entries:
+            del self.partitions[entry.partition]
         if entry.bucket is not None:
             entry.bucket.discard(entry)
         return True

@@ -37,16 +37,16 @@ from .scripts import Answer, Scripts
 
 __all__ = ["RedisConversationBackend"]
 
-_PAGE: Final = 500
+_LIST_PAGE: Final = 500
 """How many conversations one step of a list looks at.
 
 The server waits for it, a few milliseconds.
 """
-_STEP: Final = 100
+_PURGE_BATCH: Final = 100
 """How many conversations one step of a purge removes."""
 
-_Place: TypeAlias = tuple[Arg, Arg]
-"""A place in a partition's index: the id and the score of the one before."""
+_Cursor: TypeAlias = tuple[Arg, Arg]
+"""A cursor in a partition's index: the id and the score of the one before."""
 
 
 @reading_answers
@@ -65,14 +65,16 @@ class RedisConversationBackend(ConversationBackend):
         self._client = client
         self._reading = reading or client
         self._scripts = Scripts(client, keys)
-        self._reads = Scripts(self._reading, keys)
+        self._read_scripts = Scripts(self._reading, keys)
 
     async def put(
         self, partition: Partition, id: str, header: Header, messages: Sequence[bytes], expected: Expected, life: Lifetime
     ) -> Header:
         times = (header.created_at, header.updated_at)
         fields, wanted = fields_of(header), _expectation(expected)
-        outcome, *more = await self._scripts.put(partition, id, times, fields, messages, wanted, life.ttl_ms, life.again_ms)
+        outcome, *more = await self._scripts.put(
+            partition, id, times, fields, messages, wanted, life.ttl_ms, life.renewal_ms
+        )
         if outcome == b"other":
             stored = Header(birth=more[0].decode("utf-8", "replace"), updated_at=int(more[1])) if more else None
             replacing(stored, header, expected, id)  # it says in what way, and raises
@@ -80,7 +82,7 @@ class RedisConversationBackend(ConversationBackend):
         return replace(header, created_at=int(created_at), updated_at=int(updated_at))
 
     async def load(self, partition: Partition, id: str, life: Lifetime) -> tuple[Header, list[bytes]]:
-        outcome, *more = await self._reads_of(life).load(partition, id, life.again_ms)
+        outcome, *more = await self._scripts_for_reading(life).load(partition, id, life.renewal_ms)
         fields, messages = _result(outcome, more, id)
         return read_fields(fields, id), texts(messages)
 
@@ -89,18 +91,18 @@ class RedisConversationBackend(ConversationBackend):
             raise absent(id)
 
     async def append(self, partition: Partition, id: str, messages: Sequence[bytes], now: int, life: Lifetime) -> int:
-        outcome, *more = await self._scripts.append(partition, id, messages, now, life.again_ms)
+        outcome, *more = await self._scripts.append(partition, id, messages, now, life.renewal_ms)
         return number(_result(outcome, more, id)[0])
 
     async def messages(self, partition: Partition, id: str, last: int | None, life: Lifetime) -> tuple[int, list[bytes]]:
-        outcome, *more = await self._reads_of(life).messages(partition, id, last, life.again_ms)
+        outcome, *more = await self._scripts_for_reading(life).messages(partition, id, last, life.renewal_ms)
         count, messages = _result(outcome, more, id)
         return number(count), texts(messages)
 
     async def update(self, partition: Partition, id: str, change: Change, now: int, life: Lifetime) -> None:
         counters = [((name, count), MAX_COUNT - count) for name, count in counters_of(change)]
         outcome, *more = await self._scripts.update(
-            partition, id, counters, merged_of(change), removed_of(change), now, life.again_ms
+            partition, id, counters, merged_of(change), removed_of(change), now, life.renewal_ms
         )
         if outcome == b"full":
             changed_header(read_counter(more[0].decode(), int(more[1])), change, now)  # it says which, and raises
@@ -116,12 +118,12 @@ class RedisConversationBackend(ConversationBackend):
         """
         if limit == 0 and (after is None or since is not None):
             return []
-        most = _PAGE if limit is None else max(min(limit, _PAGE), 1)
+        page_size = _LIST_PAGE if limit is None else max(min(limit, _LIST_PAGE), 1)
         found: dict[str, ConversationSummary] = {}
         unreadable = pages = 0
-        place: _Place | None = ("" if after is None else after, "" if since is None else f"-{since}")
-        while place is not None and (limit is None or len(found) < max(limit, 1)):
-            page, skipped, place = await self._page(partition, most, place)
+        cursor: _Cursor | None = ("" if after is None else after, "" if since is None else f"-{since}")
+        while cursor is not None and (limit is None or len(found) < max(limit, 1)):
+            page, skipped, cursor = await self._page(partition, page_size, cursor)
             found.update(page)
             unreadable += skipped
             pages += 1
@@ -133,9 +135,9 @@ class RedisConversationBackend(ConversationBackend):
     async def _add_newer(self, partition: Partition, found: dict[str, ConversationSummary]) -> None:
         """Bring what is newer than all that was found up to date."""
         newest = max((summary.updated_at for summary in found.values()), default=as_datetime(0))
-        place: _Place | None = ("", "")
-        while place is not None:
-            page, _, place = await self._page(partition, _PAGE, place)
+        cursor: _Cursor | None = ("", "")
+        while cursor is not None:
+            page, _, cursor = await self._page(partition, _LIST_PAGE, cursor)
             newer = {id: summary for id, summary in page.items() if summary.updated_at > newest}
             found.update(newer)
             if len(newer) < len(page):
@@ -145,14 +147,14 @@ class RedisConversationBackend(ConversationBackend):
         found.update(ordered)
 
     async def _page(
-        self, partition: Partition, most: int, place: _Place
-    ) -> tuple[dict[str, ConversationSummary], int, _Place | None]:
+        self, partition: Partition, page_size: int, cursor: _Cursor
+    ) -> tuple[dict[str, ConversationSummary], int, _Cursor | None]:
         """Return the next page of the index, its number of unreadable entries, and the cursor."""
         self.check_open()
-        outcome, *more = await self._reads.recent(partition, most, *place)
+        outcome, *more = await self._read_scripts.recent(partition, page_size, *cursor)
         if outcome == b"absent":
-            raise absent(str(place[0]))
-        id, score, unreadable, *parts = _result(outcome, more, str(place[0]))
+            raise absent(str(cursor[0]))
+        id, score, unreadable, *parts = _result(outcome, more, str(cursor[0]))
         found = {}
         for name, created_at, updated_at, count in zip(*[iter(parts)] * 4, strict=True):
             key = name.decode("utf-8", "replace")
@@ -165,9 +167,9 @@ class RedisConversationBackend(ConversationBackend):
             self.check_open()
             cursor, ids = await self._scripts.ids(partition, cursor)
             begun = True
-            for start in range(0, len(ids), _STEP):
+            for start in range(0, len(ids), _PURGE_BATCH):
                 self.check_open()
-                removed += await self._scripts.purge(partition, ids[start : start + _STEP])
+                removed += await self._scripts.purge(partition, ids[start : start + _PURGE_BATCH])
         return removed
 
     async def purging(self, env: str, tenant: str, team: str | None) -> AsyncGenerator[Step, None]:
@@ -177,7 +179,7 @@ class RedisConversationBackend(ConversationBackend):
         async def remove(keys: list[bytes]) -> Step:
             found: dict[Partition, dict[bytes, None]] = {}
             for key in keys:
-                partition, id = self._scripts.place(key)
+                partition, id = self._scripts.parse(key)
                 if partition[:2] == (env, tenant) and team in (None, partition[2]):
                     partitions.add(partition)
                     if id:
@@ -186,7 +188,7 @@ class RedisConversationBackend(ConversationBackend):
             return Step(len(keys), sum(removed))
 
         for server in await self._client.servers():
-            async with aclosing(stride(server, self._scripts.pattern(env, tenant), remove, step=_STEP)) as strides:
+            async with aclosing(stride(server, self._scripts.pattern(env, tenant), remove, step=_PURGE_BATCH)) as strides:
                 async for steps in strides:
                     for step in steps:
                         yield step
@@ -202,8 +204,8 @@ class RedisConversationBackend(ConversationBackend):
         await self._client.aclose()
         await self._reading.aclose()
 
-    def _reads_of(self, life: Lifetime) -> Scripts:
-        return self._reads if life.again_ms is None else self._scripts  # a use that begins the lifetime anew is a write
+    def _scripts_for_reading(self, life: Lifetime) -> Scripts:
+        return self._read_scripts if life.renewal_ms is None else self._scripts  # to renew a lifetime is a write
 
 
 def _expectation(expected: Expected) -> str:

@@ -46,22 +46,22 @@ class Keys:
 
     def index(self, partition: Partition) -> tuple[str, str]:
         """Where a partition's conversations are by recency, and by end."""
-        front, place = self._front(partition)
-        return f"{front}:recent:{place}", f"{front}:ends:{place}"
+        prefix, joined = self._front(partition)
+        return f"{prefix}:recent:{joined}", f"{prefix}:ends:{joined}"
 
     def conversation(self, partition: Partition, id: str) -> tuple[str, str]:
         """Return the keys of a conversation's header and messages; for the id "" their prefixes."""
-        front, place = self._front(partition)
-        return f"{front}:head:{place}:{id}", f"{front}:messages:{place}:{id}"
+        prefix, joined = self._front(partition)
+        return f"{prefix}:head:{joined}:{id}", f"{prefix}:messages:{joined}:{id}"
 
     def pattern(self, env: str, tenant: str) -> bytes:
         """Return what SCAN finds all keys of a tenant by, and perhaps some of others.
 
-        See `place`.
+        See `parse`.
         """
         return glob_of(f"{self._namespace}:conv:", f"*:{env}:{tenant}:*")
 
-    def place(self, key: bytes) -> tuple[Partition, bytes]:
+    def parse(self, key: bytes) -> tuple[Partition, bytes]:
         """Return partition and id of a key.
 
         An empty id for an index, no real partition for a foreign key.
@@ -76,7 +76,7 @@ class Keys:
 
     def _front(self, partition: Partition) -> tuple[str, str]:
         """Return how the keys of a partition begin, and the partition."""
-        return f"{self._namespace}:conv", _place(partition)
+        return f"{self._namespace}:conv", _joined(partition)
 
     def _within(self, key: bytes) -> bytes:
         """Return what tells a key from others."""
@@ -96,13 +96,13 @@ class ClusterKeys(Keys):
         super().__init__(check_cluster_namespace(namespace))
 
     def _front(self, partition: Partition) -> tuple[str, str]:
-        place = _place(partition)
-        return f"{self._namespace}:{{{place}}}:conv", place
+        joined = _joined(partition)
+        return f"{self._namespace}:{{{joined}}}:conv", joined
 
     def pattern(self, env: str, tenant: str) -> bytes:
         """Return what SCAN finds all keys of a tenant by, and perhaps some of others.
 
-        See `place`.
+        See `parse`.
         """
         return glob_of(f"{self._namespace}:{{{env}:{tenant}:", "*}:conv:*")
 
@@ -114,6 +114,6 @@ _SHAPES = {(b"recent", 3), (b"ends", 3), (b"head", 4), (b"messages", 4)}
 """Kinds of keys, each with how many parts follow."""
 
 
-def _place(partition: Partition) -> str:
+def _joined(partition: Partition) -> str:
     env, tenant, team = partition
     return f"{env}:{tenant}:{team or NO_TEAM}"

@@ -39,7 +39,7 @@ _UPDATE = _script("update", list)
 class Scripts:
     """The scripts over one client, in one namespace. Each call is one atomic step on the server.
 
-    Lifetimes are in milliseconds. `again_ms` is what begins with this use; None where what is left
+    Lifetimes are in milliseconds. `renewal_ms` is what begins with this use; None where what is left
     goes on.
     """
 
@@ -56,26 +56,26 @@ class Scripts:
         messages: Sequence[bytes],
         expected: str,
         ttl_ms: int | None,
-        again_ms: int | None,
+        renewal_ms: int | None,
     ) -> Answer:
         """Store a whole conversation; `times` are created_at and updated_at."""
-        args = (expected, _ms(ttl_ms), _ms(again_ms), *times, len(fields), *fields, *messages)
+        args = (expected, _ms(ttl_ms), _ms(renewal_ms), *times, len(fields), *fields, *messages)
         return await self._run(_PUT, partition, id, *args)
 
-    async def load(self, partition: Partition, id: str, again_ms: int | None) -> Answer:
+    async def load(self, partition: Partition, id: str, renewal_ms: int | None) -> Answer:
         """Return the header's fields and all messages."""
-        return await self._run(_LOAD if again_ms is None else _LOAD_AND_USE, partition, id, _ms(again_ms))
+        return await self._run(_LOAD if renewal_ms is None else _LOAD_AND_USE, partition, id, _ms(renewal_ms))
 
-    async def messages(self, partition: Partition, id: str, last: int | None, again_ms: int | None) -> Answer:
+    async def messages(self, partition: Partition, id: str, last: int | None, renewal_ms: int | None) -> Answer:
         """Return how many messages there are, and the last so many; None for all."""
-        script = _MESSAGES if again_ms is None else _MESSAGES_AND_USE
-        return await self._run(script, partition, id, _ms(again_ms), 0 if last is None else -last or "")
+        script = _MESSAGES if renewal_ms is None else _MESSAGES_AND_USE
+        return await self._run(script, partition, id, _ms(renewal_ms), 0 if last is None else -last or "")
 
     async def append(
-        self, partition: Partition, id: str, messages: Sequence[bytes], now: int, again_ms: int | None
+        self, partition: Partition, id: str, messages: Sequence[bytes], now: int, renewal_ms: int | None
     ) -> Answer:
         """Add messages; return how many there are now."""
-        return await self._run(_APPEND, partition, id, _ms(again_ms), max(now, 0), *messages)
+        return await self._run(_APPEND, partition, id, _ms(renewal_ms), max(now, 0), *messages)
 
     async def update(
         self,
@@ -85,12 +85,12 @@ class Scripts:
         fields: Sequence[Arg],
         removed: Sequence[Arg],
         now: int,
-        again_ms: int | None,
+        renewal_ms: int | None,
     ) -> Answer:
         """Add to counters within their limits; set other fields, and remove some."""
         adding = [part for (name, count), most in counters for part in (name, count, most)]
         begins = (7 + len(adding), 7 + len(adding) + len(removed))
-        return await self._run(_UPDATE, partition, id, _ms(again_ms), max(now, 0), *begins, *adding, *removed, *fields)
+        return await self._run(_UPDATE, partition, id, _ms(renewal_ms), max(now, 0), *begins, *adding, *removed, *fields)
 
     async def delete(self, partition: Partition, id: str) -> bool:
         """Remove a conversation; False if it is absent."""
@@ -129,16 +129,16 @@ class Scripts:
     def pattern(self, env: str, tenant: str) -> bytes:
         """Return what SCAN finds all keys of a tenant by, and perhaps some of others.
 
-        See `place`.
+        See `parse`.
         """
         return self._keys.pattern(env, tenant)
 
-    def place(self, key: bytes) -> tuple[Partition, bytes]:
+    def parse(self, key: bytes) -> tuple[Partition, bytes]:
         """Return partition and id of a key.
 
         An empty id for an index, no real partition for a foreign key.
         """
-        return self._keys.place(key)
+        return self._keys.parse(key)
 
     def _all(self, partition: Partition, id: str) -> tuple[Arg, ...]:
         return (*self._keys.index(partition), *self._keys.conversation(partition, id))
