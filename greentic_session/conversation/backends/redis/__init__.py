@@ -1,4 +1,4 @@
-"""The conversation store in Redis: for fleets.
+"""Conversation store in Redis, for many processes and machines.
 
 It needs the extra: ``python -m pip install 'greentic-session[redis]'``.
 """
@@ -28,32 +28,33 @@ N = TypeVar("N")
 
 
 class RedisConversationStore(ConversationStore[M]):
-    """A `ConversationStore` in Redis 6.2 or later; see `from_url`.
+    """Conversation store in Redis 6.2 or later; see `from_url`.
 
     Any number of processes may share one Redis and one namespace, with session stores too. A store
     serves the asyncio loop in which it is first used. It opens its own connections, with the
     settings of `client` (all but its retries and its ``socket_timeout``, for which `timeout`
     stands), and neither uses nor closes those of `client`.
 
-    Every operation is one atomic step on the server, `purge` and lists of more than 500 aside.
-    Those go in steps, so that the server is never blocked; such a list is not of one moment.
+    Every operation is one atomic step on the server, except `purge` and lists of more than 500
+    conversations. These take several short steps, so that the server is never blocked for long;
+    such a list is not of one moment.
 
     Args:
-        client: A ``redis.asyncio.Redis`` or ``RedisCluster`` of yours; whether it decodes responses
-            does not matter.
-        message_type: What messages are; `Message` by default.
-        namespace: The front of every key.
-        timeout: For how many seconds an operation may take, connecting included.
+        client: A ``redis.asyncio.Redis`` or ``RedisCluster``, with or without ``decode_responses``.
+        message_type: The type of messages; `Message` by default.
+        namespace: The prefix of every key.
+        timeout: How many seconds an operation may take, connecting included.
         max_connections: How many connections there may be; an operation beyond that waits for one.
-        stale_reads: Let `load`, `messages` and `list` read from a replica, which may not know yet
-            what was written a moment ago; by connections of its own, up to as many. With `sliding`,
-            `load` and `messages` write too, and stay with the primary. It needs a client of a
-            Sentinel.
-        options: Those of every `ConversationStore`: `ttl`, `sliding`, `max_message_bytes`, `clock`.
+        stale_reads: Let `load`, `messages` and `list` read from a replica, which may lack the
+            latest writes; with connections of their own, up to `max_connections`. With `sliding`,
+            `load` and `messages` write, too, and use the primary. It needs a client of a Sentinel
+            or a cluster.
+        options: The options of every `ConversationStore`: `ttl`, `sliding`, `max_message_bytes`,
+            `clock`.
 
     Raises:
         InvalidInputError: An option is out of range.
-        TypeError: An option has a wrong type, or `client` is neither of these.
+        TypeError: An option has a wrong type, or `client` is no client of redis-py.
     """
 
     @overload
@@ -148,27 +149,27 @@ class RedisConversationStore(ConversationStore[M]):
 
         Args:
             url: ``redis://[user:password@]host[:port][/db]``, ``rediss://`` for TLS (the
-                certificate is checked), or ``unix://[user:password@]path[?db=n]``. Where sentinels
-                watch it: ``redis+sentinel://[user:password@]host[:port],host[:port]/service[/db]``,
-                or ``rediss+sentinel://``. A cluster:
+                certificate is checked), or ``unix://[user:password@]path[?db=n]``. With sentinels:
+                ``redis+sentinel://[user:password@]host[:port],host[:port]/service[/db]``, or
+                ``rediss+sentinel://``. A cluster:
                 ``redis+cluster://[user:password@]host[:port],host[:port]``, or
                 ``rediss+cluster://``.
-            message_type: What messages are; `Message` by default.
-            namespace: The front of every key.
+            message_type: The type of messages; `Message` by default.
+            namespace: The prefix of every key.
             ttl: How long a conversation is kept.
-            sliding: Whether every use begins the lifetime anew.
+            sliding: Whether every operation renews the lifetime.
             max_message_bytes: The longest message, in bytes of its JSON text.
-            clock: Tells the time in microseconds since the Unix epoch. Lifetimes do not depend on
+            clock: Returns the time in microseconds since the Unix epoch. Lifetimes do not depend on
                 it.
-            timeout: For how many seconds an operation may take, connecting included. A
+            timeout: How many seconds an operation may take, connecting included. A
                 ``socket_timeout`` in the URL may shorten it.
-            connect_timeout: For how many seconds connecting may take.
+            connect_timeout: How many seconds connecting may take.
             max_connections: How many connections there may be; an operation beyond that waits for
                 one.
             stale_reads: As for the constructor; it needs sentinels or a cluster.
-            connection: More for redis-py's connection: ``client_name``, ``username``, ``password``,
-                ``db``, ``ssl_ca_certs`` and its like; ``sentinel_username`` and
-                ``sentinel_password`` for the sentinels. They go before what the URL says.
+            connection: More options of redis-py's connection: ``client_name``, ``username``,
+                ``password``, ``db``, ``ssl_ca_certs`` and its like; ``sentinel_username`` and
+                ``sentinel_password`` for the sentinels. They override the URL.
 
         Raises:
             InvalidInputError: The URL cannot be read, or an option is out of range.

@@ -1,7 +1,7 @@
-"""Conversations in Redis: every operation is one script, and decodes what it gets.
+"""Backend for conversations in Redis: every operation is one script, one atomic step.
 
-The scripts decide all that needs stored state, in one atomic step; here is only what they cannot
-do: reading headers, and saying in words what an outcome means. `keys` tells what is stored where.
+The scripts decide all that depends on stored state. This module decodes their answers, and turns
+outcomes into errors. `keys` describes the keys.
 """
 
 from collections.abc import AsyncGenerator, Sequence
@@ -38,25 +38,22 @@ from .scripts import Answer, Scripts
 __all__ = ["RedisConversationBackend"]
 
 _LIST_PAGE: Final = 500
-"""How many conversations one step of a list looks at.
-
-The server waits for it, a few milliseconds.
-"""
+"""How many conversations one step of a list reads; it takes the server some milliseconds."""
 _PURGE_BATCH: Final = 100
 """How many conversations one step of a purge removes."""
 
 _Cursor: TypeAlias = tuple[Arg, Arg]
-"""A cursor in a partition's index: the id and the score of the one before."""
+"""A position in a partition's index: id and score of the last conversation that was read."""
 
 
 @reading_answers
 class RedisConversationBackend(ConversationBackend):
-    """Conversations in one namespace of one Redis.
+    """Backend for conversations in one namespace of one Redis.
 
     Args:
-        client: The way to it.
-        keys: Those of the namespace.
-        reading: The way for reads that may be stale; the same by default.
+        client: Runs the scripts.
+        keys: The key names of the namespace.
+        reading: Runs reads that may be stale; `client` by default.
     """
 
     system = "redis"
@@ -77,7 +74,7 @@ class RedisConversationBackend(ConversationBackend):
         )
         if outcome == b"other":
             stored = Header(birth=more[0].decode("utf-8", "replace"), updated_at=int(more[1])) if more else None
-            replacing(stored, header, expected, id)  # it says in what way, and raises
+            replacing(stored, header, expected, id)  # raises the error
         created_at, updated_at = _result(outcome, more, id)
         return replace(header, created_at=int(created_at), updated_at=int(updated_at))
 
@@ -105,16 +102,16 @@ class RedisConversationBackend(ConversationBackend):
             partition, id, counters, merged_of(change), removed_of(change), now, life.renewal_ms
         )
         if outcome == b"full":
-            changed_header(read_counter(more[0].decode(), int(more[1])), change, now)  # it says which, and raises
+            changed_header(read_counter(more[0].decode(), int(more[1])), change, now)  # raises the error for the counter
         _result(outcome, more, id)
 
     async def recent(
         self, partition: Partition, limit: int | None, after: str | None, since: int | None
     ) -> list[ConversationSummary]:
-        """Return summaries by recency; what more than one page holds is not of one moment.
+        """Do `ConversationBackend.recent`; several pages are not of one moment.
 
-        In a list of several pages from the beginning, what was written meanwhile is looked for once
-        more, at the front.
+        After a list of several pages from the beginning, conversations that were written meanwhile
+        are read again and put first.
         """
         if limit == 0 and (after is None or since is not None):
             return []
@@ -133,7 +130,7 @@ class RedisConversationBackend(ConversationBackend):
         return list(found.values())[:limit]
 
     async def _add_newer(self, partition: Partition, found: dict[str, ConversationSummary]) -> None:
-        """Bring what is newer than all that was found up to date."""
+        """Add or replace summaries newer than all that were found."""
         newest = max((summary.updated_at for summary in found.values()), default=as_datetime(0))
         cursor: _Cursor | None = ("", "")
         while cursor is not None:
@@ -173,7 +170,10 @@ class RedisConversationBackend(ConversationBackend):
         return removed
 
     async def purging(self, env: str, tenant: str, team: str | None) -> AsyncGenerator[Step, None]:
-        """Go by the keys themselves: what has fallen out of an index is found, too."""
+        """Do `ConversationBackend.purging` by SCAN.
+
+        Conversations missing in an index are found, too.
+        """
         partitions: set[Partition] = set()
 
         async def remove(keys: list[bytes]) -> Step:
@@ -193,7 +193,7 @@ class RedisConversationBackend(ConversationBackend):
                     for step in steps:
                         yield step
                     self.check_open()
-        for partition in partitions:  # indices may hold ids of what is gone
+        for partition in partitions:  # an index may hold ids of missing conversations
             yield Step(0, await self.purge(partition))
 
     async def health(self) -> None:
@@ -209,14 +209,14 @@ class RedisConversationBackend(ConversationBackend):
 
 
 def _expectation(expected: Expected) -> str:
-    """Return what must be there as the script reads it; no revision reads like the other two."""
+    """Return `expected` as the script reads it; no revision equals the other two."""
     if isinstance(expected, Revision):
         return f"{expected.birth}:{expected.updated_at}"
     return "*" if expected is Stored.ANYTHING else ""
 
 
 def _result(outcome: bytes, more: Answer, id: str) -> Answer:
-    """Return what belongs to an outcome that is good.
+    """Return the values of an outcome; raise its error.
 
     Raises:
         CorruptSessionError: The header cannot be read.

@@ -1,9 +1,9 @@
-"""A header as the fields of a hash, and back.
+"""Conversion of a header to the fields of a hash, and back.
 
 ``schema_version``, ``created_at``, ``updated_at`` (microseconds since the epoch), ``birth``,
 ``model``, ``max_turns``, ``cwd`` and ``event_count`` are always there; ``system_message`` if there
 is one; ``usage:{name}``, ``metadata:{name}`` and ``custom:{name}`` (JSON) for each name; ``extra``
-(JSON) if there is any. So a counter is added to, and a value merged in, without a look at the rest.
+(JSON) if there is any. So a counter is incremented, and a value set, without reading the others.
 """
 
 from collections.abc import Sequence
@@ -29,7 +29,7 @@ _EVENTS: Final = "event_count"
 
 
 class _Extra(Struct, omit_defaults=True):
-    """What a conversation has that we do not know, by where it was found."""
+    """Unknown fields of a conversation, by the object that holds them."""
 
     extra: dict[str, Raw] = {}
     state: dict[str, Raw] = {}
@@ -40,7 +40,7 @@ _EXTRA: Final = msgspec.json.Decoder(_Extra)
 
 
 def fields_of(header: Header) -> list[Arg]:
-    """Return names and values of all fields but the two times."""
+    """Return names and values of all fields except the two times."""
     found: list[Arg] = ["schema_version", header.schema_version, "birth", header.birth, "model", header.model]
     found += ["max_turns", header.max_turns, "cwd", header.cwd, _EVENTS, header.event_count]
     if header.system_message is not None:
@@ -54,13 +54,13 @@ def fields_of(header: Header) -> list[Arg]:
 
 
 def counters_of(change: Change) -> list[Counter]:
-    """Return which fields a change adds to, and how much."""
+    """Return the counters that a change increments, and the increments."""
     found = [(_USAGE + name, count) for name, count in change.usage.items()]
     return [*found, (_EVENTS, change.events)] if change.events else found
 
 
 def merged_of(change: Change) -> list[Arg]:
-    """Return names and values of the other fields that a change writes."""
+    """Return names and values of the other fields that a change sets."""
     return [*([] if change.cwd is None else ["cwd", change.cwd]), *_maps(change)]
 
 
@@ -71,15 +71,15 @@ def removed_of(change: Change) -> list[Arg]:
 
 
 def read_counter(name: str, count: int) -> Header:
-    """Return a header in which only one counter is known, by the name of its field."""
+    """Return a header with one counter, by the name of its field."""
     return Header(event_count=count) if name == _EVENTS else Header(usage={name.removeprefix(_USAGE): count})
 
 
 def read_fields(fields: Sequence[bytes], conversation_id: str) -> Header:
-    """Return the header that names and values make; a field that we do not know is passed over.
+    """Return the header for names and values of fields; unknown fields are left out.
 
     Raises:
-        CorruptSessionError: They make none.
+        CorruptSessionError: A field is missing, or has a value that cannot be read.
     """
     try:
         found = dict(zip(map(_text, fields[::2]), fields[1::2], strict=True))
@@ -93,11 +93,11 @@ def read_fields(fields: Sequence[bytes], conversation_id: str) -> Header:
             model=_text(found["model"]),
             max_turns=_count(found["max_turns"], MAX_TURNS),
             system_message=None if said is None else _text(said),
-            metadata={name: _text(value) for name, value in _part(found, _METADATA).items()},
+            metadata={name: _text(value) for name, value in _fields_with(found, _METADATA).items()},
             cwd=_text(found["cwd"]),
-            usage={name: _count(value) for name, value in _part(found, _USAGE).items() if name in COUNTERS},
+            usage={name: _count(value) for name, value in _fields_with(found, _USAGE).items() if name in COUNTERS},
             event_count=_count(found[_EVENTS]),
-            custom={name: Raw(value) for name, value in _part(found, _CUSTOM).items()},
+            custom={name: Raw(value) for name, value in _fields_with(found, _CUSTOM).items()},
             extra=extra.extra,
             state_extra=extra.state,
             usage_extra=extra.usage,
@@ -116,8 +116,8 @@ def _maps(source: Header | Change) -> list[Arg]:
     return found
 
 
-def _part(found: dict[str, bytes], front: str) -> dict[str, bytes]:
-    return {name[len(front) :]: value for name, value in found.items() if name.startswith(front)}
+def _fields_with(found: dict[str, bytes], prefix: str) -> dict[str, bytes]:
+    return {name[len(prefix) :]: value for name, value in found.items() if name.startswith(prefix)}
 
 
 def _text(value: bytes) -> str:

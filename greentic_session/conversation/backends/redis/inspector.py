@@ -27,19 +27,19 @@ CONVERSATION_FAULTS: Final[Mapping[str, tuple[bool, str, str]]] = {
         "Save them again. Find out who set a lifetime by hand.",
     ),
 }
-"""By its name: whether it is a fault, what it is, and what to do."""
+"""By name: whether the finding is a fault, its description, and the advice."""
 
 
 async def examine_conversations(executor: Executor, namespace: str, names: Sequence[bytes]) -> list[tuple[str, bytes]]:
-    """Return what does not agree at some keys: a name (see `CONVERSATION_FAULTS`), and the key.
+    """Return the inconsistencies at some keys: names from `CONVERSATION_FAULTS`, with the keys.
 
     Args:
-        executor: The way there.
-        namespace: In which namespace.
+        executor: Runs the commands.
+        namespace: The namespace of the keys.
         names: The keys, without the namespace and the colon after it.
     """
     if not names:
         return []
-    front = f"{namespace}:conv:"
-    told = await _EXAMINE.run(executor, 1, (front, front, *(name.removeprefix(b"conv:") for name in names)))
-    return [(name.decode(), key) for name, key in zip(told[::2], told[1::2], strict=True)]
+    prefix = f"{namespace}:conv:"
+    findings = await _EXAMINE.run(executor, 1, (prefix, prefix, *(name.removeprefix(b"conv:") for name in names)))
+    return [(name.decode(), key) for name, key in zip(findings[::2], findings[1::2], strict=True)]

@@ -2,28 +2,28 @@
 
 Below the namespace, and beside the keys of sessions, which never begin with ``conv:``:
 
-================================================  ======  ==============================================================
-key                                               type    value
-================================================  ======  ==============================================================
-``conv:recent:{env}:{tenant}:{team or -}``        zset    the partition's conversations: ids, with
-minus updated_at ``conv:ends:{env}:{tenant}:{team or -}``          zset    those of them that
-expire: ids, with when they do, in ms since the
-                                                          epoch
-``conv:head:{env}:{tenant}:{team or -}:{id}``     hash    a conversation's header, see `fields`
-``conv:messages:{env}:{tenant}:{team or -}:{id}`` list    its messages, a JSON text each; not there
-without messages
-================================================  ======  ==============================================================
+=================================================  ======  ========================================
+key                                                type    value
+=================================================  ======  ========================================
+``conv:recent:{env}:{tenant}:{team or -}``         zset    ids of the partition's conversations; the
+                                                           score is minus updated_at
+``conv:ends:{env}:{tenant}:{team or -}``           zset    ids of those that expire; the score is
+                                                           the expiry in ms since the Unix epoch
+``conv:head:{env}:{tenant}:{team or -}:{id}``      hash    a conversation's header, see `fields`
+``conv:messages:{env}:{tenant}:{team or -}:{id}``  list    its messages, each a JSON text; no key
+                                                           without messages
+=================================================  ======  ========================================
 
 Env, tenant and team hold no colon, and no team is called ``-``; an id may hold anything, so it
-comes last. Two partitions or ids never share a key. Every script touches the keys of one partition
+comes last. Two partitions or ids never share a key. Every script uses the keys of one partition
 only.
 
-On a cluster ``{`` env ``:`` tenant ``:`` team or - ``}:`` stands before ``conv:``: a partition is
-in one slot, and partitions are in all.
+On a cluster the hash tag ``{`` env ``:`` tenant ``:`` team or - ``}:`` precedes ``conv:``: each
+partition has one slot, and the partitions use all slots.
 
-A conversation is there if its header is. Its list ends with it, never earlier. The two sets live as
-long as the longest of their conversations. What has expired is left in them until the next write or
-list in the partition; nothing believes it.
+A conversation exists if its header does. Its list of messages never expires before the header. The
+two sets live as long as the longest lived of their conversations. The ids of expired conversations
+stay in them until the next write or list in the partition; no operation relies on such an id.
 """
 
 from greentic_session._redis.namespace import check_cluster_namespace, check_namespace
@@ -34,7 +34,7 @@ __all__ = ["ClusterKeys", "Keys"]
 
 
 class Keys:
-    """The keys of one namespace.
+    """Key names of one namespace.
 
     Raises:
         InvalidInputError: The namespace is empty or no valid Unicode.
@@ -45,26 +45,26 @@ class Keys:
         self._namespace = check_namespace(namespace)
 
     def index(self, partition: Partition) -> tuple[str, str]:
-        """Where a partition's conversations are by recency, and by end."""
-        prefix, joined = self._front(partition)
+        """Return the keys of a partition's index by recency, and of its index by expiry."""
+        prefix, joined = self._prefix(partition)
         return f"{prefix}:recent:{joined}", f"{prefix}:ends:{joined}"
 
     def conversation(self, partition: Partition, id: str) -> tuple[str, str]:
         """Return the keys of a conversation's header and messages; for the id "" their prefixes."""
-        prefix, joined = self._front(partition)
+        prefix, joined = self._prefix(partition)
         return f"{prefix}:head:{joined}:{id}", f"{prefix}:messages:{joined}:{id}"
 
     def pattern(self, env: str, tenant: str) -> bytes:
-        """Return what SCAN finds all keys of a tenant by, and perhaps some of others.
+        """Return the SCAN pattern for the keys of a tenant.
 
-        See `parse`.
+        It may match keys of other tenants, too: see `parse`.
         """
         return glob_of(f"{self._namespace}:conv:", f"*:{env}:{tenant}:*")
 
     def parse(self, key: bytes) -> tuple[Partition, bytes]:
         """Return partition and id of a key.
 
-        An empty id for an index, no real partition for a foreign key.
+        The id of an index key is empty; the partition of a foreign key has empty parts.
         """
         name = self._within(key)
         kind = name.partition(b":")[0]
@@ -74,17 +74,17 @@ class Keys:
         env, tenant, team = (part.decode("utf-8", "replace") for part in parts[:3])
         return (env, tenant, None if team == NO_TEAM else team), b"".join(parts[3:])
 
-    def _front(self, partition: Partition) -> tuple[str, str]:
-        """Return how the keys of a partition begin, and the partition."""
+    def _prefix(self, partition: Partition) -> tuple[str, str]:
+        """Return the prefix of a partition's keys, and the partition as one text."""
         return f"{self._namespace}:conv", _joined(partition)
 
     def _within(self, key: bytes) -> bytes:
-        """Return what tells a key from others."""
+        """Return a key without its prefix."""
         return key.removeprefix(f"{self._namespace}:conv:".encode())
 
 
 class ClusterKeys(Keys):
-    """The keys of one namespace on a cluster.
+    """Key names of one namespace on a cluster.
 
     Raises:
         InvalidInputError: The namespace is empty, no valid Unicode, or holds a brace, which on a
@@ -95,14 +95,14 @@ class ClusterKeys(Keys):
     def __init__(self, namespace: str) -> None:
         super().__init__(check_cluster_namespace(namespace))
 
-    def _front(self, partition: Partition) -> tuple[str, str]:
+    def _prefix(self, partition: Partition) -> tuple[str, str]:
         joined = _joined(partition)
         return f"{self._namespace}:{{{joined}}}:conv", joined
 
     def pattern(self, env: str, tenant: str) -> bytes:
-        """Return what SCAN finds all keys of a tenant by, and perhaps some of others.
+        """Return the SCAN pattern for the keys of a tenant.
 
-        See `parse`.
+        It may match keys of other tenants, too: see `parse`.
         """
         return glob_of(f"{self._namespace}:{{{env}:{tenant}:", "*}:conv:*")
 
@@ -111,7 +111,7 @@ class ClusterKeys(Keys):
 
 
 _SHAPES = {(b"recent", 3), (b"ends", 3), (b"head", 4), (b"messages", 4)}
-"""Kinds of keys, each with how many parts follow."""
+"""Kinds of keys, each with the number of parts behind it."""
 
 
 def _joined(partition: Partition) -> str:

@@ -1,6 +1,6 @@
-"""The scripts of `lua/`, each as a typed function.
+"""Typed functions for the scripts in `lua/`.
 
-What one does and returns stands in the head of its file.
+The head of each script's file says what the script does and returns.
 """
 
 from collections.abc import Awaitable, Sequence
@@ -17,7 +17,7 @@ from .keys import Keys
 __all__ = ["Answer", "Scripts"]
 
 Answer = list[Any]
-"""What became of it, and what belongs to that."""
+"""The outcome of a script as a word, and the values that belong to the outcome."""
 
 
 def _script(name: str, *answers: type, repeatable: bool = False) -> Script:
@@ -27,9 +27,9 @@ def _script(name: str, *answers: type, repeatable: bool = False) -> Script:
 _APPEND = _script("append", list)
 _DELETE = _script("delete", int)
 _LOAD = _script("load", list, repeatable=True)
-_LOAD_AND_USE = _script("load", list)
+_LOAD_AND_RENEW = _script("load", list)
 _MESSAGES = _script("messages", list, repeatable=True)
-_MESSAGES_AND_USE = _script("messages", list)
+_MESSAGES_AND_RENEW = _script("messages", list)
 _PURGE = _script("purge", int)
 _PUT = _script("put", list)
 _RECENT = _script("recent", list, repeatable=True)
@@ -37,10 +37,10 @@ _UPDATE = _script("update", list)
 
 
 class Scripts:
-    """The scripts over one client, in one namespace. Each call is one atomic step on the server.
+    """Scripts of one namespace, run by one client. Each call is one atomic step on the server.
 
-    Lifetimes are in milliseconds. `renewal_ms` is what begins with this use; None where what is left
-    goes on.
+    Lifetimes are in milliseconds. `renewal_ms` is the lifetime that begins with this operation;
+    None leaves the current one.
     """
 
     def __init__(self, client: Executor, keys: Keys) -> None:
@@ -58,23 +58,23 @@ class Scripts:
         ttl_ms: int | None,
         renewal_ms: int | None,
     ) -> Answer:
-        """Store a whole conversation; `times` are created_at and updated_at."""
+        """Store a whole conversation; `times` are created_at and updated_at in microseconds."""
         args = (expected, _ms(ttl_ms), _ms(renewal_ms), *times, len(fields), *fields, *messages)
         return await self._run(_PUT, partition, id, *args)
 
     async def load(self, partition: Partition, id: str, renewal_ms: int | None) -> Answer:
         """Return the header's fields and all messages."""
-        return await self._run(_LOAD if renewal_ms is None else _LOAD_AND_USE, partition, id, _ms(renewal_ms))
+        return await self._run(_LOAD if renewal_ms is None else _LOAD_AND_RENEW, partition, id, _ms(renewal_ms))
 
     async def messages(self, partition: Partition, id: str, last: int | None, renewal_ms: int | None) -> Answer:
-        """Return how many messages there are, and the last so many; None for all."""
-        script = _MESSAGES if renewal_ms is None else _MESSAGES_AND_USE
+        """Return the number of messages, and the last `last` of them (None: all)."""
+        script = _MESSAGES if renewal_ms is None else _MESSAGES_AND_RENEW
         return await self._run(script, partition, id, _ms(renewal_ms), 0 if last is None else -last or "")
 
     async def append(
         self, partition: Partition, id: str, messages: Sequence[bytes], now: int, renewal_ms: int | None
     ) -> Answer:
-        """Add messages; return how many there are now."""
+        """Append messages; return the new number of messages."""
         return await self._run(_APPEND, partition, id, _ms(renewal_ms), max(now, 0), *messages)
 
     async def update(
@@ -97,47 +97,40 @@ class Scripts:
         return bool(await _DELETE.run(self._client, 4, (*self._all(partition, id), id)))
 
     async def recent(self, partition: Partition, most: int, after: Arg, score: Arg) -> Answer:
-        """Return a page of summaries after a place in the index, and where the page ends.
+        """Return a page of summaries, and the cursor for the next page.
 
         Args:
-            partition: Of which partition.
-            most: How many, from 1.
-            after: The id of the one before; "" for the beginning.
-            score: Its place in the index, minus updated_at; "" for the one that it has now.
+            partition: The partition to list.
+            most: The size of the page, from 1.
+            after: The id of the last conversation on the page before; "" for the first page.
+            score: The score of that id, minus updated_at; "" for its current score.
         """
-        fronts = self._all(partition, "")
-        answer: Answer = await _RECENT.run(self._client, 4, (*fronts, SCHEMA_VERSION, most, after, score))
+        prefixes = self._all(partition, "")
+        answer: Answer = await _RECENT.run(self._client, 4, (*prefixes, SCHEMA_VERSION, most, after, score))
         return answer
 
     async def ids(self, partition: Partition, cursor: bytes) -> tuple[bytes, list[bytes]]:
-        """Return some ids of a partition, and the cursor for more; it begins and ends with 0.
+        """Return some ids of a partition, and the cursor for more; the first and last one is 0.
 
-        Whatever changes meanwhile, those that are there all the time are all returned, some perhaps
-        twice.
+        All ids that stay in the partition during the iteration are returned, some perhaps twice.
         """
         index = self._keys.index(partition)[0]
         cursor, found = await self._client.call(("ZSCAN", index, cursor, "COUNT", 200), repeatable=True)
         return cursor, found[::2]
 
     async def purge(self, partition: Partition, ids: Sequence[bytes]) -> int:
-        """Remove some conversations; return how many were there."""
-        front, messages = (key.encode() for key in self._keys.conversation(partition, ""))
-        keys = [key for id in ids for key in (front + id, messages + id)]
+        """Remove some conversations; return how many existed."""
+        heads, messages = (key.encode() for key in self._keys.conversation(partition, ""))
+        keys = [key for id in ids for key in (heads + id, messages + id)]
         removed: int = await _PURGE.run(self._client, 2 + len(keys), (*self._keys.index(partition), *keys, *ids))
         return removed
 
     def pattern(self, env: str, tenant: str) -> bytes:
-        """Return what SCAN finds all keys of a tenant by, and perhaps some of others.
-
-        See `parse`.
-        """
+        """Do `Keys.pattern`."""
         return self._keys.pattern(env, tenant)
 
     def parse(self, key: bytes) -> tuple[Partition, bytes]:
-        """Return partition and id of a key.
-
-        An empty id for an index, no real partition for a foreign key.
-        """
+        """Do `Keys.parse`."""
         return self._keys.parse(key)
 
     def _all(self, partition: Partition, id: str) -> tuple[Arg, ...]:

@@ -1,56 +1,56 @@
 -- @include _header
 -- @include _index
--- What the scripts for one conversation share.
--- KEYS   the partition's index by recency, its index by end, header, messages
--- ARGV   id, the newest schema version that we read, ...
+-- Functions of the scripts for one conversation.
+-- KEYS   the partition's index by recency, its index by expiry, header, messages
+-- ARGV   id, the newest schema version that can be read, ...
 --
--- Every script reads and decides first, then writes: nothing is ever half written. What a full
--- server refuses comes first among the writes.
+-- Every script reads and decides first, then writes, so that no write is partial. Commands that a
+-- full server refuses are the first writes.
 local head, messages, id, schema = KEYS[3], KEYS[4], ARGV[1], ARGV[2]
 
--- Let a conversation live until a moment (ms); nil: for ever. Header, messages and index all know
--- the same moment.
-local function live_until(last)
-  if last then
-    last = digits(last)
-    redis.call('PEXPIREAT', head, last)
-    redis.call('PEXPIREAT', messages, last)
-    redis.call('ZADD', ends, last, id)
+-- Set when a conversation expires (ms since the Unix epoch; nil: never), at the same moment for
+-- header, messages and index.
+local function set_expiry(expiry)
+  if expiry then
+    expiry = digits(expiry)
+    redis.call('PEXPIREAT', head, expiry)
+    redis.call('PEXPIREAT', messages, expiry)
+    redis.call('ZADD', ends, expiry, id)
   else
     redis.call('PERSIST', head)
     redis.call('PERSIST', messages)
     redis.call('ZREM', ends, id)
   end
-  settle()
+  set_index_lifetime()
 end
 
--- Begin a lifetime of so many ms; "": for ever.
-local function begin(ttl)
-  live_until(ttl ~= '' and now() + ttl or nil)
+-- Set the lifetime (ms; "": for ever), from now on.
+local function set_lifetime(ttl)
+  set_expiry(ttl ~= '' and now() + ttl or nil)
 end
 
--- What is left of a lifetime goes on. It was looked up before the clock, so what lives with it
--- never ends before it.
-local function go_on(ttl)
-  live_until(ttl >= 0 and now() + ttl or nil)
+-- Set the rest of a lifetime (ms), as PTTL returned it, for header, messages and index. PTTL comes
+-- before the time, so that none of them expires earlier than before.
+local function keep_lifetime(ttl)
+  set_expiry(ttl >= 0 and now() + ttl or nil)
 end
 
--- File a conversation that was there by its last change.
-local function move(updated)
-  -- New in the index, as it may be where somebody else has removed that: its end must be filed too.
-  if redis.call('ZADD', recent, '-' .. updated, id) == 1 then go_on(redis.call('PTTL', head)) end
+-- Set the time of the last change in the index.
+local function set_recency(updated)
+  -- The id was missing, as after somebody removed the index: the index by expiry needs it, too.
+  if redis.call('ZADD', recent, '-' .. updated, id) == 1 then keep_lifetime(redis.call('PTTL', head)) end
 end
 
--- Let a use begin a lifetime of so many ms; "": it does not.
-local function use(ttl, updated)
+-- Renew the lifetime (ms) after an operation; "": the current one stays.
+local function renew(ttl, updated)
   if ttl == '' then return end
-  begin(ttl)
-  if redis.call('ZADD', recent, '-' .. updated, id) == 1 then settle() end -- as in `move`
+  set_lifetime(ttl)
+  if redis.call('ZADD', recent, '-' .. updated, id) == 1 then set_index_lifetime() end -- as in `set_recency`
 end
 
--- Call a command on a key with the arguments from a number to another. Lua cannot hand on all of
--- many at once.
-local function each(command, key, from, to)
+-- Call a command on a key with the arguments ARGV[from] to ARGV[to], in batches: Lua cannot pass
+-- many arguments in one call.
+local function call_in_batches(command, key, from, to)
   local answer
   for start = from, to, 1000 do
     answer = redis.call(command, key, unpack(ARGV, start, math.min(start + 999, to)))

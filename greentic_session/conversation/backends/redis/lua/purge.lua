@@ -1,13 +1,13 @@
--- Remove some conversations of a partition, whatever is there.
--- KEYS     index by recency, index by end, header and messages of each
+-- Remove some conversations of a partition, readable or not.
+-- KEYS     index by recency, index by expiry, header and messages of each
 -- ARGV     the id of each
--- Returns  how many were removed
+-- Returns  number of removed conversations
 -- @include _index
-find_dead() -- fails now if an index is of a wrong type
+find_expired() -- fails before any write if a key of the index has a wrong type
 local removed = 0
 for at = 3, #KEYS, 2 do
   removed = removed + redis.call('UNLINK', KEYS[at])
   redis.call('UNLINK', KEYS[at + 1])
 end
-forget(ARGV)
+remove_from_index(ARGV)
 return removed
