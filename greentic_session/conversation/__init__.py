@@ -62,9 +62,9 @@ __all__ = [
 ]
 
 
-if not TYPE_CHECKING:  # pragma: no branch  # type checkers shall go on finding names that do not exist
+if not TYPE_CHECKING:  # pragma: no branch  # type checkers report unknown names
     if not _is_installed("redis", "hiredis"):
-        __all__ = [name for name in __all__ if name != "RedisConversationStore"]  # so that `import *` goes on working
+        __all__ = [name for name in __all__ if name != "RedisConversationStore"]  # for `import *`
 
     def __getattr__(name: str) -> object:
         if name == "RedisConversationStore":

@@ -1,22 +1,21 @@
 """The interface of a backend: storage for a `ConversationStore`, one atomic step an operation.
 
-The store has checked every argument before it calls: ids are valid texts of 1 to 255 characters
-(any text: ``..``, ``a/b``, ``CON``), messages are JSON texts in UTF-8 on one line, times are
-microseconds since the Unix epoch, lifetimes milliseconds. What is left to the backend is what needs
-stored state; for the rules in that it asks `header` and `rules`.
+The store checks every argument before it calls the backend: ids are valid texts of 1 to 255
+characters (any text: ``..``, ``a/b``, ``CON``), messages are JSON texts in UTF-8 on one line, times
+are microseconds since the Unix epoch, lifetimes milliseconds. The backend decides only what depends
+on stored state, by the rules in `header` and `rules`.
 
-Everywhere:
+Rules for all operations:
 
-- A conversation that has expired is absent. Everything that belongs to one expires together.
-- Partitions are apart: no id in one ever reaches another.
-- Every write makes `updated_at` later than it was, by `moments.later`, and so a new revision;
+- An expired conversation is absent. All parts of a conversation expire together.
+- Partitions are separate: an id in one never leads to a conversation in another.
+- Every write makes `updated_at` later than before, by `moments.later`, and so makes a new revision;
   `created_at` stays.
-- A `Lifetime` begins with the creation, and again with every use if `Lifetime.renewal_ms` says so,
-  reads included.
-- A driver's or the system's errors leave as GreenticErrors. A header that cannot be read is
+- A `Lifetime` begins with the creation. Unless `Lifetime.again_ms` is None, every operation
+  renews it, reads included.
+- Errors of a driver or of the system are raised as GreenticErrors. A header that cannot be read is
   CorruptSessionError, one of a newer schema SchemaVersionError (`rules.check_schema`): in every
-  operation on that conversation that reads the part that is broken, but `delete` and a `put` of
-  ANYTHING.
+  operation that reads the broken part, except `delete` and a `put` of ANYTHING.
 - A cancelled call has either happened or not.
 """
 
@@ -34,10 +33,10 @@ __all__ = ["ConversationBackend"]
 
 
 class ConversationBackend(Closable, ABC):
-    """Storage for conversations. Each method is one atomic step, `purge` excepted.
+    """Storage for conversations. Each method except `purge` is one atomic step.
 
     Attributes:
-        system: As for a `SessionBackend`.
+        system: The name of the storage system, as for a `SessionBackend`.
     """
 
     system: str = "other"
@@ -46,40 +45,40 @@ class ConversationBackend(Closable, ABC):
     async def put(
         self, partition: Partition, id: str, header: Header, messages: Sequence[bytes], expected: Expected, life: Lifetime
     ) -> Header:
-        """Store a whole conversation, new or over an old one; return the header as stored.
+        """Store a whole conversation, new or over an old one; return the stored header.
 
-        What is there and must be there, and the times of what is stored, are those of
-        `header.replacing`. A lifetime begins if nothing was there; else as with every use.
+        `header.replacing` checks `expected` and sets the times. The lifetime of a new conversation
+        begins; that of an old one is renewed as by every operation.
 
         Raises:
-            ConflictError: Something else is there than `expected`.
+            ConflictError: The stored conversation is not the `expected` one.
         """
 
     @abstractmethod
     async def load(self, partition: Partition, id: str, life: Lifetime) -> tuple[Header, list[bytes]]:
-        """Return a whole conversation, of one moment.
+        """Return a whole conversation, as of one moment.
 
         Raises:
-            NotFoundError: It is absent.
+            NotFoundError: The conversation is absent.
         """
 
     @abstractmethod
     async def delete(self, partition: Partition, id: str) -> None:
-        """Remove a conversation with all that belongs to it, whether it can be read or not.
+        """Remove a conversation with all its parts, readable or not.
 
         Raises:
-            NotFoundError: It is absent.
+            NotFoundError: The conversation is absent.
         """
 
     @abstractmethod
     async def append(self, partition: Partition, id: str, messages: Sequence[bytes], now: int, life: Lifetime) -> int:
         """Append messages, in order and without a gap; return the new number of messages.
 
-        It costs what is new, however long the conversation is: it neither reads nor writes what is
-        there. Without messages it writes none, leaves `updated_at`, and returns how many there are.
+        The cost does not depend on the length of the conversation: no stored message is read or
+        written. Without new messages `updated_at` stays, and the number of messages is returned.
 
         Raises:
-            NotFoundError: It is absent.
+            NotFoundError: The conversation is absent.
         """
 
     @abstractmethod
@@ -87,7 +86,7 @@ class ConversationBackend(Closable, ABC):
         """Return the number of messages, and the last `last` of them in order (None: all).
 
         Raises:
-            NotFoundError: It is absent.
+            NotFoundError: The conversation is absent.
         """
 
     @abstractmethod
@@ -96,7 +95,7 @@ class ConversationBackend(Closable, ABC):
 
         Raises:
             InvalidInputError: A counter would exceed `header.MAX_COUNT`; nothing is written.
-            NotFoundError: It is absent.
+            NotFoundError: The conversation is absent.
         """
 
     @abstractmethod
@@ -105,16 +104,16 @@ class ConversationBackend(Closable, ABC):
     ) -> list[ConversationSummary]:
         """Return summaries: the latest `updated_at` first, then ascending by id.
 
-        A conversation of which the header cannot be read is left out, with `rules.warn_skipped`
-        once a call.
+        A conversation whose header cannot be read is left out, with one `rules.warn_skipped` per
+        call.
 
         Args:
-            partition: Of which partition.
-            limit: At most so many; None for all.
-            after: Begin after this id; None for the beginning.
-            since: With `after`: the `updated_at` at which the caller saw it. Then the list goes on
-                from that moment and id, whatever has become of the conversation. None: from where
-                it stands now.
+            partition: The partition to list.
+            limit: The largest number of summaries; None for all.
+            after: The id behind which the list begins; None for the whole list.
+            since: With `after`: the `updated_at` of the summary that the caller has. Then the list
+                continues from that moment and id, even if the conversation has changed or is gone.
+                None: from the current position of the conversation.
 
         Raises:
             NotFoundError: `after` is absent, and `since` is None.
@@ -124,17 +123,17 @@ class ConversationBackend(Closable, ABC):
     async def purge(self, partition: Partition) -> int:
         """Remove all conversations of a partition, each in one step; return how many.
 
-        Never block for long.
+        The event loop and the storage are never blocked for long.
         """
 
     async def purging(self, env: str, tenant: str, team: str | None) -> AsyncGenerator[Step, None]:
         """Remove all conversations of a tenant, or of one of its teams, step by step.
 
-        Whoever stops in between may begin again.
+        A purge that was interrupted may be repeated.
 
         Raises:
-            InvalidInputError: This backend cannot tell the partitions of a tenant. So it is unless
-                a backend says how.
+            InvalidInputError: This backend cannot find all partitions of a tenant. That is the
+                default; a backend that can overrides this method.
         """
         if team is None:
             raise InvalidInputError("this store cannot tell which teams a tenant has: purge its partitions one by one")
@@ -143,8 +142,8 @@ class ConversationBackend(Closable, ABC):
 
     @abstractmethod
     async def health(self) -> None:
-        """Return if the backend answers, raise UnavailableError if not."""
+        """Check that the backend answers; raise UnavailableError if not."""
 
     @abstractmethod
     async def aclose(self) -> None:
-        """Let go of everything; idempotent."""
+        """Release all resources; idempotent."""

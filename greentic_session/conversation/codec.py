@@ -1,4 +1,4 @@
-"""Messages to JSON and back, for the type that the store's owner chose."""
+"""Encoding of messages as JSON, and decoding, for the message type of a store."""
 
 import sys
 from collections.abc import Callable
@@ -18,19 +18,19 @@ __all__ = ["DEFAULT_MAX_MESSAGE_BYTES", "Codec"]
 M = TypeVar("M")
 
 DEFAULT_MAX_MESSAGE_BYTES: Final = 16 * 1024 * 1024
-"""How long the JSON text of a message may be, in bytes, unless its store says otherwise."""
+"""Default limit for the JSON text of a message, in bytes."""
 
 _UNREADABLE: Final = (msgspec.MsgspecError, InvalidInputError, UnicodeError, RecursionError, TypeError)
 
 
 _PLAIN: Final = (dict, list, str, int, float, bool, type(None))
-"""What JSON is read as, where a type says nothing else."""
+"""Types that msgspec decodes JSON to by default."""
 
 
 def is_readable(message_type: Any) -> bool:
-    """Say whether msgspec reads anything as this type.
+    """Return whether msgspec can decode any JSON to this type.
 
-    It takes any class, and finds out with the first text.
+    A decoder of msgspec accepts every class, and fails only with the first text.
     """
     try:
         known = inspect.type_info(message_type)
@@ -44,17 +44,16 @@ class Codec(Generic[M]):
 
     Args:
         message_type: `Message`, or any type that msgspec writes and reads.
-        max_bytes: The longest message that is written, in bytes.
+        max_bytes: The longest message to write, in bytes.
 
     Raises:
         InvalidInputError: `max_bytes` is not positive.
-        TypeError: msgspec cannot read such a type.
+        TypeError: msgspec cannot decode JSON to this type.
     """
 
     def __init__(self, message_type: Any, max_bytes: int = DEFAULT_MAX_MESSAGE_BYTES) -> None:
         check_int("max_message_bytes", max_bytes, 1, sys.maxsize)
-        # Only of a Struct can be said what is one before it is written: a dict can be a TypedDict,
-        # an int a float.
+        # Only for a Struct can isinstance decide: a dict may be a valid TypedDict, an int a float.
         self._struct = message_type if isinstance(message_type, type) and issubclass(message_type, msgspec.Struct) else None
         if not is_readable(message_type):
             raise TypeError("message_type must be a type that msgspec reads")
@@ -68,14 +67,14 @@ class Codec(Generic[M]):
             self._read = msgspec.json.Decoder[M](message_type).decode
 
     def write(self, message: object) -> bytes:
-        """Return a message as JSON, in one line.
+        """Return a message as JSON, on one line.
 
-        What would not read back is refused here, not when it is needed.
+        A message that would not read back is refused now, not when it is read.
 
         Raises:
-            InvalidInputError: It would not read back, is too long, or holds something that JSON
-                cannot carry.
-            TypeError: It is no message of this type, or holds an object of a type that msgspec does
+            InvalidInputError: The message would not read back, is too long, or holds a value that
+                JSON cannot represent.
+            TypeError: The message has another type, or holds an object of a type that msgspec does
                 not write.
         """
         if self._struct is not None and not isinstance(message, self._struct):
@@ -84,7 +83,7 @@ class Codec(Generic[M]):
         try:
             if not (type(message) is Message and is_plain_text(message)):
                 self._read(text)
-            if b"\n" in text:  # from a msgspec.Raw: JSON itself has none
+            if b"\n" in text:  # only from a msgspec.Raw
                 text = msgspec.json.format(text, indent=-1)
         except _UNREADABLE as error:
             raise InvalidInputError("a message would not read back as the store's message type") from error
@@ -93,11 +92,11 @@ class Codec(Generic[M]):
         return text
 
     def read(self, text: bytes, conversation_id: str, position: int) -> M:
-        """Return the message that a stored text is.
+        """Return the message of a stored text.
 
         Raises:
-            CorruptSessionError: It is none; the error tells which conversation and which position,
-                and quotes nothing.
+            CorruptSessionError: The text is no message; the error has the id of the conversation
+                and the position, and quotes nothing.
         """
         try:
             return self._read(text)

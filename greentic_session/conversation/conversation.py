@@ -1,4 +1,4 @@
-"""One conversation, as its owner holds it."""
+"""`Conversation`, the object that stores load and save, and its summary in lists."""
 
 from datetime import datetime
 from typing import Any, ClassVar, Generic, Self, TypeVar
@@ -21,13 +21,13 @@ M = TypeVar("M")
 
 
 class ConversationSummary(Struct, frozen=True):
-    """What a list tells of a conversation.
+    """Summary of a conversation in a list.
 
     Attributes:
-        id: Its id.
-        created_at: When it was created, in UTC.
-        updated_at: When it was last written, in UTC.
-        message_count: How many messages it has.
+        id: The id of the conversation.
+        created_at: The time of its creation, in UTC.
+        updated_at: The time of its last change, in UTC.
+        message_count: The number of its messages.
 
     >>> conversation = Conversation.new("order-7")
     >>> conversation.messages.append(Message.user("hello"))
@@ -42,27 +42,26 @@ class ConversationSummary(Struct, frozen=True):
 
 
 class Conversation(Hiding, Struct, Generic[M], kw_only=True, eq=False):
-    """The transcript and state of an agent session.
+    """Transcript and state of an agent session.
 
-    Let the store `create` or `load` it; or make one with `new`, `from_neuron` or `from_fluers`, and
-    `save` it.
+    A store's `create` and `load` return one; or make one with `new`, `from_neuron` or
+    `from_fluers`, and `save` it.
 
-    It is mutable and yours alone: the store keeps a copy of what it was when you saved it. What is
-    in it is checked then. Two are equal when all but the revision (what the store remembers of the
-    last time they were loaded or saved) is.
+    The object is mutable: `save` checks it and stores a copy. Two conversations are equal if all
+    attributes are; the revision of the last `load` or `save` is not compared.
 
     Attributes:
         id: From 1 to 255 characters, no NUL.
         messages: The transcript, oldest first.
         state: Working directory, token usage, event count and custom values.
         model: The name of the model.
-        max_turns: How many turns an agent may take; 0 where nobody says.
+        max_turns: How many turns an agent may take; 0 if unknown.
         system_message: The instruction to the model.
-        metadata: Text by text.
-        created_at: When it was created, in UTC. The store never moves it.
-        updated_at: When it was last written, in UTC. The store moves it with every write.
-        schema_version: The version of the envelope; what is saved has the current one.
-        extra: Fields of the stored text that we do not know, kept as they came.
+        metadata: Texts by name.
+        created_at: The time of its creation, in UTC. The store never changes it.
+        updated_at: The time of its last change, in UTC. The store sets it with every write.
+        schema_version: The version of the envelope; a saved conversation has the current one.
+        extra: Unknown fields of the stored text, unchanged.
     """
 
     id: str
@@ -80,7 +79,7 @@ class Conversation(Hiding, Struct, Generic[M], kw_only=True, eq=False):
 
     @classmethod
     def new(cls, id: str, cwd: str = "") -> Self:
-        """Return a conversation that nothing was said in yet; created and updated now.
+        """Return a conversation without messages, created and updated now.
 
         Raises:
             InvalidInputError: The id is empty, has more than 255 characters, or holds a NUL or a
@@ -97,19 +96,20 @@ class Conversation(Hiding, Struct, Generic[M], kw_only=True, eq=False):
 
     @staticmethod
     def from_neuron(text: str | bytes) -> "Conversation[Message]":
-        """Return the session that neuron_runtime wrote to a file.
+        """Return the conversation in a session file of neuron_runtime.
 
-        Its shape is ``{"id": ..., "messages": [...], "state": {...}, ...}``.
+        The file has the shape ``{"id": ..., "messages": [...], "state": {...}, ...}``.
 
-        Nothing is dropped. What has a counterpart becomes it; the iterations of the token usage,
-        and all fields that nobody knows, are in the `extra` beside them (below ``"neuron"`` where a
-        field of ours is called so); a block without one (RedactedThinking, Document, Compaction, an
-        image at a URL) is an `OtherBlock`, as it stood. Times are kept to the microsecond.
+        Nothing is dropped. Fields with a counterpart are converted. The iterations of the token
+        usage and all unknown fields are in the `extra` of their object (below ``"neuron"`` if a
+        field of ours has the same name). A block without counterpart (RedactedThinking, Document,
+        Compaction, an image at a URL) becomes an `OtherBlock` with the same content. Times are kept
+        to the microsecond.
 
         Raises:
-            InvalidInputError: It is no such session: not JSON, or a field is missing, of a wrong
-                type, or out of range. The message quotes nothing of it; `GreenticError.position`
-                tells which of its messages is none.
+            InvalidInputError: The text is no such session: not JSON, or a field is missing, of a
+                wrong type, or out of range. The error quotes nothing of the text;
+                `GreenticError.position` has the position of a message that cannot be read.
             TypeError: `text` is neither str nor bytes.
 
         >>> conversation = Conversation.from_neuron('''{
@@ -124,20 +124,21 @@ class Conversation(Hiding, Struct, Generic[M], kw_only=True, eq=False):
 
     @staticmethod
     def from_fluers(text: str | bytes, id: str) -> "Conversation[Message]":
-        """Return the session that fluers_runtime wrote to a file.
+        """Return the conversation in a session file of fluers_runtime.
 
-        Its shape is ``{"schema_version": 1, "messages": [...], ...}``.
+        The file has the shape ``{"schema_version": 1, "messages": [...], ...}``.
 
-        Nothing is dropped, as with `from_neuron`; what nobody knows goes below ``"fluers"`` where a
-        field of ours is called so. There are no times in it: it is created and updated now.
+        Nothing is dropped, as by `from_neuron`; an unknown field is below ``"fluers"`` if a field
+        of ours has the same name. The file has no times: the conversation is created and updated
+        now.
 
         Args:
             text: The text of the file.
             id: The id of the conversation, which is not in the text.
 
         Raises:
-            InvalidInputError: It is no such session, or `id` is not one.
-            SchemaVersionError: A newer version of fluers_runtime wrote it.
+            InvalidInputError: The text is no such session, or `id` is not valid.
+            SchemaVersionError: A newer version of fluers_runtime wrote the file.
             TypeError: `text` is neither str nor bytes, or `id` is no str.
 
         >>> text = '{"schema_version":1,"model":"m","messages":[{"role":"user","content":[{"type":"text","text":"hello"}]}]}'
@@ -148,7 +149,7 @@ class Conversation(Hiding, Struct, Generic[M], kw_only=True, eq=False):
         return Conversation(**read_fluers(text, id))
 
     def summary(self) -> ConversationSummary:
-        """Return what a list would tell of it."""
+        """Return the summary, as in a list."""
         return ConversationSummary(self.id, self.created_at, self.updated_at, len(self.messages))
 
     def __eq__(self, other: object) -> bool:
@@ -156,10 +157,10 @@ class Conversation(Hiding, Struct, Generic[M], kw_only=True, eq=False):
             return NotImplemented
         return all(getattr(self, name) == getattr(other, name) for name in self.__struct_fields__ if name != "_revision")
 
-    __hash__: ClassVar[None] = None  # type: ignore[assignment]  # pyright: ignore[reportIncompatibleMethodOverride]  # it changes
+    __hash__: ClassVar[None] = None  # type: ignore[assignment]  # pyright: ignore[reportIncompatibleMethodOverride]  # mutable
 
     def __repr__(self) -> str:
-        # Without what was said: a repr ends up in logs and error trackers. And of anything: nothing
-        # is checked yet.
+        # No messages: a repr ends up in logs and error trackers. The attributes may have any type,
+        # because only `save` checks them.
         shown = {name: getattr(self, name, None) for name in ("id", "model", "created_at", "updated_at")}
         return outline(self, "messages", **shown)

@@ -1,8 +1,7 @@
-"""A whole conversation as one JSON text, and as it was written by others and in the past.
+"""Envelope: a whole conversation as one JSON text, also of other programs and older versions.
 
 The fields are those of fluers_runtime (schema_version, model, max_turns, system_message, messages,
-metadata) and ours: id, state, created_at, updated_at (RFC 3339), birth. Fields that we do not know
-are kept.
+metadata) and ours: id, state, created_at, updated_at (RFC 3339), birth. Unknown fields are kept.
 """
 
 from collections.abc import Callable, Sequence
@@ -21,11 +20,11 @@ from greentic_session.errors import InvalidInputError
 __all__ = ["COUNTERS", "FIELDS", "STATE_FIELDS", "USAGE_FIELDS", "read_envelope", "write_envelope"]
 
 COUNTERS: Final = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_creation_tokens", "reasoning_tokens")
-"""The counters of a token usage, in wire order. The first two are always there."""
+"""The counters of a token usage, in wire order. The first two are always present."""
 USAGE_FIELDS: Final = frozenset(COUNTERS)
-"""What a token usage has of its own: what else is in one is kept in its `extra`."""
+"""The known fields of a token usage; unknown ones are kept in its `extra`."""
 STATE_FIELDS: Final = frozenset(["cwd", "token_usage", "event_count", "custom"])
-"""The same of a state."""
+"""The known fields of a state; unknown ones are kept in its `extra`."""
 FIELDS: Final = frozenset(
     [
         "schema_version",
@@ -41,7 +40,7 @@ FIELDS: Final = frozenset(
         "birth",
     ]
 )
-"""The names that fields of the envelope have in this version."""
+"""The known fields of the envelope."""
 
 _Fields = dict[str, Raw]
 _DECODER: Final = msgspec.json.Decoder(_Fields)
@@ -78,12 +77,12 @@ def read_envelope(text: bytes, conversation_id: str) -> tuple[Header, list[bytes
     """Return header and messages of a JSON text; an envelope of an older version is migrated.
 
     Args:
-        text: The text.
-        conversation_id: Of the caller; an id in the text is not looked at.
+        text: The JSON text.
+        conversation_id: The id for errors; an id in the text is ignored.
 
     Raises:
-        CorruptSessionError: It is no conversation.
-        SchemaVersionError: It is one of a newer version.
+        CorruptSessionError: The text is no conversation.
+        SchemaVersionError: A newer version wrote the text.
     """
     try:
         fields = _DECODER.decode(text)
@@ -144,7 +143,7 @@ def _check_count(count: int, most: int = MAX_COUNT) -> int:
 
 
 def _same_fields(fields: _Fields) -> _Fields:
-    """From no version to 1: whatever is missing has a default."""
+    """Migrate an envelope without version to version 1: missing fields have defaults."""
     return fields
 
 

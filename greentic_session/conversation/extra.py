@@ -1,4 +1,4 @@
-"""Fields that we do not know, kept as they came."""
+"""Unknown fields of stored JSON objects, which are kept unchanged."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -9,8 +9,8 @@ __all__ = ["Extra"]
 class Extra(Mapping[str, Any]):
     """Unknown fields of an object, from a newer version or another program.
 
-    They are written again beside the known ones, as they stood. The mapping cannot be changed; what
-    is in it is plain JSON.
+    They are written again beside the known ones, unchanged. The mapping is immutable; its values
+    are plain JSON.
 
     >>> Extra({"mood": "calm"})["mood"]
     'calm'
@@ -31,4 +31,4 @@ class Extra(Mapping[str, Any]):
         return len(self._fields)
 
     def __repr__(self) -> str:
-        return f"Extra(<{len(getattr(self, '_fields', ()))}>)"  # without names and values, which are anybody's
+        return f"Extra(<{len(getattr(self, '_fields', ()))}>)"  # names and values may be user data

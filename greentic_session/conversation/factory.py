@@ -1,4 +1,4 @@
-"""From a URL or an adapter to a conversation store. The only module that names all the backends."""
+"""Factory of conversation stores, for URLs and adapters. Only this module names all stores."""
 
 import os
 import re
@@ -72,28 +72,27 @@ def create_conversation_store(
     sliding: bool = False,
     **options: Any,
 ) -> ConversationStore[Any]:
-    """Return the store that `config` asks for. No I/O, and never another one than asked for.
+    """Return the store for a URL or an adapter, without I/O and without a fallback.
 
     Args:
-        config: A URL, or a `PersistenceAdapter`: a storage of your own. ``memory://``: this
-            process's memory. ``file:///directory``: files in a directory of this machine; what is
-            special in a URL is written as ``%20``. ``redis://``, ``rediss://``, ``unix://``: a
-            Redis; ``redis+sentinel://``, ``rediss+sentinel://``: one that sentinels watch;
-            ``redis+cluster://``, ``rediss+cluster://``: a cluster.
-        message_type: What messages are: `Message`, or any type that msgspec writes and reads.
-        namespace: What sets this store's data apart from others in the same storage, where several
-            can share one; by default the backend's own. A store in memory and an adapter have
-            nothing to share and take no notice.
-        ttl: How long a conversation is kept, in seconds or as a timedelta; None and NEVER are for
+        config: A URL, or a `PersistenceAdapter`: a storage of your own. ``memory://``: the memory
+            of this process. ``file:///directory``: files in a directory of this machine; special
+            characters are escaped, as ``%20`` for a space. ``redis://``, ``rediss://``,
+            ``unix://``: a Redis; ``redis+sentinel://``, ``rediss+sentinel://``: a Redis with
+            sentinels; ``redis+cluster://``, ``rediss+cluster://``: a cluster.
+        message_type: The type of messages: `Message`, or any type that msgspec writes and reads.
+        namespace: Separates this store's data from that of others in the same storage; by default
+            the backend's own namespace. Stores in memory and adapters ignore it.
+        ttl: The lifetime of a conversation, in seconds or as a timedelta; None and NEVER are for
             ever.
-        sliding: Whether every use begins the lifetime anew.
-        options: More for the store's constructor: `max_message_bytes`, `clock`, ...
+        sliding: Whether every operation renews the lifetime.
+        options: More options of the store's constructor: `max_message_bytes`, `clock`, ...
 
     Raises:
-        InvalidInputError: The URL names no backend, or an option is out of range.
-        TypeError: `config` is none of these, an option has a wrong type, or the store has no such
-            option.
-        UnavailableError: What the backend needs is not installed.
+        InvalidInputError: The URL is not valid, or an option is out of range.
+        TypeError: `config` is neither a URL nor an adapter, an option has a wrong type, or the
+            store has no such option.
+        UnavailableError: The extra for this store is not installed.
 
     >>> import asyncio
     >>> from greentic_session import TenantCtx
@@ -140,7 +139,7 @@ def _file(url: str, namespace: str | None, options: _Options) -> ConversationSto
     try:
         directory = unquote_to_bytes(path).decode()
     except UnicodeError:
-        raise InvalidInputError("the URL of a store in files is no valid Unicode") from None  # the cause quotes it
+        raise InvalidInputError("the URL of a store in files is no valid Unicode") from None  # the cause quotes the URL
     drive = os.name == "nt" and re.match("[A-Za-z]:", directory)
     return FileConversationStore(directory if drive else f"/{directory}", namespace=namespace, **options)
 
@@ -152,7 +151,7 @@ def _redis(url: str, namespace: str | None, options: _Options) -> ConversationSt
 
 
 def redis_conversation_store_class() -> "type[RedisConversationStore[Any]]":
-    """Return `RedisConversationStore`, imported now: the package itself does without redis-py.
+    """Return `RedisConversationStore`; it is imported now, because redis-py is optional.
 
     Raises:
         UnavailableError: redis-py is not installed, or too old.
@@ -169,7 +168,4 @@ _STORES: Final[dict[str, Callable[[str, str | None, _Options], ConversationStore
     "file": _file,
     **dict.fromkeys(REDIS_SCHEMES, _redis),
 }
-"""By the scheme of its URL, how a store is made.
-
-Of the URL, the namespace, and the options of its constructor.
-"""
+"""By the scheme of the URL: makes a store from URL, namespace and options of the constructor."""

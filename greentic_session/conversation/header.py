@@ -1,9 +1,7 @@
-"""The header of a conversation: what is stored beside its messages, and how it changes.
+"""Header of a conversation: everything that is stored but its messages; and the rules for changes.
 
-Every backend asks here for the rules.
-
-A header holds plain values only, so that a backend may keep it as it likes: as one text, or field
-by field.
+The rules are the same for all backends. A header holds plain values only, so that a backend may
+store it as one text or field by field.
 """
 
 from enum import Enum
@@ -33,20 +31,14 @@ __all__ = [
 T = TypeVar("T")
 
 MAX_COUNT: Final = 2**53 - 1
-"""The largest number that a counter holds.
-
-Up to here a double, as Lua and many readers of JSON count, is exact.
-"""
+"""The largest value of a counter: doubles, as in Lua and many JSON parsers, are exact up to it."""
 
 MAX_TURNS: Final = 2**64 - 1
-"""The largest `Header.max_turns`.
-
-Nobody counts with it, and in other programs it stands for no limit.
-"""
+"""The largest `Header.max_turns`; in other programs it means no limit."""
 
 
 class Revision(Struct, frozen=True):
-    """Which state of a conversation: every write makes another.
+    """Identity of a state of a conversation: every write makes a new revision.
 
     Attributes:
         birth: As in `Header`.
@@ -65,29 +57,23 @@ class Stored(Enum):
 
 
 Expected: TypeAlias = Revision | Stored
-"""What must be there for a conversation to be stored.
-
-Exactly this one, nothing, or whatever it is.
-"""
+"""The stored conversation that `put` requires: a revision, none, or any."""
 
 
 class Lifetime(Struct, frozen=True):
-    """How long a store keeps a conversation.
+    """Lifetime of the conversations of a store.
 
     Attributes:
         ttl_ms: The lifetime that begins with the creation, in milliseconds; None for ever.
-        sliding: Whether every use begins it anew.
+        sliding: Whether every operation renews it.
     """
 
     ttl_ms: int | None = None
     sliding: bool = False
 
     @property
-    def renewal_ms(self) -> int | None:
-        """The lifetime that begins when a conversation is used; None.
-
-        What is left of the old one stays as it is.
-        """
+    def again_ms(self) -> int | None:
+        """The lifetime that begins with every operation, in ms; None keeps the current one."""
         return self.ttl_ms if self.sliding else None
 
 
@@ -95,23 +81,22 @@ class Header(Hiding, Struct, frozen=True, kw_only=True):
     """A conversation without its messages.
 
     Attributes:
-        birth: A random token, another each time that `put` writes the conversation anew; with
-            `updated_at` it makes the revision. Empty in what another program wrote.
-        created_at: Microseconds since the Unix epoch; stays.
-        updated_at: The same; grows with every write.
-        schema_version: Of the envelope.
+        birth: A random token, a new one for every `put` of the conversation; with `updated_at` it
+            is the revision. Empty if another program wrote the conversation.
+        created_at: Microseconds since the Unix epoch; constant.
+        updated_at: Microseconds since the Unix epoch; grows with every write.
+        schema_version: The version of the envelope.
         model: Free text.
         max_turns: From 0 to `MAX_TURNS`.
         system_message: Free text.
-        metadata: Text by text; the order does not matter.
+        metadata: Texts by name, in any order.
         cwd: Free text.
-        usage: Counters, by the names of the fields of TokenUsage; those that are None are left out.
+        usage: Counters by the names of the fields of TokenUsage, without those that are None.
         event_count: From 0 to `MAX_COUNT`.
-        custom: JSON by name; the order does not matter.
-        extra: JSON fields of the conversation that this version does not know, by name. Nothing
-            ever changes them but `put`.
-        state_extra: The same of its state.
-        usage_extra: The same of its token usage.
+        custom: JSON texts by name, in any order.
+        extra: Unknown fields of the conversation, JSON by name. Only `put` changes them.
+        state_extra: Unknown fields of its state.
+        usage_extra: Unknown fields of its token usage.
     """
 
     birth: str = ""
@@ -135,21 +120,21 @@ class Header(Hiding, Struct, frozen=True, kw_only=True):
 
     @property
     def revision(self) -> Revision:
-        """Which state of the conversation this is."""
+        """The revision of the conversation."""
         return Revision(self.birth, self.updated_at)
 
 
 class Change(Hiding, Struct, frozen=True, kw_only=True):
-    """What `update_state` changes.
+    """Changes by one `update_state`.
 
     Attributes:
-        cwd: The new one; None leaves it.
-        usage: What to add to which counter; one that is not there yet counts from 0.
-        events: What to add to the event count.
-        custom: JSON by name, merged into what is there.
-        metadata: Text by text, merged into what is there.
-        remove_custom: The names of custom values that go.
-        remove_metadata: The names of metadata that go.
+        cwd: The new working directory; None keeps the old one.
+        usage: Increments of counters, by name; a missing counter is 0.
+        events: The increment of the event count.
+        custom: Custom values to set, JSON by name.
+        metadata: Metadata to set, texts by name.
+        remove_custom: Names of custom values to remove.
+        remove_metadata: Names of metadata to remove.
     """
 
     cwd: str | None = None
@@ -165,18 +150,18 @@ class Change(Hiding, Struct, frozen=True, kw_only=True):
 
 
 def replacing(stored: Header | None, new: Header, expected: Expected, conversation_id: str) -> Header:
-    """Return what `put` stores in the place of `stored`: `new`, with times that go on from there.
+    """Return the header that `put` stores: `new`, with times that follow those of `stored`.
 
     Args:
         stored: What is there; None if nothing is, or if it cannot be read and `expected` is
             ANYTHING.
         new: What is to be written.
-        expected: What must be there.
-        conversation_id: For the error.
+        expected: The requirement on the stored conversation.
+        conversation_id: The id for errors.
 
     Raises:
-        ConflictError: Something else is there than `expected`.
-        SchemaVersionError: A newer version wrote what is there, and `expected` is not ANYTHING.
+        ConflictError: The stored conversation is not the `expected` one.
+        SchemaVersionError: A newer version wrote it, and `expected` is not ANYTHING.
     """
     if expected is not Stored.ANYTHING:
         if stored is not None:
@@ -192,7 +177,7 @@ def replacing(stored: Header | None, new: Header, expected: Expected, conversati
 
 
 def changed_header(stored: Header, change: Change, now: int) -> Header:
-    """Return what `update` makes of a header.
+    """Return a header with the changes of an `update`.
 
     Raises:
         InvalidInputError: A counter would exceed 2**53 - 1.
@@ -206,12 +191,12 @@ def changed_header(stored: Header, change: Change, now: int) -> Header:
         cwd=stored.cwd if change.cwd is None else change.cwd,
         usage=usage,
         event_count=_sum("event_count", stored.event_count, change.events),
-        custom=_without(stored.custom, change.remove_custom) | change.custom,
-        metadata=_without(stored.metadata, change.remove_metadata) | change.metadata,
+        custom=_removed(stored.custom, change.remove_custom) | change.custom,
+        metadata=_removed(stored.metadata, change.remove_metadata) | change.metadata,
     )
 
 
-def _without(fields: dict[str, T], names: frozenset[str]) -> dict[str, T]:
+def _removed(fields: dict[str, T], names: frozenset[str]) -> dict[str, T]:
     return {name: value for name, value in fields.items() if name not in names} if names else fields
 
 

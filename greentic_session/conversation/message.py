@@ -1,7 +1,6 @@
-"""Messages of a conversation, unless its owner has a message type of their own.
+"""`Message`, the default type of messages, and the blocks of its content.
 
-Structs are frozen. A field or a block that we do not know is kept: in `extra`, or as an
-`OtherBlock`.
+All of them are frozen. Unknown fields are kept in `extra`, unknown blocks as `OtherBlock`.
 """
 
 from collections.abc import Iterable, Mapping
@@ -34,20 +33,19 @@ __all__ = [
 ]
 
 Role: TypeAlias = Literal["system", "user", "assistant", "tool", "signal"]
-"""Who speaks; a signal comes from the runtime itself."""
+"""Author of a message; a signal comes from the runtime itself."""
 
 _ROLES: Final = frozenset(get_args(Role))
-# Never a field of its own on the wire: what is in it is written beside the other fields. msgspec
-# cannot do that, so the sight of an Extra stops its encoder and its decoder both, and the slower
-# way below is taken.
+# The field is never on the wire: its content is written beside the other fields. msgspec cannot do
+# that: its encoder and decoder fail for an Extra, and then slower functions below are used.
 _OFF_THE_WIRE: Final = "*"
 
 
 class _Extensible(Hiding, Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Something that may have more fields than we know.
+    """Base of structs that may have unknown fields.
 
     Attributes:
-        extra: Fields that we do not know, kept as they came; UNSET where there are none.
+        extra: Unknown fields, unchanged; UNSET without any.
     """
 
     extra: Extra | UnsetType = msgspec.field(default=UNSET, name=_OFF_THE_WIRE)
@@ -73,7 +71,7 @@ class TextBlock(_Extensible, frozen=True, tag_field="type", tag="text"):
 
     Attributes:
         text: The text.
-        extra: Fields that we do not know.
+        extra: Unknown fields.
     """
 
     text: str
@@ -87,9 +85,9 @@ class ImageBlock(_Extensible, frozen=True, tag_field="type", tag="image"):
     """An image.
 
     Attributes:
-        media_type: For one, ``"image/png"``.
-        data: The bytes in base64, as models take and give them. Not checked.
-        extra: Fields that we do not know.
+        media_type: The media type, as ``"image/png"``.
+        data: The bytes in base64, as models use them. Not checked.
+        extra: Unknown fields.
     """
 
     media_type: str
@@ -101,13 +99,13 @@ class ImageBlock(_Extensible, frozen=True, tag_field="type", tag="image"):
 
 
 class ToolUseBlock(_Extensible, frozen=True, tag_field="type", tag="tool_use"):
-    """The model wants a tool to be called.
+    """Call of a tool, requested by the model.
 
     Attributes:
-        id: What the result will refer to.
-        name: The tool.
-        input: Its arguments: any JSON, usually an object.
-        extra: Fields that we do not know.
+        id: The id to which the result refers.
+        name: The name of the tool.
+        input: The arguments: any JSON, usually an object.
+        extra: Unknown fields.
     """
 
     id: str
@@ -120,13 +118,13 @@ class ToolUseBlock(_Extensible, frozen=True, tag_field="type", tag="tool_use"):
 
 
 class ToolResultBlock(_Extensible, frozen=True, tag_field="type", tag="tool_result"):
-    """What a tool gave.
+    """Result of a call of a tool.
 
     Attributes:
-        tool_use_id: The `ToolUseBlock.id` that it answers.
-        content: Any JSON; often a text, or a list of blocks as they stand in JSON.
+        tool_use_id: The `ToolUseBlock.id` of the call.
+        content: Any JSON; often a text, or a list of blocks in JSON.
         is_error: Whether the tool failed.
-        extra: Fields that we do not know.
+        extra: Unknown fields.
     """
 
     tool_use_id: str
@@ -140,12 +138,12 @@ class ToolResultBlock(_Extensible, frozen=True, tag_field="type", tag="tool_resu
 
 
 class ThinkingBlock(_Extensible, frozen=True, tag_field="type", tag="thinking"):
-    """What the model thought before it spoke.
+    """Reasoning of the model before its answer.
 
     Attributes:
-        thinking: The thought.
-        signature: By which the model's maker knows it again.
-        extra: Fields that we do not know.
+        thinking: The text of the reasoning.
+        signature: The signature with which the provider of the model verifies the text.
+        extra: Unknown fields.
     """
 
     thinking: str
@@ -157,14 +155,14 @@ class ThinkingBlock(_Extensible, frozen=True, tag_field="type", tag="thinking"):
 
 
 class OtherBlock(Hiding, Struct, frozen=True, tag_field="type", tag=_OFF_THE_WIRE):
-    """A block of a type that we do not know, kept as it came.
+    """Block of an unknown type, unchanged.
 
     Attributes:
-        fields: The whole of it, ``type`` included.
+        fields: All fields, ``type`` included.
 
     Raises:
-        InvalidInputError: A block of this type has a class of its own.
-        TypeError: It is no mapping of text to anything.
+        InvalidInputError: The type is known and has its own class.
+        TypeError: `fields` is no mapping with texts as names.
 
     >>> OtherBlock({"type": "citation", "page": 7}).fields["page"]
     7
@@ -203,12 +201,12 @@ class Message(_Extensible, frozen=True):
     """One message of a conversation.
 
     Attributes:
-        role: Who speaks.
-        content: What is said, as a tuple of blocks; any iterable of them may be given.
-        extra: Fields that we do not know.
+        role: The author.
+        content: The content, a tuple of blocks; any iterable of blocks may be given.
+        extra: Unknown fields.
 
     Raises:
-        InvalidInputError: The role is none.
+        InvalidInputError: The role is unknown.
         TypeError: A field has a wrong type.
 
     >>> message = Message("assistant", [TextBlock("Let me see."), ToolUseBlock("u1", "look_up", {"parcel": 7})])
@@ -229,12 +227,12 @@ class Message(_Extensible, frozen=True):
         if type(self.content) is not tuple:
             force_setattr(self, "content", _as_tuple(self.content))
         for block in self.content:
-            if type(block) not in _BLOCKS:  # also a subclass: how it would be written is not known
+            if type(block) not in _BLOCKS:  # a subclass is refused, too: its fields are unknown
                 raise TypeError(f"content must consist of blocks, not {type(block).__name__}")
         super().__post_init__()
 
     def __repr__(self) -> str:
-        # Without what was said. And of anything: an error tracker may ask while it is checked.
+        # No content. Attributes may have any type: an error tracker may ask during their checks.
         role, content = getattr(self, "role", None), getattr(self, "content", ())
         kinds = [type(block).__name__ for block in content] if isinstance(content, tuple) else type(content).__name__
         return f"Message(role={role if role in _ROLES else None!r}, content=<{kinds}>)"
@@ -264,12 +262,12 @@ class Message(_Extensible, frozen=True):
 
     @property
     def text(self) -> str:
-        """The text in it: that of its text blocks, one after the other."""
+        """The joined text of the text blocks."""
         return "".join(block.text for block in self.content if type(block) is TextBlock)
 
 
-class _HasExtra(Exception):  # noqa: N818  # no failure: a turn of the road
-    """An object has fields that msgspec cannot write where they belong."""
+class _HasExtra(Exception):  # noqa: N818  # not an error
+    """Raised for unknown fields, which msgspec cannot write beside known ones."""
 
 
 def _hook(value: Any) -> Any:
@@ -286,9 +284,8 @@ def write_message(message: Message) -> bytes:
     """Return a message as JSON.
 
     Raises:
-        InvalidInputError: A text in it holds a lone surrogate, or something in it cannot be written
-            as JSON.
-        TypeError: It holds an object of a type that msgspec does not write.
+        InvalidInputError: A text holds a lone surrogate, or a value cannot be written as JSON.
+        TypeError: A value has a type that msgspec does not write.
     """
     try:
         encode = codec.encode if is_plain_text(message) else codec.encode_alike
@@ -300,20 +297,20 @@ def write_message(message: Message) -> bytes:
 
 
 def is_plain_text(message: Message) -> bool:
-    """Say whether a message is of texts only, with no field that we do not know.
+    """Return whether a message has text blocks only, and no unknown fields.
 
-    Then what is written reads back.
+    The JSON of such a message always reads back.
     """
     return not message.extra and all(type(block) is TextBlock and not block.extra for block in message.content)
 
 
 def read_message(text: bytes) -> Message:
-    """Return the message that a JSON text is.
+    """Return the message of a JSON text.
 
     Raises:
-        InvalidInputError: It is none.
+        InvalidInputError: The text is no message.
         TypeError: A field has a wrong type.
-        msgspec.DecodeError: The same, or it is no JSON.
+        msgspec.DecodeError: A field has a wrong type, or the text is no JSON.
     """
     try:
         return _DECODER.decode(text)
@@ -323,12 +320,12 @@ def read_message(text: bytes) -> Message:
 
 
 def message_from_json(value: Any) -> Message:
-    """Return the message that a value of plain JSON is.
+    """Return the message of a decoded JSON value.
 
     Raises:
-        InvalidInputError: It is none.
+        InvalidInputError: The value is no message.
         TypeError: A field has a wrong type.
-        msgspec.ValidationError: The same.
+        msgspec.ValidationError: A field has a wrong type.
     """
     if not isinstance(value, dict):
         raise InvalidInputError("a message must be an object")
@@ -346,7 +343,7 @@ def _to_fields(value: Struct) -> dict[str, Any]:
     tag = value.__struct_config__.tag
     fields: dict[str, Any] = {} if tag is None else {"type": tag}
     fields |= {name: getattr(value, name) for name in value.__struct_fields__ if name != "extra"}
-    extra = getattr(value, "extra")  # noqa: B009  # every other one is an _Extensible
+    extra = getattr(value, "extra")  # noqa: B009  # all others are _Extensible
     return fields if extra is UNSET else {**fields, **extra}
 
 
@@ -367,7 +364,7 @@ def _block_from_json(value: Any) -> Block:
 
 
 def _names(open_type: type[Struct]) -> set[str]:
-    """Return the names that fields on the wire have in this version."""
+    """Return the names of the known fields on the wire."""
     names = set(open_type.__struct_encode_fields__) - {_OFF_THE_WIRE}
     return names if open_type.__struct_config__.tag is None else names | {"type"}
 

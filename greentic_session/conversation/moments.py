@@ -1,4 +1,4 @@
-"""Points in time.
+"""Moments: points in time, to the microsecond.
 
 Microseconds since the Unix epoch inside, UTC datetimes outside, RFC 3339 in JSON.
 """
@@ -13,13 +13,10 @@ from greentic_session.errors import InvalidInputError
 __all__ = ["MAX_MOMENT", "Clock", "as_datetime", "as_moment", "later", "utc_now"]
 
 Clock: TypeAlias = Callable[[], int]
-"""Tells the time: microseconds since the Unix epoch."""
+"""Returns the time in microseconds since the Unix epoch."""
 
 MAX_MOMENT: Final = 2**53 - 1
-"""The last moment that we keep, in the year 2255.
-
-Up to here a double, as Redis and Lua count, is exact.
-"""
+"""The latest moment, in the year 2255: the largest integer that a double of Redis or Lua holds."""
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
@@ -49,11 +46,11 @@ def as_datetime(moment: int) -> datetime:
 
 
 def as_moment(value: object, name: str) -> int:
-    """Return a datetime as a moment; `name` names it in messages.
+    """Return a datetime as a moment; `name` is its name in error messages.
 
     Raises:
-        InvalidInputError: It has no time zone, or is before 1970 or after 2255.
-        TypeError: It is no datetime.
+        InvalidInputError: The datetime has no time zone, or is before 1970 or after 2255.
+        TypeError: The value is no datetime.
 
     >>> as_moment(datetime(1970, 1, 2, tzinfo=UTC), "created_at")
     86400000000

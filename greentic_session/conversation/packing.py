@@ -1,7 +1,4 @@
-"""Conversion of a conversation to its stored parts, and back.
-
-What a caller hands in is checked here, and copied.
-"""
+"""Conversion of conversations to headers, with checks and copies of all values, and back."""
 
 from collections.abc import Collection, Mapping
 from typing import Any, TypeVar
@@ -27,17 +24,16 @@ M = TypeVar("M")
 
 
 def pack(conversation: Conversation[Any], birth: str, now: int | None = None) -> Header:
-    """Return what is to be stored of a conversation beside its messages.
+    """Return the header of a conversation.
 
     Args:
-        conversation: As its owner holds it.
+        conversation: The conversation to store.
         birth: A fresh token.
-        now: When it is saved; it will be updated then, in any case later than it was. None leaves
-            its times as they are.
+        now: The time of the save, for `updated_at`, which always grows. None keeps its times.
 
     Raises:
-        InvalidInputError: Something in it is out of range, or cannot be written as JSON.
-        TypeError: Something in it has a wrong type.
+        InvalidInputError: A value is out of range, or cannot be written as JSON.
+        TypeError: A value has a wrong type.
     """
     state = conversation.state
     if not isinstance(state, ConversationState):
@@ -74,11 +70,11 @@ def pack_change(
     remove_custom: Collection[str] = (),
     remove_metadata: Collection[str] = (),
 ) -> Change:
-    """Return the change that these arguments of `update_state` ask for.
+    """Return the change for arguments of `update_state`.
 
     Raises:
-        InvalidInputError: One of them is out of range, or cannot be written as JSON.
-        TypeError: One of them has a wrong type.
+        InvalidInputError: An argument is out of range, or cannot be written as JSON.
+        TypeError: An argument has a wrong type.
     """
     usage = _check_usage("add_usage", TokenUsage() if add_usage is None else add_usage)
     if usage.extra:
@@ -95,10 +91,10 @@ def pack_change(
 
 
 def unpack(conversation_id: str, header: Header, messages: list[M]) -> Conversation[M]:
-    """Return the conversation that was stored.
+    """Return the conversation of a stored header and decoded messages.
 
     Raises:
-        CorruptSessionError: A value in it is no JSON.
+        CorruptSessionError: A value in the header is no JSON.
     """
     try:
         usage_extra, custom = _values(header.usage_extra), _values(header.custom)
@@ -163,7 +159,7 @@ def _names(name: str, removed: object, merged: Mapping[str, Any] | None) -> froz
 def _json(name: str, value: object, reserved: frozenset[str] = frozenset()) -> dict[str, Raw]:
     fields: dict[str, Raw] = {}
     for key, part in _items(name, value):
-        key = _text(f"a name in {name}", key)  # noqa: PLW2901  # the plain text of it
+        key = _text(f"a name in {name}", key)  # noqa: PLW2901  # as plain str
         if key in reserved:
             raise InvalidInputError(f"{name} holds a field that has a name of its own")
         fields[key] = Raw(codec.encode_alike(codec.SNAPSHOT_ENCODER, part, name, key_path("$", key)))

@@ -1,4 +1,4 @@
-"""The rules of conversations that need no storage: partitions, ids, and the errors."""
+"""Rules of conversations that need no storage: partitions, ids, and errors."""
 
 import logging
 from typing import Final
@@ -26,13 +26,10 @@ __all__ = [
 
 
 SCHEMA_VERSION: Final = 1
-"""The version of the envelope that is written.
-
-Older ones are migrated when they are read, newer ones refused.
-"""
+"""The version of written envelopes. Older ones are migrated when read, newer ones refused."""
 
 MAX_ID_CHARACTERS: Final = 255
-"""The longest id of a conversation."""
+"""The longest id of a conversation, in characters."""
 
 _log: Final = logging.getLogger("greentic_session")
 
@@ -43,22 +40,22 @@ def partition_of(ctx: TenantCtx) -> Partition:
     A user in `ctx` does not matter.
 
     Raises:
-        InvalidInputError: Its team is ``-``, which stands for no team.
-        TypeError: It is no TenantCtx.
+        InvalidInputError: The team is ``-``, which is reserved for no team.
+        TypeError: `ctx` is no TenantCtx.
     """
     tenancy.check_ctx(ctx)
     return (ctx.env, ctx.tenant_id, ctx.effective_team)
 
 
 def check_conversation_id(value: object) -> str:
-    """Return `value`, as a plain str, if it may be the id of a conversation.
+    """Return `value` as a plain str if it is a valid id of a conversation.
 
-    Any text may, ``..`` and ``a/b`` too: what a backend makes of it is the backend's care.
+    Any text is valid, also ``..`` and ``a/b``: backends derive safe names from it.
 
     Raises:
-        InvalidInputError: It is empty, has more than 255 characters, or holds a NUL or a lone
+        InvalidInputError: The id is empty, has more than 255 characters, or holds a NUL or a lone
             surrogate.
-        TypeError: It is no string.
+        TypeError: The id is no str.
 
     >>> check_conversation_id("../a:b")
     '../a:b'
@@ -78,10 +75,10 @@ def check_conversation_id(value: object) -> str:
 
 
 def check_schema(version: int, conversation_id: str, *, newest: int = SCHEMA_VERSION) -> None:
-    """Refuse an envelope that a newer version wrote.
+    """Refuse an envelope of a newer version.
 
     Raises:
-        SchemaVersionError: It is newer than `newest`.
+        SchemaVersionError: The version is newer than `newest`.
     """
     if version > newest:
         raise SchemaVersionError(
@@ -106,7 +103,7 @@ def changed(conversation_id: str) -> ConflictError:
 
 
 def corrupt(conversation_id: str) -> CorruptSessionError:
-    """Return the error for a stored text, beside the messages, that is not what it should be."""
+    """Return the error for a stored header, or its file, that cannot be read."""
     return CorruptSessionError("the stored text is no conversation", conversation_id=conversation_id)
 
 
@@ -120,7 +117,7 @@ def corrupt_message(conversation_id: str, position: int) -> CorruptSessionError:
 
 
 def corrupt_end(conversation_id: str, position: int) -> CorruptSessionError:
-    """Return the error for a write behind a damaged end, which counts as the message at `position`."""
+    """Return the error for a write behind a damaged end, which counts as a message."""
     return CorruptSessionError(
         "the end of what is stored is damaged, so nothing can be added: load the conversation with skip_corrupt=True "
         "and save it, which removes the damaged end",
@@ -130,6 +127,6 @@ def corrupt_end(conversation_id: str, position: int) -> CorruptSessionError:
 
 
 def warn_skipped(what: str, count: int) -> None:
-    """Say in the log, once a call, how many of something could not be read and were left out."""
+    """Log how many items could not be read and were left out; call it once an operation."""
     if count:
         _log.warning("left out what cannot be read: %d %s", count, what)

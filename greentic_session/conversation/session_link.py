@@ -1,8 +1,8 @@
-"""The link from a paused flow to its conversation: an attribute of the unchanged wire schema.
+"""Link from a paused flow to its conversation: an attribute of the session's `TenantCtx`.
 
-The name is an attribute of the session's `TenantCtx`: text by text, which every runtime keeps and
-hands on. What is stored stays byte for byte what the reference would write, and whoever resumes the
-flow, on any machine, finds its transcript.
+Every runtime keeps and passes on these attributes, so a program that resumes the flow, on any
+machine, finds its transcript. The wire schema does not change: the reference (the Rust crate
+greentic-session) would write the same bytes.
 """
 
 from typing import Final
@@ -15,16 +15,16 @@ from greentic_session.models import SessionData
 
 __all__ = ["LINK_ATTRIBUTE", "link_conversation", "linked_conversation"]
 
-# Not "conversation_id": channels have conversations, too, and their ids travel in attributes.
+# Not "conversation_id": channels put the ids of their own conversations into attributes.
 LINK_ATTRIBUTE: Final = "greentic_session.conversation"
 """The attribute of `SessionData.tenant_ctx` that holds the id of the flow's conversation."""
 
 
 def link_conversation(data: SessionData, conversation_id: str | None) -> SessionData:
-    """Return a copy of a snapshot that names this conversation; None takes the name off.
+    """Return a copy of a snapshot with a link to a conversation; None removes the link.
 
-    A snapshot that is made anew from the `tenant_ctx` of the old one goes on naming it. The
-    conversation itself is found in the session's own partition: give the store that `tenant_ctx`.
+    A new snapshot with the `tenant_ctx` of the old one has the same link. The conversation is in
+    the partition of the session: pass that `tenant_ctx` to the store.
 
     >>> from greentic_session import TenantCtx
     >>> ctx = TenantCtx.new("dev", "acme")
@@ -33,7 +33,7 @@ def link_conversation(data: SessionData, conversation_id: str | None) -> Session
     'order-7'
 
     Raises:
-        InvalidInputError: It cannot be the id of a conversation.
+        InvalidInputError: `conversation_id` is not valid.
         TypeError: An argument has a wrong type.
     """
     check_type("data", data, SessionData)
@@ -45,7 +45,7 @@ def link_conversation(data: SessionData, conversation_id: str | None) -> Session
 
 
 def linked_conversation(data: SessionData) -> str | None:
-    """Return the id of the conversation that a snapshot names; None if it names none.
+    """Return the id of a snapshot's linked conversation; None without link.
 
     Raises:
         TypeError: `data` is no SessionData.

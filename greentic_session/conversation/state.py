@@ -1,4 +1,4 @@
-"""The state of an agent session beside its transcript."""
+"""State of an agent session: everything but its messages."""
 
 from typing import Any
 
@@ -14,15 +14,15 @@ __all__ = ["ConversationState", "TokenUsage"]
 
 
 class TokenUsage(Hiding, Struct, frozen=True):
-    """How many tokens were used.
+    """Numbers of used tokens.
 
     Attributes:
-        input_tokens: From 0 to 2**53 - 1, as all of them.
-        output_tokens: The same.
-        cache_read_tokens: None where nobody counts them, as for the following.
-        cache_creation_tokens: The same.
-        reasoning_tokens: The same.
-        extra: Fields that we do not know, kept as they came.
+        input_tokens: From 0 to 2**53 - 1, as all counts here.
+        output_tokens: A count.
+        cache_read_tokens: A count; None if unknown.
+        cache_creation_tokens: A count; None if unknown.
+        reasoning_tokens: A count; None if unknown.
+        extra: Unknown fields, unchanged.
 
     Raises:
         InvalidInputError: A number is out of range.
@@ -48,7 +48,7 @@ class TokenUsage(Hiding, Struct, frozen=True):
         return outline(self, "extra", **{name: getattr(self, name, None) for name in COUNTERS})
 
     def counts(self) -> dict[str, int]:
-        """Return the counters that are there, by name.
+        """Return the counts that are known, by name.
 
         >>> TokenUsage(12, 5, reasoning_tokens=3).counts()
         {'input_tokens': 12, 'output_tokens': 5, 'reasoning_tokens': 3}
@@ -57,14 +57,14 @@ class TokenUsage(Hiding, Struct, frozen=True):
 
 
 class ConversationState(Hiding, Struct):
-    """The state of an agent session; mutable, and checked when it is saved.
+    """State of an agent session; mutable, and checked when it is saved.
 
     Attributes:
         cwd: The working directory; free text.
-        token_usage: How many tokens were used so far.
-        event_count: How many events there were, from 0 to 2**53 - 1.
-        custom: Anything that JSON can carry, by name.
-        extra: Fields that we do not know, kept as they came.
+        token_usage: Numbers of tokens used so far.
+        event_count: The number of events, from 0 to 2**53 - 1.
+        custom: JSON values by name.
+        extra: Unknown fields, unchanged.
 
     >>> ConversationState("/srv/acme", custom={"mood": "calm"}).token_usage.input_tokens
     0

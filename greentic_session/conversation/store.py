@@ -1,8 +1,7 @@
-"""The conversation store: what every backend promises.
+"""`ConversationStore`: the operations and promises that all conversation stores share.
 
-`ConversationStore` checks the arguments and turns conversations and messages into what is stored,
-and hands that to its `ConversationBackend`; so no backend repeats a check, and no bad call ever
-reaches one.
+`ConversationStore` checks the arguments, encodes conversations and messages, and calls its
+`ConversationBackend`. So no backend repeats a check, and no invalid call reaches a backend.
 """
 
 import builtins
@@ -35,39 +34,39 @@ __all__ = ["ConversationStore"]
 M = TypeVar("M")
 
 _DECODE_BATCH: Final = 1000
-"""How many messages are decoded before others may run."""
+"""How many messages are decoded before the event loop runs other tasks."""
 
 
 class ConversationStore(Generic[M]):
-    """Keeps the transcripts and states of agent sessions.
+    """Store of transcripts and states of agent sessions.
 
-    The store of a real backend is `InMemoryConversationStore` and its like; this class is what they
-    share, and what a program that takes "a store" should name as its type. It is usable at once;
-    use it as an async context manager, or call `aclose` at the end.
+    `InMemoryConversationStore` and the other stores are subclasses; use this class as the type of
+    "any store". A store is usable at once; use it as an async context manager, or call `aclose` at
+    the end.
 
     Every operation acts in one *partition*: env, ``tenant_id`` and effective team of its `ctx`. A
-    user in `ctx` does not matter. Conversations of another partition are absent. The team ``-`` is
-    refused everywhere.
+    user in `ctx` does not matter. Conversations of other partitions are absent. The team ``-`` is
+    always refused.
 
-    Every operation may raise, besides what its own docstring names: NotFoundError for an id that is
-    not in the partition (`save`, `create`, `list` without `after`, `purge` and `health` aside);
+    Besides the errors in its own docstring, every operation may raise: NotFoundError for an id that
+    is not in the partition (except `save`, `create`, `list` without `after`, `purge` and `health`);
     InvalidInputError for an argument that breaks a rule (nothing was written); TypeError for one of
-    a wrong type; CorruptSessionError where what is stored cannot be read; SchemaVersionError where
-    a newer version wrote it; UnavailableError after `aclose` or when the backend is away;
-    OperationTimeoutError when it does not answer in time. `GreenticError.conversation_id` tells
-    which conversation it was about; no message does.
+    a wrong type; CorruptSessionError if the stored text cannot be read; SchemaVersionError if a
+    newer version wrote it; UnavailableError after `aclose`, or if the backend cannot be reached;
+    OperationTimeoutError if it does not answer in time. `GreenticError.conversation_id` has the id
+    of the conversation; no error message has it.
 
     Args:
-        backend: Where the conversations are kept.
-        message_type: What messages are: `Message`, or any type that msgspec writes and reads, a
-            union too. A message that would not read back is refused.
-        ttl: How long a conversation is kept: a number of seconds or a timedelta; None and NEVER are
-            for ever. The lifetime begins with the creation; when it ends all of the conversation is
-            gone, at once.
-        sliding: Whether every use (`load`, `messages`, `append`, `update_state`, `save`) begins the
-            lifetime anew.
+        backend: The storage of the conversations.
+        message_type: The type of messages: `Message`, or any type that msgspec writes and reads,
+            also a union. A message that would not read back is refused.
+        ttl: The lifetime of a conversation: a number of seconds or a timedelta; None and NEVER are
+            for ever. It begins with the creation; when it ends, all parts of the conversation are
+            gone at once.
+        sliding: Whether every operation on a conversation (`load`, `messages`, `append`,
+            `update_state`, `save`) renews its lifetime.
         max_message_bytes: The longest message, in bytes of its JSON text.
-        clock: Tells the time in microseconds since the Unix epoch. Lifetimes do not depend on it.
+        clock: Returns the time in microseconds since the Unix epoch. Lifetimes do not depend on it.
 
     Raises:
         InvalidInputError: An option is out of range.
@@ -117,11 +116,11 @@ class ConversationStore(Generic[M]):
 
     @property
     def backend(self) -> ConversationBackend:
-        """The storage below, for wrappers and administration. It checks no arguments."""
+        """The backend, for wrappers and administration. It checks no arguments."""
         return self._backend
 
     def _take_over(self, store: "ConversationStore[M]", backend: ConversationBackend) -> None:
-        """Become the same store on another backend: the constructor of wrappers."""
+        """Initialise this store as a copy of another on a different backend, for wrappers."""
         self._life = store._life  # noqa: SLF001  # of the same class
         self._codec = store._codec  # noqa: SLF001  # of the same class
         self._clock = store._clock  # noqa: SLF001  # of the same class
@@ -140,16 +139,16 @@ class ConversationStore(Generic[M]):
         cwd: str = "",
         metadata: Mapping[str, str] | None = None,
     ) -> Conversation[M]:
-        """Store a conversation without messages, and return it.
+        """Store a new conversation without messages, and return it.
 
         Args:
             ctx: The caller.
-            id: Its id, from 1 to 255 characters; by default a fresh random UUID4.
+            id: The id, from 1 to 255 characters; by default a random UUID4.
             model: The name of the model.
-            max_turns: How many turns an agent may take; 0 where nobody says.
+            max_turns: How many turns an agent may take; 0 if unknown.
             system_message: The instruction to the model.
             cwd: The working directory.
-            metadata: Text by text.
+            metadata: Texts by name.
 
         Raises:
             ConflictError: The partition has a conversation with this id.
@@ -163,7 +162,7 @@ class ConversationStore(Generic[M]):
             model=model,
             max_turns=max_turns,
             system_message=system_message,
-            metadata={} if metadata is None else metadata,  # type: ignore[arg-type]  # it is copied
+            metadata={} if metadata is None else metadata,  # type: ignore[arg-type]  # `pack` copies it
             created_at=now,
             updated_at=now,
         )
@@ -173,20 +172,20 @@ class ConversationStore(Generic[M]):
     async def save(self, ctx: TenantCtx, conversation: Conversation[M], *, force: bool = False) -> None:
         """Store a conversation: a new one, or over the one that it was loaded from or saved as.
 
-        What is done to `conversation` afterwards changes nothing of what is stored. Its
-        `updated_at` moves, and its `created_at` becomes that of the stored one, if there was one. A
-        lifetime goes on, unless it is sliding.
+        Later changes of the object do not change the stored conversation. `conversation.updated_at`
+        is set, and `created_at` becomes that of the old stored conversation, if any. The lifetime
+        of an old one goes on, unless it is sliding.
 
         Args:
             ctx: The caller.
             conversation: What to store.
-            force: Store it whatever is there: over changes of others, over one that was never
-                loaded, over one that cannot be read, and again after it was deleted or has expired.
-                So to copy one to another partition or store.
+            force: Store it over any conversation with this id: over changes of others, over one
+                that was never loaded or cannot be read, and after it was deleted or has expired.
+                Use it to copy a conversation to another partition or store.
 
         Raises:
-            ConflictError: What is stored was changed (or deleted) since this object was loaded or
-                saved; for an object that never was, the partition has a conversation with this id.
+            ConflictError: The stored conversation was changed or deleted since this object was
+                loaded or saved; or, for an object that never was, the id is taken.
         """
         self._backend.check_open()
         partition = partition_of(ctx)
@@ -198,7 +197,7 @@ class ConversationStore(Generic[M]):
         if not isinstance(conversation.messages, builtins.list | tuple):
             raise TypeError(f"messages must be a list, not {type(conversation.messages).__name__}")
         messages = [self._codec.write(message) for message in conversation.messages]
-        expected = Stored.ANYTHING if force else conversation._revision or Stored.NOTHING  # noqa: SLF001  # it is the store's
+        expected = Stored.ANYTHING if force else conversation._revision or Stored.NOTHING  # noqa: SLF001  # private to the store
         stored = await self._backend.put(partition, id, header, messages, expected, self._life)
         conversation.created_at = as_datetime(stored.created_at)
         conversation.updated_at = as_datetime(stored.updated_at)
@@ -210,12 +209,13 @@ class ConversationStore(Generic[M]):
 
         Args:
             ctx: The caller.
-            id: Its id.
+            id: The id of the conversation.
             skip_corrupt: Leave out messages that do not decode, with a warning in the log, instead
-                of raising. If the object is saved then, they are gone.
+                of raising an error. To save the object then removes these messages.
 
         Raises:
-            CorruptSessionError: A message does not decode; `GreenticError.position` tells which.
+            CorruptSessionError: A message does not decode; `GreenticError.position` has its
+                position.
         """
         self._backend.check_open()
         partition, id = partition_of(ctx), check_conversation_id(id)
@@ -224,7 +224,7 @@ class ConversationStore(Generic[M]):
         return unpack(id, header, await self._read(id, len(texts), texts, skip_corrupt=skip_corrupt))
 
     async def delete(self, ctx: TenantCtx, id: str) -> None:
-        """Remove a conversation, whether it can be read or not."""
+        """Remove a conversation, readable or not."""
         self._backend.check_open()
         partition, id = partition_of(ctx), check_conversation_id(id)
         await self._backend.delete(partition, id)
@@ -232,13 +232,13 @@ class ConversationStore(Generic[M]):
     # -- messages and state
 
     async def append(self, ctx: TenantCtx, id: str, *messages: M) -> int:
-        """Append messages to a conversation, without a gap; without any, nothing changes.
+        """Append messages to a conversation, without a gap; without messages, nothing changes.
 
-        It costs the same however long the conversation is. Of many writers each sees its own
-        messages in its own order.
+        The cost does not depend on the length of the conversation. The messages of each of several
+        writers stay in their order.
 
         Returns:
-            How many messages there are now.
+            The new number of messages of the conversation.
         """
         self._backend.check_open()
         partition, id = partition_of(ctx), check_conversation_id(id)
@@ -253,14 +253,14 @@ class ConversationStore(Generic[M]):
         Args:
             ctx: The caller.
             id: The id of the conversation.
-            last: Only the last so many, from 0; the others are not even read.
-            skip_corrupt: Leave out those that do not decode, with a warning in the log, instead of
-                raising.
+            last: How many of the last messages to return, from 0; the others are not read.
+            skip_corrupt: Leave out messages that do not decode, with a warning in the log, instead
+                of raising an error.
 
         Raises:
-            CorruptSessionError: One of them does not decode; `GreenticError.position` tells which,
-                from 0. The others are still there: `last` reads those behind it, `skip_corrupt` all
-                of them.
+            CorruptSessionError: A message does not decode; `GreenticError.position` has its
+                position, from 0. The others can be read: with `last` those behind it, with
+                `skip_corrupt` all.
         """
         self._backend.check_open()
         partition, id = partition_of(ctx), check_conversation_id(id)
@@ -283,23 +283,23 @@ class ConversationStore(Generic[M]):
         remove_custom: Collection[str] = (),
         remove_metadata: Collection[str] = (),
     ) -> None:
-        """Change the state of a conversation in one step, whoever else changes it at the same time.
+        """Change the state of a conversation in one atomic step.
 
         Args:
             ctx: The caller.
             id: The id of the conversation.
             cwd: The new working directory.
-            add_usage: Token counts to add to what is there; None in one of them adds nothing.
-            add_events: What to add to the event count.
-            custom: Values to merge into what is there, name by name; None as a value is JSON's
-                null, and removes nothing: `remove_custom` does.
-            metadata: Texts to merge in, name by name.
-            remove_custom: Names of custom values to remove; one that is not there is no error.
-            remove_metadata: Names of metadata to remove, likewise.
+            add_usage: Token counts to add; a count that is None adds nothing.
+            add_events: The number to add to the event count.
+            custom: Custom values to set, by name; the value None is JSON's null, and removes
+                nothing: use `remove_custom`.
+            metadata: Metadata to set, by name.
+            remove_custom: Names of custom values to remove; a missing one is no error.
+            remove_metadata: Names of metadata to remove; a missing one is no error.
 
         Raises:
-            InvalidInputError: Besides the usual: a counter would exceed 2**53 - 1; or a name is
-                both merged in and removed.
+            InvalidInputError: Besides the usual reasons: a counter would exceed 2**53 - 1; or a
+                name is both set and removed.
         """
         self._backend.check_open()
         partition, id = partition_of(ctx), check_conversation_id(id)
@@ -313,18 +313,18 @@ class ConversationStore(Generic[M]):
     ) -> builtins.list[ConversationSummary]:
         """Return the summaries of a partition, newest `updated_at` first, then by id.
 
-        No message is read for it.
+        No message is read.
 
         Args:
             ctx: The caller.
-            limit: At most so many, from 0; by default all.
-            after: The last one seen: its summary, or its id. A summary goes on exactly from there,
-                whatever has become of the conversation: nothing is seen twice, and what was written
-                meanwhile is at the front, with the next beginning. An id goes on from where that
-                conversation stands now.
+            limit: The largest number of summaries, from 0; by default all.
+            after: The last summary of the page before, or its id. With a summary the list continues
+                exactly behind it, even if that conversation has changed or is gone: no conversation
+                is listed twice, and those changed meanwhile are on the next first page. With an id
+                the list continues behind the current position of that conversation.
 
         Raises:
-            NotFoundError: `after` is an id, and the partition has no such conversation (any more).
+            NotFoundError: `after` is an id that is not (or no longer) in the partition.
         """
         self._backend.check_open()
         partition = partition_of(ctx)
@@ -339,22 +339,22 @@ class ConversationStore(Generic[M]):
     async def purge(self, ctx: TenantCtx) -> int:
         """Remove all conversations of a partition.
 
-        A `ctx` without a team removes those that belong to no team, not those of teams.
+        A `ctx` without a team removes only conversations without a team.
 
-        What is created meanwhile may or may not be removed. A purge that was cut short can be
-        repeated.
+        Conversations that are created meanwhile may or may not be removed. A purge that was
+        interrupted can be repeated.
 
         Returns:
-            How many were removed.
+            How many conversations were removed.
         """
         self._backend.check_open()
         return await self._backend.purge(partition_of(ctx))
 
     async def health(self) -> None:
-        """Return if the backend answers.
+        """Check that the backend answers.
 
         Raises:
-            UnavailableError: It does not, or the store is closed.
+            UnavailableError: It does not answer, or the store is closed.
         """
         self._backend.check_open()
         await self._backend.health()
@@ -372,7 +372,7 @@ class ConversationStore(Generic[M]):
         await self.aclose()
 
     async def _read(self, id: str, count: int, texts: builtins.list[bytes], *, skip_corrupt: bool) -> builtins.list[M]:
-        """Decode the last of `count` messages."""
+        """Decode the texts of the last messages, of `count` messages."""
         read = self._codec.read
         first = count - len(texts)
         messages: builtins.list[M] = []

@@ -1,7 +1,7 @@
-"""Conversations in a storage of your own, behind three methods.
+"""Conversation store on a storage of your own, behind an adapter with three methods.
 
-An adapter knows whole conversations as plain JSON, by name. So every write reads one and writes it
-back, under a lock in this process; between processes, what two write at once depends on the
+An adapter stores whole conversations as plain JSON, by name. So every write loads one and saves it,
+under a lock in this process; the outcome of simultaneous writes of several processes depends on the
 adapter.
 """
 
@@ -46,52 +46,51 @@ _EXPIRY: Final = "expires_at_ms"
 _TOMBSTONE: Final = {"deleted": True}
 
 _Stored: TypeAlias = tuple[Header, list[bytes], int | None]
-"""Header, messages, and when it expires: milliseconds since the Unix epoch, None for never."""
+"""Header, messages, and expiry in milliseconds since the Unix epoch; None for never."""
 
 
 @runtime_checkable
 class PersistenceAdapter(Protocol):
-    """A storage of your own, behind three methods.
+    """Interface to a storage of your own.
 
-    Its errors become UnavailableError, OperationTimeoutError or InternalError.
+    Its errors are raised as UnavailableError, OperationTimeoutError or InternalError.
 
     An adapter may have a fourth method, ``async delete_session(id)``. Without it a deleted
     conversation is overwritten with ``{"deleted": true}``.
     """
 
     async def save_session(self, id: str, data: dict[str, Any]) -> None:
-        """Keep `data` under `id`, replacing the old value.
+        """Store `data` under `id`; replace the old value.
 
         Args:
-            id: ``env:tenant:team:conversation`` (the team is ``-`` where there is none). The last
-                part is any text.
-            data: Plain JSON: dicts, lists, texts, numbers, true, false and null. Yours: nobody
-                changes it any more.
+            id: ``env:tenant:team:conversation``; no team is ``-``. The last part is any text.
+            data: Plain JSON: dicts, lists, texts, numbers, true, false and null. The store does not
+                change it later.
         """
         ...
 
     async def load_session(self, id: str) -> dict[str, Any] | None:
-        """Return what was kept under `id`; None if nothing was."""
+        """Return the data under `id`; None without data."""
         ...
 
     async def list_sessions(self) -> Iterable[str]:
-        """Return every id under which something is kept."""
+        """Return all ids with data."""
         ...
 
 
 class AdapterConversationStore(ConversationStore[M]):
-    """A `ConversationStore` on a `PersistenceAdapter`.
+    """Conversation store on a `PersistenceAdapter`.
 
-    Within this process nothing is lost however many write at once, as long as they use one store,
-    in one event loop. Every operation on a conversation reads all of it, and every write writes all
-    of it; `list` and `purge` read every conversation of the partition. What has expired is erased
-    when one of them meets it.
+    Simultaneous writes of one process lose nothing, if they use the same store in one event loop.
+    Every operation loads a whole conversation, and every write saves it as a whole; `list` and
+    `purge` load every conversation of the partition, and erase expired ones.
 
     Args:
         adapter: The storage. The store does not close it.
-        message_type: What messages are; `Message` by default.
-        timer: Tells the time in seconds since the Unix epoch: lifetimes are measured by it.
-        options: Those of every `ConversationStore`: `ttl`, `sliding`, `max_message_bytes`, `clock`.
+        message_type: The type of messages; `Message` by default.
+        timer: Returns the time in seconds since the Unix epoch, by which lifetimes are measured.
+        options: The options of every `ConversationStore`: `ttl`, `sliding`, `max_message_bytes`,
+            `clock`.
 
     Raises:
         InvalidInputError: An option is out of range.
@@ -136,7 +135,7 @@ class AdapterConversationStore(ConversationStore[M]):
 
 
 class _AdapterBackend(ConversationBackend):
-    """Conversations as whole JSON values."""
+    """Backend that stores each conversation as one JSON value."""
 
     system = "adapter"
 
@@ -160,7 +159,7 @@ class _AdapterBackend(ConversationBackend):
             if stored is None:
                 expiry = self._expiry(life.ttl_ms)
             else:
-                expiry = stored[2] if life.renewal_ms is None else self._expiry(life.renewal_ms)
+                expiry = stored[2] if life.again_ms is None else self._expiry(life.again_ms)
             await self._write(name, id, (header, list(messages), expiry))
         return header
 
@@ -243,19 +242,19 @@ class _AdapterBackend(ConversationBackend):
         return removed
 
     async def health(self) -> None:
-        await _call(self._adapter.load_session, ":health")  # no conversation can be called so
+        await _call(self._adapter.load_session, ":health")  # no conversation has this name
 
     async def aclose(self) -> None:
         self.closed = True
 
-    # -- below: what an adapter does for us
+    # -- below: calls of the adapter
 
     def _lock(self, name: str) -> anyio.Lock:
-        # It lives as long as somebody holds it or waits for it.
+        # A lock lives while a call holds it or waits for it.
         return self._locks.setdefault(name, anyio.Lock())
 
     async def _names(self, partition: Partition) -> list[tuple[str, str]]:
-        """Return the names of all that is kept in a partition, with the ids in them."""
+        """Return the names of all conversations of a partition, with their ids."""
         names = await _call(self._list)
         prefix = _name(partition, "")
         found: list[tuple[str, str]] = []
@@ -264,14 +263,14 @@ class _AdapterBackend(ConversationBackend):
                 if name.startswith(prefix):
                     found.append((name, check_conversation_id(name.removeprefix(prefix))))
             except InvalidInputError:
-                pass  # somebody else's
+                pass  # data of another program
         return found
 
     async def _list(self) -> list[str]:
         return [str.__str__(name) for name in dict.fromkeys(await self._adapter.list_sessions())]
 
     async def _find(self, name: str, id: str, *, erase: bool = False) -> _Stored | None:
-        """Return what is there and has not expired; `erase`, with the lock held, what has."""
+        """Return a conversation; None if absent or expired. With `erase` (lock held) erase that."""
         data: Any = await _call(self._adapter.load_session, name)
         if data is None or data == _TOMBSTONE:
             return None
@@ -280,7 +279,7 @@ class _AdapterBackend(ConversationBackend):
         expiry = data.get(_EXPIRY)
         if isinstance(expiry, int) and expiry <= round(self._timer() * 1000):
             if erase:
-                with suppress(GreenticError):  # it is absent either way, and whoever comes next tries again
+                with suppress(GreenticError):  # it is absent either way, and the next call tries again
                     await self._erase(name)
             return None
         data = {key: value for key, value in data.items() if key != _EXPIRY}
@@ -298,7 +297,7 @@ class _AdapterBackend(ConversationBackend):
 
     async def _use(self, partition: Partition, id: str, life: Lifetime) -> _Stored:
         name = _name(partition, id)
-        if life.renewal_ms is None:
+        if life.again_ms is None:
             return await self._get(name, id)
         async with self._lock(name):
             header, messages, expiry = await self._get(name, id)
@@ -324,14 +323,11 @@ class _AdapterBackend(ConversationBackend):
         return None if ttl_ms is None else round(self._timer() * 1000) + ttl_ms
 
     def _renewed_expiry(self, expiry: int | None, life: Lifetime) -> int | None:
-        return expiry if life.renewal_ms is None else self._expiry(life.renewal_ms)
+        return expiry if life.again_ms is None else self._expiry(life.again_ms)
 
 
 def _name(partition: Partition, id: str) -> str:
-    """Return the name of a conversation.
-
-    Ids of partitions hold no colon, so no two conversations are called alike.
-    """
+    """Return the name of a conversation; unique, because env, tenant and team hold no colon."""
     env, tenant, team = partition
     return f"{env}:{tenant}:{team or '-'}:{id}"
 
@@ -341,7 +337,7 @@ def _sort_key(moment: int, id: str) -> tuple[int, str]:
 
 
 async def _call(method: Callable[..., Awaitable[T]], *arguments: Any) -> T:
-    """Call the adapter and translate its errors, also that of a method that is not async."""
+    """Call the adapter and translate its errors, also the error of a method that is not async."""
     try:
         return await method(*arguments)
     except GreenticError:

@@ -1,16 +1,16 @@
-"""Conversations whose content is encrypted before any other backend sees it.
+"""Encryption of the content of conversations, over any other backend.
 
 Encrypted are every message, the system message, the working directory, and the values of
-`metadata`, of `state.custom`, and of all `extra` fields, each by itself: so an append and an update
-touch only what is new, on every backend. Plain are what stores compute with or sort by (the id,
-times, counts, token usage, schema version), the names in `metadata`, `custom` and `extra`, `model`
-and `max_turns`.
+`metadata`, of `state.custom`, and of all `extra` fields, each value by itself: so an append and an
+update write only new values, on every backend. Not encrypted are values that stores compute with or
+sort by (the id, times, counts, token usage, schema version), the names in `metadata`, `custom` and
+`extra`, `model` and `max_turns`.
 
-Everything opens only in its own conversation: its env, tenant, team and id; a value only under its
-own name. Where a message stands is not bound, because several writers append at once and none of
-them knows its position: what is not noticed is that somebody reorders, repeats or drops messages of
-one conversation; deletes its metadata, custom values, other values or system message; or puts back
-an older state, or one from before it was deleted and created again under the same id.
+Every value decrypts only in its own conversation (env, tenant, team and id) and under its own name.
+The position of a message is not bound to its text, because several writers append at the same time
+and none of them knows the position. Not detected is an attacker who reorders, repeats or drops
+messages of one conversation; deletes its metadata, custom values, other values or system message;
+or restores an older state, also from before it was deleted and created again under the same id.
 """
 
 import re
@@ -39,34 +39,33 @@ __all__ = ["EncryptedConversationBackend", "EncryptedConversationStore"]
 M = TypeVar("M")
 
 _SEAL_BATCH: Final = 500
-"""How many messages are sealed or opened before others may run."""
+"""How many messages are sealed or opened before the event loop runs other tasks."""
 _MESSAGE: Final = parts("message")
 _SEALED: Final = re.compile(b'"gse[0-9]+:')
 _SAME_LIFETIME: Final = Lifetime()
-"""Leaves the lifetime of what is there as it is."""
+"""Keeps the lifetime of a stored conversation."""
 
 
 class EncryptedConversationStore(ConversationStore[M]):
-    """A `ConversationStore` that encrypts content, over any other.
+    """Conversation store that encrypts content, over any other.
 
-    ``EncryptedConversationStore(store, keyring)`` is used in the place of `store`.
+    Use ``EncryptedConversationStore(store, keyring)`` instead of `store`.
 
     It needs the extra: ``python -m pip install 'greentic-session[encryption]'``. It has the options
     of the store that it wraps, and closes it when it is closed. `max_message_bytes` counts the
-    plain message; what is stored of one is a third longer, and some 60 bytes.
+    plain message; the stored one is longer by a third and some 60 bytes.
 
-    Every operation that returns content raises DecryptionError, besides what `ConversationStore`
-    says, where what is stored does not decrypt; for a message it tells the `position`.
-    ``skip_corrupt`` does not skip such a message: under a wrong key that would be all of them, and
-    saving what is left would erase them.
+    Besides the errors of `ConversationStore`, every operation that returns content raises
+    DecryptionError if stored content does not decrypt; for a message the error has its `position`.
+    ``skip_corrupt`` does not skip such a message: with a wrong key it would skip all messages, and
+    saving the rest would erase them.
 
     Args:
-        store: Where the conversations are kept. What is written through it directly is not
-            encrypted.
+        store: The store of the encrypted conversations. Direct writes to it are not encrypted.
         keyring: The keys.
-        allow_plain: Whether content that is not encrypted is read as it is. To move over: turn it
-            on, call `reencrypt` for every partition, turn it off. While it is on, whoever can write
-            to the storage can plant what they like.
+        allow_plain: Whether content that is not encrypted is read as it is. To migrate: turn it
+            on, call `reencrypt` for every partition, turn it off. While it is on, anybody who can
+            write to the storage can forge content.
 
     Raises:
         TypeError: An argument has a wrong type.
@@ -83,19 +82,20 @@ class EncryptedConversationStore(ConversationStore[M]):
         self._take_over(store, self._encrypted)
 
     async def reencrypt(self, ctx: TenantCtx) -> int:
-        """Encrypt under the primary key what is under an older one, or plain, in a partition.
+        """Encrypt content of a partition that is plain or under an older key with the primary key.
 
-        It reads all of a partition. Lifetimes stay; `updated_at` of what is written anew moves by a
-        microsecond, so a `save` of what was loaded before is a ConflictError. What somebody else
-        writes meanwhile is never overwritten. It can be repeated, and cut short.
+        It loads all conversations of the partition. Lifetimes stay; `updated_at` of a conversation
+        that is written grows by a microsecond, so to `save` one that was loaded before is a
+        ConflictError. Simultaneous writes are never overwritten. It can be interrupted and
+        repeated.
 
         Returns:
-            How many conversations were written anew.
+            How many conversations were written.
 
         Raises:
-            CorruptSessionError: One cannot be read; all others were seen to.
-            DecryptionError: Something in one does not decrypt; all others were seen to.
-            SchemaVersionError: A newer version wrote one; all others were seen to.
+            CorruptSessionError: One cannot be read; all others are done.
+            DecryptionError: Something in one does not decrypt; all others are done.
+            SchemaVersionError: A newer version wrote one; all others are done.
         """
         self._encrypted.check_open()
         partition = partition_of(ctx)
@@ -110,7 +110,7 @@ class EncryptedConversationStore(ConversationStore[M]):
 
 
 class EncryptedConversationBackend(Wrapping[ConversationBackend], ConversationBackend):
-    """Seals what goes in to another backend, and opens what comes out."""
+    """Backend that seals values before another backend stores them, and opens them afterwards."""
 
     def __init__(self, backend: ConversationBackend, sealer: Sealer) -> None:
         super().__init__(backend)
@@ -162,7 +162,7 @@ class EncryptedConversationBackend(Wrapping[ConversationBackend], ConversationBa
         return self._inner.purging(env, tenant, team)
 
     async def reseal(self, partition: Partition, id: str) -> bool:
-        """Encrypt a stored conversation under the primary key; False if that was not needed."""
+        """Encrypt a stored conversation under the primary key; return False if it was already."""
         while True:
             try:
                 header, texts = await self._inner.load(partition, id, _SAME_LIFETIME)
@@ -209,7 +209,7 @@ def _open_header(box: Box, header: Header) -> Header:
 
 
 def _texts_of(header: Header) -> list[str]:
-    """Return all of a stored header that should be sealed."""
+    """Return all values of a stored header that should be sealed."""
     json = [header.custom, header.extra, header.state_extra, header.usage_extra]
     texts = [header.cwd, *header.metadata.values(), *(_text_of(bytes(raw)) for fields in json for raw in fields.values())]
     return texts if header.system_message is None else [*texts, header.system_message]
@@ -227,7 +227,7 @@ def _seal_texts(box: Box, texts: Mapping[str, str], what: str) -> dict[str, str]
     return {name: _seal_text(box, text, what, name) for name, text in texts.items()}
 
 
-# JSON is sealed as it is written, and becomes a JSON string: where JSON was, there is JSON again.
+# A JSON text is sealed, and becomes a JSON string, so that the stored value is JSON again.
 
 
 def _seal_json(box: Box, fields: Mapping[str, Raw], what: str) -> dict[str, Raw]:
@@ -257,7 +257,7 @@ async def _open_messages(box: Box, texts: Sequence[bytes], first: int) -> list[b
 
 
 def _text_of(raw: bytes) -> str:
-    """Return the sealed text in a canonical JSON string; of other JSON, itself."""
+    """Return the sealed text in a canonical JSON string; for other JSON, the JSON itself."""
     if _SEALED.match(raw) and raw.endswith(b'"'):
         raw = raw[1:-1]
     return raw.decode("utf-8", "surrogateescape")

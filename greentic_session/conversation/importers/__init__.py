@@ -1,1 +1,1 @@
-"""Sessions that other programs wrote to disk, read for people who move over."""
+"""Importers of the session files of other programs."""

@@ -1,6 +1,6 @@
-"""Importer of what fluers_runtime writes to disk.
+"""Importer of the session files of fluers_runtime.
 
-The envelope that ours grew out of, with images in a box of their own.
+Our envelope is based on theirs; their images are nested in an object.
 """
 
 from typing import Any, Final
@@ -24,19 +24,19 @@ __all__ = ["read_fluers"]
 
 _PROGRAM: Final = "fluers"
 _NEWEST_VERSION: Final = 1
-"""The last version of its envelope that we know."""
+"""The newest version of their envelope that can be read."""
 
 
 def read_fluers(text: str | bytes, conversation_id: str) -> Fields:
-    """Return the fields of the `Conversation` that a session of fluers_runtime is.
+    """Return the fields of a `Conversation` for a session of fluers_runtime.
 
     Args:
-        text: What is in the file.
-        conversation_id: Its id, which is not in the text.
+        text: The content of the file.
+        conversation_id: The id of the conversation, which is not in the text.
 
     Raises:
-        InvalidInputError: It is none, or the id is not one.
-        SchemaVersionError: A newer version wrote it.
+        InvalidInputError: The text is no such session, or the id is not valid.
+        SchemaVersionError: A newer version of fluers_runtime wrote the text.
         TypeError: `text` is neither str nor bytes, or the id is no str.
     """
     id = check_conversation_id(conversation_id)
@@ -65,7 +65,7 @@ def _message(value: Any) -> Any:
 
 
 def _block(value: Any) -> Any:
-    """Return a block as we write it. One that has no counterpart stays as it is."""
+    """Return a block in our JSON; a block without counterpart stays as it is."""
     fields: Fields = dict(as_object(value))
     match fields.get("type"):
         case "image":
@@ -75,5 +75,5 @@ def _block(value: Any) -> Any:
         case "tool_result" if not isinstance(fields.get("is_error", False), bool):
             return keep(fields, {"is_error"}, _PROGRAM)
         case "thinking":
-            return {_PROGRAM: value}  # ours is called so, and fluers has none
+            return {_PROGRAM: value}  # a name of ours that fluers does not have
     return fields

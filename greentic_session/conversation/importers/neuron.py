@@ -1,6 +1,6 @@
-"""Importer of what neuron_runtime writes to disk.
+"""Importer of the session files of neuron_runtime.
 
-A session as one JSON object, its blocks tagged from outside.
+A session is one JSON object; its blocks are externally tagged.
 """
 
 from typing import Any, Final
@@ -25,14 +25,14 @@ __all__ = ["read_neuron"]
 _PROGRAM: Final = "neuron"
 _ROLES: Final = {"User": "user", "Assistant": "assistant", "System": "system"}
 _KINDS: Final = {"Thinking": "thinking", "ToolUse": "tool_use"}
-"""Blocks of which the fields are called as ours, and hold the same."""
+"""Types of blocks that have the same fields as ours."""
 
 
 def read_neuron(text: str | bytes) -> Fields:
-    """Return the fields of the `Conversation` that a session of neuron_runtime is.
+    """Return the fields of a `Conversation` for a session of neuron_runtime.
 
     Raises:
-        InvalidInputError: It is none.
+        InvalidInputError: The text is no such session.
         TypeError: `text` is neither str nor bytes.
     """
     fields = read_object(text, "session of neuron_runtime")
@@ -65,9 +65,9 @@ def _message(value: Any) -> Any:
 
 
 def _block(value: Any) -> Any:
-    """Return a block as we write it. One that has no counterpart stays as it is."""
+    """Return a block in our JSON; a block without counterpart stays as it is."""
     block = _translated(as_object(value))
-    # A tag that is called "type" would make it look like one of ours.
+    # With the tag "type" it could be read as one of ours.
     return {_PROGRAM: value} if block is value and "type" in block else block
 
 
@@ -91,7 +91,7 @@ def _translated(value: Fields) -> Fields:
 
 
 def _image(value: Any) -> Fields | None:
-    """Return an image as we write it; None if it is not here, but at a URL."""
+    """Return an image in our JSON; None for an image at a URL."""
     fields = dict(as_object(value))
     source: Fields = take(fields, "source", Fields)
     if set(source) != {"Base64"}:

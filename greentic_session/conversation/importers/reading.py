@@ -1,6 +1,6 @@
-"""Reading of texts of other programs.
+"""Parsing of JSON texts of other programs.
 
-Strictly where we know the field, and with nothing lost where we do not.
+Known fields are checked strictly, and unknown fields are kept.
 """
 
 from collections.abc import Callable, Container
@@ -19,7 +19,7 @@ from greentic_session.errors import InvalidInputError
 __all__ = ["Fields", "as_object", "keep", "read_messages", "read_object", "take", "take_count", "take_moment"]
 
 Fields: TypeAlias = dict[str, Any]
-"""An object of JSON, of which the fields that were read have been taken out."""
+"""A JSON object, from which fields are removed when they are read."""
 
 _REQUIRED: Final = object()
 """The default of a field that must be there."""
@@ -28,10 +28,10 @@ _DECODER: Final = msgspec.json.Decoder()
 
 
 def read_object(text: str | bytes, what: str) -> Fields:
-    """Return the object that a JSON text is; `what` names the expected thing in messages.
+    """Return the object of a JSON text; `what` names the expected object in error messages.
 
     Raises:
-        InvalidInputError: It is none. The message quotes nothing of it.
+        InvalidInputError: The text is no object. The message quotes nothing of it.
         TypeError: `text` is neither str nor bytes.
     """
     value: object = codec.decode(_DECODER, codec.as_bytes(text, what), what, known=False)
@@ -44,7 +44,7 @@ def as_object(value: Any) -> Fields:
     """Return a value that must be an object.
 
     Raises:
-        InvalidInputError: It is none.
+        InvalidInputError: The value is no object.
     """
     if not isinstance(value, dict):
         raise InvalidInputError("what must be an object is none")
@@ -52,10 +52,10 @@ def as_object(value: Any) -> Fields:
 
 
 def take(fields: Fields, name: str, expected: Any, default: Any = _REQUIRED) -> Any:
-    """Take a field out of an object, and return its value.
+    """Remove a field from an object, and return its value.
 
     Raises:
-        InvalidInputError: It is missing and has no default, or it is not of the `expected` type.
+        InvalidInputError: The field is missing and has no default, or has another type.
     """
     if name not in fields:
         if default is _REQUIRED:
@@ -68,21 +68,19 @@ def take(fields: Fields, name: str, expected: Any, default: Any = _REQUIRED) -> 
 
 
 def take_count(fields: Fields, name: str, most: int = MAX_COUNT) -> int:
-    """Take a number, from 0 (which it is where it is missing) to `most`."""
+    """Remove a field with a number from 0 (the default) to `most`, and return the number."""
     count: int = take(fields, name, int, 0)
     check_int(name, count, 0, most)
     return count
 
 
 def take_moment(fields: Fields, name: str) -> datetime:
-    """Take a point in time, in RFC 3339; to the microsecond, in UTC."""
+    """Remove a field with a time in RFC 3339; return the time in UTC, to the microsecond."""
     return as_datetime(as_moment(take(fields, name, datetime), name))
 
 
 def keep(unknown: Fields, taken: Container[str], program: str) -> Fields:
-    """Return unknown fields under names that are free.
-
-    A `taken` name goes below that of the `program`.
+    """Return unknown fields under free names: those with a `taken` name below the `program`'s.
 
     >>> keep({"a": 1, "id": 2}, {"id"}, "neuron")
     {'a': 1, 'neuron': {'id': 2}}
@@ -93,10 +91,10 @@ def keep(unknown: Fields, taken: Container[str], program: str) -> Fields:
 
 
 def read_messages(values: list[Any], translate: Callable[[Any], Any]) -> list[Message]:
-    """Return messages; `translate` gives each as we write it in JSON.
+    """Return messages; `translate` converts each to our JSON.
 
     Raises:
-        InvalidInputError: One of them is none; `GreenticError.position` tells which.
+        InvalidInputError: A message cannot be read; `GreenticError.position` has its position.
     """
     messages: list[Message] = []
     for position, value in enumerate(values):

@@ -97,10 +97,7 @@ def _payload(kind: bytes, line: bytes) -> bytes | None:
 
 
 def preamble(expiry: int, as_of: int) -> bytes:
-    """Return the first line.
-
-    When the conversation expires, valid while the file ends at `as_of`.
-    """
+    """Return the first line: when a conversation expires, valid while the file ends at `as_of`."""
     text = b"%b%d %016d %016d " % (_MAGIC, LAYOUT_VERSION, expiry, as_of)
     return text + b"%08x\n" % crc32(text)
 

@@ -1,8 +1,8 @@
 """File handles of conversations: open and locked, each by one thread of one process at a time.
 
 The lock is on a file of its own, which is never replaced, so that the protected file can be. To
-delete a conversation deletes the lock file too; whoever gets a lock checks that its file still has
-its name. Some files are kept open in a cache: information on an open file is still right if the
+delete a conversation deletes the lock file too; so after locking, its file must still have its
+name. Some files are kept open in a cache: information on an open file is still right if the
 file has its name and its length, because files only grow.
 """
 
@@ -148,7 +148,7 @@ class Handles:
         self._closed = False
 
     def take(self, base: str, *, create: bool) -> Handle | None:
-        """Return the locked files of a conversation, to be given back; None if there is none.
+        """Lock and return the files of a conversation; None if it is missing.
 
         Args:
             base: The path of the files, without suffix.

@@ -234,8 +234,8 @@ class Partitions:
 
     def _renew(self, handle: Handle, info: FileInfo, life: Lifetime) -> None:
         """Renew the lifetime, if it is sliding, after an operation that writes nothing else."""
-        if life.renewal_ms is not None:
-            file.set_expiry(_fd(handle), self._expiry(life.renewal_ms), info.state.end)
+        if life.again_ms is not None:
+            file.set_expiry(_fd(handle), self._expiry(life.again_ms), info.state.end)
 
     def _examine(self, handle: Handle, partition: Partition | None, id: str) -> FileInfo | None:
         """Return the information on a file; None if it is absent or expired (then erased).
@@ -318,7 +318,7 @@ class Partitions:
         return 0 if ttl_ms is None else round(self._timer() * 1000) + ttl_ms
 
     def _renewed_expiry(self, expiry: int, life: Lifetime) -> int:
-        return expiry if life.renewal_ms is None else self._expiry(life.renewal_ms)
+        return expiry if life.again_ms is None else self._expiry(life.again_ms)
 
 
 def _fd(handle: Handle) -> int:

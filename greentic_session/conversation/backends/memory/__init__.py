@@ -1,6 +1,6 @@
-"""The in-memory conversation store.
+"""In-memory conversation store: for tests and programs of one process.
 
-For tests, single-process programs, and as the yardstick for every other backend.
+All other backends are compared with it.
 """
 
 import time
@@ -18,17 +18,18 @@ M = TypeVar("M")
 
 
 class InMemoryConversationStore(ConversationStore[M]):
-    """A `ConversationStore` in this process's memory; it is gone with the process.
+    """Conversation store in the memory of this process; its data are lost with the process.
 
     It may be shared by threads and event loops, and runs on asyncio and trio. Expired conversations
-    are freed by the writes that follow and, when there are none, by a daemon thread that the store
-    starts when something may expire.
+    are freed by later writes and, without writes, by a daemon thread that the store
+    starts with the first lifetime.
 
     Args:
-        message_type: What messages are; `Message` by default.
-        timer: Seconds, from any start, never going back: lifetimes are measured by it. With a timer
-            of your own (in tests) there is no daemon thread.
-        options: Those of every `ConversationStore`: `ttl`, `sliding`, `max_message_bytes`, `clock`.
+        message_type: The type of messages; `Message` by default.
+        timer: Returns seconds from any start, never going back, by which lifetimes are measured.
+            With a timer of your own (in tests) the store starts no daemon thread.
+        options: The options of every `ConversationStore`: `ttl`, `sliding`, `max_message_bytes`,
+            `clock`.
 
     Raises:
         InvalidInputError: An option is out of range.

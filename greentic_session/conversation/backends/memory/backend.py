@@ -1,4 +1,4 @@
-"""Conversations in dicts, under one lock."""
+"""Backend for conversations in memory: dicts under one lock."""
 
 from collections.abc import AsyncGenerator, Sequence
 from typing import Final
@@ -19,13 +19,13 @@ from greentic_session.tenancy import Partition
 __all__ = ["MemoryConversationBackend"]
 
 _PURGE_BATCH: Final = 256
-"""How many conversations a purge removes before it lets others run."""
+"""How many conversations a purge removes before it yields to the event loop."""
 
 
 class Entry:
     """One conversation.
 
-    Its time of change is `updated_at`, not the header's: an append makes no new header.
+    The time of its last change is `updated_at`, not that of the header: an append makes no header.
     """
 
     __slots__ = ("bucket", "end", "header", "id", "messages", "partition", "updated_at")
@@ -51,9 +51,9 @@ class PartitionEntries:
 
 
 class MemoryConversationBackend(Expiring[Entry], ConversationBackend):
-    """Conversations in dicts.
+    """Backend for conversations in dicts.
 
-    A stored holds its entries twice, by id and by recency; whoever drops one drops both.
+    Each entry stands in two indexes of its partition: by id and by recency.
     """
 
     system = "memory"
@@ -72,7 +72,7 @@ class MemoryConversationBackend(Expiring[Entry], ConversationBackend):
             entry = self._live_entry(partition, id, now)
             header = replacing(None if entry is None else _header(entry), header, expected, id)
             if entry is None:
-                self._drop(self._entry(partition, id))  # one that has expired
+                self._drop(self._entry(partition, id))  # an expired one
                 entry = Entry(partition, id, header, texts)
                 stored = self.partitions.setdefault(partition, PartitionEntries())
                 stored.entries[id] = entry
@@ -186,7 +186,7 @@ class MemoryConversationBackend(Expiring[Entry], ConversationBackend):
     def _readable_entry(self, partition: Partition, id: str) -> Entry:
         entry = self._live_entry(partition, id, self.timer())
         if entry is None:
-            self.check_open()  # closed meanwhile, by another thread: nothing is there
+            self.check_open()  # another thread may have closed the store
             raise absent(id)
         check_schema(entry.header.schema_version, id)
         return entry
@@ -197,8 +197,8 @@ class MemoryConversationBackend(Expiring[Entry], ConversationBackend):
         return entry
 
     def _renew(self, entry: Entry, life: Lifetime, now: float) -> None:
-        if life.renewal_ms is not None:
-            self._set_lifetime(entry, life.renewal_ms, now)
+        if life.again_ms is not None:
+            self._set_lifetime(entry, life.again_ms, now)
 
     def _set_updated_at(self, entry: Entry, moment: int) -> None:
         recency = self.partitions[entry.partition].recency

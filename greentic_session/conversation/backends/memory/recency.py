@@ -1,4 +1,4 @@
-"""Ids by the time of their last change, for a list that pages through them."""
+"""Index of ids by the time of their last change, for lists in pages."""
 
 from bisect import bisect_left, insort
 from collections.abc import Iterator
@@ -9,8 +9,8 @@ __all__ = ["Recency"]
 class Recency:
     """Ids with moments; iterated newest first, equal moments ascending by id. Not thread-safe.
 
-    Held in one sorted list, oldest first: what changes comes to its end and mostly leaves from near
-    it, so that little has to be moved, and a page is found by bisection.
+    The index is one sorted list, oldest first: a changed id moves to its end, usually from near it,
+    so few items move; a page is found by bisection.
     """
 
     __slots__ = ("_order",)
@@ -19,24 +19,20 @@ class Recency:
         self._order: list[tuple[int, str]] = []
 
     def add(self, moment: int, id: str) -> None:
-        """File an id that is not there."""
+        """Add an id that is not in the index."""
         insort(self._order, (moment, id))
 
     def discard(self, moment: int, id: str) -> None:
-        """Take out an id that was filed at `moment`."""
+        """Remove an id that was added with `moment`."""
         del self._order[bisect_left(self._order, (moment, id))]
 
     def after(self, moment: int | None, id: str) -> Iterator[str]:
-        """Yield the ids that follow an id at a moment, whether that is there or not; None.
-
-        From the beginning.
-        """
+        """Yield the ids behind an id with a moment, which may be missing; None: all ids."""
         order = self._order
         if moment is None:
             end = len(order)
         else:
-            # First the rest of those of the same moment, which are in order; then, group by group,
-            # those before.
+            # First the ids of the same moment, in order; then those of each earlier moment.
             end = bisect_left(order, (moment, ""))
             for position in range(bisect_left(order, (moment, id)), len(order)):
                 there, other = order[position]

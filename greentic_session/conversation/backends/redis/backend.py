@@ -69,9 +69,7 @@ class RedisConversationBackend(ConversationBackend):
     ) -> Header:
         times = (header.created_at, header.updated_at)
         fields, wanted = fields_of(header), _expectation(expected)
-        outcome, *more = await self._scripts.put(
-            partition, id, times, fields, messages, wanted, life.ttl_ms, life.renewal_ms
-        )
+        outcome, *more = await self._scripts.put(partition, id, times, fields, messages, wanted, life.ttl_ms, life.again_ms)
         if outcome == b"other":
             stored = Header(birth=more[0].decode("utf-8", "replace"), updated_at=int(more[1])) if more else None
             replacing(stored, header, expected, id)  # raises the error
@@ -79,7 +77,7 @@ class RedisConversationBackend(ConversationBackend):
         return replace(header, created_at=int(created_at), updated_at=int(updated_at))
 
     async def load(self, partition: Partition, id: str, life: Lifetime) -> tuple[Header, list[bytes]]:
-        outcome, *more = await self._scripts_for_reading(life).load(partition, id, life.renewal_ms)
+        outcome, *more = await self._scripts_for_reading(life).load(partition, id, life.again_ms)
         fields, messages = _result(outcome, more, id)
         return read_fields(fields, id), texts(messages)
 
@@ -88,18 +86,18 @@ class RedisConversationBackend(ConversationBackend):
             raise absent(id)
 
     async def append(self, partition: Partition, id: str, messages: Sequence[bytes], now: int, life: Lifetime) -> int:
-        outcome, *more = await self._scripts.append(partition, id, messages, now, life.renewal_ms)
+        outcome, *more = await self._scripts.append(partition, id, messages, now, life.again_ms)
         return number(_result(outcome, more, id)[0])
 
     async def messages(self, partition: Partition, id: str, last: int | None, life: Lifetime) -> tuple[int, list[bytes]]:
-        outcome, *more = await self._scripts_for_reading(life).messages(partition, id, last, life.renewal_ms)
+        outcome, *more = await self._scripts_for_reading(life).messages(partition, id, last, life.again_ms)
         count, messages = _result(outcome, more, id)
         return number(count), texts(messages)
 
     async def update(self, partition: Partition, id: str, change: Change, now: int, life: Lifetime) -> None:
         counters = [((name, count), MAX_COUNT - count) for name, count in counters_of(change)]
         outcome, *more = await self._scripts.update(
-            partition, id, counters, merged_of(change), removed_of(change), now, life.renewal_ms
+            partition, id, counters, merged_of(change), removed_of(change), now, life.again_ms
         )
         if outcome == b"full":
             changed_header(read_counter(more[0].decode(), int(more[1])), change, now)  # raises the error for the counter
@@ -205,7 +203,7 @@ class RedisConversationBackend(ConversationBackend):
         await self._reading.aclose()
 
     def _scripts_for_reading(self, life: Lifetime) -> Scripts:
-        return self._read_scripts if life.renewal_ms is None else self._scripts  # to renew a lifetime is a write
+        return self._read_scripts if life.again_ms is None else self._scripts  # to renew a lifetime is a write
 
 
 def _expectation(expected: Expected) -> str:

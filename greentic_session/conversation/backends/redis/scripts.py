@@ -39,7 +39,7 @@ _UPDATE = _script("update", list)
 class Scripts:
     """Scripts of one namespace, run by one client. Each call is one atomic step on the server.
 
-    Lifetimes are in milliseconds. `renewal_ms` is the lifetime that begins with this operation;
+    Lifetimes are in milliseconds. `again_ms` is the lifetime that begins with this operation;
     None leaves the current one.
     """
 
@@ -56,26 +56,26 @@ class Scripts:
         messages: Sequence[bytes],
         expected: str,
         ttl_ms: int | None,
-        renewal_ms: int | None,
+        again_ms: int | None,
     ) -> Answer:
         """Store a whole conversation; `times` are created_at and updated_at in microseconds."""
-        args = (expected, _ms(ttl_ms), _ms(renewal_ms), *times, len(fields), *fields, *messages)
+        args = (expected, _ms(ttl_ms), _ms(again_ms), *times, len(fields), *fields, *messages)
         return await self._run(_PUT, partition, id, *args)
 
-    async def load(self, partition: Partition, id: str, renewal_ms: int | None) -> Answer:
+    async def load(self, partition: Partition, id: str, again_ms: int | None) -> Answer:
         """Return the header's fields and all messages."""
-        return await self._run(_LOAD if renewal_ms is None else _LOAD_AND_RENEW, partition, id, _ms(renewal_ms))
+        return await self._run(_LOAD if again_ms is None else _LOAD_AND_RENEW, partition, id, _ms(again_ms))
 
-    async def messages(self, partition: Partition, id: str, last: int | None, renewal_ms: int | None) -> Answer:
+    async def messages(self, partition: Partition, id: str, last: int | None, again_ms: int | None) -> Answer:
         """Return the number of messages, and the last `last` of them (None: all)."""
-        script = _MESSAGES if renewal_ms is None else _MESSAGES_AND_RENEW
-        return await self._run(script, partition, id, _ms(renewal_ms), 0 if last is None else -last or "")
+        script = _MESSAGES if again_ms is None else _MESSAGES_AND_RENEW
+        return await self._run(script, partition, id, _ms(again_ms), 0 if last is None else -last or "")
 
     async def append(
-        self, partition: Partition, id: str, messages: Sequence[bytes], now: int, renewal_ms: int | None
+        self, partition: Partition, id: str, messages: Sequence[bytes], now: int, again_ms: int | None
     ) -> Answer:
         """Append messages; return the new number of messages."""
-        return await self._run(_APPEND, partition, id, _ms(renewal_ms), max(now, 0), *messages)
+        return await self._run(_APPEND, partition, id, _ms(again_ms), max(now, 0), *messages)
 
     async def update(
         self,
@@ -85,12 +85,12 @@ class Scripts:
         fields: Sequence[Arg],
         removed: Sequence[Arg],
         now: int,
-        renewal_ms: int | None,
+        again_ms: int | None,
     ) -> Answer:
         """Add to counters within their limits; set other fields, and remove some."""
         adding = [part for (name, count), most in counters for part in (name, count, most)]
         begins = (7 + len(adding), 7 + len(adding) + len(removed))
-        return await self._run(_UPDATE, partition, id, _ms(renewal_ms), max(now, 0), *begins, *adding, *removed, *fields)
+        return await self._run(_UPDATE, partition, id, _ms(again_ms), max(now, 0), *begins, *adding, *removed, *fields)
 
     async def delete(self, partition: Partition, id: str) -> bool:
         """Remove a conversation; False if it is absent."""
