@@ -90,7 +90,6 @@ class CallQueues:
     def __init__(self, *, apart: bool) -> None:
         short = CallQueue()
         self._queues = (short, CallQueue() if apart else short)
-        self._called: Call | None = None  # to open a connection, and has not run since
         self._failing: deque[tuple[Call, Exception]] = deque()
 
     def of(self, call: Call) -> CallQueue:
@@ -112,27 +111,14 @@ class CallQueues:
                 if call.turn is not None and not call.turn.done():
                     call.turn.set_result(None)
 
-    def call_next(self, may_open: Callable[[Call], bool]) -> None:
-        """Wake the first call that may open a connection; one at a time."""
-        for line in self._queues:
-            call = line.first() if self._called is None else None
-            if call is not None and call.turn is not None and not call.turn.done() and may_open(call):
-                self._called = call
-                call.turn.set_result(None)
-
-    def has_run(self, call: Call) -> None:
-        """Note that a call that was to go on has, or never will."""
-        if self._called is call:
-            self._called = None
+    def any_first(self, holds: Callable[[Call], bool]) -> bool:
+        """Say whether something holds for a call that is the first of its line."""
+        return any(call is not None and holds(call) for call in [line.first() for line in self._queues])
 
     def turn_all_away(self, error: Exception, loop: AbstractEventLoop | None) -> None:
         """Let all who wait share a failure, a few in each turn of the event loop."""
-        called = self._called
         for line in self._queues:
-            stays = called is not None and called in line  # it runs soon, and sees for itself
             self._failing.extend((call, error) for call in line.empty())
-            if called is not None and stays:
-                line.join(called)
         self._tell(loop)
 
     def turn_late_away(self, now: float, most: int, error: Callable[[], Exception]) -> int:
@@ -141,8 +127,8 @@ class CallQueues:
         for line in self._queues:
             for call in line.late(now, most - count):
                 count += 1
-                if call.turn_away(error()):
-                    line.leave(call)  # else it runs soon, and sees for itself
+                line.leave(call)
+                call.turn_away(error())
         return count
 
     def deadlines(self) -> list[float]:

@@ -5,9 +5,9 @@ commands themselves cost: every call takes a socket of its own through the event
 to read. Here calls travel together (see `connection`). The first connection carries nearly
 everything; another one is opened only where a call would have to wait behind long answers, or needs
 a connection to itself because it is long. What finds no room waits in a line, first come first
-served, so nothing grows without bound but the lines of the callers themselves. There is no task:
-whoever finds no connection opens one, with all who came after behind it, and if it is cancelled the
-next in line goes on.
+served, so nothing grows without bound but the lines of the callers themselves. The only task is the
+one that opens a connection while calls wait for one: it is nobody's, so that a caller who is
+answered, late or cancelled neither waits for it nor ends it for the others.
 
 Long calls have a line of their own, and never all connections: one stays free for short calls,
 which else would stand behind megabytes. A command shows its length. Of an answer it is taken for
@@ -37,6 +37,7 @@ The promises:
 
 import asyncio
 from collections.abc import Collection, Mapping
+from contextvars import Context
 from threading import get_ident
 from typing import Any
 
@@ -57,8 +58,6 @@ __all__ = ["RedisClient"]
 
 _DEADLINE_GRAIN_S = 0.005
 """How far apart looks at the deadlines are at least, in seconds."""
-_CONNECT_PATIENCE_S = 0.1
-"""Seconds that an opening of a connection goes on for, after its own call was answered."""
 _CLOSE_TIMEOUT_S = 1.0
 """For how many seconds closing waits for the answers under way."""
 
@@ -95,7 +94,7 @@ class RedisClient:
         self._retired: set[SharedConnection] = set()
         self._queues = CallQueues(apart=max_connections > 1)
         self._lengths = CallLengths()
-        self._opening: asyncio.Timeout | None = None
+        self._opening: asyncio.Task[None] | None = None
         self._alarm: asyncio.TimerHandle | None = None
         self._emptied: asyncio.Event | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -135,10 +134,10 @@ class RedisClient:
             loop = self.check_loop()
         if deadline is None:
             deadline = loop.time() + self._timeout
-        if self._alarm is None or deadline < self._alarm.when():
-            self._look_at(loop, deadline)
         packed = pack(command)
         while True:
+            if self._alarm is None or deadline < self._alarm.when():
+                self._look_at(loop, deadline)
             long = self._lengths.is_long(command, packed)
             call = Call(packed, loop.create_future(), deadline, before=before, undo=undo, long=long)
             try:
@@ -214,8 +213,8 @@ class RedisClient:
         self._closed = True
         if self._finder is not None:
             self._finder.close()
-        if self._opening is not None:
-            _end(self._opening, 0)
+        if self._opening is not None and not self._opening.get_loop().is_closed():
+            self._opening.cancel()
         self._queues.turn_all_away(UnavailableError("the store is closed"), self._loop)
         self._retire_all()
 
@@ -223,10 +222,13 @@ class RedisClient:
         """Close, after waiting a second at most for the answers under way; idempotent."""
         self.close()
         try:
-            if self._retired and self._loop is asyncio.get_running_loop():
-                self._emptied = self._emptied or asyncio.Event()
+            if self._loop is not None and self._loop is asyncio.get_running_loop():
                 async with asyncio.timeout(_CLOSE_TIMEOUT_S):
-                    await self._emptied.wait()
+                    if self._opening is not None:
+                        await asyncio.wait([self._opening])
+                    if self._retired:
+                        self._emptied = self._emptied or asyncio.Event()
+                        await self._emptied.wait()
         except TimeoutError:
             pass
         finally:
@@ -281,79 +283,57 @@ class RedisClient:
         return choose(self._connections, self._most, call, long_waits=self._queues.long_waits)
 
     def _may_open(self, call: Call) -> bool:
-        """Say whether a call that waits may open a connection now."""
-        if self._opening is not None or len(self._connections) >= self._most:
-            return False
-        return not call.long or may_be_long(self._connections, self._most)
+        """Say whether a connection may be opened for a call that waits."""
+        return len(self._connections) < self._most and (not call.long or may_be_long(self._connections, self._most))
 
     def _serve(self) -> None:
-        """Send what connections have room for; the first waiting call may open another one."""
+        """Send what connections have room for; where calls still wait, begin to open another."""
         self._queues.serve(self._find_connection)
-        self._queues.call_next(self._may_open)
+        if self._opening is None and not self._closed and self._queues.any_first(self._may_open):
+            # An empty context: the connection is not of the trace, say, in which the call came.
+            self._opening = asyncio.get_running_loop().create_task(self._open(), context=Context())
 
     async def _wait_in_line(self, call: Call) -> None:
         """Return when a call was sent."""
-        loop = asyncio.get_running_loop()
+        if self._closed:
+            raise UnavailableError("the store is closed")
+        call.turn = asyncio.get_running_loop().create_future()
         line = self._queues.of(call)
         line.join(call)
         try:
-            while call.connection is None:
-                if self._closed:
-                    raise UnavailableError("the store is closed")
-                if call.deadline <= loop.time():
-                    raise self._dialer.timed_out()
-                if self._may_open(call):
-                    await self._open(call)
-                else:
-                    call.turn = loop.create_future()
-                    await call.turn
-                    self._queues.has_run(call)
+            self._serve()
+            await call.turn
         finally:
-            self._queues.has_run(call)
             line.leave(call)
             self._serve()
 
     # -- connections
 
-    async def _open(self, call: Call) -> None:
-        """Open a connection, and send what waits in the line.
+    async def _open(self) -> None:
+        """Open a connection for the calls that wait, and send what it has room for.
 
-        Raises:
-            OSError, RedisError: It cannot be opened, and there is no other. All who wait have
-                failed with it.
+        If that fails and there is no other connection, all who wait share the failure. A failure by
+        time is told to nobody: each call has a deadline of its own.
         """
         loop = asyncio.get_running_loop()
-        limit = self._opening = asyncio.timeout_at(call.deadline)
-        begun = 0.0
-
-        def hurry(_: object) -> None:
-            if self._opening is limit:
-                _end(limit, begun + _CONNECT_PATIENCE_S if begun else 0)
-
-        call.answer.add_done_callback(hurry)
         try:
-            async with limit:
-                await asyncio.sleep(self._dialer.not_before - loop.time())
-                begun = loop.time()
-                writer, node = await self._dialer.connect()
-                if self._closed:
-                    writer.transport.abort()
-                    raise UnavailableError("the store is closed")
-                self._connections.append(SharedConnection(writer, self, loop, node))
-        except (driver.RedisError, OSError) as error:
-            if begun:  # to wait for the next attempt is no attempt
+            await asyncio.sleep(self._dialer.not_before - loop.time())
+            if not self._queues.any_first(self._may_open):
+                return
+            limit = asyncio.timeout(self._timeout)
+            try:
+                async with limit:
+                    writer, node = await self._dialer.connect()
+            except Exception as error:  # noqa: BLE001  # be it a fault of a credential provider: its callers get it
                 self._dialer.failed(loop.time())
-            if call.connection is None and self._closed:
-                raise UnavailableError("the store is closed") from error
-            if call.connection is None and (limit.expired() or not self._connections):
-                if limit.expired():
-                    raise self._dialer.timed_out() from error
-                self._queues.turn_all_away(error, loop)
-                raise
+                if not self._connections and not limit.expired():
+                    self._queues.turn_all_away(error, loop)
+            else:
+                self._connections.append(SharedConnection(writer, self, loop, node))
         finally:
-            call.answer.remove_done_callback(hurry)
             self._opening = None
-        self._queues.serve(self._find_connection)
+            if not self._closed:
+                self._serve()
 
     def _node_of(self, call: Call) -> str:
         return self._dialer.node if call.connection is None else call.connection.node
@@ -424,8 +404,3 @@ class RedisClient:
         elif self._loop is not running:
             raise UnavailableError("a Redis store serves the event loop in which it was first used; make one for each")
         return running
-
-
-def _end(limit: asyncio.Timeout, when: float) -> None:
-    if not limit.expired():
-        limit.reschedule(when)

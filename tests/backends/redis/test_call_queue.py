@@ -19,6 +19,7 @@ from greentic_session._redis.call_queue import MAX_FAILURES_PER_TURN as AT_ONCE
 from greentic_session._redis.call_queue import CallQueue
 from greentic_session._redis.client import RedisClient
 from greentic_session._redis.connection import LONG_BYTES, Call
+from greentic_session._redis.dialer import Opened
 from greentic_session.errors import GreenticError, OperationTimeoutError, UnavailableError
 
 
@@ -224,9 +225,17 @@ async def test_a_long_command_leaves_one_too(shared: Server, raw: redis.Redis) -
 
 
 @pytest.mark.asyncio
-async def test_short_calls_without_end_do_not_keep_long_ones_waiting(shared: Server) -> None:
+async def test_short_calls_without_end_do_not_keep_long_ones_waiting(
+    shared: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async with connected(shared.url, most=2) as client:
-        ends = False
+        ends, connect = False, client._dialer.connect
+
+        async def slow() -> Opened:
+            await asyncio.sleep(0.2)  # a handshake on a busy machine
+            return await connect()
+
+        monkeypatch.setattr(client._dialer, "connect", slow)
 
         async def insist() -> None:
             while not ends:

@@ -285,14 +285,13 @@ async def test_many_in_little_memory_while_the_servers_go_on_answering(pair: Pai
         await asyncio.gather(
             *(pair.source.store.register_wait(who, user, CHAT, f"k-{user}", data(who), ttl=LONG) for user, who in people)
         )
-    longest = 0.0
+    answered = 0
     copy = asyncio.create_task(pair.copy())
     while not copy.done():
-        began = time.perf_counter()
         await pair.source.store.find_wait(ctx("u7"), "u7", CHAT)
         await pair.target.store.find_wait(ctx("u7"), "u7", CHAT)
-        longest = max(longest, time.perf_counter() - began)
+        answered += 1
         await asyncio.sleep(0.02)
     assert await copy == Report(copied=count)
-    assert longest < 20  # it never waits for the copy
+    assert answered > 100  # they do not wait for the copy
     assert await pair.copy() == Report(unchanged=count)

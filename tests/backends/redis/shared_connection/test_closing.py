@@ -101,24 +101,6 @@ async def test_closing_while_connecting(proxy: TcpProxy, callers: int) -> None:
 
 
 @asynchronous
-async def test_closing_when_somebody_in_the_line_was_just_told_to_go_on(proxy: TcpProxy) -> None:
-    client = client_for(proxy.url)
-    proxy.stall()
-    calls = [asyncio.create_task(client.call(("PING",))) for _ in range(2)]
-    await until(lambda: proxy.open == 1, "nobody connects")
-    turn = [*client._queues._queues[0]._calls.values()][1].turn
-    assert turn is not None
-    turn.set_result(None)  # as when a connection is lost; it has not run since
-    client.close()
-    done, _ = await asyncio.wait(calls, timeout=PROMPT)
-    for call in set(calls) - done:
-        call.cancel()
-    assert kinds(await asyncio.gather(*calls, return_exceptions=True)) == {UnavailableError: 2}
-    await client.aclose()
-    proxy.resume()
-
-
-@asynchronous
 async def test_closing_twice(proxy: TcpProxy) -> None:
     client = client_for(proxy.url)
     await client.call(("PING",))

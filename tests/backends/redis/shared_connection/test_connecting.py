@@ -21,6 +21,7 @@ from shared_connection import (
 from tcp_proxy import TcpProxy
 
 from greentic_session._redis.connection import LONG_BYTES
+from greentic_session._redis.dialer import Opened
 from greentic_session.errors import UnavailableError
 
 asynchronous = pytest.mark.asyncio
@@ -119,19 +120,38 @@ async def test_a_timeout_that_is_shorter_than_the_delay_between_attempts(proxy: 
 
 
 @asynchronous
-async def test_the_next_in_line_connects_when_the_first_is_cancelled(proxy: TcpProxy) -> None:
-    client = client_for(proxy.url)
+async def test_a_connection_is_opened_for_all_who_wait_whoever_leaves(proxy: TcpProxy) -> None:
+    kind = counting()
+    client = client_for(proxy.url, kind=kind)
     proxy.stall()
-    calls = [asyncio.create_task(timed(echo(client, f"{number}"))) for number in range(10)]
+    calls = [asyncio.create_task(echo(client, f"{number}")) for number in range(10)]
     await until(lambda: proxy.open == 1, "nobody connects")
     for call in calls[:5]:
         call.cancel()
-        await asyncio.sleep(0.01)
+        await asyncio.wait([call])
     proxy.resume()
-    for end, took in await asyncio.gather(*calls[5:]):
-        assert end is None
-        assert took < PROMPT
+    await asyncio.gather(*calls[5:])
+    assert len(kind.tries) == 1
     await client.aclose()
+
+
+@asynchronous
+async def test_a_fault_of_ours_while_connecting_reaches_whoever_waits(
+    shared: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with connected(shared.url) as client:
+        client._retire_all()
+        connect, faults = client._dialer.connect, [ValueError("a credential provider's fault")]
+
+        async def faulty() -> Opened:
+            if faults:
+                raise faults.pop()
+            return await connect()
+
+        monkeypatch.setattr(client._dialer, "connect", faulty)
+        with pytest.raises(ValueError, match="provider"):
+            await client.call(("PING",))
+        assert await client.call(("PING",)) == b"PONG"
 
 
 @asynchronous
