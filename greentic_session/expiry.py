@@ -95,7 +95,7 @@ def milliseconds(value: Seconds, name: str = "ttl") -> int:
 
 
 def _warn_of_long(name: str, result_ms: int) -> None:
-    """Warn of a length of time that is most likely a mistake, at the line outside this package that gave it."""
+    """Warn of a lifetime that is most likely a mistake, at the line outside this package."""
     level, frame = 1, sys._getframe()  # noqa: SLF001
     while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == _PACKAGE:
         level, frame = level + 1, frame.f_back

@@ -88,8 +88,9 @@ def create_session_store(config: SessionBackendConfig | str, **options: Any) -> 
     >>> import asyncio
     >>> from greentic_session import ReplyScope, TenantCtx
     >>> async def ask():
+    ...     ctx, scope = TenantCtx.new("dev", "acme"), ReplyScope("telegram:chat-1")
     ...     async with create_session_store("memory://", default_wait_ttl=7 * 86_400) as store:
-    ...         return await store.find_wait(TenantCtx.new("dev", "acme"), "u1", ReplyScope("telegram:chat-1"))
+    ...         return await store.find_wait(ctx, "u1", scope)
     >>> asyncio.run(ask()) is None
     True
     """

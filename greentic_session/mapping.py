@@ -49,8 +49,8 @@ def telegram_update_to_session_key(
     >>> telegram_update_to_session_key(42, -100123, 7)
     '7e634950a85ae4fafdabf61e79f1e66b0408aa82b2e5f9a71d15cc5670e58e2d'
     >>> acme, globex = TenantCtx.new("dev", "acme"), TenantCtx.new("dev", "globex")
-    >>> telegram_update_to_session_key(42, 1, 7, ctx=acme) == telegram_update_to_session_key(42, 1, 7, ctx=globex)
-    False
+    >>> len({telegram_update_to_session_key(42, 1, 7, ctx=ctx) for ctx in (acme, globex, None)})
+    3
     """
     return _hashed(_joined(ctx, "tg", _text(bot_id), _text(chat_id), _text(user_id)))
 

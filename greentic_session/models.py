@@ -293,8 +293,7 @@ class SessionData(Hiding, msgspec.Struct, frozen=True, kw_only=True, omit_defaul
         TypeError: A field has a wrong type.
 
     >>> ctx = TenantCtx.new("dev", "acme", user="u1")
-    >>> data = SessionData(tenant_ctx=ctx, flow_id="order", cursor=SessionCursor("ask"), context_json="")
-    >>> data = data.new_context({"ticket": 123})
+    >>> data = SessionData.new(ctx, "order", "ask", context={"ticket": 123})
     >>> data.context_json, data.context(dict[str, int])["ticket"]
     ('{"ticket":123}', 123)
     >>> SessionData.from_json(data.to_json()) == data
@@ -375,7 +374,8 @@ class SessionData(Hiding, msgspec.Struct, frozen=True, kw_only=True, omit_defaul
             InvalidInputError: An id is not one, or `context` cannot be written; see `new_context`.
             TypeError: An argument has a wrong type.
 
-        >>> data = SessionData.new(TenantCtx.new("dev", "acme", user="u1"), "order", "ask", context={"ticket": 123})
+        >>> ctx = TenantCtx.new("dev", "acme", user="u1")
+        >>> data = SessionData.new(ctx, "order", "ask", context={"ticket": 123})
         >>> data.cursor.node_pointer, data.context()
         ('ask', {'ticket': 123})
         """
@@ -390,7 +390,8 @@ class SessionData(Hiding, msgspec.Struct, frozen=True, kw_only=True, omit_defaul
         Raises:
             TypeError: A part has a wrong type.
 
-        >>> SessionData.new(TenantCtx.new("dev", "acme"), "order", "ask").new_cursor("pay", wait_reason="card").cursor
+        >>> data = SessionData.new(TenantCtx.new("dev", "acme"), "order", "ask")
+        >>> data.new_cursor("pay", wait_reason="card").cursor
         SessionCursor(node_pointer='pay', wait_reason='card', outbox_marker=None)
         """
         return replace(self, cursor=SessionCursor(node_pointer, wait_reason, outbox_marker))

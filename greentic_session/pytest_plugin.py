@@ -2,14 +2,17 @@
 
 pytest finds them by itself where the package is installed.
 
-======================================  ==============================================================================
-``session_store``                       an `InMemorySessionStore`
-``redis_session_store``                 a `RedisSessionStore` on a real server, in a namespace of the test's own
-``conversation_store``                  an `InMemoryConversationStore`
-``redis_conversation_store``            a `RedisConversationStore`, as above
-``greentic_redis_url``                  where the server is, for a program that makes its own store; one for the whole run
-``greentic_redis_namespace``            a namespace of the test's own; all keys in it are removed after the test
-======================================  ==============================================================================
+============================  ====================================================================
+``session_store``             an `InMemorySessionStore`
+``redis_session_store``       a `RedisSessionStore` on a real server, in a namespace of the test's
+                              own
+``conversation_store``        an `InMemoryConversationStore`
+``redis_conversation_store``  a `RedisConversationStore`, on the same server and in the same
+                              namespace
+``greentic_redis_url``        the server's URL, for a program that makes its own store; one server
+                              for the whole run
+``greentic_redis_namespace``  the test's namespace; all keys in it are removed after the test
+============================  ====================================================================
 
 They are no async fixtures: tests run on pytest-asyncio in either mode, on anyio's plugin, or call
 ``asyncio.run``. Every test has stores of its own, which are closed after it. A Redis store serves

@@ -58,10 +58,10 @@ class SessionStore:
         TypeError: An option has a wrong type.
 
     >>> import asyncio
-    >>> from greentic_session import InMemorySessionStore, SessionCursor
+    >>> from greentic_session import InMemorySessionStore
     >>> async def park_and_find():
     ...     ctx, scope = TenantCtx.new("dev", "acme", user="u1"), ReplyScope("telegram:chat-1")
-    ...     data = SessionData(tenant_ctx=ctx, flow_id="order", cursor=SessionCursor("ask_size"), context_json="{}")
+    ...     data = SessionData.new(ctx, "order", "ask_size")
     ...     async with InMemorySessionStore() as store:
     ...         await store.register_wait(ctx, "u1", scope, "order-7", data, ttl=3600)
     ...         wait = await store.find_wait(ctx, "u1", scope)

@@ -24,8 +24,8 @@ class Wait(Hiding, msgspec.Struct, frozen=True, gc=False):
         text: The stored text, where it may differ from ``data.to_json()`` (another runtime wrote
             it); for backends.
 
-    >>> from greentic_session import SessionCursor, TenantCtx
-    >>> data = SessionData(tenant_ctx=TenantCtx.new("dev", "acme"), flow_id="f", cursor=SessionCursor("n"), context_json="1")
+    >>> from greentic_session import TenantCtx
+    >>> data = SessionData.new(TenantCtx.new("dev", "acme"), "order", "ask", context=1)
     >>> Wait(SessionKey("k1"), data).version == Wait(SessionKey("k1"), data.new_context(2)).version
     False
     """

@@ -8,7 +8,7 @@ __all__ = ["PointsToNew"]
 
 
 class PointsToNew(StructMeta):
-    """Metaclass of a struct whose error for missing or unknown arguments names its constructor `new`."""
+    """Metaclass of a struct: errors for missing or unknown arguments name its constructor `new`."""
 
     def __call__(cls, *args: Any, **fields: Any) -> Any:  # noqa: N805  # a metaclass
         try:

@@ -100,7 +100,7 @@ class EncryptedSessionStore(SessionStore):
         return super().iter_sessions(ctx)
 
     async def reencrypt(self, ctx: TenantCtx) -> int:
-        """Encrypt the sessions of `ctx` under the primary key that are under an older one, or plain.
+        """Encrypt the sessions of `ctx` that are plain or under an older key under the primary key.
 
         Lifetimes, waits and claims stay; the versions of what is written anew change. What somebody
         else writes meanwhile is never overwritten. It can be repeated, and cut short.

@@ -87,8 +87,8 @@ class Conversation(Hiding, Struct, Generic[M], kw_only=True, eq=False):
             TypeError: An argument is no str.
 
         >>> conversation = Conversation.new("order-7", cwd="/srv/acme")
-        >>> (conversation.id, conversation.messages, conversation.created_at == conversation.updated_at)
-        ('order-7', [], True)
+        >>> (conversation.id, conversation.messages, conversation.state.cwd)
+        ('order-7', [], '/srv/acme')
         """
         check_text("cwd", cwd, optional=False)
         now = as_datetime(utc_now())
@@ -113,7 +113,8 @@ class Conversation(Hiding, Struct, Generic[M], kw_only=True, eq=False):
             TypeError: `text` is neither str nor bytes.
 
         >>> conversation = Conversation.from_neuron('''{
-        ...     "id": "s1", "created_at": "2025-01-01T00:00:00Z", "updated_at": "2025-01-01T00:00:01Z",
+        ...     "id": "s1",
+        ...     "created_at": "2025-01-01T00:00:00Z", "updated_at": "2025-01-01T00:00:01Z",
         ...     "state": {"cwd": "/srv", "event_count": 1}, "theme": "dark",
         ...     "messages": [{"role": "User", "content": [{"Text": "hello"}]}]
         ... }''')
@@ -141,8 +142,10 @@ class Conversation(Hiding, Struct, Generic[M], kw_only=True, eq=False):
             SchemaVersionError: A newer version of fluers_runtime wrote the file.
             TypeError: `text` is neither str nor bytes, or `id` is no str.
 
-        >>> text = '{"schema_version":1,"model":"m","messages":[{"role":"user","content":[{"type":"text","text":"hello"}]}]}'
-        >>> conversation = Conversation.from_fluers(text, "s1")
+        >>> conversation = Conversation.from_fluers('''{
+        ...     "schema_version": 1, "model": "m",
+        ...     "messages": [{"role": "user", "content": [{"type": "text", "text": "hello"}]}]
+        ... }''', "s1")
         >>> (conversation.id, conversation.model, conversation.messages[0].text)
         ('s1', 'm', 'hello')
         """

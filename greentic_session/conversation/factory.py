@@ -98,12 +98,12 @@ def create_conversation_store(
     >>> from greentic_session import TenantCtx
     >>> async def talk():
     ...     ctx = TenantCtx.new("dev", "acme")
-    ...     async with create_conversation_store("memory://", ttl=30 * 86_400, sliding=True) as conversations:
-    ...         id = (await conversations.create(ctx)).id
-    ...         await conversations.append(ctx, id, Message.user("hello"), Message.assistant("good morning"))
-    ...         return [message.text for message in await conversations.messages(ctx, id, last=1)]
+    ...     async with create_conversation_store("memory://", ttl=86_400, sliding=True) as store:
+    ...         id = (await store.create(ctx)).id
+    ...         await store.append(ctx, id, Message.user("hello"), Message.assistant("good day"))
+    ...         return [message.text for message in await store.messages(ctx, id, last=1)]
     >>> asyncio.run(talk())
-    ['good morning']
+    ['good day']
     """
     check_text("namespace", namespace)
     options |= {"message_type": message_type, "ttl": ttl, "sliding": sliding}

@@ -209,7 +209,8 @@ class Message(_Extensible, frozen=True):
         InvalidInputError: The role is unknown.
         TypeError: A field has a wrong type.
 
-    >>> message = Message("assistant", [TextBlock("Let me see."), ToolUseBlock("u1", "look_up", {"parcel": 7})])
+    >>> use = ToolUseBlock("u1", "look_up", {"parcel": 7})
+    >>> message = Message("assistant", [TextBlock("Let me see."), use])
     >>> (message.text, message.content[1].input)
     ('Let me see.', {'parcel': 7})
     >>> Message("tool", [ToolResultBlock("u1", "lost")]).content[0].is_error

@@ -78,7 +78,9 @@ class ConversationStore(Generic[M]):
     ...     ctx = TenantCtx.new("dev", "acme")
     ...     async with InMemoryConversationStore() as conversations:
     ...         await conversations.create(ctx, id="order-7")
-    ...         await conversations.update_state(ctx, "order-7", add_usage=TokenUsage(12, 5), custom={"mood": "calm"})
+    ...         await conversations.update_state(
+    ...             ctx, "order-7", add_usage=TokenUsage(12, 5), custom={"mood": "calm"}
+    ...         )
     ...         state = (await conversations.load(ctx, "order-7")).state
     ...         return state.token_usage.input_tokens, state.custom
     >>> asyncio.run(count())

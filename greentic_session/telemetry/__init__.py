@@ -7,28 +7,30 @@ Spans are of kind CLIENT, are called like ``find_wait sessions``, and stand belo
 current span. The histogram is ``db.client.operation.duration``, in seconds. Both carry
 OpenTelemetry's names for databases, and two or three of our own:
 
-===========================  =========================================================================================
-``db.system.name``           ``redis``, ``memory``, ``file``, ``adapter``, or what a backend of yours says in its `system`
+===========================  =====================================================================
+``db.system.name``           ``redis``, ``memory``, ``file``, ``adapter``, or the `system` of a
+                             backend of your own
 ``db.collection.name``       ``sessions`` or ``conversations``
-``db.operation.name``        the store's method: ``register_wait``, ``find_wait``, ``claim_wait``, ...; ``claim.park``,
-                             ``claim.complete``, ``claim.release``, ``claim.renew`` for those of a
-                             claim
+``db.operation.name``        the store's method (``register_wait``, ``find_wait``, ``claim_wait``,
+                             ...), or a claim's: ``claim.park``, ``claim.complete``,
+                             ``claim.release``, ``claim.renew``
 ``greentic.session.outcome`` ``ok``; ``none``, for an answer of None or False; ``claimed``,
-``conflict``, ``not_found``;
-                             ``cancelled``; for any other error its code, ``unknown`` if it has none
-``error.type``               the class of such an other error; the span's status is then an error too
-``greentic.session.env``     only with ``tenants=True``, and where the operation names it or finds it out: by a key alone,
-``greentic.session.tenant``  `remove_session` and `touch` do not; nor do `health` and a claim's complete, release and renew
-===========================  =========================================================================================
+                             ``conflict``, ``not_found``, ``cancelled``; for any other error its
+                             code, ``unknown`` if it has none
+``error.type``               the class of such an other error; the span's status is then an error
+``greentic.session.env``     only with ``tenants=True``, where the operation names the tenant or
+``greentic.session.tenant``  finds it out. By a key alone, `remove_session` and `touch` do not; nor
+                             do `health` and a claim's complete, release and renew
+===========================  =====================================================================
 
-Nothing else is told: no key, user, id, scope or snapshot, no message and no stack trace of an
-error.
+Spans and histogram carry nothing else: no key, user, id, scope or snapshot, no message and no stack
+trace of an error.
 
-It is the backend that is measured. So what is refused before that (a bad argument, a closed store)
-is not counted, and to decode the messages of a conversation takes none of the time. `get_session`,
-`get_versioned` and `find_wait`, for which a store may know a shorter way, are measured as a whole.
-`iter_sessions` has one span from its first session to its last; its duration is without what the
-caller did in between.
+The backend's operations are measured. So a call that the store refuses before (a bad argument, a
+closed store) is not counted, and decoding the messages of a conversation is not part of the
+duration. `get_session`, `get_versioned` and `find_wait`, for which a store may have a fast path,
+are measured as a whole. `iter_sessions` has one span from its first session to its last; its
+duration leaves out the caller's work in between.
 """
 
 from typing import TYPE_CHECKING, Any, TypeVar, overload

@@ -42,7 +42,7 @@ PARTITIONS = [
 
 @pytest.fixture
 def cli(redis_url: str, namespace: str, capsys: pytest.CaptureFixture[str]) -> Cli:
-    """The command line on a namespace with sessions and conversations of several tenants with names alike."""
+    """The command line on a namespace with sessions and conversations of tenants named alike."""
     in_redis(redis_url, namespace, fill_partitions)
 
     async def talk() -> None:
@@ -81,7 +81,10 @@ def of_acme(found: dict[bytes, bytes]) -> set[bytes]:
 
 
 def kept(raw: redis.Redis, namespace: str) -> dict[bytes, bytes]:
-    """Every key with its value; but when sessions without a lifetime are checked, which tells of all tenants in one key."""
+    """Every key with its value, without the schedule of endless sessions.
+
+    That one key is of all tenants.
+    """
     found = dumps(raw, namespace)
     found.pop(f"{namespace}:endless:sessions".encode())
     return found

@@ -1,4 +1,4 @@
-"""The conversation store on an adapter of the user's own: the contract, and what is this backend's own."""
+"""The conversation store on a user's adapter: the contract, and what only this backend does."""
 
 import json
 from datetime import UTC, datetime

@@ -1,4 +1,4 @@
-"""From a URL or an adapter to a conversation store: the one asked for or an error, and never a password in sight."""
+"""The factory of conversation stores: the store asked for or an error, and never a password."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The conversation store in files: the contract on asyncio and on trio, the state machine, and its options."""
+"""The conversation store in files: contract on asyncio and trio, state machine, options."""
 
 # ruff: noqa: ASYNC240, PTH208  # what a test looks at may block it
 

@@ -52,7 +52,8 @@ async def test_a_cancelled_call_has_happened_or_not(operation: str, busy: bool, 
             results = await asyncio.gather(*others, run(), return_exceptions=True)
             if attempt.cancelled:
                 assert isinstance(results[-1], asyncio.CancelledError)
-            # No lock is left, and what was done is done: another store, which waits for nobody, sees it at once.
+            # No lock is left, and what was done is done: another store, which waits for nobody,
+            # sees it at once.
             summaries = {summary.id: summary for summary in await other.list(OPS)}
             if "c" in summaries:
                 found = await other.load(OPS, "c")
@@ -144,7 +145,7 @@ async def test_errors_are_the_callers_own() -> None:
 
 @pytest.mark.asyncio
 async def test_who_is_cancelled_while_waiting_leaves_no_trace() -> None:
-    """Wherever in the line it stands: behind others of its key, first of its key, just told to lead."""
+    """Cancelled behind others of its key, first of its key, or just made the leader."""
     for cancelled in range(8):
         pool = WorkerPool(1, 1)
         gate, begun = threading.Event(), threading.Event()
@@ -269,7 +270,7 @@ async def test_a_closed_store_leaves_no_threads(tmp_path: Path) -> None:
 async def test_where_no_thread_is_to_be_had_each_file_is_synced_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A pool keeps what it has found no thread for: the one that it has would sync files that are closed by then."""
+    """A pool keeps work that found no thread, and would sync files that are closed by then."""
     start, sync = threading.Thread.start, os.fsync
     started: list[threading.Thread] = []
     synced: list[int] = []

@@ -1,4 +1,4 @@
-"""Damaged and foreign files of conversations: what can still be read, and how the rest is refused."""
+"""Damaged and foreign files of conversations: what is still read, and how the rest is refused."""
 
 # ruff: noqa: PT017  # calls that block are fine in a test; much of what is tried may fail or not
 
@@ -151,7 +151,7 @@ async def test_foreign_lines_between_ours_are_left_out(
 
 @pytest.mark.asyncio
 async def test_an_old_header_never_stands_for_the_latest(tmp_path: Path) -> None:
-    """A damaged header is not made good by the one before it, wherever foreign lines have moved both."""
+    """An older header never replaces a damaged one, wherever foreign lines have moved both."""
     await prepared(tmp_path)
     inserted(b"y" * 10_000 + b"\n", b"m ")(log_of(tmp_path))
     changed(b'"/srv"', b'"/srx"')(log_of(tmp_path))

@@ -1,4 +1,4 @@
-"""Directories of the conversation store in files: missing, foreign, and those that others can change."""
+"""Directories of the conversation store in files: missing, foreign, writable for others."""
 
 # what a test looks at may block it; most of what is tried here may fail or not
 
@@ -79,7 +79,7 @@ def named(caplog: pytest.LogCaptureFixture) -> list[str]:
 async def test_a_base_that_others_can_change_is_named_once(
     namespace: str | None, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Used all the same: volumes of containers are writable for a group, and a link leads to the larger disk."""
+    """It is used: containers' volumes are writable for a group, and links lead to larger disks."""
     for base, mode in (("own", 0o700), ("read", 0o755), ("group", 0o770), ("all", 0o1777)):
         (tmp_path / base).mkdir()
         (tmp_path / base).chmod(mode)

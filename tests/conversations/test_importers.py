@@ -1,4 +1,4 @@
-"""Sessions of neuron_runtime and fluers_runtime as conversations: what becomes of each part, and that none is lost."""
+"""Import of neuron_runtime's and fluers_runtime's sessions: each part is kept."""
 
 import asyncio
 import json
@@ -478,7 +478,7 @@ def envelope_of(conversation: Conversation[Message]) -> Any:
 
 
 def translated(value: tuple[type, Any]) -> tuple[type, Any]:
-    """Return what a scalar of a neuron session becomes: roles and times are written in another way."""
+    """Return the imported form of a neuron session's scalar: roles and times change theirs."""
     return (str, value[1].lower()) if value[1] in ("User", "Assistant", "System") else value
 
 

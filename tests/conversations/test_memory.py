@@ -44,7 +44,7 @@ def test_contract_on_trio(name: str) -> None:
 
 
 def held(store: InMemoryConversationStore[Any]) -> int:
-    """Return how many conversations the store holds, expired ones included; and check that its indices agree."""
+    """Check the store's indices; return the number of its conversations, expired ones included."""
     memory = store._memory
     filed = {id(entry) for bucket in memory._wheel._buckets.values() for entry in bucket}
     count = 0

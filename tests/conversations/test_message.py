@@ -1,4 +1,4 @@
-"""Messages and blocks: what may be built, what is read and written, and that nothing unknown is dropped."""
+"""Messages and blocks: which may be built, reading and writing, and unknown fields, which stay."""
 
 import copy
 import pickle

@@ -1,4 +1,4 @@
-"""What the conversation store does when Redis, or what lies between, breaks: a named error, nothing half done."""
+"""Faults of Redis and the network under conversations: a named error, nothing half done."""
 
 import asyncio
 import signal

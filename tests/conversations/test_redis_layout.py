@@ -1,4 +1,4 @@
-"""What conversations are in Redis: the keys, their lifetimes, what is left of them, and what an operation costs."""
+"""Conversations' keys in Redis, their lifetimes and remains, and the cost of an operation."""
 
 from typing import Any
 

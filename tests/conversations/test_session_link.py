@@ -1,4 +1,4 @@
-"""The conversation that a snapshot names: kept by every store and on the wire, and nothing else changed."""
+"""The conversation that a snapshot names: kept by every store and on the wire."""
 
 import doctest
 from typing import Any

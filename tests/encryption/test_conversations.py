@@ -211,7 +211,7 @@ def test_every_method_of_a_backend_is_handed_on() -> None:
 
 @pytest.mark.asyncio
 async def test_what_was_stored_long_ago_still_decrypts() -> None:
-    """What content is bound to, and how that is written, can never change for texts that begin like these."""
+    """The associated data of encrypted content, and its encoding, never change for this prefix."""
     cwd = "gse1:k1:WqwF/D+iRUozg6O9DOqzWg9An/kzxGu8mpMBLOjcTIil"
     value = "gse1:k1:DO0+akRjPS+OZ3eM/OLhUn6dp8+2c4qSiXS0zuTCRis="
     message = (

@@ -121,7 +121,7 @@ async def test_what_cannot_be_written_is_refused(plain: SessionStore) -> None:
 
 @pytest.mark.asyncio
 async def test_what_was_stored_long_ago_still_decrypts() -> None:
-    """What a snapshot is bound to, and how that is written, can never change for texts that begin like this one."""
+    """Associated data of an encrypted snapshot and its encoding never change for this prefix."""
     ring = Keyring(EncryptionKey("k1", bytes(range(224, 256))))
     sealed = "gse1:k1:h57kS7O76NSkzMzJzvnSv/xnMnbQAuBd/4gWhJNmr5oEqBrSN94EwLtEEaV3lWV+IzJLtw=="
     async with InMemorySessionStore() as plain:
@@ -307,7 +307,7 @@ async def test_what_is_not_bound_may_differ() -> None:
 
 @given(st.integers(0), st.binary(max_size=2), st.integers(0, 2))
 def test_no_change_of_the_stored_text_changes_what_is_read(place: int, put_in: bytes, taken_out: int) -> None:
-    """The snapshot that is read is the one that was written, for the same owner and step of the flow; or none is."""
+    """A read returns the snapshot written for the same owner and step of the flow, or none."""
 
     async def read() -> None:
         async with InMemorySessionStore() as plain:

@@ -42,7 +42,7 @@ class Cluster(cluster.Cluster):
         return next(node for node in self.nodes if node.port == port)
 
     def move(self, slot: int, target: Node, pause: Callable[[], None] = lambda: None) -> None:
-        """Move a slot as `redis-cli --cluster reshard` does, a key at a time; `pause` comes between the keys."""
+        """Move a slot like `redis-cli --cluster reshard`, key by key, with `pause` between keys."""
         source = self.owner(slot)
         target.cluster("SETSLOT", slot, "IMPORTING", source.id)
         source.cluster("SETSLOT", slot, "MIGRATING", target.id)

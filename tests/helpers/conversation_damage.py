@@ -95,7 +95,7 @@ def ended_with(text: bytes) -> Callable[[Path], object]:
 
 
 def inserted(text: bytes, before: bytes = b"+ ") -> Callable[[Path], object]:
-    """Return a function that puts bytes in front of the second line of a kind, and of all after it."""
+    """Return a function that inserts bytes before the second and every later line of a kind."""
 
     def insert(path: Path) -> None:
         lines = path.read_bytes().splitlines(keepends=True)

@@ -1,4 +1,4 @@
-"""Every operation of the conversation store as a value, for tests that break or cancel each of them."""
+"""Operations of the conversation store as values, for tests that break or cancel each of them."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -33,7 +33,7 @@ class Operation:
 
 
 async def prepare(store: Store) -> Conversation[Message]:
-    """Store one conversation with the id ``c`` and three messages, whatever is there, and return it."""
+    """Store a conversation with the id ``c`` and three messages over any other, and return it."""
     conversation = Conversation[Message].new("c")
     conversation.messages = said("a", "b", "c")
     conversation.metadata = {"tag": "x"}

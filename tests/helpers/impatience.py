@@ -30,7 +30,7 @@ def client_of(store: SessionStore | ConversationStore[Any]) -> RedisClient:
 
 @contextmanager
 def impatient(*stores: SessionStore | ConversationStore[Any]) -> Iterator[None]:
-    """Let the calls that begin in this block take no longer than SHORT; what comes before and after has time."""
+    """Give calls that begin in this block a timeout of SHORT; calls before and after have time."""
     clients = [client_of(store) for store in stores]
     for client in clients:
         client._timeout = SHORT

@@ -50,7 +50,7 @@ class Place:
         return {name: entry for name, entry in dump(self.raw, self.namespace).items() if not name.startswith("copied:")}
 
     def ends(self) -> dict[str, tuple[object, int]]:
-        """Return every key with its value and the moment of its end (ms since the epoch, -1 for never)."""
+        """Return every key with its value and its end (ms since the epoch, -1 for never)."""
         found, moment = dump_at(self.raw, self.namespace)
         return {name: (entry.value, -1 if entry.ttl == -1 else moment + entry.ttl) for name, entry in found.items()}
 
@@ -75,7 +75,7 @@ class Pair:
         )
 
     def assert_same(self) -> None:
-        """Assert that both sides hold the same sessions, waits, lifetimes, latest sessions and claims."""
+        """Assert equal sessions, waits, lifetimes, latest sessions and claims on both sides."""
         ours, theirs = _without_checks(self.target.dump()), _without_checks(self.source.dump())
         assert ours.keys() == theirs.keys()
         for name, entry in theirs.items():

@@ -12,7 +12,7 @@ PLUGIN = "greentic_session.pytest_plugin"
 
 
 def run_project(pytester: pytest.Pytester, *options: str) -> pytest.RunResult:
-    """Run what is in pytester's directory; with the package and its plugin also where it is not installed."""
+    """Run the tests in pytester's directory with this package's plugin, installed or not."""
     installed = {point.value for point in importlib.metadata.entry_points(group="pytest11")}
     if PLUGIN not in installed:
         options = ("-p", PLUGIN, *options)

@@ -16,8 +16,10 @@ from greentic_session import ReplyScope, SessionData
 __all__ = ["Client", "Dump", "Entry", "Spread", "check", "clear", "dump"]
 
 SLACK_MS = 250
-"""How far two lifetimes that were set in one script may be apart: Redis takes the time anew for each, and on a busy machine
-it may have to wait in between."""
+"""Milliseconds that two lifetimes which one script set may be apart.
+
+Redis reads its clock for each, and may have to wait in between on a busy machine.
+"""
 
 # One script, so that nothing is written or expires while it looks. Lifetimes are as they were when
 # it began: of a large namespace some would be read a second after others.

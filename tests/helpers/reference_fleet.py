@@ -1,7 +1,7 @@
-"""What the Rust reference does to Redis: its plain commands, one after the other, with every fault of the Rust crate.
+"""Redis commands of the Rust crate greentic-session (the reference), with every fault of it.
 
-It checks nothing and asks nobody; nothing here is taken from the library but the wire text of a
-session.
+The commands are sent one after the other, without a check. Of the library nothing is used but the
+wire text of a session.
 """
 
 import redis

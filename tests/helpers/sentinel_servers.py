@@ -135,7 +135,7 @@ class Fleet(Throwaway):
     # -- what happens
 
     def catch_up(self, primary: Server) -> None:
-        """Return when both replicas have all that the primary has; at first a second passes before they get anything."""
+        """Return when both replicas have the primary's data; the first time takes a second."""
         with self.raw(primary) as raw:
             raw.set("nothing", "")
             raw.delete("nothing")
@@ -165,7 +165,7 @@ class Fleet(Throwaway):
         self._processes[number].wait()
 
     def is_settled(self) -> bool:
-        """Say whether the sentinels know each other, and one primary with two replicas that follow it."""
+        """Say whether the sentinels know each other, and one primary with its two replicas."""
         try:
             for number in range(3):
                 master = _fields(self.ask(number, "MASTER", NAME))

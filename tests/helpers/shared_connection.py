@@ -34,13 +34,13 @@ __all__ = [
 ]
 
 PATIENCE = 60.0
-"""For how many seconds a call may take that a busy machine holds up; nothing here waits for the end of it."""
+"""Seconds that a call may take on a busy machine; no test waits for the end of them."""
 SLACK = PATIENCE / 3
-"""By how many seconds a deadline may be missed, on a busy machine; the benchmarks measure by how many."""
+"""Seconds by which a busy machine may miss a deadline; the benchmarks measure the true number."""
 PROMPT = PATIENCE / 3
-"""In how many seconds that happens which waits for nothing.
+"""Seconds within which a step that waits for nothing is done.
 
-Whatever waited for a call's timeout would take longer.
+A step that waited for a call's timeout would take longer.
 """
 NAME = "shared"
 """The name of the client's connections."""
@@ -84,7 +84,7 @@ async def until(holds: Callable[[], bool], message: str, *, within: float = PATI
 
 
 async def settle(raw: redis.Redis, most: int = 0) -> None:
-    """Wait until the server has seen the ends of closed connections; fail if more than so many stay."""
+    """Wait until the server has seen closed connections end; fail if more than `count` stay."""
     await until(lambda: connections(raw) <= most, f"more than {most} connections are left")
 
 

@@ -19,7 +19,7 @@ _HANDSHAKE = ("AUTH", "CLIENT", "HELLO", "SELECT")
 
 
 class TcpProxy:
-    """Passes bytes on between its clients and one server, until it is told otherwise. To be used with ``async with``.
+    """TCP proxy between clients and one server, which a test can stop; use it by ``async with``.
 
     Args:
         port: The server's port, on the loopback.
@@ -70,7 +70,10 @@ class TcpProxy:
         self._allowed, self._cuts, self._skipped, self._reset = after, times, skip, reset
 
     def hold(self, *, after: int = 0) -> None:
-        """Let so many bytes more through on the connection that is answered next, then nothing until `release`."""
+        """Let `count` more bytes pass on the next connection that is answered, and hold the rest.
+
+        `release` ends the hold.
+        """
         self._held = after
         self._released = asyncio.Event()
 
@@ -163,7 +166,7 @@ class TcpProxy:
         self._close(pair)
 
     async def _hold(self, data: bytes, reader: asyncio.StreamReader, client: asyncio.StreamWriter) -> bytes:
-        """Pass on what may go through before the hold; return, after it, what of that was kept back."""
+        """Pass on the bytes that may go before the hold; return, after it, the bytes held back."""
         allowed, self._held = self._held or 0, None
         while data and len(data) < allowed:
             client.write(data)

@@ -39,7 +39,7 @@ UNIT = 10_000.0
 
 
 def pass_time(raw: redis.Redis | redis.RedisCluster, seconds: float, prefix: str = "") -> None:
-    """Let time pass for the keys that begin so (no character of which means something in a pattern)."""
+    """Let time pass for the keys with a prefix, which holds no special character of a pattern."""
     nodes = [raw]
     if isinstance(raw, redis.RedisCluster):
         primaries = raw.get_primaries()  # type: ignore[no-untyped-call]  # redis-py says nothing of it
@@ -102,7 +102,7 @@ class OnTheSharedRedis:
 
 
 class OnACluster:
-    """For a contract suite whose stores have the servers of the fixture `cluster` for themselves."""
+    """Base of a contract suite whose stores alone use the servers of the fixture `cluster`."""
 
     @pytest.fixture
     def time(self, cluster: Cluster) -> Iterator[Time]:

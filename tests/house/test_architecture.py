@@ -193,10 +193,9 @@ PUBLIC = {
     *("admin", "backend", "claim", "conversation", "encryption", "errors", "expiry", "factory", "ids", "limits", "mapping"),
     *("models", "pytest_plugin", "scope", "store", "telemetry", "tenancy", "testing", "transitions", "wait"),
 }
-"""The modules and packages whose `__all__` programs may rely on; `greentic_session/README.md` lists
-them."""
+"""Modules and packages with an `__all__` for programs; greentic_session/README.md lists them."""
 REACHED_OTHERWISE = {"backends", "cli", "demo", "__init__", "__main__"}
-"""By URL or public name, and by the command line."""
+"""Packages that programs use by a URL or a public name, and by the command line."""
 
 
 def test_what_is_public_is_listed_in_one_place() -> None:

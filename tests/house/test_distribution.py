@@ -1,6 +1,6 @@
-"""What is published: the wheel and the sdist hold what they should, and what README says of installing them is true.
+"""Wheel and sdist: their content, and README's commands that install them.
 
-It builds them, and installs them in fresh environments, so it needs the package index.
+The tests build both and install them in fresh environments, which needs the package index.
 """
 
 import os
@@ -57,7 +57,7 @@ except UnavailableError as error:
 
 
 def run(command: list[str], where: Path, **environment: str) -> str:
-    """Run a command in a directory, with nothing of this process's environment that could help it; return its output."""
+    """Run a command without the environment variables of this process; return its output."""
     clean = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "VIRTUAL_ENV")}
     done = subprocess.run(command, cwd=where, env=clean | environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -94,7 +94,7 @@ def sdist(dist: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def installed(wheel: Path, sdist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A fresh environment, in a directory with nothing else, with the wheel; README's command has added what Redis needs."""
+    """A fresh environment with the wheel and, by README's command, its Redis extra."""
     folder = tmp_path_factory.mktemp("empty")
     run([sys.executable, "-m", "venv", ".venv"], folder)
     run([".venv/bin/python", "-m", "pip", "install", str(wheel)], folder)

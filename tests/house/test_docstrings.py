@@ -96,7 +96,7 @@ def test_every_public_method_says_what_it_does(name: str) -> None:
 
 
 def described_values(body: list[ast.stmt]) -> dict[str, bool]:
-    """Return the names that are given values at the top of a module, and whether a text stands below each."""
+    """Return the names of a module's values, and whether each has a docstring below it."""
     found: dict[str, bool] = {}
     for statement, following in zip(body, [*body[1:], None], strict=True):
         if isinstance(statement, ast.If):

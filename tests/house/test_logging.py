@@ -12,9 +12,9 @@ ROOT = Path(greentic_session.__file__).parent
 MODULES = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.rglob("*.py"))
 SAYING = {"debug", "info", "warning", "error", "critical", "exception", "log"}
 TOLD = {"count", "days", "name", "what", "error.code", "info.torn", "directory", "reasons"}
-"""What may stand in a line: counts, codes, words of ours, and the directory that a program gave to its store.
+"""Expressions that may be logged: counts, codes, words of ours, and the directory of a store.
 
-Whoever adds one has looked at where it comes from.
+Before adding one, make sure that it never holds data of a user.
 """
 
 

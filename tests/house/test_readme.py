@@ -136,7 +136,7 @@ def test_every_block_is_run_by_a_test() -> None:
 
 @pytest.mark.parametrize("path", READMES)
 def test_code_stands_between_fences(path: str) -> None:
-    """What is indented, in HTML, or behind a fence that is never closed is code, too, and nobody would run it."""
+    """Code by indentation, in HTML, or behind a fence that is never closed would not be run."""
     assert re.findall(r"^(?: {4}|\t| *```| *~~~)|<(?:pre|code)\b", prose_of(path), re.MULTILINE) == []
 
 

@@ -18,7 +18,7 @@ def program(path: Path) -> str:
 
 @pytest.fixture
 def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A machine on which nothing is installed but what the test puts into this folder, and into `bin` below it."""
+    """A machine without servers but those that the test puts into this folder and its `bin`."""
     monkeypatch.delenv(CHOICE, raising=False)
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
     monkeypatch.setattr(sys, "path", [str(tmp_path)])

@@ -1,8 +1,8 @@
-"""An agent that keeps its transcript, and asks a person before it uses a tool that needs it. Any machine goes on with it.
+"""An agent that keeps its transcript, and asks a person before it uses certain tools.
 
-What to do next is read from the transcript alone. So an agent that died anywhere in between goes on
-where it stood, and does again only what it had not written down: a call of the model, or a tool. A
-tool is told the id of its use: by that it can tell that it did its work before.
+What to do next is read from the transcript alone. So any machine can go on with an agent that died
+anywhere in between: it repeats only what was not written down, a call of the model or of a tool. A
+tool is told the id of its use, by which it can tell that it did its work before.
 """
 
 import uuid

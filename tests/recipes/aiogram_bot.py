@@ -1,6 +1,7 @@
-"""A Telegram bot that takes orders, with aiogram. Nothing is lost when it is restarted between a question and its answer.
+"""A Telegram bot that takes orders, with aiogram.
 
-The bot keeps nothing: what it asked, and whom, is in the store. Run it with::
+The bot keeps nothing: the questions that it asked are in the store, so that a restart between a
+question and its answer loses nothing. Run it with::
 
     BOT_TOKEN=... STORE_URL=redis://localhost python aiogram_bot.py
 """

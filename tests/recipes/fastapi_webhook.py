@@ -1,6 +1,7 @@
-"""A web service whose flow is resumed by a webhook, with FastAPI. What is delivered twice is answered twice, and run once.
+"""A web service whose flow is resumed by a webhook, with FastAPI.
 
-Any number of processes may serve one Redis. Run one with::
+A delivery that comes twice is answered twice, and run once. Any number of processes may serve one
+Redis. Run one with::
 
     STORE_URL=redis://localhost uvicorn --factory fastapi_webhook:make_app
 """

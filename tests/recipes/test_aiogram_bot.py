@@ -1,4 +1,4 @@
-"""The bot is fed updates through its dispatcher; what it would send to Telegram is written down instead."""
+"""The Telegram bot: updates come through its dispatcher, and its answers are recorded."""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator

@@ -1,4 +1,7 @@
-"""Two processes serve the webhook on one Redis; a provider calls them over HTTP, and calls again until it gets a 2xx."""
+"""Two processes that serve the webhook on one Redis.
+
+A provider calls them over HTTP, and calls again until it gets a 2xx.
+"""
 
 import asyncio
 import os

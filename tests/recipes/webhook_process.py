@@ -1,6 +1,7 @@
-"""A process that serves `fastapi_webhook` on a free port, says which, and counts in Redis how often the flow has run.
+"""A process that serves `fastapi_webhook` on a free port, and prints the port.
 
-STORE_URL names the Redis, COUNTER the key of the counter.
+It counts in Redis how often the flow has run. STORE_URL names the Redis, COUNTER the key of the
+counter.
 """
 
 import asyncio

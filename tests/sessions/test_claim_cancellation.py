@@ -94,7 +94,7 @@ async def test_between_every_step(make: Callable[[], SessionStore], *, late: boo
 
 
 async def race(make: Callable[[], SessionStore], rounds: int) -> None:
-    """Let runners claim the same wait, cancel some of them at any moment, and claim it for good, again and again."""
+    """Let runners claim a wait, cancel some at any moment, and claim it for good, repeatedly."""
     chance = random.Random(11)
     async with make() as store:
         await store.register_wait(ALICE, "alice", CHAT, "k", data(), MINUTE)

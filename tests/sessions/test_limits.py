@@ -54,7 +54,7 @@ def session(snapshot: str) -> SessionData:
 
 
 def accepts(data: SessionData, size: int) -> bool:
-    """Say whether data of this size is accepted; whether its text is wanted, too, makes no difference."""
+    """Say whether data of this size is accepted, with its text returned and without alike."""
     outcomes = set()
     for as_text in (True, False):
         try:

@@ -196,7 +196,7 @@ def test_text_to_id_gives_legal_ids(text: str) -> None:
 
 UNICODE = st.text(st.characters(exclude_categories=["Cs"]), min_size=1)
 TEXTS = st.text("abhkx_-.04@é", min_size=1, max_size=12) | UNICODE | st.text("aé", min_size=40, max_size=300)
-"""Short ones of the letters that outputs are made of, any others, and some of about the longest length of an id."""
+"""Short texts of the letters of outputs, any texts, and texts of about an id's longest length."""
 
 
 @given(

@@ -500,7 +500,7 @@ print("well")
 async def test_a_session_is_encoded_once_on_its_way_to_redis(
     redis_url: str, namespace: str, observed: Observed, monkeypatch: pytest.MonkeyPatch, wrap: Callable[..., SessionStore]
 ) -> None:
-    """The text that its size is checked by is the one that is sent, through whatever is in between."""
+    """The text whose size is checked is the one that is sent, through every wrapper."""
     written: list[SessionData] = []
 
     def to_json(self: SessionData, encode: Callable[[SessionData], bytes] = SessionData.to_json) -> bytes:

@@ -240,10 +240,7 @@ class SessionsContract:
         assert await store.list_waits_for_user(ALICE, "alice") == ["k"]
 
     async def test_remove_takes_every_index_entry_along(self, store: SessionStore) -> None:
-        """In the Rust crate a scope key outlived the removed session, and later led to a reused key.
-
-        Its remove leaves the scope key, which later routes to a key that is used again.
-        """
+        """The Rust crate's remove leaves the scope key, which later leads to a reused key."""
         key = await store.create_session(ALICE, data(), key="k")
         await store.register_wait(ALICE, "alice", CHAT, key, data())
         await store.remove_session(key, ctx=ALICE)

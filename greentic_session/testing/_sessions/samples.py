@@ -24,11 +24,13 @@ DAY = 86_400.0
 
 @dataclass(frozen=True)
 class Time:
-    """How time passes for the stores that a contract suite makes: by itself, unless a test can move it.
+    """Passing time for the stores of a contract suite: by itself, or moved by the test.
 
     Args:
-        advance: Makes so many seconds pass for lifetimes: sets an injected timer forward, or sleeps. May be async.
-        brief: A lifetime in which a few calls surely fit, and that a test can wait out; in seconds, less than an hour.
+        advance: Makes so many seconds pass for lifetimes: sets an injected timer forward, or
+            sleeps. May be async.
+        brief: A lifetime in which a few calls surely fit, and that a test can wait out; in seconds,
+            less than an hour.
         moment: A lifetime that a test only ever waits out.
     """
 
@@ -38,7 +40,7 @@ class Time:
 
     @classmethod
     def moved(cls, advance: Callable[[float], Awaitable[None] | None]) -> Self:
-        """Return the time of stores that have no other: their lifetimes are so long that no call can outlast them."""
+        """Return a time that passes only by `advance`: its lifetimes outlast every call."""
         return cls(advance, brief=1800.0, moment=600.0)
 
     async def wait_out(self, seconds: float) -> None:

@@ -242,7 +242,7 @@ def test_versioned_updates_from_many_threads_lose_nothing(rounds: int) -> None:
 @pytest.mark.usefixtures("switch_often")
 @pytest.mark.parametrize("rounds", [300, pytest.param(20_000, marks=pytest.mark.slow)])
 def test_readers_without_the_lock_see_nothing_half_done(rounds: int) -> None:
-    """One thread moves a wait between two places and back; whoever finds it finds the data that belongs to the place."""
+    """One thread moves a wait between two places; readers find the data of the place."""
     store = InMemorySessionStore()
     places = [ReplyScope("c0"), ReplyScope("c1")]
     over = threading.Event()
@@ -298,7 +298,7 @@ def test_everything_at_once_leaves_the_indices_in_order(rounds: int) -> None:
 
 @pytest.mark.asyncio
 async def test_the_short_cuts_refuse_what_the_operation_refuses() -> None:
-    """An object that looks like a context, and one whose legacy team is the reserved one, find nothing by the short cut."""
+    """The fast path accepts neither an object like a context nor a legacy team that is reserved."""
     store = InMemorySessionStore()
     await store.register_wait(ALICE, "alice", CHAT, "k", data())
     dash = TenantCtx(

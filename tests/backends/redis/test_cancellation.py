@@ -41,7 +41,7 @@ def connections(raw: redis.Redis) -> int:
 
 
 async def settle(raw: redis.Redis, most: int) -> None:
-    """Wait until the server has seen the ends of closed connections; fail if more than so many stay."""
+    """Wait until the server has seen closed connections end; fail if more than `count` stay."""
     give_up = time.monotonic() + 60
     while connections(raw) > most:
         assert time.monotonic() < give_up, f"{connections(raw)} connections are left"

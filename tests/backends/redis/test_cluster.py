@@ -468,7 +468,7 @@ async def test_a_manual_failover_loses_nothing(broken: Cluster) -> None:
 
 @pytest.mark.asyncio
 async def test_a_primary_is_killed_under_load(broken: Cluster) -> None:
-    """What was acknowledged and replicated is there afterwards; every call ends in time; and the store goes on."""
+    """Acknowledged and replicated writes survive, all calls end in time, and the store goes on."""
     async with RedisSessionStore.from_url(broken.url, timeout=TIMEOUT) as store:
         people = [f"kept{number}" for number in range(60)]
         for user in people:

@@ -82,7 +82,7 @@ def one_and_the_same(found: dict[str, tuple[type, str]], kind: Kind) -> None:
 
 
 async def calls_of(store: RedisSessionStore, claimed: Callable[[], None] = lambda: None) -> Calls:
-    """Return all operations of a session store; `claimed` is called before a wait is claimed for one."""
+    """Return a session store's operations; `claimed` is called before an operation of a claim."""
     calls: Calls = {}
     for operation in redis_operations.OPERATIONS:
         if operation.name.startswith("claim."):

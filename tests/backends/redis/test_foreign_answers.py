@@ -60,7 +60,10 @@ WANTED: dict[str, set[str]] = {
     "a boolean": set(),
     "numbers": {"clear_wait"},  # what it removed is of no interest here
 }
-"""Operations for which such an answer is one; a text is like a status, and a list that is none like a text that is none."""
+"""Operations that accept an answer of this kind.
+
+"a text" is accepted like "a status", and "no list" like "no text".
+"""
 WANTED["a text"], WANTED["no list"] = WANTED["a status"], WANTED["no text"]
 
 Call = Callable[[], Awaitable[object]]
@@ -126,7 +129,7 @@ async def test_whatever_is_answered_no_other_error_comes(answer: str) -> None:
 @pytest.mark.parametrize("memory", [False, True])
 @pytest.mark.asyncio
 async def test_a_list_that_no_memory_holds_is_no_end(monkeypatch: pytest.MonkeyPatch, *, memory: bool) -> None:
-    """Whether 2^31 elements are refused depends on the machine; what is refused must not end the loop."""
+    """Whether 2^31 elements are refused depends on the machine; a refusal must not end the loop."""
     from greentic_session._redis.connection import SharedConnection
 
     async with impostor() as (server, url), RedisSessionStore.from_url(url) as store:

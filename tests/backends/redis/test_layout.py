@@ -111,7 +111,7 @@ async def test_a_pointer_is_written_as_the_reference_documents_it(
 
 
 async def test_lifetimes_of_all_that_belongs_together(store: RedisSessionStore, raw: redis.Redis, namespace: str) -> None:
-    """Every way to give a session a lifetime gives it to all that leads there; `check` compares them."""
+    """A lifetime given to a session is given to all its keys, too; `check` compares them."""
     other = ReplyScope("telegram:chat-2")
     await store.create_session(ALICE, data(), key="k1", ttl=50)
     check(raw, namespace)
@@ -240,7 +240,10 @@ async def test_an_index_of_one_wait_as_0_1_0_keeps_it_does_no_harm(
 async def test_an_index_that_the_reference_left_goes_with_the_next_look(
     store: RedisSessionStore, raw: redis.Redis, namespace: str, does: str
 ) -> None:
-    """It clears waits of ours, and knows of no index; these have no end, so that nothing but us removes it."""
+    """The reference clears waits of ours but knows no index.
+
+    The waits have no lifetime, so that nothing but this library removes the index.
+    """
     reference = Reference(raw, namespace)
     await store.register_wait(ALICE, "alice", CHAT, "k1", data())
     await store.register_wait(ALICE, "alice", OTHER, "k2", data())
@@ -320,7 +323,7 @@ async def test_names_are_different_for_whoever_is_different(
 
 
 async def touched(store: RedisSessionStore, raw: redis.Redis, who: TenantCtx, scope: ReplyScope, key: str) -> dict[str, str]:
-    """Return every key that one session writes in its life, each with what it belongs to; nothing is left of it."""
+    """Return each key that a session writes in its life, with its kind; none of them is left."""
     space = store._backend._keys.namespace  # type: ignore[attr-defined]  # the Redis backend's
     user = str(who.user_id)
     await store.create_session(who, data(who), key=key)
@@ -410,7 +413,7 @@ async def test_a_purge_does_not_look_at_all_waits_of_a_user_for_each_of_them(ser
 
 @pytest.mark.parametrize("waits", [2_000, pytest.param(100_000, marks=pytest.mark.slow)])
 async def test_waits_that_nobody_touches_again_leave_nothing(server: Server, waits: int) -> None:
-    """Ten waits a user; a few of them are moved, displaced, updated and claimed before all expire."""
+    """Ten waits a user; some are moved, displaced, updated and claimed before all expire."""
     life = max(1.0, waits / 2_000)
     async with RedisSessionStore.from_url(server.url, namespace="n", timeout=60) as store:
 

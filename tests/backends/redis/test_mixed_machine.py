@@ -190,7 +190,7 @@ class MixedFleet(RuleBasedStateMachine):
             return self.loop.run_until_complete(asyncio.wait_for(call, 30))
 
     def outcome(self, call: Awaitable[Any]) -> Any:
-        """Return a result, or the class of a refusal that is to be expected; anything else is raised."""
+        """Return a result, or the class of an expected refusal; any other error is raised."""
         try:
             return self.run(call)
         except (ConflictError, CorruptSessionError, InvalidInputError, NotFoundError) as error:

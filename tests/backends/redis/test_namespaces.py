@@ -28,7 +28,7 @@ CTX = TenantCtx.new("dev", "acme", user="alice")
 ROOM = TenantCtx.new("dev", "acme")
 CHAT, OTHER_CHAT = ReplyScope("c1"), ReplyScope("c2")
 LONGER = (":session", ":session:eu", ":eu")
-"""What may stand behind a namespace; and what the longer one's sessions are called in the shorter one."""
+"""Endings that make one namespace the beginning of another."""
 
 
 def data(node: str) -> SessionData:

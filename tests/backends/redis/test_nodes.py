@@ -1,4 +1,4 @@
-"""Errors and health checks of Redis stores name the node that was at fault, and no credentials with it."""
+"""Errors and health checks of Redis stores: they name the node at fault, and no credentials."""
 
 import re
 

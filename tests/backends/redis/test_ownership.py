@@ -1,4 +1,7 @@
-"""Texts that say whose they are in another way than the store writes it, planted under somebody else's key."""
+"""Session texts planted under the key of another owner.
+
+They name their owner in other ways than the store writes.
+"""
 
 import json
 from collections.abc import AsyncIterator, Callable, Iterator

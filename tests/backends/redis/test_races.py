@@ -121,7 +121,7 @@ async def waits(store: RedisSessionStore, at: Round) -> list[str]:
 
 
 def last_of(displaced: dict[str, Outcome]) -> str:
-    """Return who holds a scope after take-overs in some order, given whom each of them displaced."""
+    """Return who holds a scope after a series of take-overs, given whom each of them displaced."""
     victims = list(displaced.values())
     assert victims.count(None) == 1, f"only the first finds the scope free: {displaced}"
     assert len(set(victims)) == len(victims), f"nobody is displaced twice: {displaced}"
@@ -310,7 +310,7 @@ def test_what_is_completed_stays_gone(track: Track, rounds: int) -> None:
 
 
 def test_a_claim_lasts_as_long_as_its_lease_while_the_session_lives(track: Track) -> None:
-    """Whoever shortens the session's life and then lengthens it again takes nothing from the claim."""
+    """Shortening the session's lifetime and lengthening it again takes nothing from the claim."""
 
     async def play(store: RedisSessionStore, at: Round) -> None:
         await at.register(store, at.key)
@@ -328,7 +328,10 @@ def test_a_claim_lasts_as_long_as_its_lease_while_the_session_lives(track: Track
 
 @pytest.mark.parametrize("other", [ctx(tenant="globex"), ctx("u0")], ids=["somebody else", "the same user"])
 def test_a_key_that_is_used_again_is_no_wait_of_its_former_user(track: Track, other: TenantCtx) -> None:
-    """A wait expires while its user has another, so its key stays in the set; what is stored under it then is no wait."""
+    """A wait expires while its user has another, so that its key stays in the set.
+
+    A session that is stored under the key then is no wait.
+    """
 
     async def play(store: RedisSessionStore, at: Round) -> None:
         await at.register(store, at.key, ttl=100)

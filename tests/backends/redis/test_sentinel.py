@@ -374,7 +374,7 @@ async def test_conversations_may_be_read_from_replicas(fleet: Fleet, namespace: 
 
 
 async def test_a_stale_read_is_stale(fleet: Fleet, namespace: str) -> None:
-    """It sees what a replica has, not what was written since; nothing is mended there, and nothing fails for that."""
+    """A stale read sees what the replica has; it repairs nothing there, without an error."""
     async with RedisSessionStore.from_url(fleet.url, namespace=namespace, stale_reads=True) as store:
         await store.register_wait(ALICE, "alice", CHAT, "k", data())
         fleet.catch_up(fleet.primary)

@@ -1,4 +1,4 @@
-"""The Redis store behind sentinels keeps the contract, with reads from the primary; and so do conversations."""
+"""The contract for the Redis stores behind sentinels, with reads from the primary."""
 
 import uuid
 from collections.abc import Iterator

@@ -167,7 +167,7 @@ class PurgeAgainstRegister(Race):
 
 
 class OneWinner(Race):
-    """Everybody claims the same wait, by its scope or, with a correlation, by falling back to it."""
+    """Everybody claims one wait, by its scope or, with a correlation, by the fallback to it."""
 
     async def prepare(self, by: Player, at: Round, role: int) -> None:
         if role == 0:
@@ -201,7 +201,7 @@ class ClaimAndComplete(Race):
 
 
 class CountUnderClaims(Race):
-    """Everybody adds one to the number in the snapshot, as often as it takes to do it under a claim."""
+    """Everybody adds one to the snapshot's number, and tries until it has done so in a claim."""
 
     lease: float = LONG
 
@@ -238,7 +238,7 @@ class CountUnderShortLeases(CountUnderClaims):
 
 
 class LeaseAgainstComplete(Race):
-    """One holds a short lease and completes about when it ends; the others wait for the end, and complete."""
+    """One completes about when its short lease ends; the others wait for the end, and complete."""
 
     batch = 15
 
@@ -267,7 +267,10 @@ class LeaseAgainstComplete(Race):
 
 
 class ParkAgainstRegister(Race):
-    """One parks its claim at a scope, two register sessions there, one of them only if it is free; one claims the old."""
+    """One parks its claim at a scope, two register sessions there, one claims the old wait.
+
+    One of the two registers only if the scope is free.
+    """
 
     async def prepare(self, by: Player, at: Round, role: int) -> Claim | None:
         if role:
@@ -337,7 +340,7 @@ class ClaimAgainstClear(Race):
 
 
 class BriefLives(Race):
-    """Sessions that expire within milliseconds, under everything that could bring one back or outlive it."""
+    """Sessions expire within milliseconds, under operations that could revive or outlive one."""
 
     batch = 20
 
@@ -385,7 +388,7 @@ SCOPES = [*(ReplyScope(f"c{number}") for number in range(3)), ReplyScope("c0", c
 
 
 class Everything(Race):
-    """Everybody does anything to a few keys, people and scopes; one walks all sessions, and tells what is wrong."""
+    """Players do anything to a few keys, users and scopes; one iterates and checks sessions."""
 
     batch = 8
 

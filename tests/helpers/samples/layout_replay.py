@@ -15,7 +15,7 @@ SCENARIOS: list[dict[str, Any]] = json.loads((VECTORS / "redis_layout_scenarios.
 
 
 class Replay:
-    """Plays recorded operations; ``$KEY<n>`` stands for the n-th key that create_session returned."""
+    """Player of recorded operations; ``$KEY<n>`` is the n-th key that create_session returned."""
 
     def __init__(self, store: SessionStore) -> None:
         self.store = store

@@ -180,7 +180,7 @@ class Target:
         return outcome
 
     async def _expunge(self, keys: Keys, names: list[bytes], nonce: str = "", *, ends: bool = True) -> tuple[int, int]:
-        """Return the numbers of removed and of kept copies; end the owner pointers of the removed."""
+        """Remove copies and end their owner pointers; return the numbers of removed and kept."""
         removed, kept, at = list[list[bytes]](), 0, 0
         while at < len(names):
             words: tuple[Arg, ...] = (keys.session(""), keys.namespace, self._source, nonce, *names[at:])

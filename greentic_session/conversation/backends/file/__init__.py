@@ -110,7 +110,7 @@ class FileConversationStore(ConversationStore[M]):
     ...     ctx = TenantCtx.new("dev", "acme")
     ...     async with FileConversationStore(directory) as conversations:
     ...         await conversations.create(ctx, id="order-7", model="some-model")
-    ...     async with FileConversationStore(directory) as conversations:  # another process, next week
+    ...     async with FileConversationStore(directory) as conversations:  # next week
     ...         return (await conversations.load(ctx, "order-7")).model
     >>> with tempfile.TemporaryDirectory() as directory:
     ...     asyncio.run(keep(directory))

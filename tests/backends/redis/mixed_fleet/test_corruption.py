@@ -160,7 +160,7 @@ async def test_a_corrupt_session_keeps_its_owner(
 
 
 async def test_a_key_that_we_would_refuse_is_no_harm_to_others(store: RedisSessionStore, reference: Reference) -> None:
-    """The reference bounds no session key; a find or a list must not fail for the waits beside it."""
+    """The reference bounds no session key; find and list must not fail for the waits beside one."""
     reference.register_wait(CHAT, "x" * 2000, data())
     await park(store, "k2", OTHER)
     assert "k2" in await listed(store)

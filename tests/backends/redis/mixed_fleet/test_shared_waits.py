@@ -189,7 +189,7 @@ async def test_completing_takes_the_same_few_commands_however_many_waits_there_a
 
 
 async def test_what_else_the_context_tells_makes_no_write_longer(server: Server) -> None:
-    """A runner's contexts differ from call to call in what they trace; whose they are tells whether all is as usual."""
+    """An owner's contexts differ from call to call in their traces; the fast path takes all."""
     traced = replace(ALICE, trace_id="t-1", attributes={"attempt": "1", "user_id": "2"}, idempotency_key='"user_id":"')
     async with RedisSessionStore.from_url(server.url) as store:
         counts = []
@@ -219,7 +219,7 @@ async def test_a_walk_over_long_snapshots_goes_in_small_steps(store: RedisSessio
 async def test_entries_of_the_references_team_dash_are_left_to_it(
     store: RedisSessionStore, reference: Reference, raw: redis.Redis
 ) -> None:
-    """It writes "no team" and a team of that name alike; ours find nothing there, and take nothing away."""
+    """The reference writes "no team" and the team "-" alike; ours neither find nor remove such."""
     dash, without = ALICE.with_team("-"), ALICE.with_team(None)
     reference.register_wait(CHAT, "k", data(dash))
     assert await store.find_wait(without, "alice", CHAT) is None

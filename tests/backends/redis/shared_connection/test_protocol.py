@@ -212,7 +212,7 @@ def test_calls_of_one_turn_are_one_write(quiet: asyncio.AbstractEventLoop, monke
 def test_what_is_written_together_can_be_pushed_back(
     quiet: asyncio.AbstractEventLoop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In Python 3.12.0 to 3.12.8, 3.13.0 and 3.13.1, `writelines` never calls `pause_writing` (CVE-2024-12254)."""
+    """Python 3.12.0 to 3.12.8, 3.13.0 and 3.13.1: `writelines` never pauses (CVE-2024-12254)."""
     connection, wire = lane_on(quiet)
     monkeypatch.setattr(wire, "writelines", lambda _: pytest.fail("not with these versions"))
     for number in range(3):
