@@ -2,11 +2,13 @@
 
 from pathlib import Path
 
+import pytest
 from benchmark_runs import measure
 
 from benchmarks.bounds.situations import SITUATIONS
 
 
+@pytest.mark.slow
 def test_a_quick_run_has_every_row_that_is_promised(tmp_path: Path) -> None:
     report = measure(tmp_path, "benchmarks.bounds", "--waits", "200").report
     names = ("longest script", "95 % of the scripts", "slowest PING", "takes")

@@ -2,9 +2,11 @@
 
 from pathlib import Path
 
+import pytest
 from benchmark_runs import measure
 
 
+@pytest.mark.slow
 def test_a_quick_run_has_every_row_that_is_promised(tmp_path: Path) -> None:
     report = measure(tmp_path, "benchmarks.cli", "--sessions", "300").report
     names = ("takes", "longest wait of another client")

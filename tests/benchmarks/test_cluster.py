@@ -2,11 +2,13 @@
 
 from pathlib import Path
 
+import pytest
 from benchmark_runs import measure
 
 CALLS = ("register_wait", "find_wait", "get_session", "update_session")
 
 
+@pytest.mark.slow
 def test_a_quick_run_has_every_row_that_is_promised(tmp_path: Path) -> None:
     rows = measure(tmp_path, "benchmarks.cluster").report["rows"]
     assert [(row["measurement"], row["contestant"]) for row in rows] == [

@@ -46,6 +46,7 @@ AIMED = {
 }
 
 
+@pytest.mark.slow
 def test_a_quick_run_has_every_row_that_is_promised(tmp_path: Path) -> None:
     table, report = measure(tmp_path, "benchmarks.conversations", "--without-peers", "--directory", str(tmp_path))
     assert [path.name for path in tmp_path.iterdir()] == ["report.json"]  # the files that were measured are gone
@@ -68,6 +69,7 @@ def test_a_quick_run_has_every_row_that_is_promised(tmp_path: Path) -> None:
     assert "not measured" in table
 
 
+@pytest.mark.slow
 def test_rounds_and_seed_are_chosen_and_json_can_go_to_stdout() -> None:
     require(find_binary())
     options = ("--quick", "--without-peers", "--rounds", "1", "--seed", "7", "--json", "-")

@@ -11,6 +11,7 @@ OTHERS = {f"{call} of 4 KiB, Redis, 100 tasks" for call in CALLS} | {"the last 2
 OVERHEAD = "overhead, processor time"
 
 
+@pytest.mark.slow
 def test_a_quick_run_has_every_row_that_is_promised(tmp_path: Path) -> None:
     report = measure(tmp_path, "benchmarks.encryption").report
     assert contestants_of(report) == {name: {"plain", "encrypted", OVERHEAD} for name in MEMORY | OTHERS}

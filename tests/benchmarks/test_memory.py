@@ -37,6 +37,7 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Run:
     return measure(tmp_path_factory.mktemp("figures"), "benchmarks.memory", "--without-peers")
 
 
+@pytest.mark.slow
 def test_everything_is_measured(both: Run) -> None:
     assert contestants_of(both.report) == MEASURED
     for row in both.report["rows"]:
@@ -45,6 +46,7 @@ def test_everything_is_measured(both: Run) -> None:
         assert row["ratio"] is None or row["ratio"] > 0, row
 
 
+@pytest.mark.slow
 def test_a_target_says_whether_it_holds_unless_its_peer_is_missing(both: Run) -> None:
     aimed = [row for row in both.report["rows"] if row["target"] is not None]
     assert {row["measurement"] for row in aimed} >= NEED_NO_PEER | {"read by key", "find by scope", "park a new session"}
@@ -52,6 +54,7 @@ def test_a_target_says_whether_it_holds_unless_its_peer_is_missing(both: Run) ->
         assert type(row["holds"]) is (bool if row["measurement"] in NEED_NO_PEER else type(None)), row
 
 
+@pytest.mark.slow
 def test_the_run_says_where_and_how_it_measured(both: Run) -> None:
     assert set(both.report["machine"]) == {"machine", "python", "msgspec", "anyio", "aiogram"}
     assert both.report["settings"]["peers"] is False

@@ -2,11 +2,13 @@
 
 from pathlib import Path
 
+import pytest
 from benchmark_runs import contestants_of, measure, without
 
 OBSERVED = {"no-op providers", "SDK, no span sampled", "SDK, spans in memory"}
 
 
+@pytest.mark.slow
 def test_everything_is_measured(tmp_path: Path) -> None:
     calls = {f"{where}: {call}" for where in ("in memory", "in Redis") for call in ("get_session", "find_wait")}
     assert contestants_of(measure(tmp_path, "benchmarks.telemetry").report) == {

@@ -32,7 +32,7 @@ EXAMPLES = tempfile.TemporaryDirectory()
 Machine = conversation_store_machine(
     lambda **options: make(Path(EXAMPLES.name) / str(next(NUMBERS)), timer=TIMER, **options), TIMER.advance
 )
-Machine.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+Machine.TestCase.settings = settings(max_examples=30, stateful_step_count=30, deadline=None)
 TestMachine = Machine.TestCase
 
 

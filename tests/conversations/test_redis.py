@@ -41,7 +41,7 @@ def moved() -> Iterator[Server]:
 
 
 @pytest.mark.parametrize(
-    ("examples", "steps"), [(40, 30), pytest.param(300, 50, marks=pytest.mark.slow)], ids=["some", "many"]
+    ("examples", "steps"), [(20, 25), pytest.param(300, 50, marks=pytest.mark.slow)], ids=["some", "many"]
 )
 def test_state_machine(moved: Server, examples: int, steps: int) -> None:
     """Beside the model, what is stored is looked at after every step."""

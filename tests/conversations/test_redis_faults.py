@@ -259,7 +259,7 @@ async def test_every_await_point_of_every_operation(shared: Server, operation: O
                 listed = {summary.id: summary.message_count for summary in await store.list(OPS)}
                 assert listed.get("c") in ((None, 3) if operation.name in {"delete", "purge"} else (3, 5))
                 check(raw, namespace)
-            assert point > (1 if warm else 3)  # there was something to cancel
+            assert point > (1 if warm else 2)  # there was something to cancel
 
 
 async def test_an_option_of_the_connection_that_redis_py_does_not_know(shared: Server) -> None:

@@ -80,7 +80,7 @@ class TestContract(OnACluster, SessionStoreContract):
 
 
 @pytest.mark.parametrize(
-    ("examples", "steps"), [(5, 25), pytest.param(20, 50, marks=pytest.mark.slow)], ids=["some", "many"]
+    ("examples", "steps"), [(3, 20), pytest.param(20, 50, marks=pytest.mark.slow)], ids=["some", "many"]
 )
 def test_state_machine(cluster: Cluster, fresh: Callable[[], str], examples: int, steps: int) -> None:
     clients = cluster.clients()

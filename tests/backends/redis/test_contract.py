@@ -26,7 +26,7 @@ def moved() -> Iterator[Server]:
 
 
 @pytest.mark.parametrize(
-    ("examples", "steps"), [(25, 30), pytest.param(60, 50, marks=pytest.mark.slow)], ids=["some", "many"]
+    ("examples", "steps"), [(12, 25), pytest.param(60, 50, marks=pytest.mark.slow)], ids=["some", "many"]
 )
 def test_state_machine(moved: Server, examples: int, steps: int) -> None:
     with moved.client() as raw:

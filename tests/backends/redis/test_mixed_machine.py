@@ -544,7 +544,7 @@ def shared_with_the_reference() -> Any:
 
 
 @pytest.mark.parametrize(
-    ("examples", "steps"), [(30, 30), pytest.param(150, 60, marks=pytest.mark.slow)], ids=["some", "many"]
+    ("examples", "steps"), [(15, 25), pytest.param(150, 60, marks=pytest.mark.slow)], ids=["some", "many"]
 )
 def test_ours_and_theirs_in_any_order(shared_with_the_reference: Server, examples: int, steps: int) -> None:
     with shared_with_the_reference.client() as raw:

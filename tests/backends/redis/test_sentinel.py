@@ -418,7 +418,11 @@ async def test_without_replicas_the_primary_is_read(namespace: str) -> None:
             assert nodes(store)[1] == [f"127.0.0.1:{fleet.primary.port}"]
             fleet.servers[1].start()
 
+            backend = store._backend
+            assert isinstance(backend, RedisBackend)
+            assert isinstance(backend._reading, RedisClient)
             async with asyncio.timeout(60):  # it is looked for as long as there are calls
                 while nodes(store)[1] != [f"127.0.0.1:{fleet.servers[1].port}"]:
+                    backend._reading._look()  # as once in a timeout
                     assert await store.get_session("k") == data()
                     await asyncio.sleep(0.05)

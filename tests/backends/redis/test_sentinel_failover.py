@@ -13,6 +13,7 @@ from functools import partial
 from typing import Any
 
 import pytest
+from impatience import AT_ONCE
 from redis_server import Server
 from sentinel_servers import NAME, Fleet
 
@@ -27,7 +28,7 @@ pytestmark = pytest.mark.asyncio
 
 TIMEOUT = 1.5
 """Of a call, in seconds."""
-LATE = TIMEOUT + 1.0
+LATE = TIMEOUT + AT_ONCE
 """After how many seconds a call has not ended in time, on a busy machine."""
 
 
