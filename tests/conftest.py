@@ -78,7 +78,7 @@ def server() -> Iterator[Server]:
 
 @pytest.fixture(scope="module")
 def shared() -> Iterator[Server]:
-    """A redis-server for the tests of one module that break only the way to it."""
+    """A redis-server that the tests of one module share; no other test uses it."""
     with Server() as server:
         yield server
 

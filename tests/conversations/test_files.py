@@ -2,7 +2,6 @@
 
 # ruff: noqa: ASYNC240, PTH208  # what a test looks at may block it
 
-import inspect
 import itertools
 import math
 import os
@@ -15,13 +14,13 @@ import anyio
 import pytest
 from conversation_files import log_of, make
 from hypothesis import settings
-from time_passing import OnATimer
+from time_passing import OnATimer, each_test_of, run_on_trio
 from timers import Timer
 
 from greentic_session.conversation import Conversation, FileConversationStore, Message, create_conversation_store
 from greentic_session.conversation.backends.file import expiry_checks, partitions
 from greentic_session.errors import ConflictError, InvalidInputError, NotFoundError, UnavailableError
-from greentic_session.testing import ConversationStoreContract, MakeConversationStore, Time, conversation_store_machine
+from greentic_session.testing import ConversationStoreContract, MakeConversationStore, conversation_store_machine
 from greentic_session.testing._conversations.samples import OPS, PARTITIONS, said, texts
 
 TIMER = Timer()
@@ -47,20 +46,9 @@ class TestContract(OnATimer, ConversationStoreContract):
         return lambda **options: FileConversationStore(tmp_path / str(next(NUMBERS)), timer=timer, **options)
 
 
-@pytest.mark.parametrize("name", sorted(name for name in dir(TestContract) if name.startswith("test_")))
+@each_test_of(TestContract)
 def test_contract_on_trio(name: str, tmp_path: Path) -> None:
-    async def run() -> None:
-        test = getattr(TestContract(), name)
-        timer = Timer()
-
-        def make_store(**options: Any) -> FileConversationStore[Any]:
-            return make(tmp_path / str(next(NUMBERS)), timer=timer, **options)
-
-        async with make_store() as store:
-            given = {"store": store, "make_store": make_store, "time": Time.moved(timer.advance)}
-            await test(**{argument: given[argument] for argument in inspect.signature(test).parameters})
-
-    anyio.run(run, backend="trio")
+    run_on_trio(TestContract(), name, lambda **options: make(tmp_path / str(next(NUMBERS)), **options))
 
 
 # -- the directory

@@ -10,7 +10,7 @@ import anyio.lowlevel
 import pytest
 from hypothesis import settings
 from races.threads import in_threads, wait_until
-from time_passing import OnATimer, run_on_trio
+from time_passing import OnATimer, each_test_of, run_on_trio
 from timers import Timer
 
 from greentic_session import UnavailableError
@@ -18,7 +18,7 @@ from greentic_session.conversation import Conversation, InMemoryConversationStor
 from greentic_session.conversation.backends.memory.recency import Recency
 from greentic_session.conversation.header import Stored
 from greentic_session.conversation.packing import pack
-from greentic_session.testing import ConversationStoreContract, MakeConversationStore, conversation_store_machine
+from greentic_session.testing import ConversationStoreContract, conversation_store_machine
 from greentic_session.testing._conversations.samples import OPS, said
 
 TIMER = Timer()
@@ -33,12 +33,10 @@ class TestMachineAtLength(Machine.TestCase):  # type: ignore[name-defined,misc] 
 
 
 class TestContract(OnATimer, ConversationStoreContract):
-    @pytest.fixture
-    def make_store(self, timer: Timer) -> MakeConversationStore:
-        return partial(InMemoryConversationStore, timer=timer)
+    make = InMemoryConversationStore
 
 
-@pytest.mark.parametrize("name", sorted(name for name in dir(TestContract) if name.startswith("test_")))
+@each_test_of(TestContract)
 def test_contract_on_trio(name: str) -> None:
     run_on_trio(TestContract(), name, InMemoryConversationStore)
 

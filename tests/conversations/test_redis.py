@@ -3,7 +3,7 @@
 import asyncio
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -34,18 +34,12 @@ class TestContract(OnTheSharedRedis, ConversationStoreContract):
         return lambda **options: RedisConversationStore.from_url(redis_url, namespace=namespaces(), **options)
 
 
-@pytest.fixture(scope="module")
-def moved() -> Iterator[Server]:
-    with Server() as server:
-        yield server
-
-
 @pytest.mark.parametrize(
     ("examples", "steps"), [(20, 25), pytest.param(300, 50, marks=pytest.mark.slow)], ids=["some", "many"]
 )
-def test_state_machine(moved: Server, examples: int, steps: int) -> None:
+def test_state_machine(shared: Server, examples: int, steps: int) -> None:
     """Beside the model, what is stored is looked at after every step."""
-    with moved.client() as raw:
+    with shared.client() as raw:
 
         class Machine(ConversationStoreMachine):
             @invariant()
@@ -54,7 +48,7 @@ def test_state_machine(moved: Server, examples: int, steps: int) -> None:
 
         def make_store(**options: Any) -> RedisConversationStore[Message]:
             raw.flushall()
-            return RedisConversationStore.from_url(moved.url, namespace="m", **options)
+            return RedisConversationStore.from_url(shared.url, namespace="m", **options)
 
         machine = conversation_store_machine(make_store, passing([raw]), unit=UNIT, base=Machine)
         run_state_machine_as_test(machine, settings=settings(max_examples=examples, stateful_step_count=steps))

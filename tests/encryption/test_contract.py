@@ -50,27 +50,27 @@ def in_memory(**options: Any) -> EncryptedSessionStore:
     return EncryptedSessionStore(InMemorySessionStore(**options), RING)
 
 
+def on_an_encrypted_backend(*, timer: Timer, **options: Any) -> SessionStore:
+    return SessionStore(EncryptedBackend(MemoryBackend(timer), Sealer(RING, allow_plain=False)), **options)
+
+
 def conversations_in_memory(**options: Any) -> EncryptedConversationStore[Any]:
     return EncryptedConversationStore(InMemoryConversationStore(**options), RING)
 
 
+def conversations_on_an_adapter(**options: Any) -> EncryptedConversationStore[Any]:
+    return EncryptedConversationStore(AdapterConversationStore(Shelf(), **options), RING)
+
+
 class TestInMemory(OnATimer, SessionStoreContract):
-    @pytest.fixture
-    def make_store(self, timer: Timer) -> MakeStore:
-        return partial(in_memory, timer=timer)
+    make = staticmethod(in_memory)
 
 
 @pytest.mark.slow
 class TestTheBackendAlone(OnATimer, SessionStoreContract):
     """Under a store that knows nothing of encryption, as a wrapper of somebody else's would be."""
 
-    @pytest.fixture
-    def make_store(self, timer: Timer) -> MakeStore:
-        def make_store(**options: Any) -> SessionStore:
-            backend = EncryptedBackend(MemoryBackend(timer), Sealer(RING, allow_plain=False))
-            return SessionStore(backend, **options)
-
-        return make_store
+    make = staticmethod(on_an_encrypted_backend)
 
 
 @pytest.mark.slow
@@ -85,9 +85,7 @@ class TestRedis(OnTheSharedRedis, SessionStoreContract):
 
 
 class TestConversationsInMemory(OnATimer, ConversationStoreContract):
-    @pytest.fixture
-    def make_store(self, timer: Timer) -> MakeConversationStore:
-        return partial(conversations_in_memory, timer=timer)
+    make = staticmethod(conversations_in_memory)
 
 
 @pytest.mark.slow
@@ -115,9 +113,7 @@ class TestConversationsInFiles(OnATimer, ConversationStoreContract):
 
 @pytest.mark.slow
 class TestConversationsOnAnAdapter(OnATimer, ConversationStoreContract):
-    @pytest.fixture
-    def make_store(self, timer: Timer) -> MakeConversationStore:
-        return lambda **options: EncryptedConversationStore(AdapterConversationStore(Shelf(), timer=timer, **options), RING)
+    make = staticmethod(conversations_on_an_adapter)
 
 
 CLOCK = Timer()

@@ -15,7 +15,7 @@ from timers import Timer
 
 from greentic_session.testing import Time
 
-__all__ = ["UNIT", "OnACluster", "OnATimer", "OnTheSharedRedis", "pass_time", "passing", "run_on_trio"]
+__all__ = ["UNIT", "OnACluster", "OnATimer", "OnTheSharedRedis", "each_test_of", "pass_time", "passing", "run_on_trio"]
 
 # Time passes on a server when every lifetime gets shorter, and every end that is written down comes
 # nearer.
@@ -60,12 +60,23 @@ def passing(clients: Iterable[redis.Redis], prefix: str = "") -> Callable[[float
 
 
 class OnATimer:
-    """For a contract suite whose stores take their time from the fixture `timer`."""
+    """Base of a contract suite whose stores take their time from the fixture `timer`.
+
+    A suite whose stores need no other fixture names in `make` what makes one from options and a
+    timer; others override `make_store`.
+    """
+
+    make: Callable[..., Any]
 
     @pytest.fixture
     def timer(self) -> Timer:
         """A timer that only the test moves."""
         return Timer()
+
+    @pytest.fixture
+    def make_store(self, timer: Timer) -> Callable[..., Any]:
+        """Makes stores on that timer."""
+        return partial(self.make, timer=timer)
 
     @pytest.fixture
     def time(self, timer: Timer) -> Time:
@@ -87,8 +98,13 @@ def run_on_trio(contract: OnATimer, name: str, make: Callable[..., Any]) -> None
     anyio.run(run, backend="trio")
 
 
+def each_test_of(contract: type[OnATimer]) -> pytest.MarkDecorator:
+    """Return the mark that gives a test the name of each test of a contract suite in turn."""
+    return pytest.mark.parametrize("name", sorted(name for name in dir(contract) if name.startswith("test_")))
+
+
 class OnTheSharedRedis:
-    """For a contract suite whose stores are in the fixture `namespaces` of the shared Redis."""
+    """Base of a contract suite whose stores are in the fixture `namespaces` of the shared Redis."""
 
     @pytest.fixture
     def time(self, raw: redis.Redis, namespaces: Namespaces) -> Time:

@@ -6,10 +6,9 @@ Cancelled anywhere, late, or cut off. The wait is free at once, not after the le
 import asyncio
 import random
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
-import pytest_asyncio
 import redis
 from cancelling import CancelledAt
 from cluster_servers import Cluster
@@ -30,20 +29,14 @@ LEASE = 600.0
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    with Server() as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
     with Cluster() as cluster:
         yield cluster
 
 
 @pytest.fixture
-def raw(server: Server) -> Iterator[redis.Redis]:
-    with server.client() as raw:
+def raw(shared: Server) -> Iterator[redis.Redis]:
+    with shared.client() as raw:
         raw.flushall()
         yield raw
 
@@ -59,18 +52,12 @@ def make(request: pytest.FixtureRequest) -> Callable[[], SessionStore]:
         with plain_client(cluster.url) as client:
             client.flushall()
         return lambda: RedisSessionStore.from_url(cluster.url)
-    url: str = request.getfixturevalue("server").url
+    url: str = request.getfixturevalue("shared").url
     request.getfixturevalue("raw")
     if request.param == "redis":
         return lambda: RedisSessionStore.from_url(url)
     ring = Keyring(EncryptionKey("k1", bytes(32)))
     return lambda: EncryptedSessionStore(RedisSessionStore.from_url(url), ring)
-
-
-@pytest_asyncio.fixture
-async def proxy(server: Server) -> AsyncIterator[TcpProxy]:
-    async with TcpProxy(server.port) as proxy:
-        yield proxy
 
 
 async def run(attempt: CancelledAt) -> object:
@@ -177,8 +164,8 @@ async def test_who_is_cancelled_on_a_cluster_leaves_no_reservation(cluster: Clus
                         await asyncio.sleep(0.001)
 
 
-async def test_a_late_claim_takes_effect_and_is_given_back(server: Server, raw: redis.Redis) -> None:
-    async with RedisSessionStore.from_url(server.url, timeout=0.1) as store, RedisSessionStore.from_url(server.url) as other:
+async def test_a_late_claim_takes_effect_and_is_given_back(shared: Server, raw: redis.Redis) -> None:
+    async with RedisSessionStore.from_url(shared.url, timeout=0.1) as store, RedisSessionStore.from_url(shared.url) as other:
         await store.register_wait(ALICE, "alice", CHAT, "k", data(), MINUTE)
         await (await claim_soon(store)).release()  # the server knows the scripts
         raw.client_pause(60_000, all=False)  # scripts wait; what waits is run in its order, later
@@ -188,8 +175,8 @@ async def test_a_late_claim_takes_effect_and_is_given_back(server: Server, raw: 
         await (await claim_soon(other)).release()
 
 
-async def test_a_claim_that_was_cut_off_is_given_back(server: Server, proxy: TcpProxy, raw: redis.Redis) -> None:
-    async with RedisSessionStore.from_url(proxy.url) as store, RedisSessionStore.from_url(server.url) as other:
+async def test_a_claim_that_was_cut_off_is_given_back(shared: Server, proxy: TcpProxy, raw: redis.Redis) -> None:
+    async with RedisSessionStore.from_url(proxy.url) as store, RedisSessionStore.from_url(shared.url) as other:
         await store.register_wait(ALICE, "alice", CHAT, "k", data(), MINUTE)
         await (await claim_soon(store)).release()
         proxy.cut(after=0)

@@ -12,7 +12,7 @@ import anyio.lowlevel
 import pytest
 from hypothesis import settings
 from races.threads import in_threads, wait_until
-from time_passing import OnATimer, run_on_trio
+from time_passing import OnATimer, each_test_of, run_on_trio
 from timers import Timer
 
 from greentic_session import (
@@ -27,18 +27,16 @@ from greentic_session import (
 )
 from greentic_session.backend import Creation, Parking
 from greentic_session.ids import SessionKey
-from greentic_session.testing import MakeStore, SessionStoreContract, session_store_machine
+from greentic_session.testing import SessionStoreContract, session_store_machine
 from greentic_session.testing._sessions.machine import SessionStoreMachine
 from greentic_session.testing._sessions.samples import ALICE, CHAT, ctx, data
 
 
 class TestContract(OnATimer, SessionStoreContract):
-    @pytest.fixture
-    def make_store(self, timer: Timer) -> MakeStore:
-        return partial(InMemorySessionStore, timer=timer)
+    make = InMemorySessionStore
 
 
-@pytest.mark.parametrize("name", sorted(name for name in dir(TestContract) if name.startswith("test_")))
+@each_test_of(TestContract)
 def test_contract_on_trio(name: str) -> None:
     run_on_trio(TestContract(), name, InMemorySessionStore)
 

@@ -1,7 +1,7 @@
 """The Redis store: the contract, and the state machine on a server whose time the test moves."""
 
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 from hypothesis import settings
@@ -19,21 +19,15 @@ class TestContract(OnTheSharedRedis, SessionStoreContract):
         return lambda **options: RedisSessionStore.from_url(redis_url, namespace=namespaces(), **options)
 
 
-@pytest.fixture(scope="module")
-def moved() -> Iterator[Server]:
-    with Server() as server:
-        yield server
-
-
 @pytest.mark.parametrize(
     ("examples", "steps"), [(12, 25), pytest.param(60, 50, marks=pytest.mark.slow)], ids=["some", "many"]
 )
-def test_state_machine(moved: Server, examples: int, steps: int) -> None:
-    with moved.client() as raw:
+def test_state_machine(shared: Server, examples: int, steps: int) -> None:
+    with shared.client() as raw:
 
         def make_store() -> RedisSessionStore:
             raw.flushall()
-            return RedisSessionStore.from_url(moved.url, namespace=f"test-{uuid.uuid4().hex}")
+            return RedisSessionStore.from_url(shared.url, namespace=f"test-{uuid.uuid4().hex}")
 
         machine = session_store_machine(make_store, passing([raw]), unit=UNIT)
         run_state_machine_as_test(machine, settings=settings(max_examples=examples, stateful_step_count=steps))

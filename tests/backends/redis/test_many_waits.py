@@ -33,23 +33,16 @@ SOME = 60
 """More Redis commands than an operation takes where there is nothing to be mended."""
 
 
-@pytest.fixture(scope="module")
-def own_server() -> Iterator[Server]:
-    """A server whose commands are counted: nobody else is there."""
-    with Server() as server:
-        yield server
-
-
 @pytest.fixture
-def raw(own_server: Server) -> Iterator[redis.Redis]:
-    with own_server.client() as client:
+def raw(shared: Server) -> Iterator[redis.Redis]:
+    with shared.client() as client:
         yield client
         client.flushall()
 
 
 @pytest_asyncio.fixture
-async def store(own_server: Server, raw: redis.Redis) -> AsyncIterator[RedisSessionStore]:
-    async with RedisSessionStore.from_url(own_server.url, namespace="test", timeout=60.0) as store:
+async def store(shared: Server, raw: redis.Redis) -> AsyncIterator[RedisSessionStore]:
+    async with RedisSessionStore.from_url(shared.url, namespace="test", timeout=60.0) as store:
         yield store
 
 
@@ -278,9 +271,9 @@ async def test_find_by_user_looks_past_what_has_ended(store: RedisSessionStore, 
 
 @pytest.mark.parametrize("waits", [50, 300])
 async def test_only_live_waits_count_against_the_number_that_a_user_may_have(
-    own_server: Server, raw: redis.Redis, waits: int
+    shared: Server, raw: redis.Redis, waits: int
 ) -> None:
-    async with RedisSessionStore.from_url(own_server.url, namespace="test", max_waits_per_user=waits) as store:
+    async with RedisSessionStore.from_url(shared.url, namespace="test", max_waits_per_user=waits) as store:
         parked = await park(store, range(waits))
         before = dump(raw, "test")
         with pytest.raises(TooManyWaitsError):

@@ -537,18 +537,12 @@ class MixedFleet(RuleBasedStateMachine):
             assert mine in (None, CorruptSessionError) or mine.tenant_ctx == who
 
 
-@pytest.fixture(scope="module")
-def shared_with_the_reference() -> Any:
-    with Server() as server:
-        yield server
-
-
 @pytest.mark.parametrize(
     ("examples", "steps"), [(15, 25), pytest.param(150, 60, marks=pytest.mark.slow)], ids=["some", "many"]
 )
-def test_ours_and_theirs_in_any_order(shared_with_the_reference: Server, examples: int, steps: int) -> None:
-    with shared_with_the_reference.client() as raw:
-        machine = type("Machine", (MixedFleet,), {"url": shared_with_the_reference.url, "raw": raw})
+def test_ours_and_theirs_in_any_order(shared: Server, examples: int, steps: int) -> None:
+    with shared.client() as raw:
+        machine = type("Machine", (MixedFleet,), {"url": shared.url, "raw": raw})
         run_state_machine_as_test(
             machine, settings=settings(max_examples=examples, stateful_step_count=steps, deadline=None)
         )
