@@ -23,13 +23,7 @@ from conversation_files import log_of, make, warnings
 from greentic_session.conversation import Conversation, Message
 from greentic_session.conversation.backends.file import names
 from greentic_session.conversation.rules import partition_of
-from greentic_session.errors import (
-    ConflictError,
-    CorruptSessionError,
-    NotFoundError,
-    SchemaVersionError,
-    UnavailableError,
-)
+from greentic_session.errors import ConflictError, CorruptSessionError, NotFoundError, SchemaVersionError, UnavailableError
 from greentic_session.testing._conversations.by_id import newer
 from greentic_session.testing._conversations.samples import OPS, PARTITIONS, said, texts
 

@@ -15,12 +15,7 @@ from conversation_files import log_of, make
 
 from greentic_session.conversation import FileConversationStore
 from greentic_session.conversation.backends.file import disk, handles, locks
-from greentic_session.errors import (
-    ConflictError,
-    GreenticError,
-    OperationTimeoutError,
-    UnavailableError,
-)
+from greentic_session.errors import ConflictError, GreenticError, OperationTimeoutError, UnavailableError
 from greentic_session.testing._conversations.samples import OPS, PARTITIONS, said, texts
 
 

@@ -16,12 +16,7 @@ from redis_server import Server
 from time_passing import UNIT, OnTheSharedRedis, passing
 
 import greentic_session.conversation
-from greentic_session.conversation import (
-    ConversationStore,
-    Message,
-    RedisConversationStore,
-    create_conversation_store,
-)
+from greentic_session.conversation import ConversationStore, Message, RedisConversationStore, create_conversation_store
 from greentic_session.errors import InvalidInputError, UnavailableError
 from greentic_session.testing import ConversationStoreContract, MakeConversationStore, conversation_store_machine
 from greentic_session.testing._conversations.machine import ConversationStoreMachine

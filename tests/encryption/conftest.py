@@ -5,11 +5,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from greentic_session import (
-    InMemorySessionStore,
-    RedisSessionStore,
-    SessionStore,
-)
+from greentic_session import InMemorySessionStore, RedisSessionStore, SessionStore
 
 
 @pytest_asyncio.fixture(params=["memory", "redis"])

@@ -18,19 +18,7 @@ from greentic_session._redis.connection import Call
 from greentic_session._redis.sentinel_url import Service
 from greentic_session.backend import Claiming, Creation, Parking, Update
 from greentic_session.claim import Claim
-from greentic_session.conversation import (
-    Conversation,
-    ConversationState,
-    Extra,
-    ImageBlock,
-    Message,
-    OtherBlock,
-    TextBlock,
-    ThinkingBlock,
-    TokenUsage,
-    ToolResultBlock,
-    ToolUseBlock,
-)
+from greentic_session.conversation import Conversation, ConversationState, Extra, Message, TokenUsage, message
 from greentic_session.conversation.header import Change, Header
 
 SECRET = "hunter2"
@@ -49,12 +37,12 @@ def holders() -> list[Any]:
 def contents() -> list[Any]:
     extra = Extra({SECRET: SECRET})
     blocks: Any = [
-        TextBlock(SECRET, extra=extra),
-        ImageBlock("image/png", SECRET),
-        ToolUseBlock(SECRET, SECRET, {SECRET: SECRET}),
-        ToolResultBlock(SECRET, [SECRET]),
-        ThinkingBlock(SECRET, SECRET),
-        OtherBlock(Extra({"type": SECRET, "said": SECRET})),
+        message.TextBlock(SECRET, extra=extra),
+        message.ImageBlock("image/png", SECRET),
+        message.ToolUseBlock(SECRET, SECRET, {SECRET: SECRET}),
+        message.ToolResultBlock(SECRET, [SECRET]),
+        message.ThinkingBlock(SECRET, SECRET),
+        message.OtherBlock(Extra({"type": SECRET, "said": SECRET})),
     ]
     state = ConversationState(SECRET, TokenUsage(extra={SECRET: SECRET}), custom={SECRET: SECRET}, extra={SECRET: SECRET})
     raw = {SECRET: Raw(f'"{SECRET}"'.encode())}
@@ -119,9 +107,9 @@ def test_what_is_refused_has_a_repr() -> None:
     cursor, snapshot = SessionCursor("n"), None
     for make in (
         lambda: Message("user", wrong),
-        lambda: Message(wrong, (TextBlock(SECRET),)),
-        lambda: TextBlock(wrong.encode()),
-        lambda: ToolResultBlock("u", SECRET, wrong),
+        lambda: Message(wrong, (message.TextBlock(SECRET),)),
+        lambda: message.TextBlock(wrong.encode()),
+        lambda: message.ToolResultBlock("u", SECRET, wrong),
         lambda: SessionData(tenant_ctx=ctx, flow_id="f", cursor=cursor, context_json=wrong.encode()),
         lambda: SessionData(tenant_ctx=ctx, flow_id="f", cursor=cursor, context_json=snapshot),  # type: ignore[arg-type]
     ):

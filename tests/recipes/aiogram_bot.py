@@ -14,15 +14,7 @@ from aiogram import Bot, Dispatcher, F
 from aiogram.filters import Command
 from aiogram.types import Message, Update, User
 
-from greentic_session import (
-    ClaimedError,
-    ReplyScope,
-    SessionData,
-    SessionKey,
-    SessionStore,
-    TenantCtx,
-    create_session_store,
-)
+from greentic_session import ClaimedError, ReplyScope, SessionData, SessionKey, SessionStore, TenantCtx, create_session_store
 from greentic_session.mapping import telegram_update_to_session_key
 
 DAY = 24 * 3600

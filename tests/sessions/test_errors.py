@@ -7,45 +7,27 @@ from collections.abc import Callable
 import pytest
 
 from greentic_session import errors
-from greentic_session.errors import (
-    ClaimedError,
-    ConflictError,
-    CorruptSessionError,
-    DecryptionError,
-    ErrorCode,
-    GreenticError,
-    InternalError,
-    InvalidInputError,
-    NotFoundError,
-    OperationTimeoutError,
-    PermissionDeniedError,
-    SchemaVersionError,
-    TenantMismatchError,
-    TooManyWaitsError,
-    UnauthenticatedError,
-    UnavailableError,
-)
 
 # Each class with its code and all that a program may catch it as.
-CLASSES: list[tuple[type[GreenticError], str, tuple[type[Exception], ...]]] = [
-    (InvalidInputError, "invalid_input", (ValueError,)),
-    (TenantMismatchError, "invalid_input", (InvalidInputError, ValueError)),
-    (NotFoundError, "not_found", (LookupError,)),
-    (ConflictError, "conflict", ()),
-    (ClaimedError, "conflict", (ConflictError,)),
-    (TooManyWaitsError, "rate_limited", ()),
-    (OperationTimeoutError, "timeout", (TimeoutError, OSError)),
-    (UnavailableError, "unavailable", (ConnectionError, OSError)),
-    (UnauthenticatedError, "unauthenticated", ()),
-    (PermissionDeniedError, "permission_denied", ()),
-    (InternalError, "internal", ()),
-    (CorruptSessionError, "internal", (InternalError,)),
-    (DecryptionError, "internal", (InternalError,)),
-    (SchemaVersionError, "internal", (InternalError,)),
+CLASSES: list[tuple[type[errors.GreenticError], str, tuple[type[Exception], ...]]] = [
+    (errors.InvalidInputError, "invalid_input", (ValueError,)),
+    (errors.TenantMismatchError, "invalid_input", (errors.InvalidInputError, ValueError)),
+    (errors.NotFoundError, "not_found", (LookupError,)),
+    (errors.ConflictError, "conflict", ()),
+    (errors.ClaimedError, "conflict", (errors.ConflictError,)),
+    (errors.TooManyWaitsError, "rate_limited", ()),
+    (errors.OperationTimeoutError, "timeout", (TimeoutError, OSError)),
+    (errors.UnavailableError, "unavailable", (ConnectionError, OSError)),
+    (errors.UnauthenticatedError, "unauthenticated", ()),
+    (errors.PermissionDeniedError, "permission_denied", ()),
+    (errors.InternalError, "internal", ()),
+    (errors.CorruptSessionError, "internal", (errors.InternalError,)),
+    (errors.DecryptionError, "internal", (errors.InternalError,)),
+    (errors.SchemaVersionError, "internal", (errors.InternalError,)),
 ]
 BUILTINS = (ValueError, LookupError, OSError)
 
-Duplicate = Callable[[GreenticError], GreenticError]
+Duplicate = Callable[[errors.GreenticError], errors.GreenticError]
 DUPLICATES: list[Duplicate] = [
     copy.copy,
     copy.deepcopy,
@@ -53,26 +35,28 @@ DUPLICATES: list[Duplicate] = [
 ]
 
 
-def build(kind: type[GreenticError], message: str, session_key: str | None = None) -> GreenticError:
-    if kind is GreenticError:
-        return GreenticError(ErrorCode.RATE_LIMITED, message, session_key=session_key)
+def build(kind: type[errors.GreenticError], message: str, session_key: str | None = None) -> errors.GreenticError:
+    if kind is errors.GreenticError:
+        return errors.GreenticError(errors.ErrorCode.RATE_LIMITED, message, session_key=session_key)
     return kind(message, session_key=session_key)  # type: ignore[call-arg]  # each subclass knows its code
 
 
 def test_every_class_is_listed() -> None:
-    defined = {value for value in vars(errors).values() if isinstance(value, type) and issubclass(value, GreenticError)}
+    defined = {
+        value for value in vars(errors).values() if isinstance(value, type) and issubclass(value, errors.GreenticError)
+    }
     public = {kind for kind in defined if not kind.__name__.startswith("_")}
-    assert public == {GreenticError, *(kind for kind, _, _ in CLASSES)}
+    assert public == {errors.GreenticError, *(kind for kind, _, _ in CLASSES)}
     assert {kind.__name__ for kind in public} | {"ErrorCode"} == set(errors.__all__)
 
 
 @pytest.mark.parametrize(("kind", "code", "bases"), CLASSES)
-def test_code_and_bases(kind: type[GreenticError], code: str, bases: tuple[type[Exception], ...]) -> None:
+def test_code_and_bases(kind: type[errors.GreenticError], code: str, bases: tuple[type[Exception], ...]) -> None:
     error = build(kind, "the rule", "k1")
-    assert error.code is ErrorCode(code)
+    assert error.code is errors.ErrorCode(code)
     assert (str(error), error.message, error.session_key) == ("the rule", "the rule", "k1")
     assert "k1" not in repr(error)
-    assert isinstance(error, GreenticError)
+    assert isinstance(error, errors.GreenticError)
     for base in bases:
         assert isinstance(error, base)
     for other in BUILTINS:
@@ -81,8 +65,8 @@ def test_code_and_bases(kind: type[GreenticError], code: str, bases: tuple[type[
 
 
 @pytest.mark.parametrize("duplicate", DUPLICATES)
-@pytest.mark.parametrize("kind", [GreenticError, *(kind for kind, _, _ in CLASSES)])
-def test_a_copy_keeps_everything(kind: type[GreenticError], duplicate: Duplicate) -> None:
+@pytest.mark.parametrize("kind", [errors.GreenticError, *(kind for kind, _, _ in CLASSES)])
+def test_a_copy_keeps_everything(kind: type[errors.GreenticError], duplicate: Duplicate) -> None:
     error = build(kind, "the rule", "k1")
     error.add_note("a note")
     again = duplicate(error)
@@ -94,7 +78,7 @@ def test_a_copy_keeps_everything(kind: type[GreenticError], duplicate: Duplicate
 
 
 def test_the_codes_are_the_references() -> None:
-    assert [str(code) for code in ErrorCode] == [
+    assert [str(code) for code in errors.ErrorCode] == [
         "unknown",
         "invalid_input",
         "not_found",
@@ -106,28 +90,28 @@ def test_the_codes_are_the_references() -> None:
         "unavailable",
         "internal",
     ]
-    assert all(code.name == code.value.upper() for code in ErrorCode)
+    assert all(code.name == code.value.upper() for code in errors.ErrorCode)
 
 
-@pytest.mark.parametrize("code", list(ErrorCode))
-def test_a_code_may_be_given_as_its_text(code: ErrorCode) -> None:
-    error = GreenticError(str(code), "the rule")
+@pytest.mark.parametrize("code", list(errors.ErrorCode))
+def test_a_code_may_be_given_as_its_text(code: errors.ErrorCode) -> None:
+    error = errors.GreenticError(str(code), "the rule")
     assert error.code is code
     assert str(error) == "the rule"
 
 
 def test_no_other_text_is_a_code() -> None:
     with pytest.raises(ValueError, match="no_such_code"):
-        GreenticError("no_such_code", "the rule")
+        errors.GreenticError("no_such_code", "the rule")
 
 
 @pytest.mark.parametrize("duplicate", DUPLICATES)
 def test_which_conversation_and_which_message_it_was_about(duplicate: Duplicate) -> None:
     for error in (
-        CorruptSessionError("the rule", conversation_id="c", position=3),
-        GreenticError("internal", "the rule", conversation_id="c", position=3),
+        errors.CorruptSessionError("the rule", conversation_id="c", position=3),
+        errors.GreenticError("internal", "the rule", conversation_id="c", position=3),
     ):
         again = duplicate(error)
         assert (again.conversation_id, again.position, again.session_key, str(again)) == ("c", 3, None, "the rule")
-    plain = InternalError("the rule")
+    plain = errors.InternalError("the rule")
     assert (plain.conversation_id, plain.position) == (None, None)

@@ -15,16 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from samples.models import CTX, DATA, DEPTH, FREE_TEXTS, FULL, I128_MAX, ID_FIELDS, TEXT, U32_MAX, data, deep
 
-from greentic_session import (
-    Impersonation,
-    InvalidInputError,
-    InvocationDeadline,
-    ReplyScope,
-    SessionCursor,
-    SessionData,
-    TenantCtx,
-)
+from greentic_session import Impersonation, InvocationDeadline, ReplyScope, SessionCursor, SessionData, TenantCtx
 from greentic_session._json import codec
+from greentic_session.errors import InvalidInputError
 
 
 # Subclasses of str and int.

@@ -9,10 +9,7 @@ import msgspec
 import pytest
 from samples.models import DATA, data
 
-from greentic_session import (
-    InvalidInputError,
-    SessionData,
-)
+from greentic_session import InvalidInputError, SessionData
 
 
 # The snapshot.

@@ -5,27 +5,28 @@ from __future__ import annotations
 import asyncio
 import copy
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from typing import Any
 
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from greentic_session.conversation import Conversation, ConversationSummary, Message, TokenUsage
 from greentic_session.errors import ConflictError, NotFoundError
+from greentic_session.testing._calls import CallsAStore
 
 from .model import PARTITIONS, PLACES, TTL, ConversationModel, Held, Known, recency
 from .samples import MakeConversationStore, StandingClock, said
 
 __all__ = ["ConversationStoreMachine", "conversation_store_machine"]
 
-T = TypeVar("T")
-
 places = st.sampled_from(PLACES)
 words = st.lists(st.sampled_from(["x", "y", "z"]), max_size=3)
 
 
-class ConversationStoreMachine(ConversationModel, RuleBasedStateMachine):
+class ConversationStoreMachine(CallsAStore, ConversationModel, RuleBasedStateMachine):
     """Operations on a store and on the model, side by side."""
+
+    refusals = (ConflictError, NotFoundError)
 
     make_store: MakeConversationStore
     advance: Callable[[float], Awaitable[None] | None]
@@ -52,17 +53,6 @@ class ConversationStoreMachine(ConversationModel, RuleBasedStateMachine):
         if self.store is not None:
             self.run(self.store.aclose())
         self.loop.close()
-
-    def run(self, call: Awaitable[T]) -> T:
-        """Run one call to its end."""
-        return self.loop.run_until_complete(asyncio.wait_for(call, 30))
-
-    def outcome(self, call: Awaitable[Any]) -> Any:
-        """Return what a call returns, or the class of what it raises."""
-        try:
-            return self.run(call)
-        except (ConflictError, NotFoundError) as error:
-            return type(error)
 
     # -- the operations
 

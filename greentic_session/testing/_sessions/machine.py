@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import math
-import warnings
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from typing import Any
 
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
@@ -14,13 +13,12 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from greentic_session.errors import ClaimedError, ConflictError, InvalidInputError, NotFoundError, TenantMismatchError
 from greentic_session.expiry import NEVER, Ttl
 from greentic_session.models import ReplyScope, SessionData, TenantCtx
+from greentic_session.testing._calls import CallsAStore
 
 from .model import Held, Model, Session, place, whose
 from .samples import MakeStore, ctx, data
 
 __all__ = ["SessionStoreMachine", "session_store_machine"]
-
-T = TypeVar("T")
 
 # Few names, so that operations meet: two tenants, a team and none, two users and nobody.
 CALLERS = [
@@ -53,8 +51,10 @@ leases = st.sampled_from(LEASES)
 nodes = st.sampled_from(["n1", "n2", "n3"])
 
 
-class SessionStoreMachine(Model, RuleBasedStateMachine):
+class SessionStoreMachine(CallsAStore, Model, RuleBasedStateMachine):
     """Operations on a store and on the model, side by side."""
+
+    refusals = (ConflictError, InvalidInputError, NotFoundError)
 
     make_store: Callable[[], Any]
     advance: Callable[[float], Awaitable[None] | None]
@@ -70,19 +70,6 @@ class SessionStoreMachine(Model, RuleBasedStateMachine):
         """Close the store."""
         self.run(self.store.aclose())
         self.loop.close()
-
-    def run(self, call: Awaitable[T]) -> T:
-        """Run one call to its end."""
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)
-            return self.loop.run_until_complete(asyncio.wait_for(call, 30))
-
-    def outcome(self, call: Awaitable[Any]) -> Any:
-        """Return what a call returns, or the class of what it raises."""
-        try:
-            return self.run(call)
-        except (ConflictError, InvalidInputError, NotFoundError) as error:
-            return type(error)
 
     def real(self, ttl: Ttl) -> Ttl:
         """Return a lifetime for the store; the model's are in units."""

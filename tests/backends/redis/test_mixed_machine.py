@@ -7,9 +7,7 @@ import asyncio
 import hashlib
 import re
 import uuid
-import warnings
-from collections.abc import Awaitable
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar
 
 import pytest
 import redis
@@ -20,22 +18,17 @@ from redis_invariants import Dump, dump
 from redis_server import Server
 from reference_fleet import Reference
 
-from greentic_session import (
-    Claim,
+from greentic_session import Claim, RedisSessionStore, ReplyScope, SessionData, TenantCtx
+from greentic_session.errors import (
     ClaimedError,
     ConflictError,
     CorruptSessionError,
     InvalidInputError,
     NotFoundError,
-    RedisSessionStore,
-    ReplyScope,
-    SessionData,
-    TenantCtx,
     TenantMismatchError,
 )
+from greentic_session.testing._calls import CallsAStore
 from greentic_session.testing._sessions.samples import ctx, data
-
-T = TypeVar("T")
 
 PEOPLE = [ctx("alice"), ctx("bob"), ctx("alice", team=None)]
 KEYS = ["k1", "k2", "k3"]
@@ -166,7 +159,8 @@ class Seen:
             return None
 
 
-class MixedFleet(RuleBasedStateMachine):
+class MixedFleet(CallsAStore, RuleBasedStateMachine):
+    refusals = (ConflictError, CorruptSessionError, InvalidInputError, NotFoundError)
     url: ClassVar[str]
     raw: ClassVar[redis.Redis]
 
@@ -183,18 +177,6 @@ class MixedFleet(RuleBasedStateMachine):
         self.run(self.store.aclose())
         self.loop.close()
         self.raw.flushall()
-
-    def run(self, call: Awaitable[T]) -> T:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)
-            return self.loop.run_until_complete(asyncio.wait_for(call, 30))
-
-    def outcome(self, call: Awaitable[Any]) -> Any:
-        """Return a result, or the class of an expected refusal; any other error is raised."""
-        try:
-            return self.run(call)
-        except (ConflictError, CorruptSessionError, InvalidInputError, NotFoundError) as error:
-            return type(error)
 
     @property
     def seen(self) -> Seen:

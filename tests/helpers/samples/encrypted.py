@@ -2,11 +2,7 @@
 
 from msgspec.structs import replace
 
-from greentic_session import (
-    SessionCursor,
-    SessionData,
-    SessionStore,
-)
+from greentic_session import SessionCursor, SessionData, SessionStore
 from greentic_session.encryption import EncryptionKey, Keyring
 from greentic_session.testing._sessions.samples import ALICE, data
 

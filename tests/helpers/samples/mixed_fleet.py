@@ -2,11 +2,7 @@
 
 from redis_invariants import Dump
 
-from greentic_session import (
-    RedisSessionStore,
-    ReplyScope,
-    TenantCtx,
-)
+from greentic_session import RedisSessionStore, ReplyScope, TenantCtx
 from greentic_session.testing._sessions.samples import ALICE, CHAT, ctx, data
 
 BOB = ctx("bob")

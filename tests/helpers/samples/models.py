@@ -2,13 +2,7 @@
 
 from typing import Any
 
-from greentic_session import (
-    Impersonation,
-    InvocationDeadline,
-    SessionCursor,
-    SessionData,
-    TenantCtx,
-)
+from greentic_session import Impersonation, InvocationDeadline, SessionCursor, SessionData, TenantCtx
 
 CTX = TenantCtx.new("dev", "acme", team="ops", user="u1")
 DATA = SessionData(tenant_ctx=CTX, flow_id="order", cursor=SessionCursor("ask"), context_json="{}")

@@ -12,11 +12,7 @@ from cluster_servers import Cluster, slot_of
 from migration_places import BOB, LONG, NOBODY, ROUTES, SCOPES, Pair, build_world
 from redis_server import Server
 
-from greentic_session import (
-    NEVER,
-    InvalidInputError,
-    UnavailableError,
-)
+from greentic_session import NEVER, InvalidInputError, UnavailableError
 from greentic_session._redis.client import RedisClient
 from greentic_session.backends.redis.migration import Report, migrate
 from greentic_session.errors import GreenticError

@@ -12,9 +12,7 @@ from migration_places import BOB, LONG, NOBODY, ROUTES, SCOPES, TO_BOTH, Pair, b
 from redis_invariants import dump
 from reference_fleet import Reference
 
-from greentic_session import (
-    CorruptSessionError,
-)
+from greentic_session import CorruptSessionError
 from greentic_session.backends.redis.migration import Report
 from greentic_session.conversation import Message, create_conversation_store
 from greentic_session.store import SessionStore

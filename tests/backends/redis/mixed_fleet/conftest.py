@@ -7,9 +7,7 @@ import pytest_asyncio
 import redis
 from reference_fleet import Reference
 
-from greentic_session import (
-    RedisSessionStore,
-)
+from greentic_session import RedisSessionStore
 
 
 @pytest_asyncio.fixture

@@ -10,18 +10,9 @@ from redis_invariants import check, dump
 from reference_fleet import Reference
 from samples.mixed_fleet import OTHER, contents, found, listed
 
-from greentic_session import (
-    ConflictError,
-    InvalidInputError,
-    NotFoundError,
-    RedisSessionStore,
-    ReplyScope,
-    SessionData,
-    TenantCtx,
-    TenantMismatchError,
-    Wait,
-)
+from greentic_session import RedisSessionStore, ReplyScope, SessionData, TenantCtx, Wait
 from greentic_session.backends.redis.slot import wait_of
+from greentic_session.errors import ConflictError, InvalidInputError, NotFoundError, TenantMismatchError
 from greentic_session.ids import MAX_ID_CHARACTERS
 from greentic_session.models import Impersonation, InvocationDeadline
 from greentic_session.testing._sessions.samples import ALICE, CHAT, by_user, ctx, data

@@ -10,12 +10,7 @@ from redis_server import Server
 from reference_fleet import Reference
 from samples.mixed_fleet import BOB, OTHER, THIRD, found, listed, park
 
-from greentic_session import (
-    ConflictError,
-    NotFoundError,
-    RedisSessionStore,
-    TenantMismatchError,
-)
+from greentic_session import ConflictError, NotFoundError, RedisSessionStore, TenantMismatchError
 from greentic_session.testing._sessions.samples import ALICE, CHAT, by_user, ctx, data
 
 pytestmark = pytest.mark.asyncio

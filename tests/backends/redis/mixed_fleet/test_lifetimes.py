@@ -9,10 +9,7 @@ from redis_invariants import check, dump
 from reference_fleet import Reference
 from samples.mixed_fleet import OTHER, THIRD, found, listed, park
 
-from greentic_session import (
-    RedisSessionStore,
-    ReplyScope,
-)
+from greentic_session import RedisSessionStore, ReplyScope
 from greentic_session.testing._sessions.samples import ALICE, CHAT, ctx, data
 
 pytestmark = pytest.mark.asyncio

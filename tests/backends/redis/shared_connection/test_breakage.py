@@ -13,18 +13,7 @@ import redis
 from impostor import impostor
 from redis.asyncio.connection import Connection
 from redis_server import Server
-from shared_connection import (
-    PROMPT,
-    SLACK,
-    client_for,
-    connected,
-    connections,
-    echo,
-    ends,
-    kinds,
-    timed,
-    until,
-)
+from shared_connection import PROMPT, SLACK, client_for, connected, connections, echo, ends, kinds, timed, until
 from tcp_proxy import TcpProxy
 
 from greentic_session._redis.client import RedisClient

@@ -6,15 +6,7 @@ from typing import Any, cast
 import pytest
 import redis
 from redis_server import free_port
-from shared_connection import (
-    PROMPT,
-    SLACK,
-    client_for,
-    echo,
-    kinds,
-    timed,
-    until,
-)
+from shared_connection import PROMPT, SLACK, client_for, echo, kinds, timed, until
 from tcp_proxy import TcpProxy
 
 from greentic_session._redis.connection import LONG_BYTES

@@ -6,18 +6,7 @@ from itertools import pairwise
 import pytest
 import redis
 from redis_server import Server, free_port
-from shared_connection import (
-    PATIENCE,
-    PROMPT,
-    client_for,
-    connected,
-    counting,
-    echo,
-    ends,
-    kinds,
-    timed,
-    until,
-)
+from shared_connection import PATIENCE, PROMPT, client_for, connected, counting, echo, ends, kinds, timed, until
 from tcp_proxy import TcpProxy
 
 from greentic_session._redis.connection import LONG_BYTES

@@ -5,18 +5,7 @@ import asyncio
 import pytest
 import redis
 from redis_server import Server
-from shared_connection import (
-    PROMPT,
-    SLACK,
-    buffered,
-    connected,
-    connections,
-    echo,
-    kinds,
-    settle,
-    timed,
-    until,
-)
+from shared_connection import PROMPT, SLACK, buffered, connected, connections, echo, kinds, settle, timed, until
 from tcp_proxy import TcpProxy
 
 from greentic_session._redis.client import RedisClient

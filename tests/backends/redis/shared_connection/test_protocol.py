@@ -12,12 +12,7 @@ from cancelling import CancelledAt
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from redis.exceptions import ResponseError
-from shared_connection import (
-    connected,
-    echo,
-    kinds,
-    until,
-)
+from shared_connection import connected, echo, kinds, until
 from tcp_proxy import TcpProxy
 
 from greentic_session._redis.connection import LONG_BYTES, SPIN_PAUSE_CALLS, SPIN_TURNS, Call, LostError, SharedConnection
