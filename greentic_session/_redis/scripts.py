@@ -4,57 +4,14 @@ A file each, run by their SHA-1, loaded again where the server has forgotten the
 """
 
 import hashlib
-import re
-from collections.abc import Mapping
-from functools import cache, cached_property
-from importlib.resources import files
-from importlib.resources.abc import Traversable
+from functools import cached_property
 from typing import Any
 
 from .answers import foreign
 from .executor import Arg, Executor
+from .lua_source import script_text
 
 __all__ = ["Script"]
-
-_INCLUDE = re.compile(r"^-- @include (\w+)\n", re.MULTILINE)
-
-
-_SHARED = "greentic_session._redis.lua"
-"""The package of what scripts of several packages include."""
-
-
-@cache
-def _files(package: str) -> Mapping[str, Traversable]:
-    """Return the Lua files of a package and of the folders in it, by name without ``.lua``."""
-    found: dict[str, Traversable] = {}
-    entries = list(files(package).iterdir())
-    entries += [inner for entry in entries if entry.is_dir() for inner in entry.iterdir()]
-    for file in entries:
-        if file.name.endswith(".lua"):
-            name = file.name.removesuffix(".lua")
-            if name in found:
-                raise ValueError(f"two scripts of {package} have the name {name}")
-            found[name] = file
-    return found
-
-
-@cache
-def _read(package: str, name: str) -> str:
-    found = _files(package)
-    return (found if name in found else _files(_SHARED))[name].read_text(encoding="utf-8")
-
-
-def _assemble(package: str, name: str, included: set[str]) -> str:
-    """Return a file's text, with that of every file in place of the first line that includes it."""
-
-    def text_of(found: re.Match[str]) -> str:
-        if found[1] in included:
-            return ""
-        included.add(found[1])
-        return _assemble(package, found[1], included)
-
-    return _INCLUDE.sub(text_of, _read(package, name))
-
 
 _GUARD = """\
 local tag = KEYS[1]:sub(1, (KEYS[1]:find('}', 1, true)))
@@ -73,7 +30,8 @@ class Script:
 
     What a script includes is a line of its own, ``-- @include keys``, for the file ``keys.lua`` in
     any folder of the package, or in `greentic_session._redis.lua`. It costs time to define what is
-    included, so a script that may end early says so after that.
+    included, so a script that may end early says so after that; `lua_source` tells what costs
+    nothing.
 
     On a cluster all its keys must have one hash tag, ``{...}``, in the first of them, or it must
     touch the first only.
@@ -96,7 +54,7 @@ class Script:
         one_key: bool = False,
     ) -> None:
         self._answers = answers
-        self._alone = _hashed(_assemble(package, name, set()))
+        self._alone = _hashed(script_text(package, name))
         self._one_key = one_key
         self._repeatable = repeatable
 

@@ -21,7 +21,7 @@ from samples.layout_replay import SCENARIOS, Replay, recorded_outcome
 from time_passing import pass_time
 
 from greentic_session import RedisSessionStore, ReplyScope, TenantCtx
-from greentic_session._redis.scripts import _assemble
+from greentic_session._redis.lua_source import script_text
 from greentic_session.backends.redis.keys import Keys, place_of
 from greentic_session.testing._sessions.samples import ALICE, CHAT, ctx, data
 
@@ -449,7 +449,7 @@ async def test_waits_that_nobody_touches_again_leave_nothing(server: Server, wai
 async def test_an_index_whose_last_wait_has_ended_is_never_taken_for_one_without_an_end(
     raw: redis.Redis, namespace: str, ended: int
 ) -> None:
-    lua = _assemble("greentic_session.backends.redis.lua", "wait_index", set())
+    lua = script_text("greentic_session.backends.redis.lua", "wait_index")
     settle = f"""
         redis.call('SADD', KEYS[1], 'key', 'other')
         redis.call('ZADD', KEYS[2], now() - {ended}, 'hash', now() - {ended}, 'other')

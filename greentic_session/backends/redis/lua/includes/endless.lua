@@ -9,12 +9,12 @@ local CHECK_AFTER_MS, CHECKED_AT_MOST = 86400000, '2'
 
 -- Note a session without a lifetime, or that it lives today.
 local function note_endless(key)
-  if not in_slot then redis.pcall('ZADD', ns .. ENDLESS, now() + CHECK_AFTER_MS, key) end
+  if not in_slot() then redis.pcall('ZADD', ns .. ENDLESS, now() + CHECK_AFTER_MS, key) end
 end
 
 -- Take a session out: it has a lifetime now, or it is removed.
 local function unnote_endless(key)
-  if not in_slot then redis.pcall('ZREM', ns .. ENDLESS, key) end
+  if not in_slot() then redis.pcall('ZREM', ns .. ENDLESS, key) end
 end
 
 -- Up to two sessions that are due for a check.

@@ -1,10 +1,10 @@
 -- The names of all keys, and what belongs to whom.
+-- @inline
 --
 -- ARGV[1] is always the namespace, on a cluster with the hash tag of the slot behind it. An owner
 -- is "env:tenant:team:user", with an empty team or user for none (ids hold no colon). In names of
 -- keys, as the reference writes them, stands the owner's path: the same with "-" for no team.
 local ns = ARGV[1]
-local in_slot = ns:sub(-1) == '}' -- on a cluster braces keep namespaces apart
 
 -- What follows the namespace. The same words stand in keys.py.
 local SESSION, RECORD, CLAIM, COPIED = ':session:', ':own:', ':claim:', ':copied:' -- a session key follows
@@ -13,12 +13,17 @@ local POINTER, MENDING = ':user:', ':mending:' -- an owner's path follows
 local BARRED, ENDLESS = ':barred:', ':endless:sessions' -- a nonce; nothing
 local HASH_LENGTH = 64 -- hex digits of a SHA-256, at the end of a scope's key
 
-local function owner_path(owner) return (owner:gsub('^([^:]*:[^:]*:):', '%1-:')) end
-local function owner_of_path(path) return (path:gsub('^([^:]*:[^:]*:)-:', '%1:')) end
+-- On a cluster braces keep namespaces apart.
+local function in_slot() return ns:sub(-1) == '}' end
+
+local function owner_path(owner) return owner:gsub('^([^:]*:[^:]*:):', '%1-:') end
+local function owner_of_path(path) return path:gsub('^([^:]*:[^:]*:)-:', '%1:') end
 
 local function session_key(key) return ns .. SESSION .. key end
 local function record_key(key) return ns .. RECORD .. key end
 local function claim_key(key) return ns .. CLAIM .. key end
+local function copied_key(key) return ns .. COPIED .. key end
+local function barred_key(nonce) return ns .. BARRED .. nonce end
 local function index_at(path) return ns .. INDEX .. path end
 
 -- The parts of keys that a script is given.
@@ -30,7 +35,9 @@ local function path_of_waits(set) return set:sub(#ns + #WAITS + 1) end
 local function scope_at(path, hash) return ns .. SCOPE .. path .. ':' .. hash end
 local function set_at(path) return ns .. WAITS .. path end
 local function pointer_at(path) return ns .. POINTER .. path end
+local function mending_at(path) return ns .. MENDING .. path end
 local function scope_key(owner, hash) return scope_at(owner_path(owner), hash) end
 local function set_key(owner) return set_at(owner_path(owner)) end
 local function index_key(owner) return index_at(owner_path(owner)) end
 local function pointer_key(owner) return pointer_at(owner_path(owner)) end
+local function mending_key(owner) return mending_at(owner_path(owner)) end

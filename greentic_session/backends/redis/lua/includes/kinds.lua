@@ -1,11 +1,6 @@
 -- @include keys
 
 -- What belongs to a session, and what to a user: removal, lifetime and administration follow these.
-local function mending_at(path) return ns .. MENDING .. path end
-local function mending_key(owner) return mending_at(owner_path(owner)) end
-local function copied_key(key) return ns .. COPIED .. key end
-local function barred_key(nonce) return ns .. BARRED .. nonce end
-
 -- The kinds of keys, as they are named without the namespace and the colon after it.
 local KINDS = {}
 for _, kind in ipairs({SESSION, RECORD, CLAIM, COPIED, SCOPE, WAITS, INDEX, POINTER, MENDING, BARRED, ENDLESS}) do

@@ -100,7 +100,7 @@ end
 local function load(key)
   local ttl = redis.call('PTTL', session_key(key))
   if ttl == -2 then return nil end
-  local elsewhere = not in_slot and readings(key, session_key(''):sub(1, -2))
+  local elsewhere = not in_slot() and readings(key, session_key(''):sub(1, -2))
   if elsewhere and redis.call('TYPE', session_key(key)).ok ~= 'string' then return nil end
   local own = redis.call('HMGET', record_key(key), 'o', 's', 'p', 'h', 'f', 'c', 'g', 'u', 'x')
   local session = {
@@ -111,7 +111,7 @@ local function load(key)
   session.owner = identity(redis.call('GETRANGE', session_key(key), '0', '511'))
     or identity(redis.call('GETRANGE', session_key(key), '0', '65535')) or verify_owner(session) -- ids may be long, texts longer
   if elsewhere and is_of_longer(ns, session, elsewhere) then return nil end
-  if not session.owner_written and not in_slot and is_of_shorter(ns, key) then return nil end
+  if not session.owner_written and not in_slot() and is_of_shorter(ns, key) then return nil end
   return session
 end
 
