@@ -1,4 +1,4 @@
-"""The text of a Lua script: its file, with what it includes, and with expressions in place of names.
+"""The text of a Lua script: its file, what it includes, and expressions in place of their names.
 
 A line ``-- @include keys`` stands for the file ``keys.lua``, once in a script. In a file with the
 line ``-- @inline`` every function is one line, ``local function name(a, b) return expression end``,
