@@ -21,6 +21,7 @@ __all__ = [
     "ClaimedError",
     "ConflictError",
     "CorruptSessionError",
+    "CorruptStoreError",
     "DecryptionError",
     "ErrorCode",
     "GreenticError",
@@ -199,6 +200,13 @@ class CorruptSessionError(InternalError):
     """The stored text of this session is not a SessionData, or that of a conversation not one.
 
     Others are not affected.
+    """
+
+
+class CorruptStoreError(InternalError):
+    """The file of a store is damaged, or is something else than a store's file.
+
+    Nothing in it was changed.
     """
 
 

@@ -1,1 +1,1 @@
-"""Concurrency: shielded and detached work, and worker threads."""
+"""Concurrency: shielded and detached work, worker threads, and signals from threads to tasks."""

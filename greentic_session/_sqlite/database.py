@@ -1,0 +1,137 @@
+"""A database: operations of any event loop and thread, run by a writer and a reader."""
+
+import os
+import sqlite3
+import weakref
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, TypeVar, cast
+
+from greentic_session._concurrency.shield import shielded
+from greentic_session._concurrency.signal import new_signal
+from greentic_session.errors import UnavailableError
+
+from .file import Durability, File
+from .job import Job
+from .schema import SchemaPart
+from .worker import Upkeep, Worker
+
+__all__ = ["Database"]
+
+T = TypeVar("T")
+
+
+class Database:
+    """A database in a file. No I/O before the first operation, which makes the file.
+
+    Any number of threads and event loops (asyncio and trio) may share one, and any number of
+    processes the file. A forked child goes on with connections of its own. It need not be closed:
+    its threads end when nobody refers to it any more.
+
+    Args:
+        path: The file; a relative path is resolved now.
+        parts: The schema of those who use it.
+        durability: ``"power"``: what was acknowledged survives a power cut; ``"process"``: only
+            the death of the process.
+        timeout: For how many seconds an operation waits for the locks of other processes.
+        upkeep: What the writer does now and then, unasked, while the database is in use.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        parts: Sequence[SchemaPart],
+        *,
+        durability: Durability = "power",
+        timeout: float = 5.0,
+        upkeep: Upkeep | None = None,
+    ) -> None:
+        self.file = File(path, parts, durability, timeout)
+        self._timeout = timeout
+        self._writer = Worker(self.file, "write", timeout, upkeep)
+        self._reader = Worker(self.file, "read", timeout)
+        self._closed = False
+        # Without atexit: what waits then is done by the workers' own.
+        weakref.finalize(self, _stop, self._writer, self._reader).atexit = False
+
+    @property
+    def path(self) -> str:
+        """The file's absolute path."""
+        return self.file.path
+
+    async def write(
+        self,
+        work: Callable[[sqlite3.Connection], T],
+        undo: Callable[[sqlite3.Connection, T], object] | None = None,
+    ) -> T:
+        """Run an operation in a transaction, with others that wait; return when it is committed.
+
+        It has either happened completely or not. A cancelled one that has not begun never will.
+
+        Args:
+            work: What to do, in the writer's thread. It checks before it writes: an error that it
+                raises after that costs the others of its group a second run. It may run again.
+            undo: Takes back what it did, given its result, where the caller was cancelled and
+                does not get to know of it: for what only the caller could give back.
+
+        Raises:
+            CorruptStoreError: The file is damaged, or something else.
+            SchemaVersionError: A newer release made the file.
+            UnavailableError: The disk is full, the file cannot be written, a lock lasts, or the
+                database was closed.
+        """
+        return cast("T", await self._run(self._writer, Job(work, undo, new_signal())))
+
+    async def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Run an operation that only reads, on one state of the database; return its result.
+
+        Args:
+            work: What to do, in the reader's thread. It is short: others wait for it.
+
+        Raises:
+            GreenticError: As `write`.
+        """
+        return cast("T", await self._run(self._reader, Job(work, None, new_signal())))
+
+    async def read_apart(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Run an operation that reads for long, in a thread and on a connection of its own.
+
+        Raises:
+            GreenticError: As `write`.
+        """
+        worker = Worker(self.file, "read", self._timeout)
+        job = Job(work, None, new_signal())
+        try:
+            return cast("T", await self._run(worker, job))
+        finally:
+            worker.stop()
+            if not job.abandoned:
+                await shielded(worker.ended)
+
+    async def _run(self, worker: Worker, job: Job) -> Any:
+        if self._closed:
+            raise UnavailableError("the store is closed")
+        worker.submit(job)
+        try:
+            assert job.signal is not None
+            await job.signal.wait()
+        except BaseException:
+            worker.abandon(job)
+            raise
+        return job.outcome()
+
+    async def aclose(self) -> None:
+        """Let what was handed in be done, then close the file and end the threads; idempotent."""
+        self._closed = True
+        _stop(self._writer, self._reader)
+        await shielded(partial(_ended, self._writer, self._reader))
+
+
+def _stop(*workers: Worker) -> None:
+    for worker in workers:
+        worker.stop()
+
+
+async def _ended(*workers: Worker) -> None:
+    for worker in workers:
+        await worker.ended()
