@@ -48,11 +48,11 @@ class Database:
     ) -> None:
         self.file = File(path, parts, durability, timeout)
         self._timeout = timeout
-        self._writer = Worker(self.file, "write", timeout, upkeep)
         self._reader = Worker(self.file, "read", timeout)
+        self._writer = Worker(self.file, "write", timeout, upkeep, closes_after=self._reader)
         self._closed = False
         # Without atexit: what waits then is done by the workers' own.
-        weakref.finalize(self, _stop, self._writer, self._reader).atexit = False
+        weakref.finalize(self, _stop, self._reader, self._writer).atexit = False
 
     @property
     def path(self) -> str:
@@ -123,8 +123,8 @@ class Database:
     async def aclose(self) -> None:
         """Let what was handed in be done, then close the file and end the threads; idempotent."""
         self._closed = True
-        _stop(self._writer, self._reader)
-        await shielded(partial(_ended, self._writer, self._reader))
+        _stop(self._reader, self._writer)
+        await shielded(partial(_ended, self._reader, self._writer))
 
 
 def _stop(*workers: Worker) -> None:

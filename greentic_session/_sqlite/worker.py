@@ -53,14 +53,25 @@ class Worker:
         mode: Whether it writes.
         timeout: For how many seconds a group waits for locks.
         upkeep: What a writer does now and then, unasked; None for nothing.
+        closes_after: Another worker of the same database. Of two connections that close at the same
+            moment neither sees that it is the last, which puts the log into the database.
     """
 
-    def __init__(self, file: File, mode: Literal["write", "read"], timeout: float, upkeep: Upkeep | None = None) -> None:
+    def __init__(
+        self,
+        file: File,
+        mode: Literal["write", "read"],
+        timeout: float,
+        upkeep: Upkeep | None = None,
+        *,
+        closes_after: "Worker | None" = None,
+    ) -> None:
         self._file = file
         self._writes = mode == "write"
         self._timeout = timeout
         self._upkeep = upkeep
         self._upkeep_due = 0.0
+        self._closes_after = closes_after
         self._holder = Holder(file, read_only=not self._writes)
         self._known_version = -1
         self._wal_checked = 0.0
@@ -145,6 +156,8 @@ class Worker:
             if job is not None:
                 self._run_group(job)
             if self._stopping and self._queue.empty():
+                if self._closes_after is not None:
+                    self._closes_after.join()
                 self._holder.close()
                 with self._lock:
                     if self._queue.empty():
@@ -187,14 +200,19 @@ class Worker:
             self._bound_wal()
 
     def _commit(self, jobs: list[Job]) -> None:
-        """Run jobs, and those that wait when the transaction has begun, to their commit."""
+        """Run jobs, and those that wait meanwhile, to their commit."""
         patience = Patience(self._timeout)
         upgraded = False
         while True:
             try:
                 with self._holder.use() as connection:
+                    # A read sees the state of its transaction's beginning: one that came later
+                    # might miss what its caller has just written. A write sees the latest.
+                    if not self._writes:
+                        self._take_waiting(jobs)
                     self._begin(connection)
-                    self._take_waiting(jobs)
+                    if self._writes:
+                        self._take_waiting(jobs)
                     while not self._work(connection, jobs):
                         connection.rollback()
                         self._begin(connection)
