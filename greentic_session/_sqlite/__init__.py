@@ -2,14 +2,14 @@
 
 It knows nothing of sessions. A backend brings a `SchemaPart` and runs functions on a `Database`::
 
-    NOTES = SchemaPart("notes", 2, [["CREATE TABLE notes (id INTEGER PRIMARY KEY, text BLOB NOT NULL)"]])
+    NOTES = SchemaPart("notes", 2, [["CREATE TABLE notes (id INTEGER PRIMARY KEY, text BLOB)"]])
     database = Database("bot.db", [NOTES])
 
     def add(connection: sqlite3.Connection) -> int:
         return connection.execute("INSERT INTO notes (text) VALUES (?)", (text,)).lastrowid
 
     number = await database.write(add)      # committed, and on the disk
-    rows = await database.read(lambda connection: connection.execute("SELECT text FROM notes").fetchall())
+    rows = await database.read(lambda c: c.execute("SELECT text FROM notes").fetchall())
     await database.aclose()
 
 - A function for `write` runs within a transaction that it shares with others (there is no SAVEPOINT
@@ -27,7 +27,7 @@ It knows nothing of sessions. A backend brings a `SchemaPart` and runs functions
 | module | what it is |
 |---|---|
 | `database.py` | `Database`: the two workers, for callers on any event loop |
-| `worker.py`, `job.py` | a thread that runs what waits in one transaction, and what one caller waits for |
+| `worker.py`, `job.py` | a thread that runs all that waits in one transaction, and one operation |
 | `file.py`, `schema.py` | making and opening the file, and bringing its schema up to date |
 | `forking.py` | no connection is carried into a child |
 | `errors.py` | what errors of SQLite mean |

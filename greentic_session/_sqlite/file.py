@@ -1,4 +1,4 @@
-"""The file of a database: making it, opening connections to it, and knowing when it was replaced."""
+"""The file of a database: making it, opening connections, and knowing when it was replaced."""
 
 import os
 import random
@@ -112,7 +112,7 @@ class File:
         return connection
 
     def identity(self) -> tuple[int, int] | None:
-        """Return what tells this file from another one at the same path; None where there is none."""
+        """Return what tells this file from another at the same path; None where there is none."""
         try:
             found = os.stat(self.path)  # noqa: PTH116  # once a transaction
         except OSError:
@@ -181,7 +181,7 @@ class File:
 
 
 def _make_directory(directory: Path) -> list[Path]:
-    """Make a directory and its missing parents, for their owner only; return where they were made."""
+    """Make a directory and its missing parents, for their owner only; return where."""
     missing = []
     while not directory.exists():
         missing.append(directory)

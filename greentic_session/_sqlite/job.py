@@ -9,7 +9,7 @@ from greentic_session._concurrency.signal import Signal
 __all__ = ["Job", "Undo", "Work"]
 
 Work: TypeAlias = Callable[[sqlite3.Connection], Any]
-"""What an operation does within a transaction. It may run again where the transaction was undone."""
+"""What an operation does within a transaction. It may run again where that was undone."""
 Undo: TypeAlias = Callable[[sqlite3.Connection, Any], object]
 """Takes back what an operation with this result did."""
 

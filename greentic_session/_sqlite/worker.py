@@ -1,4 +1,4 @@
-"""Threads that run operations on a database in groups: one transaction, and one sync, for all that wait.
+"""Threads that run operations on a database in groups, with one transaction and one sync each.
 
 A database has two workers, each with a connection of its own: the writer and the reader. A worker
 takes all that waits (group commit), runs it in one transaction, and wakes the callers when that is

@@ -1,4 +1,4 @@
-"""A small schema for the tests of `_sqlite`, which knows nothing of sessions, and what is done with it."""
+"""A small schema for the tests of `_sqlite`, which knows nothing of sessions."""
 
 import sqlite3
 import threading

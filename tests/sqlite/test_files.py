@@ -1,4 +1,7 @@
-"""The file of a database: made by anybody, refused where it is something else, and never carried over a fork."""
+"""The file of a database.
+
+Made by anybody, refused where it is something else, and never carried over a fork.
+"""
 
 # ruff: noqa: ASYNC220, ASYNC221, ASYNC240  # calls that block the event loop are fine in a test
 

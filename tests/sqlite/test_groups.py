@@ -37,7 +37,7 @@ async def database(path: Path) -> AsyncIterator[Database]:
 
 
 class Gate:
-    """An operation that keeps the writer busy until the test lets it go on; others gather behind it."""
+    """An operation that keeps the writer busy until the test lets it go on: others wait."""
 
     def __init__(self, database: Database) -> None:
         self._begun, self._open = threading.Event(), threading.Event()
