@@ -14,7 +14,7 @@ from benchmarks.harness.results import size_text, task_text
 from benchmarks.harness.samples import Samples, median_ratio, times_us
 from benchmarks.harness.store import open_store, register
 from greentic_session import SessionData, SessionKey, Wait, tenancy
-from greentic_session.backends.redis.keys import Keys, place_of
+from greentic_session.backends.redis.keys import Keys, owner_path
 
 from .wire import Wire
 
@@ -57,7 +57,7 @@ async def _steps(port: int, users: int) -> list[Contestant]:
     return [
         synchronous("checks of the arguments", check, _arguments),
         synchronous("hash of the scope", lambda scope: scope.scope_hash(), make_scope),
-        synchronous("names of the keys", lambda _: keys.scope(place_of(owner), scope_hash), lambda n: n),
+        synchronous("names of the keys", lambda _: keys.scope(owner_path(owner), scope_hash), lambda n: n),
         synchronous("packing", lambda _: [hiredis.pack_command(command) for command in commands], lambda n: n),
         synchronous("decoding", lambda _: Wait(key, SessionData.from_json(text), first.scope, text), lambda n: n),
     ]

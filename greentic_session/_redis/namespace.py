@@ -1,6 +1,6 @@
-"""The front of the keys of everything that we keep in one Redis.
+"""The prefix of the keys of everything that we keep in one Redis.
 
-Two namespaces are apart, also where one is the front of the other: of ``app`` and ``app:session``
+Two namespaces are apart, also where one is the prefix of the other: of ``app`` and ``app:session``
 neither sees or changes what the other keeps. `backends/redis/lua/includes/namespaces.lua` tells
 how, and which sessions nobody can tell.
 """
@@ -10,7 +10,7 @@ from greentic_session.errors import InvalidInputError
 __all__ = ["DEFAULT_NAMESPACE", "check_cluster_namespace", "check_namespace"]
 
 DEFAULT_NAMESPACE = "greentic:session"
-"""The front of every key, unless another is asked for; the reference's."""
+"""The prefix of every key, unless another is asked for; the reference's."""
 
 
 def check_namespace(value: object) -> str:

@@ -90,12 +90,12 @@ def nodes_of(
     if found is None:
         raise InvalidInputError("the Redis URL cannot be read")
     scheme, user, hosts, _, query = found.groups()
-    front = f"{scheme}://" + (f"{user}@" if user is not None else "")
+    prefix = f"{scheme}://" + (f"{user}@" if user is not None else "")
     nodes = []
     for host in hosts.split(","):
         if not host:
             raise InvalidInputError("the Redis URL cannot be read")
-        connection_class, settings = connection_of(f"{front}{host}/{query or ''}", connect_timeout, options)
+        connection_class, settings = connection_of(f"{prefix}{host}/{query or ''}", connect_timeout, options)
         if settings.pop("db", 0):
             raise InvalidInputError("a Redis cluster has no other database than 0")
         node = settings.pop("host", "localhost"), settings.pop("port", 6379)

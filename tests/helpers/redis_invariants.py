@@ -255,20 +255,20 @@ class State:
         if not hashed:
             return
         assert msgspec.json.decode(record[b"w"], type=ReplyScope).scope_hash() == hashed
-        scope = self.scopes.get(f"{place_of(owner)}:{hashed}")
+        scope = self.scopes.get(f"{owner_path(owner)}:{hashed}")
         assert scope is not None, f"{key!r} waits, and no scope key leads to it"
         assert scope.text.decode() == key, f"{key!r} and {scope.text!r} wait at one scope"
         assert key.encode() in self.set_of(owner), f"{key!r} waits, and is not in its user's set"
         if len(self.set_of(owner)) == 1:
             return
-        ends = self.indices[place_of(owner)].fields.get(hashed.encode())
+        ends = self.indices[owner_path(owner)].fields.get(hashed.encode())
         assert ends is not None, f"{key!r} waits, and is not in its user's index"
         assert (ends == b"inf") == (session.ttl == -1), f"the index has another lifetime than {key!r}"
         if session.ttl != -1:
             assert abs(int(ends) - self.moment - session.ttl) <= SLACK_MS, f"the index has another lifetime than {key!r}"
 
     def set_of(self, owner: str) -> frozenset[bytes]:
-        entry = self.sets.get(place_of(owner))
+        entry = self.sets.get(owner_path(owner))
         return frozenset() if entry is None else entry.members
 
     def check_scope(self, name: str, scope: Entry) -> None:
@@ -277,7 +277,7 @@ class State:
         assert key in self.sessions, f"scope {name} leads to {key!r}, which is not there"
         record = self.records[key].fields
         assert record[b"s"].decode() == hashed, f"scope {name} leads to {key!r}, which waits elsewhere or not at all"
-        assert place_of(record[b"o"].decode()) == place, f"scope {name} leads to {key!r}, which is somebody else's"
+        assert owner_path(record[b"o"].decode()) == place, f"scope {name} leads to {key!r}, which is somebody else's"
         assert_same_life(f"scope {name}", scope, self.sessions[key])
 
     def check_set(self, place: str, entry: Entry) -> None:
@@ -287,7 +287,7 @@ class State:
             if key not in self.sessions:
                 continue  # expired; it goes at the user's next operation, or with the set
             record = self.records[key].fields
-            if place_of(record[b"o"].decode()) != place:
+            if owner_path(record[b"o"].decode()) != place:
                 continue  # the same, and its key was used again by somebody else
             assert record[b"s"], f"{key!r} is in the set of {place}, and does not wait"
             lives.append(self.sessions[key].ttl)
@@ -308,11 +308,11 @@ class State:
         assert key in self.sessions, f"the pointer of {place} leads to {key!r}, which is not there"
         owner = self.records[key].fields.get(b"p", b"").decode()
         assert owner, f"the pointer of {place} leads to {key!r}, whose record knows of none"
-        assert place_of(owner) == place, f"the pointer of {place} leads to {key!r}, which is the latest of {owner}"
+        assert owner_path(owner) == place, f"the pointer of {place} leads to {key!r}, which is the latest of {owner}"
         assert_same_life(f"pointer of {place}", pointer, self.sessions[key])
 
 
-def place_of(owner: str) -> str:
+def owner_path(owner: str) -> str:
     """Return an owner as the keys shared with the reference name it: ``-`` for no team."""
     env, tenant, team, user = owner.split(":")
     return f"{env}:{tenant}:{team or '-'}:{user}"

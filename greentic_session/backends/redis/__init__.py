@@ -33,7 +33,7 @@ class RedisSessionStore(SessionStore):
     Args:
         client: A ``redis.asyncio.Redis`` or ``RedisCluster`` of yours; whether it decodes responses
             does not matter.
-        namespace: The front of every key.
+        namespace: The prefix of every key.
         default_wait_ttl: The lifetime of a wait that names none.
         default_session_ttl: The same for `create_session`.
         max_snapshot_bytes: The longest wire text of a session, in bytes.
@@ -100,7 +100,7 @@ class RedisSessionStore(SessionStore):
                 or ``rediss+sentinel://``. A cluster:
                 ``redis+cluster://[user:password@]host[:port],host[:port]``, or
                 ``rediss+cluster://``.
-            namespace: The front of every key.
+            namespace: The prefix of every key.
             default_wait_ttl: The lifetime of a wait that names none.
             default_session_ttl: The same for `create_session`.
             max_snapshot_bytes: The longest wire text of a session, in bytes.

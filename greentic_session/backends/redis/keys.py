@@ -16,22 +16,22 @@ from greentic_session.tenancy import NO_TEAM, Owner
 __all__ = [
     "CONVERSATIONS_KIND",
     "COPIED_KIND",
+    "LEFTOVER_KINDS",
+    "LEFTOVER_KINDS_OF_ALL",
     "RECORD_KIND",
     "SCOPE_KIND",
     "SESSION_KIND",
     "SESSION_KINDS",
-    "TIDIED_FOR_ALL",
-    "TIDIED_KINDS",
     "USER_KINDS",
     "ClusterKeys",
     "Keys",
     "glob_of_kinds",
     "identity_text",
     "key_of",
+    "owner_path",
     "owner_pointer_key",
     "owner_text",
     "payload_prefix",
-    "place_of",
     "scope_of",
     "tag_of",
     "tag_without_user",
@@ -108,9 +108,9 @@ USER_KINDS: Final = (SCOPE_KIND, _WAITS_KIND, _INDEX_KIND, _POINTER_KIND, _MENDI
 """What belongs to a user: the user's name follows."""
 SESSION_KINDS: Final = (SESSION_KIND, RECORD_KIND, _CLAIM_KIND, COPIED_KIND)
 """What belongs to a session: the session key follows."""
-TIDIED_KINDS: Final = (RECORD_KIND, _ENDLESS_KIND, *USER_KINDS)
-"""What a purge looks through for entries that lead nowhere."""
-TIDIED_FOR_ALL: Final = tuple(kind.encode() for kind in (RECORD_KIND, _ENDLESS_KIND))
+LEFTOVER_KINDS: Final = (RECORD_KIND, _ENDLESS_KIND, *USER_KINDS)
+"""Kinds of keys that a purge checks for entries that lead nowhere."""
+LEFTOVER_KINDS_OF_ALL: Final = tuple(kind.encode() for kind in (RECORD_KIND, _ENDLESS_KIND))
 """Those of them that do not name the user."""
 
 _LAYOUT = frozenset(
@@ -136,7 +136,7 @@ def owner_pointer_key(namespace: str, key: str) -> str:
 
 
 class Keys:
-    """The keys of one namespace; a user is named as by `place_of`.
+    """The keys of one namespace; a user is named as by `owner_path`.
 
     Raises:
         InvalidInputError: The namespace is empty or no valid Unicode.
@@ -167,7 +167,7 @@ class Keys:
 
     def wait(self, owner: Owner, scope: ReplyScope) -> str:
         """Where that of an owner's wait at a scope is."""
-        env, tenant, team, user = owner  # `scope` of `place_of`, in one step: every answer comes by
+        env, tenant, team, user = owner  # `scope` of `owner_path`, in one step: every answer comes by
         return f"{self.namespace}:{SCOPE_KIND}{env}:{tenant}:{team or NO_TEAM}:{user}:{scope.scope_hash()}"
 
     def waits(self, place: str) -> str:
@@ -219,7 +219,7 @@ class ClusterKeys:
 
 def tag_of(owner: Owner) -> str:
     """Return the hash tag of a user's slot on a cluster."""
-    return place_of(owner)
+    return owner_path(owner)
 
 
 def tag_without_user(env: str, tenant: str, team: str | None, key: str) -> str:
@@ -228,7 +228,7 @@ def tag_without_user(env: str, tenant: str, team: str | None, key: str) -> str:
     return f"{env}:{tenant}:{team or NO_TEAM}::{spread}"
 
 
-def place_of(owner: Owner) -> str:
+def owner_path(owner: Owner) -> str:
     """Return an identity as the reference's keys have it."""
     env, tenant, team, user = owner
     return f"{env}:{tenant}:{team or NO_TEAM}:{user}"

@@ -56,7 +56,7 @@ _FOR_EVER = 10 * 365 * 24 * _HOUR
 _MOST = 2**52
 """Beyond this many ms Redis's arithmetic ends."""
 _ON_THE_WAY = 120_000
-"""How long no call is on its way, in ms; what `bar_reservation` in session.lua counts on, too."""
+"""How long no call is on its way, in ms; what `bar_reservation` in removal.lua counts on, too."""
 _REMEMBERED = 65_536
 """How many keys a client remembers the slots of."""
 

@@ -14,7 +14,7 @@ from greentic_session.ids import SessionKey
 from greentic_session.models import ReplyScope, SessionData, version_of
 from greentic_session.tenancy import Owner
 
-from .keys import Keys, identity_text, key_of, owner_text, payload_prefix, place_of
+from .keys import Keys, identity_text, key_of, owner_path, owner_text, payload_prefix
 
 __all__ = ["FOR_EVER", "THOROUGH", "Answer", "Scripts", "Text", "text_of"]
 
@@ -59,7 +59,7 @@ _RELEASE = _script("release")
 _REMAINING = _script("remaining", repeatable=True)
 _REMOVE = _script("remove")
 _RENEW = _script("renew")
-_TIDY = _script("tidy")
+_REMOVE_LEFTOVERS = _script("remove_leftovers")
 _TOUCH = _script("touch")
 _UPDATE = _script("update")
 _VACATE = _script("vacate")
@@ -117,7 +117,7 @@ class Scripts:
 
     def park(self, parking: Parking, scope_json: bytes, text: Text) -> Awaitable[Answer]:
         """Make a session the one wait of a scope."""
-        keys, place = self._keys, place_of(parking.owner)
+        keys, place = self._keys, owner_path(parking.owner)
         leading = (keys.scope(place, parking.scope.scope_hash()), keys.waits(place), keys.latest(place))
         on_conflict = ("" if parking.replace else "fail:") + (parking.token or "")
         what = (parking.key, *text, scope_json, _ms(parking.ttl_ms), on_conflict, parking.max_waits or "", *self._hold)
@@ -161,7 +161,7 @@ class Scripts:
         return [*map(key_of, every)]
 
     def _keys_of(self, owner: Owner, cursor: bytes) -> Awaitable[list[Any]]:
-        place = place_of(owner)
+        place = owner_path(owner)
         keys = (self._keys.waits(place), self._keys.scopes(place))
         words = (self._namespace, owner_text(owner), payload_prefix(owner), self._keys.scope(place, ""), cursor)
         return _LIST_WAITS.run(self._executor, 2, (*keys, *words))
@@ -174,7 +174,7 @@ class Scripts:
         """Find the only wait of a user, else the user's latest session."""
         cursor, only = b"0", b""
         while True:  # mostly once: again only where many of the user's waits have ended
-            words = (self._keys.waits(place_of(owner)), self._namespace, owner_text(owner), cursor, only)
+            words = (self._keys.waits(owner_path(owner)), self._namespace, owner_text(owner), cursor, only)
             answer: Answer = await _FIND_BY_USER.run(self._executor, 1, words)
             if answer[0] != b"more":
                 return answer
@@ -192,7 +192,7 @@ class Scripts:
 
     def complete(self, owner: Owner, key: str, token: str) -> Awaitable[Answer]:
         """Remove the session of a claim."""
-        words = (self._keys.claim(key), self._namespace, key, token, place_of(owner), payload_prefix(owner))
+        words = (self._keys.claim(key), self._namespace, key, token, owner_path(owner), payload_prefix(owner))
         return _COMPLETE.run(self._executor, 1, words)
 
     def release(self, key: str, token: str) -> Awaitable[Answer]:
@@ -220,12 +220,12 @@ class Scripts:
         """Keep a key free that is, on a cluster."""
         return _VACATE.run(self._executor, 1, (self._sessions + key, self._namespace, key, nonce, owner))
 
-    async def tidy(self, env: str, tenant: str, team: str, user: str, names: list[bytes]) -> None:
+    async def remove_leftovers(self, env: str, tenant: str, team: str, user: str, names: list[bytes]) -> None:
         """Remove what leads nowhere among some keys of whoever is purged."""
         at = 0
         while at < len(names):
             words: tuple[Arg, ...] = (f"{self._namespace}:", self._namespace, env, tenant, team, user, *names[at:])
-            looked, _ = await _TIDY.run(self._executor, 1, words)
+            looked, _ = await _REMOVE_LEFTOVERS.run(self._executor, 1, words)
             at += looked
 
     def get_many(self, keys: list[bytes]) -> Awaitable[tuple[int, list[list[bytes]]]]:

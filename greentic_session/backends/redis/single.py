@@ -16,7 +16,7 @@ from greentic_session.models import ReplyScope, TenantCtx
 from greentic_session.tenancy import Owner
 from greentic_session.wait import Wait
 
-from .keys import TIDIED_FOR_ALL, TIDIED_KINDS, Keys, glob_of_kinds
+from .keys import LEFTOVER_KINDS, LEFTOVER_KINDS_OF_ALL, Keys, glob_of_kinds
 from .slot import Slot, meant_by
 
 __all__ = ["RedisBackend"]
@@ -120,39 +120,39 @@ class RedisBackend(SessionBackend):
                 yield step
         # What others left behind names users, too: the reference's scope keys, records of what it
         # removed.
-        async with aclosing(self._tidying(ctx, user)) as steps:
+        async with aclosing(self._removing_leftovers(ctx, user)) as steps:
             async for step in steps:
                 yield step
 
     async def _purging(self, ctx: TenantCtx, user: str | None) -> AsyncGenerator[Step, None]:
         if (meant := meant_by(ctx, user)) is None:
             return
-        front = self._keys.session("")
-        skipped = len(front.encode())
+        prefix = self._keys.session("")
+        skipped = len(prefix.encode())
 
         async def remove(keys: list[bytes]) -> Step:
             return Step(len(keys), len(await self._slot.purge(meant, [key[skipped:] for key in keys])))
 
-        async with aclosing(stride(self._client, glob_of(front), remove, "TYPE", "string", step=_STEP)) as strides:
+        async with aclosing(stride(self._client, glob_of(prefix), remove, "TYPE", "string", step=_STEP)) as strides:
             async for steps in strides:
                 for step in steps:
                     yield step
                 self.check_open()
 
-    async def _tidying(self, ctx: TenantCtx, user: str | None) -> AsyncGenerator[Step, None]:
+    async def _removing_leftovers(self, ctx: TenantCtx, user: str | None) -> AsyncGenerator[Step, None]:
         if (meant := meant_by(ctx, user)) is None:
             return
-        front, within = f"{self._keys.namespace}:", f":{ctx.env}:{ctx.tenant_id}:".encode()
-        skipped = len(front.encode())
+        prefix, within = f"{self._keys.namespace}:", f":{ctx.env}:{ctx.tenant_id}:".encode()
+        skipped = len(prefix.encode())
 
-        async def tidy(keys: list[bytes]) -> None:
+        async def remove_leftovers(keys: list[bytes]) -> None:
             names = [key[skipped:] for key in keys]
-            names = [name for name in names if name.startswith(TIDIED_FOR_ALL) or within in name]
+            names = [name for name in names if name.startswith(LEFTOVER_KINDS_OF_ALL) or within in name]
             if names:
-                await self._slot.tidy(meant, names)
+                await self._slot.remove_leftovers(meant, names)
 
-        pattern = glob_of(front, glob_of_kinds(TIDIED_KINDS))  # it matches no session
-        async with aclosing(stride(self._client, pattern, tidy, step=2 * _STEP)) as strides:
+        pattern = glob_of(prefix, glob_of_kinds(LEFTOVER_KINDS))  # it matches no session
+        async with aclosing(stride(self._client, pattern, remove_leftovers, step=2 * _STEP)) as strides:
             async for steps in strides:
                 yield Step(len(steps), 0)
                 self.check_open()

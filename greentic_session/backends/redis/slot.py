@@ -3,8 +3,8 @@
 Each is one command or one script.
 
 The scripts decide all that needs stored state, in one atomic step; here is only what they cannot
-do: reading JSON, and saying in words what an outcome means. `lua/includes/session.lua` tells how
-the keys hang together.
+do: reading JSON, and saying in words what an outcome means. `keys.lua` and `record.lua`, in
+`lua/includes`, tell how the keys hang together.
 """
 
 from collections.abc import AsyncIterator
@@ -259,7 +259,7 @@ class Slot:
         except CorruptSessionError:
             await shielded(partial(self._scripts.release, key_of(key), claiming.token))
             raise
-        # The front of the text names the caller, and what is behind it somebody else.
+        # The prefix of the text names the caller, and what is behind it somebody else.
         await shielded(partial(self._scripts.release, key_of(key), claiming.token))
         return None
 
@@ -311,9 +311,9 @@ class Slot:
             removed += found
         return removed
 
-    async def tidy(self, meant: tuple[str, str, str, str], names: list[bytes]) -> None:
+    async def remove_leftovers(self, meant: tuple[str, str, str, str], names: list[bytes]) -> None:
         """Remove what leads nowhere among some keys of a purged tenant."""
-        await self._scripts.tidy(*meant, names)
+        await self._scripts.remove_leftovers(*meant, names)
 
 
 def meant_by(ctx: TenantCtx, user: str | None) -> tuple[str, str, str, str] | None:

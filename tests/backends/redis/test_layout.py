@@ -22,7 +22,7 @@ from time_passing import pass_time
 
 from greentic_session import RedisSessionStore, ReplyScope, TenantCtx
 from greentic_session._redis.lua_source import script_text
-from greentic_session.backends.redis.keys import Keys, place_of
+from greentic_session.backends.redis.keys import Keys, owner_path
 from greentic_session.testing._sessions.samples import ALICE, CHAT, ctx, data
 
 pytestmark = pytest.mark.asyncio
@@ -312,7 +312,7 @@ async def test_names_are_different_for_whoever_is_different(
     ]
     names += [(keys.claim(key), "claim", key), (keys.claim(other_key), "claim", other_key)]
     for who, where in ((one, scope), (other, other_scope)):
-        place = place_of(owner(who))
+        place = owner_path(owner(who))
         names.append((keys.scope(place, where.scope_hash()), "scope", (owner(who), where.scope_hash())))
         names.append((keys.waits(place), "waits", owner(who)))
         names.append((keys.scopes(place), "scopes", owner(who)))

@@ -7,7 +7,7 @@ from typing import Any
 from races.workers import LONG, Outcome, Player, Race, Round
 
 from greentic_session import Claim, ClaimedError, ConflictError, NotFoundError, ReplyScope
-from greentic_session.backends.redis.keys import place_of
+from greentic_session.backends.redis.keys import owner_path
 from greentic_session.errors import TenantMismatchError
 from greentic_session.testing._sessions.samples import ctx, data
 
@@ -115,7 +115,7 @@ class FindOfDeadWait(Race):
         if role:
             return
         owner, dead = ("dev", "acme", "ops", at.user), f"{at.key}-dead"
-        keys, place = by.keys(owner), place_of(owner)
+        keys, place = by.keys(owner), owner_path(owner)
         match at.number % 4:
             case 0:  # expires about now
                 await at.register(by.store, dead, ttl=0.002)

@@ -85,8 +85,8 @@ class Notes:
         sessions = [name for name in names if not name.startswith(_TALKS)]
         at = 0
         while at < len(sessions):
-            front = f"{keys.namespace}:"
-            looked, *told = await _EXAMINE.run(executor, 1, (front, keys.namespace, *sessions[at:]))
+            prefix = f"{keys.namespace}:"
+            looked, *told = await _EXAMINE.run(executor, 1, (prefix, keys.namespace, *sessions[at:]))
             at += looked
             for name, key in zip(told[::2], told[1::2], strict=True):
                 self.note(name.decode(), key)

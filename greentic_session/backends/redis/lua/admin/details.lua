@@ -1,5 +1,5 @@
 -- Tell what is known of some sessions beside their texts. Changes nothing.
--- KEYS[1]  the front of all session keys
+-- KEYS[1]  the prefix of all session keys
 -- ARGV     namespace, session keys
 -- Returns  for each that was looked at (at least one, and no more once it has cost enough): {} if
 --          it is not there, else {lifetime in ms or -1, bytes of its text, 1 if it waits or 0,
@@ -16,7 +16,7 @@ for number = 2, #ARGV do
     local waits = owner and owner:sub(-1) ~= ':' and redis.pcall('SISMEMBER', set_key(owner), key) == 1
       and is_wait(session, owner)
     local ours = waits and session.scope_hash ~= '' and is_known(session)
-    local scope = ours and redis.call('HGET', record_key(key), 'w')
+    local scope = ours and redis.call('HGET', record_key(key), SCOPE_JSON)
     local size = redis.call('STRLEN', session_key(key))
     details = {session.ttl, size, waits and 1 or 0, scope or '', redis.call('PTTL', claim_key(key))}
   end

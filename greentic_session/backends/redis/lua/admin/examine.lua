@@ -1,5 +1,5 @@
 -- Look at some keys of any kind, and tell what does not agree. Changes nothing.
--- KEYS[1]  the front of all keys
+-- KEYS[1]  the prefix of all keys
 -- ARGV     namespace, keys without the namespace and the colon after it
 -- Returns  {how many keys were looked at: at least one, and no more once it has cost enough,
 --           for each finding: its name, the key}; inspection.py says what the names mean
@@ -61,7 +61,8 @@ local function are_several(members)
   for _, key in ipairs(members) do
     members_seen = members_seen + 1
     local session = live(key)
-    if session and session.scope_hash ~= '' and is_unchanged(session) and leads_to(scope_key(session.owner_written, session.scope_hash), key) then
+    local parked = session and session.scope_hash ~= '' and is_unchanged(session)
+    if parked and leads_to(scope_key(session.owner_written, session.scope_hash), key) then
       ours = ours + 1
       if ours > 1 then return true end
     end
@@ -94,7 +95,7 @@ function check.session(name, key)
 end
 
 function check.own(name, key)
-  local own = redis.call('HMGET', record_key(key), 'o', 's')
+  local own = redis.call('HMGET', record_key(key), OWNER, SCOPE_HASH)
   local ttl = redis.call('PTTL', record_key(key))
   if redis.call('EXISTS', session_key(key)) == 1 or ttl == -2 or ends_now(ttl) then return end
   -- The reference takes a session that it removes out of its user's set. (A wait that it moved to
@@ -124,7 +125,7 @@ function check.scope(name, rest)
     if not waits_at(session, owner, hash) and (session.owner == owner or not others) then tell('leftover', name) end
     return
   end
-  local own = redis.pcall('HMGET', record_key(key), 'o', 's')
+  local own = redis.pcall('HMGET', record_key(key), OWNER, SCOPE_HASH)
   if own[1] == owner and own[2] == hash and is_listed(owner, key) then return end -- told with its record
   tell('leftover', name)
 end
@@ -155,15 +156,15 @@ function check.pointer(name, rest)
   if key and not ends_now(ttl) and redis.call('EXISTS', session_key(key)) == 0 then tell('leftover', name) end
 end
 
-function check.mending() end -- it ends by itself; see mend_step
+function check.mending() end -- it ends by itself; see rebuild_step
 
-function check.barred() end -- on a cluster; see pointers.py
+function check.barred() end -- on a cluster; see owner_pointers.py
 
 function check.endless(name, rest)
   if rest == '' then redis.call('ZCARD', ns .. ENDLESS) else tell('unknown', name) end
 end
 
-function check.copied() end -- it may outlive its session; see _copied.lua
+function check.copied() end -- it may outlive its session; see copied.lua
 
 local CHECKS = {
   [SESSION] = check.session, [RECORD] = check.own, [CLAIM] = check.claim, [SCOPE] = check.scope,

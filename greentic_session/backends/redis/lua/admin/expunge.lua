@@ -1,6 +1,6 @@
 -- Remove those of some copies that are as they were left; forget that those were copied that are
 -- gone.
--- KEYS[1]  the front of all session keys
+-- KEYS[1]  the prefix of all session keys
 -- ARGV     namespace, source, on a cluster the nonce of a reservation that ends if nothing lives
 --          under a key, or "", session keys
 -- Returns  {how many were looked at: at least one, and no more once it has cost enough,

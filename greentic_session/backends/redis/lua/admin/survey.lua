@@ -1,5 +1,5 @@
 -- Count some sessions for administration. Changes nothing.
--- KEYS[1]  the front of all session keys
+-- KEYS[1]  the prefix of all session keys
 -- ARGV     namespace, env, tenant, team, user (each "" for all), how many ms are soon, session keys
 -- Returns  {how many were looked at: at least one, and no more once it has cost enough}, and for
 --          each "env:tenant:team" among them: that, sessions, waits, those that end soon, bytes of

@@ -3,7 +3,7 @@
 -- sorted set, names these sessions, each with the time of the next check (ms since the epoch), a
 -- day later. Every write of a session without a lifetime checks a few that are due. On a cluster
 -- there is none: only we write there.
--- @include keys
+-- @include record
 -- @include wait_index
 local CHECK_AFTER_MS, CHECKED_AT_MOST = 86400000, '2'
 

@@ -1,4 +1,4 @@
--- A namespace may be the front of another: of "app" and "app:session" the session keys "session:k"
+-- A namespace may be the prefix of another: of "app" and "app:session" the session keys "session:k"
 -- and "k" name one place. Whoever looks at a session key that may be another namespace's finds out
 -- whose it is by what leads there: our record, or the set of a user's waits, which the reference
 -- writes, too. Only of a session that the reference created, and that never waited, nothing tells:
@@ -12,13 +12,13 @@ local WORDS = {
 
 -- How a name in this namespace reads in longer ones: {{the longer namespace, a word of the layout,
 -- what follows}, ...}; nil for nearly all names.
-local function readings(name, front)
+local function readings(name, prefix)
   local found, at = nil, 1
   while at do
     local word, rest = name:match('^(%l+):(.+)$', at)
     if WORDS[word] then
       found = found or {}
-      found[#found + 1] = {front .. (at > 1 and ':' .. name:sub(1, at - 2) or ''), word, rest}
+      found[#found + 1] = {prefix .. (at > 1 and ':' .. name:sub(1, at - 2) or ''), word, rest}
     end
     at = name:find(':', at, true)
     at = at and at + 1
@@ -27,7 +27,7 @@ local function readings(name, front)
 end
 
 local function has_record(namespace, key)
-  return redis.pcall('HEXISTS', namespace .. RECORD .. key, 'h') == 1
+  return redis.pcall('HEXISTS', namespace .. RECORD .. key, TEXT_SHA) == 1
 end
 
 local function lists(namespace, owner, key)

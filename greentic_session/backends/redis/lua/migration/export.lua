@@ -1,5 +1,5 @@
 -- Read some sessions with all that belongs to them, for a copy in another Redis.
--- KEYS[1]  the front of all session keys
+-- KEYS[1]  the prefix of all session keys
 -- ARGV     namespace, "keys" and session keys, or "scopes" and scopes: owner's path, colon, SHA-256
 -- Returns  {how many were looked at: at least one, and no more once it has cost enough, for each
 --          that is there:
@@ -22,7 +22,8 @@ end
 
 local function told(session, hash)
   local key = session.key
-  local scope = session.owner_written and hash ~= '' and session.scope_hash == hash and redis.call('HGET', record_key(key), 'w') or ''
+  local noted = session.owner_written and hash ~= '' and session.scope_hash == hash
+  local scope = noted and redis.call('HGET', record_key(key), SCOPE_JSON) or ''
   local latest = session.pointer_owner or session.owner
   if not leads_to(pointer_key(latest), key) then latest = '' end
   local claim, lease = redis.pcall('GET', claim_key(key)), redis.call('PTTL', claim_key(key))

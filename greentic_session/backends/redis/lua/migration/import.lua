@@ -1,6 +1,6 @@
 -- Store a session that another Redis has, with all that belongs to it, unless somebody here has
 -- changed it since it was last copied from there, or removed it, or holds what it needs.
--- KEYS[1]  the front of all session keys
+-- KEYS[1]  the prefix of all session keys
 -- ARGV     namespace, source, session key, text, lifetime in ms or -1, owner, SHA-256 of the scope
 --          ("" for none, "?" for the one that it has here), the scope as JSON or "", the owner
 --          whose latest session it is or "", claim or "", its lease in ms, "1" if nobody has seen
@@ -10,7 +10,8 @@
 --          another owner's copy is to be removed first; {"barred"} if the reservation is over
 -- @include copied
 local source, key, text, ttl, owner, hash = ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5]), ARGV[6], ARGV[7]
-local scope, latest, claim, lease, unseen, believed = ARGV[8], ARGV[9], ARGV[10], tonumber(ARGV[11]), ARGV[12], ARGV[13] == '1'
+local scope, latest, claim, lease, unseen = ARGV[8], ARGV[9], ARGV[10], tonumber(ARGV[11]), ARGV[12]
+local believed = ARGV[13] == '1'
 local nonce = ARGV[14]
 
 local read, session = pcall(load, key)
@@ -50,15 +51,14 @@ end
 
 local function is_same()
   if text_of(session) ~= text or not near(session.ttl, ttl) then return false end
-  if wanted ~= '' and not ((session.scope_hash == wanted or (believed and session.written_by_others)) and leads_to(scope_key(owner, wanted), key)) then
-    return false
-  end
+  local noted = session.scope_hash == wanted or (believed and session.written_by_others)
+  if wanted ~= '' and not (noted and leads_to(scope_key(owner, wanted), key)) then return false end
   return (wanted ~= '' or session.scope_hash == '') and is_pointed_well() and is_claimed_well()
 end
 
 if session and is_same() then return {'same'} end
 if session and not as_left(session, source) then return {'kept'} end
-check_types(owner, wanted, key)
+require_types(owner, wanted, key)
 local holder = wanted ~= '' and find_wait(owner, wanted)
 local displaced = holder and holder.key ~= key and holder
 if displaced and not as_left(displaced, source) then return {'kept'} end
@@ -74,7 +74,7 @@ end
 -- come from.
 if believed and session.scope_hash ~= '' and session.scope_hash ~= wanted then
   displace()
-  redis.call('HSET', record_key(key), 'f', '1')
+  redis.call('HSET', record_key(key), MOVED, '1')
   redis.call('SET', scope_key(owner, wanted), key)
   expire(scope_key(owner, wanted), session.ttl)
   sync_or_repair(owner)
@@ -88,17 +88,17 @@ if not session then
   discard_leftovers(key, owner)
 elseif session.scope_hash ~= wanted then
   if session.scope_hash ~= '' then unlink_scope(owner, session.scope_hash, key) end
-  redis.call('HDEL', own, 'w')
+  redis.call('HDEL', own, SCOPE_JSON)
 end
 local still = session and session.written_by_others and session.scope_hash == wanted and '1' or ''
-redis.call('HSET', own, 'o', owner, 's', wanted, 'h', sha, 'n', #text, 'f', still, 'c', unseen)
+redis.call('HSET', own, OWNER, owner, SCOPE_HASH, wanted, TEXT_SHA, sha, TEXT_BYTES, #text, MOVED, still, UNSEEN, unseen)
 if nonce then
-  redis.call('HSET', own, 'g', nonce, 'u', string.format('%.0f', tonumber(ARGV[15]) - math.max(ttl, 0)))
+  redis.call('HSET', own, NONCE, nonce, POINTER_REACH, string.format('%.0f', tonumber(ARGV[15]) - math.max(ttl, 0)))
 end
 if wanted == '' then
   redis.pcall('SREM', set_key(owner), key)
 else
-  if scope ~= '' then redis.call('HSET', own, 'w', scope) end
+  if scope ~= '' then redis.call('HSET', own, SCOPE_JSON, scope) end
   redis.call('SET', scope_key(owner, wanted), key)
   add_wait(set_key(owner), index_key(owner), redis.call('SCARD', set_key(owner)), key, wanted, ttl)
 end
@@ -106,9 +106,9 @@ local before = session and (session.pointer_owner or owner)
 if before and before ~= leads_for and leads_to(pointer_key(before), key) then redis.call('DEL', pointer_key(before)) end
 if leads_for then
   redis.call('SET', pointer_key(leads_for), key)
-  redis.call('HSET', own, 'p', leads_for)
+  redis.call('HSET', own, LATEST_OF, leads_for)
 else
-  redis.call('HDEL', own, 'p')
+  redis.call('HDEL', own, LATEST_OF)
 end
 set_lifetime({key = key, owner_written = owner, scope_hash = wanted, pointer_owner = leads_for, owner = owner}, ttl)
 if claim ~= '' then

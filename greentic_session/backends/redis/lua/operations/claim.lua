@@ -7,11 +7,11 @@
 --          key}; {"absent"} if nothing waits; on a cluster {"short", session key} if the session's
 --          owner pointer would not live as long as the lease
 -- @include fast_path
-local front, token, lease = ARGV[2], ARGV[3], tonumber(ARGV[4])
+local prefix, token, lease = ARGV[2], ARGV[3], tonumber(ARGV[4])
 for number = 1, #KEYS do
   local scope = KEYS[number]
   local key, text, ttl = usual(scope)
-  if key == nil or (key and text:sub(1, #front) ~= front) then break end
+  if key == nil or (key and text:sub(1, #prefix) ~= prefix) then break end
   if key then
     local led = redis.call('PTTL', scope)
     if (ttl ~= -1 and ttl < lease) or (led ~= -1 and led < lease) then break end

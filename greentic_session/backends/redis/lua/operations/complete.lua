@@ -4,7 +4,7 @@
 -- Returns  {"removed", on a cluster the nonce of its reservation}; {"over"} if the claim is
 -- @include claims
 -- @include endless
-local key, token, path, front = ARGV[2], ARGV[3], ARGV[4], ARGV[5]
+local key, token, path, prefix = ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 
 -- Where all is as usual: our record says that it waits where it was claimed, it is the owner's, and
 -- it is on no cluster. Returns whether it is removed, and whether the user's set is in order.
@@ -12,11 +12,11 @@ local function remove()
   local call, hash = redis.call, claimed_at(KEYS[1], token)
   if not hash then return false end
   local session, own = session_key(key), record_key(key)
-  local known = call('HMGET', own, 's', 'p', 'g')
+  local known = call('HMGET', own, SCOPE_HASH, LATEST_OF, NONCE)
   if known[1] ~= hash or known[2] or known[3] then return false end
   local scope, pointer = scope_at(path, hash), pointer_at(path)
   local led = call('MGET', scope, pointer) -- of another type it is nil
-  if led[1] ~= key or call('GETRANGE', session, '0', tostring(#front - 1)) ~= front then return false end
+  if led[1] ~= key or call('GETRANGE', session, '0', tostring(#prefix - 1)) ~= prefix then return false end
   local is_latest = led[2] == key
   local set, index = set_at(path), index_at(path)
   local members = redis.pcall('SCARD', set)

@@ -14,15 +14,17 @@ if pointer ~= '' then redis.call('STRLEN', pointer_key(pointer)) end
 
 redis.call('SET', session_key(key), text) -- first: a full server refuses a script only before it has written
 discard_leftovers(key)
-redis.call('HSET', record_key(key), 'o', owner, 's', '', 'h', sha, 'n', #text, 'f', '', 'c', '')
-if nonce then redis.call('HSET', record_key(key), 'g', nonce, 'u', string.format('%.0f', reach - math.max(ttl, 0))) end
-expire(session_key(key), ttl)
+redis.call('HSET', record_key(key), OWNER, owner, SCOPE_HASH, '', TEXT_SHA, sha, TEXT_BYTES, #text, MOVED, '', UNSEEN, '')
+if nonce then
+  redis.call('HSET', record_key(key), NONCE, nonce, POINTER_REACH, string.format('%.0f', reach - math.max(ttl, 0)))
+end
 if pointer ~= '' then
-  redis.call('HSET', record_key(key), 'p', pointer)
+  redis.call('HSET', record_key(key), LATEST_OF, pointer)
   redis.call('SET', pointer_key(pointer), key)
   expire(pointer_key(pointer), ttl)
 end
-keep_record(key, ttl)
+expire(session_key(key), ttl)
+expire_record(key, ttl)
 if redis.pcall('SREM', set_key(owner), key) == 1 then sync_or_repair(owner) end -- of a wait that expired under this key
 if ttl == -1 then check_endless(due_endless()) end
 return {'stored'}

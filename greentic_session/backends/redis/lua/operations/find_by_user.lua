@@ -35,7 +35,8 @@ if only then return {'found', only.key, text_of(only)} end
 local key = redis.call('GET', pointer_key(owner))
 if not key then return {'absent'} end
 local session = load(key)
-if session and reaches(owner, session.owner) and (session.pointer_owner == owner or not session.pointer_owner or not is_known(session)) then
+local is_latest = session and (session.pointer_owner == owner or not session.pointer_owner or not is_known(session))
+if is_latest and reaches(owner, session.owner) then
   return {'found', key, text_of(session)}
 end
 redis.pcall('DEL', pointer_key(owner))

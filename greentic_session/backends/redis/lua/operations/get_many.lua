@@ -1,5 +1,5 @@
 -- Read some sessions for whoever walks the store.
--- KEYS[1]  the front of all session keys
+-- KEYS[1]  the prefix of all session keys
 -- ARGV     namespace, session keys
 -- Returns  {how many keys were looked at: at least one, and no more once they have cost enough,
 --           for each that is there: {session key, text, scope as JSON or ""}}
@@ -10,8 +10,9 @@ for number = 2, #ARGV do
   looked = looked + 1
   local read, session = pcall(load, ARGV[number])
   if read and session then
-    local waits = session.scope_hash ~= '' and is_known(session) and leads_to(scope_key(session.owner_written, session.scope_hash), session.key)
-    local scope = waits and redis.call('HGET', record_key(session.key), 'w')
+    local parked = session.scope_hash ~= '' and is_known(session)
+    local waits = parked and leads_to(scope_key(session.owner_written, session.scope_hash), session.key)
+    local scope = waits and redis.call('HGET', record_key(session.key), SCOPE_JSON)
     found[#found + 1] = {session.key, text_of(session), scope or ''}
   end
 end

@@ -7,8 +7,8 @@
 --          waits. Else {"some", cursor, "0" if that was all; the server's run id, which such a
 --          cursor is good for; list of session keys}. A cursor is that of SSCAN: what lived
 --          throughout is in some answer
--- @include keys
-local set, index, front, scopes, cursor = KEYS[1], KEYS[2], ARGV[3], ARGV[4], ARGV[5]
+-- @include record
+local set, index, prefix, scopes, cursor = KEYS[1], KEYS[2], ARGV[3], ARGV[4], ARGV[5]
 local call, waits = redis.call, redis.call('SCARD', set)
 local IN_ONE_STEP = 1000
 
@@ -19,7 +19,7 @@ local function led_to()
     redis.pcall('UNLINK', index) -- left where the reference has cleared the others
     local key = call('SMEMBERS', set)[1]
     if not key then return {} end
-    local hash = redis.pcall('HGET', record_key(key), 's')
+    local hash = redis.pcall('HGET', record_key(key), SCOPE_HASH)
     local led = type(hash) == 'string' and redis.pcall('GET', scopes .. hash)
     return type(led) == 'string' and {led} or nil
   end
@@ -36,9 +36,9 @@ local function led_to()
 end
 
 -- Whether each is a session of the owner's.
-local last = tostring(#front - 1) -- a number would be made a string for each
+local last = tostring(#prefix - 1) -- a number would be made a string for each
 local function is_owners(key)
-  return redis.pcall('GETRANGE', session_key(key), '0', last) == front -- something else than a text is nobody's
+  return redis.pcall('GETRANGE', session_key(key), '0', last) == prefix -- something else than a text is nobody's
 end
 
 local function are_owners(keys)
@@ -98,7 +98,7 @@ if led and list_most() then
 end
 
 local function is_usual(key)
-  local own = redis.pcall('HMGET', record_key(key), 'o', 's')
+  local own = redis.pcall('HMGET', record_key(key), OWNER, SCOPE_HASH)
   return own[1] == owner and own[2] and own[2] ~= '' and leads_to(scopes .. own[2], key) and is_owners(key)
 end
 

@@ -32,19 +32,20 @@ local function park()
   if token and not (holder and claimed_at(claim, token) == hash) then return false end
 
   if holder then
-    local known = call('HMGET', own, 'o', 's', 'p', 'f', 'c')
+    local known = call('HMGET', own, OWNER, SCOPE_HASH, LATEST_OF, MOVED, UNSEEN)
     if known[1] ~= owner or known[2] ~= hash or known[3] then return false end
     if not begins_alike(session, text) then return false end
     call('SET', session, text, unpack(lifetime))
-    if known[4] == '1' or known[5] == '1' then call('HSET', own, 'f', '', 'c', '') end
-    call('HSET', own, 'w', scope, 'h', sha, 'n', #text, 'x', '1') -- a copy of a wait of the reference's has no `w` yet
+    if known[4] == '1' or known[5] == '1' then call('HSET', own, MOVED, '', UNSEEN, '') end
+    -- The scope, too: a copy of a wait of the reference's has none yet.
+    call('HSET', own, SCOPE_JSON, scope, TEXT_SHA, sha, TEXT_BYTES, #text, REPARKED, '1')
     if token then call('DEL', claim) end
   else
     if redis.pcall('GET', KEYS[3]) == key then return false end
     if call('EXISTS', own) == 1 then return false end -- somebody else has removed what it is about
     if not call('SET', session, text, 'NX', unpack(lifetime)) then return false end
     call('DEL', claim)
-    call('HSET', own, 'o', owner, 's', hash, 'w', scope, 'h', sha, 'n', #text)
+    call('HSET', own, OWNER, owner, SCOPE_HASH, hash, SCOPE_JSON, scope, TEXT_SHA, sha, TEXT_BYTES, #text)
   end
   call('SET', KEYS[1], key, unpack(lifetime))
   if ttl ~= -1 then
@@ -77,7 +78,7 @@ if parked then
   check_endless(due)
   return {'parked'}
 end
-check_types(owner, hash, key)
+require_types(owner, hash, key)
 local session = load(key)
 local parked_at = token and session and claimed_at(claim_key(key), token)
 if token and not parked_at then return {'over'} end
@@ -120,10 +121,11 @@ if most and not displaced and not is_listed() then
 end
 
 redis.call('SET', session_key(key), text)
-expire(session_key(key), ttl)
 if displaced then end_wait(displaced, owner) end
 if session then
-  if session.owner_written and session.scope_hash ~= '' and session.scope_hash ~= hash then unlink_scope(owner, session.scope_hash, key) end
+  if session.owner_written and session.scope_hash ~= '' and session.scope_hash ~= hash then
+    unlink_scope(owner, session.scope_hash, key)
+  end
   if parked_at then
     redis.call('DEL', claim_key(key))
     if parked_at ~= hash then unlink_scope(owner, parked_at, key) end
@@ -131,13 +133,16 @@ if session then
 else
   discard_leftovers(key, owner)
 end
-redis.call('HSET', record_key(key), 'o', owner, 's', hash, 'w', scope, 'h', sha, 'n', #text, 'f', '', 'c', '',
-  'x', session and '1' or '')
+redis.call('HSET', record_key(key), OWNER, owner, SCOPE_HASH, hash, SCOPE_JSON, scope, TEXT_SHA, sha, TEXT_BYTES, #text,
+  MOVED, '', UNSEEN, '', REPARKED, session and '1' or '')
 -- A pointer that the reference left, of another session under this key, leads here: our record says
 -- so from now on.
-if not (session and session.pointer_owner) and leads_to(pointer_key(owner), key) then redis.call('HSET', record_key(key), 'p', owner) end
-if nonce then redis.call('HSET', record_key(key), 'g', nonce, 'u', string.format('%.0f', left)) end
+if not (session and session.pointer_owner) and leads_to(pointer_key(owner), key) then
+  redis.call('HSET', record_key(key), LATEST_OF, owner)
+end
+if nonce then redis.call('HSET', record_key(key), NONCE, nonce, POINTER_REACH, string.format('%.0f', left)) end
 redis.call('SET', scope_key(owner, hash), key)
 add_wait(set_key(owner), index_key(owner), redis.call('SCARD', set_key(owner)), key, hash, ttl)
-set_lifetime({key = key, owner_written = owner, scope_hash = hash, pointer_owner = session and session.pointer_owner, owner = owner}, ttl)
+local latest_of = session and session.pointer_owner
+set_lifetime({key = key, owner_written = owner, scope_hash = hash, pointer_owner = latest_of, owner = owner}, ttl)
 return displaced and {'displaced', displaced.key} or {'parked'}

@@ -1,5 +1,5 @@
 -- Remove those of some sessions that a caller administers.
--- KEYS[1]  the front of all session keys
+-- KEYS[1]  the prefix of all session keys
 -- ARGV     namespace, env, tenant, team or "", user or "", session keys
 -- Returns  {how many were looked at: at least one, and no more once it has cost enough,
 --           of each that was removed {its key, on a cluster the nonce of its reservation}}

@@ -6,7 +6,7 @@
 -- Returns  {"updated"}, {"absent"}, {"mismatch", part}, {"changed"}, or {"check", stored text}: we
 --          did not write it, and only the client can tell whether it is a session, and whose; let
 --          it look, and call again with its SHA-1
--- @include keys
+-- @include record
 -- @include same_head
 local key, text, sha, owner = ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local ctx, version, checked = ARGV[6] or '', ARGV[7] or '', ARGV[8]
@@ -17,7 +17,7 @@ local ctx, version, checked = ARGV[6] or '', ARGV[7] or '', ARGV[8]
 -- (Whose it is is read all the same.) Without a lifetime its SHA-1 tells.
 local function untouched()
   local own, call = record_key(key), redis.call
-  local known, ttl = call('HMGET', own, 'o', 'n', 'c', 'h'), call('PTTL', KEYS[1])
+  local known, ttl = call('HMGET', own, OWNER, TEXT_BYTES, UNSEEN, TEXT_SHA), call('PTTL', KEYS[1])
   if known[1] ~= owner or known[3] == '1' or call('PTTL', own) ~= ttl then return false end
   if ttl == -1 then return redis.sha1hex(call('GET', KEYS[1])) == known[4] end
   if call('STRLEN', KEYS[1]) ~= tonumber(known[2]) then return false end
@@ -26,7 +26,7 @@ end
 
 if version == '' and (ctx == '' or ctx == owner) and untouched() then
   redis.call('SET', KEYS[1], text, 'KEEPTTL')
-  redis.call('HSET', record_key(key), 'h', sha, 'n', #text)
+  redis.call('HSET', record_key(key), TEXT_SHA, sha, TEXT_BYTES, #text)
   return {'updated'}
 end
 -- @include session
@@ -43,7 +43,8 @@ if version ~= '' and redis.sha1hex(text_of(session)) ~= version then return {'ch
 
 restore_lifetime(session)
 redis.call('SET', session_key(key), text, 'KEEPTTL')
-redis.call('HSET', record_key(key), 'o', owner, 'h', sha, 'n', #text, 'f', is_known(session) and '' or '1', 'c', '')
-keep_record(key, session.ttl)
+local moved = is_known(session) and '' or '1'
+redis.call('HSET', record_key(key), OWNER, owner, TEXT_SHA, sha, TEXT_BYTES, #text, MOVED, moved, UNSEEN, '')
+expire_record(key, session.ttl)
 if session.ttl == -1 then check_endless(due_endless()) end
 return {'updated'}

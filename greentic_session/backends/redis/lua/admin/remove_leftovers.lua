@@ -1,5 +1,5 @@
--- Remove what leads nowhere among what a purged tenant has left.
--- KEYS[1]  the front of all keys
+-- Remove leftovers: what leads nowhere among what a purged tenant has left.
+-- KEYS[1]  the prefix of all keys
 -- ARGV     namespace, env, tenant, team or "", user or "", keys without the namespace and the colon
 --          after it
 -- Returns  {how many were looked at, and no more once it has cost enough; how many were removed}.
@@ -12,51 +12,51 @@ local function is_meant(owner)
   return env == ARGV[2] and tenant == ARGV[3] and (ARGV[4] == '' or team == ARGV[4]) and (ARGV[5] == '' or user == ARGV[5])
 end
 
-local tidy = {}
+local remove = {}
 
-function tidy.own(key)
-  local owner = redis.call('HGET', record_key(key), 'o')
+function remove.own(key)
+  local owner = redis.call('HGET', record_key(key), OWNER)
   if owner and is_meant(owner) and redis.call('EXISTS', session_key(key)) == 0 then discard_leftovers(key) end
 end
 
-function tidy.scope(rest)
+function remove.scope(rest)
   local path, hash = rest:match('^(.*):(%x+)$')
   local owner = path and owner_of_path(path)
   if owner and is_meant(owner) then find_wait(owner, hash) end
 end
 
-function tidy.set(rest)
+function remove.set(rest)
   if is_meant(owner_of_path(rest)) then left = not repair_index(owner_of_path(rest)) end
 end
 
-function tidy.mending(rest)
+function remove.mending(rest)
   if is_meant(owner_of_path(rest)) and redis.call('EXISTS', set_at(rest)) == 0 then
     redis.call('DEL', mending_at(rest))
   end
 end
 
-function tidy.pointer(rest)
+function remove.pointer(rest)
   local key = is_meant(owner_of_path(rest)) and redis.call('GET', pointer_at(rest))
   if key and redis.call('EXISTS', session_key(key)) == 0 then redis.call('DEL', pointer_at(rest)) end
 end
 
 -- The check that is due goes on where writes would: what it names may be gone for good.
-function tidy.endless()
+function remove.endless()
   check_endless(due_endless())
 end
 
-local TIDY = {
-  [RECORD] = tidy.own, [SCOPE] = tidy.scope, [WAITS] = tidy.set, [INDEX] = tidy.set, [POINTER] = tidy.pointer,
-  [MENDING] = tidy.mending, [ENDLESS] = tidy.endless,
+local REMOVE = {
+  [RECORD] = remove.own, [SCOPE] = remove.scope, [WAITS] = remove.set, [INDEX] = remove.set, [POINTER] = remove.pointer,
+  [MENDING] = remove.mending, [ENDLESS] = remove.endless,
 }
 for number = 6, #ARGV do
   if left or is_enough() then break end
   local name = ARGV[number]
   local kind, rest = kind_of(name)
-  if TIDY[kind] then
+  if REMOVE[kind] then
     local full = ns .. ':' .. name
     local there = redis.call('EXISTS', full)
-    pcall(TIDY[kind], rest) -- something of a wrong type is nothing of ours
+    pcall(REMOVE[kind], rest) -- something of a wrong type is nothing of ours
     removed = removed + there - redis.call('EXISTS', full)
   end
   if not left then looked = looked + 1 end

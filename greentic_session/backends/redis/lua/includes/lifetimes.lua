@@ -1,0 +1,77 @@
+-- The lifetime of a session, of its record, and of all that leads to it.
+-- @include kinds
+-- @include user_waits
+
+-- Give the record of a session the session's lifetime. (A claim has a lease of its own.)
+local function expire_record(key, ttl)
+  expire(record_key(key), ttl)
+  if ttl == -1 then note_endless(key) else unnote_endless(key) end
+end
+
+-- Check a few sessions without a lifetime: what leads to one that is gone is removed, the others
+-- are due again in a day.
+local function check_endless(due)
+  for _, key in ipairs(due) do
+    if redis.call('EXISTS', session_key(key)) == 1 then
+      note_endless(key)
+    else
+      local owner = redis.pcall('HGET', record_key(key), OWNER)
+      discard_leftovers(key)
+      if type(owner) == 'string' then
+        redis.pcall('SREM', set_key(owner), key)
+        repair_index(owner)
+      end
+    end
+  end
+end
+
+-- The keys that lead to a session, as far as we know: its scope's and its pointer, where they name
+-- it.
+local function leading(session)
+  local found = {}
+  local function add(name)
+    if leads_to(name, session.key) then found[#found + 1] = name end
+  end
+  local latest_of = session.pointer_owner or session.owner
+  if session.owner_written and session.scope_hash ~= '' then add(scope_key(session.owner_written, session.scope_hash)) end
+  if latest_of then add(pointer_key(latest_of)) end
+  return found
+end
+
+-- On a cluster: how long an owner pointer lives that "never" expires, and for how long one of a
+-- session that never does can be counted on.
+local FOR_GOOD = 5 * 365 * 86400000
+
+-- On a cluster: whether a session may live for so long, by its owner pointer: the one that it has,
+-- or the one that `nonce` has reserved, which lives for `reach` ms. Anywhere else it may.
+local function may_live(session, ttl, nonce, reach)
+  if not session.nonce then return true end
+  local left = session.ttl == -1 and FOR_GOOD or session.ttl + session.pointer_reach
+  if nonce == session.nonce then left = math.max(left, tonumber(reach)) end
+  session.pointer_left = left - math.max(ttl, 0)
+  return left >= (ttl == -1 and FOR_GOOD or ttl)
+end
+
+-- Give a session, and all that leads to it, a lifetime.
+local function set_lifetime(session, ttl)
+  if session.owner_written and session.ttl and not session.written_by_others and is_rewritten(session) then
+    redis.call('HSET', record_key(session.key), MOVED, '1')
+  end
+  if session.pointer_left then
+    redis.call('HSET', record_key(session.key), POINTER_REACH, string.format('%.0f', session.pointer_left))
+  end
+  expire(session_key(session.key), ttl)
+  expire_record(session.key, ttl)
+  for _, name in ipairs(leading(session)) do expire(name, ttl) end
+  if session.owner_written and session.scope_hash ~= '' then
+    redis.pcall('ZADD', index_key(session.owner_written), 'XX', end_of(ttl), session.scope_hash)
+  end
+  if session.owner then sync_or_repair(session.owner) end
+  if ttl == -1 then check_endless(due_endless()) end
+end
+
+-- Let a scope key live at least as long as a lease: nothing else reaches the reference's.
+local function extend_key(key, lease)
+  local ttl = redis.call('PTTL', key)
+  if ttl >= 0 and ttl < lease then expire(key, lease) end
+end

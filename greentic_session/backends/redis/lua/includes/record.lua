@@ -1,0 +1,17 @@
+-- The record that we keep beside each session: the hash {ns}:own:{session key}, which lives as long
+-- as the session. Its fields are named by one letter on disk, and by these words in scripts.
+-- @include keys
+local OWNER = 'o' -- the owner of what we wrote
+local SCOPE_HASH = 's' -- the SHA-256 of the scope where the session waits, empty if it is no wait
+local SCOPE_JSON = 'w' -- that scope as JSON, for walks; a copy of a wait that only the reference wrote has none
+local LATEST_OF = 'p' -- the owner whose latest session it is, if it is one
+local TEXT_SHA, TEXT_BYTES = 'h', 'n' -- the SHA-1 of the text that we wrote last, and its length
+
+-- "1" each, for:
+local MOVED = 'f' -- the reference wrote between our last registering and our last write: scope keys are believed
+local REPARKED = 'x' -- parked over a session: scope keys of the reference's from before may lead to it
+local UNSEEN = 'c' -- that text was somebody else's, and nobody has seen yet whether it is a session
+
+-- On a cluster; owner_pointers.py tells what for:
+local NONCE = 'g' -- the nonce of the reservation under which it was stored
+local POINTER_REACH = 'u' -- for how many ms the owner pointer outlives the session, at least
