@@ -66,7 +66,8 @@ class Database:
     ) -> T:
         """Run an operation in a transaction, with others that wait; return when it is committed.
 
-        It has either happened completely or not. A cancelled one that has not begun never will.
+        It has either happened completely or not. A cancelled one that has not begun never will; one
+        that has begun is waited for, so that no later call finds it half way.
 
         Args:
             work: What to do, in the writer's thread. It checks before it writes: an error that it
@@ -115,8 +116,11 @@ class Database:
         try:
             assert job.signal is not None
             await job.signal.wait()
-        except BaseException:
-            worker.abandon(job)
+        except BaseException as error:
+            # A coroutine that is closed (GeneratorExit) cannot wait.
+            signal = worker.abandon(job, waits=not isinstance(error, GeneratorExit))
+            if signal is not None:
+                await shielded(signal.wait)
             raise
         return job.outcome()
 

@@ -22,18 +22,20 @@ class Job:
         undo: Takes its effect back, where the caller has left and must not hold it.
         signal: Wakes the caller; None where nobody waits.
         abandoned: Whether the caller has left.
+        begun: Whether a worker has begun `work`.
         done: Whether it is committed, or has failed.
         result: What `work` returned.
         error: What it failed by.
     """
 
-    __slots__ = ("abandoned", "done", "error", "result", "signal", "undo", "work")
+    __slots__ = ("abandoned", "begun", "done", "error", "result", "signal", "undo", "work")
 
     def __init__(self, work: Work, undo: Undo | None, signal: Signal | None) -> None:
         self.work = work
         self.undo = undo
         self.signal = signal
         self.abandoned = False
+        self.begun = False
         self.done = False
         self.result: Any = None
         self.error: Exception | None = None

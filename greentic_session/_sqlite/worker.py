@@ -108,17 +108,26 @@ class Worker:
                 raise UnavailableError("no thread can be started for the database") from error
             self._thread, self._running = thread, True
 
-    def abandon(self, job: Job) -> None:
+    def abandon(self, job: Job, *, waits: bool) -> Signal | None:
         """Take a job back: its caller has left.
 
         A job that has not begun never will; the effect of one that has is undone, if it has an
         `undo`, behind it.
+
+        Args:
+            job: The job.
+            waits: Whether the caller can wait for the end of a job that is under way.
+
+        Returns:
+            The signal of the end of a job that is under way; None where that is settled.
         """
         with self._lock:
             job.abandoned = True
             undoing = job.undoing() if job.done else None
+            job.signal = signal = new_signal() if waits and job.begun and not job.done else None
         if undoing is not None:
             self.submit(undoing)
+        return signal
 
     def stop(self) -> None:
         """Let the thread end when it has done all that waits. May be called at any moment."""
@@ -247,8 +256,10 @@ class Worker:
         That one has failed after it had written.
         """
         for job in jobs:
-            if job.abandoned or job.error is not None:
-                continue
+            with self._lock:
+                if job.abandoned or job.error is not None:
+                    continue
+                job.begun = True
             before = connection.total_changes
             try:
                 job.result = job.work(connection)
