@@ -9,6 +9,7 @@ from .backend import ConversationBackend
 from .backends.adapter import AdapterConversationStore, PersistenceAdapter
 from .backends.file import FileConversationStore
 from .backends.memory import InMemoryConversationStore
+from .backends.sqlite import SQLiteConversationStore
 from .conversation import Conversation, ConversationSummary
 from .extra import Extra
 from .factory import create_conversation_store
@@ -51,6 +52,7 @@ __all__ = [
     "PersistenceAdapter",
     "RedisConversationStore",
     "Role",
+    "SQLiteConversationStore",
     "TextBlock",
     "ThinkingBlock",
     "TokenUsage",

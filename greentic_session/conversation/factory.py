@@ -9,9 +9,11 @@ from urllib.parse import unquote_to_bytes
 from greentic_session._json.fields import check_text
 from greentic_session._redis.extra import not_installed
 from greentic_session._redis.scheme import REDIS_SCHEMES, scheme_of
+from greentic_session._sqlite.url import path_of
 from greentic_session.conversation.backends.adapter import AdapterConversationStore, PersistenceAdapter
 from greentic_session.conversation.backends.file import FileConversationStore
 from greentic_session.conversation.backends.memory import InMemoryConversationStore
+from greentic_session.conversation.backends.sqlite import SQLiteConversationStore
 from greentic_session.conversation.message import Message
 from greentic_session.conversation.store import ConversationStore
 from greentic_session.errors import InvalidInputError
@@ -144,6 +146,10 @@ def _file(url: str, namespace: str | None, options: _Options) -> ConversationSto
     return FileConversationStore(directory if drive else f"/{directory}", namespace=namespace, **options)
 
 
+def _sqlite(url: str, namespace: str | None, options: _Options) -> ConversationStore[Any]:
+    return SQLiteConversationStore(path_of(url), namespace=namespace, **options)
+
+
 def _redis(url: str, namespace: str | None, options: _Options) -> ConversationStore[Any]:
     if namespace is not None:
         options["namespace"] = namespace
@@ -165,6 +171,7 @@ def redis_conversation_store_class() -> "type[RedisConversationStore[Any]]":
 
 _STORES: Final[dict[str, Callable[[str, str | None, _Options], ConversationStore[Any]]]] = {
     "memory": _memory,
+    "sqlite": _sqlite,
     "file": _file,
     **dict.fromkeys(REDIS_SCHEMES, _redis),
 }

@@ -1,5 +1,6 @@
 """The factory of conversation stores: the store asked for or an error, and never a password."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,8 +12,10 @@ from greentic_session.conversation import (
     InMemoryConversationStore,
     Message,
     PersistenceAdapter,
+    SQLiteConversationStore,
     create_conversation_store,
 )
+from greentic_session.conversation.backends.sqlite.backend import SQLiteConversationBackend
 
 SECRET = "s3cr3t-w0rd"
 CTX = TenantCtx.new("dev", "acme")
@@ -86,3 +89,36 @@ def test_what_is_no_configuration(config: Any) -> None:
 def test_options_that_are_refused(options: dict[str, Any], error: type[Exception]) -> None:
     with pytest.raises(error):
         create_conversation_store("memory://", **options)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("sqlite:", "sqlite://", "sqlite:///", "sqlite:////", "sqlite://bot.db", "sqlite:///:memory:", "sqlite:///bot/"),
+        *(f"sqlite:///{SECRET}{end}" for end in ("?a", "#", "%", "%0", "%00", "%ff", " b", "\n")),
+        f"sqlite://user:{SECRET}@host/bot.db",
+    ],
+)
+def test_urls_that_name_no_database(url: str) -> None:
+    with pytest.raises(InvalidInputError) as caught:
+        create_conversation_store(url)
+    assert SECRET not in str(caught.value)
+    assert caught.value.__cause__ is None
+
+
+@pytest.mark.parametrize(
+    ("url", "path"),
+    [
+        ("sqlite:///bot.db", "{here}/bot.db"),
+        ("SQLite:///data/../bot.db", "{here}/bot.db"),
+        ("sqlite:////var/lib/bot.db", "/var/lib/bot.db"),
+        ("sqlite:////var/lib%2Fb%20%C3%A4%3F%23.db", "/var/lib/b \u00e4?#.db"),
+    ],
+)
+def test_the_path_of_a_database(url: str, path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    store = create_conversation_store(url)
+    assert type(store) is SQLiteConversationStore
+    assert isinstance(store.backend, SQLiteConversationBackend)
+    assert store.backend.database.path == path.format(here=tmp_path)
+    assert list(tmp_path.iterdir()) == []

@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import conversation_databases
 import pytest
 from conversation_files import make
 from hypothesis import settings
@@ -108,6 +109,15 @@ class TestConversationsInFiles(OnATimer, ConversationStoreContract):
         numbers = iter(range(1000))
         return lambda **options: EncryptedConversationStore(
             make(tmp_path / f"{next(numbers)}", timer=timer, **options), RING
+        )
+
+
+class TestConversationsInADatabase(OnATimer, ConversationStoreContract):
+    @pytest.fixture
+    def make_store(self, tmp_path: Path, timer: Timer) -> MakeConversationStore:
+        numbers = iter(range(1000))
+        return lambda **options: EncryptedConversationStore(
+            conversation_databases.make(tmp_path / f"{next(numbers)}.db", timer=timer, **options), RING
         )
 
 

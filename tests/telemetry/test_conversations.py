@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conversation_databases import make
 from observed import Observed
 from opentelemetry import trace
 from time_passing import OnATimer, OnTheSharedRedis
@@ -50,6 +51,15 @@ class TestContractInRedis(OnTheSharedRedis, ConversationStoreContract):
         )
 
 
+class TestContractInADatabase(OnATimer, ConversationStoreContract):
+    @pytest.fixture
+    def make_store(self, observed: Observed, timer: Timer, tmp_path: Path) -> MakeConversationStore:
+        numbers = iter(range(1000))
+        return lambda **options: instrument(
+            make(tmp_path / f"{next(numbers)}.db", timer=timer, **options), **observed.providers
+        )
+
+
 class Shelf(PersistenceAdapter):
     def __init__(self) -> None:
         self.kept: dict[str, dict[str, Any]] = {}
@@ -64,12 +74,13 @@ class Shelf(PersistenceAdapter):
         return list(self.kept)
 
 
-@pytest.mark.parametrize("system", ["memory", "file", "redis", "adapter"])
+@pytest.mark.parametrize("system", ["memory", "sqlite", "file", "redis", "adapter"])
 def test_every_operation_has_a_span_and_a_place_in_the_histogram(
     system: str, observed: Observed, tmp_path: Path, redis_url: str, namespace: str
 ) -> None:
     configs: dict[str, str | PersistenceAdapter] = {
         "memory": "memory://",
+        "sqlite": f"sqlite:///{tmp_path}/bot.db",
         "file": tmp_path.as_uri(),
         "redis": redis_url,
         "adapter": Shelf(),

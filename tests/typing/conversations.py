@@ -15,6 +15,7 @@ from greentic_session.conversation import (
     ConversationSummary,
     InMemoryConversationStore,
     Message,
+    SQLiteConversationStore,
     TokenUsage,
     create_conversation_store,
     link_conversation,
@@ -36,6 +37,8 @@ assert_type(create_conversation_store("memory://", message_type=Turn), Conversat
 assert_type(create_conversation_store("memory://", message_type=Turn | Message), ConversationStore[Any])
 assert_type(InMemoryConversationStore(ttl=60, sliding=True), InMemoryConversationStore[Message])
 assert_type(InMemoryConversationStore(message_type=Turn), InMemoryConversationStore[Turn])
+assert_type(SQLiteConversationStore("bot.db", ttl=60), SQLiteConversationStore[Message])
+assert_type(SQLiteConversationStore("bot.db", message_type=Turn), SQLiteConversationStore[Turn])
 assert_type(Conversation[Turn].new("c"), Conversation[Turn])
 assert_type(Conversation.from_neuron("{}"), Conversation[Message])
 assert_type(Conversation.from_fluers(b"{}", "c"), Conversation[Message])

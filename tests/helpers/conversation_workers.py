@@ -1,4 +1,4 @@
-"""Processes that write conversations in files.
+"""Processes that write conversations on one machine, into the store of a URL.
 
 Run as a script, they say on standard output what was acknowledged.
 """
@@ -8,7 +8,7 @@ import random
 import sys
 from pathlib import Path
 
-from greentic_session.conversation import FileConversationStore
+from greentic_session.conversation import create_conversation_store
 from greentic_session.errors import ConflictError
 from greentic_session.testing._conversations.samples import OPS, said
 
@@ -19,9 +19,9 @@ def say(*words: object) -> None:
     sys.stdout.flush()
 
 
-async def append(directory: str, writer: str, count: int) -> None:
+async def append(url: str, writer: str, count: int) -> None:
     """Append so many messages, one by one."""
-    async with FileConversationStore(directory) as store:
+    async with create_conversation_store(url) as store:
         say("ready")
         await asyncio.to_thread(sys.stdin.readline)
         for index in range(count):
@@ -29,11 +29,11 @@ async def append(directory: str, writer: str, count: int) -> None:
     say("done")
 
 
-async def everything(directory: str, writer: str, seed: int) -> None:
+async def everything(url: str, writer: str, seed: int) -> None:
     """Append, update and save until killed; say after each what is certain now."""
     choose = random.Random(seed)
     appended = events = saved = 0
-    async with FileConversationStore(directory) as store:
+    async with create_conversation_store(url) as store:
         while True:
             kind = choose.choice("aaaus")
             if kind == "a":

@@ -1,0 +1,78 @@
+"""The conversation store in a database, used by several processes, some of which are killed."""
+
+import asyncio
+import os
+from functools import partial
+from pathlib import Path
+
+import pytest
+from conversation_databases import connected, make, rows
+from conversation_processes import check_killed_writers, check_two_writers
+
+from greentic_session.testing._conversations.samples import OPS, said, texts
+
+
+def url_of(path: Path) -> str:
+    return f"sqlite:///{path}"
+
+
+def test_two_processes_append(tmp_path: Path) -> None:
+    path = tmp_path / "bot.db"
+    check_two_writers(url_of(path), partial(make, path), 300)
+
+
+@pytest.mark.slow
+def test_two_processes_append_at_length(tmp_path: Path) -> None:
+    path = tmp_path / "bot.db"
+    check_two_writers(url_of(path), partial(make, path), 10_000)
+
+
+def crash(path: Path, seed: int, names: str) -> None:
+    """Kill writers, and look at what they leave behind."""
+    check_killed_writers(url_of(path), partial(make, path), seed, names)
+    with connected(path) as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+    assert sum(rows(path).values()) == 0
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_killed_writers(seed: int, tmp_path: Path) -> None:
+    crash(tmp_path / "bot.db", seed, "AB" if seed % 2 else "A")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(100, 120))
+def test_killed_writers_at_length(seed: int, tmp_path: Path) -> None:
+    crash(tmp_path / "bot.db", seed, "ABCD")
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_a_forked_child_goes_on_with_a_connection_of_its_own(tmp_path: Path) -> None:
+    store = make(tmp_path / "bot.db")
+
+    async def write(writer: str, count: int) -> None:
+        for index in range(count):
+            await store.append(OPS, "c", *said(f"{writer} {index}"))
+
+    async def begin() -> None:
+        await store.create(OPS, id="c")
+        await write("parent", 1)
+
+    asyncio.run(begin())
+    child = os.fork()
+    if child == 0:
+        try:
+            asyncio.run(write("child", 200))
+        finally:
+            os._exit(0)
+    asyncio.run(write("parent", 200))
+    assert os.waitpid(child, 0) == (child, 0)
+
+    async def check() -> None:
+        found = [text.split() for text in await texts(store)]
+        assert [index for who, index in found if who == "child"] == [str(index) for index in range(200)]
+        assert len(found) == 401
+        await store.aclose()
+
+    asyncio.run(check())
