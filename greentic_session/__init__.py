@@ -39,6 +39,9 @@ from .factory import (
 from .factory import (
     redis_store_class as _redis_store_class,
 )
+from .factory import (
+    sqlite_store_class as _sqlite_store_class,
+)
 from .ids import EnvId, FlowId, PackId, SessionKey, TeamId, TenantId, UserId
 from .models import Impersonation, InvocationDeadline, ReplyScope, SessionCursor, SessionData, TenantCtx
 from .store import SessionStore
@@ -46,6 +49,7 @@ from .wait import Wait
 
 if TYPE_CHECKING:
     from .backends.redis import RedisSessionStore
+    from .backends.sqlite import SQLiteSessionStore
 
 __version__ = "0.1.0"
 """The version of this library; pyproject.toml reads it from here."""
@@ -76,6 +80,7 @@ __all__ = [
     "RedisUrl",
     "RedisUrlWithNamespace",
     "ReplyScope",
+    "SQLiteSessionStore",
     "SchemaVersionError",
     "SessionBackendConfig",
     "SessionCursor",
@@ -102,4 +107,6 @@ if not TYPE_CHECKING:  # pragma: no branch  # type checkers shall go on finding 
     def __getattr__(name: str) -> object:
         if name == "RedisSessionStore":
             return _optional(name, _redis_store_class)
+        if name == "SQLiteSessionStore":
+            return _optional(name, _sqlite_store_class)
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,17 +1,20 @@
 """From a configuration or a URL to a store. The only module that names all the backends."""
 
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import msgspec
 
 from ._hiding import Secret
 from ._redis.extra import not_installed
-from ._redis.scheme import check_scheme
+from ._redis.scheme import check_scheme, scheme_of
+from ._sqlite.url import SQLITE_SCHEME, path_of
 from .backends.memory import InMemorySessionStore
+from .errors import UnavailableError
 from .store import SessionStore
 
 if TYPE_CHECKING:
     from .backends.redis import RedisSessionStore
+    from .backends.sqlite import SQLiteSessionStore
 
 __all__ = [
     "InMemory",
@@ -20,6 +23,7 @@ __all__ = [
     "SessionBackendConfig",
     "create_session_store",
     "redis_store_class",
+    "sqlite_store_class",
 ]
 
 
@@ -66,6 +70,8 @@ class RedisUrlWithNamespace(Secret, msgspec.Struct, frozen=True):
         return [("hidden", repr(self))]
 
 
+_OTHER_SCHEMES: Final = ("memory", SQLITE_SCHEME)
+
 SessionBackendConfig: TypeAlias = InMemory | RedisUrl | RedisUrlWithNamespace
 """Where sessions are to be kept."""
 
@@ -75,8 +81,9 @@ def create_session_store(config: SessionBackendConfig | str, **options: Any) -> 
 
     Args:
         config: `InMemory()`, `RedisUrl(url)`, `RedisUrlWithNamespace(url, namespace)`, or a URL:
-            ``memory://``, ``redis://``, ``rediss://``, ``unix://``, ``redis+sentinel://``,
-            ``rediss+sentinel://``, ``redis+cluster://``, ``rediss+cluster://``.
+            ``memory://``, ``sqlite:///relative.db``, ``sqlite:////absolute/path.db``, ``redis://``,
+            ``rediss://``, ``unix://``, ``redis+sentinel://``, ``rediss+sentinel://``,
+            ``redis+cluster://``, ``rediss+cluster://``.
         options: For the store's constructor: `default_wait_ttl`, `default_session_ttl`,
             `max_snapshot_bytes`, `max_waits_per_user`, ...
 
@@ -95,11 +102,13 @@ def create_session_store(config: SessionBackendConfig | str, **options: Any) -> 
     True
     """
     if isinstance(config, str):
+        if scheme_of(config) == SQLITE_SCHEME:
+            return sqlite_store_class().open(path_of(config), **options)
         config = _parse(config)
     if isinstance(config, InMemory):
         return InMemorySessionStore(**options)
     if isinstance(config, RedisUrl | RedisUrlWithNamespace):
-        check_scheme(config.url, "the store's URL", "memory")
+        check_scheme(config.url, "the store's URL", *_OTHER_SCHEMES)
         if isinstance(config, RedisUrlWithNamespace):
             return redis_store_class().from_url(config.url, namespace=config.namespace, **options)
         return redis_store_class().from_url(config.url, **options)
@@ -109,7 +118,7 @@ def create_session_store(config: SessionBackendConfig | str, **options: Any) -> 
 def _parse(url: str) -> SessionBackendConfig:
     if url == "memory://":
         return InMemory()
-    check_scheme(url, "the store's URL", "memory")
+    check_scheme(url, "the store's URL", *_OTHER_SCHEMES)
     return RedisUrl(url)
 
 
@@ -124,3 +133,16 @@ def redis_store_class() -> type["RedisSessionStore"]:
     except ImportError as error:
         raise not_installed() from error
     return RedisSessionStore
+
+
+def sqlite_store_class() -> type["SQLiteSessionStore"]:
+    """Return `SQLiteSessionStore`, imported now: the package itself does without `sqlite3`.
+
+    Raises:
+        UnavailableError: This Python was built without SQLite.
+    """
+    try:
+        from .backends.sqlite import SQLiteSessionStore  # noqa: PLC0415  # optional
+    except ImportError as error:
+        raise UnavailableError("a store in SQLite needs Python's own sqlite3, and this Python has none") from error
+    return SQLiteSessionStore

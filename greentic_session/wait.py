@@ -6,10 +6,11 @@ from typing import Any, Self
 import msgspec
 
 from ._hiding import Hiding
+from .errors import CorruptSessionError, InvalidInputError
 from .ids import SessionKey
 from .models import ReplyScope, SessionData, version_of
 
-__all__ = ["SessionIterator", "Wait", "close_iterator"]
+__all__ = ["SessionIterator", "Wait", "close_iterator", "wait_of"]
 
 
 class Wait(Hiding, msgspec.Struct, frozen=True, gc=False):
@@ -44,6 +45,18 @@ class Wait(Hiding, msgspec.Struct, frozen=True, gc=False):
         # Without the key, which opens the session, and without the stored text.
         data, scope = getattr(self, "data", None), getattr(self, "scope", None)
         return f"Wait(key=<hidden>, data={data!r}, scope={scope!r})"
+
+
+def wait_of(key: str, text: bytes, scope: ReplyScope | None = None) -> Wait:
+    """Return the session that a stored text says; for backends.
+
+    Raises:
+        CorruptSessionError: The text is no session.
+    """
+    try:
+        return Wait(key, SessionData.from_json(text), scope, text)  # type: ignore[arg-type]  # a key that leads somewhere is one
+    except InvalidInputError as error:
+        raise CorruptSessionError("the stored text is not a session", session_key=key) from error
 
 
 class SessionIterator(AsyncIterator[Wait]):

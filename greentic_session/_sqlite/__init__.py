@@ -22,7 +22,9 @@ It knows nothing of sessions. A backend brings a `SchemaPart` and runs functions
   `read_apart` is for the rest: it has a thread and a connection of its own.
 - A function whose caller has been cancelled has run to its end, or never will; `undo` gives back
   what only that caller could.
-- Sessions have the schema slot 0, conversations 1. Both may be in one file, each with a `Database`.
+- `Database` is in `database`, `SchemaPart` in `schema`: importing the package alone needs no
+  `sqlite3`. Sessions have the schema slot 0, conversations 1; both may be in one file, each with a
+  `Database` of its own.
 
 | module | what it is |
 |---|---|
@@ -30,12 +32,7 @@ It knows nothing of sessions. A backend brings a `SchemaPart` and runs functions
 | `worker.py`, `job.py` | a thread that runs all that waits in one transaction, and one operation |
 | `file.py`, `schema.py` | making and opening the file, and bringing its schema up to date |
 | `forking.py` | no connection is carried into a child |
+| `url.py` | which URLs and paths name a database |
+| `inspection.py` | the condition of a database, for operators |
 | `errors.py` | what errors of SQLite mean |
 """
-
-from .database import Database
-from .file import Durability
-from .schema import SchemaPart
-from .worker import Upkeep
-
-__all__ = ["Database", "Durability", "SchemaPart", "Upkeep"]

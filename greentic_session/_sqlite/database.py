@@ -9,7 +9,8 @@ from typing import Any, TypeVar, cast
 
 from greentic_session._concurrency.shield import shielded
 from greentic_session._concurrency.signal import new_signal
-from greentic_session.errors import UnavailableError
+from greentic_session.errors import InvalidInputError, UnavailableError
+from greentic_session.expiry import Seconds, milliseconds
 
 from .file import Durability, File
 from .job import Job
@@ -35,6 +36,9 @@ class Database:
             the death of the process.
         timeout: For how many seconds an operation waits for the locks of other processes.
         upkeep: What the writer does now and then, unasked, while the database is in use.
+
+    Raises:
+        InvalidInputError: `durability` is neither of these, or `timeout` is out of range.
     """
 
     def __init__(
@@ -43,13 +47,16 @@ class Database:
         parts: Sequence[SchemaPart],
         *,
         durability: Durability = "power",
-        timeout: float = 5.0,
+        timeout: Seconds = 5.0,
         upkeep: Upkeep | None = None,
     ) -> None:
-        self.file = File(path, parts, durability, timeout)
-        self._timeout = timeout
-        self._reader = Worker(self.file, "read", timeout)
-        self._writer = Worker(self.file, "write", timeout, upkeep, closes_after=self._reader)
+        if durability not in ("power", "process"):
+            raise InvalidInputError("durability must be 'power' or 'process'")
+        seconds = milliseconds(timeout, "timeout") / 1000
+        self.file = File(path, parts, durability, seconds)
+        self._timeout = seconds
+        self._reader = Worker(self.file, "read", seconds)
+        self._writer = Worker(self.file, "write", seconds, upkeep, closes_after=self._reader)
         self._closed = False
         # Without atexit: what waits then is done by the workers' own.
         weakref.finalize(self, _stop, self._reader, self._writer).atexit = False

@@ -5,7 +5,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from greentic_session._sqlite import SchemaPart
+from greentic_session._sqlite.schema import SchemaPart
 
 __all__ = ["NOTES", "THREADS", "Held", "add", "descriptors", "texts", "threads"]
 

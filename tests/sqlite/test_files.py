@@ -16,7 +16,8 @@ import pytest
 from sqlite_notes import NOTES, add, descriptors, texts
 
 from greentic_session import CorruptStoreError, SchemaVersionError, UnavailableError
-from greentic_session._sqlite import Database, SchemaPart
+from greentic_session._sqlite.database import Database
+from greentic_session._sqlite.schema import SchemaPart
 
 pytestmark = pytest.mark.asyncio
 
@@ -137,7 +138,7 @@ READ_ONLY = """
 import os, sys, anyio
 from sqlite_notes import NOTES, add, texts
 from greentic_session import UnavailableError
-from greentic_session._sqlite import Database
+from greentic_session._sqlite.database import Database
 
 async def main():
     database = Database(sys.argv[1], [NOTES], timeout=0.5)
@@ -183,7 +184,7 @@ FULL = """
 import resource, signal, sys, anyio
 from sqlite_notes import NOTES, add, texts
 from greentic_session import UnavailableError
-from greentic_session._sqlite import Database
+from greentic_session._sqlite.database import Database
 
 async def main():
     database = Database(sys.argv[1], [NOTES])
@@ -236,7 +237,7 @@ FORK = """
 import os, sys, anyio
 from sqlite_notes import NOTES, add, descriptors, texts
 from pathlib import Path
-from greentic_session._sqlite import Database
+from greentic_session._sqlite.database import Database
 
 path = Path(sys.argv[1])
 database = Database(path, [NOTES])
@@ -280,7 +281,7 @@ async def test_forked_children_open_anew(path: Path) -> None:
 AT_ONCE = """
 import sys, anyio
 from sqlite_notes import NOTES, add, texts
-from greentic_session._sqlite import Database
+from greentic_session._sqlite.database import Database
 
 async def main():
     database = Database(sys.argv[1], [NOTES])
@@ -308,7 +309,7 @@ async def test_processes_open_a_fresh_file_at_once(path: Path) -> None:
 AT_EXIT = """
 import sys, anyio
 from sqlite_notes import NOTES, add
-from greentic_session._sqlite import Database
+from greentic_session._sqlite.database import Database
 
 database = Database(sys.argv[1], [NOTES])
 anyio.run(database.write, add("a"))

@@ -19,7 +19,7 @@ from races.threads import in_threads, wait_until
 from sqlite_notes import NOTES, Held, add, descriptors, texts, threads
 
 from greentic_session import ConflictError, InternalError, UnavailableError
-from greentic_session._sqlite import Database
+from greentic_session._sqlite.database import Database
 
 pytestmark = pytest.mark.asyncio
 

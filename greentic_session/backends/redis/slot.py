@@ -18,12 +18,12 @@ from greentic_session._concurrency.shield import shielded
 from greentic_session._redis.answers import foreign, number
 from greentic_session._redis.executor import Executor
 from greentic_session.backend import Claiming, Creation, Parking, Update
-from greentic_session.errors import CorruptSessionError, InvalidInputError
+from greentic_session.errors import CorruptSessionError
 from greentic_session.expiry import NEVER, Never
 from greentic_session.ids import SessionKey
-from greentic_session.models import ReplyScope, SessionData, TenantCtx
+from greentic_session.models import ReplyScope, TenantCtx
 from greentic_session.tenancy import Owner
-from greentic_session.wait import Wait
+from greentic_session.wait import Wait, wait_of
 
 from .keys import Keys, identity_text, key_of, scope_of
 from .scripts import FOR_EVER, THOROUGH, Answer, Scripts, text_of
@@ -322,18 +322,6 @@ def meant_by(ctx: TenantCtx, user: str | None) -> tuple[str, str, str, str] | No
     if user is not None and own not in (None, user):
         return None
     return ctx.env, ctx.tenant_id, ctx.effective_team or "", user or own or ""
-
-
-def wait_of(key: str, text: bytes, scope: ReplyScope | None = None) -> Wait:
-    """Return what a session's text says.
-
-    Raises:
-        CorruptSessionError: It is no session.
-    """
-    try:
-        return Wait(key, SessionData.from_json(text), scope, text)  # type: ignore[arg-type]  # a key that leads somewhere is one
-    except InvalidInputError as error:
-        raise CorruptSessionError("the stored text is not a session", session_key=key) from error
 
 
 def _is_done(answer: Answer, key: str, done: bytes, not_done: bytes) -> bool:

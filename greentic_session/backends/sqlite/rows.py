@@ -1,0 +1,204 @@
+"""Rows of sessions: reading them, and the statements that change them."""
+
+import hashlib
+import sqlite3
+from collections.abc import Iterator
+from typing import Any, Final
+
+import msgspec
+
+from greentic_session.errors import GreenticError
+from greentic_session.ids import SessionKey
+from greentic_session.models import ReplyScope, SessionCursor, SessionData, TenantCtx
+from greentic_session.tenancy import Identity, Owner
+from greentic_session.wait import Wait, wait_of
+
+from .schema import FREE
+
+__all__ = [
+    "Row",
+    "at_place",
+    "by_key",
+    "delete",
+    "insert",
+    "latest_of",
+    "place_of",
+    "rows_between",
+    "scope_text",
+    "waits_of",
+]
+
+_HEAD: Final = "id, key, env, tenant, team, user, place, scope, end, token, lease_end, length(text)"
+_SCOPES: Final = msgspec.json.Decoder(ReplyScope)
+
+
+class Row:
+    """One session as it is stored, for `transitions`.
+
+    Args:
+        columns: The columns of `_HEAD`, and the text where it was read, too.
+    """
+
+    __slots__ = ("_data", "_scope", "end", "id", "identity", "key", "lease_end", "place", "size", "text", "token", "waits")
+
+    def __init__(self, columns: tuple[Any, ...]) -> None:
+        id, key, env, tenant, team, user, place, scope, end, token, lease_end, size, *text = columns
+        self.id: int = id
+        self.key = SessionKey(key)
+        self.identity: Identity = (env, tenant, team or None, user or None)
+        self.place: bytes | None = place
+        self.waits: bool = place is not None
+        self._scope: bytes | None = scope
+        self.end: float = end
+        self.token: str | None = None if token == FREE else token
+        self.lease_end: float = lease_end
+        self.size: int = size
+        self.text: bytes | None = text[0] if text else None
+        self._data: SessionData | None = None
+
+    @property
+    def owner(self) -> Owner | None:
+        """Whose it is; None where it has no user."""
+        env, tenant, team, user = self.identity
+        return None if user is None else (env, tenant, team, user)
+
+    @property
+    def scope(self) -> ReplyScope | None:
+        """Where it waits; None where it is no wait, or somebody has overwritten the scope."""
+        try:
+            return None if self._scope is None else _SCOPES.decode(self._scope)
+        except (msgspec.MsgspecError, GreenticError, UnicodeError, RecursionError, TypeError):
+            return None
+
+    @property
+    def data(self) -> SessionData:
+        """The snapshot; where the text was not read, one that has only the identity."""
+        if self._data is None:
+            env, tenant, team, user = self.identity
+            ctx = TenantCtx.new(env, tenant, team=team, user=user)
+            self._data = SessionData(tenant_ctx=ctx, flow_id="-", cursor=SessionCursor(""), context_json="")
+        return self._data
+
+    def wait(self, scope: ReplyScope | None = None) -> Wait:
+        """Return the session as its text says.
+
+        Raises:
+            CorruptSessionError: The text is no session.
+        """
+        text = self.text
+        wait = wait_of(self.key, text if isinstance(text, bytes) else b"", scope)
+        self._data = wait.data
+        return wait
+
+
+# -- reading
+
+
+def by_key(connection: sqlite3.Connection, key: str, *, text: bool = False) -> Row | None:
+    """Return the session under a key, live or not."""
+    return _first(connection, text, "key = ?", (key,))
+
+
+def at_place(connection: sqlite3.Connection, place: bytes, *, text: bool = False) -> Row | None:
+    """Return the session that waits at a place, live or not."""
+    return _first(connection, text, "place = ?", (place,))
+
+
+def latest_of(connection: sqlite3.Connection, owner: Owner, *, text: bool = False) -> Row | None:
+    """Return the latest session of an owner, live or not."""
+    env, tenant, team, user = owner
+    condition = "pointer = ? AND tenant = ? AND env = ? AND team = ?"
+    return _first(connection, text, condition, (user, tenant, env, team or ""))
+
+
+def waits_of(
+    connection: sqlite3.Connection, owner: Owner, now: float, most: int | None = None, *, text: bool = False
+) -> Iterator[Row]:
+    """Yield the live waits of an owner, in no order; `most` of them, if it is given."""
+    env, tenant, team, user = owner
+    condition = "user = ? AND tenant = ? AND env = ? AND team = ? AND place IS NOT NULL AND end > ? LIMIT ?"
+    found = connection.execute(
+        f"SELECT {_columns(text)} FROM sessions WHERE {condition}",  # noqa: S608  # constants of ours
+        (user, tenant, env, team or "", now, -1 if most is None else most),
+    )
+    return map(Row, found)
+
+
+def rows_between(
+    connection: sqlite3.Connection, first: int, last: int, where: tuple[str, str] | None = None, *, text: bool = False
+) -> Iterator[Row]:
+    """Yield the sessions whose ids are in a range, live or not, ascending by id.
+
+    Args:
+        connection: Where to look.
+        first: The lowest id.
+        last: The highest id.
+        where: The env and tenant that they have; None for all.
+        text: Whether their texts are read.
+    """
+    condition = "id BETWEEN ? AND ?" + ("" if where is None else " AND env = ? AND tenant = ?")
+    found = connection.execute(
+        f"SELECT {_columns(text)} FROM sessions NOT INDEXED WHERE {condition} ORDER BY id",  # noqa: S608  # as above
+        (first, last, *(where or ())),
+    )
+    return map(Row, found)
+
+
+def _first(connection: sqlite3.Connection, text: bool, condition: str, values: tuple[Any, ...]) -> Row | None:  # noqa: FBT001
+    statement = f"SELECT {_columns(text)} FROM sessions WHERE {condition}"  # noqa: S608  # as above
+    found = connection.execute(statement, values).fetchone()
+    return None if found is None else Row(found)
+
+
+def _columns(text: bool) -> str:  # noqa: FBT001
+    return f"{_HEAD}, text" if text else _HEAD
+
+
+# -- writing
+
+
+def insert(connection: sqlite3.Connection, key: str, identity: Identity, text: bytes, end: float, **more: Any) -> None:
+    """Store a session that has no row yet.
+
+    Args:
+        connection: Where to store it.
+        key: The session key.
+        identity: Whose it is.
+        text: The wire text.
+        end: When its lifetime ends.
+        more: Other columns; by default it is no wait, nobody's latest, and free.
+    """
+    env, tenant, team, user = identity
+    connection.execute(
+        """
+        INSERT INTO sessions (key, env, tenant, team, user, pointer, place, scope, end, token, lease_end, text)
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+        """,
+        (
+            *(key, env, tenant, team or "", user or ""),
+            *(more.get("pointer"), more.get("place"), more.get("scope")),
+            *(end, more.get("token", FREE), more.get("lease_end", 0.5), text),
+        ),
+    )
+
+
+def delete(connection: sqlite3.Connection, row: Row | None) -> bool:
+    """Remove a session with all that leads to it; say whether there is one."""
+    if row is not None:
+        connection.execute("DELETE FROM sessions WHERE id = ?", (row.id,))
+    return row is not None
+
+
+# -- what a place is called
+
+
+def place_of(owner: Owner, scope: ReplyScope) -> bytes:
+    """Return the name of a place: no two owners or scopes share one."""
+    env, tenant, team, user = owner
+    # Ids hold no newline, and the scope comes last.
+    return hashlib.sha256(f"{env}\n{tenant}\n{team or ''}\n{user}\n{scope.canonical()}".encode()).digest()
+
+
+def scope_text(scope: ReplyScope) -> bytes:
+    """Return a scope as it is stored."""
+    return msgspec.json.encode(scope)

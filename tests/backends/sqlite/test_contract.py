@@ -1,0 +1,62 @@
+"""The SQLite store: the contract on asyncio and on trio, and the state machine."""
+
+import itertools
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+from hypothesis import settings
+from hypothesis.stateful import run_state_machine_as_test
+from time_passing import OnATimer, run_on_trio
+from timers import Timer
+
+from greentic_session import SQLiteSessionStore
+from greentic_session.testing import MakeStore, SessionStoreContract, session_store_machine
+from greentic_session.testing._sessions.machine import SessionStoreMachine
+
+
+@pytest.fixture
+def fresh(tmp_path: Path) -> Callable[[], Path]:
+    """Name a file that is not there yet."""
+    numbers = itertools.count()
+    return lambda: tmp_path / f"{next(numbers)}.db"
+
+
+class TestContract(OnATimer, SessionStoreContract):
+    @pytest.fixture
+    def make_store(self, timer: Timer, fresh: Callable[[], Path]) -> MakeStore:
+        return lambda **options: SQLiteSessionStore.open(fresh(), timer=timer, durability="process", **options)
+
+
+@pytest.mark.parametrize("name", sorted(name for name in dir(TestContract) if name.startswith("test_")))
+def test_contract_on_trio(name: str, fresh: Callable[[], Path]) -> None:
+    def make(**options: object) -> SQLiteSessionStore:
+        return SQLiteSessionStore.open(fresh(), durability="process", **options)  # type: ignore[arg-type]  # a store's
+
+    run_on_trio(TestContract(), name, make)
+
+
+class Checked(SessionStoreMachine):
+    """The contract's model; after every step the columns must say what the texts say."""
+
+    async def check_everything(self) -> None:
+        await super().check_everything()
+        inspector = self.store.backend.inspector()
+        assert inspector is not None
+        assert (await inspector.examine(lambda _: None)).findings == []
+
+
+@pytest.mark.parametrize(
+    ("examples", "steps"), [(15, 30), pytest.param(100, 50, marks=pytest.mark.slow)], ids=["some", "many"]
+)
+def test_state_machine(examples: int, steps: int) -> None:
+    timer = Timer()
+    with TemporaryDirectory() as directory:
+        numbers = itertools.count()
+
+        def make_store() -> SQLiteSessionStore:
+            return SQLiteSessionStore.open(f"{directory}/{next(numbers)}.db", timer=timer, durability="process")
+
+        machine = session_store_machine(make_store, timer.advance, base=Checked)
+        run_state_machine_as_test(machine, settings=settings(max_examples=examples, stateful_step_count=steps))
