@@ -4,6 +4,7 @@ pytest finds them by itself where the package is installed.
 
 ============================  ====================================================================
 ``session_store``             an `InMemorySessionStore`
+``sqlite_session_store``                a `SQLiteSessionStore` in a file of the test's own
 ``redis_session_store``       a `RedisSessionStore` on a real server, in a namespace of the test's
                               own
 ``conversation_store``        an `InMemoryConversationStore`
@@ -28,12 +29,13 @@ skipped; where the environment variable CI is set, it fails. To have another ser
 import os
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 if TYPE_CHECKING:  # every run of pytest imports this module; what it needs is imported by the fixtures that need it
-    from greentic_session import InMemorySessionStore, RedisSessionStore
+    from greentic_session import InMemorySessionStore, RedisSessionStore, SQLiteSessionStore
     from greentic_session.conversation import InMemoryConversationStore, Message, RedisConversationStore
 
 __all__: list[str] = []  # pytest finds fixtures, nobody imports them
@@ -52,6 +54,17 @@ def session_store() -> "Iterator[InMemorySessionStore]":
     store = InMemorySessionStore()
     yield store
     close_without_loop(store)
+
+
+@pytest.fixture
+def sqlite_session_store(tmp_path: Path) -> "Iterator[SQLiteSessionStore]":
+    """An empty session store in a SQLite file: ``sessions.db`` in the test's `tmp_path`."""
+    from greentic_session import SQLiteSessionStore  # noqa: PLC0415
+    from greentic_session._servers.closing import close_file  # noqa: PLC0415
+
+    store = SQLiteSessionStore.open(tmp_path / "sessions.db", durability="process")
+    yield store
+    close_file(store)
 
 
 @pytest.fixture

@@ -3,9 +3,11 @@
 One Redis for the whole run, a namespace of its own for each test, and servers to be broken.
 """
 
+import itertools
 import os
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
@@ -95,6 +97,13 @@ def bare_cluster() -> Iterator[Cluster]:
     """A Redis Cluster without replicas that tests share: each touches a random namespace only."""
     with Cluster(replicas=False) as cluster:
         yield cluster
+
+
+@pytest.fixture
+def databases(tmp_path: Path) -> Callable[[], Path]:
+    """Names files for databases, which are not there yet."""
+    numbers = itertools.count()
+    return lambda: tmp_path / f"{next(numbers)}.db"
 
 
 @pytest.fixture

@@ -5,10 +5,11 @@ from collections.abc import AsyncGenerator, Coroutine
 from contextlib import suppress
 from typing import Any
 
+from greentic_session.backends.sqlite.backend import SQLiteBackend
 from greentic_session.conversation import ConversationStore
 from greentic_session.store import SessionStore
 
-__all__ = ["ClosedWithItsLoop", "close_without_loop"]
+__all__ = ["ClosedWithItsLoop", "close_file", "close_without_loop"]
 
 
 class ClosedWithItsLoop:
@@ -52,6 +53,14 @@ class ClosedWithItsLoop:
             yield
         finally:
             await self._store.aclose()
+
+
+def close_file(store: SessionStore) -> None:
+    """Close a session store in SQLite; to be called outside of any loop."""
+    backend = store.backend
+    assert isinstance(backend, SQLiteBackend)
+    backend.closed = True
+    backend.database.close()
 
 
 def close_without_loop(store: SessionStore | ConversationStore[Any]) -> None:

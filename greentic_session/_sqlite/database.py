@@ -131,6 +131,13 @@ class Database:
             raise
         return job.outcome()
 
+    def close(self) -> None:
+        """Do as `aclose` does, without an event loop: it blocks until the file is closed."""
+        self._closed = True
+        for worker in (self._reader, self._writer):
+            worker.stop()
+            worker.join()
+
     async def aclose(self) -> None:
         """Let what was handed in be done, then close the file and end the threads; idempotent."""
         self._closed = True

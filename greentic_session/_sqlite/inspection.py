@@ -14,30 +14,10 @@ __all__ = ["Condition", "condition_of", "is_on_a_network", "problems_of", "type_
 
 _MOUNTS: Final = Path("/proc/mounts")
 _NETWORK: Final = frozenset(
-    [
-        "9p",
-        "afs",
-        "afpfs",
-        "ceph",
-        "cifs",
-        "davfs",
-        "fuse.glusterfs",
-        "fuse.rclone",
-        "fuse.s3fs",
-        "fuse.sshfs",
-        "gfs2",
-        "glusterfs",
-        "lustre",
-        "ncpfs",
-        "nfs",
-        "nfs4",
-        "ocfs2",
-        "smb3",
-        "smbfs",
-        "vboxsf",
-        "virtiofs",
-        "webdav",
-    ]
+    {
+        *("9p", "afpfs", "afs", "ceph", "cifs", "davfs", "fuse.glusterfs", "fuse.rclone", "fuse.s3fs", "fuse.sshfs"),
+        *("gfs2", "glusterfs", "lustre", "ncpfs", "nfs", "nfs4", "ocfs2", "smb3", "smbfs", "vboxsf", "virtiofs", "webdav"),
+    }
 )
 """Types of file systems that other machines, or the host of a virtual one, write to as well."""
 _MAX_PROBLEMS: Final = 20

@@ -8,8 +8,8 @@ current span. The histogram is ``db.client.operation.duration``, in seconds. Bot
 OpenTelemetry's names for databases, and two or three of our own:
 
 ===========================  =====================================================================
-``db.system.name``           ``redis``, ``memory``, ``file``, ``adapter``, or the `system` of a
-                             backend of your own
+``db.system.name``           ``redis``, ``sqlite``, ``memory``, ``file``, ``adapter``, or the
+                             `system` of a backend of your own
 ``db.collection.name``       ``sessions`` or ``conversations``
 ``db.operation.name``        the store's method (``register_wait``, ``find_wait``, ``claim_wait``,
                              ...), or a claim's: ``claim.park``, ``claim.complete``,

@@ -13,7 +13,7 @@ from hypothesis import settings
 from time_passing import OnATimer, OnTheSharedRedis
 from timers import Timer
 
-from greentic_session import InMemorySessionStore, RedisSessionStore, SessionStore
+from greentic_session import InMemorySessionStore, RedisSessionStore, SessionStore, SQLiteSessionStore
 from greentic_session._crypto.sealing import Sealer
 from greentic_session.backends.encrypted import EncryptedBackend
 from greentic_session.backends.memory.backend import MemoryBackend
@@ -83,6 +83,13 @@ class TestRedis(OnTheSharedRedis, SessionStoreContract):
             return EncryptedSessionStore(store, RING)
 
         return make_store
+
+
+@pytest.mark.slow
+class TestSQLite(OnATimer, SessionStoreContract):
+    @pytest.fixture
+    def make_store(self, databases: Callable[[], Path], timer: Timer) -> MakeStore:
+        return lambda **options: EncryptedSessionStore(SQLiteSessionStore.open(databases(), timer=timer, **options), RING)
 
 
 class TestConversationsInMemory(OnATimer, ConversationStoreContract):

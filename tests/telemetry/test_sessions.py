@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -26,6 +27,7 @@ from greentic_session import (
     ReplyScope,
     SessionData,
     SessionStore,
+    SQLiteSessionStore,
     TenantCtx,
     TenantMismatchError,
     UnavailableError,
@@ -64,10 +66,21 @@ class TestContractInRedis(OnTheSharedRedis, SessionStoreContract):
         )
 
 
-@pytest.fixture(params=["memory", "redis"])
+@pytest.mark.slow
+class TestContractInSQLite(OnATimer, SessionStoreContract):
+    @pytest.fixture
+    def make_store(self, observed: Observed, databases: Callable[[], Path], timer: Timer) -> MakeStore:
+        return lambda **options: instrument(
+            SQLiteSessionStore.open(databases(), timer=timer, **options), **observed.providers, tenants=True
+        )
+
+
+@pytest.fixture(params=["memory", "redis", "sqlite"])
 def plain(request: pytest.FixtureRequest) -> SessionStore:
     if request.param == "memory":
         return InMemorySessionStore()
+    if request.param == "sqlite":
+        return SQLiteSessionStore.open(request.getfixturevalue("databases")())
     return RedisSessionStore.from_url(
         request.getfixturevalue("redis_url"), namespace=request.getfixturevalue("namespace"), timeout=30
     )
@@ -133,7 +146,7 @@ def test_every_operation_has_a_span_and_a_place_in_the_histogram(plain: SessionS
         ("clear_wait", "ok"),
         ("purge", "ok"),
     ]
-    system = "memory" if isinstance(plain, InMemorySessionStore) else "redis"
+    system = plain.backend.system
     for span in observed.spans:
         told = dict(span.attributes or {})
         assert span.name == f"{told.pop('db.operation.name')} sessions"

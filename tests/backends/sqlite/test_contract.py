@@ -16,23 +16,16 @@ from greentic_session.testing import MakeStore, SessionStoreContract, session_st
 from greentic_session.testing._sessions.machine import SessionStoreMachine
 
 
-@pytest.fixture
-def fresh(tmp_path: Path) -> Callable[[], Path]:
-    """Name a file that is not there yet."""
-    numbers = itertools.count()
-    return lambda: tmp_path / f"{next(numbers)}.db"
-
-
 class TestContract(OnATimer, SessionStoreContract):
     @pytest.fixture
-    def make_store(self, timer: Timer, fresh: Callable[[], Path]) -> MakeStore:
-        return lambda **options: SQLiteSessionStore.open(fresh(), timer=timer, durability="process", **options)
+    def make_store(self, timer: Timer, databases: Callable[[], Path]) -> MakeStore:
+        return lambda **options: SQLiteSessionStore.open(databases(), timer=timer, durability="process", **options)
 
 
 @pytest.mark.parametrize("name", sorted(name for name in dir(TestContract) if name.startswith("test_")))
-def test_contract_on_trio(name: str, fresh: Callable[[], Path]) -> None:
+def test_contract_on_trio(name: str, databases: Callable[[], Path]) -> None:
     def make(**options: object) -> SQLiteSessionStore:
-        return SQLiteSessionStore.open(fresh(), durability="process", **options)  # type: ignore[arg-type]  # a store's
+        return SQLiteSessionStore.open(databases(), durability="process", **options)  # type: ignore[arg-type]  # a store's
 
     run_on_trio(TestContract(), name, make)
 
