@@ -61,6 +61,20 @@ async def test_memory(session_store, conversation_store, time):
     await session_store.register_wait(CTX, "alice", SCOPE, "the-same-key", DATA, on_conflict="fail")
     await conversation_store.create(CTX, id="the-same-id")
 """
+IN_SQLITE = """
+import threading
+
+@pytest.fixture(autouse=True)
+def no_thread_is_left():
+    yield
+    assert [thread for thread in threading.enumerate() if thread.name == "greentic-session-sqlite"] == []
+
+{mark}
+@pytest.mark.parametrize("time", ["first", "second"])
+async def test_sqlite(no_thread_is_left, sqlite_session_store, tmp_path, time):
+    await sqlite_session_store.register_wait(CTX, "alice", SCOPE, "the-same-key", DATA, on_conflict="fail")
+    assert (tmp_path / "sessions.db").exists()
+"""
 ANYIO_ON_ASYNCIO = """
 @pytest.fixture
 def anyio_backend():
@@ -103,10 +117,14 @@ def keys(server: Server) -> int:
         ("strict", IN_REDIS.format(mark='@pytest.mark.asyncio(loop_scope="module")'), 2),
         ("auto", (IN_REDIS + IN_MEMORY).format(mark=""), 4),
         ("strict", ANYIO_ON_ASYNCIO + (IN_REDIS + IN_MEMORY).format(mark="@pytest.mark.anyio"), 4),
-        ("strict", IN_MEMORY.format(mark="@pytest.mark.anyio"), 4),
+        ("strict", (IN_MEMORY + IN_SQLITE).format(mark="@pytest.mark.anyio"), 8),
+        ("auto", IN_SQLITE.format(mark=""), 2),
         ("strict", ASYNCIO_RUN, 2),
     ],
-    ids=["asyncio strict", "asyncio, one loop for a module", "asyncio auto", "anyio", "anyio with trio", "asyncio.run"],
+    ids=[
+        *("asyncio strict", "asyncio, one loop for a module", "asyncio auto", "anyio", "anyio with trio"),
+        *("sqlite, asyncio auto", "asyncio.run"),
+    ],
 )
 def test_each_test_has_stores_of_its_own_and_leaves_nothing(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, server: Server, mode: str, text: str, passed: int

@@ -9,7 +9,7 @@ import anyio.lowlevel
 import pytest
 from sqlite_notes import NOTES, add, texts
 
-from greentic_session._sqlite import Database
+from greentic_session._sqlite.database import Database
 
 
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])

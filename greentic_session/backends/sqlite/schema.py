@@ -57,3 +57,4 @@ SESSIONS: Final = SchemaPart(
         ]
     ],
 )
+"""The part of the schema that sessions have."""
