@@ -81,12 +81,12 @@ def of_acme(found: dict[bytes, bytes]) -> set[bytes]:
 
 
 def kept(raw: redis.Redis, namespace: str) -> dict[bytes, bytes]:
-    """Every key with its value, without the schedule of endless sessions.
+    """Every key with its value, without the schedule of lasting sessions.
 
     That one key is of all tenants.
     """
     found = dumps(raw, namespace)
-    found.pop(f"{namespace}:endless:sessions".encode())
+    found.pop(f"{namespace}:lasting:sessions".encode())
     return found
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import redis
 from races.workers import plain_client
-from redis_invariants import Client, Dump, check, dump, dump_at
+from redis_invariants import SLACK_MS, Client, Dump, check, dump, dump_at
 
 from greentic_session import NEVER, RedisSessionStore, ReplyScope
 from greentic_session.backends.redis.migration import Report, migrate
@@ -25,7 +25,8 @@ SCOPES = (
     ReplyScope("c é", thread="t", reply_to="r", correlation="x"),
 )
 LONG = 3600.0
-
+_APART_MS = 60_000
+"""By how much lifetimes may differ that a test sets on one side after the other."""
 
 ROUTES = pytest.mark.parametrize(
     "pair",
@@ -82,7 +83,7 @@ class Pair:
             other = ours[name]
             assert other.kind == entry.kind
             assert (other.ttl == -1) == (entry.ttl == -1), name
-            assert abs(other.ttl - entry.ttl) <= 1000, name
+            assert abs(other.ttl - entry.ttl) <= _APART_MS, name
             if name.startswith("own:"):
                 told = [
                     {field: found.fields.get(field) for field in (b"o", b"s", b"w", b"h", b"n")} for found in (entry, other)
@@ -101,14 +102,14 @@ class Pair:
         assert after.keys() == before.keys()
         for name, (value, end) in before.items():
             assert after[name][0] == value, name
-            assert abs(after[name][1] - end) <= 5, name
+            assert abs(after[name][1] - end) <= SLACK_MS, name
         assert (report.copied, report.removed, report.waits, report.conversations) == (0, 0, 0, 0)
         return report
 
 
 def _without_checks(found: Dump) -> Dump:
     """Leave out when sessions without a lifetime are checked: a cluster has none of that."""
-    return {name: entry for name, entry in found.items() if not name.startswith("endless:")}
+    return {name: entry for name, entry in found.items() if not name.startswith("lasting:")}
 
 
 def fresh() -> str:

@@ -21,7 +21,7 @@ __all__ = ["UNIT", "OnACluster", "OnATimer", "OnTheSharedRedis", "each_test_of",
 # nearer.
 _PASS_TIME = """
 for _, key in ipairs(redis.call('KEYS', ARGV[2])) do
-  local names_ends = key:find(':conv:ends:', 1, true) or key:find(':scopes:', 1, true) or key:find(':endless:', 1, true)
+  local names_ends = key:find(':conv:ends:', 1, true) or key:find(':scopes:', 1, true) or key:find(':lasting:', 1, true)
   if names_ends and redis.call('TYPE', key).ok == 'zset' then
     local found = redis.call('ZRANGE', key, 0, -1, 'WITHSCORES')
     for at = 1, #found, 2 do

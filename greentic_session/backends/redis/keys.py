@@ -101,21 +101,21 @@ _WAITS_KIND: Final = "waits:user:"
 _INDEX_KIND: Final = "scopes:"
 _POINTER_KIND: Final = "user:"
 _MENDING_KIND: Final = "mending:"
-_ENDLESS_KIND: Final = "endless:sessions"
+_LASTING_KIND: Final = "lasting:sessions"
 _OWNER_POINTER_KIND: Final = "owner:"
 
 USER_KINDS: Final = (SCOPE_KIND, _WAITS_KIND, _INDEX_KIND, _POINTER_KIND, _MENDING_KIND)
 """What belongs to a user: the user's name follows."""
 SESSION_KINDS: Final = (SESSION_KIND, RECORD_KIND, _CLAIM_KIND, COPIED_KIND)
 """What belongs to a session: the session key follows."""
-LEFTOVER_KINDS: Final = (RECORD_KIND, _ENDLESS_KIND, *USER_KINDS)
+LEFTOVER_KINDS: Final = (RECORD_KIND, _LASTING_KIND, *USER_KINDS)
 """Kinds of keys that a purge checks for entries that lead nowhere."""
-LEFTOVER_KINDS_OF_ALL: Final = tuple(kind.encode() for kind in (RECORD_KIND, _ENDLESS_KIND))
+LEFTOVER_KINDS_OF_ALL: Final = tuple(kind.encode() for kind in (RECORD_KIND, _LASTING_KIND))
 """Those of them that do not name the user."""
 
 _LAYOUT = frozenset(
     kind.split(":")[0]
-    for kind in (*SESSION_KINDS, *USER_KINDS, _ENDLESS_KIND, CONVERSATIONS_KIND)
+    for kind in (*SESSION_KINDS, *USER_KINDS, _LASTING_KIND, CONVERSATIONS_KIND)
     if kind != _MENDING_KIND  # for an hour at most
 )
 """The words that stand behind a namespace."""

@@ -38,7 +38,7 @@ async def store(redis_url: str, namespace: str) -> AsyncIterator[RedisSessionSto
 
 
 def is_ours(key: str) -> bool:
-    return key.startswith(("own:", "claim:", "scopes:", "endless:"))
+    return key.startswith(("own:", "claim:", "scopes:", "lasting:"))
 
 
 def is_pointer(key: str) -> bool:
@@ -92,7 +92,7 @@ async def test_every_step_leaves_the_recorded_keys(
         found = dump(raw, namespace)
         assert shared(found, replay.created) == recorded(step), where
         for key, entry in found.items():
-            if is_ours(key) and not key.startswith(("scopes:", "endless:")):  # they serve the user, and all
+            if is_ours(key) and not key.startswith(("scopes:", "lasting:")):  # they serve the user, and all
                 assert (entry.ttl == -1) <= (found[serves_of(key)].ttl == -1), where
             elif is_pointer(key):
                 assert (entry.ttl == -1) == (found[f"session:{entry.text.decode()}"].ttl == -1), where
@@ -337,7 +337,7 @@ async def touched(store: RedisSessionStore, raw: redis.Redis, who: TenantCtx, sc
     assert claim is not None
     assert claim.key == key
     found = [name for name in dump(raw, space) if another not in name and beside.scope_hash() not in name]
-    found.remove("endless:sessions")
+    found.remove("lasting:sessions")
     await claim.complete()
     await store.clear_wait(who, user, beside)
     assert dump(raw, space) == {}

@@ -279,7 +279,7 @@ async def test_many_in_little_memory_while_the_servers_go_on_answering(pair: Pai
     for start in range(0, count, 500):
         people = [(f"u{number}", ctx(f"u{number}")) for number in range(start, start + 500)]
         await asyncio.gather(
-            *(pair.source.store.register_wait(who, user, CHAT, f"k-{user}", data(who), ttl=LONG) for user, who in people)
+            *(pair.source.store.register_wait(who, user, CHAT, f"k-{user}", data(who)) for user, who in people)
         )
     answered = 0
     copy = asyncio.create_task(pair.copy())

@@ -41,13 +41,13 @@ function remove.pointer(rest)
 end
 
 -- The check that is due goes on where writes would: what it names may be gone for good.
-function remove.endless()
-  check_endless(due_endless())
+function remove.lasting()
+  check_lasting(due_lasting())
 end
 
 local REMOVE = {
   [RECORD] = remove.own, [SCOPE] = remove.scope, [WAITS] = remove.set, [INDEX] = remove.set, [POINTER] = remove.pointer,
-  [MENDING] = remove.mending, [ENDLESS] = remove.endless,
+  [MENDING] = remove.mending, [LASTING] = remove.lasting,
 }
 for number = 6, #ARGV do
   if left or is_enough() then break end

@@ -10,7 +10,7 @@ local ns = ARGV[1]
 local SESSION, RECORD, CLAIM, COPIED = ':session:', ':own:', ':claim:', ':copied:' -- a session key follows
 local SCOPE, WAITS, INDEX = ':waits:scope:', ':waits:user:', ':scopes:' -- an owner's path follows
 local POINTER, MENDING = ':user:', ':mending:' -- an owner's path follows
-local BARRED, ENDLESS = ':barred:', ':endless:sessions' -- a nonce; nothing
+local BARRED, LASTING = ':barred:', ':lasting:sessions' -- a nonce; nothing
 local HASH_LENGTH = 64 -- hex digits of a SHA-256, at the end of a scope's key
 
 -- On a cluster braces keep namespaces apart.

@@ -5,15 +5,16 @@
 -- Give the record of a session the session's lifetime. (A claim has a lease of its own.)
 local function expire_record(key, ttl)
   expire(record_key(key), ttl)
-  if ttl == -1 then note_endless(key) else unnote_endless(key) end
+  if is_lasting(ttl) then note_lasting(key, ttl) else unnote_lasting(key) end
 end
 
--- Check a few sessions without a lifetime: what leads to one that is gone is removed, the others
--- are due again in a day.
-local function check_endless(due)
+-- Check a few lasting sessions: what leads to one that is gone is removed, the others are due again
+-- in a day, if they live as long.
+local function check_lasting(due)
   for _, key in ipairs(due) do
-    if redis.call('EXISTS', session_key(key)) == 1 then
-      note_endless(key)
+    local ttl = redis.call('PTTL', session_key(key))
+    if ttl ~= -2 then
+      if is_lasting(ttl) then note_lasting(key, ttl) else unnote_lasting(key) end
     else
       local owner = redis.pcall('HGET', record_key(key), OWNER)
       discard_leftovers(key)
@@ -67,7 +68,7 @@ local function set_lifetime(session, ttl)
     redis.pcall('ZADD', index_key(session.owner_written), 'XX', end_of(ttl), session.scope_hash)
   end
   if session.owner then sync_or_repair(session.owner) end
-  if ttl == -1 then check_endless(due_endless()) end
+  if is_lasting(ttl) then check_lasting(due_lasting()) end
 end
 
 -- Let a scope key live at least as long as a lease: nothing else reaches the reference's.

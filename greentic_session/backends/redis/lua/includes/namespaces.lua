@@ -7,7 +7,7 @@
 local DEFAULT = 'greentic:session'
 local WORDS = {
   session = true, own = true, claim = true, copied = true, waits = true, scopes = true, user = true, conv = true,
-  endless = true,
+  lasting = true,
 }
 
 -- How a name in this namespace reads in longer ones: {{the longer namespace, a word of the layout,

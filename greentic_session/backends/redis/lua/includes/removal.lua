@@ -24,7 +24,7 @@ local function remove_session(session, unmended)
   local key = session.key
   if session.nonce then bar_reservation(session.nonce) end
   redis.call('DEL', unpack(all_keys(session)))
-  unnote_endless(key)
+  unnote_lasting(key)
   unlist_scope(session)
   if session.owner then
     redis.pcall('SREM', set_key(session.owner), key)

@@ -1,6 +1,6 @@
 -- Waits and their scopes: what waits where, and entries that lead nowhere.
 -- @include claims
--- @include endless
+-- @include lasting
 -- @include loading
 -- @include wait_index
 -- Whether a scope key that names this session tells the truth.
@@ -30,7 +30,7 @@ local function discard_leftovers(key, heir)
   if own[1] and own[2] and own[2] ~= '' then pcall(unlink_scope, own[1], own[2], key) end
   if own[3] and own[3] ~= heir and leads_to(pointer_key(own[3]), key) then redis.pcall('DEL', pointer_key(own[3])) end
   redis.pcall('DEL', record_key(key), claim_key(key))
-  unnote_endless(key)
+  unnote_lasting(key)
 end
 
 -- Give a session its lifetime back which an update of the reference's has taken: our record still

@@ -26,5 +26,5 @@ end
 expire(session_key(key), ttl)
 expire_record(key, ttl)
 if redis.pcall('SREM', set_key(owner), key) == 1 then sync_or_repair(owner) end -- of a wait that expired under this key
-if ttl == -1 then check_endless(due_endless()) end
+if is_lasting(ttl) then check_lasting(due_lasting()) end
 return {'stored'}

@@ -11,7 +11,7 @@
 --          cluster {"short"} where it takes a reservation, {"barred"} if that is over
 -- @include same_head
 -- @include claims
--- @include endless
+-- @include lasting
 local key, text, sha, owner, scope = ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 local ttl, on_conflict, hash = tonumber(ARGV[7]), ARGV[8], hash_of_scope(KEYS[1])
 local most = tonumber(ARGV[9]) -- nil for any number
@@ -50,11 +50,10 @@ local function park()
   call('SET', KEYS[1], key, unpack(lifetime))
   if ttl ~= -1 then
     call('PEXPIRE', own, ARGV[7])
-    if holder then unnote_endless(key) end
-  else
-    if holder then call('PERSIST', own) end -- else it is new, and has no lifetime
-    note_endless(key)
+  elseif holder then
+    call('PERSIST', own) -- else it is new, and has no lifetime
   end
+  if is_lasting(ttl) then note_lasting(key, ttl) elseif holder then unnote_lasting(key) end
   local index, is_new = index_at(path_of_waits(set)), nil
   members, is_new = add_wait(set, index, members, key, hash, ttl)
   if members > 1 then
@@ -70,12 +69,12 @@ local function park()
 end
 
 local parked, settled = park()
-local due = parked and ttl == -1 and due_endless() or {}
+local due = parked and is_lasting(ttl) and due_lasting() or {}
 if settled and #due == 0 then return {'parked'} end
 -- @include session
 if parked then
   if not settled then repair_index(owner) end
-  check_endless(due)
+  check_lasting(due)
   return {'parked'}
 end
 require_types(owner, hash, key)

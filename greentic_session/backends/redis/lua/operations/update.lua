@@ -46,5 +46,5 @@ redis.call('SET', session_key(key), text, 'KEEPTTL')
 local moved = is_known(session) and '' or '1'
 redis.call('HSET', record_key(key), OWNER, owner, TEXT_SHA, sha, TEXT_BYTES, #text, MOVED, moved, UNSEEN, '')
 expire_record(key, session.ttl)
-if session.ttl == -1 then check_endless(due_endless()) end
+if is_lasting(session.ttl) then check_lasting(due_lasting()) end
 return {'updated'}

@@ -1,4 +1,4 @@
-"""Sessions without a lifetime that the reference removes.
+"""Sessions without a lifetime, or with one of more than a day, that the reference removes.
 
 What we keep beside them goes within a day of ordinary writes.
 """
@@ -18,7 +18,7 @@ from greentic_session.testing._sessions.samples import ALICE, CHAT, ctx, data
 pytestmark = pytest.mark.asyncio
 
 DAY = 86_400.0
-NOTED = "endless:sessions"
+NOTED = "lasting:sessions"
 OTHER = ReplyScope("telegram:chat-2")
 
 
@@ -54,6 +54,7 @@ async def update(store: RedisSessionStore, who: TenantCtx, key: str) -> None:
 WRITES: list[Callable[[RedisSessionStore, TenantCtx, str], Awaitable[None]]] = [park, create, touch, displace, update]
 
 
+@pytest.mark.parametrize("ttl", [None, 7 * DAY], ids=["no lifetime", "a week"])
 @pytest.mark.parametrize("write", WRITES)
 async def test_what_the_reference_removes_is_forgotten_within_a_day(
     store: RedisSessionStore,
@@ -61,9 +62,10 @@ async def test_what_the_reference_removes_is_forgotten_within_a_day(
     raw: redis.Redis,
     namespace: str,
     write: Callable[[RedisSessionStore, TenantCtx, str], Awaitable[None]],
+    ttl: float | None,
 ) -> None:
-    await park(store)
-    await store.register_wait(ALICE, "alice", OTHER, "k2", data())
+    await park(store, ttl=ttl)
+    await store.register_wait(ALICE, "alice", OTHER, "k2", data(), ttl)
     reference.clear_wait(ALICE, CHAT)
     reference.clear_wait(ALICE, OTHER)
     assert {"own:k", "own:k2"} <= dump(raw, namespace).keys()
@@ -90,6 +92,28 @@ async def test_a_session_that_lives_is_due_again_in_a_day(
         assert 0.9 * DAY < due / 1000 - seconds <= DAY + 1
         check(raw, namespace)
     assert await store.find_wait(ALICE, "alice", CHAT) is not None
+
+
+async def test_a_session_that_lives_for_days_is_due_until_its_last_one(
+    store: RedisSessionStore, raw: redis.Redis, namespace: str
+) -> None:
+    await park(store, ttl=2.5 * DAY)
+    for number, named in enumerate([True, False]):
+        pass_time(raw, DAY + 1, namespace)
+        await park(store, ctx(f"user-{number}"), f"new-{number}", 2 * DAY)
+        assert ("k" in noted(raw, namespace)) is named
+        check(raw, namespace)
+    assert await store.find_wait(ALICE, "alice", CHAT) is not None
+
+
+async def test_the_schedule_lives_as_long_as_the_longest(store: RedisSessionStore, raw: redis.Redis, namespace: str) -> None:
+    for number, days in enumerate([2, 5, 3]):
+        await park(store, ctx(f"user-{number}"), f"k-{number}", days * DAY)
+    assert 4.9 * DAY < raw.ttl(f"{namespace}:{NOTED}") <= 5 * DAY
+    await park(store, ctx("for-good"), "for-good")
+    assert raw.ttl(f"{namespace}:{NOTED}") == -1
+    await park(store, ctx("user-9"), "k-9", 2 * DAY)
+    assert raw.ttl(f"{namespace}:{NOTED}") == -1
 
 
 async def test_two_are_checked_in_a_step(
