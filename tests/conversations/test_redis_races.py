@@ -9,7 +9,7 @@ import pytest
 import redis
 from conversation_keys import check
 from paths import ROOT
-from redis_server import Server
+from redis_server import Server, kill_under_load
 
 from greentic_session.conversation import Message, RedisConversationStore, TokenUsage
 from greentic_session.errors import GreenticError, OperationTimeoutError, UnavailableError
@@ -107,11 +107,7 @@ async def test_what_was_acknowledged_survives_a_kill(kills: int) -> None:
             for id in ("c0", "c1"):
                 await store.create(OPS, id=id)
             load = Load(store, writers=8)
-            for _ in range(kills):
-                await load.run(more=60)
-                server.kill()
-                await asyncio.to_thread(server.start)
-            await load.run(more=60)
+            await kill_under_load(server, load.run, kills)
             await load.check()
             assert load.errors  # it was under load
             assert {type(error) for error in load.errors} <= {UnavailableError, OperationTimeoutError}

@@ -12,11 +12,14 @@ from typing import Any
 
 import redis
 from redis.asyncio.connection import AbstractConnection, Connection
+from tcp_proxy import TcpProxy
 
 from greentic_session._redis.client import RedisClient
+from greentic_session._redis.connection import LONG_BYTES
 from greentic_session._redis.url import connection_of
 
 __all__ = [
+    "HELD_BYTES",
     "NAME",
     "PATIENCE",
     "PROMPT",
@@ -27,6 +30,7 @@ __all__ = [
     "connections",
     "echo",
     "ends",
+    "hold_long_answer",
     "kinds",
     "settle",
     "timed",
@@ -44,6 +48,8 @@ A step that waited for a call's timeout would take longer.
 """
 NAME = "shared"
 """The name of the client's connections."""
+HELD_BYTES = 2_000_000
+"""Length of the answer that `hold_long_answer` holds."""
 
 
 def client_for(
@@ -68,6 +74,20 @@ async def connected(url: str, **options: Any) -> AsyncIterator[RedisClient]:
 async def echo(client: RedisClient, text: str) -> None:
     """Make a call, and check that its answer is its own."""
     assert await client.call(("ECHO", text), repeatable=True) == text.encode()
+
+
+async def hold_long_answer(client: RedisClient, proxy: TcpProxy, raw: redis.Redis) -> asyncio.Task[Any]:
+    """Begin a call whose long answer the proxy holds after its beginning has come.
+
+    Returns:
+        The call, which ends after the proxy's `release`.
+    """
+    raw.set("long", b"x" * HELD_BYTES)
+    proxy.hold(after=3 * LONG_BYTES)
+    call = asyncio.create_task(client.call(("GET", "long")))
+    [connection] = client._connections
+    await until(lambda: connection._unfinished > LONG_BYTES, "the answer has not begun")
+    return call
 
 
 def connections(raw: redis.Redis) -> int:

@@ -3,6 +3,7 @@
 Who is aligned, who administers, and what a refusal gives away.
 """
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import pytest
@@ -50,35 +51,31 @@ def user(ctx: TenantCtx) -> str | None:
     return ctx.user_id or ctx.user
 
 
+def passes_only_if(allowed: bool) -> AbstractContextManager[object]:  # noqa: FBT001
+    """Return a context in which a check passes, or is refused as a tenant mismatch."""
+    return nullcontext() if allowed else pytest.raises(TenantMismatchError)
+
+
 @given(contexts, contexts)
 def test_alignment(ctx: TenantCtx, stored: TenantCtx) -> None:
     aligned = partition(ctx) == partition(stored) and user(stored) in (None, user(ctx))
     assert tenancy.is_aligned(ctx, session(stored)) is aligned
-    if aligned:
+    with passes_only_if(aligned):
         tenancy.check_alignment(ctx, session(stored))
-    else:
-        with pytest.raises(TenantMismatchError):
-            tenancy.check_alignment(ctx, session(stored))
 
 
 @given(contexts, contexts)
 def test_reach(ctx: TenantCtx, stored: TenantCtx) -> None:
     reached = partition(ctx) == partition(stored) and (None in (user(ctx), user(stored)) or user(ctx) == user(stored))
     assert tenancy.reaches(ctx, session(stored)) is reached
-    if reached:
+    with passes_only_if(reached):
         tenancy.check_reach(ctx, session(stored))
-    else:
-        with pytest.raises(TenantMismatchError):
-            tenancy.check_reach(ctx, session(stored))
 
 
 @given(contexts, contexts)
 def test_preservation(stored: TenantCtx, new: TenantCtx) -> None:
-    if (partition(stored), user(stored)) == (partition(new), user(new)):
+    with passes_only_if((partition(stored), user(stored)) == (partition(new), user(new))):
         tenancy.check_preservation(session(stored), session(new), "k")
-    else:
-        with pytest.raises(TenantMismatchError):
-            tenancy.check_preservation(session(stored), session(new), "k")
 
 
 @given(contexts)

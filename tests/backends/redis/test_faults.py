@@ -11,6 +11,7 @@ import time
 import traceback
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -22,7 +23,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as DriverConnectionError
 from redis_operations import OPERATIONS, OTHER, READS, WRITES, Operation, prepare
-from redis_server import Server, free_port
+from redis_server import Server, free_port, kill_under_load
 from shared_connection import PATIENCE, until
 from tcp_proxy import TcpProxy
 
@@ -391,11 +392,7 @@ async def test_what_was_acknowledged_survives_a_kill(kills: int) -> None:
     with Server("--appendonly", "yes", "--appendfsync", "always") as server:
         async with fresh(server.url) as store:
             load = Load(store, writers=8)
-            for _ in range(kills):
-                await load.run(more=60)
-                server.kill()
-                await asyncio.to_thread(server.start)
-            await load.run(more=60)
+            await kill_under_load(server, load.run, kills)
             await load.stop()
             assert load.errors  # it was under load
             assert {type(error) for error in load.errors} <= {UnavailableError, OperationTimeoutError}
@@ -461,34 +458,38 @@ async def test_a_server_that_is_full(server: Server) -> None:
             await works(store)
 
 
+@contextmanager
+def as_a_replica(server: Server, **config: str) -> Iterator[redis.Redis]:
+    """Make a server the replica of a primary that is not there, so that it keeps its data."""
+    with server.client() as raw:
+        for name, value in config.items():
+            raw.config_set(name.replace("_", "-"), value)
+        raw.replicaof("127.0.0.1", free_port())
+        yield raw
+        raw.replicaof("NO", "ONE")
+
+
 async def test_a_replica(server: Server) -> None:
     for operation in OPERATIONS:
         async with fresh(server.url) as store:
             await prepare(store)
             call = await operation.ready(store)
             before = everything(server)
-            with server.client() as raw:
-                raw.replicaof("127.0.0.1", free_port())  # nobody there: it keeps its data
-            if operation.writes:
-                await failure(call(), UnavailableError, "read-only replica")
-                assert everything(server) == before, operation.name
-            else:
-                await call()
-            with server.client() as raw:
-                raw.replicaof("NO", "ONE")
+            with as_a_replica(server):
+                if operation.writes:
+                    await failure(call(), UnavailableError, "read-only replica")
+                    assert everything(server) == before, operation.name
+                else:
+                    await call()
             await works(store)
 
 
 async def test_a_replica_that_has_lost_its_primary(server: Server) -> None:
     async with fresh(server.url) as store:
         await prepare(store)
-        with server.client() as raw:
-            raw.config_set("replica-serve-stale-data", "no")
-            raw.replicaof("127.0.0.1", free_port())
-        await failure(store.get_session("k"), UnavailableError, "replica that has lost its primary")
-        await failure(prepare(store), UnavailableError, "replica")
-        with server.client() as raw:
-            raw.replicaof("NO", "ONE")
+        with as_a_replica(server, replica_serve_stale_data="no"):
+            await failure(store.get_session("k"), UnavailableError, "replica that has lost its primary")
+            await failure(prepare(store), UnavailableError, "replica")
         await works(store)
 
 
@@ -498,10 +499,10 @@ async def test_a_stale_entry_on_a_replica_fails_no_read(server: Server) -> None:
         with server.client() as raw:
             for key in raw.keys("*:session:k"):
                 raw.delete(key)
-            raw.replicaof("127.0.0.1", free_port())
-        assert await store.find_wait(ALICE, "alice", CHAT) is None
-        assert await store.find_wait_by_scope(ALICE, "alice", CHAT) is None
-        assert await store.list_waits_for_user(ALICE, "alice") == []
+        with as_a_replica(server):
+            assert await store.find_wait(ALICE, "alice", CHAT) is None
+            assert await store.find_wait_by_scope(ALICE, "alice", CHAT) is None
+            assert await store.list_waits_for_user(ALICE, "alice") == []
 
 
 def is_busy(raw: redis.Redis) -> bool:

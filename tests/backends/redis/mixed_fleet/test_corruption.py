@@ -2,8 +2,10 @@
 
 import hashlib
 from collections.abc import Awaitable, Callable
+from typing import NamedTuple
 
 import pytest
+import pytest_asyncio
 import redis
 from redis_invariants import check, dump
 from reference_fleet import Reference
@@ -37,38 +39,61 @@ CORRUPT = {
     "invalid UTF-8": WHOLE.replace(b"node.ask", b"node.\xff\xfe"),
 }
 FRONT_IS_WHOLE = {"cut after the identity", "bit flipped", "invalid UTF-8"}
-corrupt = pytest.mark.parametrize("kind", CORRUPT)
-recorded = pytest.mark.parametrize("ours", [True, False], ids=["with our record", "without"])
 
 
-async def spoil(store: RedisSessionStore, reference: Reference, kind: str, *, ours: bool) -> None:
-    """Leave a corrupt k1 waiting at CHAT, and a good k2 at OTHER."""
-    if ours:
-        await park(store)
-    else:
-        reference.register_wait(CHAT, "k1", data())
-    reference.raw.set(reference.session_key("k1"), CORRUPT[kind])
-    await park(store, "k2", OTHER)
+class Spoiled(NamedTuple):
+    """A corrupt session k1 that waits at CHAT, beside a good one, k2, at OTHER.
+
+    Attributes:
+        text: The text of k1.
+        known: Whether the owner of k1 is known, from our record or from the text's beginning.
+        ours: Whether k1 has our record.
+        again: Makes both anew.
+    """
+
+    text: bytes
+    known: bool
+    ours: bool
+    again: Callable[[], Awaitable[None]]
 
 
-@corrupt
-@recorded
+@pytest_asyncio.fixture(params=CORRUPT)
+async def spoiled(request: pytest.FixtureRequest, store: RedisSessionStore, reference: Reference, *, ours: bool) -> Spoiled:
+    kind = request.param
+
+    async def spoil() -> None:
+        if ours:
+            await park(store)
+        else:
+            reference.register_wait(CHAT, "k1", data())
+        reference.raw.set(reference.session_key("k1"), CORRUPT[kind])
+        await park(store, "k2", OTHER)
+
+    await spoil()
+    return Spoiled(CORRUPT[kind], ours or kind in FRONT_IS_WHOLE, ours, spoil)
+
+
+@pytest.fixture(params=[True, False], ids=["with our record", "without"])
+def ours(request: pytest.FixtureRequest) -> bool:
+    found: bool = request.param
+    return found
+
+
 async def test_a_corrupt_session_is_not_read_updated_or_claimed(
-    store: RedisSessionStore, raw: redis.Redis, reference: Reference, kind: str, *, ours: bool
+    store: RedisSessionStore, raw: redis.Redis, reference: Reference, spoiled: Spoiled
 ) -> None:
-    await spoil(store, reference, kind, ours=ours)
     before = contents(dump(raw, reference.namespace))
     reads: list[Awaitable[object]] = [
         store.get_session("k1"),
         store.get_versioned("k1"),
         store.update_session("k1", data()),
-        store.update_session("k1", data(), if_version=hashlib.sha1(CORRUPT[kind]).hexdigest()),
+        store.update_session("k1", data(), if_version=hashlib.sha1(spoiled.text).hexdigest()),
     ]
     for read in reads:
         with pytest.raises(CorruptSessionError) as caught:
             await read
         assert caught.value.session_key == "k1"
-    if ours or kind in FRONT_IS_WHOLE:
+    if spoiled.known:
         for call in (store.find_wait(ALICE, "alice", CHAT), store.claim_wait(ALICE, "alice", CHAT)):
             with pytest.raises(CorruptSessionError) as caught:
                 await call
@@ -81,13 +106,8 @@ async def test_a_corrupt_session_is_not_read_updated_or_claimed(
     assert not raw.exists(f"{reference.namespace}:claim:k1")
 
 
-@corrupt
-@recorded
-async def test_everything_about_others_goes_on(
-    store: RedisSessionStore, reference: Reference, kind: str, *, ours: bool
-) -> None:
-    await spoil(store, reference, kind, ours=ours)
-    answering = ["k1", "k2"] if ours or kind in FRONT_IS_WHOLE else ["k2"]
+async def test_everything_about_others_goes_on(store: RedisSessionStore, reference: Reference, spoiled: Spoiled) -> None:
+    answering = ["k1", "k2"] if spoiled.known else ["k2"]
     assert await listed(store) == answering
     assert await found(store, OTHER) == "k2"
     assert [wait.key async for wait in store.iter_sessions(ALICE)] == ["k2"]
@@ -100,42 +120,35 @@ async def test_everything_about_others_goes_on(
     assert await listed(store) == answering[:-1]
 
 
-@corrupt
-@recorded
 async def test_a_corrupt_session_is_touched_removed_cleared_and_purged(
-    store: RedisSessionStore, raw: redis.Redis, reference: Reference, kind: str, *, ours: bool
+    store: RedisSessionStore, raw: redis.Redis, reference: Reference, spoiled: Spoiled
 ) -> None:
-    known = ours or kind in FRONT_IS_WHOLE
-    await spoil(store, reference, kind, ours=ours)
     assert await store.touch("k1", 30) is True
     assert 25_000 < raw.pttl(reference.session_key("k1")) <= 30_020
-    assert await store.touch("k1", 40, ctx=ALICE) is known
+    assert await store.touch("k1", 40, ctx=ALICE) is spoiled.known
     assert await store.touch("k1", 40, ctx=BOB) is False
     await store.remove_session("k1")
     assert not raw.exists(reference.session_key("k1"))
     assert await found(store) is None
     assert await listed(store) == ["k2"]
 
-    await spoil(store, reference, kind, ours=ours)
+    await spoiled.again()
     await store.clear_wait(ALICE, "alice", CHAT)
-    assert raw.exists(reference.session_key("k1")) == (not known)
+    assert raw.exists(reference.session_key("k1")) == (not spoiled.known)
 
-    if known:
-        await spoil(store, reference, kind, ours=ours)
-    assert await store.purge(ctx(None)) == (2 if known else 1)
-    assert raw.exists(reference.session_key("k1")) == (not known)
+    if spoiled.known:
+        await spoiled.again()
+    assert await store.purge(ctx(None)) == (2 if spoiled.known else 1)
+    assert raw.exists(reference.session_key("k1")) == (not spoiled.known)
 
 
-@corrupt
-@recorded
 async def test_another_session_displaces_a_corrupt_one(
-    store: RedisSessionStore, raw: redis.Redis, reference: Reference, kind: str, *, ours: bool
+    store: RedisSessionStore, raw: redis.Redis, reference: Reference, spoiled: Spoiled
 ) -> None:
-    await spoil(store, reference, kind, ours=ours)
-    assert await park(store, "k3") == ("k1" if ours or kind in FRONT_IS_WHOLE else None)
+    assert await park(store, "k3") == ("k1" if spoiled.known else None)
     assert await found(store) == "k3"
     assert await listed(store) == ["k2", "k3"]
-    assert raw.get(reference.session_key("k1")) == CORRUPT[kind]
+    assert raw.get(reference.session_key("k1")) == spoiled.text
     with pytest.raises(CorruptSessionError):
         await store.get_session("k1")
     with pytest.raises(CorruptSessionError):
@@ -146,16 +159,13 @@ async def test_another_session_displaces_a_corrupt_one(
     check(raw, reference.namespace)
 
 
-@corrupt
-@recorded
 async def test_a_corrupt_session_keeps_its_owner(
-    store: RedisSessionStore, raw: redis.Redis, reference: Reference, kind: str, *, ours: bool
+    store: RedisSessionStore, raw: redis.Redis, reference: Reference, spoiled: Spoiled
 ) -> None:
-    await spoil(store, reference, kind, ours=ours)
-    refused = TenantMismatchError if ours or kind in FRONT_IS_WHOLE else CorruptSessionError
+    refused = TenantMismatchError if spoiled.known else CorruptSessionError
     with pytest.raises(refused):
         await store.register_wait(BOB, "bob", CHAT, "k1", data(BOB))
-    assert raw.get(reference.session_key("k1")) == CORRUPT[kind]
+    assert raw.get(reference.session_key("k1")) == spoiled.text
     assert await listed(store, BOB) == []
 
 

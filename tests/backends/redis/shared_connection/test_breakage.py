@@ -13,7 +13,19 @@ import redis
 from impostor import impostor
 from redis.asyncio.connection import Connection
 from redis_server import Server
-from shared_connection import PROMPT, SLACK, client_for, connected, connections, echo, ends, kinds, timed, until
+from shared_connection import (
+    PROMPT,
+    SLACK,
+    client_for,
+    connected,
+    connections,
+    echo,
+    ends,
+    hold_long_answer,
+    kinds,
+    timed,
+    until,
+)
 from tcp_proxy import TcpProxy
 
 from greentic_session._redis.client import RedisClient
@@ -156,12 +168,8 @@ async def test_reads_survive_a_kill_and_writes_do_not(proxy: TcpProxy) -> None:
 
 @asynchronous
 async def test_those_in_the_line_go_on_when_the_only_connection_is_lost(proxy: TcpProxy, raw: redis.Redis) -> None:
-    raw.set("long", b"x" * 2_000_000)
     async with connected(proxy.url, most=1) as client:
-        proxy.hold(after=3 * LONG_BYTES)
-        long = asyncio.create_task(client.call(("GET", "long")))
-        [connection] = client._connections
-        await until(lambda: connection._unfinished > LONG_BYTES, "the answer has not begun")
+        long = await hold_long_answer(client, proxy, raw)
         line = [asyncio.create_task(timed(client.call(("INCR", f"{number}")))) for number in range(20)]
         await until(lambda: len(client._queues._queues[0]) == 20, "they do not wait")
         proxy.end()

@@ -6,10 +6,9 @@ from typing import Any, cast
 import pytest
 import redis
 from redis_server import free_port
-from shared_connection import PROMPT, SLACK, client_for, echo, kinds, timed, until
+from shared_connection import HELD_BYTES, PROMPT, SLACK, client_for, echo, hold_long_answer, kinds, timed, until
 from tcp_proxy import TcpProxy
 
-from greentic_session._redis.connection import LONG_BYTES
 from greentic_session.errors import UnavailableError
 
 asynchronous = pytest.mark.asyncio
@@ -20,13 +19,9 @@ asynchronous = pytest.mark.asyncio
 
 @asynchronous
 async def test_closing_lets_answers_come_and_turns_the_line_away(proxy: TcpProxy, raw: redis.Redis) -> None:
-    raw.set("long", b"x" * 2_000_000)
     client = client_for(proxy.url, most=1)
     await client.call(("PING",))
-    proxy.hold(after=3 * LONG_BYTES)
-    long = asyncio.create_task(client.call(("GET", "long")))
-    [connection] = client._connections
-    await until(lambda: connection._unfinished > LONG_BYTES, "the answer has not begun")
+    long = await hold_long_answer(client, proxy, raw)
     line = [asyncio.create_task(timed(echo(client, f"{number}"))) for number in range(20)]
     await asyncio.sleep(0.02)
     closing = asyncio.create_task(client.aclose())
@@ -37,7 +32,7 @@ async def test_closing_lets_answers_come_and_turns_the_line_away(proxy: TcpProxy
     with pytest.raises(UnavailableError, match="closed"):
         await client.call(("PING",))
     proxy.release()
-    assert len(await long) == 2_000_000
+    assert len(await long) == HELD_BYTES
     await closing
     await until(lambda: proxy.open == 0, "its connection stays")
 

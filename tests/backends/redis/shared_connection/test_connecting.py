@@ -6,10 +6,22 @@ from itertools import pairwise
 import pytest
 import redis
 from redis_server import Server, free_port
-from shared_connection import PATIENCE, PROMPT, client_for, connected, counting, echo, ends, kinds, timed, until
+from shared_connection import (
+    HELD_BYTES,
+    PATIENCE,
+    PROMPT,
+    client_for,
+    connected,
+    counting,
+    echo,
+    ends,
+    hold_long_answer,
+    kinds,
+    timed,
+    until,
+)
 from tcp_proxy import TcpProxy
 
-from greentic_session._redis.connection import LONG_BYTES
 from greentic_session._redis.dialer import Opened
 from greentic_session.errors import UnavailableError
 
@@ -145,17 +157,13 @@ async def test_a_fault_of_ours_while_connecting_reaches_whoever_waits(
 
 @asynchronous
 async def test_an_answer_is_not_kept_waiting_for_a_connection(proxy: TcpProxy, raw: redis.Redis) -> None:
-    raw.set("long", b"x" * 2_000_000)
     async with connected(proxy.url) as client:
-        proxy.hold(after=3 * LONG_BYTES)
-        long = asyncio.create_task(client.call(("GET", "long")))
-        [connection] = client._connections
-        await until(lambda: connection._unfinished > LONG_BYTES, "the answer has not begun")
+        long = await hold_long_answer(client, proxy, raw)
         client._dialer.not_before = asyncio.get_running_loop().time() + 3600  # no other can be opened now
         calls = [asyncio.create_task(timed(echo(client, f"{number}"))) for number in range(3)]
         await asyncio.sleep(0.02)
         proxy.release()
-        assert len(await long) == 2_000_000
+        assert len(await long) == HELD_BYTES
         for end, took in await asyncio.gather(*calls):
             assert end is None
             assert took < PROMPT

@@ -5,7 +5,20 @@ import asyncio
 import pytest
 import redis
 from redis_server import Server
-from shared_connection import PROMPT, SLACK, buffered, connected, connections, echo, kinds, settle, timed, until
+from shared_connection import (
+    HELD_BYTES,
+    PROMPT,
+    SLACK,
+    buffered,
+    connected,
+    connections,
+    echo,
+    hold_long_answer,
+    kinds,
+    settle,
+    timed,
+    until,
+)
 from tcp_proxy import TcpProxy
 
 from greentic_session._redis.client import RedisClient
@@ -87,17 +100,13 @@ async def test_a_long_answer_that_is_held_up_holds_up_no_small_one(proxy: TcpPro
 
 @asynchronous
 async def test_a_long_answer_that_is_held_up_on_the_only_connection(proxy: TcpProxy, raw: redis.Redis) -> None:
-    raw.set("long", b"x" * 2_000_000)
     async with connected(proxy.url, most=1) as client:
-        proxy.hold(after=3 * LONG_BYTES)
-        long = asyncio.create_task(client.call(("GET", "long")))
-        [connection] = client._connections
-        await until(lambda: connection._unfinished > LONG_BYTES, "the answer has not begun")
+        long = await hold_long_answer(client, proxy, raw)
         behind = [asyncio.create_task(echo(client, f"{number}")) for number in range(50)]
         await asyncio.sleep(0.02)
         assert len(client._queues._queues[0]) == 50
         proxy.release()
-        assert len(await long) == 2_000_000
+        assert len(await long) == HELD_BYTES
         await asyncio.gather(*behind)
         assert connections(raw) == 1
 

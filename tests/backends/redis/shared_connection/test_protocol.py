@@ -12,10 +12,10 @@ from cancelling import CancelledAt
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from redis.exceptions import ResponseError
-from shared_connection import connected, echo, kinds, until
+from shared_connection import connected, echo, hold_long_answer, kinds, until
 from tcp_proxy import TcpProxy
 
-from greentic_session._redis.connection import LONG_BYTES, SPIN_PAUSE_CALLS, SPIN_TURNS, Call, LostError, SharedConnection
+from greentic_session._redis.connection import SPIN_PAUSE_CALLS, SPIN_TURNS, Call, LostError, SharedConnection
 
 asynchronous = pytest.mark.asyncio
 
@@ -263,13 +263,9 @@ async def test_whoever_is_cancelled_as_the_turn_comes_leaves_nothing_behind(
     proxy: TcpProxy, raw: redis.Redis, complaints: list[dict[str, Any]], how: str
 ) -> None:
     """Nobody asks for what becomes of such a call, so nothing may complain of that either."""
-    raw.set("long", b"x" * 2_000_000)
     raw.rpush("list", "a")
     async with connected(proxy.url, most=1) as client:
-        proxy.hold(after=3 * LONG_BYTES)
-        long = asyncio.create_task(client.call(("GET", "long")))
-        [connection] = client._connections
-        await until(lambda: connection._unfinished > LONG_BYTES, "the answer has not begun")
+        long = await hold_long_answer(client, proxy, raw)
         attempts = []
         for number in range(10):
             work = CancelledAt(client.call(("GET", "list") if number % 2 else ("INCR", f"{number}")), 1, late=True)
