@@ -1,10 +1,11 @@
 """The lifecycle of a store and its backend: open until closed, and refusing work afterwards."""
 
-from typing import Generic, Protocol, TypeVar, cast
+from types import TracebackType
+from typing import Generic, Protocol, Self, TypeVar, cast
 
 from .errors import UnavailableError
 
-__all__ = ["Closable", "Wrapping"]
+__all__ = ["Closable", "Closing", "Wrapping"]
 
 
 class Closable:
@@ -20,6 +21,22 @@ class Closable:
         """
         if self.closed:
             raise UnavailableError("the store is closed")
+
+
+class Closing:
+    """The lifecycle that every store has: ``async with`` closes it."""
+
+    async def aclose(self) -> None:
+        """Close the store; idempotent. Every later call raises UnavailableError."""
+        raise NotImplementedError
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.aclose()
 
 
 class _Wrapped(Protocol):

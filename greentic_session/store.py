@@ -7,10 +7,10 @@ rest to its `SessionBackend`; so no backend repeats a check, and no bad call eve
 import os
 import uuid
 import warnings
-from types import TracebackType
-from typing import Literal, Self
+from typing import Literal
 
 from . import tenancy
+from ._lifecycle import Closing
 from .backend import Claiming, Creation, Parking, SessionBackend, Update
 from .claim import Claim
 from .expiry import Never, Seconds, Ttl, milliseconds, ttl_ms
@@ -22,7 +22,7 @@ from .wait import SessionIterator, Wait
 __all__ = ["SessionStore"]
 
 
-class SessionStore:
+class SessionStore(Closing):
     """Keeps the snapshots of paused flows, and finds the one that an answer belongs to.
 
     The store of a real backend is `InMemorySessionStore` and its like; this class is what they
@@ -417,14 +417,6 @@ class SessionStore:
     async def aclose(self) -> None:
         """Close the store; idempotent. Every later call raises UnavailableError."""
         await self._backend.aclose()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        await self.aclose()
 
 
 def _check_keyed(key: str, ctx: TenantCtx | None) -> SessionKey:

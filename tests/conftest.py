@@ -85,6 +85,13 @@ def shared() -> Iterator[Server]:
         yield server
 
 
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    """A Redis Cluster with replicas that the tests of one module share; no other test uses it."""
+    with Cluster() as cluster:
+        yield cluster
+
+
 @pytest_asyncio.fixture
 async def proxy(shared: Server) -> AsyncIterator[TcpProxy]:
     """The way to the server that a module's tests share, to be broken."""

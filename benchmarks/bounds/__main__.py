@@ -6,7 +6,6 @@ reports the duration of the longest script, the slowest PING of another client, 
 
 import argparse
 import sys
-from dataclasses import asdict, dataclass
 from functools import partial
 
 from benchmarks.harness.command import Outcome, make_parser, positive, run_on_server
@@ -14,6 +13,7 @@ from benchmarks.harness.monitoring import observe
 from benchmarks.harness.progress import progress
 from benchmarks.harness.report import Row, Target
 from benchmarks.harness.server import open_client
+from benchmarks.harness.sizes import Sizes
 from benchmarks.harness.store import open_store
 
 from .situations import BATCH_WAITS, NAMESPACE, SITUATIONS, LargeUsers
@@ -29,8 +29,7 @@ _NOTES = [
 ]
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Sizes:
+class _Sizes(Sizes):
     waits: int = 20_000
 
 
@@ -69,14 +68,13 @@ async def _measure(url: str, sizes: _Sizes) -> Outcome:
                     for contestant, value, unit, target in figures
                 ]
                 tick()
-    return Outcome(rows=rows, settings=asdict(sizes), notes=_NOTES)
+    return Outcome(rows=rows, settings=sizes.as_settings(), notes=_NOTES)
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run the benchmark, and return the exit code."""
     options = parse_arguments(argv)
-    sizes = _Sizes(waits=options.waits or (_QUICK_SIZES if options.quick else _Sizes()).waits)
-
+    sizes = _Sizes.chosen(options, _QUICK_SIZES)
     return run_on_server(options, lambda server: _measure(server.url, sizes))
 
 

@@ -11,13 +11,13 @@ import statistics
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
 
 from benchmarks.harness.command import Outcome, make_parser, positive, run_on_server
 from benchmarks.harness.monitoring import observe
 from benchmarks.harness.population import SNAPSHOT, prepare_wait
 from benchmarks.harness.progress import progress
 from benchmarks.harness.report import Row, Target
+from benchmarks.harness.sizes import Sizes
 from benchmarks.harness.store import register
 from greentic_session import RedisSessionStore
 
@@ -42,8 +42,7 @@ _NOTES = [
 ]
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Sizes:
+class _Sizes(Sizes):
     sessions: int = 100_000
     rounds: int = 3
 
@@ -94,15 +93,13 @@ async def _measure(url: str, sizes: _Sizes) -> Outcome:
             target = Target("value", "max", _MAX_SECONDS[command]) if command in _MAX_SECONDS else None
             rows.append(Row(measurement=command, contestant="takes", value=seconds, unit="s", target=target))
             rows.append(Row(measurement=command, contestant="longest wait of another client", value=ping_ms, unit="ms"))
-    return Outcome(rows=rows, settings=asdict(sizes), notes=_NOTES)
+    return Outcome(rows=rows, settings=sizes.as_settings(), notes=_NOTES)
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run the benchmark, and return the exit code."""
     options = parse_arguments(argv)
-    sizes = _QUICK_SIZES if options.quick else _Sizes()
-    sizes = _Sizes(sessions=options.sessions or sizes.sessions, rounds=options.rounds or sizes.rounds)
-
+    sizes = _Sizes.chosen(options, _QUICK_SIZES)
     return run_on_server(options, lambda server: _measure(server.url, sizes))
 
 

@@ -9,7 +9,6 @@ import random
 import sys
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
-from dataclasses import asdict, dataclass
 from functools import partial
 
 from benchmarks.harness.command import Outcome, make_parser, run_on_server
@@ -19,6 +18,7 @@ from benchmarks.harness.report import Row, Target
 from benchmarks.harness.results import task_text, time_rows
 from benchmarks.harness.samples import median_ratio, times_us
 from benchmarks.harness.server import Server
+from benchmarks.harness.sizes import Sizes
 from benchmarks.harness.store import CALLS, open_store
 from greentic_session._servers.cluster import Cluster
 
@@ -35,8 +35,7 @@ _NOTES = [
 ]
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Sizes:
+class _Sizes(Sizes):
     """Sizes of a run; one task makes only each `few`-th call of many tasks."""
 
     users: int = 2000
@@ -78,7 +77,7 @@ async def _measure(sizes: _Sizes, urls: Mapping[str, str], seed: int) -> Outcome
                 rows += [single, cluster]
     return Outcome(
         rows=rows,
-        settings={"snapshot": len(SNAPSHOT), **asdict(sizes), "primaries": _PRIMARIES},
+        settings={"snapshot": len(SNAPSHOT), **sizes.as_settings(), "primaries": _PRIMARIES},
         notes=_NOTES,
         distributions=("redis", "hiredis"),
     )
@@ -87,7 +86,7 @@ async def _measure(sizes: _Sizes, urls: Mapping[str, str], seed: int) -> Outcome
 def main(argv: list[str] | None = None) -> int:
     """Run the benchmark, and return the exit code."""
     options = parse_arguments(argv)
-    sizes = _QUICK_SIZES if options.quick else _Sizes(rounds=options.rounds or _Sizes.rounds)
+    sizes = _Sizes.chosen(options, _QUICK_SIZES)
 
     async def measure(server: Server) -> Outcome:
         with Cluster(server.binary, primaries=_PRIMARIES) as cluster:

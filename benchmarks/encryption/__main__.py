@@ -10,12 +10,12 @@ import asyncio
 import random
 import sys
 from contextlib import AsyncExitStack
-from dataclasses import asdict, dataclass
 
 from benchmarks.harness.command import Outcome, make_parser, publish
 from benchmarks.harness.population import SNAPSHOT
 from benchmarks.harness.report import Row
 from benchmarks.harness.server import Server, find_binary
+from benchmarks.harness.sizes import Sizes
 from benchmarks.harness.store import open_store
 from greentic_session import InMemorySessionStore
 from greentic_session.conversation import InMemoryConversationStore
@@ -37,8 +37,7 @@ _NO_SERVER = "No redis-server was found: nothing is measured in Redis."
 _MISSING = "cryptography is needed: python -m pip install -e '.[bench]'"
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Sizes:
+class _Sizes(Sizes):
     calls: int = 1000
     rounds: int = 31
     block: int = 50
@@ -79,9 +78,8 @@ async def _measure(sizes: _Sizes, seed: int, redis_url: str | None) -> list[Row]
 def main(argv: list[str] | None = None) -> int:
     """Run the benchmark, and return the exit code."""
     options = parse_arguments(argv)
-    sizes = _QUICK_SIZES if options.quick else _Sizes()
-    if options.rounds:
-        sizes = _Sizes(rounds=options.rounds, redis_rounds=options.rounds)
+    options.redis_rounds = options.rounds
+    sizes = _Sizes.chosen(options, _QUICK_SIZES)
     binary = find_binary()
     try:
         if binary is None:
@@ -96,7 +94,7 @@ def main(argv: list[str] | None = None) -> int:
         return 2
     outcome = Outcome(
         rows=rows,
-        settings={**asdict(sizes), "snapshot": len(SNAPSHOT)},
+        settings={**sizes.as_settings(), "snapshot": len(SNAPSHOT)},
         notes=_NOTES + [_NO_SERVER] * (binary is None),
         distributions=("msgspec", "cryptography", "redis", "hiredis"),
     )

@@ -7,10 +7,10 @@ waits beside a bare dict (`scaling`), memory of a wait (`footprint`), and the im
 import argparse
 import asyncio
 import sys
-from dataclasses import asdict, dataclass
 
 from benchmarks.harness.command import Outcome, make_parser, publish
 from benchmarks.harness.report import Row
+from benchmarks.harness.sizes import Sizes
 
 from .calls import measure_calls
 from .peer import Peer
@@ -29,8 +29,7 @@ _NOTES = [
 _MISSING = "aiogram is needed to measure against: python -m pip install -e '.[bench]' (or leave it out: --without-peers)"
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Sizes:
+class _Sizes(Sizes):
     users: int = 1000
     rounds: int = 101
     block: int = 50
@@ -72,7 +71,7 @@ async def _make_peer(users: int) -> Peer:
 def main(argv: list[str] | None = None) -> int:
     """Run the benchmark, and return the exit code."""
     options = parse_arguments(argv)
-    sizes = _QUICK_SIZES if options.quick else _Sizes()
+    sizes = _Sizes.chosen(options, _QUICK_SIZES)
     try:
         peer = None if options.without_peers else asyncio.run(_make_peer(sizes.users))
     except ModuleNotFoundError as error:
@@ -87,7 +86,7 @@ def main(argv: list[str] | None = None) -> int:
     finding = "modules that import greentic_session loads beyond asyncio, msgspec, anyio and the standard library"
     outcome = Outcome(
         rows=measured + footprint + imports,
-        settings=asdict(sizes),
+        settings=sizes.as_settings(),
         notes=[*_NOTES, f"The memory of a wait does not include the snapshot's text. It is the {method}."],
         distributions=("msgspec", "anyio", "aiogram"),
         findings={finding: extra},

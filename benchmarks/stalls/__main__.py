@@ -7,11 +7,11 @@ of another one for a short session (`short_reads`).
 
 import argparse
 import sys
-from dataclasses import asdict, dataclass
 
 from benchmarks.harness.command import Outcome, make_parser, positive, run_on_server
 from benchmarks.harness.report import Row, Target
 from benchmarks.harness.server import Server
+from benchmarks.harness.sizes import Sizes
 
 from .callers import cancel_callers, time_out_callers
 from .short_reads import MAX_BYTES, fill, time_short_reads
@@ -37,8 +37,7 @@ _NOTES = [
 ]
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Sizes:
+class _Sizes(Sizes):
     """Sizes of a run; callers begin within `timeout` seconds, the timeout of their calls."""
 
     callers: int = 50_000
@@ -76,15 +75,13 @@ async def _measure(server: Server, sizes: _Sizes) -> Outcome:
         for (name, contestants), found in zip(ROWS.items(), figures, strict=True)
         for contestant, (value, unit, target) in zip(contestants, found, strict=True)
     ]
-    return Outcome(rows=rows, settings=asdict(sizes), notes=_NOTES)
+    return Outcome(rows=rows, settings=sizes.as_settings(), notes=_NOTES)
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run the benchmark, and return the exit code."""
     options = parse_arguments(argv)
-    chosen = _QUICK_SIZES if options.quick else _Sizes()
-    sizes = _Sizes(**{**asdict(chosen), "callers": options.callers or chosen.callers})
-
+    sizes = _Sizes.chosen(options, _QUICK_SIZES)
     return run_on_server(options, lambda server: _measure(server, sizes))
 
 

@@ -11,7 +11,6 @@ import statistics
 import sys
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import asdict, dataclass
 from functools import partial
 
 from benchmarks.harness.command import Outcome, make_parser, run_on_server
@@ -19,6 +18,7 @@ from benchmarks.harness.measuring import Contestant, in_sequence, interleave
 from benchmarks.harness.population import SNAPSHOT, PreparedWait, prepare_wait
 from benchmarks.harness.report import Row
 from benchmarks.harness.samples import times_us
+from benchmarks.harness.sizes import Sizes
 from benchmarks.harness.store import CALLS, open_store
 from greentic_session import InMemorySessionStore, SessionStore
 
@@ -29,8 +29,7 @@ _NOTES = ["Without OpenTelemetry a store is what it was before: the first line i
 _MISSING = "the SDK of OpenTelemetry is needed: python -m pip install -e '.[test,bench]'"
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Sizes:
+class _Sizes(Sizes):
     users: int = 1000
     rounds: int = 31
     block: int = 50
@@ -96,7 +95,7 @@ async def _measure(sizes: _Sizes, url: str, seed: int) -> Outcome:
     in_redis = await _measure_backend("in Redis", lambda namespace: open_store(url, namespace), sizes, seed)
     return Outcome(
         rows=in_memory + in_redis,
-        settings=asdict(sizes),
+        settings=sizes.as_settings(),
         notes=_NOTES,
         distributions=("opentelemetry-api", "opentelemetry-sdk"),
     )
@@ -105,7 +104,7 @@ async def _measure(sizes: _Sizes, url: str, seed: int) -> Outcome:
 def main(argv: list[str] | None = None) -> int:
     """Run the benchmark, and return the exit code."""
     options = parse_arguments(argv)
-    sizes = _QUICK_SIZES if options.quick else _Sizes()
+    sizes = _Sizes.chosen(options, _QUICK_SIZES)
     try:
         from . import observers  # noqa: F401, PLC0415  # the SDK may be missing
     except ModuleNotFoundError:

@@ -9,12 +9,12 @@ import secrets
 import sys
 import uuid
 from collections.abc import Collection, Mapping
-from types import TracebackType
-from typing import Any, Final, Generic, Self, TypeVar, Unpack, overload
+from typing import Any, Final, Generic, TypeVar, Unpack, overload
 
 from anyio.lowlevel import checkpoint
 
 from greentic_session._json.fields import check_bool, check_int
+from greentic_session._lifecycle import Closing
 from greentic_session.conversation.backend import ConversationBackend
 from greentic_session.conversation.codec import DEFAULT_MAX_MESSAGE_BYTES, Codec
 from greentic_session.conversation.conversation import Conversation, ConversationSummary
@@ -37,7 +37,7 @@ _DECODE_BATCH: Final = 1000
 """How many messages are decoded before the event loop runs other tasks."""
 
 
-class ConversationStore(Generic[M]):
+class ConversationStore(Closing, Generic[M]):
     """Store of transcripts and states of agent sessions.
 
     `InMemoryConversationStore` and the other stores are subclasses; use this class as the type of
@@ -364,14 +364,6 @@ class ConversationStore(Generic[M]):
     async def aclose(self) -> None:
         """Close the store; idempotent. Every later call raises UnavailableError."""
         await self._backend.aclose()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        await self.aclose()
 
     async def _read(self, id: str, count: int, texts: builtins.list[bytes], *, skip_corrupt: bool) -> builtins.list[M]:
         """Decode the texts of the last messages, of `count` messages."""

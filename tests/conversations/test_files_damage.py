@@ -1,12 +1,13 @@
 """Damaged and foreign files of conversations: what is still read, and how the rest is refused."""
 
-# ruff: noqa: PT017  # calls that block are fine in a test; much of what is tried may fail or not
+# ruff: noqa: ASYNC240, PT017  # calls that block are fine in a test; much of what is tried may fail or not
 
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
 from conversation_damage import (
     CORRUPT,
     DAMAGED_ENDS,
@@ -28,13 +29,19 @@ from greentic_session.testing._conversations.by_id import newer
 from greentic_session.testing._conversations.samples import OPS, PARTITIONS, said, texts
 
 
+@pytest_asyncio.fixture
+async def directory(tmp_path: Path) -> Path:
+    """The directory of a store with one conversation of three messages."""
+    directory = tmp_path / "store"
+    await prepared(directory)
+    return directory
+
+
 @pytest.mark.parametrize("damage", CORRUPT.values(), ids=CORRUPT)
 @pytest.mark.asyncio
 async def test_what_cannot_be_read(
-    damage: Callable[[Path], object], tmp_path: Path, caplog: pytest.LogCaptureFixture
+    damage: Callable[[Path], object], directory: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    directory = tmp_path / "store"
-    await prepared(directory)
     damage(log_of(directory))
     async with make(directory) as store:
         await store.create(OPS, id="sound")
@@ -72,10 +79,8 @@ async def test_what_cannot_be_read(
 @pytest.mark.parametrize("damage", DAMAGED_ENDS.values(), ids=DAMAGED_ENDS)
 @pytest.mark.asyncio
 async def test_a_damaged_end_counts_as_one_message(
-    damage: Callable[[Path], object], tmp_path: Path, caplog: pytest.LogCaptureFixture
+    damage: Callable[[Path], object], directory: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    directory = tmp_path / "store"
-    await prepared(directory)
     damage(path := log_of(directory))
     damaged = path.read_bytes()
     async with make(directory, ttl=3600) as store:
@@ -182,9 +187,7 @@ async def test_an_intact_header_that_is_no_conversation(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("damage", (CORRUPT | DAMAGED_ENDS).values(), ids=CORRUPT | DAMAGED_ENDS)
 @pytest.mark.asyncio
-async def test_purge_removes_what_cannot_be_read(damage: Callable[[Path], object], tmp_path: Path) -> None:
-    directory = tmp_path / "store"
-    await prepared(directory)
+async def test_purge_removes_what_cannot_be_read(damage: Callable[[Path], object], directory: Path) -> None:
     damage(log_of(directory))
     async with make(directory) as store:
         assert await store.purge(OPS) == 1

@@ -18,15 +18,13 @@ from time_passing import UNIT, OnTheSharedRedis, passing
 import greentic_session.conversation
 from greentic_session.conversation import ConversationStore, Message, RedisConversationStore, create_conversation_store
 from greentic_session.errors import InvalidInputError, UnavailableError
-from greentic_session.testing import ConversationStoreContract, MakeConversationStore, conversation_store_machine
+from greentic_session.testing import ConversationStoreContract, conversation_store_machine
 from greentic_session.testing._conversations.machine import ConversationStoreMachine
 from greentic_session.testing._conversations.samples import OPS, said, texts
 
 
 class TestContract(OnTheSharedRedis, ConversationStoreContract):
-    @pytest.fixture
-    def make_store(self, redis_url: str, namespaces: Callable[[], str]) -> MakeConversationStore:
-        return lambda **options: RedisConversationStore.from_url(redis_url, namespace=namespaces(), **options)
+    make = RedisConversationStore.from_url
 
 
 @pytest.mark.parametrize(

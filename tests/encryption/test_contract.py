@@ -1,7 +1,6 @@
 """Encrypted stores keep the contract, over every backend."""
 
 import json
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,6 @@ from greentic_session.encryption import EncryptedConversationStore, EncryptedSes
 from greentic_session.testing import (
     ConversationStoreContract,
     MakeConversationStore,
-    MakeStore,
     SessionStoreContract,
     conversation_store_machine,
     session_store_machine,
@@ -59,6 +57,14 @@ def conversations_in_memory(**options: Any) -> EncryptedConversationStore[Any]:
     return EncryptedConversationStore(InMemoryConversationStore(**options), RING)
 
 
+def in_redis(url: str, **options: Any) -> EncryptedSessionStore:
+    return EncryptedSessionStore(RedisSessionStore.from_url(url, **options), RING)
+
+
+def conversations_in_redis(url: str, **options: Any) -> EncryptedConversationStore[Any]:
+    return EncryptedConversationStore(RedisConversationStore.from_url(url, **options), RING)
+
+
 def conversations_on_an_adapter(**options: Any) -> EncryptedConversationStore[Any]:
     return EncryptedConversationStore(AdapterConversationStore(Shelf(), **options), RING)
 
@@ -76,13 +82,7 @@ class TestTheBackendAlone(OnATimer, SessionStoreContract):
 
 @pytest.mark.slow
 class TestRedis(OnTheSharedRedis, SessionStoreContract):
-    @pytest.fixture
-    def make_store(self, redis_url: str, namespaces: Callable[[], str]) -> MakeStore:
-        def make_store(**options: Any) -> EncryptedSessionStore:
-            store = RedisSessionStore.from_url(redis_url, namespace=namespaces(), **options)
-            return EncryptedSessionStore(store, RING)
-
-        return make_store
+    make = staticmethod(in_redis)
 
 
 @pytest.mark.slow
@@ -98,15 +98,7 @@ class TestConversationsInMemory(OnATimer, ConversationStoreContract):
 
 @pytest.mark.slow
 class TestConversationsInRedis(OnTheSharedRedis, ConversationStoreContract):
-    @pytest.fixture
-    def make_store(self, redis_url: str, namespaces: Callable[[], str]) -> MakeConversationStore:
-        def make_store(**options: Any) -> EncryptedConversationStore[Any]:
-            store: RedisConversationStore[Any] = RedisConversationStore.from_url(
-                redis_url, namespace=namespaces(), **options
-            )
-            return EncryptedConversationStore(store, RING)
-
-        return make_store
+    make = staticmethod(conversations_in_redis)
 
 
 @pytest.mark.slow

@@ -104,7 +104,18 @@ def each_test_of(contract: type[OnATimer]) -> pytest.MarkDecorator:
 
 
 class OnTheSharedRedis:
-    """Base of a contract suite whose stores are in the fixture `namespaces` of the shared Redis."""
+    """Base of a contract suite whose stores are in the fixture `namespaces` of the shared Redis.
+
+    A suite whose stores need no other fixture names in `make` what makes one from a URL, a
+    namespace and options; others override `make_store`.
+    """
+
+    make: Callable[..., Any]
+
+    @pytest.fixture
+    def make_store(self, redis_url: str, namespaces: Namespaces) -> Callable[..., Any]:
+        """Makes stores in a fresh namespace each."""
+        return lambda **options: self.make(redis_url, namespace=namespaces(), **options)
 
     @pytest.fixture
     def time(self, raw: redis.Redis, namespaces: Namespaces) -> Time:

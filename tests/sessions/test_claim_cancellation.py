@@ -28,12 +28,6 @@ LEASE = 600.0
 """A lease that no test outlives, in seconds."""
 
 
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[Cluster]:
-    with Cluster() as cluster:
-        yield cluster
-
-
 @pytest.fixture
 def raw(shared: Server) -> Iterator[redis.Redis]:
     with shared.client() as raw:

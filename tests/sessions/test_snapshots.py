@@ -117,6 +117,13 @@ class Basket:
     prices: list[Price]
 
 
+def refusal_of(value: Any, kind: type[Exception]) -> str:
+    """Return the message of the error with which a value is refused as a snapshot."""
+    with pytest.raises(kind) as caught:
+        DATA.new_context(value)
+    return str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("value", "told"),
     [
@@ -129,9 +136,7 @@ class Basket:
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_the_field_that_cannot_be_written_is_named(value: Any, told: str) -> None:
-    with pytest.raises(TypeError) as caught:
-        DATA.new_context(value)
-    assert str(caught.value) == f"the snapshot cannot be written as JSON: {told}"
+    assert refusal_of(value, TypeError) == f"the snapshot cannot be written as JSON: {told}"
 
 
 @pytest.mark.parametrize(
@@ -149,9 +154,7 @@ def test_the_field_that_cannot_be_written_is_named(value: Any, told: str) -> Non
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_what_would_be_read_as_something_else_is_refused_and_named(value: Any, told: str) -> None:
-    with pytest.raises(InvalidInputError) as caught:
-        DATA.new_context(value)
-    assert str(caught.value) == f"the snapshot cannot be written as JSON: {told}"
+    assert refusal_of(value, InvalidInputError) == f"the snapshot cannot be written as JSON: {told}"
 
 
 @pytest.mark.parametrize(

@@ -29,11 +29,6 @@ from greentic_session.testing import ConversationStoreContract, MakeConversation
 from greentic_session.testing._conversations.samples import OPS, said
 
 
-@pytest.fixture
-def observed() -> Observed:
-    return Observed()
-
-
 class TestContractInMemory(OnATimer, ConversationStoreContract):
     @pytest.fixture
     def make_store(self, observed: Observed, timer: Timer) -> MakeConversationStore:

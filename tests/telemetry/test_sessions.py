@@ -46,11 +46,6 @@ SCOPE = ReplyScope("chat-of-alice")
 KEY = "key-of-alice"
 
 
-@pytest.fixture
-def observed() -> Observed:
-    return Observed()
-
-
 class TestContractInMemory(OnATimer, SessionStoreContract):
     @pytest.fixture
     def make_store(self, observed: Observed, timer: Timer) -> MakeStore:

@@ -37,6 +37,18 @@ def none_too(refusals: list[Refusal]) -> list[Refusal]:
     return [*refusals, (None, TypeError)]
 
 
+def bad_numbers(too_large: int) -> list[Refusal]:
+    """Return refusals of an argument that is a number from 0 to less than `too_large`."""
+    return [
+        (-1, InvalidInputError),
+        (too_large, InvalidInputError),
+        ("1", TypeError),
+        (1.0, TypeError),
+        (1.5, TypeError),
+        (True, TypeError),
+    ]
+
+
 def altered(**fields: Any) -> Conversation[Message]:
     """Return a conversation in which something is wrong."""
     conversation = Conversation[Message].new("new")
@@ -65,13 +77,7 @@ BAD_ID: list[Refusal] = [
     (["c"], TypeError),
 ]
 BAD_TEXT: list[Refusal] = [("\ud800", InvalidInputError), (7, TypeError), (b"x", TypeError)]
-BAD_COUNT: list[Refusal] = [
-    (-1, InvalidInputError),
-    (2**64, InvalidInputError),
-    ("1", TypeError),
-    (1.0, TypeError),
-    (True, TypeError),
-]
+BAD_COUNT = bad_numbers(too_large=2**64)
 BAD_TEXTS: list[Refusal] = [
     ({"a": 1}, TypeError),
     ({1: "a"}, TypeError),
@@ -118,13 +124,7 @@ BAD_CONVERSATION: list[Refusal] = [
     (altered(created_at="2024-01-01T00:00:00Z"), TypeError),
     (altered(updated_at=None), TypeError),
 ]
-BAD_SIZE: list[Refusal] = [
-    (-1, InvalidInputError),
-    (2**63, InvalidInputError),
-    ("1", TypeError),
-    (1.5, TypeError),
-    (True, TypeError),
-]
+BAD_SIZE = bad_numbers(too_large=2**63)
 BAD_AFTER: list[Refusal] = [
     *BAD_ID,
     (ConversationSummary("", NOW, NOW, 0), InvalidInputError),

@@ -43,13 +43,6 @@ from greentic_session.testing._sessions.samples import ALICE, CHAT, ctx, data
 TIMEOUT = 10.0
 
 
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[Cluster]:
-    """A cluster that these tests share, each in a namespace of its own."""
-    with Cluster() as cluster:
-        yield cluster
-
-
 @pytest.fixture
 def fresh(cluster: Cluster) -> Callable[[], str]:
     return lambda: f"test-{uuid.uuid4().hex}"

@@ -1,7 +1,6 @@
 """The Redis store: the contract, and the state machine on a server whose time the test moves."""
 
 import uuid
-from collections.abc import Callable
 
 import pytest
 from hypothesis import settings
@@ -10,13 +9,11 @@ from redis_server import Server
 from time_passing import UNIT, OnTheSharedRedis, passing
 
 from greentic_session import RedisSessionStore
-from greentic_session.testing import MakeStore, SessionStoreContract, session_store_machine
+from greentic_session.testing import SessionStoreContract, session_store_machine
 
 
 class TestContract(OnTheSharedRedis, SessionStoreContract):
-    @pytest.fixture
-    def make_store(self, redis_url: str, namespaces: Callable[[], str]) -> MakeStore:
-        return lambda **options: RedisSessionStore.from_url(redis_url, namespace=namespaces(), **options)
+    make = RedisSessionStore.from_url
 
 
 @pytest.mark.parametrize(

@@ -72,12 +72,17 @@ async def held(store: RedisSessionStore) -> dict[str, str]:
 ALL = {"plain": "plain", "wait": "wait", "claimed": "claimed"}
 
 
+@pytest_asyncio.fixture
+async def before(long: RedisSessionStore, raw: Any, namespace: str) -> dict[bytes, bytes]:
+    """All keys after the longer namespace has got its sessions."""
+    await fill(long)
+    return dumps(raw, namespace)
+
+
 @pytest.mark.asyncio
 async def test_walks_leave_out_what_is_the_longer_ones(
-    short: RedisSessionStore, long: RedisSessionStore, raw: Any, namespace: str
+    short: RedisSessionStore, long: RedisSessionStore, raw: Any, namespace: str, before: dict[bytes, bytes]
 ) -> None:
-    await fill(long)
-    before = dumps(raw, namespace)
     assert await held(short) == {}
     assert await short.purge(ROOM) == 0
     assert dumps(raw, namespace) == before
@@ -89,10 +94,8 @@ async def test_walks_leave_out_what_is_the_longer_ones(
 
 @pytest.mark.asyncio
 async def test_no_key_reaches_into_the_longer_one(
-    short: RedisSessionStore, long: RedisSessionStore, raw: Any, namespace: str, behind: str
+    short: RedisSessionStore, long: RedisSessionStore, raw: Any, namespace: str, before: dict[bytes, bytes], behind: str
 ) -> None:
-    await fill(long)
-    before = dumps(raw, namespace)
     for name in ALL:
         key = called(behind, name)
         assert await short.get_session(key) is None
@@ -113,10 +116,8 @@ async def test_no_key_reaches_into_the_longer_one(
 
 @pytest.mark.asyncio
 async def test_no_key_reaches_what_the_longer_one_keeps_beside_its_sessions(
-    short: RedisSessionStore, long: RedisSessionStore, raw: Any, namespace: str
+    short: RedisSessionStore, long: RedisSessionStore, raw: Any, namespace: str, before: dict[bytes, bytes]
 ) -> None:
-    await fill(long)
-    before = dumps(raw, namespace)
     front = f"{namespace}:session:"
     for name in [key.decode() for key in before]:
         if name.startswith(front):

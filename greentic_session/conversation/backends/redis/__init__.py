@@ -27,6 +27,15 @@ M = TypeVar("M")
 N = TypeVar("N")
 
 
+class RedisOptions(StoreOptions, total=False):
+    """The options of a `RedisConversationStore`, which describes them."""
+
+    namespace: str
+    timeout: Seconds
+    max_connections: int
+    stale_reads: bool
+
+
 class RedisConversationStore(ConversationStore[M]):
     """Conversation store in Redis 6.2 or later; see `from_url`.
 
@@ -61,12 +70,7 @@ class RedisConversationStore(ConversationStore[M]):
     def __init__(
         self: "RedisConversationStore[Message]",
         client: Redis | RedisCluster | ClusterAddress,
-        *,
-        namespace: str = ...,
-        timeout: Seconds = ...,
-        max_connections: int = ...,
-        stale_reads: bool = ...,
-        **options: Unpack[StoreOptions],
+        **options: Unpack[RedisOptions],
     ) -> None: ...
 
     @overload
@@ -75,11 +79,7 @@ class RedisConversationStore(ConversationStore[M]):
         client: Redis | RedisCluster | ClusterAddress,
         *,
         message_type: type[M],
-        namespace: str = ...,
-        timeout: Seconds = ...,
-        max_connections: int = ...,
-        stale_reads: bool = ...,
-        **options: Unpack[StoreOptions],
+        **options: Unpack[RedisOptions],
     ) -> None: ...
 
     @overload
@@ -88,11 +88,7 @@ class RedisConversationStore(ConversationStore[M]):
         client: Redis | RedisCluster | ClusterAddress,
         *,
         message_type: Any,
-        namespace: str = ...,
-        timeout: Seconds = ...,
-        max_connections: int = ...,
-        stale_reads: bool = ...,
-        **options: Unpack[StoreOptions],
+        **options: Unpack[RedisOptions],
     ) -> None: ...
 
     def __init__(
