@@ -82,14 +82,11 @@ def conversation_store() -> "Iterator[InMemoryConversationStore[Message]]":
 def greentic_redis_url() -> Iterator[str]:
     """The URL of a real Redis, for the whole run."""
     try:
-        from greentic_session._servers.required import Server  # noqa: PLC0415
+        from greentic_session._servers.required import serve  # noqa: PLC0415
     except ImportError:
         (pytest.fail if os.environ.get("CI") else pytest.skip)(_NO_DRIVER)
-    if url := os.environ.get("REDIS_URL"):
+    with serve() as url:
         yield url
-        return
-    with Server() as server:
-        yield server.url
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ from namespaces import Namespaces
 from redis_server import Server
 from tcp_proxy import TcpProxy
 
+from greentic_session._servers.required import serve
 from greentic_session._servers.server import erase
 
 pytest.register_assert_rewrite("greentic_session.testing._sessions")
@@ -42,11 +43,8 @@ def redis_url() -> Iterator[str]:
 
     Each touches a random namespace only, and nothing flushes or reconfigures it.
     """
-    if url := os.environ.get("REDIS_URL"):
+    with serve() as url:
         yield url
-        return
-    with Server() as server:
-        yield server.url
 
 
 @pytest.fixture

@@ -34,7 +34,7 @@ a `ConversationBackend` of your own::
 Fixtures with stores for the tests of programs that use them are in `pytest_plugin`.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
@@ -68,24 +68,34 @@ __all__ = [
 ]
 
 
-@pytest.mark.asyncio
-class SessionStoreContract(
-    SessionsContract, WaitsContract, ClaimsContract, LifetimesContract, AdministrationContract, InputsContract
-):
-    """What every `SessionStore` promises, as tests. Subclass it with the fixture `make_store`."""
+class _StoreSuite:
+    """What every contract suite asks of its subclass: how stores are made, and how time passes."""
 
     @pytest.fixture
-    def make_store(self) -> MakeStore:
+    def make_store(self) -> Callable[..., Any]:
         """Return a function that makes a fresh, empty store with the given options.
 
         Override this.
         """
-        raise NotImplementedError("give your subclass of SessionStoreContract a fixture make_store")
+        raise NotImplementedError(f"give {type(self).__name__} a fixture make_store")
 
     @pytest.fixture
     def time(self) -> Time:
         """Return how time passes for these stores. Override this where the test can move it."""
         return Time()
+
+
+@pytest.mark.asyncio
+class SessionStoreContract(
+    SessionsContract,
+    WaitsContract,
+    ClaimsContract,
+    LifetimesContract,
+    AdministrationContract,
+    InputsContract,
+    _StoreSuite,
+):
+    """What every `SessionStore` promises, as tests. Subclass it with the fixture `make_store`."""
 
     @pytest_asyncio.fixture
     async def store(self, make_store: MakeStore) -> AsyncIterator[SessionStore]:
@@ -96,25 +106,12 @@ class SessionStoreContract(
 
 @pytest.mark.asyncio
 class ConversationStoreContract(
-    ConversationsContract, TranscriptsContract, ConversationPartitionsContract, ConversationInputsContract
+    ConversationsContract, TranscriptsContract, ConversationPartitionsContract, ConversationInputsContract, _StoreSuite
 ):
     """What every `ConversationStore` promises, as tests.
 
     Subclass it with the fixture `make_store`.
     """
-
-    @pytest.fixture
-    def make_store(self) -> MakeConversationStore:
-        """Return a function that makes a fresh, empty store with the given options.
-
-        Override this.
-        """
-        raise NotImplementedError("give your subclass of ConversationStoreContract a fixture make_store")
-
-    @pytest.fixture
-    def time(self) -> Time:
-        """Return how time passes for these stores. Override this where the test can move it."""
-        return Time()
 
     @pytest_asyncio.fixture
     async def store(self, make_store: MakeConversationStore) -> AsyncIterator[ConversationStore[Any]]:

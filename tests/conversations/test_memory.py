@@ -9,7 +9,7 @@ import anyio
 import anyio.lowlevel
 import pytest
 from hypothesis import settings
-from races.threads import in_threads, wait_until
+from races.threads import in_threads, wait_until, wait_until_ended
 from time_passing import OnATimer, each_test_of, run_on_trio
 from timers import Timer
 
@@ -85,11 +85,7 @@ def test_an_idle_store_frees_what_expires() -> None:
     anyio.run(fill)
     wait_until(lambda: not store._memory.partitions)
     anyio.run(store.aclose)
-    sweeper = store._memory._sweeper
-    assert sweeper is not None
-    thread = sweeper._thread
-    assert thread is not None
-    wait_until(lambda: not thread.is_alive())
+    wait_until_ended(store._memory._sweeper)
 
 
 def test_the_idle_sweeper_does_not_keep_a_forgotten_store_alive() -> None:

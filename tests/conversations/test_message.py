@@ -10,17 +10,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from greentic_session import InvalidInputError
-from greentic_session.conversation import (
-    Extra,
+from greentic_session.conversation import Extra, Message
+from greentic_session.conversation.message import (
     ImageBlock,
-    Message,
     OtherBlock,
     TextBlock,
     ThinkingBlock,
     ToolResultBlock,
     ToolUseBlock,
+    read_message,
+    write_message,
 )
-from greentic_session.conversation.message import read_message, write_message
 
 
 class Text(str):

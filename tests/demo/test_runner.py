@@ -24,16 +24,18 @@ def conversations() -> Iterator[Transcripts]:
     anyio.run(conversations.aclose)
 
 
+@pytest.fixture
+def runner(store: InMemorySessionStore, conversations: Transcripts) -> Runner:
+    return Runner(store, conversations, TTL)
+
+
 def ask_item(outcome: Outcome) -> bool:
     return outcome.parked_at == "ask_item" and outcome.resumed_at is None
 
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize("chat", [PRIVATE, GROUP])
-async def test_a_redelivered_order_command_starts_no_second_order(
-    store: InMemorySessionStore, conversations: Transcripts, chat: int
-) -> None:
-    runner = Runner(store, conversations, TTL)
+async def test_a_redelivered_order_command_starts_no_second_order(runner: Runner, chat: int) -> None:
     command = decoded(100, 10, "/order", chat=chat)
     answer = decoded(101, 12, "Ramen", chat=chat, reply_to_message=reply_to(11))
     assert ask_item(await runner.handle(command))
@@ -47,10 +49,7 @@ async def test_a_redelivered_order_command_starts_no_second_order(
 
 
 @pytest.mark.asyncio
-async def test_a_new_order_command_replaces_the_unfinished_order(
-    store: InMemorySessionStore, conversations: Transcripts
-) -> None:
-    runner = Runner(store, conversations, TTL)
+async def test_a_new_order_command_replaces_the_unfinished_order(runner: Runner) -> None:
     await runner.handle(decoded(100, 10, "/order", chat=GROUP))
     again = await runner.handle(decoded(101, 12, "/order", chat=GROUP))
     assert ask_item(again)
@@ -65,10 +64,7 @@ async def test_a_new_order_command_replaces_the_unfinished_order(
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize("more", [{}, {"reply_to_message": reply_to(11, is_bot=False)}])
-async def test_talk_in_a_group_is_no_answer(
-    store: InMemorySessionStore, conversations: Transcripts, more: dict[str, object]
-) -> None:
-    runner = Runner(store, conversations, TTL)
+async def test_talk_in_a_group_is_no_answer(runner: Runner, more: dict[str, object]) -> None:
     await runner.handle(decoded(100, 10, "/order", chat=GROUP))
     outcome = await runner.handle(decoded(101, 12, "Ramen", chat=GROUP, **more))
     assert outcome.note == "ignored: in a group, only a reply to the bot is an answer"
@@ -76,8 +72,7 @@ async def test_talk_in_a_group_is_no_answer(
 
 
 @pytest.mark.asyncio
-async def test_nobody_answers_a_question_to_somebody_else(store: InMemorySessionStore, conversations: Transcripts) -> None:
-    runner = Runner(store, conversations, TTL)
+async def test_nobody_answers_a_question_to_somebody_else(runner: Runner) -> None:
     await runner.handle(decoded(100, 10, "/order", chat=GROUP))
     assert (await runner.handle(decoded(101, 12, "Ramen", chat=GROUP, user=5303, reply_to_message=reply_to(11)))).too_late
     assert (await runner.handle(decoded(102, 13, "Ramen", chat=GROUP, reply_to_message=reply_to(11)))).resumed_at
@@ -93,10 +88,7 @@ async def test_what_is_no_text_of_a_person_is_ignored(
 
 
 @pytest.mark.asyncio
-async def test_a_flow_that_another_runner_resumes_is_left_to_it(
-    store: InMemorySessionStore, conversations: Transcripts
-) -> None:
-    runner = Runner(store, conversations, TTL)
+async def test_a_flow_that_another_runner_resumes_is_left_to_it(store: InMemorySessionStore, runner: Runner) -> None:
     await runner.handle(decoded(100, 10, "/order"))
     ctx = tenant_partition("sushi-bar").with_user("tg-5202")
     answer = decoded(101, 12, "Ramen")
@@ -109,10 +101,7 @@ async def test_a_flow_that_another_runner_resumes_is_left_to_it(
 
 
 @pytest.mark.asyncio
-async def test_a_duplicate_leaves_the_wait_as_it_was_and_free(
-    store: InMemorySessionStore, conversations: Transcripts
-) -> None:
-    runner = Runner(store, conversations, TTL)
+async def test_a_duplicate_leaves_the_wait_as_it_was_and_free(store: InMemorySessionStore, runner: Runner) -> None:
     await runner.handle(decoded(100, 10, "/order"))
     await runner.handle(decoded(101, 12, "Ramen"))
     await runner.handle(decoded(101, 12, "Ramen"))
@@ -123,8 +112,9 @@ async def test_a_duplicate_leaves_the_wait_as_it_was_and_free(
 
 
 @pytest.mark.asyncio
-async def test_a_finished_flow_leaves_nothing_in_the_store(store: InMemorySessionStore, conversations: Transcripts) -> None:
-    runner = Runner(store, conversations, TTL)
+async def test_a_finished_flow_leaves_nothing_in_the_store(
+    store: InMemorySessionStore, conversations: Transcripts, runner: Runner
+) -> None:
     outcomes = [
         await runner.handle(decoded(100 + number, 10 + 2 * number, text))
         for number, text in enumerate(["/order", "Ramen", "2", "yes"])
@@ -160,8 +150,7 @@ async def test_the_parked_session_names_the_transcript_that_grows_with_every_ans
 
 
 @pytest.mark.asyncio
-async def test_every_order_has_a_transcript_of_its_own(store: InMemorySessionStore, conversations: Transcripts) -> None:
-    runner = Runner(store, conversations, TTL)
+async def test_every_order_has_a_transcript_of_its_own(conversations: Transcripts, runner: Runner) -> None:
     first = await runner.handle(decoded(100, 10, "/order"))
     await runner.handle(decoded(100, 10, "/order"))  # delivered again
     second = await runner.handle(decoded(101, 12, "/order"))
@@ -171,8 +160,7 @@ async def test_every_order_has_a_transcript_of_its_own(store: InMemorySessionSto
 
 
 @pytest.mark.asyncio
-async def test_what_is_ignored_is_not_recorded(store: InMemorySessionStore, conversations: Transcripts) -> None:
-    runner = Runner(store, conversations, TTL)
+async def test_what_is_ignored_is_not_recorded(conversations: Transcripts, runner: Runner) -> None:
     started = await runner.handle(decoded(100, 10, "/order", chat=GROUP))
     await runner.handle(decoded(101, 12, "Hello all", chat=GROUP))
     await runner.handle(decoded(102, 14, "Ramen", chat=GROUP, user=5303, reply_to_message=reply_to(11)))

@@ -212,28 +212,27 @@ WITHOUT = [
 ]
 
 
-@pytest.mark.parametrize(("missing", "line"), WITHOUT)
-def test_without_a_server_one_line_says_how_to_get_one(
-    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, missing: list[str], line: str
-) -> None:
+@pytest.fixture(params=WITHOUT, ids=["no server", "no driver"])
+def advice(request: pytest.FixtureRequest, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The line that says how to get what is missing in that project."""
+    missing, line = request.param
     hide(pytester, *missing)
     monkeypatch.setenv("PATH", str(pytester.path))
+    return str(line)
+
+
+def test_without_a_server_one_line_says_how_to_get_one(pytester: pytest.Pytester, advice: str) -> None:
     result = run(pytester, (IN_REDIS + IN_MEMORY).format(mark="@pytest.mark.asyncio"), "-rs", "-p", "no:valkey")
     result.assert_outcomes(passed=2, skipped=2)
     (skip,) = [text for text in result.outlines if text.startswith("SKIPPED")]
-    assert skip.endswith(line)
+    assert skip.endswith(advice)
 
 
-@pytest.mark.parametrize(("missing", "line"), WITHOUT)
-def test_where_ci_is_set_it_fails(
-    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, missing: list[str], line: str
-) -> None:
-    hide(pytester, *missing)
-    monkeypatch.setenv("PATH", str(pytester.path))
+def test_where_ci_is_set_it_fails(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, advice: str) -> None:
     monkeypatch.setenv("CI", "true")
     result = run(pytester, (IN_REDIS + IN_MEMORY).format(mark="@pytest.mark.asyncio"), "-p", "no:valkey")
     result.assert_outcomes(passed=2, errors=2)
-    assert line in result.stdout.str()
+    assert advice in result.stdout.str()
 
 
 def test_the_contract_judges_a_backend_of_the_users_own(pytester: pytest.Pytester) -> None:

@@ -8,17 +8,10 @@ from typing import Any, Final
 from greentic_session._json.fields import check_int
 from greentic_session.conversation.envelope import FIELDS
 from greentic_session.conversation.header import MAX_TURNS
-from greentic_session.conversation.importers.reading import (
-    Fields,
-    as_object,
-    keep,
-    read_messages,
-    read_object,
-    take,
-    take_count,
-)
 from greentic_session.conversation.moments import as_datetime, utc_now
 from greentic_session.conversation.rules import check_conversation_id, check_schema
+
+from .reading import Fields, as_object, keep, read_messages, read_object, take, take_count
 
 __all__ = ["read_fluers"]
 

@@ -6,19 +6,11 @@ A session is one JSON object; its blocks are externally tagged.
 from typing import Any, Final
 
 from greentic_session.conversation.envelope import COUNTERS, FIELDS
-from greentic_session.conversation.importers.reading import (
-    Fields,
-    as_object,
-    keep,
-    read_messages,
-    read_object,
-    take,
-    take_count,
-    take_moment,
-)
 from greentic_session.conversation.rules import check_conversation_id
 from greentic_session.conversation.state import ConversationState, TokenUsage
 from greentic_session.errors import InvalidInputError
+
+from .reading import Fields, as_object, keep, read_messages, read_object, take, take_count, take_moment
 
 __all__ = ["read_neuron"]
 

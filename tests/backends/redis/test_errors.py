@@ -14,48 +14,39 @@ from impostor import Impostor, impostor
 from redis_server import Server
 from shared_connection import until
 
-from greentic_session import RedisSessionStore, create_session_store
+from greentic_session import RedisSessionStore, create_session_store, errors
 from greentic_session.conversation import Conversation, Message, RedisConversationStore, create_conversation_store
-from greentic_session.errors import (
-    ErrorCode,
-    GreenticError,
-    InternalError,
-    InvalidInputError,
-    OperationTimeoutError,
-    PermissionDeniedError,
-    UnauthenticatedError,
-    UnavailableError,
-)
 from greentic_session.testing._sessions.samples import ALICE, data
 
-Kind: TypeAlias = type[GreenticError]
+Kind: TypeAlias = type[errors.GreenticError]
 Calls: TypeAlias = dict[str, Callable[[], Awaitable[object]]]
 
+READ_ONLY = "You can't write against a read only replica."
 ANSWERS: dict[str, Kind] = {
-    "NOAUTH Authentication required.": UnauthenticatedError,
-    "ERR Protocol error: unauthenticated multibulk length": UnauthenticatedError,
-    "ERR Protocol error: unauthenticated bulk length": UnauthenticatedError,
-    "WRONGPASS invalid username-password pair or user is disabled.": UnauthenticatedError,
-    "NOPERM this user has no permissions to run the 'evalsha' command": PermissionDeniedError,
-    "NOPERM this user has no permissions to access one of the keys used as arguments": PermissionDeniedError,
-    "ERR The user executing the script can't run this command or subcommand script: 0": PermissionDeniedError,
-    "LOADING Redis is loading the dataset in memory": UnavailableError,
-    "READONLY You can't write against a read only replica.": UnavailableError,
-    "ERR Error running script: @user_script:7: -READONLY You can't write against a read only replica.": UnavailableError,
-    "OOM command not allowed when used memory > 'maxmemory'.": UnavailableError,
-    "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.": UnavailableError,
-    "BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.": UnavailableError,
-    "MISCONF Redis is configured to save RDB snapshots, but it is unable to persist to disk.": UnavailableError,
-    "NOREPLICAS Not enough good replicas to write.": UnavailableError,
-    "CLUSTERDOWN The cluster is down": UnavailableError,
-    "TRYAGAIN Multiple keys request during rehashing of slot": UnavailableError,
-    "MOVED 3999 127.0.0.1:6381": UnavailableError,
-    "ASK 3999 127.0.0.1:6381": UnavailableError,
-    "CROSSSLOT Keys in request don't hash to the same slot": UnavailableError,
-    "UNBLOCKED force unblock from blocking operation, instance state changed": UnavailableError,
-    "WRONGTYPE Operation against a key holding the wrong kind of value": InternalError,
-    "NOSCRIPT No matching script. Please use EVAL.": InternalError,
-    "ERR unknown command": InternalError,
+    "NOAUTH Authentication required.": errors.UnauthenticatedError,
+    "ERR Protocol error: unauthenticated multibulk length": errors.UnauthenticatedError,
+    "ERR Protocol error: unauthenticated bulk length": errors.UnauthenticatedError,
+    "WRONGPASS invalid username-password pair or user is disabled.": errors.UnauthenticatedError,
+    "NOPERM this user has no permissions to run the 'evalsha' command": errors.PermissionDeniedError,
+    "NOPERM this user has no permissions to access one of the keys used as arguments": errors.PermissionDeniedError,
+    "ERR The user executing the script can't run this command or subcommand script: 0": errors.PermissionDeniedError,
+    "LOADING Redis is loading the dataset in memory": errors.UnavailableError,
+    f"READONLY {READ_ONLY}": errors.UnavailableError,
+    f"ERR Error running script: @user_script:7: -READONLY {READ_ONLY}": errors.UnavailableError,
+    "OOM command not allowed when used memory > 'maxmemory'.": errors.UnavailableError,
+    "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.": errors.UnavailableError,
+    "BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.": errors.UnavailableError,
+    "MISCONF Redis is configured to save RDB snapshots, but it is unable to persist to disk.": errors.UnavailableError,
+    "NOREPLICAS Not enough good replicas to write.": errors.UnavailableError,
+    "CLUSTERDOWN The cluster is down": errors.UnavailableError,
+    "TRYAGAIN Multiple keys request during rehashing of slot": errors.UnavailableError,
+    "MOVED 3999 127.0.0.1:6381": errors.UnavailableError,
+    "ASK 3999 127.0.0.1:6381": errors.UnavailableError,
+    "CROSSSLOT Keys in request don't hash to the same slot": errors.UnavailableError,
+    "UNBLOCKED force unblock from blocking operation, instance state changed": errors.UnavailableError,
+    "WRONGTYPE Operation against a key holding the wrong kind of value": errors.InternalError,
+    "NOSCRIPT No matching script. Please use EVAL.": errors.InternalError,
+    "ERR unknown command": errors.InternalError,
 }
 
 
@@ -130,8 +121,8 @@ async def test_an_answer_means_the_same_to_every_operation(answer: str) -> None:
 async def test_a_server_that_is_none_and_a_closed_store_mean_the_same_to_every_operation() -> None:
     async with cut_in() as (server, calls):
         server.otherwise = b"?\r\n"
-        one_and_the_same(await outcomes(calls), UnavailableError)
-    one_and_the_same(await outcomes(calls), UnavailableError)
+        one_and_the_same(await outcomes(calls), errors.UnavailableError)
+    one_and_the_same(await outcomes(calls), errors.UnavailableError)
 
 
 @pytest.mark.asyncio
@@ -139,8 +130,8 @@ async def test_silence_means_the_same_to_every_operation() -> None:
     async with cut_in(seconds=0.3) as (server, calls):
         server.otherwise = b""
         found = await outcomes(calls)
-        assert {found.pop(name)[0] for name in ("health", "conversation health")} == {UnavailableError}
-        one_and_the_same(found, OperationTimeoutError)
+        assert {found.pop(name)[0] for name in ("health", "conversation health")} == {errors.UnavailableError}
+        one_and_the_same(found, errors.OperationTimeoutError)
 
 
 @pytest.mark.asyncio
@@ -164,7 +155,7 @@ async def test_a_missing_password_means_the_same_to_every_operation(server: Serv
         clients: list[Any] = [store.backend, conversations.backend]
         await until(lambda: not any(each._client._connections for each in clients), "the connections stay")
         try:
-            one_and_the_same(await outcomes(calls), UnauthenticatedError)
+            one_and_the_same(await outcomes(calls), errors.UnauthenticatedError)
         finally:
             with server.client(password="hunter2") as raw:
                 raw.config_set("requirepass", "")
@@ -173,9 +164,9 @@ async def test_a_missing_password_means_the_same_to_every_operation(server: Serv
 # -- messages that lead to the mend
 
 
-async def message_of(url: str, **options: Any) -> GreenticError:
+async def message_of(url: str, **options: Any) -> errors.GreenticError:
     async with RedisSessionStore.from_url(url, **options) as store:
-        with pytest.raises(GreenticError) as caught:
+        with pytest.raises(errors.GreenticError) as caught:
             await store.get_session("k")
         return caught.value
 
@@ -185,7 +176,7 @@ async def message_of(url: str, **options: Any) -> GreenticError:
 async def test_a_host_that_does_not_resolve_reads_like_none_that_refuses(host: str) -> None:
     error = await message_of(f"redis://{host}:6379")
     assert (error.code, error.message) == (
-        ErrorCode.UNAVAILABLE,
+        errors.ErrorCode.UNAVAILABLE,
         f"the name of the Redis host cannot be resolved ({host}:6379)",
     )
 
@@ -194,7 +185,7 @@ async def test_a_host_that_does_not_resolve_reads_like_none_that_refuses(host: s
 async def test_tls_to_a_server_without_it() -> None:
     async with impostor() as (_, url):
         error = await message_of(url.replace("redis://", "rediss://"), timeout=0.3)
-    assert isinstance(error, OperationTimeoutError)
+    assert isinstance(error, errors.OperationTimeoutError)
     assert "where it speaks none, the URL begins with redis://" in error.message
 
 
@@ -208,7 +199,7 @@ MAKERS: list[Callable[..., object]] = [
 
 @pytest.mark.parametrize("make", MAKERS)
 def test_a_wrong_scheme_is_answered_with_the_right_ones(make: Callable[..., object]) -> None:
-    with pytest.raises(InvalidInputError, match=r"must begin with one of: .*redis://, rediss://, unix://") as caught:
+    with pytest.raises(errors.InvalidInputError, match=r"must begin with one of: .*redis://, rediss://, unix://") as caught:
         make("http://:hunter2@localhost")
     assert "hunter2" not in str(caught.value)
 

@@ -10,7 +10,9 @@ from typing import Any
 
 import anyio
 
-__all__ = ["in_threads", "wait_until"]
+from greentic_session._expiry.sweeper import IdleSweeper
+
+__all__ = ["in_threads", "wait_until", "wait_until_ended"]
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
@@ -19,6 +21,14 @@ def wait_until(condition: Callable[[], bool]) -> None:
     while not condition():
         assert time.monotonic() < give_up
         time.sleep(0.005)
+
+
+def wait_until_ended(sweeper: IdleSweeper | None) -> None:
+    """Wait until the thread of a store's sweeper has ended."""
+    assert sweeper is not None
+    thread = sweeper._thread
+    assert thread is not None
+    wait_until(lambda: not thread.is_alive())
 
 
 def in_threads(
