@@ -1,1 +1,1 @@
-"""Encryption: keys, and texts that only open where they belong."""
+"""Encryption at rest: keyrings, and texts that decrypt in one context only."""

@@ -24,7 +24,7 @@ _URL_SAFE: Final = str.maketrans("-_", "+/")
 
 
 class EncryptionKey(Secret):
-    """One secret, and the id by which a stored text names it.
+    """Encryption key: a secret, and the id by which a stored text names it.
 
     It cannot be pickled: give another process the text, by way of a place where secrets are kept.
 
@@ -53,7 +53,7 @@ class EncryptionKey(Secret):
 
     @property
     def id(self) -> str:
-        """The id that stands in what is stored."""
+        """The id, which stored texts carry."""
         return self._id
 
     @classmethod
@@ -87,12 +87,12 @@ class EncryptionKey(Secret):
         """
         return f"{self._id}:{base64.b64encode(self._secret).decode()}"
 
-    def subkey(self, place: bytes) -> bytes:
-        """Return the 32 bytes that encrypt what is stored at one place.
+    def subkey(self, context: bytes) -> bytes:
+        """Return the key of 32 bytes for one context: for one session or one conversation.
 
         HKDF-Expand (RFC 5869) with SHA-256.
         """
-        return hmac.digest(self._secret, place + b"\x01", "sha256")
+        return hmac.digest(self._secret, context + b"\x01", "sha256")
 
     def __repr__(self) -> str:
         # An error tracker may ask one that was refused, and is half made.

@@ -1,15 +1,15 @@
-"""Texts sealed for one place: encrypted, and of no use anywhere else.
+"""Authenticated encryption of texts, each for one context: one session or one conversation.
 
 A sealed text is ``gse1:<key id>:<base64>``; the base64 holds a random nonce of 12 bytes, the
 ciphertext, and a tag of 16 bytes, by AES-256-GCM. That is fast on every processor with AES
 instructions, is what auditors ask for, and is one short call of a library that everybody has. Its
 weakness, that a key must not encrypt more than some 2**32 texts under random nonces (a busy fleet
-is there in days), is met by a key of its own for every place, derived by HKDF from the one in the
+is there in days), is met by a key of its own for every context, derived by HKDF from the one in the
 keyring: only the texts of one session, or of one conversation, count together.
 
-The place is therefore in the key, and it is in the associated data too, with version, key id, and
-whatever else `seal` is told: a text that is changed in any byte, stands elsewhere, or belongs to
-another field does not open.
+The context is therefore in the key, and it is in the associated data too, with version, key id, and
+whatever else `seal` is told: a text that is changed in any byte, is moved to another context, or
+belongs to another field does not open.
 """
 
 import binascii
@@ -40,16 +40,16 @@ class _Cipher(Protocol):
 
 
 def parts(*values: str | None) -> bytes:
-    """Return values as one text from which no other values come.
+    """Return values joined to one text, in such a way that no other values give the same text.
 
-    Each with its length in front, None as nothing else is.
+    Each has its length in front; None has a form of its own.
     """
     joined = "".join(["-," if value is None else f"{len(value)}:{value}," for value in values])
     return joined.encode("utf-8", "surrogatepass")  # what somebody planted may hold anything, and then shall not open
 
 
 class Sealer:
-    """Makes boxes under the keys of a keyring.
+    """Maker of boxes, which encrypt under the keys of a keyring.
 
     Args:
         keyring: The keys.
@@ -79,22 +79,22 @@ class Sealer:
 
 
 class Box:
-    """Seals and opens the texts of one place; cheap to make, and cheaper to use again.
+    """Encryption and decryption of the texts of one context; a box that is used again is cheaper.
 
     Args:
         sealer: Knows the keys.
-        place: What names the place, and no other: from `parts`.
+        context: The unique name of the context: from `parts`.
         session_key: The session that it belongs to, for errors.
         conversation_id: The same for a conversation.
     """
 
-    __slots__ = ("_ciphers", "_conversation_id", "_place", "_sealer", "_session_key")
+    __slots__ = ("_ciphers", "_context", "_conversation_id", "_sealer", "_session_key")
 
     def __init__(
-        self, sealer: Sealer, place: bytes, *, session_key: str | None = None, conversation_id: str | None = None
+        self, sealer: Sealer, context: bytes, *, session_key: str | None = None, conversation_id: str | None = None
     ) -> None:
         self._sealer = sealer
-        self._place = place
+        self._context = context
         self._session_key = session_key
         self._conversation_id = conversation_id
         self._ciphers: dict[str, _Cipher] = {}
@@ -103,7 +103,7 @@ class Box:
         """Return `text` sealed under the primary key; opening it takes the same `what`."""
         sealer = self._sealer
         nonce = os.urandom(_NONCE_BYTES)
-        bound = sealer.front_bytes + self._place + what
+        bound = sealer.front_bytes + self._context + what
         sealed = self._cipher(sealer.keyring.primary).encrypt(nonce, text, bound)
         # msgspec's base64 is strict, and faster than the standard library's: four times where it
         # reads.
@@ -136,7 +136,7 @@ class Box:
         raw = _decoded(text, end + 1)
         if raw is None:
             raise self._closed("was damaged: it is no ciphertext any more", position)
-        bound = text[: end + 1].encode() + self._place + what
+        bound = text[: end + 1].encode() + self._context + what
         try:
             return self._cipher(key).decrypt(raw[:_NONCE_BYTES], raw[_NONCE_BYTES:], bound)
         except self._sealer.invalid:
@@ -147,7 +147,7 @@ class Box:
     def _cipher(self, key: EncryptionKey) -> _Cipher:
         cipher = self._ciphers.get(key.id)
         if cipher is None:
-            cipher = self._ciphers[key.id] = self._sealer.cipher(key.subkey(self._place))
+            cipher = self._ciphers[key.id] = self._sealer.cipher(key.subkey(self._context))
         return cipher
 
     def _closed(self, rule: str, position: int | None) -> DecryptionError:
@@ -158,14 +158,14 @@ class Box:
 
 
 class Resealing:
-    """A round over much that is stored, to seal it anew: what cannot be read does not end it."""
+    """A re-encryption of many stored texts, which goes on after one that cannot be read."""
 
     def __init__(self) -> None:
         self._rewritten = 0
         self._failure: CorruptSessionError | DecryptionError | SchemaVersionError | None = None
 
     async def see_to(self, reseal: Awaitable[bool]) -> None:
-        """Wait for one of them; it says whether it was written anew.
+        """Await the re-encryption of one, which returns whether it was written anew.
 
         Errors of storage are raised at once.
         """

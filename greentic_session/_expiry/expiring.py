@@ -1,4 +1,4 @@
-"""What the stores in memory share about lifetimes: setting them, and freeing what has expired."""
+"""Base of the backends in memory: lifetimes of entries, and removal of expired ones."""
 
 import threading
 import time
@@ -30,9 +30,9 @@ _PAUSE: Final = 0.001
 
 
 class _Entry(Protocol):
-    """What expires.
+    """An entry of a backend in memory.
 
-    When (by the timer), and the bucket of the wheel in which it stands until then.
+    It has its end, by the timer, and the bucket of the wheel that holds it until then.
     """
 
     end: float
@@ -45,9 +45,9 @@ E = TypeVar("E", bound=_Entry)
 class Expiring(Closable, ABC, Generic[E]):
     """A backend in memory, under one lock, whose entries expire.
 
-    An entry has expired when its `end` is not after `timer()`; who looks at one looks at that.
-    Freeing is a matter of memory only: the writes that follow do it and, with the real timer, a
-    daemon thread when there are none.
+    An entry has expired when its `end` is not after `timer()`, which every operation compares.
+    Removal only frees memory: later writes do it and, with the real timer, a daemon thread where
+    there are none.
     """
 
     def __init__(self, timer: Timer) -> None:
@@ -91,7 +91,7 @@ class Expiring(Closable, ABC, Generic[E]):
             self._drop(entry)
 
     def sweep(self) -> float:
-        """Free some entries that have expired; return in how many seconds to come back.
+        """Remove some expired entries; return the seconds until the next sweep.
 
         Takes the lock itself: for the idle sweeper.
         """

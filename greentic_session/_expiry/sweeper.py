@@ -1,4 +1,4 @@
-"""Frees what expires in a store that nobody calls any more."""
+"""Sweeper thread: removes the expired entries of a store in memory that nobody calls."""
 
 import queue
 import threading
@@ -9,21 +9,21 @@ __all__ = ["IdleSweeper"]
 
 
 class Sweepable(Protocol):
-    """What is swept."""
+    """A backend whose expired entries are removed in steps."""
 
     closed: bool
 
     def sweep(self) -> float:
-        """Free some of what has expired; return in how many seconds to come back."""
+        """Remove some expired entries; return the seconds until the next sweep."""
         ...
 
 
 class IdleSweeper:
-    """Frees what expires in a store that nobody calls any more.
+    """Sweeper of an idle backend: a daemon thread that sleeps until the next entry expires.
 
-    A daemon thread that sleeps until something is due. The store is right without it (every
-    operation looks at the clock, every write frees some); without it, an idle store would only keep
-    its memory. It does not keep the store alive.
+    The store is right without it: every operation compares ends with the timer, and every write
+    removes some expired entries. Without it an idle store would only keep its memory. It does not
+    keep the store alive.
     """
 
     def __init__(self, backend: Sweepable) -> None:
@@ -34,9 +34,9 @@ class IdleSweeper:
         self._thread: threading.Thread | None = None
 
     def wake(self) -> None:
-        """Look again.
+        """Let the thread sweep earlier, because an entry now expires before all others.
 
-        Something is due earlier than anything before. Called with the store's lock held.
+        Called with the store's lock held.
         """
         self._wake.put(None)
         if self._thread is None or not self._thread.is_alive():

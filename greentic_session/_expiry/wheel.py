@@ -1,4 +1,4 @@
-"""Which entries have expired, at a cost bounded by what expires and not by what is stored.
+"""Expiry wheel: the next entries to expire, at a cost that does not grow with what is stored.
 
 Entries stand in buckets by the time they end, and leave theirs exactly when they go or get another
 lifetime, so nothing stale ever piles up. A bucket is as wide as a 64th to a 128th of what its

@@ -1,4 +1,4 @@
-"""Whether a text writes its attempt as -0.
+"""Detection of an attempt that a text writes as -0.
 
 The reference refuses that, for u32 has no such number; msgspec reads 0.
 """

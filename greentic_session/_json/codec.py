@@ -1,4 +1,4 @@
-"""JSON text in and out: the one place where msgspec's errors become ours."""
+"""JSON encoding and decoding; the one module that translates msgspec's errors."""
 
 import re
 from typing import Any, TypeVar
@@ -64,7 +64,7 @@ def encode(encoder: msgspec.json.Encoder, value: Any, what: str, path: str = "$"
 
 
 def encode_alike(encoder: msgspec.json.Encoder, value: Any, what: str, path: str = "$") -> bytes:
-    """Return `value` as JSON that says what it says.
+    """Return `value` as JSON from which the same value can be read.
 
     msgspec writes NaN and the infinities as null, and two keys of a map that look alike (1 and "1")
     as the same key twice, so that one of them is lost.

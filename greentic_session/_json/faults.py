@@ -1,4 +1,4 @@
-"""The place in a value that JSON cannot carry.
+"""Search for the part of a value that JSON cannot carry.
 
 Its path and the broken rule, and never the value.
 """

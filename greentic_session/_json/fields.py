@@ -1,4 +1,4 @@
-"""What a field of a wire struct may hold.
+"""Checks of the fields of wire structs.
 
 The checks that msgspec makes on decoding only, and maps that never change.
 """

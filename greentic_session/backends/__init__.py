@@ -1,1 +1,1 @@
-"""One partition a backend. Nothing is imported from here: see `greentic_session.factory`."""
+"""Backends of sessions, one module or package each; `greentic_session.factory` finds them."""

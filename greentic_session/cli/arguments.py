@@ -1,4 +1,4 @@
-"""Reads what was typed."""
+"""Parser of the command line."""
 
 import argparse
 import os

@@ -1,4 +1,4 @@
-"""What a command is, and what its exit code means."""
+"""Interface of a command, and the exit codes."""
 
 import argparse
 from collections.abc import Callable

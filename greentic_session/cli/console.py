@@ -1,4 +1,4 @@
-"""What people and programs read: tables, JSON, progress, questions."""
+"""Output of the command line: tables, JSON, progress, questions."""
 
 import sys
 import time
@@ -19,7 +19,7 @@ _BAR: Final = 24
 
 
 class NobodyThereError(Exception):
-    """There is a question, and no terminal to ask it on."""
+    """A question has no terminal to be asked on."""
 
 
 class Console:
@@ -72,7 +72,7 @@ class Console:
         return code
 
     def check_can_ask(self, *, yes: bool) -> None:
-        """Refuse to go on where a question will have to be asked and nobody is there.
+        """Raise NobodyThereError where a question would have no terminal.
 
         Raises:
             NobodyThereError: There is no terminal, and ``--yes`` is not given.

@@ -1,4 +1,4 @@
-"""``doctor``.
+"""``doctor``: checks the indices of a store and the settings of its server.
 
 Whether the indices agree, and whether the server is set up to keep what it is given.
 """

@@ -1,4 +1,4 @@
-"""From arguments to an exit code."""
+"""Entry point of the command line: from arguments to an exit code."""
 
 import io
 import os

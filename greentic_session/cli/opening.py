@@ -1,4 +1,4 @@
-"""Opens the stores that a command works on."""
+"""Stores of a command, opened by its arguments."""
 
 import argparse
 import asyncio
@@ -41,7 +41,7 @@ class Opened:
 
     @property
     def inspector(self) -> Inspector:
-        """Who looks into that.
+        """The inspector of that backend.
 
         Raises:
             InvalidInputError: Nobody can.

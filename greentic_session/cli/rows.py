@@ -1,4 +1,4 @@
-"""A session as tables and programs are told of it."""
+"""Rows of sessions, for tables and for JSON."""
 
 from typing import Any
 

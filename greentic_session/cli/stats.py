@@ -1,4 +1,4 @@
-"""``stats``: how much there is, by tenant."""
+"""``stats``: numbers of sessions and waits, by tenant."""
 
 import argparse
 from collections.abc import Mapping

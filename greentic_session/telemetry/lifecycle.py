@@ -1,4 +1,4 @@
-"""What both instrumented backends share.
+"""Base of both instrumented backends: their lifecycle.
 
 Whom they tell, and that they tell how well what they wrap is.
 """

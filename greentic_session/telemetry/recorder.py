@@ -1,4 +1,4 @@
-"""From an operation to its span and its place in the histogram. All that knows OpenTelemetry."""
+"""Recorder of operations as spans and durations; the only module that calls OpenTelemetry."""
 
 import importlib.metadata
 import time
@@ -22,7 +22,7 @@ OpenTelemetry's own for databases begin at a millisecond, where most of our oper
 
 
 class Recorder:
-    """Tells OpenTelemetry of the operations of one backend.
+    """Recorder of the operations of one backend.
 
     Args:
         system: What keeps the data.
@@ -90,7 +90,7 @@ class Operation:
         self.outcome: str = "ok"
 
     def belongs_to(self, ctx: TenantCtx) -> None:
-        """Tell for whom it was, where that is known afterwards only."""
+        """Add the tenant, where the operation finds it out."""
         self._told |= self._recorder.of(ctx.env, ctx.tenant_id)
 
     def resume(self) -> None:
@@ -109,12 +109,12 @@ class Operation:
         self._begun = time.perf_counter()
 
     def pause(self) -> None:
-        """Let time pass that is not the operation's, in the context that was before."""
+        """Interrupt the duration and the span while the caller works."""
         self._took += time.perf_counter() - self._begun
         context.detach(self._token)
 
     def end(self, error: BaseException | None = None) -> None:
-        """Say how it ended, after `pause`; once."""
+        """Record the outcome, after `pause`; once."""
         span = self._span
         if span is None:
             return

@@ -57,7 +57,7 @@ class InstrumentedSessionStore(SessionStore):
             return found
 
     async def get_versioned(self, key: str, *, ctx: TenantCtx | None = None) -> Wait | None:
-        """Return the same with its version; see `SessionStore.get_versioned`."""
+        """Return the snapshot under `key` with its version; see `SessionStore.get_versioned`."""
         with _operation(self._recorder, "get_versioned", ctx) as operation:
             found = _found(await self._store.get_versioned(key, ctx=ctx), operation)
             if found is not None:
@@ -96,7 +96,7 @@ class InstrumentedSessionBackend(ForwardingBackend):
 
 
 class _Walk:
-    """An iteration, and its operation.
+    """Iteration of `iter_sessions`, recorded as one operation.
 
     No async generator, which would have to be closed by whoever leaves it early.
     """

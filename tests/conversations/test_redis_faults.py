@@ -131,7 +131,7 @@ async def test_a_server_that_is_full(server: Server) -> None:
                         await failure(operation.call(store, held), UnavailableError, "out of memory")
                         assert everything(raw) == before, operation.name
                     else:
-                        await operation.call(store, held)  # reading goes on, and so does whatever makes partition
+                        await operation.call(store, held)  # reading goes on, and so does whatever frees memory
                     raw.config_set("maxmemory", 0)
                 await works(store)
 

@@ -144,7 +144,7 @@ def test_there_is_no_circle() -> None:
 
 
 @pytest.mark.parametrize("module", MODULES)
-def test_optional_dependencies_stay_in_their_partitions(module: str) -> None:
+def test_optional_dependencies_stay_in_their_packages(module: str) -> None:
     optional = {name.split(".")[0] for name in imports_of(module)} & EXTRAS
     if module.startswith("testing"):
         optional -= {"pytest", "pytest_asyncio", "hypothesis"}
@@ -170,14 +170,14 @@ def test_a_bare_import_brings_nothing_optional() -> None:
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert "greentic_session.backends.memory" in loaded
     assert {name.split(".")[0] for name in loaded} & EXTRAS == set()
-    partitions = (
+    packages = (
         "greentic_session.testing._sessions",
         "greentic_session.demo",
         "greentic_session.conversation",
         "greentic_session.telemetry",
         "greentic_session.cli",
     )
-    assert not {name for name in loaded if name.startswith(partitions)}
+    assert not {name for name in loaded if name.startswith(packages)}
 
 
 def test_every_public_name_is_there_and_no_other() -> None:

@@ -126,9 +126,7 @@ def section(text: str | None, title: str) -> list[str]:
 
 def resolve(name: str, module: ModuleType) -> object:
     first, *rest = name.split(".")
-    value: object = next(
-        (getattr(partition, first) for partition in (module, errors, builtins) if hasattr(partition, first)), None
-    )
+    value: object = next((getattr(scope, first) for scope in (module, errors, builtins) if hasattr(scope, first)), None)
     for part in rest:
         value = getattr(value, part, None)
     return value

@@ -1,4 +1,4 @@
-"""What the contract tests of conversations talk about.
+"""Samples of the contract tests of conversations: partitions, messages, a clock.
 
 Acme's ops, one conversation, a few words.
 """
@@ -99,5 +99,5 @@ def said(*words: str) -> list[Message]:
 
 
 async def texts(store: ConversationStore[Any], ctx: TenantCtx = OPS, id: str = "c", last: int | None = None) -> list[str]:
-    """Return what was said."""
+    """Return the texts of the messages of a conversation."""
     return [message.text for message in await store.messages(ctx, id, last=last)]

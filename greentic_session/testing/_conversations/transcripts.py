@@ -34,13 +34,13 @@ class Line(msgspec.Struct, frozen=True):
 
 
 class Mark(msgspec.Struct, frozen=True, tag="mark"):
-    """One of two."""
+    """One of the two types in a union of message types."""
 
     at: int
 
 
 class Note(msgspec.Struct, frozen=True, tag="note"):
-    """The other."""
+    """The other type in the union."""
 
     text: str
 
@@ -66,7 +66,7 @@ EVERYTHING = [
 
 
 async def plant(store: ConversationStore[Any], *messages: bytes, id: str = "c") -> None:
-    """Append what the store itself would not."""
+    """Append texts of messages that the store itself would not write."""
     partition = (OPS.env, OPS.tenant_id, OPS.effective_team)
     await store.backend.append(partition, id, messages, 1, Lifetime())
 

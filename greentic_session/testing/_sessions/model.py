@@ -106,7 +106,7 @@ class Model:
         del self.sessions[session.key]
 
     def sweep(self, key: str) -> None:
-        """Let an expired session make partition for another under its key."""
+        """Remove an expired session, so that another may have its key."""
         session = self.sessions.get(key)
         if session is not None and session.ends <= self.now:
             self.forget(session)

@@ -1,4 +1,4 @@
-"""What the contract tests talk about: acme's people, one flow, one chat."""
+"""Samples of the contract tests: users of the tenant acme, one flow, one chat."""
 
 import inspect
 from collections.abc import Awaitable, Callable

@@ -452,7 +452,7 @@ async def test_a_server_that_is_full(server: Server) -> None:
                 await failure(call(), UnavailableError, "out of memory")
                 assert everything(server) == before, operation.name
             else:
-                await call()  # reading goes on, and so does whatever makes partition
+                await call()  # reading goes on, and so does whatever frees memory
             with server.client() as raw:
                 raw.config_set("maxmemory", 0)
             await works(store)
