@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from benchmark_runs import measure
+from runs.benchmarks import measure
 
 
 @pytest.mark.slow

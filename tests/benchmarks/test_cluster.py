@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from benchmark_runs import measure
+from runs.benchmarks import measure
 
 CALLS = ("register_wait", "find_wait", "get_session", "update_session")
 

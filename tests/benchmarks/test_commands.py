@@ -1,7 +1,7 @@
 """The commands of all benchmarks where no server is installed."""
 
 import pytest
-from benchmark_runs import COMMANDS, without
+from runs.benchmarks import COMMANDS, without
 
 NEED_NO_SERVER = {"benchmarks.memory", "benchmarks.encryption"}
 

@@ -8,8 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from benchmark_runs import contestants_of, measure, run
 from redis_server import find_binary, require
+from runs.benchmarks import contestants_of, measure, run
 
 from benchmarks.conversations.concurrency import Concurrency, measure_concurrency
 from benchmarks.conversations.file_system import find_mount

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from benchmark_runs import contestants_of, measure, without
+from runs.benchmarks import contestants_of, measure, without
 
 CALLS = ("register_wait", "find_wait", "get_session", "update_session")
 MEMORY = {f"{call} of 4 KiB, memory" for call in CALLS} | {"append of 1 KiB, memory"}

@@ -1,7 +1,7 @@
 """The benchmark of the in-memory store runs, without its peer. Speed is not asserted."""
 
 import pytest
-from benchmark_runs import Run, contestants_of, measure, without
+from runs.benchmarks import Run, contestants_of, measure, without
 
 MEASURED = {
     "read by key": {"get_session", "get_session, ctx given"},

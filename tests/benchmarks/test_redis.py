@@ -5,8 +5,8 @@ from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
-from benchmark_runs import Run, contestants_of, measure, run
 from redis_server import find_binary, require
+from runs.benchmarks import Run, contestants_of, measure, run
 
 SVG = "{http://www.w3.org/2000/svg}"
 

@@ -1,8 +1,8 @@
 """The soak test of the Redis store runs, and says whether the memory is flat."""
 
 import pytest
-from benchmark_runs import run
 from redis_server import find_binary, require
+from runs.benchmarks import run
 
 from benchmarks.soak.growth import growth_of
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from benchmark_runs import measure
+from runs.benchmarks import measure
 
 from benchmarks.stalls.__main__ import ROWS
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from benchmark_runs import contestants_of, measure, without
+from runs.benchmarks import contestants_of, measure, without
 
 OBSERVED = {"no-op providers", "SDK, no span sampled", "SDK, spans in memory"}
 

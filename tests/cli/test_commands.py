@@ -14,9 +14,9 @@ from typing import Any
 
 import jsonschema
 import pytest
-from cli_runs import SECRET, Cli, data_of, fill, in_redis, park
 from paths import VECTORS
 from reference_fleet import Reference
+from runs.cli import SECRET, Cli, data_of, fill, in_redis, park
 
 import greentic_session
 from greentic_session import InMemorySessionStore, ReplyScope, SessionStore, TenantCtx

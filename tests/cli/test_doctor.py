@@ -14,10 +14,10 @@ from random import Random
 
 import pytest
 import redis
-from cli_runs import Cli, data_of, dumps, fill, in_redis, park
 from redis_invariants import check
 from redis_server import Server
 from reference_fleet import Reference
+from runs.cli import Cli, data_of, dumps, fill, in_redis, park
 from time_passing import pass_time
 
 import greentic_session

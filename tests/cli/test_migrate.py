@@ -9,10 +9,10 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from cli_runs import Cli, fill, in_redis
 from cluster_servers import Cluster
 from paths import ROOT
 from redis_server import Server
+from runs.cli import Cli, fill, in_redis
 
 from greentic_session import SessionStore, create_session_store
 

@@ -17,8 +17,8 @@ from typing import Any
 
 import pytest
 import redis
-from cli_runs import Cli, data_of, dumps, fill, in_redis, park
 from reference_fleet import Reference
+from runs.cli import Cli, data_of, dumps, fill, in_redis, park
 
 import greentic_session
 from greentic_session import InMemorySessionStore, ReplyScope, SessionStore, TenantCtx, UnavailableError

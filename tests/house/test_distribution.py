@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 from paths import ROOT
-from readme_blocks import DEMO, INSTALL
+from readmes.blocks import DEMO, INSTALL
 
 pytestmark = pytest.mark.slow
 

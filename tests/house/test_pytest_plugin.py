@@ -11,8 +11,8 @@ import tomllib
 import pytest
 import redis
 from paths import ROOT
-from projects import PLUGIN, run_project
 from redis_server import HOW_TO_GET_ONE, Server
+from runs.projects import PLUGIN, run_project
 
 pytest_plugins = ["pytester"]
 

@@ -18,9 +18,9 @@ from typing import Any
 import pytest
 import redis
 from paths import ROOT
-from projects import run_project
-from readme_blocks import BLOCKS, DEMO, INSTALL, README, READMES, SUITE, block_with, prose_of
-from readme_commands import commands_in
+from readmes.blocks import BLOCKS, DEMO, INSTALL, README, READMES, SUITE, block_with, prose_of
+from readmes.commands import commands_in
+from runs.projects import run_project
 
 from greentic_session import (
     Claim,

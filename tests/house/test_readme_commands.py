@@ -5,10 +5,10 @@ import importlib
 import importlib.util
 
 import pytest
-from benchmark_runs import COMMANDS as BENCHMARKS
 from paths import ROOT
-from readme_blocks import READMES
-from readme_commands import COMMANDS, Command, commands_in
+from readmes.blocks import READMES
+from readmes.commands import COMMANDS, Command, commands_in
+from runs.benchmarks import COMMANDS as BENCHMARKS
 
 from greentic_session.cli.arguments import read
 from greentic_session.cli.commands import COMMANDS as OPERATOR_COMMANDS

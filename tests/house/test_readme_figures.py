@@ -4,7 +4,7 @@ import re
 
 import pytest
 from paths import ROOT
-from readme_blocks import READMES, prose_of
+from readmes.blocks import READMES, prose_of
 
 _TIME = re.compile(r"\b\d[\d,.]* (?:µs|us|ms|s|seconds)\b|(?:loop|server) for seconds|seconds a MiB|of a second\b")
 _COMMAND = re.compile(r"`(?:[^`]*&& )?python -m [^`]+`")

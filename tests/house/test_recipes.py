@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from paths import ROOT
-from readme_blocks import READMES
+from readmes.blocks import READMES
 
 FOLDER = ROOT / "tests" / "recipes"
 HELPERS = {"webhook_process.py"}

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 import redis.asyncio
-from cli_runs import Cli
 from msgspec import Raw
+from runs.cli import Cli
 
 from greentic_session import RedisUrl, RedisUrlWithNamespace, ReplyScope, SessionCursor, SessionData, SessionKey, TenantCtx
 from greentic_session._redis.cluster import ClusterAddress

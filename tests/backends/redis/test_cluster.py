@@ -21,7 +21,7 @@ from cluster_traffic import SCOPE, Traffic
 from hypothesis import settings
 from hypothesis.stateful import run_state_machine_as_test
 from races.workers import plain_client
-from readme_blocks import READMES
+from readmes.blocks import READMES
 from redis.asyncio.cluster import ClusterNode, RedisCluster
 from redis_invariants import Spread, check
 from time_passing import UNIT, OnACluster, passing

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from cli_runs import Cli, dumps, in_redis
+from runs.cli import Cli, dumps, in_redis
 
 from greentic_session import (
     ConflictError,

@@ -5,7 +5,7 @@ import shlex
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from readme_blocks import READMES
+from readmes.blocks import READMES
 
 __all__ = ["COMMANDS", "Command", "commands_in"]
 
