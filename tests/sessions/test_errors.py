@@ -22,6 +22,7 @@ CLASSES: list[tuple[type[errors.GreenticError], str, tuple[type[Exception], ...]
     (errors.PermissionDeniedError, "permission_denied", ()),
     (errors.InternalError, "internal", ()),
     (errors.CorruptSessionError, "internal", (errors.InternalError,)),
+    (errors.CorruptStoreError, "internal", (errors.InternalError,)),
     (errors.DecryptionError, "internal", (errors.InternalError,)),
     (errors.SchemaVersionError, "internal", (errors.InternalError,)),
 ]
