@@ -13,7 +13,7 @@ from typing import Any
 import anyio
 import pytest
 from conversation_files import log_of, make
-from hypothesis import settings
+from runs.machines import machine_tests
 from time_passing import OnATimer, each_test_of, run_on_trio
 from timers import Timer
 
@@ -31,13 +31,7 @@ EXAMPLES = tempfile.TemporaryDirectory()
 Machine = conversation_store_machine(
     lambda **options: make(Path(EXAMPLES.name) / str(next(NUMBERS)), timer=TIMER, **options), TIMER.advance
 )
-Machine.TestCase.settings = settings(max_examples=30, stateful_step_count=30, deadline=None)
-TestMachine = Machine.TestCase
-
-
-@pytest.mark.slow
-class TestMachineAtLength(Machine.TestCase):  # type: ignore[name-defined,misc]  # made at run time
-    settings = settings(max_examples=250, stateful_step_count=60, deadline=None)
+TestMachine, TestMachineAtLength = machine_tests(Machine, 30, 250, steps=30)
 
 
 class TestContract(OnATimer, ConversationStoreContract):

@@ -8,8 +8,9 @@ from typing import Any
 import anyio
 import anyio.lowlevel
 import pytest
-from hypothesis import settings
 from races.threads import in_threads, wait_until, wait_until_ended
+from races.turns import counted_turns
+from runs.machines import machine_tests
 from time_passing import OnATimer, each_test_of, run_on_trio
 from timers import Timer
 
@@ -23,13 +24,7 @@ from greentic_session.testing._conversations.samples import OPS, said
 
 TIMER = Timer()
 Machine = conversation_store_machine(partial(InMemoryConversationStore, timer=TIMER), TIMER.advance)
-Machine.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
-TestMachine = Machine.TestCase
-
-
-@pytest.mark.slow
-class TestMachineAtLength(Machine.TestCase):  # type: ignore[name-defined,misc]  # made at run time
-    settings = settings(max_examples=600, stateful_step_count=60, deadline=None)
+TestMachine, TestMachineAtLength = machine_tests(Machine, 60, 600)
 
 
 class TestContract(OnATimer, ConversationStoreContract):
@@ -148,19 +143,9 @@ async def test_a_long_transcript_lets_others_run() -> None:
     store = InMemoryConversationStore()
     await store.create(OPS, id="c")
     await store.append(OPS, "c", *said("x") * 5000)
-    turns = 0
-
-    async def count_turns() -> None:
-        nonlocal turns
-        while True:
-            turns += 1
-            await anyio.lowlevel.checkpoint()
-
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(count_turns)
+    async with counted_turns() as turns:
         assert len(await store.messages(OPS, "c")) == 5000
-        tasks.cancel_scope.cancel()
-    assert turns >= 4
+    assert turns.count >= 4
 
 
 def test_recency() -> None:

@@ -1,20 +1,17 @@
 """The conversation store in a database: contract on asyncio and trio, and state machine."""
 
-import inspect
 import itertools
 import tempfile
 from pathlib import Path
-from typing import Any
 
-import anyio
 import pytest
 from conversation_databases import make
-from hypothesis import settings
-from time_passing import OnATimer
+from runs.machines import machine_tests
+from time_passing import OnATimer, each_test_of, run_on_trio
 from timers import Timer
 
 from greentic_session.conversation import SQLiteConversationStore
-from greentic_session.testing import ConversationStoreContract, MakeConversationStore, Time, conversation_store_machine
+from greentic_session.testing import ConversationStoreContract, MakeConversationStore, conversation_store_machine
 
 TIMER = Timer()
 NUMBERS = itertools.count()
@@ -24,13 +21,7 @@ EXAMPLES = tempfile.TemporaryDirectory()
 Machine = conversation_store_machine(
     lambda **options: make(Path(EXAMPLES.name) / f"{next(NUMBERS)}.db", timer=TIMER, **options), TIMER.advance
 )
-Machine.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
-TestMachine = Machine.TestCase
-
-
-@pytest.mark.slow
-class TestMachineAtLength(Machine.TestCase):  # type: ignore[name-defined,misc]  # made at run time
-    settings = settings(max_examples=250, stateful_step_count=60, deadline=None)
+TestMachine, TestMachineAtLength = machine_tests(Machine, 60, 250)
 
 
 class TestContract(OnATimer, ConversationStoreContract):
@@ -39,17 +30,6 @@ class TestContract(OnATimer, ConversationStoreContract):
         return lambda **options: SQLiteConversationStore(tmp_path / f"{next(NUMBERS)}.db", timer=timer, **options)
 
 
-@pytest.mark.parametrize("name", sorted(name for name in dir(TestContract) if name.startswith("test_")))
+@each_test_of(TestContract)
 def test_contract_on_trio(name: str, tmp_path: Path) -> None:
-    async def run() -> None:
-        test = getattr(TestContract(), name)
-        timer = Timer()
-
-        def make_store(**options: Any) -> SQLiteConversationStore[Any]:
-            return make(tmp_path / f"{next(NUMBERS)}.db", timer=timer, **options)
-
-        async with make_store() as store:
-            given = {"store": store, "make_store": make_store, "time": Time.moved(timer.advance)}
-            await test(**{argument: given[argument] for argument in inspect.signature(test).parameters})
-
-    anyio.run(run, backend="trio")
+    run_on_trio(TestContract(), name, lambda **options: make(tmp_path / f"{next(NUMBERS)}.db", **options))

@@ -1,15 +1,12 @@
 """The conversation store in a database, used by several processes, some of which are killed."""
 
-import asyncio
 import os
 from functools import partial
 from pathlib import Path
 
 import pytest
 from conversation_databases import connected, make, rows
-from conversation_processes import check_killed_writers, check_two_writers
-
-from greentic_session.testing._conversations.samples import OPS, said, texts
+from conversation_processes import check_forked_writers, check_killed_writers, check_two_writers
 
 
 def url_of(path: Path) -> str:
@@ -51,28 +48,4 @@ def test_killed_writers_at_length(seed: int, tmp_path: Path) -> None:
 def test_a_forked_child_goes_on_with_a_connection_of_its_own(tmp_path: Path) -> None:
     store = make(tmp_path / "bot.db")
 
-    async def write(writer: str, count: int) -> None:
-        for index in range(count):
-            await store.append(OPS, "c", *said(f"{writer} {index}"))
-
-    async def begin() -> None:
-        await store.create(OPS, id="c")
-        await write("parent", 1)
-
-    asyncio.run(begin())
-    child = os.fork()
-    if child == 0:
-        try:
-            asyncio.run(write("child", 200))
-        finally:
-            os._exit(0)
-    asyncio.run(write("parent", 200))
-    assert os.waitpid(child, 0) == (child, 0)
-
-    async def check() -> None:
-        found = [text.split() for text in await texts(store)]
-        assert [index for who, index in found if who == "child"] == [str(index) for index in range(200)]
-        assert len(found) == 401
-        await store.aclose()
-
-    asyncio.run(check())
+    check_forked_writers(store)

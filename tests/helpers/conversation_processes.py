@@ -1,5 +1,6 @@
 """Checks of a conversation store that several processes use, some of which are killed."""
 
+import asyncio
 import os
 import random
 import subprocess
@@ -16,7 +17,7 @@ from paths import ROOT
 from greentic_session.conversation import ConversationStore
 from greentic_session.testing._conversations.samples import OPS, said, texts
 
-__all__ = ["MakeStore", "check_killed_writers", "check_two_writers", "create", "worker"]
+__all__ = ["MakeStore", "check_forked_writers", "check_killed_writers", "check_two_writers", "create", "worker"]
 
 MakeStore: TypeAlias = Callable[[], ConversationStore[Any]]
 """Opens the store of the URL that the processes have."""
@@ -131,3 +132,33 @@ def check_killed_writers(url: str, make: MakeStore, seed: int, names: str) -> No
             assert await store.purge(OPS) == 1
 
     anyio.run(check)
+
+
+def check_forked_writers(store: ConversationStore[Any]) -> None:
+    """Let a process and a child that it forks append with one store, and close it."""
+
+    async def write(writer: str, count: int) -> None:
+        for index in range(count):
+            await store.append(OPS, "c", *said(f"{writer} {index}"))
+
+    async def begin() -> None:
+        await store.create(OPS, id="c")
+        await write("parent", 1)
+
+    asyncio.run(begin())
+    child = os.fork()
+    if child == 0:
+        try:
+            asyncio.run(write("child", 200))
+        finally:
+            os._exit(0)
+    asyncio.run(write("parent", 200))
+    assert os.waitpid(child, 0) == (child, 0)
+
+    async def check() -> None:
+        found = [text.split() for text in await texts(store)]
+        assert [index for who, index in found if who == "child"] == [str(index) for index in range(200)]
+        assert len(found) == 401
+        await store.aclose()
+
+    asyncio.run(check())

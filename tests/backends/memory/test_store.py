@@ -10,8 +10,9 @@ from typing import Any
 import anyio
 import anyio.lowlevel
 import pytest
-from hypothesis import settings
 from races.threads import in_threads, wait_until, wait_until_ended
+from races.turns import counted_turns
+from runs.machines import machine_tests
 from time_passing import OnATimer, each_test_of, run_on_trio
 from timers import Timer
 
@@ -88,13 +89,7 @@ def check_indices(store: InMemorySessionStore) -> None:
 
 CLOCK = Timer()
 Machine = session_store_machine(lambda: InMemorySessionStore(timer=CLOCK), CLOCK.advance, base=Checked)
-Machine.TestCase.settings = settings(max_examples=50, stateful_step_count=30, deadline=None)
-TestMachine = Machine.TestCase
-
-
-@pytest.mark.slow
-class TestMachineAtLength(Machine.TestCase):  # type: ignore[name-defined,misc]  # made at run time
-    settings = settings(max_examples=250, stateful_step_count=60, deadline=None)
+TestMachine, TestMachineAtLength = machine_tests(Machine, 50, 250, steps=30)
 
 
 def held(store: InMemorySessionStore) -> int:
@@ -348,20 +343,10 @@ async def test_administration_lets_others_run() -> None:
     store = InMemorySessionStore()
     for index in range(3000):
         await store.create_session(ALICE, data(), key=f"k{index}")
-    turns = walked = purged = 0
-
-    async def count_turns() -> None:
-        nonlocal turns
-        while True:
-            turns += 1
-            await anyio.lowlevel.checkpoint()
-
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(count_turns)
+    async with counted_turns() as turns:
         assert len([wait async for wait in store.iter_sessions(ALICE)]) == 3000
-        walked = turns
+        walked = turns.count
         assert await store.purge(ALICE) == 3000
-        purged = turns - walked
-        tasks.cancel_scope.cancel()
+        purged = turns.count - walked
     assert walked >= 200
     assert purged >= 200
