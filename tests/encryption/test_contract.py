@@ -1,6 +1,7 @@
 """Encrypted stores keep the contract, over every backend."""
 
 import json
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from greentic_session.encryption import EncryptedConversationStore, EncryptedSes
 from greentic_session.testing import (
     ConversationStoreContract,
     MakeConversationStore,
+    MakeStore,
     SessionStoreContract,
     conversation_store_machine,
     session_store_machine,
