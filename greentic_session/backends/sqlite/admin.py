@@ -11,6 +11,11 @@ from greentic_session._expiry.expiring import NEVER_ENDS, Timer
 from greentic_session._sqlite.database import Database
 from greentic_session._sqlite.inspection import Condition, condition_of, is_on_a_network, problems_of
 from greentic_session.admin import SOON_MS, Details, Examination, Finding, Inspector, Looked, Selection, Setting, Tally
+from greentic_session.conversation.backends.sqlite.inspector import (
+    CONVERSATION_FAULTS,
+    count_conversations,
+    examine_conversations,
+)
 from greentic_session.errors import CorruptSessionError, CorruptStoreError
 from greentic_session.tenancy import Partition
 
@@ -56,7 +61,7 @@ class SQLiteInspector(Inspector):
         self._timer = timer
 
     async def survey(self, looked: Looked, selection: Selection | None = None) -> Mapping[Partition, Tally]:
-        """See `Inspector.survey`; conversations in the same file are not counted."""
+        """See `Inspector.survey`."""
         found: dict[Partition, Tally] = {}
         after, timer = 0, self._timer
         while after < END:
@@ -66,6 +71,12 @@ class SQLiteInspector(Inspector):
             looked(count)
             for partition, tally in tallies:
                 found.setdefault(partition, Tally()).add(tally)
+        if selection is None or selection.user is None:
+            async for count, live in count_conversations(self._database, timer):
+                looked(count)
+                for partition, conversations in live.items():
+                    if selection is None or _is_selected(selection, partition):
+                        found.setdefault(partition, Tally()).add(Tally(conversations=conversations))
         return found
 
     async def details(self, keys: Sequence[str]) -> list[Details | None]:
@@ -85,6 +96,11 @@ class SQLiteInspector(Inspector):
                 looked(count)
                 notes.total += count
                 for name, key in findings:
+                    notes.note(name, key)
+            async for count, inconsistencies in examine_conversations(self._database):
+                looked(count)
+                notes.total += count
+                for name, key in inconsistencies:
                     notes.note(name, key)
         except CorruptStoreError as error:
             notes.note("damaged", str(error))
@@ -117,7 +133,7 @@ class _Notes:
             Finding(
                 name=name, fault=fault, what=what, advice=advice, count=self._counts[name], keys=tuple(self._shown[name])
             )
-            for name, (fault, what, advice) in FAULTS.items()
+            for name, (fault, what, advice) in {**FAULTS, **CONVERSATION_FAULTS}.items()
             if name in self._counts
         ]
         return Examination(looked=self.total, findings=findings)
@@ -176,15 +192,16 @@ def _survey(
     found = []
     for row in rows:
         env, tenant, team, user = row.identity
-        if selection is None or (
-            (env, tenant) == (selection.env, selection.tenant)
-            and selection.team in (None, team)
-            and selection.user in (None, user)
-        ):
+        if selection is None or (_is_selected(selection, (env, tenant, team)) and selection.user in (None, user)):
             left = _left_ms(row, now)
             soon = left is not None and left <= SOON_MS
             found.append(((env, tenant, team), Tally(1, row.waits, soon, row.size)))
     return len(rows), found, window[1]
+
+
+def _is_selected(selection: Selection, partition: Partition) -> bool:
+    env, tenant, team = partition
+    return (env, tenant) == (selection.env, selection.tenant) and selection.team in (None, team)
 
 
 def _details(connection: sqlite3.Connection, key: str, now: float) -> Details | None:

@@ -16,9 +16,9 @@ from greentic_session.conversation.envelope import read_envelope, write_envelope
 from greentic_session.conversation.header import Change, Expected, Header, Lifetime, changed_header, replacing
 from greentic_session.conversation.moments import MAX_MOMENT, as_datetime, later
 from greentic_session.conversation.rules import absent, check_schema, corrupt
-from greentic_session.tenancy import Partition
+from greentic_session.tenancy import NO_TEAM, Partition
 
-__all__ = ["Tables", "Upkeep", "free_garbage", "key_of"]
+__all__ = ["Tables", "Upkeep", "free_garbage", "key_of", "partition_of_key"]
 
 _MAX_MESSAGES_AT_ONCE: Final = 100
 """Messages that are deleted with their conversation; more become garbage."""
@@ -103,7 +103,17 @@ def key_of(partition: Partition) -> str:
     'prod/acme/-'
     """
     env, tenant, team = partition
-    return f"{env}/{tenant}/{team or '-'}"
+    return f"{env}/{tenant}/{team or NO_TEAM}"
+
+
+def partition_of_key(key: str) -> Partition:
+    """Return the partition that `key_of` made a text of.
+
+    >>> partition_of_key("prod/acme/-")
+    ('prod', 'acme', None)
+    """
+    env, tenant, team = key.split("/")
+    return env, tenant, None if team == NO_TEAM else team
 
 
 class Tables:
