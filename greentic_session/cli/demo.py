@@ -1,4 +1,4 @@
-"""``demo``: recorded Telegram updates, played to a flow that parks between its steps."""
+"""``demo``: a runner is killed and another goes on; or recorded Telegram updates are played."""
 
 import argparse
 from typing import Final
@@ -7,6 +7,7 @@ import anyio
 
 from greentic_session.demo.playback import DEFAULT_TTL, play
 from greentic_session.demo.recording import RecordingError, lines, open_recording
+from greentic_session.demo.takeover import tell
 
 from .command import Command, Exit
 from .console import Console
@@ -22,7 +23,9 @@ def _configure(parser: argparse.ArgumentParser) -> None:
         "--updates",
         metavar="FILE",
         default=argparse.SUPPRESS,
-        help="updates, one JSON object a line; - reads the standard input (default: the recording that comes with it)",
+        nargs="?",
+        const=None,
+        help="play updates, one JSON object a line; - reads the standard input (default: the recording that comes with it)",
     )
     parser.add_argument(
         "--ttl",
@@ -41,6 +44,9 @@ def _seconds(text: str) -> float:
 
 
 def _run(args: argparse.Namespace, console: Console) -> int:
+    if args.store is None and not hasattr(args, "updates") and not hasattr(args, "ttl"):
+        tell()
+        return Exit.FINE
     ttl = getattr(args, "ttl", DEFAULT_TTL)
     try:
         store = open_sessions(args)
@@ -54,7 +60,8 @@ def _run(args: argparse.Namespace, console: Console) -> int:
 
 DEMO: Final = Command(
     "demo",
-    "play recorded Telegram updates to a flow that parks between its steps; in memory, unless --store names a store",
+    "kill a runner in the middle of a turn, and let another one go on from a temporary SQLite file; with --updates, --ttl "
+    "or --store play recorded Telegram updates instead, in memory unless --store names a store",
     _configure,
     _run,
     writes_json=False,

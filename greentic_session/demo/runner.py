@@ -7,6 +7,7 @@ It keeps nothing itself. Any number of runners may serve the same chats, each fr
 what they know is in the store, and of all that see one answer exactly one gets the claim.
 """
 
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 import msgspec
@@ -78,12 +79,26 @@ class Runner:
         store: Where paused flows wait.
         conversations: Where their transcripts are; each must live longer than a question waits.
         ttl: For how many seconds a question waits for its answer.
+        lease: For how many seconds a turn may take: if the runner dies in it, another one may
+            resume the flow after that. By default as long as a question waits.
+        think: What a turn does after the claim and before the flow's step, and what may take long:
+            asking a model, say.
     """
 
-    def __init__(self, store: SessionStore, conversations: ConversationStore[Said], ttl: float) -> None:
+    def __init__(
+        self,
+        store: SessionStore,
+        conversations: ConversationStore[Said],
+        ttl: float,
+        *,
+        lease: float | None = None,
+        think: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
         self._store = store
         self._conversations = conversations
         self._ttl = ttl
+        self._lease = ttl if lease is None else lease
+        self._think = think
 
     async def handle(self, update: Update) -> Outcome:
         """Do what `update` asks for.
@@ -125,9 +140,9 @@ class Runner:
         ctx = tenant_partition(tenant_of(message)).with_user(user)
         for scope in answer_scopes(message):
             try:
-                # A claim keeps the session alive as long as its lease: no longer than the question
-                # would wait anyway.
-                claim = await self._store.claim_wait(ctx, user, scope, lease=self._ttl)
+                # A claim keeps the session alive as long as its lease: by default no longer than
+                # the question would wait anyway.
+                claim = await self._store.claim_wait(ctx, user, scope, lease=self._lease)
             except ClaimedError:
                 return _CLAIMED
             if claim is not None:
@@ -144,6 +159,8 @@ class Runner:
     async def _resume(self, claim: Claim, update_id: int, message: Message, text: str) -> Outcome:
         if _has_seen(claim.data, update_id):
             return _DUPLICATE  # no verdict: the claim is released, and the flow waits on
+        if self._think is not None:
+            await self._think()
         node = claim.data.cursor.node_pointer
         step = flow.resume(node, claim.data.context(Snapshot).order, text)
         note = None

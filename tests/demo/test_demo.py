@@ -248,7 +248,7 @@ def run_module(*args: str, **options: Any) -> subprocess.CompletedProcess[bytes]
 
 
 def test_as_a_command_it_plays_the_shipped_recording() -> None:
-    done = run_module(stdout=subprocess.PIPE)
+    done = run_module("--updates", stdout=subprocess.PIPE)
     assert (done.returncode, done.stderr) == (0, b"")
     assert "Tiramisù".encode() in done.stdout
     assert b"The store still holds" in done.stdout

@@ -121,5 +121,5 @@ def test_a_file_that_fails_while_it_is_read_is_reported(
     with pytest.raises(RecordingError, match=r"^cannot read on after line 1: Input/output error$"):
         list(lines(Failing(b"{}\n")))
     monkeypatch.setattr(recording, "_open", lambda name: Failing(b"{}\n"))
-    assert command_line.main([]) == 2
+    assert command_line.main(["--updates"]) == 2
     assert capsys.readouterr().err == "error: cannot read on after line 1: Input/output error\n"
