@@ -4,8 +4,8 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from cli_runs import Cli
 from conversation_databases import connected
+from runs.cli import Cli
 
 from greentic_session import TenantCtx, create_session_store
 from greentic_session.conversation import Message, create_conversation_store
