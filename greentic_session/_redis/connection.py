@@ -340,7 +340,9 @@ class SharedConnection(asyncio.Protocol):
                 call.answer.set_exception(error())
 
     def _end_if_done(self) -> None:
-        if all(call.answer.done() for call in self.pending):
+        # One with an `undo` is not done before its caller, who was cancelled or is late, has run
+        # and sent that: behind it, on this connection.
+        if all(call.answer.done() and call.undo is None for call in self.pending):
             self.abort()
 
 

@@ -177,3 +177,17 @@ async def test_a_claim_that_was_cut_off_is_given_back(shared: Server, proxy: Tcp
         with pytest.raises(UnavailableError):
             await store.claim_wait(ALICE, "alice", CHAT, lease=LEASE)
         await (await claim_soon(other)).release()
+
+
+async def test_a_cancelled_claim_is_given_back_by_a_store_that_is_closed_at_once(server: Server, raw: redis.Redis) -> None:
+    async with RedisSessionStore.from_url(server.url) as other:
+        store = RedisSessionStore.from_url(server.url)
+        await store.register_wait(ALICE, "alice", CHAT, "k", data(), MINUTE)
+        await (await claim_soon(store)).release()
+        claiming = asyncio.create_task(store.claim_wait(ALICE, "alice", CHAT, lease=LEASE))
+        await asyncio.sleep(0)  # it is sent
+        claiming.cancel()
+        await store.aclose()  # begins before the cancelled task runs
+        with pytest.raises(asyncio.CancelledError):
+            await claiming
+        await (await claim_soon(other)).release()
