@@ -36,7 +36,13 @@ from redis.asyncio.connection import AbstractConnection
 from redis.crc import REDIS_CLUSTER_HASH_SLOTS, key_slot
 
 from greentic_session._hiding import Secret, outline
-from greentic_session.errors import GreenticError, OperationTimeoutError, UnavailableError
+from greentic_session.errors import (
+    GreenticError,
+    OperationTimeoutError,
+    PermissionDeniedError,
+    UnauthenticatedError,
+    UnavailableError,
+)
 
 from .client import RedisClient
 from .connection import LostError
@@ -54,6 +60,8 @@ _FIRST_RETRY_DELAY_S = 0.01
 _MAX_RETRY_DELAY_S = 0.25
 _MIN_MAP_AGE_S = 0.1
 """Minimum age of the map, in seconds, before it is read again."""
+_MapError: TypeAlias = UnavailableError | UnauthenticatedError | PermissionDeniedError
+"""What reading the map may end in: as a call to one server would, whatever the operation."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -105,7 +113,7 @@ class ClusterClient:
         self._clients: dict[Address, RedisClient] = {}
         self._slots: list[RedisClient | None] = [None] * REDIS_CLUSTER_HASH_SLOTS
         self._replicas: dict[RedisClient, list[RedisClient]] = {}
-        self._reading: asyncio.Future[UnavailableError | None] | None = None
+        self._reading: asyncio.Future[_MapError | None] | None = None
         self._read_at = float("-inf")
         self._closed = False
         # Keeps the event loop; and refuses settings that redis-py does not know.
@@ -287,6 +295,8 @@ class ClusterClient:
 
         Raises:
             OperationTimeoutError: There was no time.
+            PermissionDeniedError: Its user may not read the map.
+            UnauthenticatedError: The nodes want another password.
             UnavailableError: No node answers.
         """
         loop = self._keeper.check_loop()
@@ -297,7 +307,7 @@ class ClusterClient:
             except TimeoutError as error:
                 raise OperationTimeoutError("Redis did not answer in time") from error
             if failure is not None:
-                raise UnavailableError(str(failure)) from failure
+                raise type(failure)(str(failure)) from failure
             anew = False
         if not anew and loop.time() - self._read_at < _MIN_MAP_AGE_S:
             return
@@ -306,7 +316,7 @@ class ClusterClient:
         try:
             await self._ask_for_map(deadline)
             self._read_at = loop.time()
-        except UnavailableError as error:
+        except (UnavailableError, UnauthenticatedError, PermissionDeniedError) as error:
             failure = error
             raise
         finally:
@@ -316,7 +326,8 @@ class ClusterClient:
     async def _ask_for_map(self, deadline: float) -> None:
         known = list(dict.fromkeys([*self._slots_held(), *self._seeds]))
         random.shuffle(known)  # so that a fleet does not ask one node all at once
-        loop, failure = self._keeper.check_loop(), UnavailableError("no node of the Redis cluster answers")
+        loop = self._keeper.check_loop()
+        failure: _MapError = UnavailableError("no node of the Redis cluster answers")
         for number, address in enumerate(known):
             now = loop.time()
             # A node that is silent must not use up the time for the others.
@@ -324,7 +335,7 @@ class ClusterClient:
             try:
                 found = await self._client_for(address).call(("CLUSTER", "SLOTS"), repeatable=True, deadline=share)
             except GreenticError as error:
-                failure = error if isinstance(error, UnavailableError) else UnavailableError(str(error))
+                failure = error if isinstance(error, _MapError) else UnavailableError(str(error))
                 failure.__cause__ = error.__cause__
                 continue
             if self._take(found, address):

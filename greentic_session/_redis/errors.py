@@ -54,6 +54,7 @@ _CODE = re.compile(r"(?:^|: -?)(" + "|".join(_BY_CODE) + r")\b")
 _BY_TEXT: dict[str, tuple[Callable[[str], GreenticError], str]] = {
     "The user executing the script can't": _BY_CODE["NOPERM"],
     "ACL failure in script": _BY_CODE["NOPERM"],
+    "cluster support disabled": (UnavailableError, "this Redis is no node of a cluster: connect with redis:// or rediss://"),
     "DB index is out of range": (InvalidInputError, "Redis has no database of this number"),
     # Redis reads no more than ten words of a command, and none that is long, of who has given no
     # password.
@@ -65,6 +66,7 @@ _BY_ORIGIN: list[tuple[type[Exception], Callable[[str], GreenticError], str]] = 
     (socket.gaierror, *_UNRESOLVED),
     (UnicodeError, *_UNRESOLVED),  # no name of a host: a part of it is empty, or longer than 63 characters
     (ConnectionRefusedError, UnavailableError, "the connection to Redis failed: it was refused, nothing listens there"),
+    (FileNotFoundError, UnavailableError, "the connection to Redis failed: a file is missing, its socket or a certificate"),
     (ssl.SSLCertVerificationError, UnavailableError, "the connection to Redis failed: its certificate is not trusted"),
     (
         TlsTimeoutError,

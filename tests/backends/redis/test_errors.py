@@ -189,6 +189,38 @@ async def test_tls_to_a_server_without_it() -> None:
     assert "where it speaks none, the URL begins with redis://" in error.message
 
 
+@pytest.mark.asyncio
+async def test_a_socket_that_is_not_there() -> None:
+    error = await message_of("unix:///no/such.sock")
+    assert isinstance(error, errors.UnavailableError)
+    assert error.message == "the connection to Redis failed: a file is missing, its socket or a certificate (/no/such.sock)"
+
+
+@pytest.mark.asyncio
+async def test_a_server_that_is_no_node_of_a_cluster(server: Server) -> None:
+    error = await message_of(server.url.replace("redis://", "redis+cluster://"))
+    assert isinstance(error, errors.UnavailableError)
+    assert "is no node of a cluster: connect with redis://" in error.message
+
+
+@pytest.mark.parametrize(
+    ("refusal", "kind"),
+    [
+        (b"-NOAUTH Authentication required.", errors.UnauthenticatedError),
+        (b"-NOPERM this user has no permissions to run the 'cluster|slots' command", errors.PermissionDeniedError),
+    ],
+    ids=["no password", "no permission"],
+)
+@pytest.mark.asyncio
+async def test_a_cluster_that_refuses_its_map_says_why(refusal: bytes, kind: Kind) -> None:
+    async with impostor() as (server, url):
+        server.otherwise = refusal + b"\r\n"
+        async with RedisSessionStore.from_url(url.replace("redis://", "redis+cluster://")) as store:
+            reads = [store.get_session(f"k{number}") for number in range(3)]  # they share one look at the map
+            failures = await asyncio.gather(*reads, store.health(), return_exceptions=True)
+    assert {type(failure) for failure in failures} == {kind}
+
+
 MAKERS: list[Callable[..., object]] = [
     RedisSessionStore.from_url,
     RedisConversationStore.from_url,
