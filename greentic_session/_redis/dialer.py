@@ -125,8 +125,10 @@ class Dialer:
             await _check_admitted(connection)
             if check is not None:
                 await check(connection)
-        except BaseException:
+        except BaseException as error:
             _drop(connection)
+            if isinstance(error, MemoryError):  # a list longer than the memory is announced
+                raise driver.InvalidResponse("this is not Redis's protocol") from error
             raise
         self._connected = True
         reader, writer = connection._reader, connection._writer  # noqa: SLF001  # there is no public way to them

@@ -21,6 +21,7 @@ class Impostor:
     """Answers as it is told.
 
     Attributes:
+        admission: To the commands of a handshake.
         answers: To the next commands.
         otherwise: To those after them; empty: nothing.
         greeting: Is called at the end of a handshake.
@@ -28,6 +29,7 @@ class Impostor:
     """
 
     def __init__(self) -> None:
+        self.admission = b"+OK\r\n"
         self.answers: list[bytes] = []
         self.otherwise = b"+PONG\r\n"
         self.greeting: Callable[[asyncio.StreamWriter], None] | None = None
@@ -41,7 +43,7 @@ class Impostor:
         while received := await _read(reader):
             for name in _NAME.findall(received):
                 handshake = name == b"CLIENT"
-                writer.write(b"+OK\r\n" if handshake else self.answers.pop(0) if self.answers else self.otherwise)
+                writer.write(self.admission if handshake else self.answers.pop(0) if self.answers else self.otherwise)
             if b"GETNAME" in received and self.greeting is not None:
                 self.greeting(writer)
         writer.close()

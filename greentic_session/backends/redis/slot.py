@@ -150,6 +150,8 @@ class Slot:
         outcome, *left = await self._reads.remaining(key, identity_text(ctx))
         if outcome == b"absent":
             return None
+        if outcome != b"found":
+            raise foreign()
         return NEVER if left[0] == FOR_EVER else number(left[0])
 
     # -- waits, by scope
@@ -215,6 +217,8 @@ class Slot:
     async def find_key(self, owner: Owner, scope: ReplyScope) -> SessionKey | None:
         """As `SessionBackend.find_key`."""
         outcome, *found = await self._reads.find_key(owner, scope)
+        if outcome not in (b"found", b"absent"):
+            raise foreign()
         return None if outcome == b"absent" else key_of(found[0])
 
     async def list_waits(self, owner: Owner) -> list[SessionKey]:

@@ -39,6 +39,8 @@ ANSWERS = {
     "a good outcome of numbers": b"*3\r\n$2\r\nok\r\n:3\r\n:4\r\n",
     "a good outcome of texts": b"*3\r\n$2\r\nok\r\n$1\r\nx\r\n$1\r\n\xff\r\n",
     "a good outcome alone": b"*1\r\n$2\r\nok\r\n",
+    "parking's outcome and a number": b"*2\r\n$6\r\nparked\r\n:5\r\n",
+    "parking's outcome and a text": b"*2\r\n$6\r\nparked\r\n$1\r\nx\r\n",
     "a map": b"%1\r\n$1\r\na\r\n:1\r\n",
     "a double": b",1.5\r\n",
     "a boolean": b"#t\r\n",
@@ -58,6 +60,8 @@ WANTED: dict[str, set[str]] = {
         "clear_wait",
     },
     "a boolean": set(),
+    "parking's outcome and a number": {"register_wait", "claim.park"},
+    "parking's outcome and a text": {"register_wait", "claim.park"},
     "numbers": {"clear_wait"},  # what it removed is of no interest here
 }
 """Operations that accept an answer of this kind.
@@ -150,3 +154,23 @@ async def test_a_list_that_no_memory_holds_is_no_end(monkeypatch: pytest.MonkeyP
             await store.create_session(data().tenant_ctx, data())
         server.otherwise = b"+PONG\r\n"
         await store.health()
+
+
+@pytest.mark.parametrize("scheme", ["redis", "redis+cluster"])
+@pytest.mark.asyncio
+async def test_a_list_that_no_memory_holds_may_come_in_a_handshake(scheme: str) -> None:
+    async with impostor() as (server, url):
+        server.admission = b"*4294967295\r\n"
+        async with RedisSessionStore.from_url(url.replace("redis://", f"{scheme}://")) as store:
+            for call in (store.get_session("k"), store.health()):
+                with pytest.raises(UnavailableError, match="Redis's protocol"):
+                    await call
+
+
+@pytest.mark.parametrize("answer", ANSWERS)
+@pytest.mark.asyncio
+async def test_whatever_is_answered_to_a_handshake_no_other_error_comes(answer: str) -> None:
+    async with impostor() as (server, url):
+        server.admission = server.otherwise = ANSWERS[answer]
+        async with RedisSessionStore.from_url(url, timeout=1.0) as store:
+            await ends_well(store.health)
