@@ -85,8 +85,10 @@ def encode_alike(encoder: msgspec.json.Encoder, value: Any, what: str, path: str
         plain = _PLAIN.decode(text)
         # Both are rare, and tell of themselves: then it is worth a look at each part.
         doubtful = b"null" in text or len(SNAPSHOT_ENCODER.encode(plain)) != len(text)
-    except (msgspec.MsgspecError, RecursionError, ValueError):
-        doubtful = True  # a msgspec.Raw in it, perhaps
+    except (RecursionError, UnicodeError):
+        doubtful = True
+    except (msgspec.MsgspecError, ValueError) as error:
+        raise InvalidInputError(f"{what} cannot be written as JSON: a msgspec.Raw in it is none") from error
     if doubtful and (fault := find_fault(value, encoder, path, is_type=False)) is not None:
         raise InvalidInputError(f"{what} cannot be written as JSON: {fault}")
     return text

@@ -216,6 +216,15 @@ def test_a_snapshot_that_json_cannot_carry(value: Any) -> None:
         DATA.new_context(value)
 
 
+@pytest.mark.parametrize("text", [b"NaN", b"{", b"1 1", b"s3cret"], ids=repr)
+def test_a_raw_text_that_is_no_json_is_refused_when_it_is_written(text: bytes) -> None:
+    for value in (msgspec.Raw(text), {"a": [msgspec.Raw(text)]}):
+        with pytest.raises(
+            InvalidInputError, match=r"^the snapshot cannot be written as JSON: a msgspec\.Raw in it is none$"
+        ):
+            DATA.new_context(value)
+
+
 def test_a_snapshot_too_deep_to_read_is_refused_and_never_cut_off() -> None:
     deep = "[" * 100_000 + "1" + "]" * 100_000
     with pytest.raises(InvalidInputError, match=r"^not a snapshot in JSON: it is nested too deeply$"):
