@@ -27,7 +27,7 @@ class Secret(Hiding):
     __slots__ = ()
 
     def __reduce__(self) -> NoReturn:
-        raise TypeError(f"a {type(self).__name__} cannot be pickled: it holds a secret; make it anew where it is needed")
+        raise TypeError(f"{type(self).__name__} cannot be pickled: it holds a secret; make it anew where it is needed")
 
     def __copy__(self) -> Self:
         return self
