@@ -146,8 +146,8 @@ async def test_connections_that_are_killed_under_load(proxy: TcpProxy, raw: redi
         assert traffic.longest < Traffic.LIMIT + SLACK
         assert {kind for _, kind in traffic.failures} <= {UnavailableError, OperationTimeoutError}
         assert sum(traffic.failures[name, UnavailableError] for name in ("_write", "_write_long")) >= kills // 4
-        # Reads are repeated. Those that wait for a connection share its failure if it is killed while
-        # it is opened: at most every caller's, at each kill.
+        # Reads are repeated. Those that wait for a connection share its failure if it is killed
+        # while it is opened: at most every caller's, at each kill.
         failed_reads = sum(traffic.failures[name, UnavailableError] for name in ("_read", "_read_long"))
         assert failed_reads <= kills * len(traffic.tasks)
         assert proxy.accepted > kills // 2
