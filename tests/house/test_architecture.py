@@ -47,7 +47,7 @@ CONVERSATION_FLOORS = [
     ["importers"],
     ["conversation"],
     ["packing", "backend"],
-    ["store"],
+    ["store", "copying"],
     ["backends"],
     ["factory"],
     [""],

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from greentic_session._expiry.expiring import Timer
 from greentic_session.conversation.conversation import ConversationSummary
 from greentic_session.conversation.envelope import read_envelope, write_envelope
-from greentic_session.conversation.header import Change, Expected, Header, Lifetime, changed_header, replacing
+from greentic_session.conversation.header import Change, Expected, Header, Lifetime, Revision, changed_header, replacing
 from greentic_session.conversation.moments import MAX_MOMENT, as_datetime, later
 from greentic_session.conversation.rules import absent, check_schema, corrupt
 from greentic_session.tenancy import NO_TEAM, Partition
@@ -63,6 +63,9 @@ _RECENT: Final = """
     WHERE namespace = ? AND partition_key = ? AND updated_at <= ? AND (updated_at < ? OR id > ?)
     AND (expires_at IS NULL OR expires_at > ?)
     ORDER BY updated_at DESC, id LIMIT ?
+"""
+_NAMES: Final = """
+    SELECT number, partition_key, id FROM conversation WHERE number > ? AND namespace = ? ORDER BY number LIMIT ?
 """
 _LAST: Final = "SELECT max(number) FROM conversation"
 _OF_PARTITION: Final = """
@@ -247,6 +250,25 @@ class Tables:
             ConversationSummary(id, as_datetime(created_at), as_datetime(updated_at), count)
             for id, created_at, updated_at, count in connection.execute(_RECENT, keys)
         ]
+
+    def peek(self, connection: sqlite3.Connection, partition: Partition, id: str) -> tuple[Revision, int | None] | None:
+        """Return revision and remaining lifetime (in ms, None for ever) of a live conversation."""
+        now = self._now_ms()
+        row = self._find(connection, partition, id)
+        if row is None or not _is_live(row.expires_at, now):
+            return None
+        return row.header().revision, None if row.expires_at is None else row.expires_at - now
+
+    def names(self, connection: sqlite3.Connection, after: int, most: int) -> tuple[list[tuple[Partition, str]], int]:
+        """Return partition and id of some conversations, by number, and the last number.
+
+        Args:
+            connection: The connection.
+            after: The number behind which to begin.
+            most: How many to return.
+        """
+        rows = connection.execute(_NAMES, (after, self._namespace, most)).fetchall()
+        return [(partition_of_key(key), id) for _, key, id in rows], rows[-1][0] if rows else after
 
     def last_number(self, connection: sqlite3.Connection) -> int:
         """Return the largest number of a conversation; 0 without any."""
