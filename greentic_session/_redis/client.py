@@ -52,7 +52,9 @@ from .connection import Call, SharedConnection
 from .dialer import Dialer, Finder
 from .errors import is_demotion, translate
 from .executor import Arg
-from .undoing import Undoing, pack
+from .joined_calls import joined
+from .packing import pack
+from .undoing import Undoing
 
 __all__ = ["RedisClient"]
 
@@ -111,6 +113,8 @@ class RedisClient:
         deadline: float | None = None,
         before: bytes | None = None,
         undo: tuple[Arg, ...] | None = None,
+        ahead: tuple[Arg, ...] | None = None,
+        behind: tuple[Arg, ...] | None = None,
     ) -> Any:
         """Send a command and return its answer, as bytes, ints, lists and None.
 
@@ -123,6 +127,10 @@ class RedisClient:
             before: A packed command to be sent right before it, whose answer nobody wants.
             undo: A command that undoes it, for the time after it; sent if the caller is cancelled
                 or late, or the connection is lost, while the command is under way.
+            ahead: A command that goes out ahead of it in the same piece, whatever comes of it.
+            behind: A command that goes out behind it in the same piece. Then two answers are
+                returned; the second is None if that command failed, or was not sent: where another
+                one comes `before`.
 
         Raises:
             GreenticError: As `failures.translate` has it, from the driver's error.
@@ -138,8 +146,12 @@ class RedisClient:
         while True:
             if self._alarm is None or deadline < self._alarm.when():
                 self._look_at(loop, deadline)
-            long = self._lengths.is_long(command, packed)
-            call = Call(packed, loop.create_future(), deadline, before=before, undo=undo, long=long)
+            call = (
+                Call(packed, loop.create_future(), deadline, before=before, undo=undo)
+                if ahead is None and behind is None
+                else joined(packed, loop.create_future(), deadline, before=before, undo=undo, ahead=ahead, behind=behind)
+            )
+            long = call.long = self._lengths.is_long(command, call.packed)
             try:
                 # Whoever waits goes first.
                 connection = None if self._queues.of(call) else self._find_connection(call)

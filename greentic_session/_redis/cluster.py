@@ -90,6 +90,8 @@ class _Ways(TypedDict):
     repeatable: bool
     script: str | None
     undo: tuple[Arg, ...] | None
+    ahead: tuple[Arg, ...] | None
+    behind: tuple[Arg, ...] | None
 
 
 class ClusterClient:
@@ -126,6 +128,8 @@ class ClusterClient:
         repeatable: bool = False,
         script: str | None = None,
         undo: tuple[Arg, ...] | None = None,
+        ahead: tuple[Arg, ...] | None = None,
+        behind: tuple[Arg, ...] | None = None,
         stale: bool = False,
     ) -> Any:
         """Send a command to the node that has its key, and return the answer.
@@ -136,6 +140,8 @@ class ClusterClient:
             repeatable: Whether sending it twice does what sending it once does.
             script: If the command is EVALSHA, the script.
             undo: As for `RedisClient.call`.
+            ahead: As for `RedisClient.call`; its key is in the same slot.
+            behind: As for `RedisClient.call`; its key is in the same slot.
             stale: Whether a replica may answer, where the store allows that.
 
         Raises:
@@ -144,15 +150,15 @@ class ClusterClient:
         key = command[3] if script is not None else command[1]
         slot = key_slot(key if isinstance(key, bytes) else str(key).encode())
         client, failure, begun = self._slots[slot], None, monotonic()
+        ways: _Ways = {"repeatable": repeatable, "script": script, "undo": undo, "ahead": ahead, "behind": behind}
         if client is not None and not stale:
             try:
-                return await client.call(command, repeatable=repeatable, script=script, undo=undo)
+                return await client.call(command, **ways)
             except GreenticError as error:
                 failure = error
                 if not self._may_go_on(client, error, repeatable=repeatable):
                     raise
         left = self._timeout - (monotonic() - begun)
-        ways: _Ways = {"repeatable": repeatable, "script": script, "undo": undo}
         return await self._insist(slot, command, failure, left, ways, stale=stale)
 
     @asynccontextmanager
@@ -407,8 +413,11 @@ class _Stale:
         repeatable: bool = False,
         script: str | None = None,
         undo: tuple[Arg, ...] | None = None,
+        ahead: tuple[Arg, ...] | None = None,
+        behind: tuple[Arg, ...] | None = None,
     ) -> Any:
-        return await self._cluster.call(command, repeatable=repeatable, script=script, undo=undo, stale=True)
+        ways: _Ways = {"repeatable": repeatable, "script": script, "undo": undo, "ahead": ahead, "behind": behind}
+        return await self._cluster.call(command, **ways, stale=True)
 
     async def ping(self) -> None:
         await self._cluster.ping()

@@ -72,6 +72,10 @@ class Call(Hiding, msgspec.Struct, eq=False):
         turn: What its caller waits for before that, in the line.
         before: The bytes of a command that goes out right before it; nobody waits for its answer.
         undo: The command that undoes it, where its caller waits for the answer no more.
+        skipped: How many answers come ahead of its own, to what went out ahead of it.
+        followed: Whether two answers are returned: its own, and that to what goes out behind it.
+        behind_missing: Whether there is nothing behind it all the same: the second one is None.
+        first: The first of them, if that has come.
         long: Whether it takes a connection to itself: the command is long, or its answer will be.
         place: Its number in the line.
         was_long: Whether the answer was long.
@@ -84,6 +88,10 @@ class Call(Hiding, msgspec.Struct, eq=False):
     turn: "asyncio.Future[None] | None" = None
     before: bytes | None = None
     undo: "tuple[Arg, ...] | None" = None
+    skipped: int = 0
+    followed: bool = False
+    behind_missing: bool = False
+    first: "Any" = None
     long: bool = False
     place: int = 0
     was_long: bool = False
@@ -98,6 +106,16 @@ class Call(Hiding, msgspec.Struct, eq=False):
         """
         if not self.answer.cancel() and not self.answer.cancelled():
             self.answer.exception()
+
+    def take(self, answer: "Any") -> "Any":
+        """Take one of two answers; return both, or the first if it is an error, or None so far."""
+        if self.first is None and not self.behind_missing:
+            self.first = (answer,)
+            return None
+        first, second = (answer, None) if self.first is None else (self.first[0], answer)
+        if isinstance(first, driver.ResponseError):
+            return first
+        return first, None if isinstance(second, driver.ResponseError) else second
 
     def turn_away(self, error: Exception) -> bool:
         """Fail its caller, who waits in the line; False if that is not so."""
@@ -248,8 +266,15 @@ class SharedConnection(asyncio.Protocol):
             for start in range(0, len(data), _PARSER_CHUNK_BYTES):
                 reader.feed(data, start, min(_PARSER_CHUNK_BYTES, len(data) - start))
                 while (answer := reader.gets()) is not _INCOMPLETE:
-                    waiting = pending.popleft().answer
+                    call = pending[0]
+                    if call.skipped:
+                        call.skipped -= 1
+                        continue
+                    if call.followed and (answer := call.take(answer)) is None:
+                        continue
+                    pending.popleft()
                     count += 1
+                    waiting = call.answer
                     if waiting.done():
                         continue
                     if isinstance(answer, driver.ResponseError):

@@ -28,6 +28,8 @@ class Executor(Protocol):
         repeatable: bool = False,
         script: str | None = None,
         undo: tuple[Arg, ...] | None = None,
+        ahead: tuple[Arg, ...] | None = None,
+        behind: tuple[Arg, ...] | None = None,
     ) -> Any:
         """As `RedisClient.call`."""
 

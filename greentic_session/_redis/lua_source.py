@@ -1,6 +1,7 @@
 """The text of a Lua script: its file, what it includes, and expressions in place of their names.
 
-A line ``-- @include keys`` stands for the file ``keys.lua``, once in a script. In a file with the
+A line ``-- @include keys`` stands for the file ``keys.lua``, once in a script; where the line is
+indented, the file is there for the block around it, and may be included again. In a file with the
 line ``-- @inline`` every function is one line, ``local function name(a, b) return expression end``,
 and costs nothing: the expression is written in place of each call. (Lua makes each function anew
 whenever a script runs, called or not, which takes as long as a command of Redis.)
@@ -17,7 +18,7 @@ __all__ = ["script_text"]
 
 _SHARED = "greentic_session._redis.lua"
 """The package of what scripts of several packages include."""
-_INCLUDE = re.compile(r"^-- @include (\w+)\n", re.MULTILINE)
+_INCLUDE = re.compile(r"^( *)-- @include (\w+)\n", re.MULTILINE)
 _INLINE = "-- @inline\n"
 _FUNCTION = re.compile(r"^local function (\w+)\(([\w, ]*)\) return (.+?) end(?: --.*)?\n", re.MULTILINE)
 _TOKEN = re.compile(r"--[^\n]*|'(?:\\.|[^'\\\n])*'|\"(?:\\.|[^\"\\\n])*\"|\w+|\s+|.", re.DOTALL)
@@ -68,10 +69,12 @@ def _assemble(package: str, name: str, included: set[str], expressions: dict[str
     """Return a file's text, with that of every file in place of the first line that includes it."""
 
     def included_text(found: re.Match[str]) -> str:
-        if found[1] in included:
+        indent, name = found.groups()
+        if name in included:
             return ""
-        included.add(found[1])
-        return _assemble(package, found[1], included, expressions)
+        within = {*included} if indent else included
+        within.add(name)
+        return _assemble(package, name, within, expressions)
 
     def take_out(found: re.Match[str]) -> str:
         parameters = tuple(re.findall(r"\w+", found[2]))

@@ -69,7 +69,16 @@ class Script:
         """
         return ("EVAL", (self._guarded if executor.moving else self._alone)[1], keys, *words)
 
-    async def run(self, executor: Executor, keys: int, words: tuple[Arg, ...], undo: tuple[Arg, ...] | None = None) -> Any:
+    async def run(
+        self,
+        executor: Executor,
+        keys: int,
+        words: tuple[Arg, ...],
+        undo: tuple[Arg, ...] | None = None,
+        *,
+        ahead: tuple[Arg, ...] | None = None,
+        behind: tuple[Arg, ...] | None = None,
+    ) -> Any:
         """Run it, and return what it returns.
 
         Args:
@@ -77,6 +86,8 @@ class Script:
             keys: How many of the words are keys.
             words: The keys, and what else it is given.
             undo: As for `RedisClient.call`.
+            ahead: As for `RedisClient.call`.
+            behind: As for `RedisClient.call`; then two answers are returned.
 
         Raises:
             GreenticError: As `RedisClient.call`.
@@ -84,8 +95,13 @@ class Script:
         """
         sha, text = self._guarded if executor.moving else self._alone
         words = ("EVALSHA", sha, keys, *words)
-        answer = await executor.call(words, repeatable=self._repeatable, script=text, undo=undo)
-        if type(answer) not in self._answers:
+        if ahead is None and behind is None:
+            answer = await executor.call(words, repeatable=self._repeatable, script=text, undo=undo)
+        else:
+            answer = await executor.call(
+                words, repeatable=self._repeatable, script=text, undo=undo, ahead=ahead, behind=behind
+            )
+        if type(answer if behind is None else answer[0]) not in self._answers:
             raise foreign()
         return answer
 

@@ -3,19 +3,17 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Any, cast
+from typing import Any
 
-import hiredis
 from redis import exceptions as driver
 
 from greentic_session._concurrency.detached import Detached
 
 from .connection import Call
 from .executor import Arg
+from .packing import pack
 
-__all__ = ["Undoing", "pack"]
-
-pack = cast("Callable[[tuple[Arg, ...]], bytes]", hiredis.pack_command)  # its own types allow one argument only
+__all__ = ["Undoing"]
 
 
 class Undoing:

@@ -15,7 +15,9 @@ _RESET = struct.pack("ii", 1, 0)
 """SO_LINGER for a close that the other side sees as "connection reset by peer"."""
 
 _COMMAND = re.compile(rb"\*\d+\r\n\$\d+\r\n(\w+)\r\n")
-_HANDSHAKE = ("AUTH", "CLIENT", "HELLO", "SELECT")
+_HANDSHAKE = {"AUTH", "CLIENT", "HELLO", "SELECT"}
+_WITH_A_SCRIPT = {"SET", "GETDEL"}
+"""Commands that stage a text: they go in one piece with a script."""
 
 
 class TcpProxy:
@@ -33,7 +35,10 @@ class TcpProxy:
         self.accepted = 0
         """How many connections there have been."""
         self.commands: list[str] = []
-        """The names of the commands that went through, without those that open a connection."""
+        """The names of the commands that went through.
+
+        Without those that open a connection, and those that go with a script in one piece.
+        """
         self._cuts = 0
         self._allowed = 0
         self._skipped = 0
@@ -141,7 +146,7 @@ class TcpProxy:
                 if not data:
                     break
                 names = [name.decode() for name in _COMMAND.findall(data)]
-                self.commands += [name for name in names if name not in _HANDSHAKE]
+                self.commands += [name for name in names if name not in _HANDSHAKE | _WITH_A_SCRIPT]
                 self.most_at_once = max(self.most_at_once, len(names))
                 pair[1].write(data)
                 await pair[1].drain()

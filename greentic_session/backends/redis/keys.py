@@ -101,6 +101,7 @@ _WAITS_KIND: Final = "waits:user:"
 _INDEX_KIND: Final = "scopes:"
 _POINTER_KIND: Final = "user:"
 _MENDING_KIND: Final = "mending:"
+_STAGED_KIND: Final = "staged:"
 _LASTING_KIND: Final = "lasting:sessions"
 _OWNER_POINTER_KIND: Final = "owner:"
 
@@ -177,6 +178,10 @@ class Keys:
     def scopes(self, place: str) -> str:
         """Where the index of a user's waits is; see `lua/includes/wait_index.lua`."""
         return f"{self.namespace}:{_INDEX_KIND}{place}"
+
+    def staged(self, nonce: str) -> str:
+        """Where a large text is on its way; see `staging`."""
+        return f"{self.namespace}:{_STAGED_KIND}{nonce}"
 
     def latest(self, place: str) -> str:
         """Where the key of a user's latest session is."""

@@ -3,8 +3,8 @@
 What one does and returns stands in the head of its file.
 """
 
-from collections.abc import Awaitable
-from typing import Any, TypeAlias, cast
+from collections.abc import Awaitable, Callable
+from typing import Any, NamedTuple, TypeAlias, cast
 
 from greentic_session._redis.answers import number, texts
 from greentic_session._redis.executor import Arg, Executor
@@ -15,6 +15,7 @@ from greentic_session.models import ReplyScope, SessionData, version_of
 from greentic_session.tenancy import Owner
 
 from .keys import Keys, identity_text, key_of, owner_path, owner_text, payload_prefix
+from .staging import STAGED_BYTES, new_nonce, stage, take
 
 __all__ = ["FOR_EVER", "THOROUGH", "Answer", "Scripts", "Text", "text_of"]
 
@@ -65,6 +66,21 @@ _UPDATE = _script("update")
 _VACATE = _script("vacate")
 
 
+class _Staged(NamedTuple):
+    """A staged text.
+
+    Attributes:
+        size: Its length in bytes; "" if it is not staged.
+        ahead: The command that stages it.
+    """
+
+    size: int | str
+    ahead: tuple[Arg, ...] | None
+
+
+_UNSTAGED = _Staged("", None)
+
+
 class Scripts:
     """The scripts over one client, in one namespace. Each call is one atomic step on the server.
 
@@ -88,19 +104,32 @@ class Scripts:
         """Store a new session."""
         key, pointer = creation.key, creation.pointer
         led_by = "" if pointer is None else owner_text(pointer)
-        words = (self._sessions + key, self._namespace, key, *text, led_by, _ms(creation.ttl_ms), *self._hold)
-        return _CREATE.run(self._executor, 1, words)
 
-    def update(self, key: str, text: Text, terms: tuple[str, ...]) -> Awaitable[Answer]:
+        def run(text: Arg, staged: _Staged) -> Awaitable[Answer]:
+            place = (self._sessions + key, self._namespace, key, text, version, owner)
+            words = (*place, led_by, _ms(creation.ttl_ms), staged.size, *self._hold)
+            return _CREATE.run(self._executor, 1, words, ahead=staged.ahead)
+
+        json, version, owner = text
+        return self._past_lua(json, run)
+
+    def update(self, key: str, prefix: str, text: Text, terms: tuple[str, ...]) -> Awaitable[Answer]:
         """Replace a session's text.
 
         Args:
             key: The session key.
+            prefix: How the owner's payloads begin, "" where a text with that may be another's.
             text: The new text.
             terms: If there are any: for whom, over which version, and the SHA-1 of what is a
                 session for sure.
         """
-        return _UPDATE.run(self._executor, 1, (self._sessions + key, self._namespace, key, *text, *terms))
+        json, version, owner = text
+
+        def run(text: Arg, staged: _Staged) -> Awaitable[Answer]:
+            place = (self._sessions + key, self._namespace, key, text, version, owner)
+            return _UPDATE.run(self._executor, 1, (*place, prefix, staged.size, *terms), ahead=staged.ahead)
+
+        return self._past_lua(json, run)
 
     def remove(self, key: str, caller: str) -> Awaitable[Answer]:
         """Remove a session."""
@@ -120,8 +149,42 @@ class Scripts:
         keys, place = self._keys, owner_path(parking.owner)
         leading = (keys.scope(place, parking.scope.scope_hash()), keys.waits(place), keys.latest(place))
         on_conflict = ("" if parking.replace else "fail:") + (parking.token or "")
-        what = (parking.key, *text, scope_json, _ms(parking.ttl_ms), on_conflict, parking.max_waits or "", *self._hold)
-        return _PARK.run(self._executor, 3, (*leading, self._namespace, *what))
+        json, version, owner = text
+        about = (payload_prefix(parking.owner), scope_json, _ms(parking.ttl_ms), on_conflict, parking.max_waits or "")
+
+        def run(text: Arg, staged: _Staged) -> Awaitable[Answer]:
+            words = (*leading, self._namespace, parking.key, text, version, owner, *about, staged.size, *self._hold)
+            return _PARK.run(self._executor, 3, words, ahead=staged.ahead)
+
+        return self._past_lua(json, run)
+
+    async def _past_lua(self, text: bytes, run: "Callable[[Arg, _Staged], Awaitable[Answer]]") -> Answer:
+        """Run a script that stores a text, which goes past Lua if it is large.
+
+        Args:
+            text: The text.
+            run: Runs the script with the text, or with the nonce under which it is staged.
+        """
+        if len(text) < STAGED_BYTES:
+            return await run(text, _UNSTAGED)
+        nonce = new_nonce()
+        answer = await run(nonce, _Staged(len(text), stage(self._keys.staged(nonce), text)))
+        if answer[0] == b"unstaged":
+            # The server was full, stood still, or has evicted it: the script tells which by writing
+            # it.
+            answer = await run(text, _UNSTAGED)
+        return answer
+
+    async def _with_text(
+        self, run: "Callable[[tuple[Arg, ...] | None], Awaitable[tuple[Answer, bytes | None]]]", nonce: str
+    ) -> Answer:
+        """Run a script that reads a text, and put the text in its answer that was staged for it."""
+        answer, text = await run(take(self._keys.staged(nonce)))
+        if answer[0] == b"found" and answer[3] is None:
+            if text is None:  # it was not sent in one piece, or the server has evicted it
+                text = await self._executor.call(take(self._keys.staged(nonce)))
+            answer[3] = text
+        return answer
 
     def find(self, owner: Owner, scopes: tuple[ReplyScope, ...], *terms: str) -> Awaitable[Answer]:
         """Find the wait of the first scope that has one.
@@ -129,9 +192,13 @@ class Scripts:
         With `THOROUGH` among the terms it is the owner's for certain; else the reader has to see
         whose it is.
         """
-        if len(scopes) == 1:  # in one step: every answer comes by
-            return _FIND.run(self._executor, 1, (self._keys.wait(owner, scopes[0]), self._namespace, *terms))
-        return _FIND.run(self._executor, len(scopes), (*self._places(owner, scopes), self._namespace, *terms))
+        places = (self._keys.wait(owner, scopes[0]),) if len(scopes) == 1 else self._places(owner, scopes)
+        if terms:
+            return _FIND.run(self._executor, len(places), (*places, self._namespace, "", *terms))
+        nonce = new_nonce()
+        return self._with_text(
+            lambda behind: _FIND.run(self._executor, len(places), (*places, self._namespace, nonce), behind=behind), nonce
+        )
 
     def find_key(self, owner: Owner, scope: ReplyScope) -> Awaitable[Answer]:
         """Find the session that waits at a scope."""
@@ -188,7 +255,9 @@ class Scripts:
         places = self._places(claiming.owner, claiming.scopes)
         undo = _GIVE_BACK.command(self._executor, len(places), (*places, self._namespace, claiming.token))
         words = (*places, self._namespace, payload_prefix(claiming.owner), claiming.token, claiming.lease_ms, *self._hold)
-        return _CLAIM.run(self._executor, len(places), words, undo)
+        return self._with_text(
+            lambda behind: _CLAIM.run(self._executor, len(places), words, undo, behind=behind), claiming.token
+        )
 
     def complete(self, owner: Owner, key: str, token: str) -> Awaitable[Answer]:
         """Remove the session of a claim."""

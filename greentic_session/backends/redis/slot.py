@@ -25,7 +25,7 @@ from greentic_session.models import ReplyScope, TenantCtx
 from greentic_session.tenancy import Owner
 from greentic_session.wait import Wait, wait_of
 
-from .keys import Keys, identity_text, key_of, scope_of
+from .keys import Keys, identity_text, key_of, payload_prefix, scope_of
 from .scripts import FOR_EVER, THOROUGH, Answer, Scripts, text_of
 
 __all__ = ["BarredError", "Removal", "ShortError", "Slot", "meant_by", "wait_of"]
@@ -112,9 +112,10 @@ class Slot:
         if ctx is not None or if_version is not None:
             # An empty version matches nothing.
             asked = (identity_text(ctx), "" if if_version is None else if_version or "none")
-        terms = asked
+        terms, owner = asked, tenancy.owner_of(update.data)
+        prefix = "" if owner is None else payload_prefix(owner)
         while True:
-            outcome, *more = await self._scripts.update(key, written, terms)
+            outcome, *more = await self._scripts.update(key, prefix, written, terms)
             match outcome:
                 case b"updated":
                     return version

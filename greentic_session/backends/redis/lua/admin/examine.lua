@@ -160,6 +160,8 @@ function check.mending() end -- it ends by itself; see rebuild_step
 
 function check.barred() end -- on a cluster; see owner_pointers.py
 
+function check.staged() end -- it ends in seconds; see staging.lua
+
 function check.lasting(name, rest)
   if rest == '' then redis.call('ZCARD', ns .. LASTING) else tell('unknown', name) end
 end
@@ -169,7 +171,7 @@ function check.copied() end -- it may outlive its session; see copied.lua
 local CHECKS = {
   [SESSION] = check.session, [RECORD] = check.own, [CLAIM] = check.claim, [SCOPE] = check.scope,
   [WAITS] = check.set, [INDEX] = check.index, [POINTER] = check.pointer, [MENDING] = check.mending,
-  [BARRED] = check.barred, [COPIED] = check.copied, [LASTING] = check.lasting,
+  [BARRED] = check.barred, [STAGED] = check.staged, [COPIED] = check.copied, [LASTING] = check.lasting,
 }
 for number = 2, #ARGV do
   if is_enough() then break end

@@ -10,7 +10,7 @@ local ns = ARGV[1]
 local SESSION, RECORD, CLAIM, COPIED = ':session:', ':own:', ':claim:', ':copied:' -- a session key follows
 local SCOPE, WAITS, INDEX = ':waits:scope:', ':waits:user:', ':scopes:' -- an owner's path follows
 local POINTER, MENDING = ':user:', ':mending:' -- an owner's path follows
-local BARRED, LASTING = ':barred:', ':lasting:sessions' -- a nonce; nothing
+local BARRED, STAGED, LASTING = ':barred:', ':staged:', ':lasting:sessions' -- a nonce, twice; nothing
 local HASH_LENGTH = 64 -- hex digits of a SHA-256, at the end of a scope's key
 
 -- On a cluster braces keep namespaces apart.
@@ -24,6 +24,7 @@ local function record_key(key) return ns .. RECORD .. key end
 local function claim_key(key) return ns .. CLAIM .. key end
 local function copied_key(key) return ns .. COPIED .. key end
 local function barred_key(nonce) return ns .. BARRED .. nonce end
+local function staged_key(nonce) return ns .. STAGED .. nonce end
 local function index_at(path) return ns .. INDEX .. path end
 
 -- The parts of keys that a script is given.

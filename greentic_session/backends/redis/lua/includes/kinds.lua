@@ -3,7 +3,7 @@
 -- What belongs to a session, and what to a user: removal, lifetime and administration follow these.
 -- The kinds of keys, as they are named without the namespace and the colon after it.
 local KINDS = {}
-for _, kind in ipairs({SESSION, RECORD, CLAIM, COPIED, SCOPE, WAITS, INDEX, POINTER, MENDING, BARRED, LASTING}) do
+for _, kind in ipairs({SESSION, RECORD, CLAIM, COPIED, SCOPE, WAITS, INDEX, POINTER, MENDING, BARRED, STAGED, LASTING}) do
   KINDS[#KINDS + 1] = kind:sub(2)
 end
 

@@ -1,31 +1,42 @@
 -- Lasting sessions: those without a lifetime, or with one of more than a day. Their records live as
 -- long, and whoever removes such a session by plain commands, as the reference does, leaves its
 -- record behind. So {ns}:lasting:sessions, a sorted set, names these sessions, each with the time of
--- the next check (ms since the epoch), a day later. Every write of a lasting session checks a few
+-- the next check (ms since the epoch), a day later. Every write that names one checks a few
 -- that are due. The set lives as long as the longest. On a cluster there is none: only we write
 -- there.
 -- @include record
 -- @include wait_index
-local CHECK_AFTER_MS, CHECKED_AT_MOST = 86400000, '2'
+local CHECKED_AT_MOST = '2'
 
-local function is_lasting(ttl) return ttl == -1 or ttl > CHECK_AFTER_MS end
-
--- Note a lasting session, or that it lives today.
-local function note_lasting(key, ttl)
-  if in_slot() then return end
+-- Let the schedule live as long as a session that it names.
+local function extend_schedule(ttl)
   local set = ns .. LASTING
-  local left = redis.call('PTTL', set) -- -2 where there is none
-  if type(redis.pcall('ZADD', set, now() + CHECK_AFTER_MS, key)) == 'table' then return end -- not ours
-  if ttl == -1 then
-    if left ~= -1 then redis.call('PERSIST', set) end
+  local left = redis.call('PTTL', set)
+  if left ~= -1 and ttl == -1 then
+    redis.call('PERSIST', set)
   elseif left ~= -1 and left < ttl then
     redis.call('PEXPIRE', set, string.format('%.0f', ttl))
   end
 end
 
+-- Note a lasting session, or that it lives today.
+local function note_lasting(key, ttl)
+  if in_slot() then return end
+  local is_first = redis.call('EXISTS', ns .. LASTING) == 0
+  if type(redis.pcall('ZADD', ns .. LASTING, now() + CHECK_AFTER_MS, key)) == 'table' then return end -- not ours
+  if not is_first then
+    extend_schedule(ttl)
+  elseif ttl ~= -1 then
+    redis.call('PEXPIRE', ns .. LASTING, string.format('%.0f', ttl))
+  end
+  if redis.call('EXISTS', record_key(key)) == 1 then redis.pcall('HSET', record_key(key), NOTED, '1') end
+end
+
 -- Take a session out: its life ends within a day, or it is removed.
 local function unnote_lasting(key)
-  if not in_slot() then redis.pcall('ZREM', ns .. LASTING, key) end
+  if in_slot() then return end
+  redis.pcall('ZREM', ns .. LASTING, key)
+  redis.pcall('HDEL', record_key(key), NOTED)
 end
 
 -- Up to two sessions that are due for a check.

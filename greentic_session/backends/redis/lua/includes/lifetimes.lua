@@ -1,5 +1,6 @@
 -- The lifetime of a session, of its record, and of all that leads to it.
 -- @include kinds
+-- @include owner_pointer
 -- @include user_waits
 
 -- Give the record of a session the session's lifetime. (A claim has a lease of its own.)
@@ -39,15 +40,11 @@ local function leading(session)
   return found
 end
 
--- On a cluster: how long an owner pointer lives that "never" expires, and for how long one of a
--- session that never does can be counted on.
-local FOR_GOOD = 5 * 365 * 86400000
-
 -- On a cluster: whether a session may live for so long, by its owner pointer: the one that it has,
 -- or the one that `nonce` has reserved, which lives for `reach` ms. Anywhere else it may.
 local function may_live(session, ttl, nonce, reach)
   if not session.nonce then return true end
-  local left = session.ttl == -1 and FOR_GOOD or session.ttl + session.pointer_reach
+  local left = pointer_left(session.ttl, session.pointer_reach)
   if nonce == session.nonce then left = math.max(left, tonumber(reach)) end
   session.pointer_left = left - math.max(ttl, 0)
   return left >= (ttl == -1 and FOR_GOOD or ttl)

@@ -1,6 +1,7 @@
 -- The record that we keep beside each session: the hash {ns}:own:{session key}, which lives as long
 -- as the session. Its fields are named by one letter on disk, and by these words in scripts.
 -- @include keys
+-- @inline
 local OWNER = 'o' -- the owner of what we wrote
 local SCOPE_HASH = 's' -- the SHA-256 of the scope where the session waits, empty if it is no wait
 local SCOPE_JSON = 'w' -- that scope as JSON, for walks; a copy of a wait that only the reference wrote has none
@@ -11,7 +12,13 @@ local TEXT_SHA, TEXT_BYTES = 'h', 'n' -- the SHA-1 of the text that we wrote las
 local MOVED = 'f' -- the reference wrote between our last registering and our last write: scope keys are believed
 local REPARKED = 'x' -- parked over a session: scope keys of the reference's from before may lead to it
 local UNSEEN = 'c' -- that text was somebody else's, and nobody has seen yet whether it is a session
+local NOTED = 'e' -- named in {ns}:lasting:sessions, by an operation that noted so
 
 -- On a cluster; owner_pointers.py tells what for:
 local NONCE = 'g' -- the nonce of the reservation under which it was stored
 local POINTER_REACH = 'u' -- for how many ms the owner pointer outlives the session, at least
+
+-- Lasting sessions, without a lifetime or with one of more than a day, are checked once a day; see
+-- lasting.lua.
+local CHECK_AFTER_MS = 86400000
+local function is_lasting(ttl) return ttl == -1 or ttl > CHECK_AFTER_MS end

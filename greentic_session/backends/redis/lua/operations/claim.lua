@@ -3,20 +3,24 @@
 -- KEYS     the scopes, best first
 -- ARGV     namespace, how the owner's payloads begin, token, lease in ms; on a cluster nonce and
 --          reach of a reservation
--- Returns  {"found", number of the scope that matched, session key, text}; {"claimed", session
---          key}; {"absent"} if nothing waits; on a cluster {"short", session key} if the session's
---          owner pointer would not live as long as the lease
--- @include fast_path
+-- Returns  {"found", number of the scope that matched, session key, text, or false where it is
+--          staged under the token}; {"claimed", session key}; {"absent"} if nothing waits; on a
+--          cluster {"short", session key} if the session's owner pointer would not live as long as
+--          the lease
+-- @include staging
 local prefix, token, lease = ARGV[2], ARGV[3], tonumber(ARGV[4])
+local call, path, nonce = redis.call, path_of_scope(KEYS[1]), token
 for number = 1, #KEYS do
   local scope = KEYS[number]
-  local key, text, ttl = usual(scope)
-  if key == nil or (key and text:sub(1, #prefix) ~= prefix) then break end
+  -- @include fast_path
+  if key == nil then break end
   if key then
-    local led = redis.call('PTTL', scope)
+    if call('GETRANGE', session, '0', tostring(#prefix - 1)) ~= prefix then break end
+    local led = call('PTTL', scope)
     if (ttl ~= -1 and ttl < lease) or (led ~= -1 and led < lease) then break end
     local held = token .. ':' .. hash_of_scope(scope)
-    if not redis.call('SET', claim_key(key), held, 'PX', ARGV[4], 'NX') then return {'claimed', key} end
+    if not call('SET', claim_key(key), held, 'PX', ARGV[4], 'NX') then return {'claimed', key} end
+    -- @include answer_text
     return {'found', number - 1, key, text}
   end
   if number == #KEYS then return {'absent'} end
@@ -28,13 +32,13 @@ for number = 1, #KEYS do
   local session = find_wait(owner, hash)
   if session then
     if redis.call('EXISTS', claim_key(session.key)) == 1 then return {'claimed', session.key} end
-    local text = text_of(session) -- now: a server that is held up deletes what is given a millisecond to live
+    local found = text_of(session) -- now: a server that is held up deletes what is given a millisecond to live
     local lengthened = session.ttl ~= -1 and session.ttl < lease
     if lengthened and not may_live(session, lease, ARGV[5], ARGV[6]) then return {'short', session.key} end
     redis.call('SET', claim_key(session.key), token .. ':' .. hash, 'PX', lease)
     if lengthened then set_lifetime(session, lease) end
     extend_key(scope_key(owner, hash), lease)
-    return {'found', number - 1, session.key, text}
+    return {'found', number - 1, session.key, found}
   end
 end
 return {'absent'}

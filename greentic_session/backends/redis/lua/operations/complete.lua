@@ -12,7 +12,7 @@ local function remove()
   local call, hash = redis.call, claimed_at(KEYS[1], token)
   if not hash then return false end
   local session, own = session_key(key), record_key(key)
-  local known = call('HMGET', own, SCOPE_HASH, LATEST_OF, NONCE)
+  local known = call('HMGET', own, SCOPE_HASH, LATEST_OF, NONCE, NOTED)
   if known[1] ~= hash or known[2] or known[3] then return false end
   local scope, pointer = scope_at(path, hash), pointer_at(path)
   local led = call('MGET', scope, pointer) -- of another type it is nil
@@ -23,7 +23,7 @@ local function remove()
 
   -- With the only wait goes an index, too: one is left where the reference has cleared the others.
   call('UNLINK', session, own, KEYS[1], scope, is_latest and pointer or scope, members == 1 and index or scope)
-  unnote_lasting(key)
+  if known[4] == '1' then unnote_lasting(key) end
   local gone = redis.pcall('SREM', set, key) == 1
   if gone and members == 1 then return true, true end
   redis.pcall('ZREM', index, hash)

@@ -1,50 +1,76 @@
 -- Replace the text of a session; its lifetime, wait, scope and claim stay.
 -- KEYS[1]  the session
--- ARGV     namespace, session key, text, its SHA-1, owner; and if there are such: caller's context
---          or "", version to match or "", SHA-1 of the stored text if the client has seen that it
---          is a session, within reach and of this owner
--- Returns  {"updated"}, {"absent"}, {"mismatch", part}, {"changed"}, or {"check", stored text}: we
---          did not write it, and only the client can tell whether it is a session, and whose; let
---          it look, and call again with its SHA-1
--- @include record
--- @include same_head
-local key, text, sha, owner = ARGV[2], ARGV[3], ARGV[4], ARGV[5]
-local ctx, version, checked = ARGV[6] or '', ARGV[7] or '', ARGV[8]
+-- ARGV     namespace, session key, text or the nonce under which it is staged, its SHA-1, owner, how
+--          the owner's payloads begin, the bytes of a staged text, or ""; and if there are such:
+--          caller's context or "", version to match or "", SHA-1 of the stored text if the client
+--          has seen that it is a session, within reach and of this owner
+-- Returns  {"updated"}, {"absent"}, {"mismatch", part}, {"changed"}, {"unstaged"} where the text is
+--          staged no more, or {"check", stored text}: we did not write it, and only the client can
+--          tell whether it is a session, and whose; let it look, and call again with its SHA-1
+-- @include staging
+local key, text, sha, owner, prefix, is_staged = ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7] ~= ''
+local ctx, version, checked = ARGV[8] or '', ARGV[9] or '', ARGV[10]
+local bytes = is_staged and ARGV[7] or #text
+local NEAR_MS = 5 -- the clock goes on within a script
 
--- Whether nobody but us wrote the text, and it has the new one's owner. A plain SET, the
+local call, target, own, is_new = redis.call, KEYS[1], record_key(key), false
+
+-- The usual case: nobody but us wrote the text, and it has the new one's owner. A plain SET, the
 -- reference's way to write, takes a lifetime away or sets its own: where session and record still
 -- share one, and the length is the one that we wrote, nobody did, and the text need not be read.
 -- (Whose it is is read all the same.) Without a lifetime its SHA-1 tells.
-local function untouched()
-  local own, call = record_key(key), redis.call
-  local known, ttl = call('HMGET', own, OWNER, TEXT_BYTES, UNSEEN, TEXT_SHA), call('PTTL', KEYS[1])
-  if known[1] ~= owner or known[3] == '1' or call('PTTL', own) ~= ttl then return false end
-  if ttl == -1 then return redis.sha1hex(call('GET', KEYS[1])) == known[4] end
-  if call('STRLEN', KEYS[1]) ~= tonumber(known[2]) then return false end
-  return begins_alike(KEYS[1], text)
-end
+repeat
+  if version ~= '' or (ctx ~= '' and ctx ~= owner) then break end
+  local known, ttl = call('HMGET', own, OWNER, TEXT_BYTES, UNSEEN, TEXT_SHA), call('PTTL', target)
+  if known[1] ~= owner or known[3] == '1' or ttl == -2 then break end
+  local record_ttl = call('PTTL', own)
+  if ttl == -1 then
+    if record_ttl ~= -1 or redis.sha1hex(call('GET', target)) ~= known[4] then break end
+  else
+    if record_ttl < 0 or math.abs(record_ttl - ttl) > NEAR_MS then break end
+    if call('STRLEN', target) ~= tonumber(known[2]) or prefix == '' then break end
+    if call('GETRANGE', target, '0', tostring(#prefix - 1)) ~= prefix then break end
+  end
+  if is_staged then
+    local lifetime = ttl == -1 and '-1' or string.format('%.0f', math.max(ttl, 1))
+    -- @include store_text
+    if not stored then return {'unstaged'} end
+  else
+    call('SET', target, text, 'KEEPTTL')
+  end
+  call('HSET', own, TEXT_SHA, sha, TEXT_BYTES, bytes)
+  return {'updated'}
+until true
 
-if version == '' and (ctx == '' or ctx == owner) and untouched() then
-  redis.call('SET', KEYS[1], text, 'KEEPTTL')
-  redis.call('HSET', record_key(key), TEXT_SHA, sha, TEXT_BYTES, #text)
+-- @include session
+
+local function update_thoroughly()
+  local session = load(key)
+  if not session then return {'absent'} end
+  if is_session(session) then
+    if ctx ~= '' and not reaches(ctx, session.owner) then return {'absent'} end
+    local part = difference(session.owner or '', owner)
+    if part then return {'mismatch', part} end
+  elseif redis.sha1hex(text_of(session)) ~= checked then
+    return {'check', text_of(session)}
+  end
+  if version ~= '' and redis.sha1hex(text_of(session)) ~= version then return {'changed'} end
+
+  restore_lifetime(session)
+  if is_staged then
+    local lifetime = string.format('%.0f', session.ttl == 0 and 1 or session.ttl)
+    -- @include store_text
+    if not stored then return {'unstaged'} end
+  else
+    call('SET', target, text, 'KEEPTTL')
+  end
+  local moved = is_known(session) and '' or '1'
+  redis.call('HSET', record_key(key), OWNER, owner, TEXT_SHA, sha, TEXT_BYTES, bytes, MOVED, moved, UNSEEN, '')
+  expire_record(key, session.ttl)
+  if is_lasting(session.ttl) then check_lasting(due_lasting()) end
   return {'updated'}
 end
--- @include session
-local session = load(key)
-if not session then return {'absent'} end
-if is_session(session) then
-  if ctx ~= '' and not reaches(ctx, session.owner) then return {'absent'} end
-  local part = difference(session.owner or '', owner)
-  if part then return {'mismatch', part} end
-elseif redis.sha1hex(text_of(session)) ~= checked then
-  return {'check', text_of(session)}
-end
-if version ~= '' and redis.sha1hex(text_of(session)) ~= version then return {'changed'} end
 
-restore_lifetime(session)
-redis.call('SET', session_key(key), text, 'KEEPTTL')
-local moved = is_known(session) and '' or '1'
-redis.call('HSET', record_key(key), OWNER, owner, TEXT_SHA, sha, TEXT_BYTES, #text, MOVED, moved, UNSEEN, '')
-expire_record(key, session.ttl)
-if is_lasting(session.ttl) then check_lasting(due_lasting()) end
-return {'updated'}
+local answer = update_thoroughly()
+if is_staged then redis.call('UNLINK', staged_key(text)) end -- where it was refused
+return answer

@@ -1,0 +1,37 @@
+"""Large texts on their way to and from Redis, past Lua, which would copy and hash every byte.
+
+A text that is written goes ahead of its script, in the same piece: it is SET under a key of its own
+with a life of seconds, and the script, once it has decided, RENAMEs it. A text that is read is
+copied by the script to such a key, which the next command of the same piece reads and deletes.
+These keys mean nothing to anybody else; of a client that dies in between they end by themselves.
+"""
+
+import os
+from typing import Final
+
+from greentic_session._redis.executor import Arg
+
+__all__ = ["STAGED_BYTES", "STAGED_MS", "new_nonce", "stage", "take"]
+
+STAGED_BYTES: Final = 2048
+"""From how many bytes on a text is staged; below, the way through Lua costs less.
+
+The same number stands in `lua/includes/staging.lua`.
+"""
+STAGED_MS: Final = 5000
+"""For how many milliseconds a text is staged at most."""
+
+
+def new_nonce() -> str:
+    """Return a name for a staged text that no other one ever has."""
+    return os.urandom(12).hex()
+
+
+def stage(key: str, text: bytes) -> tuple[Arg, ...]:
+    """Return the command that stages a text."""
+    return ("SET", key, text, "PX", STAGED_MS)
+
+
+def take(key: str) -> tuple[Arg, ...]:
+    """Return the command that reads and deletes what a script has staged."""
+    return ("GETDEL", key)
