@@ -186,12 +186,13 @@ async def test_the_reference_moves_what_we_parked_with_the_same_text(
     assert [await found(store, scope) for scope in (OTHER, THIRD)] == [None, "k1"]
 
 
+@pytest.mark.parametrize("node", ["theirs", "node.ask"], ids=["another text", "the same text"])
 @pytest.mark.parametrize("ttl", [None, 60])
 async def test_a_displaced_session_that_the_reference_has_moved_waits_where_it_was_moved_to(
-    store: RedisSessionStore, reference: Reference, ttl: float | None
+    store: RedisSessionStore, reference: Reference, ttl: float | None, node: str
 ) -> None:
     await park(store, "k1", CHAT, ttl)
-    reference.register_wait(OTHER, "k1", data(node="theirs"))
+    reference.register_wait(OTHER, "k1", data(node=node))
     assert await park(store, "k2", CHAT, ttl) == "k1"
     assert await found(store) == "k2"
     assert await found(store, OTHER) == "k1"

@@ -50,6 +50,32 @@ async def test_an_update_of_the_references_loses_no_lifetime_for_good(
     assert all(30_000 < life <= 60_020 for life in lives.values()), lives
 
 
+@pytest.mark.parametrize("text", ["another text", "the same text"])
+async def test_a_second_wait_gives_the_first_its_lifetime_back(
+    store: RedisSessionStore, raw: redis.Redis, reference: Reference, text: str
+) -> None:
+    await park(store, "k1", CHAT, 60)
+    reference.update_session("k1", data(node="theirs") if text == "another text" else data())
+    await park(store, "k2", OTHER, 60)
+    lives = {name: entry.ttl for name, entry in dump(raw, reference.namespace).items()}
+    assert len(lives) == 8  # session, record and scope of each, set, index
+    assert all(30_000 < life <= 60_020 for life in lives.values()), lives
+
+
+@pytest.mark.parametrize("operation", ["claim_wait", "find_wait"])
+async def test_a_look_gives_it_back_where_another_wait_has_none(
+    store: RedisSessionStore, raw: redis.Redis, reference: Reference, operation: str
+) -> None:
+    await park(store, "k1", CHAT, 60)
+    await park(store, "k2", OTHER)
+    reference.update_session("k1", data(node="theirs"))
+    if operation == "claim_wait":
+        assert await store.claim_wait(ALICE, "alice", CHAT, lease=5) is not None
+    else:
+        assert await store.find_wait(ALICE, "alice", CHAT) is not None
+    assert 30_000 < raw.pttl(reference.session_key("k1")) <= 60_020
+
+
 async def test_a_created_session_gets_its_lifetime_back_too(
     store: RedisSessionStore, raw: redis.Redis, reference: Reference
 ) -> None:

@@ -195,7 +195,7 @@ async def test_what_else_the_context_tells_makes_no_write_longer(server: Server)
         counts = []
         for who in (ALICE, ALICE, traced, ALICE):
             for write in (
-                store.register_wait(ALICE, "alice", CHAT, "k", data(who), ttl=60),
+                store.register_wait(ALICE, "alice", CHAT, "k", data(who)),
                 store.update_session("k", data(who)),
             ):
                 with server.client() as raw:

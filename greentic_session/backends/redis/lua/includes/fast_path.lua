@@ -14,6 +14,7 @@ if key then
     session = session_key(key)
     ttl = call('PTTL', session)
     local kept = call('PTTL', set_at(path))
-    if ttl == -2 or not (kept == -1 or (ttl ~= -1 and kept >= ttl - 5)) then key = nil end
+    if ttl == -2 or (kept ~= -1 and (ttl == -1 or kept < ttl - 5)) then key = nil
+    elseif ttl == -1 and call('PTTL', record_key(key)) >= 0 then key = nil end -- see restore_lifetime
   end
 end

@@ -36,7 +36,9 @@ end
 -- A session that was displaced stays readable, and is no wait any more.
 local function end_wait(session, owner)
   local own = record_key(session.key)
-  local unseen, moved = not is_session(session) and '1' or '', not is_known(session) and '1' or ''
+  local unseen = not is_session(session) and '1' or ''
+  -- Without a lifetime nothing tells whether the reference has registered the same text elsewhere.
+  local moved = (not is_known(session) or (session.ttl == -1 and not session.reparked)) and '1' or ''
   local text = text_of(session)
   redis.call('HSET', own, OWNER, owner, SCOPE_HASH, '', TEXT_SHA, redis.sha1hex(text), TEXT_BYTES, #text,
     MOVED, moved, UNSEEN, unseen)

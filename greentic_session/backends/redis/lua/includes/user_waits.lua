@@ -6,6 +6,10 @@
 local function inspect_member(owner, key, thorough)
   members_seen = members_seen + 1
   local ttl = redis.call('PTTL', session_key(key))
+  if ttl == -1 and redis.call('PTTL', record_key(key)) >= 0 then -- an update of the reference's took its lifetime
+    local read, session = pcall(load, key)
+    if read and session and pcall(restore_lifetime, session) then ttl = session.ttl end
+  end
   local own = ttl ~= -2 and redis.pcall('HMGET', record_key(key), OWNER, SCOPE_HASH) or {}
   local parked = own[1] == owner and own[2] and own[2] ~= '' and own[2] or nil
   if parked and not thorough then return ttl, parked end
