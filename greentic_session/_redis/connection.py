@@ -20,6 +20,7 @@ replies are in it, and a lost connection is known at once.
 """
 
 import asyncio
+import re
 from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol, cast
@@ -54,6 +55,13 @@ SPIN_TURNS = 64
 """For how many turns the loop is kept awake."""
 SPIN_PAUSE_CALLS = 32
 """Number of calls without spinning, after an answer did not come within `SPIN_TURNS`."""
+_HUGE_LIST = re.compile(rb"[*%~>]\d{8,}\r")
+"""Head of a list that no command of ours is answered with.
+
+hiredis takes memory for all members as soon as it reads the head. Where the system grants that, the
+event loop would stand still for seconds when it is freed.
+"""
+_HUGE_LIST_WINDOW_BYTES = 32
 _INCOMPLETE = object()
 
 
@@ -263,6 +271,9 @@ class SharedConnection(asyncio.Protocol):
         if self._unfinished > LONG_BYTES and pending:
             pending[0].was_long = True
         try:
+            # Where it begins what came, or ends it: a look at all would cost as much as parsing.
+            if _HUGE_LIST.match(data) or _HUGE_LIST.search(data[-_HUGE_LIST_WINDOW_BYTES:]):
+                raise driver.InvalidResponse  # noqa: TRY301  # it ends as what cannot be parsed
             for start in range(0, len(data), _PARSER_CHUNK_BYTES):
                 reader.feed(data, start, min(_PARSER_CHUNK_BYTES, len(data) - start))
                 while (answer := reader.gets()) is not _INCOMPLETE:

@@ -184,7 +184,18 @@ async def test_those_in_the_line_go_on_when_the_only_connection_is_lost(proxy: T
 # -- servers that are none
 
 
-@pytest.mark.parametrize("garbage", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"\x00\x00\r\n", b"$-7\r\n", b"+PONG\r\n?\r\n"])
+@pytest.mark.parametrize(
+    "garbage",
+    [
+        b"HTTP/1.1 400 Bad Request\r\n\r\n",
+        b"\x00\x00\r\n",
+        b"$-7\r\n",
+        b"+PONG\r\n?\r\n",
+        b"*2147483648\r\n",
+        b"*2147483648\r\n$64\r\n" + b"x" * 64,
+        b"*2\r\n:1\r\n*2147483648\r\n",
+    ],
+)
 @asynchronous
 async def test_garbage_ends_the_connection(garbage: bytes) -> None:
     async with impostor() as (one, url):
