@@ -3,7 +3,7 @@
 import re
 import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from redis import exceptions as driver
 from redis.asyncio.sentinel import MasterNotFoundError
@@ -18,7 +18,7 @@ from greentic_session.errors import (
     UnavailableError,
 )
 
-__all__ = ["TlsTimeoutError", "is_demotion", "translate"]
+__all__ = ["TlsTimeoutError", "is_demotion", "is_unresolved", "translate"]
 
 
 class TlsTimeoutError(TimeoutError):
@@ -59,6 +59,7 @@ _BY_TEXT: dict[str, tuple[Callable[[str], GreenticError], str]] = {
     # Redis reads no more than ten words of a command, and none that is long, of who has given no
     # password.
     "unauthenticated": _BY_CODE["NOAUTH"],
+    "max number of clients reached": (UnavailableError, "Redis has as many connections as its setting maxclients allows"),
 }
 
 _UNRESOLVED = (UnavailableError, "the name of the Redis host cannot be resolved")
@@ -115,21 +116,33 @@ def translate(error: Exception, node: str) -> GreenticError:
     return kind(f"{message} ({node})")
 
 
+def is_unresolved(error: BaseException) -> bool:
+    """Say whether a failure is that of a host whose name leads nowhere."""
+    return any(isinstance(origin, socket.gaierror | UnicodeError) for origin in _origins(error))
+
+
+def _origins(error: BaseException) -> Iterator[BaseException]:
+    """Yield an error, what it was raised from, and so on."""
+    origin: BaseException | None = error
+    while origin is not None:
+        yield origin
+        origin = origin.__cause__ or origin.__context__
+
+
 def _meaning(error: Exception) -> tuple[Callable[[str], GreenticError], str]:
     if isinstance(error, driver.ResponseError):
         found = _CODE.search(str(error))
         if found:
             return _BY_CODE[found[1]]
+    if isinstance(error, driver.RedisError):
         for text, meaning in _BY_TEXT.items():
             if text in str(error):
                 return meaning
     # Why one sentinel did not answer is not what matters.
-    origin: BaseException | None = None if isinstance(error, MasterNotFoundError) else error
-    while origin is not None:
+    for origin in () if isinstance(error, MasterNotFoundError) else _origins(error):
         for cause, kind, message in _BY_ORIGIN:
             if isinstance(origin, cause):
                 return kind, message
-        origin = origin.__cause__ or origin.__context__
     for cause, kind, message in _BY_CLASS:
         if isinstance(error, cause):
             return kind, message

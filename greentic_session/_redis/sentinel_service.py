@@ -37,6 +37,7 @@ from greentic_session.errors import InvalidInputError, UnavailableError
 
 from .client import RedisClient
 from .dialer import Check, Dialer, Mover, Opened, node_of
+from .errors import is_unresolved
 from .sentinel import Address, Answer, Sentinel
 
 __all__ = ["make_service_clients"]
@@ -212,6 +213,8 @@ def _worst(errors: Sequence[Exception]) -> Exception:
     for error in errors:
         if isinstance(error, driver.AuthenticationError | driver.NoPermissionError) or str(error).startswith(_AUTH_ERRORS):
             return error
+    if errors and all(is_unresolved(error) for error in errors):
+        return errors[0]
     error = MasterNotFoundError("no sentinel has an answer")
     error.__cause__ = errors[0] if errors else None
     return error

@@ -182,6 +182,22 @@ async def test_a_host_that_does_not_resolve_reads_like_none_that_refuses(host: s
 
 
 @pytest.mark.asyncio
+async def test_sentinels_whose_hosts_do_not_resolve() -> None:
+    error = await message_of("redis+sentinel://no-such-host.invalid,nor-this.invalid/primary", timeout=20)
+    assert isinstance(error, errors.UnavailableError)
+    assert error.message == "the name of the Redis host cannot be resolved (sentinel service 'primary')"
+
+
+@pytest.mark.asyncio
+async def test_a_server_that_takes_no_more_clients() -> None:
+    async with impostor() as (one, url):
+        one.admission = b"-ERR max number of clients reached\r\n"
+        error = await message_of(url)
+    assert isinstance(error, errors.UnavailableError)
+    assert error.message.startswith("Redis has as many connections as its setting maxclients allows (")
+
+
+@pytest.mark.asyncio
 async def test_tls_to_a_server_without_it() -> None:
     async with impostor() as (_, url):
         error = await message_of(url.replace("redis://", "rediss://"), timeout=0.3)
