@@ -165,7 +165,7 @@ class File:
             _sync_directory(directory)
 
     def _prepare(self, connection: sqlite3.Connection, patience: Patience) -> None:
-        current = patience.retry(lambda: is_current(connection, self.parts, self.path))  # before anything is changed
+        current = patience.retry(lambda: self._is_current(connection))  # before anything is changed
         connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
         connection.execute("PRAGMA trusted_schema = OFF")
         connection.execute("PRAGMA temp_store = MEMORY")
@@ -178,6 +178,14 @@ class File:
             patience.retry(lambda: connection.execute("BEGIN IMMEDIATE"))
             upgrade(connection, self.parts, self.path)
             connection.execute("COMMIT")
+
+    def _is_current(self, connection: sqlite3.Connection) -> bool:
+        connection.execute("BEGIN")  # another process may be making the schema
+        try:
+            return is_current(connection, self.parts, self.path)
+        finally:
+            if connection.in_transaction:
+                connection.rollback()
 
 
 def _make_directory(directory: Path) -> list[Path]:

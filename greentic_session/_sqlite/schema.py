@@ -54,7 +54,7 @@ class SchemaPart(Struct, frozen=True):
 
 
 def is_current(connection: sqlite3.Connection, parts: Sequence[SchemaPart], path: str) -> bool:
-    """Say whether a file is ours and has all parts in their versions.
+    """Say whether a file is ours and has all parts in their versions; within a transaction.
 
     Raises:
         CorruptStoreError: The file is a database of something else.
