@@ -26,6 +26,8 @@ def test_nothing_acknowledged_is_lost_when_processes_are_killed_under_load(tmp_p
     run("kill", tmp_path / "bot.db", rounds)
 
 
-@pytest.mark.parametrize("rounds", [3, pytest.param(100, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "rounds", [3, *(pytest.param(25, marks=pytest.mark.slow, id=f"25, part {part}") for part in range(4))]
+)
 def test_eight_processes_open_a_fresh_file_at_once(tmp_path: Path, rounds: int) -> None:
     run("open", tmp_path / "bot.db", rounds)
