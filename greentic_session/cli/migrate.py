@@ -11,7 +11,7 @@ from .command import Command, Exit
 from .console import Console, Progress
 
 if TYPE_CHECKING:
-    from greentic_session.backends.redis.migration import Report
+    from greentic_session.backends.migration import Report
 
 __all__ = ["MIGRATE"]
 
@@ -24,7 +24,7 @@ def _configure(parser: argparse.ArgumentParser) -> None:
 
 def _run(args: argparse.Namespace, console: Console) -> int:
     try:
-        from greentic_session.backends.redis.migration import migrate  # noqa: PLC0415  # optional
+        from greentic_session.backends.migration import migrate  # noqa: PLC0415  # optional
     except ImportError as error:
         raise not_installed() from error
     began = False

@@ -11,7 +11,7 @@ from races.workers import plain_client
 from redis_invariants import SLACK_MS, Client, Dump, check, dump, dump_at
 
 from greentic_session import NEVER, RedisSessionStore, ReplyScope
-from greentic_session.backends.redis.migration import Report, migrate
+from greentic_session.backends.migration import Report, migrate
 from greentic_session.store import SessionStore
 from greentic_session.testing._sessions.samples import ALICE, CHAT, ctx, data
 

@@ -20,7 +20,7 @@ from greentic_session import (
 )
 from greentic_session._redis.namespace import DEFAULT_NAMESPACE
 from greentic_session.backends.redis import keys
-from greentic_session.backends.redis.migration import migrate
+from greentic_session.backends.migration import migrate
 from greentic_session.conversation import Message
 from greentic_session.conversation.backends.redis import RedisConversationStore
 

@@ -14,7 +14,7 @@ from redis_server import Server
 
 from greentic_session import NEVER, InvalidInputError, UnavailableError
 from greentic_session._redis.client import RedisClient
-from greentic_session.backends.redis.migration import Report, migrate
+from greentic_session.backends.migration import Report, migrate
 from greentic_session.errors import GreenticError
 from greentic_session.store import SessionStore
 from greentic_session.testing._sessions.samples import ALICE, CHAT, ctx, data

@@ -13,7 +13,7 @@ from redis_invariants import dump
 from reference_fleet import Reference
 
 from greentic_session import CorruptSessionError
-from greentic_session.backends.redis.migration import Report
+from greentic_session.backends.migration import Report
 from greentic_session.conversation import Message, create_conversation_store
 from greentic_session.store import SessionStore
 from greentic_session.testing._sessions.samples import ALICE, CHAT, ctx, data
