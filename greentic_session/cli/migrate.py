@@ -1,32 +1,25 @@
-"""``migrate``: a namespace is copied from one Redis to another."""
+"""``migrate``: a namespace, or a SQLite file, is copied to another store."""
 
 import argparse
 import asyncio
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-from greentic_session._redis.extra import not_installed
 from greentic_session._redis.namespace import DEFAULT_NAMESPACE
+from greentic_session.backends.migration import Report, migrate
 
 from .command import Command, Exit
 from .console import Console, Progress
-
-if TYPE_CHECKING:
-    from greentic_session.backends.migration import Report
 
 __all__ = ["MIGRATE"]
 
 
 def _configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("source", metavar="FROM", help="the URL of the Redis to copy from; it is read only")
-    parser.add_argument("target", metavar="TO", help="the URL of the Redis to copy to")
+    parser.add_argument("source", metavar="FROM", help="the URL of the Redis or SQLite file to copy from; it is read only")
+    parser.add_argument("target", metavar="TO", help="the URL of the Redis or SQLite file to copy to")
     parser.add_argument("--to-namespace", metavar="NAME", help="the front of every key in TO (else: that of --namespace)")
 
 
 def _run(args: argparse.Namespace, console: Console) -> int:
-    try:
-        from greentic_session.backends.migration import migrate  # noqa: PLC0415  # optional
-    except ImportError as error:
-        raise not_installed() from error
     began = False
     with Progress("looked at") as progress:
 
@@ -56,7 +49,7 @@ def _run(args: argparse.Namespace, console: Console) -> int:
     return Exit.FINE
 
 
-def _rows(report: "Report") -> list[tuple[str, str]]:
+def _rows(report: Report) -> list[tuple[str, str]]:
     sessions = (report.copied, report.unchanged, report.kept, report.removed, report.corrupt)
     conversations = (
         report.conversations,
@@ -74,7 +67,7 @@ def _rows(report: "Report") -> list[tuple[str, str]]:
 
 MIGRATE: Final = Command(
     "migrate",
-    "copy all sessions and conversations to another Redis while both are in use; it may be interrupted and repeated",
+    "copy all sessions and conversations to another store while both are in use; it may be interrupted and repeated",
     _configure,
     _run,
 )

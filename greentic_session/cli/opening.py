@@ -6,6 +6,8 @@ from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from typing import Any, Final, TypeVar
 
+from greentic_session._redis.scheme import scheme_of
+from greentic_session._sqlite.url import SQLITE_SCHEME
 from greentic_session.admin import Inspector
 from greentic_session.backend import SessionBackend
 from greentic_session.conversation import ConversationStore, create_conversation_store
@@ -80,6 +82,8 @@ def open_sessions(args: argparse.Namespace) -> SessionStore:
     url = _url(args)
     if url == MEMORY or args.namespace is None:
         return create_session_store(url)
+    if scheme_of(url) == SQLITE_SCHEME:
+        raise InvalidInputError("sessions in a SQLite file have no namespaces: leave --namespace out")
     return create_session_store(url, namespace=args.namespace)
 
 

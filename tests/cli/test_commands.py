@@ -16,7 +16,7 @@ import jsonschema
 import pytest
 from paths import VECTORS
 from reference_fleet import Reference
-from runs.cli import SECRET, Cli, data_of, fill, in_redis, park
+from runs.cli import SECRET, Cli, data_of, fill, in_file, in_redis, park
 
 import greentic_session
 from greentic_session import InMemorySessionStore, ReplyScope, SessionStore, TenantCtx
@@ -43,13 +43,17 @@ class Kept(InMemorySessionStore):
         pass
 
 
-@pytest.fixture(params=["memory", "redis"])
+@pytest.fixture(params=["memory", "redis", "sqlite"])
 def cli(request: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Cli:
     """The command line on a store that `fill` has filled."""
     if request.param == "redis":
         url, namespace = request.getfixturevalue("redis_url"), request.getfixturevalue("namespace")
         in_redis(url, namespace, fill)
         return Cli(capsys, "--store", url, "--namespace", namespace)
+    if request.param == "sqlite":
+        url = f"sqlite:///{request.getfixturevalue('databases')()}"
+        in_file(url, fill)
+        return Cli(capsys, "--store", url)
     store = Kept()
     asyncio.run(fill(store))
     monkeypatch.setattr(opening, "create_session_store", lambda _url: store)

@@ -1,4 +1,4 @@
-"""Migration of a namespace to another Redis while both are in use, above all to a cluster.
+"""Migration to another store while both are in use: between SQLite files and any kind of Redis.
 
 Sessions come with their waits, lifetimes, claims and latest-session pointers, each in one atomic
 step, text by text: so the versions are the same on both sides. It may be interrupted at any point
@@ -11,7 +11,8 @@ and run again, as often as one likes: what is there already is not written again
   target stays taken.
 - removes nothing if the source holds no session at all: that is rather a Redis that was emptied.
 
-How copies are remembered, and for how long, tells `lua/migration/copied.lua`. Conversations are
+How copies are remembered, and for how long, tell `lua/migration/copied.lua` for Redis and
+`copying.py` for SQLite. Conversations are
 copied where the source's was changed later than the target's; that one was removed is not carried
 over, in either direction.
 """

@@ -212,7 +212,7 @@ def _details(connection: sqlite3.Connection, key: str, now: float) -> Details | 
         ttl_ms=_left_ms(row, now),
         size=row.size,
         waits=row.waits,
-        scope=row.scope,
+        scope=row.known_scope,
         claim_ms=round((row.lease_end - now) * 1000) if row.token is not None and row.lease_end > now else None,
     )
 
@@ -242,8 +242,7 @@ def _faults(row: Row) -> list[str]:
             faults.append("owner")
     except CorruptSessionError:
         faults.append("unreadable")
-    scope, owner = row.scope, row.owner
-    if row.waits and (scope is None or owner is None or place_of(owner, scope) != row.place):
+    if row.waits and (row.owner is None or place_of(row.owner, row.scope_hash) != row.place):
         faults.append("unreachable")
     return faults
 

@@ -78,7 +78,7 @@ class SQLiteBackend(SessionBackend):
     # -- waits, by scope
 
     async def park(self, parking: Parking) -> SessionKey | None:
-        place, text = place_of(parking.owner, parking.scope), _text(parking.data, parking.text)
+        place, text = place_of(parking.owner, parking.scope.scope_hash()), _text(parking.data, parking.text)
         return await self._write(lambda c, now: operations.park(c, parking, place, text, now))
 
     async def find(self, owner: Owner, scopes: tuple[ReplyScope, ...]) -> Wait | None:
@@ -86,7 +86,7 @@ class SQLiteBackend(SessionBackend):
         return await self._read(lambda c, now: operations.find(c, owner, places, now))
 
     async def find_key(self, owner: Owner, scope: ReplyScope) -> SessionKey | None:
-        place = place_of(owner, scope)
+        place = place_of(owner, scope.scope_hash())
         return await self._read(lambda c, now: operations.find_key(c, place, now))
 
     async def list_waits(self, owner: Owner) -> list[SessionKey]:
@@ -97,7 +97,7 @@ class SQLiteBackend(SessionBackend):
         return await self.database.read_apart(lambda c: operations.list_waits(c, owner, None, timer()))
 
     async def clear(self, owner: Owner, scope: ReplyScope) -> None:
-        place = place_of(owner, scope)
+        place = place_of(owner, scope.scope_hash())
         await self._write(lambda c, _: operations.clear(c, place))
 
     async def find_by_user(self, owner: Owner) -> Wait | None:
@@ -195,7 +195,7 @@ def _read_window(connection: sqlite3.Connection, now: float, ctx: TenantCtx, aft
 
 def _readable(row: Row) -> Wait | None:
     try:
-        return row.wait(row.scope)
+        return row.wait(row.known_scope)
     except CorruptSessionError:
         return None  # whose it is cannot be said; reading it by its key tells
 

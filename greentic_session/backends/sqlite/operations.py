@@ -45,7 +45,7 @@ Places = tuple[tuple[bytes, ReplyScope], ...]
 
 def places_of(owner: Owner, scopes: tuple[ReplyScope, ...]) -> Places:
     """Return the places of an owner at some scopes."""
-    return tuple((place_of(owner, scope), scope) for scope in scopes)
+    return tuple((place_of(owner, scope.scope_hash()), scope) for scope in scopes)
 
 
 # -- sessions, by key
@@ -215,6 +215,8 @@ def free_expired(connection: sqlite3.Connection, now: float, most: int) -> float
     """Remove some sessions that have expired; return when the next one will have, or None."""
     expired = "SELECT id FROM sessions WHERE end < 9e999 AND end <= ? ORDER BY end LIMIT ?"
     connection.execute(f"DELETE FROM sessions WHERE id IN ({expired})", (now, most))  # noqa: S608  # a constant
+    forgotten = "SELECT key FROM copies WHERE forgotten <= ? LIMIT ?"
+    connection.execute(f"DELETE FROM copies WHERE key IN ({forgotten})", (now, most))  # noqa: S608  # as above
     found = connection.execute("SELECT min(end) FROM sessions WHERE end < 9e999").fetchone()
     return None if found is None else found[0]
 

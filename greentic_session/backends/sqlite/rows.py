@@ -1,6 +1,7 @@
 """Rows of sessions: reading them, and the statements that change them."""
 
 import hashlib
+import re
 import sqlite3
 from collections.abc import Iterator
 from typing import Any, Final
@@ -28,7 +29,9 @@ __all__ = [
     "waits_of",
 ]
 
-_HEAD: Final = "id, key, env, tenant, team, user, place, scope, end, token, lease_end, length(text)"
+_HEAD: Final = "id, key, env, tenant, team, user, pointer, place, scope, end, token, lease_end, length(text)"
+_SCOPE_HASH: Final = re.compile(b"[0-9a-f]{64}")
+_UNKNOWN_SCOPE: Final = ReplyScope("")
 _SCOPES: Final = msgspec.json.Decoder(ReplyScope)
 
 
@@ -39,16 +42,31 @@ class Row:
         columns: The columns of `_HEAD`, and the text where it was read, too.
     """
 
-    __slots__ = ("_data", "_scope", "end", "id", "identity", "key", "lease_end", "place", "size", "text", "token", "waits")
+    __slots__ = (
+        "_data",
+        "end",
+        "id",
+        "identity",
+        "key",
+        "lease_end",
+        "place",
+        "pointer",
+        "size",
+        "stored_scope",
+        "text",
+        "token",
+        "waits",
+    )
 
     def __init__(self, columns: tuple[Any, ...]) -> None:
-        id, key, env, tenant, team, user, place, scope, end, token, lease_end, size, *text = columns
+        id, key, env, tenant, team, user, pointer, place, scope, end, token, lease_end, size, *text = columns
         self.id: int = id
         self.key = SessionKey(key)
         self.identity: Identity = (env, tenant, team or None, user or None)
+        self.pointer: str | None = pointer
         self.place: bytes | None = place
         self.waits: bool = place is not None
-        self._scope: bytes | None = scope
+        self.stored_scope: bytes | None = scope
         self.end: float = end
         self.token: str | None = None if token == FREE else token
         self.lease_end: float = lease_end
@@ -64,11 +82,25 @@ class Row:
 
     @property
     def scope(self) -> ReplyScope | None:
-        """Where it waits; None where it is no wait, or somebody has overwritten the scope."""
+        """Where it waits, for `transitions`; None where it is no wait."""
+        return (self.known_scope or _UNKNOWN_SCOPE) if self.waits else None
+
+    @property
+    def known_scope(self) -> ReplyScope | None:
+        """Where it waits; None where it is no wait, or nobody knows the scope."""
         try:
-            return None if self._scope is None else _SCOPES.decode(self._scope)
+            return None if self.stored_scope is None else _SCOPES.decode(self.stored_scope)
         except (msgspec.MsgspecError, GreenticError, UnicodeError, RecursionError, TypeError):
             return None
+
+    @property
+    def scope_hash(self) -> str:
+        """The SHA-256 of the scope where it waits; empty where it is no wait, or nobody knows."""
+        scope = self.known_scope
+        if scope is not None:
+            return scope.scope_hash()
+        known = isinstance(self.stored_scope, bytes) and _SCOPE_HASH.fullmatch(self.stored_scope)
+        return self.stored_scope.decode() if known and self.stored_scope is not None else ""
 
     @property
     def data(self) -> SessionData:
@@ -192,11 +224,10 @@ def delete(connection: sqlite3.Connection, row: Row | None) -> bool:
 # -- what a place is called
 
 
-def place_of(owner: Owner, scope: ReplyScope) -> bytes:
+def place_of(owner: Owner, scope_hash: str) -> bytes:
     """Return the name of a place: no two owners or scopes share one."""
-    env, tenant, team, user = owner
-    # Ids hold no newline, and the scope comes last.
-    return hashlib.sha256(f"{env}\n{tenant}\n{team or ''}\n{user}\n{scope.canonical()}".encode()).digest()
+    env, tenant, team, user = owner  # ids hold no newline
+    return hashlib.sha256(f"{env}\n{tenant}\n{team or ''}\n{user}\n{scope_hash}".encode()).digest()
 
 
 def scope_text(scope: ReplyScope) -> bytes:

@@ -10,12 +10,15 @@ then writes only the page in which they are.
 ``env`` ... ``user``  whose it is; ``''`` where it has no team or no user
 ``pointer``           the user whose latest session it is; NULL for nobody's
 ``place``             SHA-256 of owner and scope, under which it waits; NULL where it is no wait
-``scope``             that scope, as JSON
+``scope``             that scope, as JSON; of a copied wait whose scope nobody knows, its SHA-256
 ``end``               when its lifetime ends: seconds since the Unix epoch, infinite for never
 ``token``             of the claim on it; `FREE` without one
 ``lease_end``         when that claim ends
 ``text``              the SessionData, as JSON
 ====================  ============================================================================
+
+``copies`` has what `migrate` copied here and how it left it, for 30 days at most; no operation of a
+store looks at it.
 """
 
 from typing import Final
@@ -54,6 +57,18 @@ SESSIONS: Final = SchemaPart(
             "CREATE INDEX waits_by_owner ON sessions (user, tenant, env, team) WHERE place IS NOT NULL",
             "CREATE UNIQUE INDEX sessions_by_pointer ON sessions (pointer, tenant, env, team) WHERE pointer IS NOT NULL",
             "CREATE INDEX sessions_by_end ON sessions (end) WHERE end < 9e999",
+            """
+            CREATE TABLE copies (
+                key TEXT PRIMARY KEY NOT NULL,
+                source TEXT NOT NULL,
+                version TEXT NOT NULL,
+                end REAL NOT NULL,
+                scope_hash TEXT NOT NULL,
+                token TEXT NOT NULL,
+                forgotten REAL NOT NULL
+            ) WITHOUT ROWID
+            """,
+            "CREATE INDEX copies_by_end ON copies (forgotten)",
         ]
     ],
 )

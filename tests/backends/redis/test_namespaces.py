@@ -19,8 +19,8 @@ from greentic_session import (
     TenantCtx,
 )
 from greentic_session._redis.namespace import DEFAULT_NAMESPACE
-from greentic_session.backends.redis import keys
 from greentic_session.backends.migration import migrate
+from greentic_session.backends.redis import keys
 from greentic_session.conversation import Message
 from greentic_session.conversation.backends.redis import RedisConversationStore
 

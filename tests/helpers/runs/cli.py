@@ -9,10 +9,18 @@ import msgspec
 import pytest
 import redis
 
-from greentic_session import RedisSessionStore, ReplyScope, SessionCursor, SessionData, SessionStore, TenantCtx
+from greentic_session import (
+    RedisSessionStore,
+    ReplyScope,
+    SessionCursor,
+    SessionData,
+    SessionStore,
+    TenantCtx,
+    create_session_store,
+)
 from greentic_session.cli import main
 
-__all__ = ["SECRET", "Cli", "data_of", "dumps", "fill", "in_redis", "park"]
+__all__ = ["SECRET", "Cli", "data_of", "dumps", "fill", "in_file", "in_redis", "park"]
 
 SECRET = "the snapshot's secret"
 
@@ -73,6 +81,16 @@ def in_redis(url: str, namespace: str, do: Callable[[RedisSessionStore], Awaitab
 
     async def run() -> None:
         async with RedisSessionStore.from_url(url, namespace=namespace, timeout=60, connect_timeout=60) as store:
+            await do(store)
+
+    asyncio.run(run())
+
+
+def in_file(url: str, do: Callable[[SessionStore], Awaitable[object]]) -> None:
+    """Do something with a store in a file."""
+
+    async def run() -> None:
+        async with create_session_store(url) as store:
             await do(store)
 
     asyncio.run(run())

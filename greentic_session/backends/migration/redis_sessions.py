@@ -1,19 +1,22 @@
-"""The sessions of a copy: out of one Redis, and into another, each in one step."""
+"""The sessions of a copy: out of a Redis, and into one, each in one step."""
 
 import asyncio
-from typing import Any, NamedTuple, Self
+from collections.abc import AsyncIterator
+from functools import partial
+from typing import Any
 
-from greentic_session._hiding import outline
 from greentic_session._redis.executor import Arg
 from greentic_session._redis.scanning import together
 from greentic_session._redis.scripts import Script
-from greentic_session.backends.redis.keys import Keys, tag_of, tag_without_user
+from greentic_session.backends.redis.keys import COPIED_KIND, SCOPE_KIND, SESSION_KIND, Keys, tag_of, tag_without_user
 from greentic_session.backends.redis.owner_pointers import new_nonce
 
+from .exported import Exported, identity_of
+from .redis_side import ClusterSide, RedisSide, ServerSide, redis_side_of
 from .report import Report
-from .side import ClusterSide, Group, ServerSide, Side
+from .sides import Endpoint, Group, Looked, Source, Target
 
-__all__ = ["Source", "Target"]
+__all__ = ["RedisSource", "RedisTarget", "redis_endpoint"]
 
 _ON_ITS_WAY = 1000
 """Of what is left of a reservation so many ms are not counted on: the import may wait in a line."""
@@ -28,42 +31,7 @@ _EXPUNGE = _script("expunge")
 _IMPORT = _script("import")
 
 
-class Exported(NamedTuple):
-    """A session on its way, as `lua/migration/export.lua` tells it.
-
-    Attributes:
-        believed: Whether only a scope key tells that it waits there.
-        seen: When it was read, by the loop's clock.
-        lease: What is left of the claim, in ms.
-    """
-
-    believed: bool
-    seen: float
-    key: bytes
-    text: bytes
-    ttl: int
-    owner: bytes
-    scope_hash: bytes
-    scope: bytes
-    latest: bytes
-    claim: bytes
-    lease: int
-    unseen: bytes
-
-    def __repr__(self) -> str:
-        return outline(self, *self._fields)
-
-    def aged(self) -> Self | None:
-        """Return it as it is now; None if its life is over."""
-        passed = round((asyncio.get_running_loop().time() - self.seen) * 1000)
-        ttl, lease = self.ttl if self.ttl == -1 else self.ttl - passed, self.lease - passed
-        if self.ttl != -1 and ttl <= 0:
-            return None
-        aged = self._replace(ttl=ttl, lease=lease, seen=self.seen + passed / 1000)
-        return aged if lease > 0 else aged._replace(claim=b"", lease=0)
-
-
-class Source:
+class RedisSource(Source):
     """Where sessions come from.
 
     Args:
@@ -71,9 +39,20 @@ class Source:
         report: Where corrupt ones are counted.
     """
 
-    def __init__(self, side: Side, report: Report) -> None:
+    def __init__(self, side: RedisSide, report: Report) -> None:
         self._side = side
         self._report = report
+
+    async def check(self) -> None:
+        """See `Source.check`: any namespace may be copied from, an empty one, too."""
+
+    def sessions(self, looked: Looked) -> AsyncIterator[Group]:
+        """See `Source.sessions`."""
+        return self._side.walk(SESSION_KIND, looked)
+
+    def waits(self, looked: Looked) -> AsyncIterator[Group]:
+        """See `Source.waits`: the scope keys, which the reference writes alone."""
+        return self._side.walk(SCOPE_KIND, looked)
 
     async def read(self, group: Group, *, believed: bool = False) -> list[Exported]:
         """Return those of some sessions that are there.
@@ -105,7 +84,7 @@ class Source:
         return not await self._side.has(key.decode("utf-8", "replace"))
 
 
-class Target:
+class RedisTarget(Target):
     """Where sessions go to.
 
     Args:
@@ -115,27 +94,22 @@ class Target:
     """
 
     def __init__(self, side: ServerSide | ClusterSide, source: str, report: Report) -> None:
+        super().__init__(report)
         self._side = side
         self._source = source
-        self._report = report
 
-    async def write(self, session: Exported) -> None:
-        """Store a session, unless that is not to be done."""
-        put = self._into_cluster if isinstance(self._side, ClusterSide) else self._into_server
-        outcome = await put(session)
-        if session.believed:
-            self._report.waits += outcome == b"stored"
-        elif outcome == b"stored":
-            self._report.copied += 1
-        elif outcome == b"same":
-            self._report.unchanged += 1
-        elif outcome == b"kept":
-            self._report.kept += 1
+    async def put(self, session: Exported) -> bytes | None:
+        """See `Target.put`."""
+        return await (self._into_cluster(session) if isinstance(self._side, ClusterSide) else self._into_server(session))
 
-    async def remove(self, keys: Keys, names: list[bytes]) -> None:
-        """Remove the copies under some keys of one slot that are as they were left."""
-        removed, _ = await self._expunge(keys, names)
-        self._report.removed += removed
+    def copies(self, looked: Looked) -> AsyncIterator[Group]:
+        """See `Target.copies`."""
+        return self._side.walk(COPIED_KIND, looked)
+
+    async def remove(self, group: Group) -> None:
+        """See `Target.remove`."""
+        removed, _ = await self._expunge(*group)
+        self.report.removed += removed
 
     async def _into_server(self, session: Exported) -> bytes | None:
         keys = self._side.keys
@@ -197,10 +171,10 @@ def _tag(session: Exported) -> str:
 
     Its user's, or that of the user whose latest it is.
     """
-    env, tenant, team, user = (session.latest or session.owner).decode().split(":")
-    if user:
-        return tag_of((env, tenant, team or None, user))
-    return tag_without_user(env, tenant, team or None, session.key.decode())
+    env, tenant, team, user = identity_of(session.latest or session.owner)
+    if user is not None:
+        return tag_of((env, tenant, team, user))
+    return tag_without_user(env, tenant, team, session.key.decode())
 
 
 def _is_text(key: bytes) -> bool:
@@ -209,3 +183,14 @@ def _is_text(key: bytes) -> bool:
     except UnicodeDecodeError:
         return False
     return True
+
+
+def redis_endpoint(url: str, namespace: str) -> Endpoint:
+    """Return the endpoint that a URL names. No I/O.
+
+    Raises:
+        InvalidInputError: The URL cannot be read, or the namespace cannot be one there.
+        TypeError: One of them is no str.
+    """
+    side = redis_side_of(url, namespace)
+    return Endpoint(side, partial(RedisSource, side), partial(RedisTarget, side))

@@ -1,10 +1,7 @@
-"""One side of a copy: a namespace of a Redis, be it one server or a cluster."""
+"""A namespace of a Redis as one side of a copy, be it one server or a cluster."""
 
-import asyncio
-import hashlib
-from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from typing import TypeVar
+from abc import abstractmethod
+from collections.abc import AsyncIterator, Iterable
 
 from greentic_session._redis.cluster import ClusterClient
 from greentic_session._redis.connect import caller_client_of, make_clients
@@ -16,45 +13,35 @@ from greentic_session.backends.redis.keys import ClusterKeys, Keys
 from greentic_session.backends.redis.owner_pointers import Pointers
 from greentic_session.conversation.backends.redis.keys import ClusterKeys as ConversationClusterKeys
 from greentic_session.conversation.backends.redis.keys import Keys as ConversationKeys
+from greentic_session.conversation.backends.redis.side import RedisConversationSide
 
-__all__ = ["ClusterSide", "Group", "ServerSide", "Side", "each", "side_of"]
+from .sides import Group, Looked, Side
 
-T = TypeVar("T")
-
-Group = tuple[Keys, list[bytes]]
-"""The keys of one slot (of one server: all), and some names in it."""
+__all__ = ["ClusterSide", "RedisSide", "ServerSide", "redis_side_of"]
 
 _TIMEOUT = 30.0
 """For how many seconds a call may take: what copies can wait."""
 _CONNECTIONS = 8
 _STEP = 50
 """How many names there are in a group at most."""
-_AT_ONCE = 32
-"""How many groups are under way at once."""
 
 
-class Side(ABC):
-    """One side.
+class RedisSide(Side):
+    """A namespace of a Redis.
 
-    Attributes:
-        name: Tells which Redis and which namespace it is; never a password.
+    Args:
+        name: Tells which one it is.
         client: The way there.
-        conversations: How the conversations there are named.
+        names: How the conversations there are named.
     """
 
-    conversations: ConversationKeys
-
-    def __init__(self, name: str, client: Executor) -> None:
-        self.name = name
+    def __init__(self, name: str, client: Executor, names: ConversationKeys) -> None:
+        super().__init__(name)
         self.client = client
-
-    @property
-    def id(self) -> str:
-        """A short name for copies to be marked with."""
-        return hashlib.sha256(self.name.encode()).hexdigest()[:16]
+        self.conversations = RedisConversationSide(client, names)
 
     @abstractmethod
-    def walk(self, kind: str, looked: Callable[[int], None], redis_type: str = "string") -> AsyncIterator[Group]:
+    def walk(self, kind: str, looked: Looked, redis_type: str = "string") -> AsyncIterator[Group]:
         """Yield the names of all keys of a kind, some perhaps twice.
 
         Args:
@@ -67,8 +54,12 @@ class Side(ABC):
     async def has(self, key: str) -> bool:
         """Say whether a session lives under a key."""
 
+    def walk_conversations(self, looked: Looked) -> AsyncIterator[Group]:
+        """See `Side.walk_conversations`."""
+        return self.walk("conv:head:", looked, "hash")
+
     async def size(self) -> int:
-        """Return how many keys there are, of whomever."""
+        """See `Side.size`: keys, of whomever."""
         servers = await self.client.servers()
         return sum(await together(*(server.call(("DBSIZE",), repeatable=True) for server in servers)))
 
@@ -77,7 +68,7 @@ class Side(ABC):
         await self.client.aclose()
 
 
-class ServerSide(Side):
+class ServerSide(RedisSide):
     """One server.
 
     Attributes:
@@ -85,11 +76,10 @@ class ServerSide(Side):
     """
 
     def __init__(self, name: str, client: Executor, namespace: str) -> None:
-        super().__init__(name, client)
+        super().__init__(name, client, ConversationKeys(namespace))
         self.keys: Keys = Keys(namespace)
-        self.conversations: ConversationKeys = ConversationKeys(namespace)
 
-    async def walk(self, kind: str, looked: Callable[[int], None], redis_type: str = "string") -> AsyncIterator[Group]:
+    async def walk(self, kind: str, looked: Looked, redis_type: str = "string") -> AsyncIterator[Group]:
         prefix = f"{self.keys.namespace}:{kind}"
         start = len(prefix.encode())
         for server in await self.client.servers():
@@ -101,7 +91,7 @@ class ServerSide(Side):
         return bool(await self.client.call(("EXISTS", self.keys.session(key)), repeatable=True))
 
 
-class ClusterSide(Side):
+class ClusterSide(RedisSide):
     """A cluster.
 
     Attributes:
@@ -110,13 +100,12 @@ class ClusterSide(Side):
     """
 
     def __init__(self, name: str, client: ClusterClient, namespace: str) -> None:
-        super().__init__(name, client)
+        super().__init__(name, client, ConversationClusterKeys(namespace))
         self._cluster = client
         self.keys: ClusterKeys = ClusterKeys(namespace)
         self.pointers: Pointers = Pointers(client, namespace)
-        self.conversations: ConversationKeys = ConversationClusterKeys(namespace)
 
-    async def walk(self, kind: str, looked: Callable[[int], None], redis_type: str = "string") -> AsyncIterator[Group]:
+    async def walk(self, kind: str, looked: Looked, redis_type: str = "string") -> AsyncIterator[Group]:
         pattern = self.keys.every(f"{kind}*")
         while True:
             servers = await self._cluster.servers()
@@ -142,7 +131,7 @@ def _groups(keys: Keys, names: list[bytes]) -> list[Group]:
     return [(keys, unlike[start : start + _STEP]) for start in range(0, len(unlike), _STEP)]
 
 
-def side_of(url: str, namespace: str) -> ServerSide | ClusterSide:
+def redis_side_of(url: str, namespace: str) -> ServerSide | ClusterSide:
     """Return the side that a URL names. No I/O.
 
     Raises:
@@ -170,28 +159,3 @@ def _name_of(url: str) -> str:
 
 def _names(places: Iterable[tuple[str, int]]) -> str:
     return ",".join(sorted(f"{host}:{port}" for host, port in places))
-
-
-async def each(found: AsyncIterator[T], do: Callable[[T], Awaitable[None]]) -> None:
-    """Do something with each, some at once; what fails ends all.
-
-    Raises:
-        GreenticError: What the first that failed raised.
-    """
-
-    async def one(item: T) -> None:
-        await do(item)
-
-    under_way: set[asyncio.Task[None]] = set()
-    try:
-        async for item in found:
-            if len(under_way) == _AT_ONCE:
-                done, under_way = await asyncio.wait(under_way, return_when=asyncio.FIRST_COMPLETED)
-                for task in done:
-                    task.result()
-            under_way.add(asyncio.create_task(one(item)))
-        await asyncio.gather(*under_way)
-    finally:
-        for task in under_way:
-            task.cancel()
-        await asyncio.gather(*under_way, return_exceptions=True)
