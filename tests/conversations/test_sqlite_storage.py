@@ -84,6 +84,24 @@ async def test_a_long_conversation_is_removed_in_steps_and_before_delete_returns
 
 
 @pytest.mark.asyncio
+async def test_a_delete_does_not_wait_for_what_others_have_left(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tables, "_MAX_MESSAGES_AT_ONCE", 5)
+    monkeypatch.setattr("greentic_session.conversation.backends.sqlite.Upkeep", lambda timer: lambda connection: 60.0)
+    async with make(path) as store:
+        for id in ("replaced", "deleted"):
+            await store.create(OPS, id=id)
+            await store.append(OPS, id, *said("x") * 20)
+        await store.save(OPS, Conversation(id="replaced"), force=True)
+        await store.delete(OPS, "deleted")
+        assert rows(path) == {
+            "conversation": 1,
+            "conversation_header": 1,
+            "conversation_message": 20,
+            "conversation_garbage": 1,
+        }
+
+
+@pytest.mark.asyncio
 async def test_what_is_replaced_or_expired_is_freed_by_the_upkeep_of_a_store(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,7 +11,7 @@ from greentic_session.conversation.conversation import ConversationSummary
 from greentic_session.conversation.header import Change, Expected, Header, Lifetime
 from greentic_session.tenancy import Partition
 
-from .tables import Tables, free_garbage, key_of
+from .tables import Tables, free_messages, key_of
 
 __all__ = ["SQLiteConversationBackend"]
 
@@ -59,10 +59,7 @@ class SQLiteConversationBackend(ConversationBackend):
         return await self._read(self._tables.load, partition, id, life)
 
     async def delete(self, partition: Partition, id: str) -> None:
-        left = await self.database.write(partial(self._tables.delete, partition=partition, id=id))
-        while left:
-            self.check_open()
-            left = await self.database.write(free_garbage)
+        await self._free(await self.database.write(partial(self._tables.delete, partition=partition, id=id)))
 
     async def append(self, partition: Partition, id: str, messages: Sequence[bytes], now: int, life: Lifetime) -> int:
         tables, texts = self._tables, tuple(messages)
@@ -99,10 +96,15 @@ class SQLiteConversationBackend(ConversationBackend):
             found = _PURGE_BATCH
             while found == _PURGE_BATCH:
                 self.check_open()
-                found, live = await self.database.write(work)
+                found, live, garbage = await self.database.write(work)
+                await self._free(garbage)
                 yield Step(found, live)
-        while await self.database.write(free_garbage):
-            self.check_open()
+
+    async def _free(self, garbage: Sequence[int]) -> None:
+        """Delete the messages of removed conversations; if that is cut off, the upkeep does it."""
+        for number in garbage:
+            while await self.database.write(partial(free_messages, number=number)):
+                self.check_open()
 
     async def health(self) -> None:
         await self.database.read(self._tables.last_number)

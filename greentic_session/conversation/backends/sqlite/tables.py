@@ -18,7 +18,7 @@ from greentic_session.conversation.moments import MAX_MOMENT, as_datetime, later
 from greentic_session.conversation.rules import absent, check_schema, corrupt
 from greentic_session.tenancy import NO_TEAM, Partition
 
-__all__ = ["Tables", "Upkeep", "free_garbage", "key_of", "partition_of_key"]
+__all__ = ["Tables", "Upkeep", "free_messages", "key_of", "partition_of_key"]
 
 _MAX_MESSAGES_AT_ONCE: Final = 100
 """Messages that are deleted with their conversation; more become garbage."""
@@ -26,7 +26,7 @@ _MAX_EXPIRED_PER_STEP: Final = 50
 _MAX_GARBAGE_PER_STEP: Final = 2000
 """Messages that one step deletes; it takes some milliseconds."""
 _UPKEEP_PAUSE_S: Final = 1.0
-_MORE_UPKEEP_PAUSE_S: Final = 0.01
+_MORE_UPKEEP_PAUSE_S: Final = 0.005
 """Between steps while there is more to do, so that the operations of callers come first."""
 
 _COLUMNS: Final = "number, birth, schema_version, created_at, updated_at, message_count, expires_at"
@@ -171,12 +171,12 @@ class Tables:
         _renew(connection, row, life, now)
         return header, messages
 
-    def delete(self, connection: sqlite3.Connection, partition: Partition, id: str) -> bool:
-        """Do `ConversationBackend.delete`; return whether its messages have become garbage."""
+    def delete(self, connection: sqlite3.Connection, partition: Partition, id: str) -> list[int]:
+        """Do `ConversationBackend.delete`; return its number where messages have become garbage."""
         row = self._find(connection, partition, id)
         if row is None or not _is_live(row.expires_at, self._now_ms()):
             raise absent(id)
-        return _drop(connection, row.number, row.message_count)
+        return [row.number] if _drop(connection, row.number, row.message_count) else []
 
     def append(
         self,
@@ -284,7 +284,7 @@ class Tables:
 
     def remove_some(
         self, connection: sqlite3.Connection, partition_key: str, last_number: int, most: int
-    ) -> tuple[int, int]:
+    ) -> tuple[int, int, list[int]]:
         """Remove some conversations of a partition.
 
         Args:
@@ -294,13 +294,13 @@ class Tables:
             most: How many to remove.
 
         Returns:
-            How many were removed, and how many of these were live.
+            How many were removed, how many of these were live, and the numbers of those whose
+            messages have become garbage.
         """
         now = self._now_ms()
         found = connection.execute(_OF_PARTITION, (self._namespace, partition_key, last_number, most)).fetchall()
-        for number, count, _ in found:
-            _drop(connection, number, count)
-        return len(found), sum([_is_live(expires_at, now) for _, _, expires_at in found])
+        garbage = [number for number, count, _ in found if _drop(connection, number, count)]
+        return len(found), sum([_is_live(expires_at, now) for _, _, expires_at in found]), garbage
 
     def _now_ms(self) -> int:
         return int(self._timer() * 1000)
@@ -332,22 +332,24 @@ class Upkeep:
         expired = connection.execute(_EXPIRED, (int(self._timer() * 1000), _MAX_EXPIRED_PER_STEP)).fetchall()
         for number, count in expired:
             _drop(connection, number, count)
-        more = free_garbage(connection)
+        more = _free_garbage(connection)
         return _MORE_UPKEEP_PAUSE_S if more or len(expired) == _MAX_EXPIRED_PER_STEP else _UPKEEP_PAUSE_S
 
 
-def free_garbage(connection: sqlite3.Connection) -> bool:
-    """Delete some messages of removed conversations; return whether more are left."""
-    left = _MAX_GARBAGE_PER_STEP
-    while left > 0:
-        found = connection.execute(_GARBAGE).fetchone()
-        if found is None:
-            return False
-        deleted = connection.execute(_DELETE_MESSAGES, (*found, left)).rowcount
-        if deleted < left:
-            connection.execute(_DELETE_GARBAGE, found)
-        left -= max(deleted, 1)
-    return True
+def free_messages(connection: sqlite3.Connection, number: int) -> bool:
+    """Delete some messages of a removed conversation; return whether more may be left."""
+    if connection.execute(_DELETE_MESSAGES, (number, _MAX_GARBAGE_PER_STEP)).rowcount == _MAX_GARBAGE_PER_STEP:
+        return True
+    connection.execute(_DELETE_GARBAGE, (number,))
+    return False
+
+
+def _free_garbage(connection: sqlite3.Connection) -> bool:
+    """Delete some messages of one removed conversation; return whether there may be more."""
+    found = connection.execute(_GARBAGE).fetchone()
+    if found is not None:
+        free_messages(connection, *found)
+    return found is not None
 
 
 def _is_live(expires_at: int | None, now: int) -> bool:
