@@ -36,12 +36,16 @@ def make_backends(directory: str, redis_url: str) -> list[Backend]:
     def in_files(namespace: str) -> ConversationStore[Message]:
         return create_conversation_store(Path(directory).as_uri(), namespace=namespace, fsync=True)
 
+    def in_database(namespace: str) -> ConversationStore[Message]:
+        return create_conversation_store(f"sqlite:///{directory}/ours.sqlite", namespace=namespace)
+
     def in_redis(namespace: str) -> ConversationStore[Message]:
         return create_conversation_store(redis_url, namespace=namespace, timeout=TIMEOUT_S)
 
     return [
         Backend(name="memory", open=lambda _: create_conversation_store("memory://")),
         Backend(name="files", open=in_files, durable=True),
+        Backend(name="SQLite", open=in_database),
         Backend(name="Redis", open=in_redis),
     ]
 

@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-__all__ = ["AIOGRAM", "CONVERSATIONS", "PEERS", "Peer"]
+__all__ = ["AIOGRAM", "CONVERSATIONS", "OURS_ON_SQLITE", "OUR_CONVERSATIONS", "PEERS", "SQLITE_PEERS", "Peer"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Peer:
-    """Library that keeps the state of users in Redis.
+    """Library that keeps the state of users.
 
     Attributes:
         name: Name of the library and of its environment.
@@ -74,7 +74,49 @@ CONVERSATIONS = Peer(
     calls={
         "memory": "openai-agents SQLiteSession.add_items, in memory",
         "files": "openai-agents SQLiteSession.add_items, WAL, synchronous=FULL",
+        "SQLite": "openai-agents SQLiteSession.add_items, WAL, synchronous=FULL",
         "Redis": "openai-agents RedisSession.add_items",
     },
 )
 """Peer of our conversations, in the same environment; its calls are appends, by our backend."""
+
+SQLITE_PEERS = (
+    Peer(
+        name="langgraph-checkpoint-sqlite",
+        module="with_langgraph_sqlite",
+        requirements=("langgraph-checkpoint-sqlite>=3,<4",),
+        calls={"register_wait": "langgraph AsyncSqliteSaver.aput", "find_wait": "langgraph AsyncSqliteSaver.aget"},
+    ),
+    Peer(
+        name="openai-agents",
+        module="with_openai_sqlite",
+        requirements=_OPENAI_AGENTS,
+        calls={
+            "register_wait": "openai-agents SQLiteSession.add_items",
+            "find_wait": "openai-agents SQLiteSession.get_items",
+            "append": "openai-agents SQLiteSession.add_items",
+        },
+    ),
+)
+"""Peers of the SQLite store, all with ``PRAGMA synchronous=FULL``."""
+
+OURS_ON_SQLITE = Peer(
+    name="greentic-session",
+    module="with_greentic_sqlite",
+    requirements=(),
+    calls={
+        "register_wait": "register_wait",
+        "find_wait": "find_wait",
+        "append": "append",
+        "insert": "bare keyed INSERT and COMMIT in a thread",
+    },
+)
+"""Our own stores on SQLite, as a process beside the peers: it runs in this environment."""
+
+OUR_CONVERSATIONS = Peer(
+    name="greentic-session",
+    module="with_greentic_conversations",
+    requirements=(),
+    calls={"append": "append"},
+)
+"""Our own conversation stores, as processes that share one storage."""

@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -37,20 +38,24 @@ class Lineup:
         self._folder: Path = options.peers_dir
         self._dropped: list[str] = []
 
-    async def start(self, stack: AsyncExitStack, peer: Peer, *, loop: str, **settings: Any) -> PeerProcess | None:
+    async def start(
+        self, stack: AsyncExitStack, peer: Peer, *, loop: str, environment: Mapping[str, str] | None = None, **settings: Any
+    ) -> PeerProcess | None:
         """Start a peer that stops with `stack`; None where it cannot, or without peers.
 
         Args:
             stack: Stack that stops the process.
             peer: Peer to start.
             loop: Event loop of the process.
+            environment: Environment variables, besides those of this process.
             settings: Arguments of its adapter.
         """
         if self._without_peers:
             return None
         print(f"{peer.name}: looking for its environment in {self._folder}", file=sys.stderr)
         try:
-            process = await PeerProcess.start(peer, python_of(peer, self._folder), loop=loop, **settings)
+            python = python_of(peer, self._folder)
+            process = await PeerProcess.start(peer, python, loop=loop, environment=environment, **settings)
         except CannotInstallError as error:
             self._dropped.append(f"{peer.name} (cannot be installed: {error})")
             return None

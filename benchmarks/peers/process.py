@@ -2,9 +2,10 @@
 
 import asyncio
 import json
+import os
 import tempfile
 from array import array
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, Self
 
@@ -49,13 +50,16 @@ class PeerProcess:
         self._errors = errors
 
     @classmethod
-    async def start(cls, peer: Peer, python: Path, *, loop: str, **settings: Any) -> Self:
-        """Start a process, and connect it to the server.
+    async def start(
+        cls, peer: Peer, python: Path, *, loop: str, environment: Mapping[str, str] | None = None, **settings: Any
+    ) -> Self:
+        """Start a process, and let its adapter connect to the server or open its file.
 
         Args:
             peer: Peer that it calls.
             python: Interpreter of the peer's environment.
             loop: Event loop of the process, ``asyncio`` or ``uvloop``.
+            environment: Environment variables, besides those of this process.
             settings: Arguments of the peer's adapter.
 
         Raises:
@@ -66,6 +70,7 @@ class PeerProcess:
             str(python),
             *("-m", "benchmarks.peers.worker", peer.module, loop),
             cwd=_ROOT,
+            env={**os.environ, **(environment or {})},
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=errors,

@@ -7,7 +7,6 @@ There is a session object for each conversation, and a call adds one item.
 # This module runs in the environment of its peer only.
 
 import json
-import sqlite3
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,25 +17,10 @@ from redis.asyncio import Redis
 
 from benchmarks.harness.measuring import closed_loop
 
+from .durable_sqlite import DurableSQLiteSession, check_durable
 from .worker import FILLING_TASKS, PeerCall
 
 __all__ = ["Adapter"]
-
-_SYNCHRONOUS_FULL = 2
-"""Number of ``PRAGMA synchronous=FULL``."""
-
-
-class _DurableSQLiteSession(SQLiteSession):  # type: ignore[misc]  # not installed here
-    """`SQLiteSession` with ``PRAGMA synchronous=FULL``: a commit is on the disk when it returns.
-
-    This is the default of most builds of SQLite, but not of all, and SQLiteSession has no option
-    for it.
-    """
-
-    @staticmethod
-    def _configure_connection(conn: sqlite3.Connection) -> None:
-        SQLiteSession._configure_connection(conn)
-        conn.execute("PRAGMA synchronous=FULL")
 
 
 class Adapter:
@@ -53,15 +37,14 @@ class Adapter:
         names = [f"conversation-{user}" for user in range(users)]
         self._sessions = {
             "Redis": [RedisSession(name, redis_client=self._client) for name in names],
-            "files": [_DurableSQLiteSession(name, self._database) for name in names],
+            "files": [DurableSQLiteSession(name, self._database) for name in names],
+            "SQLite": [DurableSQLiteSession(f"{name}-again", self._database) for name in names],
             "memory": [SQLiteSession(name) for name in names],
         }
         for kind, sessions in self._sessions.items():
             await closed_loop(self._adding(sessions), FILLING_TASKS)(range(users))
             assert await sessions[-1].get_items() == self._items, kind
-        with self._sessions["files"][0]._locked_connection() as connection:
-            assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
-            assert connection.execute("PRAGMA synchronous").fetchone() == (_SYNCHRONOUS_FULL,)
+        check_durable(self._sessions["files"][0], self._database)
 
     def operations(self) -> Mapping[str, PeerCall]:
         return {kind: (self._adding(sessions), None) for kind, sessions in self._sessions.items()}

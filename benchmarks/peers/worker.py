@@ -25,6 +25,8 @@ FILLING_TASKS = 50
 _REPORTED_DISTRIBUTIONS = (
     "aiogram",
     "langgraph-checkpoint-aws",
+    "langgraph-checkpoint-sqlite",
+    "aiosqlite",
     "openai-agents",
     "py-key-value-aio",
     "redis",

@@ -3,7 +3,7 @@
 import pytest
 from runs.benchmarks import COMMANDS, without
 
-NEED_NO_SERVER = {"benchmarks.memory", "benchmarks.encryption"}
+NEED_NO_SERVER = {"benchmarks.memory", "benchmarks.encryption", "benchmarks.sqlite"}
 
 
 @pytest.mark.parametrize("module", sorted(set(COMMANDS) - NEED_NO_SERVER))

@@ -1,0 +1,1 @@
+"""Benchmark of the SQLite store, beside langgraph's and openai-agents' on SQLite."""

@@ -1,0 +1,185 @@
+"""Benchmark of the SQLite store: ``python -m benchmarks --only sqlite``; see ``--help``.
+
+Parts: sessions with 1 to 1,000 tasks beside langgraph's AsyncSqliteSaver, openai-agents'
+SQLiteSession and a bare INSERT, then with a sync that takes 1 ms longer (`operations`, `shim`);
+conversations beside those in files (`conversations`); and, with ``--waits``, many waits in one file
+(`scaling`). Everything is in a directory that is removed at the end.
+"""
+
+import argparse
+import asyncio
+import sqlite3
+import sys
+import tempfile
+from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from benchmarks.conversations.file_system import IN_MEMORY, file_system_of
+from benchmarks.harness.command import Outcome, allow_open_files, make_parser, positive, publish
+from benchmarks.harness.machine import load_average
+from benchmarks.harness.population import USUAL_BYTES
+from benchmarks.harness.progress import progress
+from benchmarks.harness.report import Row
+from benchmarks.peers.catalogue import OURS_ON_SQLITE, SQLITE_PEERS
+from benchmarks.peers.command import Lineup, add_peer_options
+from benchmarks.peers.process import PeerFailedError, PeerProcess
+
+from .conversations import Conversations, measure_conversations
+from .operations import Stage, measure_operations, stages_of
+from .scaling import Scaling, measure_scaling
+from .shim import make_shim
+
+__all__ = ["main", "parse_arguments"]
+
+_PARTS = ("operations", "delayed", "conversations")
+_CONVERSATION_MEASUREMENTS = 7
+_SCALING_MEASUREMENTS = 2
+_OPEN_FILES = 20_000
+"""Enough for a peer: each of its sessions opens the file once for each of its threads."""
+_NOTES = [
+    "All figures are medians over the rounds; a ratio is the median of the rounds' ratios.",
+    "Every contestant has a process and a file of its own, WAL, and synchronous=FULL: a commit is on the disk.",
+    "The text of 4 KiB changes with every call: SQLite skips the pages of a value that did not.",
+    "AsyncSqliteSaver puts the one checkpoint of a thread again; SQLiteSession is cleared (not timed) before add_items,",
+    "and has one item when it is read. Of the conversations (append) all grow with the run.",
+    "CPU us: of the contestant's process with all its threads, per call.",
+]
+_NO_GCC = "Not measured with a sync that takes 1 ms longer: that needs gcc."
+_NO_DISK = "The directory is in memory: these figures say nothing about a disk. Choose another with --directory."
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Sizes:
+    """Sizes of a run: users, tasks, and about how many calls a contestant makes in a round."""
+
+    users: int
+    tasks: tuple[int, ...]
+    calls: int
+    rounds: int
+    conversations: Conversations
+    scaling_calls: int
+
+
+_USUAL_SIZES = _Sizes(
+    users=1000,
+    tasks=(1, 100, 1000),
+    calls=300,
+    rounds=7,
+    conversations=Conversations(many=100_000, partition=1000, calls=400, rounds=9),
+    scaling_calls=500,
+)
+_QUICK_SIZES = _Sizes(
+    users=100,
+    tasks=(1, 100),
+    calls=20,
+    rounds=1,
+    conversations=Conversations(many=1000, partition=110, calls=20, rounds=1),
+    scaling_calls=20,
+)
+
+
+def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
+    parser = make_parser("benchmarks --only sqlite", "Benchmark of the SQLite store.", few="rounds and calls")
+    parser.add_argument(
+        "--parts", metavar="PART", nargs="+", choices=_PARTS, default=_PARTS, help=f"of: {', '.join(_PARTS)}"
+    )
+    parser.add_argument("--waits", metavar="N", type=positive, help="measure one file with so many waits, too: 1000000")
+    parser.add_argument(
+        "--directory", metavar="DIR", type=Path, help="parent of the files' directory (default: the system's)"
+    )
+    add_peer_options(parser)
+    return parser.parse_args(argv)
+
+
+class _Run:
+    """One run: what it measures, and its rows."""
+
+    def __init__(self, options: argparse.Namespace, sizes: _Sizes, directory: str) -> None:
+        self._options = options
+        self._sizes = sizes
+        self._directory = directory
+        self._stages = stages_of(sizes.tasks, sizes.users, sizes.calls, sizes.rounds)
+        self.lineup = Lineup(options)
+        self.rows: list[Row] = []
+        self.notes: list[str] = []
+
+    async def measure(self) -> None:
+        parts, sizes = self._options.parts, self._sizes
+        stages = [stage for stage in self._stages if ("delayed" if stage.delayed else "operations") in parts]
+        rounds = len(stages) * (sizes.rounds + 1)
+        rounds += ("conversations" in parts) * _CONVERSATION_MEASUREMENTS * (sizes.conversations.rounds + 1)
+        rounds += (self._options.waits is not None) * _SCALING_MEASUREMENTS * (sizes.rounds + 1)
+        with progress(rounds) as tick:
+            await self._measure_stages([stage for stage in stages if not stage.delayed], "usual", {}, tick)
+            delayed = [stage for stage in stages if stage.delayed]
+            shim = make_shim(self._directory) if delayed else None
+            if shim is not None:
+                await self._measure_stages(delayed, "delayed", {"LD_PRELOAD": str(shim)}, tick)
+            elif delayed:
+                self.notes.append(_NO_GCC)
+            if "conversations" in parts:
+                self.rows += await measure_conversations(self._directory, sizes.conversations, tick=tick)
+            if self._options.waits is not None:
+                scaling = Scaling(waits=self._options.waits, calls=sizes.scaling_calls, rounds=sizes.rounds)
+                self.rows += await measure_scaling(self._directory, scaling, tick=tick)
+
+    async def _measure_stages(
+        self, stages: list[Stage], name: str, environment: Mapping[str, str], tick: Callable[[], object]
+    ) -> None:
+        if not stages:
+            return
+        directory = tempfile.mkdtemp(prefix=name, dir=self._directory)
+        async with AsyncExitStack() as stack:
+            ours = await PeerProcess.start(
+                OURS_ON_SQLITE, Path(sys.executable), loop="asyncio", environment=environment, directory=directory
+            )
+            stack.push_async_callback(ours.stop)
+            sides = [ours]
+            for peer in SQLITE_PEERS:
+                started = await self.lineup.start(stack, peer, loop="asyncio", environment=environment, directory=directory)
+                sides += [started] if started else []
+            for side in tuple(sides):
+                try:
+                    await side.fill(self._sizes.users, "." * USUAL_BYTES)
+                except PeerFailedError as error:
+                    if side is ours:
+                        raise
+                    sides.remove(side)
+                    self.lineup.drop(error)
+            self.rows += await measure_operations(stages, sides, seed=self._options.seed, tick=tick, drop=self.lineup.drop)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the benchmark, and return the exit code."""
+    options = parse_arguments(argv)
+    sizes = _QUICK_SIZES if options.quick else _USUAL_SIZES
+    if options.rounds:
+        conversations = replace(sizes.conversations, rounds=options.rounds)
+        sizes = replace(sizes, rounds=options.rounds, conversations=conversations)
+    allow_open_files(_OPEN_FILES)
+    load = load_average()
+    with tempfile.TemporaryDirectory(prefix="gs-bench-", dir=options.directory) as directory:
+        file_system = file_system_of(directory)
+        run = _Run(options, sizes, directory)
+        asyncio.run(run.measure())
+    outcome = Outcome(
+        rows=run.rows,
+        settings={**asdict(sizes), "parts": list(options.parts), "waits": options.waits},
+        notes=[*_NOTES, *run.notes, *[_NO_DISK] * file_system.startswith(IN_MEMORY)],
+        distributions=("msgspec", "anyio"),
+        machine={
+            "sqlite": sqlite3.sqlite_version,
+            **run.lineup.versions,
+            "files": file_system,
+            "load before": load,
+        },
+        findings=run.lineup.findings(),
+    )
+    publish(options, outcome)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
