@@ -103,6 +103,8 @@ __all__ = [
 if not TYPE_CHECKING:  # pragma: no branch  # type checkers shall go on finding names that do not exist
     if not _is_installed("redis", "hiredis"):
         __all__ = [name for name in __all__ if name != "RedisSessionStore"]  # so that `import *` goes on working
+    if not _is_installed("_sqlite3"):  # a Python that was built without it
+        __all__ = [name for name in __all__ if name != "SQLiteSessionStore"]
 
     def __getattr__(name: str) -> object:
         if name == "RedisSessionStore":

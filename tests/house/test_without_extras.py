@@ -36,6 +36,20 @@ def test_everything_else_is_there() -> None:
     assert said == "well\n"
 
 
+def test_a_python_without_sqlite() -> None:
+    said = run(
+        "sys.modules['sqlite3'] = sys.modules['_sqlite3'] = None\n"
+        "from greentic_session import *\n"
+        "import greentic_session\n"
+        "assert 'SQLiteSessionStore' not in greentic_session.__all__\n"
+        "try: create_session_store('sqlite:///bot.db')\n"
+        "except UnavailableError as error: print(error)\n"
+        "try: from greentic_session import SQLiteSessionStore\n"
+        "except ImportError as error: print(error)\n"
+    )
+    assert said == "a store in SQLite needs Python's own sqlite3, and this Python has none\n" * 2
+
+
 @pytest.mark.parametrize(("module", "name"), LAZY.items())
 def test_a_lazy_name_is_absent_and_names_its_extra(module: str, name: str) -> None:
     said = run(

@@ -42,11 +42,12 @@ class SQLiteSide(Side):
     def __init__(self, path: str) -> None:
         super().__init__(f"sqlite {path}")
         self.database = Database(path, [SESSIONS, CONVERSATIONS], timeout=30.0)
-        self.conversations: SQLiteConversationSide = SQLiteConversationSide(self.database)
+        self._talks = SQLiteConversationSide(self.database)
+        self.conversations = self._talks
 
     async def walk_conversations(self, looked: Looked) -> AsyncIterator[Group]:
         """See `Side.walk_conversations`."""
-        async for found in self.conversations.walk():
+        async for found in self._talks.walk():
             looked(len(found))
             names = [":".join((env, tenant, team or NO_TEAM, id)).encode() for (env, tenant, team), id in found]
             for start in range(0, len(names), _STEP):

@@ -130,9 +130,11 @@ def park(connection: sqlite3.Connection, parking: Parking, place: bytes, text: b
         insert(connection, parking.key, parking.owner, text, end, place=place, scope=scope_text(parking.scope))
     else:
         token = session.token if parking.token is None else None
+        if parked.moves:  # else its indices stay as they are
+            connection.execute("UPDATE sessions SET place = ? WHERE id = ?", (place, session.id))
         connection.execute(
-            "UPDATE sessions SET place = ?, scope = ?, end = ?, token = ?, text = ? WHERE id = ?",
-            (place, scope_text(parking.scope), end, token or FREE, text, session.id),
+            "UPDATE sessions SET scope = ?, end = ?, token = ?, text = ? WHERE id = ?",
+            (scope_text(parking.scope), end, token or FREE, text, session.id),
         )
     return None if parked.displaced is None else parked.displaced.key
 
