@@ -255,11 +255,11 @@ class Worker:
 
         That one has failed after it had written.
         """
-        for job in jobs:
-            with self._lock:
-                if job.abandoned or job.error is not None:
-                    continue
+        with self._lock:
+            wanted = [job for job in jobs if not job.abandoned and job.error is None]
+            for job in wanted:
                 job.begun = True
+        for job in wanted:
             before = connection.total_changes
             try:
                 job.result = job.work(connection)

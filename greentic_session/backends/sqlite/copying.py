@@ -14,7 +14,7 @@ from greentic_session._expiry.expiring import NEVER_ENDS
 from greentic_session.models import version_of
 from greentic_session.tenancy import Identity, Owner
 
-from .rows import Row, at_place, by_key, delete, insert, latest_of, place_of
+from .rows import Row, by_key, delete, held_at, insert, latest_of, place_of
 from .schema import FREE
 
 __all__ = ["Copied", "Outcome", "claim_on", "copies_between", "expunge", "store_copy"]
@@ -94,7 +94,7 @@ def store_copy(connection: sqlite3.Connection, copy: Copied, now: float) -> Outc
         if not _is_as_left(connection, session, copy.source, now):
             return "kept"
     place = place_of(owner, wanted) if owner is not None and wanted else None
-    holder = None if place is None else at_place(connection, place, text=True)
+    holder = None if place is None else held_at(connection, place)
     if holder is not None and row is not None and holder.id == row.id:
         holder = None
     if transitions.is_live(holder, now) and holder is not None and not _is_as_left(connection, holder, copy.source, now):
