@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from .samples import Sample, Samples
+from .server_time import used_ns
 
 __all__ = ["Contestant", "Run", "closed_loop", "in_sequence", "interleave", "task_per_argument"]
 
@@ -91,10 +92,12 @@ async def interleave(
 
 
 async def _timed(run: Run, args: Sequence[Any]) -> Sample:
+    server_began = used_ns()
     cpu_began, began = time.process_time_ns(), time.perf_counter_ns()
     own = await run(args)
     ended, cpu_ended = time.perf_counter_ns(), time.process_time_ns()
-    return own or Sample(calls=len(args), wall_ns=ended - began, cpu_ns=cpu_ended - cpu_began)
+    server = used_ns() - server_began
+    return own or Sample(calls=len(args), wall_ns=ended - began, cpu_ns=cpu_ended - cpu_began, server_ns=server)
 
 
 def in_sequence(call: Callable[[Any], Awaitable[object]]) -> Run:
@@ -146,6 +149,7 @@ async def _run_tasks(call: Callable[[Any], Awaitable[object]], queues: Sequence[
             await call(arg)
             note(now() - began)
 
+    server_began = used_ns()
     cpu_began, began = time.process_time_ns(), now()
     if len(queues) == 1:
         await task(queues[0])
@@ -154,4 +158,10 @@ async def _run_tasks(call: Callable[[Any], Awaitable[object]], queues: Sequence[
             for queue in queues:
                 group.create_task(task(queue))
     ended, cpu_ended = now(), time.process_time_ns()
-    return Sample(calls=len(latencies), wall_ns=ended - began, cpu_ns=cpu_ended - cpu_began, latencies_ns=latencies)
+    return Sample(
+        calls=len(latencies),
+        wall_ns=ended - began,
+        cpu_ns=cpu_ended - cpu_began,
+        server_ns=used_ns() - server_began,
+        latencies_ns=latencies,
+    )

@@ -36,6 +36,8 @@ class Row(msgspec.Struct, kw_only=True):
         p50: Median latency of a call in microseconds; None where calls are not timed one by one.
         p99: 99th percentile of the latency in microseconds.
         cpu: Processor time per call in microseconds, of the calling process.
+        server: Processor time per call in microseconds, of the server.
+        server_ratio: Our processor time of the server, divided by this contestant's.
         ratio: This contestant compared with another one; `ratio_of` says how.
         ratio_of: Meaning of the ratio; None without one.
         target: Target of the row, if it has one.
@@ -49,6 +51,8 @@ class Row(msgspec.Struct, kw_only=True):
     p50: float | None = None
     p99: float | None = None
     cpu: float | None = None
+    server: float | None = None
+    server_ratio: float | None = None
     ratio: float | None = None
     ratio_of: str | None = None
     target: Target | None = None
@@ -102,7 +106,7 @@ class Report(msgspec.Struct, kw_only=True):
         return "\n".join([*lines, "", *self.notes])
 
 
-_OPTIONAL = ("p50 us", "p99 us", "CPU us")
+_OPTIONAL = ("p50 us", "p99 us", "CPU us", "server us", "ours: x its server us")
 _FIGURES = ("median", *_OPTIONAL)
 _HEAD = ("measurement", "contestant", *_FIGURES, "ratio", "target", "holds")
 
@@ -118,6 +122,8 @@ def _cells(rows: list[Row]) -> list[tuple[str, ...]]:
                 row.contestant,
                 "" if row.value is None else f"{_figure(row.value)} {row.unit}",
                 *("" if figure is None else f"{figure:,.0f}" for figure in (row.p50, row.p99, row.cpu)),
+                "" if row.server is None else f"{row.server:,.1f}",
+                "" if row.server_ratio is None else f"{row.server_ratio:.2f}",
                 "" if row.ratio is None else f"{row.ratio:.2f} ({row.ratio_of})",
                 "" if row.target is None else str(row.target),
                 not_measured if row.holds is None else "yes" if row.holds else "MISSED",

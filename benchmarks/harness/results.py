@@ -74,6 +74,11 @@ def compare(measurement: str, results: Sequence[Result], comparisons: Sequence[C
         row.ratio = median_ratio(*(pair if comparison.of == "speed" else pair[::-1]))
         row.ratio_of = f"ours: x its {comparison.of}"
         row.set_target(comparison.target)
+        if all(sample.server_ns for sample in (*ours.rounds, *result.rounds)):
+            row.server_ratio = median_ratio(
+                [sample.server_us_per_call for sample in ours.rounds],
+                [sample.server_us_per_call for sample in result.rounds],
+            )
         rows.append(row)
     rows += [
         Row(measurement=measurement, contestant=comparison.beside, value=None, unit="calls/s", target=comparison.target)
@@ -100,6 +105,7 @@ def time_row(measurement: str, contestant: str, rounds: Sequence[Sample]) -> Row
         p50=median_of(rounds, lambda sample: sample.latency_us(50)) if timed else None,
         p99=median_of(rounds, lambda sample: sample.latency_us(99)) if timed else None,
         cpu=median_of(rounds, lambda sample: sample.cpu_us_per_call),
+        server=median_of(rounds, lambda sample: sample.server_us_per_call) if rounds[0].server_ns else None,
     )
 
 

@@ -20,18 +20,21 @@ class Sample:
         calls: Number of calls.
         wall_ns: Nanoseconds from the start of the first call to the end of the last one.
         cpu_ns: Nanoseconds of processor time of the calling process, all threads.
+        server_ns: Nanoseconds of processor time of the server; 0 where none is watched.
         latencies_ns: Nanoseconds of each call; empty where calls are not timed one by one.
     """
 
     calls: int = 0
     wall_ns: int = 0
     cpu_ns: int = 0
+    server_ns: int = 0
     latencies_ns: "array[int]" = field(default_factory=lambda: array("q"))
 
     def add(self, other: "Sample") -> None:
         self.calls += other.calls
         self.wall_ns += other.wall_ns
         self.cpu_ns += other.cpu_ns
+        self.server_ns += other.server_ns
         self.latencies_ns.extend(other.latencies_ns)
 
     @property
@@ -42,6 +45,10 @@ class Sample:
     @property
     def cpu_us_per_call(self) -> float:
         return self.cpu_ns / self.calls / 1000
+
+    @property
+    def server_us_per_call(self) -> float:
+        return self.server_ns / self.calls / 1000
 
     @property
     def calls_per_second(self) -> float:

@@ -31,6 +31,7 @@ AIOGRAM = Peer(
         "find_wait": "aiogram get_state + get_data",
         "register_wait": "aiogram set_state + set_data",
         "claim_wait + complete": "aiogram lock + get_state + get_data + clear",
+        "claim_wait + park": "aiogram lock + get_state + get_data + set_state + set_data",
     },
 )
 

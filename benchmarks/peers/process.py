@@ -98,7 +98,8 @@ class PeerProcess:
         async def run(users: Sequence[int]) -> Sample:
             answer = await self._ask(do="run", operation=operation, tasks=tasks, users=users)
             latencies = array("q", answer["latencies_ns"])
-            return Sample(calls=len(users), wall_ns=answer["wall_ns"], cpu_ns=answer["cpu_ns"], latencies_ns=latencies)
+            times = {name: answer[name] for name in ("wall_ns", "cpu_ns", "server_ns")}
+            return Sample(calls=len(users), **times, latencies_ns=latencies)
 
         name = self.peer.calls.get(operation)
         return [] if name is None else [Contestant(name=name, pick=lambda user, _: user, run=run)]

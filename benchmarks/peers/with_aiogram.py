@@ -44,6 +44,7 @@ class Adapter:
             "find_wait": (self._get, None),
             "register_wait": (self._set, None),
             "claim_wait + complete": (self._claim, self._set),
+            "claim_wait + park": (self._turn, None),
         }
 
     async def _get(self, user: int) -> None:
@@ -55,6 +56,11 @@ class Adapter:
         key = self._keys[user]
         await self._storage.set_state(key, _STATE)
         await self._storage.set_data(key, {"context_json": self._snapshot})
+
+    async def _turn(self, user: int) -> None:
+        async with self._isolation.lock(self._keys[user]):
+            await self._get(user)
+            await self._set(user)
 
     async def _claim(self, user: int) -> None:
         key = self._keys[user]

@@ -17,6 +17,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Protocol, TextIO
 
 from benchmarks.harness.measuring import closed_loop, task_per_argument
+from benchmarks.harness.server_time import watch
 
 __all__ = ["FILLING_TASKS", "Adapter", "PeerCall"]
 
@@ -65,6 +66,7 @@ class Worker:
         match request:
             case {"do": "open", "settings": settings}:
                 self._adapter = self._make(**settings)
+                watch(settings.get("port"))
                 return {name: version for name in _REPORTED_DISTRIBUTIONS if (version := _version(name))}
             case {"do": "fill", "users": users, "snapshot": snapshot}:
                 assert self._adapter is not None
@@ -89,7 +91,8 @@ class Worker:
         finally:
             gc.enable()
         assert sample is not None
-        return {"wall_ns": sample.wall_ns, "cpu_ns": sample.cpu_ns, "latencies_ns": list(sample.latencies_ns)}
+        times = {"wall_ns": sample.wall_ns, "cpu_ns": sample.cpu_ns, "server_ns": sample.server_ns}
+        return {**times, "latencies_ns": list(sample.latencies_ns)}
 
 
 def _version(distribution: str) -> str | None:

@@ -20,6 +20,7 @@ from benchmarks.harness.progress import progress
 from benchmarks.harness.report import Row
 from benchmarks.harness.results import Result
 from benchmarks.harness.server import Server
+from benchmarks.harness.server_time import watch
 from benchmarks.harness.store import open_store
 from benchmarks.peers.catalogue import PEERS
 from benchmarks.peers.command import Lineup, add_peer_options
@@ -43,7 +44,7 @@ _OPEN_FILES = 10_240
 """Enough for the connections of all clients at the server."""
 _NOTES = [
     "Throughput, latency and processor time are medians over the rounds; a ratio is the median of the rounds' ratios.",
-    "CPU us: of the client's process, per call. The server and all clients share the cores.",
+    "CPU us: processor time of the client's process, per call; server us: of the server, from INFO. They share the cores.",
     "redis.asyncio's pool sends what our store sends, prepared; it checks no argument, and decodes the same session.",
     "Our sessions have a TTL, unless a row says otherwise; the peers' have none.",
     "A user's waits are measured on a server of their own, which stored nothing else before.",
@@ -77,6 +78,7 @@ class _Run:
         parts, seed, rounds = options.only, options.seed, scale.rounds
         stages = stages_of(parts, scale)
         async with AsyncExitStack() as stack:
+            watch(server.port)
             client = pooled_client(server.port, _CONNECTIONS)
             stack.push_async_callback(client.aclose, close_connection_pool=True)
             store = await stack.enter_async_context(open_store(server.url))

@@ -67,6 +67,8 @@ def _comparisons(stage: Stage) -> list[Comparison]:
             return [Comparison(beside=AIOGRAM.calls[operation], limit=4)]
         case "claim_wait + complete" if tasks == 100:
             return [Comparison(beside=AIOGRAM.calls[operation], limit=6)]
+        case "claim_wait + park" if tasks == 100:
+            return [Comparison(beside=AIOGRAM.calls[operation], limit=4)]
         case "get_session" if tasks == 100:
             return [Comparison(beside=GET_DECODE, limit=4)]
         case _:

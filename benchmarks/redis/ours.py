@@ -4,7 +4,7 @@ from functools import partial
 
 from benchmarks.harness.measuring import Contestant, closed_loop
 from benchmarks.harness.population import PreparedWait, prepare_wait
-from benchmarks.harness.store import register
+from benchmarks.harness.store import TTL_S, register
 from greentic_session import RedisSessionStore
 
 from .sides import PREPARING_TASKS, Call
@@ -73,8 +73,15 @@ class Ours:
                 ]
             case "claim_wait + complete":
                 return [Call(name=operation, pick=wait, make=self._claim, prepare=partial(register, store))]
+            case "claim_wait + park":
+                return [Call(name=operation, pick=wait, make=self._turn)]
             case _:
                 raise AssertionError(operation)
+
+    async def _turn(self, wait: PreparedWait) -> None:
+        claim = await self._store.claim_wait(*wait[:3])
+        assert claim is not None
+        await claim.park(wait.scope, wait.data, TTL_S)
 
     async def _claim(self, wait: PreparedWait) -> None:
         claim = await self._store.claim_wait(*wait[:3])

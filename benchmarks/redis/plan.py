@@ -16,9 +16,11 @@ _OPERATIONS = {
     "register": "register_wait",
     "update": "update_session",
     "claim": "claim_wait + complete",
+    "turn": "claim_wait + park",
 }
 PARTS = (*_OPERATIONS, "sizes", "waits", "steps", "json")
 """Parts that ``--only`` chooses from."""
+_CLAIMING = ("claim", "turn")
 _CHARTED = ("find", "register")
 """Parts that are drawn over all numbers of tasks and all sizes."""
 
@@ -107,7 +109,7 @@ def stages_of(parts: Collection[str], scale: Scale) -> list[Stage]:
         for part in _OPERATIONS
         if part in parts
         for tasks in (scale.tasks if part in _CHARTED else scale.table_tasks)
-        if part != "claim" or tasks <= _MAX_CLAIMING_TASKS
+        if part not in _CLAIMING or tasks <= _MAX_CLAIMING_TASKS
     ]
     if "sizes" in parts:
         stages += [
@@ -122,7 +124,7 @@ def stages_of(parts: Collection[str], scale: Scale) -> list[Stage]:
 def _stage(part: str, tasks: int, size: int, scale: Scale) -> Stage:
     users = scale.users_of(size)
     block = scale.block_of(tasks, size)
-    if part == "claim":
+    if part in _CLAIMING:
         block = min(block, users)  # a wait can be claimed once: no user twice in a block
     return Stage(
         operation=_OPERATIONS[part],

@@ -69,7 +69,7 @@ class Pool:
         encoded = wait.data.to_json()
 
         async def record(name: str, call: Awaitable[Any]) -> None:
-            self._replays[name].append(Replay(self._client, await wire.commands_of(call), encoded))
+            self._replays[name].append(Replay(self._client, await wire.commands_of(call), encoded, token=name == "claim"))
 
         await register(store, wait)  # so that the recorded one replaces a wait, as those of the run do
         await record("register", register(store, wait))
@@ -102,6 +102,8 @@ class Pool:
             case "register_wait" | "update_session":
                 of = replays[operation.partition("_")[0]]
                 return [Call(name=SAME_COMMANDS, pick=lambda user: (of[user], self._wait(user).data), make=self._write)]
+            case "claim_wait + park":
+                return []  # a claim is parked by its token, which a recording does not know
             case "claim_wait + complete":
                 steps = [replays[name] for name in ("claim", "complete", "register")]
                 pick = lambda user: (*(step[user] for step in steps), self._wait(user).data)

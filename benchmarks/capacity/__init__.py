@@ -1,0 +1,1 @@
+"""Benchmark of what one core of Redis carries: see ``__main__``."""
