@@ -19,7 +19,7 @@ It knows nothing of sessions. A backend brings a `SchemaPart` and runs functions
 - Rows are fetched to the end, above all those of RETURNING: a statement that is under way keeps the
   group from its commit.
 - A function for `read` is short, because others wait for it; a long walk is made of many.
-  `read_apart` is for the rest: it has a thread and a connection of its own.
+  `read_apart` is for some thousand rows, `read_alone` for minutes: each has another thread.
 - A function whose caller has been cancelled has run to its end, or never will; `undo` gives back
   what only that caller could.
 - `Database` is in `database`, `SchemaPart` in `schema`: importing the package alone needs no
@@ -28,7 +28,7 @@ It knows nothing of sessions. A backend brings a `SchemaPart` and runs functions
 
 | module | what it is |
 |---|---|
-| `database.py` | `Database`: the two workers, for callers on any event loop |
+| `database.py` | `Database`: its workers, for callers on any event loop |
 | `worker.py`, `job.py` | a thread that runs all that waits in one transaction, and one operation |
 | `file.py`, `schema.py` | making and opening the file, and bringing its schema up to date |
 | `forking.py` | no connection is carried into a child |

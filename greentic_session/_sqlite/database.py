@@ -56,10 +56,13 @@ class Database:
         self.file = File(path, parts, durability, seconds)
         self._timeout = seconds
         self._reader = Worker(self.file, "read", seconds)
-        self._writer = Worker(self.file, "write", seconds, upkeep, closes_after=self._reader)
+        self._long_reader = Worker(self.file, "read", seconds, max_jobs=1)
+        readers = self._reader, self._long_reader
+        self._writer = Worker(self.file, "write", seconds, upkeep, closes_after=readers)
+        self._workers = *readers, self._writer
         self._closed = False
         # Without atexit: what waits then is done by the workers' own.
-        weakref.finalize(self, _stop, self._reader, self._writer).atexit = False
+        weakref.finalize(self, _stop, *self._workers).atexit = False
 
     @property
     def path(self) -> str:
@@ -102,7 +105,17 @@ class Database:
         return cast("T", await self._run(self._reader, Job(work, None, new_signal())))
 
     async def read_apart(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """Run an operation that reads for long, in a thread and on a connection of its own.
+        """Run an operation that reads for longer, so that others need not wait for it.
+
+        Such operations run one by one, in a thread and on a connection of their own.
+
+        Raises:
+            GreenticError: As `write`.
+        """
+        return cast("T", await self._run(self._long_reader, Job(work, None, new_signal())))
+
+    async def read_alone(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Run an operation that reads for minutes, in a thread that is made for it.
 
         Raises:
             GreenticError: As `write`.
@@ -134,15 +147,15 @@ class Database:
     def close(self) -> None:
         """Do as `aclose` does, without an event loop: it blocks until the file is closed."""
         self._closed = True
-        for worker in (self._reader, self._writer):
-            worker.stop()
+        _stop(*self._workers)
+        for worker in self._workers:
             worker.join()
 
     async def aclose(self) -> None:
         """Let what was handed in be done, then close the file and end the threads; idempotent."""
         self._closed = True
-        _stop(self._reader, self._writer)
-        await shielded(partial(_ended, self._reader, self._writer))
+        _stop(*self._workers)
+        await shielded(partial(_ended, *self._workers))
 
 
 def _stop(*workers: Worker) -> None:

@@ -122,7 +122,7 @@ class File:
     def wal_bytes(self) -> int:
         """Return how long the write-ahead log is, in bytes."""
         try:
-            return os.stat(f"{self.path}-wal").st_size  # noqa: PTH116  # as above
+            return os.stat(f"{os.path.realpath(self.path)}-wal").st_size  # noqa: PTH116  # as above
         except OSError:
             return 0
 
@@ -149,7 +149,7 @@ class File:
             return
         # A log is made after its database, and removed before it. One alone has lost its database,
         # and would be played into the new one.
-        if os.path.lexists(f"{self.path}-wal") and not path.exists():
+        if os.path.lexists(f"{os.path.realpath(path)}-wal") and not path.exists():
             raise CorruptStoreError(
                 f"the database is missing, and its log {path.name}-wal is there: "
                 f"bring the database back, or remove the log ({self.path})"

@@ -1,6 +1,6 @@
 """Threads that run operations on a database in groups, with one transaction and one sync each.
 
-A database has two workers, each with a connection of its own: the writer and the reader. A worker
+A database has a writer and two readers, each with a connection of its own. A worker
 takes all that waits (group commit), runs it in one transaction, and wakes the callers when that is
 committed. Its thread starts with the first operation, and ends with `stop`.
 """
@@ -53,8 +53,9 @@ class Worker:
         mode: Whether it writes.
         timeout: For how many seconds a group waits for locks.
         upkeep: What a writer does now and then, unasked; None for nothing.
-        closes_after: Another worker of the same database. Of two connections that close at the same
+        closes_after: Other workers of the same database. Of two connections that close at the same
             moment neither sees that it is the last, which puts the log into the database.
+        max_jobs: How many jobs there are in a group at most.
     """
 
     def __init__(
@@ -64,7 +65,8 @@ class Worker:
         timeout: float,
         upkeep: Upkeep | None = None,
         *,
-        closes_after: "Worker | None" = None,
+        closes_after: "Sequence[Worker]" = (),
+        max_jobs: int = _MAX_GROUP_JOBS,
     ) -> None:
         self._file = file
         self._writes = mode == "write"
@@ -72,6 +74,7 @@ class Worker:
         self._upkeep = upkeep
         self._upkeep_due = 0.0
         self._closes_after = closes_after
+        self._max_jobs = max_jobs
         self._holder = Holder(file, read_only=not self._writes)
         self._known_version = -1
         self._wal_checked = 0.0
@@ -165,8 +168,8 @@ class Worker:
             if job is not None:
                 self._run_group(job)
             if self._stopping and self._queue.empty():
-                if self._closes_after is not None:
-                    self._closes_after.join()
+                for other in self._closes_after:
+                    other.join()
                 self._holder.close()
                 with self._lock:
                     if self._queue.empty():
@@ -245,7 +248,7 @@ class Worker:
 
     def _take_waiting(self, jobs: list[Job]) -> None:
         with suppress(Empty):
-            while len(jobs) < _MAX_GROUP_JOBS:
+            while len(jobs) < self._max_jobs:
                 job = self._queue.get_nowait()
                 if job is not None:  # `_stopping` tells what that one told
                     jobs.append(job)

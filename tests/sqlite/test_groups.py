@@ -215,7 +215,7 @@ async def test_closing_lets_everything_be_done(path: Path) -> None:
     await database.aclose()
     await database.aclose()
     assert await asyncio.gather(*waiting) == list(range(1, 101))
-    for call in (database.write(add("late")), database.read(texts), database.read_apart(texts)):
+    for call in (database.write(add("late")), database.read(texts), database.read_apart(texts), database.read_alone(texts)):
         with pytest.raises(UnavailableError, match="the store is closed"):
             await call
     assert threads() == []
@@ -235,6 +235,28 @@ async def test_without_closing_everything_ends_with_the_last_reference(path: Pat
     await anyio.to_thread.run_sync(wait_until, lambda: not threads())
     assert descriptors(path.parent) == []
     gc.collect()  # a connection that was not closed would warn now
+
+
+async def test_long_reads_keep_nobody_waiting(database: Database) -> None:
+    await database.write(add("a"))
+    begun, go_on = threading.Event(), threading.Event()
+
+    def long(connection: sqlite3.Connection) -> list[str]:
+        begun.set()
+        assert go_on.wait(60)
+        return texts(connection)
+
+    apart, alone = asyncio.ensure_future(database.read_apart(long)), asyncio.ensure_future(database.read_alone(long))
+    while not begun.is_set():
+        await asyncio.sleep(0)
+    next_one = asyncio.ensure_future(database.read_apart(texts))
+    await database.write(add("b"))
+    assert await database.read(texts) == ["a", "b"]
+    assert len(threads()) == 4
+    go_on.set()
+    await asyncio.gather(apart, alone)
+    assert await next_one == ["a", "b"]
+    assert len(threads()) == 3
 
 
 async def test_a_closed_one_that_was_never_used(path: Path) -> None:

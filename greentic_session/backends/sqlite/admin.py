@@ -88,7 +88,7 @@ class SQLiteInspector(Inspector):
         """See `Inspector.examine`; SQLite's own ``integrity_check`` comes first."""
         notes = _Notes()
         try:
-            for problem in await self._database.read_apart(problems_of):
+            for problem in await self._database.read_alone(problems_of):
                 notes.note("damaged", problem)
             after, timer = 0, self._timer
             while after < END:
