@@ -22,6 +22,7 @@ from greentic_session import (
     SessionData,
     SessionKey,
     SessionStore,
+    SQLiteSessionStore,
     TenantCtx,
     Wait,
     create_session_store,
@@ -70,6 +71,7 @@ async def use(store: SessionStore) -> None:
 
 
 store: SessionStore = InMemorySessionStore(default_wait_ttl=60, default_session_ttl=NEVER)
+assert_type(SQLiteSessionStore.open("bot.db", default_wait_ttl=timedelta(days=7), durability="process"), SQLiteSessionStore)
 assert_type(create_session_store("memory://", default_wait_ttl=5), SessionStore)
 assert_type(telegram_update_to_session_key(1, "2", 3, ctx=ctx), SessionKey)
 encrypted: SessionStore = EncryptedSessionStore(store, Keyring.from_text(EncryptionKey.generate("k1").to_text()))
