@@ -9,11 +9,11 @@ from .backend import ConversationBackend
 from .backends.adapter import AdapterConversationStore, PersistenceAdapter
 from .backends.file import FileConversationStore
 from .backends.memory import InMemoryConversationStore
-from .backends.sqlite import SQLiteConversationStore
 from .conversation import Conversation, ConversationSummary
 from .extra import Extra
 from .factory import create_conversation_store
 from .factory import redis_conversation_store_class as _redis_conversation_store_class
+from .factory import sqlite_conversation_store_class as _sqlite_conversation_store_class
 from .message import (
     Block,
     ImageBlock,
@@ -32,6 +32,7 @@ from .store import ConversationStore
 
 if TYPE_CHECKING:
     from .backends.redis import RedisConversationStore
+    from .backends.sqlite import SQLiteConversationStore
 
 __all__ = [
     "LINK_ATTRIBUTE",
@@ -67,8 +68,12 @@ __all__ = [
 if not TYPE_CHECKING:  # pragma: no branch  # type checkers report unknown names
     if not _is_installed("redis", "hiredis"):
         __all__ = [name for name in __all__ if name != "RedisConversationStore"]  # for `import *`
+    if not _is_installed("_sqlite3"):  # a Python that was built without it
+        __all__ = [name for name in __all__ if name != "SQLiteConversationStore"]
 
     def __getattr__(name: str) -> object:
         if name == "RedisConversationStore":
             return _optional(name, _redis_conversation_store_class)
+        if name == "SQLiteConversationStore":
+            return _optional(name, _sqlite_conversation_store_class)
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

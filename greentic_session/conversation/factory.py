@@ -13,16 +13,16 @@ from greentic_session._sqlite.url import path_of
 from greentic_session.conversation.backends.adapter import AdapterConversationStore, PersistenceAdapter
 from greentic_session.conversation.backends.file import FileConversationStore
 from greentic_session.conversation.backends.memory import InMemoryConversationStore
-from greentic_session.conversation.backends.sqlite import SQLiteConversationStore
 from greentic_session.conversation.message import Message
 from greentic_session.conversation.store import ConversationStore
-from greentic_session.errors import InvalidInputError
+from greentic_session.errors import InvalidInputError, UnavailableError
 from greentic_session.expiry import Ttl
 
 if TYPE_CHECKING:
     from greentic_session.conversation.backends.redis import RedisConversationStore
+    from greentic_session.conversation.backends.sqlite import SQLiteConversationStore
 
-__all__ = ["create_conversation_store", "redis_conversation_store_class"]
+__all__ = ["create_conversation_store", "redis_conversation_store_class", "sqlite_conversation_store_class"]
 
 M = TypeVar("M")
 
@@ -94,7 +94,7 @@ def create_conversation_store(
         InvalidInputError: The URL is not valid, or an option is out of range.
         TypeError: `config` is neither a URL nor an adapter, an option has a wrong type, or the
             store has no such option.
-        UnavailableError: The extra for this store is not installed.
+        UnavailableError: The extra for this store is not installed, or Python has no SQLite.
 
     >>> import asyncio
     >>> from greentic_session import TenantCtx
@@ -147,7 +147,8 @@ def _file(url: str, namespace: str | None, options: _Options) -> ConversationSto
 
 
 def _sqlite(url: str, namespace: str | None, options: _Options) -> ConversationStore[Any]:
-    return SQLiteConversationStore(path_of(url), namespace=namespace, **options)
+    path = path_of(url)
+    return sqlite_conversation_store_class()(path, namespace=namespace, **options)
 
 
 def _redis(url: str, namespace: str | None, options: _Options) -> ConversationStore[Any]:
@@ -167,6 +168,19 @@ def redis_conversation_store_class() -> "type[RedisConversationStore[Any]]":
     except ImportError as error:
         raise not_installed() from error
     return RedisConversationStore
+
+
+def sqlite_conversation_store_class() -> "type[SQLiteConversationStore[Any]]":
+    """Return `SQLiteConversationStore`; it is imported now: the package does without `sqlite3`.
+
+    Raises:
+        UnavailableError: This Python was built without SQLite.
+    """
+    try:
+        from greentic_session.conversation.backends.sqlite import SQLiteConversationStore  # noqa: PLC0415  # optional
+    except ImportError as error:
+        raise UnavailableError("a store in SQLite needs Python's own sqlite3, and this Python has none") from error
+    return SQLiteConversationStore
 
 
 _STORES: Final[dict[str, Callable[[str, str | None, _Options], ConversationStore[Any]]]] = {

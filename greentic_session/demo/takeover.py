@@ -5,7 +5,6 @@ one SQLite file.
 """
 
 import os
-import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -47,10 +46,11 @@ def tell(*, lease: float = _LEASE_S) -> None:
 
     Raises:
         GreenticError: The store failed.
-        UnavailableError: Besides that: a runner ended by itself.
+        UnavailableError: Besides that: a runner ended by itself, or Python has no SQLite.
     """
     with tempfile.TemporaryDirectory(prefix="greentic-session-") as directory:
         path = Path(directory, "bot.db")
+        create_session_store(f"sqlite:///{path}")  # no I/O: it says so where Python has no SQLite
         _Story(path, lease).play()
         anyio.run(_print_what_is_left, path)
 
@@ -190,6 +190,8 @@ def _note(outcome: Outcome) -> str:
 
 async def _print_what_is_left(path: Path) -> None:
     """Print the transcript, the sessions that are left, and whether the file is sound."""
+    import sqlite3  # noqa: PLC0415  # the command line does without
+
     update = Message(1, _CHAT, _NOON, _CUSTOMER, "")
     ctx = tenant_partition(tenant_of(update))
     url = f"sqlite:///{path}"

@@ -36,18 +36,35 @@ def test_everything_else_is_there() -> None:
     assert said == "well\n"
 
 
-def test_a_python_without_sqlite() -> None:
+@pytest.mark.parametrize(
+    ("package", "make", "store"),
+    [
+        ("greentic_session", "create_session_store", "SQLiteSessionStore"),
+        ("greentic_session.conversation", "create_conversation_store", "SQLiteConversationStore"),
+    ],
+)
+def test_a_python_without_sqlite(package: str, make: str, store: str) -> None:
     said = run(
         "sys.modules['sqlite3'] = sys.modules['_sqlite3'] = None\n"
-        "from greentic_session import *\n"
-        "import greentic_session\n"
-        "assert 'SQLiteSessionStore' not in greentic_session.__all__\n"
-        "try: create_session_store('sqlite:///bot.db')\n"
+        f"from {package} import *\n"
+        f"import {package}\n"
+        "from greentic_session import UnavailableError\n"
+        f"assert {store!r} not in {package}.__all__\n"
+        f"try: {make}('sqlite:///bot.db')\n"
         "except UnavailableError as error: print(error)\n"
-        "try: from greentic_session import SQLiteSessionStore\n"
+        f"try: from {package} import {store}\n"
         "except ImportError as error: print(error)\n"
     )
     assert said == "a store in SQLite needs Python's own sqlite3, and this Python has none\n" * 2
+
+
+def test_the_command_line_in_a_python_without_sqlite() -> None:
+    said = run(
+        "sys.modules['sqlite3'] = sys.modules['_sqlite3'] = None\n"
+        "from greentic_session.cli import main\n"
+        "print(main(['stats', '--store', 'memory://']), main([]))\n"
+    )
+    assert said.splitlines()[-1] == "0 1"
 
 
 @pytest.mark.parametrize(("module", "name"), LAZY.items())
