@@ -90,9 +90,8 @@ async def test_sessions_and_conversations_share_a_file_whoever_makes_it(first: s
         await sessions.register_wait(ctx, "ada", scope, "key", data)
     async with create_session_store(url) as sessions, create_conversation_store(url) as conversations:
         async with await sessions.claim_wait(ctx, "ada", scope) or pytest.fail("nothing waits") as claim:
-            linked = linked_conversation(claim.data)
-            assert linked == id
-            assert await conversations.append(ctx, linked, Message.assistant("What would you like?")) == 2
+            assert linked_conversation(claim.data) == id
+            assert await conversations.append(ctx, id, Message.assistant("What would you like?")) == 2
             await claim.complete()
         assert await sessions.purge(ctx) == 0
         assert [message.text for message in await conversations.messages(ctx, id)] == ["/order", "What would you like?"]
