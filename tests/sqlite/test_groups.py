@@ -264,7 +264,7 @@ async def test_a_closed_one_that_was_never_used(path: Path) -> None:
     assert not path.exists()
 
 
-@pytest.mark.parametrize("rounds", [40, pytest.param(1000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("rounds", [40, pytest.param(400, marks=pytest.mark.slow)])
 async def test_threads_and_loops_of_both_kinds_share_one(path: Path, rounds: int) -> None:
     database = Database(path, [NOTES])
 

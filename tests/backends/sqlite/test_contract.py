@@ -41,7 +41,7 @@ class Checked(SessionStoreMachine):
 
 
 @pytest.mark.parametrize(
-    ("examples", "steps"), [(15, 30), pytest.param(100, 50, marks=pytest.mark.slow)], ids=["some", "many"]
+    ("examples", "steps"), [(15, 30), pytest.param(30, 50, marks=pytest.mark.slow)], ids=["some", "many"]
 )
 def test_state_machine(examples: int, steps: int) -> None:
     timer = Timer()
