@@ -1,6 +1,7 @@
 """Large texts pass by Lua, and what is staged for that means nothing and stays nowhere."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -185,7 +186,9 @@ async def test_large_texts_are_no_arguments_of_scripts(server: Server, namespace
             await use()
             other.echo("the end")
             long = []
-            while "the end" not in (command := monitor.next_command())["command"]:
+            command: Any = monitor.next_command()
+            while "the end" not in command["command"]:
                 if len(command["command"]) > LARGE:
                     long.append((command["client_type"], command["command"].split()[0]))
+                command = monitor.next_command()
     assert long == [("tcp", "SET")] * 4
