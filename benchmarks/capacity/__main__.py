@@ -28,8 +28,8 @@ _NOTES = [
 class _Sizes(Sizes):
     """Sizes of a run."""
 
-    waits: int = 50_000
-    calls: int = 2000
+    waits: int = 20_000
+    calls: int = 600
 
 
 _QUICK_SIZES = _Sizes(waits=1000, calls=200)

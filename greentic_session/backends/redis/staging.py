@@ -16,7 +16,8 @@ __all__ = ["STAGED_BYTES", "STAGED_MS", "new_nonce", "stage", "take"]
 STAGED_BYTES: Final = 2048
 """From how many bytes on a text is staged; below, the way through Lua costs less.
 
-The same number stands in `lua/includes/staging.lua`.
+The server's instructions are fewer from 1.2 KiB on; the client pays for the second command. The
+same number stands in `lua/includes/staging.lua`.
 """
 STAGED_MS: Final = 5000
 """For how many milliseconds a text is staged at most."""
