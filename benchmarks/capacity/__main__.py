@@ -29,7 +29,7 @@ class _Sizes(Sizes):
     """Sizes of a run."""
 
     waits: int = 20_000
-    calls: int = 600
+    calls: int = 4000
 
 
 _QUICK_SIZES = _Sizes(waits=1000, calls=200)
