@@ -3,7 +3,7 @@
 -- ARGV     namespace, session key, token, owner as in keys, how the owner's payloads begin
 -- Returns  {"removed", on a cluster the nonce of its reservation}; {"over"} if the claim is
 -- @include claims
--- @include lasting
+-- @include record
 local key, token, path, prefix = ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 
 -- Where all is as usual: our record says that it waits where it was claimed, it is the owner's, and
@@ -23,9 +23,13 @@ local function remove()
 
   -- With the only wait goes an index, too: one is left where the reference has cleared the others.
   call('UNLINK', session, own, KEYS[1], scope, is_latest and pointer or scope, members == 1 and index or scope)
-  if known[4] == '1' then unnote_lasting(key) end
+  if known[4] == '1' then
+    -- @include lasting
+    unnote_lasting(key)
+  end
   local gone = redis.pcall('SREM', set, key) == 1
   if gone and members == 1 then return true, true end
+  -- @include wait_index
   redis.pcall('ZREM', index, hash)
   local known_types, settled = pcall(sync_lifetimes, set, index, gone and members - 1 or nil)
   return true, known_types and settled
