@@ -99,12 +99,14 @@ class Pair:
 
         What a busy machine held up for a second has another lifetime, which the next copy corrects.
         """
-        for _ in range(5):
-            before = self.target.ends()
-            report = await self.copy()
-            after = self.target.ends()
+        before = self.target.ends()
+        report = await self.copy()
+        for _ in range(4):
             if not (report.copied or report.removed or report.waits or report.conversations):
                 break
+            before = self.target.ends()
+            report = await self.copy()
+        after = self.target.ends()
         assert after.keys() == before.keys()
         for name, (value, end) in before.items():
             assert after[name][0] == value, name
