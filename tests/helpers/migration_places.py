@@ -78,7 +78,7 @@ class Pair:
     def assert_same(self) -> None:
         """Assert equal sessions, waits, lifetimes, latest sessions and claims on both sides."""
         ours, theirs = _without_checks(self.target.dump()), _without_checks(self.source.dump())
-        assert ours.keys() == theirs.keys()
+        assert ours.keys() == theirs.keys(), sorted(ours.keys() ^ theirs.keys())
         for name, entry in theirs.items():
             other = ours[name]
             assert other.kind == entry.kind

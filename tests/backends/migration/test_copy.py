@@ -147,7 +147,7 @@ async def act(store: SessionStore, chance: random.Random) -> None:
         case 6:
             await store.remove_session(key)
         case 7:
-            if claim := await store.claim_wait(who, user, scope, lease=chance.choice((30.0, 300.0))):
+            if claim := await store.claim_wait(who, user, scope, lease=chance.choice((LONG / 6, LONG / 2))):
                 await chance.choice((claim.complete, claim.release, lambda: asyncio.sleep(0)))()
         case _:
             await store.create_session(who, data(NOBODY), key=key, ttl=ttl)
