@@ -74,7 +74,7 @@ class Ours:
             case "claim_wait + complete":
                 return [Call(name=operation, pick=wait, make=self._claim, prepare=partial(register, store))]
             case "claim_wait + park":
-                return [Call(name=operation, pick=wait, make=self._turn)]
+                return [Call(name=operation, pick=wait, make=self._turn, prepare=partial(register, store))]
             case _:
                 raise AssertionError(operation)
 

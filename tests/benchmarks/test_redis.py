@@ -19,7 +19,8 @@ REGISTER_FOR_EVER, UPDATE_FOR_EVER = "register_wait, without a TTL", "update_ses
 SMEMBERS = "redis.asyncio, bare SMEMBERS of the same ids"
 READ, WRITE = "aiogram get_state + get_data", "aiogram set_state + set_data"
 TAKE = "aiogram lock + get_state + get_data + clear"
-MISSING = {READ, WRITE, TAKE}
+TURN = "aiogram lock + get_state + get_data + set_state + set_data"
+MISSING = {READ, WRITE, TAKE, TURN}
 STEPS = {
     "find_wait",
     "checks of the arguments",
@@ -46,6 +47,8 @@ MEASURED = {
     "update_session, 100 tasks, 4 KiB": {"update_session", UPDATE_FOR_EVER, SET, SAME},
     "claim_wait + complete, 1 task, 4 KiB": {"claim_wait + complete", SAME},
     "claim_wait + complete, 100 tasks, 4 KiB": {"claim_wait + complete", SAME, TAKE},
+    "claim_wait + park, 1 task, 4 KiB": {"claim_wait + park"},
+    "claim_wait + park, 100 tasks, 4 KiB": {"claim_wait + park", TURN},
     **{
         f"{operation}, 100 tasks, {size}": {operation, *others}
         for size in ("512 B", "64 KiB")
@@ -55,6 +58,7 @@ MEASURED = {
             "register_wait": {REGISTER_FOR_EVER, SAME},
             "update_session": {UPDATE_FOR_EVER, SET, SAME},
             "claim_wait + complete": {SAME},
+            "claim_wait + park": set[str](),
         }.items()
     },
     "a user's waits, 1 task": {
@@ -83,6 +87,7 @@ AIMED = {
     ("register_wait, 1,000 tasks, 4 KiB", WRITE, "min", 4.0),
     ("update_session, 100 tasks, 4 KiB", SET, "max", 2.5),
     ("claim_wait + complete, 100 tasks, 4 KiB", TAKE, "min", 6.0),
+    ("claim_wait + park, 100 tasks, 4 KiB", TURN, "min", 4.0),
     ("find_wait, 100 tasks, 64 KiB", SAME, "min", 0.9),
     ("get_session, 100 tasks, 64 KiB", GET, "min", 0.9),
     ("register_wait, 100 tasks, 64 KiB", SAME, "min", 0.9),
