@@ -31,10 +31,11 @@ settings.load_profile("patient")
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """Run all tests in one process more than there are cores.
 
-    They wait a lot. Few, and the longer proofs, in one.
+    They wait a lot. The longer proofs in two, a few tests in one.
     """
-    everything = config.args_source != pytest.Config.ArgsSource.ARGS and config.option.markexpr == "not slow"
-    return min((os.cpu_count() or 1) + 1, 4) if everything else 0
+    if config.args_source == pytest.Config.ArgsSource.ARGS:
+        return 0
+    return {"not slow": min((os.cpu_count() or 1) + 1, 4), "slow": 2}.get(config.option.markexpr, 0)
 
 
 @pytest.fixture(scope="session")
