@@ -19,6 +19,7 @@ import anyio
 from anyio import to_thread
 from anyio.lowlevel import checkpoint_if_cancelled
 
+from .outcome import Outcome
 from .shield import shielded
 
 __all__ = ["Steps", "WorkerPool"]
@@ -33,7 +34,7 @@ _FILES_PER_SYNC_THREAD: Final = 4
 """How many files a thread syncs before another thread is used."""
 
 
-class _Job:
+class _Job(Outcome):
     """One call and its outcome.
 
     Attributes:
@@ -49,7 +50,7 @@ class _Job:
         error: The error that the call raised; before that, an error to throw into its next step.
     """
 
-    __slots__ = ("done", "error", "file", "key", "leads", "result", "started", "steps", "woken")
+    __slots__ = ("done", "file", "key", "leads", "started", "steps", "woken")
 
     def __init__(self, key: Hashable, steps: Steps[Any], woken: anyio.Event) -> None:
         self.key = key
@@ -59,8 +60,8 @@ class _Job:
         self.leads = False
         self.started = False
         self.done = False
-        self.result: object = None
-        self.error: BaseException | None = None
+        self.result = None
+        self.error = None
 
     def run_step(self) -> bool:
         """Run the next step, in a thread; return whether another one follows."""
@@ -80,15 +81,6 @@ class _Job:
             os.fsync(self.file)
         except BaseException as error:  # noqa: BLE001  # after any error the file is not on the disk
             self.error = error
-
-    def outcome(self) -> Any:
-        """Return the result, or raise the error."""
-        if self.error is not None:
-            try:
-                raise self.error
-            finally:
-                self.error = None  # its traceback refers to this job: a cycle
-        return self.result
 
 
 class _SyncBatch:

@@ -4,6 +4,7 @@ import sqlite3
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
+from greentic_session._concurrency.outcome import Outcome
 from greentic_session._concurrency.signal import Signal
 
 __all__ = ["Job", "Undo", "Work"]
@@ -14,7 +15,7 @@ Undo: TypeAlias = Callable[[sqlite3.Connection, Any], object]
 """Takes back what an operation with this result did."""
 
 
-class Job:
+class Job(Outcome):
     """One operation.
 
     Attributes:
@@ -28,7 +29,7 @@ class Job:
         error: What it failed by.
     """
 
-    __slots__ = ("abandoned", "begun", "done", "error", "result", "signal", "undo", "work")
+    __slots__ = ("abandoned", "begun", "done", "signal", "undo", "work")
 
     def __init__(self, work: Work, undo: Undo | None, signal: Signal | None) -> None:
         self.work = work
@@ -37,8 +38,8 @@ class Job:
         self.abandoned = False
         self.begun = False
         self.done = False
-        self.result: Any = None
-        self.error: Exception | None = None
+        self.result = None
+        self.error = None
 
     def fail(self, error: Exception) -> None:
         """Take note of a failure."""
@@ -51,12 +52,3 @@ class Job:
             return None
         result = self.result
         return Job(lambda connection: undo(connection, result), None, None)
-
-    def outcome(self) -> Any:
-        """Return the result, or raise the error."""
-        if self.error is not None:
-            try:
-                raise self.error
-            finally:
-                self.error = None  # its traceback refers to this job: a cycle
-        return self.result
