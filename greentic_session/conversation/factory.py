@@ -4,12 +4,12 @@ import os
 import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, TypeVar, overload
-from urllib.parse import unquote_to_bytes
 
 from greentic_session._json.fields import check_text
 from greentic_session._redis.extra import not_installed
 from greentic_session._redis.scheme import REDIS_SCHEMES, scheme_of
 from greentic_session._sqlite.url import path_of
+from greentic_session._urls.paths import decode_path
 from greentic_session.conversation.backends.adapter import AdapterConversationStore, PersistenceAdapter
 from greentic_session.conversation.backends.file import FileConversationStore
 from greentic_session.conversation.backends.memory import InMemoryConversationStore
@@ -132,16 +132,7 @@ def _file(url: str, namespace: str | None, options: _Options) -> ConversationSto
         raise InvalidInputError("the URL of a store in files names no host: file:///directory, with three slashes")
     if not slash or not path.strip("/"):
         raise InvalidInputError("the URL of a store in files is file:///directory, with the directory's absolute path")
-    if "?" in path or "#" in path:
-        raise InvalidInputError("the URL of a store in files ends with the path; a ? in that is %3F, a # is %23")
-    if re.search("%(?![0-9A-Fa-f]{2})", path):
-        raise InvalidInputError("the URL of a store in files has a % that is no escape; in a path it is %25")
-    if re.search("[\\x00-\\x20\\x7f]|%00", path):
-        raise InvalidInputError("the URL of a store in files has a space or control character; a space is %20")
-    try:
-        directory = unquote_to_bytes(path).decode()
-    except UnicodeError:
-        raise InvalidInputError("the URL of a store in files is no valid Unicode") from None  # the cause quotes the URL
+    directory = decode_path(path, "a store in files")
     drive = os.name == "nt" and re.match("[A-Za-z]:", directory)
     return FileConversationStore(directory if drive else f"/{directory}", namespace=namespace, **options)
 

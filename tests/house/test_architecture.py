@@ -22,7 +22,7 @@ ROOT = Path(greentic_session.__file__).parent
 FLOORS = [
     ["errors"],
     ["ids", "expiry", "_hiding", "_optional", "_concurrency", "_lifecycle"],
-    ["_json", "_expiry"],
+    ["_json", "_expiry", "_urls"],
     ["_redis", "_sqlite", "_crypto"],
     ["scope"],
     ["models"],

@@ -1,0 +1,1 @@
+"""Parts of URLs that several kinds of stores read alike."""
