@@ -8,11 +8,11 @@ from greentic_session._expiry.expiring import Timer
 from greentic_session._json.fields import check_text
 from greentic_session._sqlite.database import Database
 from greentic_session._sqlite.file import Durability
+from greentic_session._sqlite.url import checked_path
 from greentic_session.conversation.message import Message
 from greentic_session.conversation.options import StoreOptions
 from greentic_session.conversation.store import ConversationStore
-from greentic_session.errors import InvalidInputError
-from greentic_session.expiry import Seconds, milliseconds
+from greentic_session.expiry import Seconds
 
 from .backend import SQLiteConversationBackend
 from .schema import CONVERSATIONS
@@ -94,20 +94,8 @@ class SQLiteConversationStore(ConversationStore[M]):
         timer: Timer = time.time,
         **options: Unpack[StoreOptions],
     ) -> None:
-        name = os.fspath(path)
-        if not isinstance(name, str):
-            raise TypeError(f"path must be a path of text, not {type(name).__name__}")
-        if not name or "\0" in name or name == ":memory:":
-            raise InvalidInputError("path must be that of a file: not empty, without a NUL, and not :memory:")
+        file = checked_path(path)
         check_text("namespace", namespace)
-        if durability not in ("power", "process"):
-            raise InvalidInputError('durability must be "power" or "process"')
-        database = Database(
-            name,
-            (CONVERSATIONS,),
-            durability=durability,
-            timeout=milliseconds(timeout, "timeout") / 1000,
-            upkeep=Upkeep(timer),
-        )
+        database = Database(file, [CONVERSATIONS], durability=durability, timeout=timeout, upkeep=Upkeep(timer))
         tables = Tables("" if namespace is None else namespace, timer)
         super().__init__(SQLiteConversationBackend(database, tables), message_type=message_type, **options)
