@@ -95,12 +95,7 @@ class Script:
         """
         sha, text = self._guarded if executor.moving else self._alone
         words = ("EVALSHA", sha, keys, *words)
-        if ahead is None and behind is None:
-            answer = await executor.call(words, repeatable=self._repeatable, script=text, undo=undo)
-        else:
-            answer = await executor.call(
-                words, repeatable=self._repeatable, script=text, undo=undo, ahead=ahead, behind=behind
-            )
+        answer = await executor.call(words, repeatable=self._repeatable, script=text, undo=undo, ahead=ahead, behind=behind)
         if type(answer if behind is None else answer[0]) not in self._answers:
             raise foreign()
         return answer

@@ -79,12 +79,11 @@ class SQLiteBackend(SessionBackend):
 
     async def park(self, parking: Parking) -> SessionKey | None:
         place, text = place_of(parking.owner, parking.scope.scope_hash()), _text(parking.data, parking.text)
-        timer = self.timer
-        return await self.database.write(lambda c: operations.park(c, parking, place, text, timer()))
+        return await self._write(lambda c, now: operations.park(c, parking, place, text, now))
 
     async def find(self, owner: Owner, scopes: tuple[ReplyScope, ...]) -> Wait | None:
-        places, timer = operations.places_of(owner, scopes), self.timer
-        return await self.database.read(lambda c: operations.find(c, owner, places, timer()))
+        places = operations.places_of(owner, scopes)
+        return await self._read(lambda c, now: operations.find(c, owner, places, now))
 
     async def find_key(self, owner: Owner, scope: ReplyScope) -> SessionKey | None:
         place = place_of(owner, scope.scope_hash())
