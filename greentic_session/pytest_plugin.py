@@ -4,7 +4,7 @@ pytest finds them by itself where the package is installed.
 
 ============================  ====================================================================
 ``session_store``             an `InMemorySessionStore`
-``sqlite_session_store``                a `SQLiteSessionStore` in a file of the test's own
+``sqlite_session_store``      a `SQLiteSessionStore` in a file of the test's own
 ``redis_session_store``       a `RedisSessionStore` on a real server, in a namespace of the test's
                               own
 ``conversation_store``        an `InMemoryConversationStore`
