@@ -140,18 +140,20 @@ from sqlite_notes import NOTES, add, texts
 from greentic_session import UnavailableError
 from greentic_session._sqlite.database import Database
 
-async def main():
-    database = Database(sys.argv[1], [NOTES], timeout=0.5)
+async def main(path):
+    database = Database(path, [NOTES], timeout=0.5)
     try:
         await database.write(add("b"))
     except UnavailableError as error:
         print(error)
     await database.aclose()
 
+# Once as it is: nobody may not read the modules of every environment, and has all of them by then.
+anyio.run(main, sys.argv[2])
 if os.getuid() == 0:
     os.setgid(65534)
     os.setuid(65534)
-anyio.run(main)
+anyio.run(main, sys.argv[1])
 """
 
 
@@ -170,7 +172,11 @@ async def test_lost_permissions(tmp_path: Path, locked: str) -> None:
     # As nobody, the child may not write what coverage measures.
     unmeasured = {name: value for name, value in environment().items() if not name.startswith("COVERAGE_")}
     told = subprocess.run(
-        [sys.executable, "-c", READ_ONLY, path], env=unmeasured, capture_output=True, text=True, check=False
+        [sys.executable, "-c", READ_ONLY, path, tmp_path / "allowed.db"],
+        env=unmeasured,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert told.stderr == ""
     assert any(word in told.stdout for word in ("no permission", "cannot be opened", "cannot be written"))
