@@ -5,8 +5,8 @@ Keep the snapshot, find it by the reply, let exactly one runner resume it.
 
 from typing import TYPE_CHECKING
 
-from ._optional import is_installed as _is_installed
-from ._optional import optional as _optional
+from ._base.optional import is_installed as _is_installed
+from ._base.optional import optional as _optional
 from .backends.memory import InMemorySessionStore
 from .claim import Claim
 from .errors import (

@@ -17,8 +17,8 @@ from collections.abc import AsyncGenerator, AsyncIterator
 
 from msgspec import Struct
 
-from ._hiding import Hiding, outline
-from ._lifecycle import Closable
+from ._base.hiding import Hiding, outline
+from ._base.lifecycle import Closable
 from .admin import Inspector, Step
 from .expiry import Never
 from .ids import SessionKey

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import msgspec
 
-from ._hiding import Secret
+from ._base.hiding import Secret
 from ._redis.extra import not_installed
 from ._redis.scheme import check_scheme, scheme_of
 from ._sqlite.url import SQLITE_SCHEME, path_of

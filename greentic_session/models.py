@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Self, TypeVar, cast, overload
 import msgspec
 from msgspec.structs import force_setattr, replace
 
-from ._hiding import Hiding, outline
+from ._base.hiding import Hiding, outline
 from ._json import codec
 from ._json.arguments import PointsToNew
 from ._json.attempt import is_negative_zero

@@ -10,7 +10,7 @@ import warnings
 from typing import Literal
 
 from . import tenancy
-from ._lifecycle import Closing
+from ._base.lifecycle import Closing
 from .backend import Claiming, Creation, Parking, SessionBackend, Update
 from .claim import Claim
 from .expiry import Never, Seconds, Ttl, milliseconds, ttl_ms

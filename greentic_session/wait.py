@@ -5,7 +5,7 @@ from typing import Any, Self
 
 import msgspec
 
-from ._hiding import Hiding
+from ._base.hiding import Hiding
 from .errors import CorruptSessionError, InvalidInputError
 from .ids import SessionKey
 from .models import ReplyScope, SessionData, version_of

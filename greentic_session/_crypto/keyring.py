@@ -10,7 +10,7 @@ import hmac
 import secrets
 from typing import Any, Final, Self
 
-from greentic_session._hiding import Secret
+from greentic_session._base.hiding import Secret
 from greentic_session.errors import InvalidInputError
 from greentic_session.ids import check_id
 

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, Final, Generic, Protocol, TypeVar
 
-from greentic_session._lifecycle import Closable
+from greentic_session._base.lifecycle import Closable
 
 from .sweeper import IdleSweeper
 from .wheel import ExpiryWheel

@@ -35,7 +35,7 @@ from redis import exceptions as driver
 from redis.asyncio.connection import AbstractConnection
 from redis.crc import REDIS_CLUSTER_HASH_SLOTS, key_slot
 
-from greentic_session._hiding import Secret, outline
+from greentic_session._base.hiding import Secret, outline
 from greentic_session.errors import (
     GreenticError,
     OperationTimeoutError,

@@ -29,7 +29,7 @@ import hiredis
 import msgspec
 from redis import exceptions as driver
 
-from greentic_session._hiding import Hiding, outline
+from greentic_session._base.hiding import Hiding, outline
 
 if TYPE_CHECKING:
     from typing import Any

@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 from redis.asyncio.connection import AbstractConnection, ConnectionPool, SSLConnection
 from redis.asyncio.sentinel import Sentinel
 
-from greentic_session._hiding import Secret, outline
+from greentic_session._base.hiding import Secret, outline
 from greentic_session.errors import InvalidInputError
 
 __all__ = ["Service", "caller_client_of_service", "service_of"]

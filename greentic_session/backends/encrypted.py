@@ -21,10 +21,10 @@ from typing import Self
 
 from msgspec.structs import replace
 
+from greentic_session._base.lifecycle import Wrapping
 from greentic_session._concurrency.shield import shielded
 from greentic_session._crypto.keyring import Keyring
 from greentic_session._crypto.sealing import Box, Resealing, Sealer, parts
-from greentic_session._lifecycle import Wrapping
 from greentic_session.admin import Inspector, Step
 from greentic_session.backend import Claiming, Creation, Parking, SessionBackend, Update
 from greentic_session.errors import ConflictError, DecryptionError, NotFoundError, TenantMismatchError

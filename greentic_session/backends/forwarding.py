@@ -3,7 +3,7 @@
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable
 from typing import TypeAlias, TypeVar
 
-from greentic_session._lifecycle import Wrapping
+from greentic_session._base.lifecycle import Wrapping
 from greentic_session.admin import Inspector, Step
 from greentic_session.backend import Claiming, Creation, Parking, SessionBackend, Update
 from greentic_session.expiry import Never

@@ -2,8 +2,8 @@
 
 from typing import TYPE_CHECKING
 
-from greentic_session._optional import is_installed as _is_installed
-from greentic_session._optional import optional as _optional
+from greentic_session._base.optional import is_installed as _is_installed
+from greentic_session._base.optional import optional as _optional
 
 from .backend import ConversationBackend
 from .backends.adapter import AdapterConversationStore, PersistenceAdapter

@@ -22,7 +22,7 @@ Rules for all operations:
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Sequence
 
-from greentic_session._lifecycle import Closable
+from greentic_session._base.lifecycle import Closable
 from greentic_session.admin import Step
 from greentic_session.conversation.conversation import ConversationSummary
 from greentic_session.conversation.header import Change, Expected, Header, Lifetime

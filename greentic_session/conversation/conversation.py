@@ -5,7 +5,7 @@ from typing import Any, ClassVar, Generic, Self, TypeVar
 
 from msgspec import Struct, field
 
-from greentic_session._hiding import Hiding, outline
+from greentic_session._base.hiding import Hiding, outline
 from greentic_session._json.fields import check_text
 from greentic_session.conversation.header import Revision
 from greentic_session.conversation.importers.fluers import read_fluers

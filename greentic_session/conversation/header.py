@@ -10,7 +10,7 @@ from typing import Final, TypeAlias, TypeVar
 from msgspec import Raw, Struct
 from msgspec.structs import replace
 
-from greentic_session._hiding import Hiding, outline
+from greentic_session._base.hiding import Hiding, outline
 from greentic_session.conversation.moments import later
 from greentic_session.conversation.rules import SCHEMA_VERSION, changed, check_schema, taken
 from greentic_session.errors import InvalidInputError

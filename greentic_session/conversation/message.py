@@ -10,7 +10,7 @@ import msgspec
 from msgspec import UNSET, Struct, UnsetType
 from msgspec.structs import force_setattr
 
-from greentic_session._hiding import Hiding, outline
+from greentic_session._base.hiding import Hiding, outline
 from greentic_session._json import codec
 from greentic_session._json.fields import check_bool, check_text, make_plain
 from greentic_session.conversation.extra import Extra

@@ -5,7 +5,7 @@ from typing import Any
 from msgspec import Struct, field
 from msgspec.structs import force_setattr
 
-from greentic_session._hiding import Hiding, outline
+from greentic_session._base.hiding import Hiding, outline
 from greentic_session._json.fields import check_int
 from greentic_session.conversation.envelope import COUNTERS
 from greentic_session.conversation.header import MAX_COUNT

@@ -13,8 +13,8 @@ from typing import Any, Final, Generic, TypeVar, Unpack, overload
 
 from anyio.lowlevel import checkpoint
 
+from greentic_session._base.lifecycle import Closing
 from greentic_session._json.fields import check_bool, check_int
-from greentic_session._lifecycle import Closing
 from greentic_session.conversation.backend import ConversationBackend
 from greentic_session.conversation.codec import DEFAULT_MAX_MESSAGE_BYTES, Codec
 from greentic_session.conversation.conversation import Conversation, ConversationSummary

@@ -5,7 +5,7 @@ Whom they tell, and that they tell how well what they wrap is.
 
 from typing import TypeVar
 
-from greentic_session._lifecycle import Wrapping
+from greentic_session._base.lifecycle import Wrapping
 from greentic_session.backend import SessionBackend
 from greentic_session.conversation.backend import ConversationBackend
 

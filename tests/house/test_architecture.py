@@ -21,7 +21,7 @@ ROOT = Path(greentic_session.__file__).parent
 # circle comes of it.
 FLOORS = [
     ["errors"],
-    ["ids", "expiry", "_hiding", "_optional", "_concurrency", "_lifecycle"],
+    ["ids", "expiry", "_base", "_concurrency"],
     ["_json", "_expiry", "_urls"],
     ["_redis", "_sqlite", "_crypto"],
     ["scope"],

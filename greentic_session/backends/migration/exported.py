@@ -3,7 +3,7 @@
 import asyncio
 from typing import NamedTuple, Self
 
-from greentic_session._hiding import outline
+from greentic_session._base.hiding import outline
 from greentic_session.tenancy import Identity
 
 __all__ = ["Exported", "identity_of"]

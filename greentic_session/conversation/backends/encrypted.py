@@ -21,9 +21,9 @@ from anyio.lowlevel import checkpoint
 from msgspec import Raw
 from msgspec.structs import replace
 
+from greentic_session._base.lifecycle import Wrapping
 from greentic_session._crypto.keyring import Keyring
 from greentic_session._crypto.sealing import Box, Resealing, Sealer, parts
-from greentic_session._lifecycle import Wrapping
 from greentic_session.admin import Step
 from greentic_session.conversation.backend import ConversationBackend
 from greentic_session.conversation.conversation import ConversationSummary

@@ -3,7 +3,7 @@
 from types import TracebackType
 from typing import Generic, Protocol, Self, TypeVar, cast
 
-from .errors import UnavailableError
+from greentic_session.errors import UnavailableError
 
 __all__ = ["Closable", "Closing", "Wrapping"]
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from importlib.util import find_spec
 from typing import TypeVar
 
-from .errors import UnavailableError
+from greentic_session.errors import UnavailableError
 
 __all__ = ["is_installed", "optional"]
 
