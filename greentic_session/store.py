@@ -275,7 +275,7 @@ class SessionStore(Closing):
         )
         return await self._backend.park(parking)
 
-    async def find_wait(self, ctx: TenantCtx, user_id: str, scope: ReplyScope, *, fallback: bool = True) -> Wait | None:
+    async def find_wait(self, ctx: TenantCtx, user_id: str, scope: ReplyScope, *, fallback: bool = False) -> Wait | None:
         """Find the paused flow that an answer belongs to, in one round trip.
 
         Args:
@@ -344,7 +344,7 @@ class SessionStore(Closing):
         scope: ReplyScope,
         *,
         lease: Seconds = 30.0,
-        fallback: bool = True,
+        fallback: bool = False,
     ) -> Claim | None:
         """Find a wait and take the right to resume it: of all runners that try, one gets it.
 
@@ -358,7 +358,8 @@ class SessionStore(Closing):
             lease: For how many seconds, if nothing else ends it. A shorter lifetime of the session
                 is lengthened to it, and stays so when the claim is released: choose a lease that
                 suits the wait.
-            fallback: Where `scope` has a correlation and nothing waits there, try it without.
+            fallback: Where `scope` has a correlation and nothing waits there, try it without. Then an
+                answer to an old question may find a newer one.
 
         Returns:
             The claim, to be used as an async context manager; None if nothing waits.

@@ -83,7 +83,7 @@ async def measure_calls(*, peer: Peer | None, users: int, rounds: int, block: in
     finds = [
         reading.find("find_wait"),
         full.find("find_wait, scope of four parts"),
-        reading.find("find_wait, by the fallback", _other_correlation),
+        reading.find_by_fallback("find_wait, by the fallback", _other_correlation),
         reading.find("find_wait, nothing there", _other_thread),
     ]
     await all_users.measure("find by scope", finds, read, _MIN_READ_RATIO)

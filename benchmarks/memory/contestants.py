@@ -60,6 +60,11 @@ class Reading:
         lookups = [(ctx, user, change(scope)) for ctx, user, scope in self._lookups]
         return Contestant(name=name, pick=lambda n, _: lookups[n], run=self._find)
 
+    def find_by_fallback(self, name: str, change: Callable[[ReplyScope], ReplyScope]) -> Contestant:
+        """Return the same for scopes whose correlation is given up."""
+        lookups = [(ctx, user, change(scope)) for ctx, user, scope in self._lookups]
+        return Contestant(name=name, pick=lambda n, _: lookups[n], run=self._find_by_fallback)
+
     def get(self) -> Contestant:
         return Contestant(name="get_session", pick=lambda n, _: self._keys[n], run=self._get)
 
@@ -82,6 +87,11 @@ class Reading:
         find = self._store.find_wait
         for ctx, user, scope in lookups:
             await find(ctx, user, scope)
+
+    async def _find_by_fallback(self, lookups: Sequence[_Lookup]) -> None:
+        find = self._store.find_wait
+        for ctx, user, scope in lookups:
+            await find(ctx, user, scope, fallback=True)
 
     async def _get(self, keys: Sequence[str]) -> None:
         get = self._store.get_session

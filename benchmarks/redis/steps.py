@@ -52,7 +52,7 @@ async def _steps(port: int, users: int) -> list[Contestant]:
     key, scope_hash = SessionKey(first.key), first.scope.scope_hash()
 
     def check(args: tuple[Any, str, Any]) -> object:
-        return tenancy.lookup_owner(args[0], args[1]), tenancy.candidates(args[2], fallback=True)
+        return tenancy.lookup_owner(args[0], args[1]), tenancy.candidates(args[2], fallback=False)
 
     return [
         synchronous("checks of the arguments", check, _arguments),

@@ -85,7 +85,7 @@ class EncryptedSessionStore(SessionStore):
         found = await self._sealed.get_versioned(key, ctx=ctx)
         return None if found is None else self._encrypted.opened_wait(found, ctx)
 
-    async def find_wait(self, ctx: TenantCtx, user_id: str, scope: ReplyScope, *, fallback: bool = True) -> Wait | None:
+    async def find_wait(self, ctx: TenantCtx, user_id: str, scope: ReplyScope, *, fallback: bool = False) -> Wait | None:
         """Find the paused flow that an answer belongs to; see `SessionStore.find_wait`."""
         found = await self._sealed.find_wait(ctx, user_id, scope, fallback=fallback)
         return None if found is None else self._encrypted.opened_wait(found, lookup_owner(ctx, user_id))

@@ -64,7 +64,7 @@ class InstrumentedSessionStore(SessionStore):
                 operation.belongs_to(found.data.tenant_ctx)
             return found
 
-    async def find_wait(self, ctx: TenantCtx, user_id: str, scope: ReplyScope, *, fallback: bool = True) -> Wait | None:
+    async def find_wait(self, ctx: TenantCtx, user_id: str, scope: ReplyScope, *, fallback: bool = False) -> Wait | None:
         """Find the paused flow that an answer belongs to; see `SessionStore.find_wait`."""
         with _operation(self._recorder, "find_wait", ctx) as operation:
             return _found(await self._store.find_wait(ctx, user_id, scope, fallback=fallback), operation)

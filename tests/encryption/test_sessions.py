@@ -144,10 +144,10 @@ async def test_a_wrong_key_is_an_error_and_never_none(plain: SessionStore, ring:
         lambda: store.get_session("hidden-key", ctx=ALICE),
         lambda: store.get_versioned("hidden-key"),
         lambda: store.find_wait(ALICE, "alice", CHAT),
-        lambda: store.find_wait(ALICE, "alice", fallen_back),
+        lambda: store.find_wait(ALICE, "alice", fallen_back, fallback=True),
         lambda: by_user(store, ALICE, "alice"),
         lambda: store.claim_wait(ALICE, "alice", CHAT),
-        lambda: store.claim_wait(ALICE, "alice", fallen_back),
+        lambda: store.claim_wait(ALICE, "alice", fallen_back, fallback=True),
         lambda: anext(store.iter_sessions(ALICE)),
     ]
     for read in reads:

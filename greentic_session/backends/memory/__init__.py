@@ -91,7 +91,7 @@ class InMemorySessionStore(SessionStore):
             pass
         return await super().get_session(key, ctx=ctx)
 
-    async def find_wait(self, ctx: TenantCtx, user_id: str, scope: ReplyScope, *, fallback: bool = True) -> Wait | None:
+    async def find_wait(self, ctx: TenantCtx, user_id: str, scope: ReplyScope, *, fallback: bool = False) -> Wait | None:
         """Find the paused flow that an answer belongs to; see `SessionStore.find_wait`."""
         memory = self._memory
         try:

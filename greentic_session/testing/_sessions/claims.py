@@ -167,18 +167,18 @@ class ClaimsContract:
 
     async def test_claims_fall_back_like_lookups(self, store: SessionStore) -> None:
         await store.register_wait(ALICE, "alice", CHAT, "plain", data())
-        assert await store.claim_wait(ALICE, "alice", CORRELATED, fallback=False) is None
-        claim = await store.claim_wait(ALICE, "alice", CORRELATED)
+        assert await store.claim_wait(ALICE, "alice", CORRELATED) is None
+        claim = await store.claim_wait(ALICE, "alice", CORRELATED, fallback=True)
         assert claim is not None
         assert (claim.key, claim.scope) == ("plain", CHAT)
         await claim.release()
         await store.register_wait(ALICE, "alice", CORRELATED, "exact", data())
-        exact = await store.claim_wait(ALICE, "alice", CORRELATED)
+        exact = await store.claim_wait(ALICE, "alice", CORRELATED, fallback=True)
         assert exact is not None
         assert (exact.key, exact.scope) == ("exact", CORRELATED)
         # What is claimed is not passed over for the next best.
         with pytest.raises(ClaimedError):
-            await store.claim_wait(ALICE, "alice", CORRELATED)
+            await store.claim_wait(ALICE, "alice", CORRELATED, fallback=True)
         await claim_chat(store)
 
     async def test_complete(self, store: SessionStore) -> None:

@@ -63,10 +63,10 @@ class LifetimesContract:
         await store.register_wait(ALICE, "alice", CHAT, "plain", data())
         await store.register_wait(ALICE, "alice", exact, "exact", data(), ttl=time.moment)
         await time.wait_out(time.moment)
-        found = await store.find_wait(ALICE, "alice", exact)
+        found = await store.find_wait(ALICE, "alice", exact, fallback=True)
         assert found is not None
         assert found.key == "plain"
-        claim = await store.claim_wait(ALICE, "alice", exact)
+        claim = await store.claim_wait(ALICE, "alice", exact, fallback=True)
         assert claim is not None
         assert claim.key == "plain"
 

@@ -90,26 +90,29 @@ class WaitsContract:
 
     async def test_without_its_correlation_a_scope_still_finds(self, store: SessionStore) -> None:
         await store.register_wait(ALICE, "alice", CHAT, "plain", data())
-        found = await store.find_wait(ALICE, "alice", CORRELATED)
+        found = await store.find_wait(ALICE, "alice", CORRELATED, fallback=True)
         assert found is not None
         assert (found.key, found.scope) == ("plain", CHAT)
-        assert await store.find_wait(ALICE, "alice", CORRELATED, fallback=False) is None
+        assert await store.find_wait(ALICE, "alice", CORRELATED) is None
         assert await store.find_wait_by_scope(ALICE, "alice", CORRELATED) is None
         await store.register_wait(ALICE, "alice", CORRELATED, "exact", data())
-        exact = await store.find_wait(ALICE, "alice", CORRELATED)
+        exact = await store.find_wait(ALICE, "alice", CORRELATED, fallback=True)
         assert exact is not None
         assert (exact.key, exact.scope) == ("exact", CORRELATED)
         await store.remove_session("exact")
-        again = await store.find_wait(ALICE, "alice", CORRELATED)
+        again = await store.find_wait(ALICE, "alice", CORRELATED, fallback=True)
         assert again is not None
         assert again.key == "plain"
 
     async def test_the_fallback_gives_up_the_correlation_only(self, store: SessionStore) -> None:
         await store.register_wait(ALICE, "alice", CHAT, "k", data())
-        assert await store.find_wait(ALICE, "alice", ReplyScope("telegram:chat-1", "topic", None, "cid-7")) is None
-        assert await store.find_wait(ALICE, "alice", ReplyScope("telegram:chat-1", None, "msg", "cid-7")) is None
+        for other in (
+            ReplyScope(CHAT.conversation, "topic", None, "cid-7"),
+            ReplyScope(CHAT.conversation, None, "msg", "cid-7"),
+        ):
+            assert await store.find_wait(ALICE, "alice", other, fallback=True) is None
         await store.register_wait(ALICE, "alice", CORRELATED, "k", data())
-        assert await store.find_wait(ALICE, "alice", CHAT) is None
+        assert await store.find_wait(ALICE, "alice", CHAT, fallback=True) is None
 
     async def test_registering_again_replaces_the_data(self, store: SessionStore) -> None:
         await store.register_wait(ALICE, "alice", CHAT, "k", data())

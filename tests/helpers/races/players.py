@@ -175,7 +175,7 @@ class OneWinner(Race):
 
     async def play(self, by: Player, at: Round, role: int, prepared: Any) -> Outcome:
         scope = ReplyScope(at.scope.conversation, correlation=f"answer-{role}" if role % 2 else None)
-        claim = await at.claim(by.store, scope, lease=LONG)
+        claim = await at.claim(by.store, scope, lease=LONG, fallback=True)
         return None if claim is None else "claimed"
 
 
@@ -415,7 +415,7 @@ class Everything(Race):
                     owner, user, scope, key, snapshot, ttl, on_conflict=dice.choice(["replace", "fail"])
                 )
             elif what < 6:
-                claim = await store.claim_wait(owner, user, scope, lease=dice.choice([0.001, 0.005, 0.05]))
+                claim = await store.claim_wait(owner, user, scope, lease=dice.choice([0.001, 0.005, 0.05]), fallback=True)
                 if claim is not None:
                     there = dice.choice(SCOPES)
                     parked = data(owner, snapshot=there.canonical())
