@@ -7,18 +7,22 @@ from typing import TYPE_CHECKING
 
 from ._base.optional import is_installed as _is_installed
 from ._base.optional import optional as _optional
+from ._operations.delivery import Delivery
 from .backends.memory import InMemorySessionStore
 from .claim import Claim
 from .errors import (
     ClaimedError,
     ConflictError,
+    CorruptReplyError,
     CorruptSessionError,
     CorruptStoreError,
     DecryptionError,
     ErrorCode,
     GreenticError,
+    InboxFullError,
     InternalError,
     InvalidInputError,
+    MissingVerdictError,
     NotFoundError,
     OperationTimeoutError,
     PermissionDeniedError,
@@ -44,6 +48,7 @@ from .factory import (
 )
 from .ids import EnvId, FlowId, PackId, SessionKey, TeamId, TenantId, UserId
 from .models import Impersonation, InvocationDeadline, ReplyScope, SessionCursor, SessionData, TenantCtx
+from .reply import DeliveryOutcome, Reply, Start
 from .store import SessionStore
 from .wait import Wait
 
@@ -59,9 +64,12 @@ __all__ = [
     "Claim",
     "ClaimedError",
     "ConflictError",
+    "CorruptReplyError",
     "CorruptSessionError",
     "CorruptStoreError",
     "DecryptionError",
+    "Delivery",
+    "DeliveryOutcome",
     "EnvId",
     "ErrorCode",
     "FlowId",
@@ -69,9 +77,11 @@ __all__ = [
     "Impersonation",
     "InMemory",
     "InMemorySessionStore",
+    "InboxFullError",
     "InternalError",
     "InvalidInputError",
     "InvocationDeadline",
+    "MissingVerdictError",
     "NotFoundError",
     "OperationTimeoutError",
     "PackId",
@@ -79,6 +89,7 @@ __all__ = [
     "RedisSessionStore",
     "RedisUrl",
     "RedisUrlWithNamespace",
+    "Reply",
     "ReplyScope",
     "SQLiteSessionStore",
     "SchemaVersionError",
@@ -87,6 +98,7 @@ __all__ = [
     "SessionData",
     "SessionKey",
     "SessionStore",
+    "Start",
     "TeamId",
     "TenantCtx",
     "TenantId",

@@ -20,13 +20,16 @@ from typing import ClassVar
 __all__ = [
     "ClaimedError",
     "ConflictError",
+    "CorruptReplyError",
     "CorruptSessionError",
     "CorruptStoreError",
     "DecryptionError",
     "ErrorCode",
     "GreenticError",
+    "InboxFullError",
     "InternalError",
     "InvalidInputError",
+    "MissingVerdictError",
     "NotFoundError",
     "OperationTimeoutError",
     "PermissionDeniedError",
@@ -163,6 +166,15 @@ class TooManyWaitsError(_CodedError):
     _code = ErrorCode.RATE_LIMITED
 
 
+class InboxFullError(_CodedError):
+    """The inbox has as many replies, or bytes of them, as the store allows.
+
+    Nothing was accepted, remembered or changed.
+    """
+
+    _code = ErrorCode.RATE_LIMITED
+
+
 class OperationTimeoutError(_CodedError, TimeoutError):
     """The backend did not answer in time. A write may or may not have happened."""
 
@@ -208,6 +220,14 @@ class CorruptStoreError(InternalError):
 
     Nothing in it was changed.
     """
+
+
+class CorruptReplyError(InternalError):
+    """The stored body of this reply cannot be read. The claim that holds it works all the same."""
+
+
+class MissingVerdictError(InternalError):
+    """A handler of a runner returned without a verdict: neither `park`, `complete` nor `stay`."""
 
 
 class DecryptionError(InternalError):

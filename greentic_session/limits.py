@@ -1,17 +1,17 @@
 """What one store allows: its default lifetimes and how large a session may be."""
 
 import sys
-from typing import Final, Self
+from typing import Final, Self, TypedDict
 
 import msgspec
 
 from ._json import codec
 from ._json.fields import check_int
 from .errors import InvalidInputError
-from .expiry import Ttl, default_ttl_ms
+from .expiry import Seconds, Ttl, default_ttl_ms, milliseconds
 from .models import SessionData
 
-__all__ = ["DEFAULT_MAX_SNAPSHOT_BYTES", "Limits"]
+__all__ = ["DEFAULT_MAX_SNAPSHOT_BYTES", "Limits", "ReplyLimits", "ReplyOptions"]
 
 DEFAULT_MAX_SNAPSHOT_BYTES: Final = 16 * 1024 * 1024
 """How long the wire text of a session may be, in bytes, unless its store says otherwise."""
@@ -28,6 +28,84 @@ _PUNCTUATION = 100
 """More than the bytes of the field names, quotes and braces around the parts of a session."""
 
 
+_DAY_MS: Final = 86_400_000
+
+_OWNER_FACTOR: Final = 10
+"""How many inboxes' worth of kept replies one owner may have."""
+
+
+class ReplyOptions(TypedDict, total=False):
+    """The options of a store for replies, as its constructor takes them.
+
+    Attributes:
+        dedupe_window: For how many seconds a `delivery_id` is remembered, from the acceptance of its
+            reply or from its verdict, whichever is later.
+        reply_grace: For how many seconds, at least, an unsettled reply is kept from its acceptance.
+        timeout_grace: For how many seconds a wait with ``on_timeout="resume"`` lives behind its
+            deadline, if nobody hears it.
+        max_replies: How many unsettled replies one inbox takes; an owner has ten times as many kept
+            ones.
+        max_inbox_bytes: The same for their bodies together, in bytes of UTF-8.
+        max_reply_bytes: The longest body, in bytes of UTF-8.
+    """
+
+    dedupe_window: Seconds
+    reply_grace: Seconds
+    timeout_grace: Seconds
+    max_replies: int
+    max_inbox_bytes: int
+    max_reply_bytes: int
+
+
+class ReplyLimits(msgspec.Struct, frozen=True):
+    """The checked options of a store for replies.
+
+    Attributes:
+        dedupe_window_ms: As in `ReplyOptions`, in milliseconds.
+        reply_grace_ms: The same.
+        timeout_grace_ms: The same.
+        max_replies: As in `ReplyOptions`.
+        max_inbox_bytes: The same.
+        max_reply_bytes: The same.
+    """
+
+    dedupe_window_ms: int = _DAY_MS
+    reply_grace_ms: int = _DAY_MS
+    timeout_grace_ms: int = 30 * _DAY_MS
+    max_replies: int = 100
+    max_inbox_bytes: int = 1024 * 1024
+    max_reply_bytes: int = 256 * 1024
+
+    @property
+    def max_kept_replies(self) -> int:
+        """How many kept replies one owner may have."""
+        return _OWNER_FACTOR * self.max_replies
+
+    @property
+    def max_kept_bytes(self) -> int:
+        """How many bytes the bodies of one owner's kept replies may have together."""
+        return _OWNER_FACTOR * self.max_inbox_bytes
+
+    @classmethod
+    def of(cls, options: ReplyOptions) -> Self:
+        """Check a store's options for replies.
+
+        Raises:
+            InvalidInputError: One of them is out of range.
+            TypeError: One of them has a wrong type, or there is no such option.
+        """
+        checked: dict[str, int] = {}
+        for name, value in options.items():
+            if name in ("dedupe_window", "reply_grace", "timeout_grace"):
+                checked[f"{name}_ms"] = milliseconds(value, name)  # type: ignore[arg-type]  # checked there
+            elif name in ("max_replies", "max_inbox_bytes", "max_reply_bytes"):
+                check_int(name, value, 1, sys.maxsize)
+                checked[name] = value  # type: ignore[assignment]  # an int: just checked
+            else:
+                raise TypeError(f"a store has no option {name!r}")
+        return cls(**checked)
+
+
 class Limits(msgspec.Struct, frozen=True):
     """The checked options of a store.
 
@@ -36,12 +114,14 @@ class Limits(msgspec.Struct, frozen=True):
         session_ttl_ms: The same for `create_session`.
         max_snapshot_bytes: The longest wire text of a session, in bytes.
         max_waits_per_user: How many waits one user may have; None for any number.
+        replies: What there may be of replies, and for how long.
     """
 
     wait_ttl_ms: int | None
     session_ttl_ms: int | None
     max_snapshot_bytes: int
     max_waits_per_user: int | None = None
+    replies: ReplyLimits = ReplyLimits()
 
     @classmethod
     def of(
@@ -50,6 +130,7 @@ class Limits(msgspec.Struct, frozen=True):
         default_session_ttl: Ttl,
         max_snapshot_bytes: int,
         max_waits_per_user: int | None = None,
+        replies: ReplyOptions | None = None,
     ) -> Self:
         """Check a store's options.
 
@@ -65,6 +146,7 @@ class Limits(msgspec.Struct, frozen=True):
             default_ttl_ms(default_session_ttl, "default_session_ttl"),
             max_snapshot_bytes,
             max_waits_per_user,
+            ReplyLimits.of(replies or {}),
         )
 
     def admit(self, data: SessionData, *, as_text: bool) -> bytes | None:

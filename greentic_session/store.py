@@ -4,25 +4,26 @@
 rest to its `SessionBackend`; so no backend repeats a check, and no bad call ever reaches one.
 """
 
-import os
 import uuid
 import warnings
-from typing import Literal
+from typing import Literal, Unpack
 
 from . import tenancy
 from ._base.lifecycle import Closing
-from .backend import Claiming, Creation, Parking, SessionBackend, Update
-from .claim import Claim
-from .expiry import Never, Seconds, Ttl, milliseconds, ttl_ms
+from ._concurrency.bell import Bell
+from ._operations.replies import ReplyOperations
+from .backend import Creation, Parking, SessionBackend, Update
+from .expiry import Never, Ttl, ttl_ms
 from .ids import SessionKey, check_session_key
-from .limits import DEFAULT_MAX_SNAPSHOT_BYTES, Limits
+from .limits import DEFAULT_MAX_SNAPSHOT_BYTES, Limits, ReplyOptions
 from .models import ReplyScope, SessionData, TenantCtx
+from .reply import OnTimeout, resumes_on_timeout
 from .wait import SessionIterator, Wait
 
 __all__ = ["SessionStore"]
 
 
-class SessionStore(Closing):
+class SessionStore(ReplyOperations, Closing):
     """Keeps the snapshots of paused flows, and finds the one that an answer belongs to.
 
     The store of a real backend is `InMemorySessionStore` and its like; this class is what they
@@ -42,7 +43,8 @@ class SessionStore(Closing):
 
     Lifetimes: a number of seconds or a timedelta, rounded to the nearest millisecond, at least 1 ms
     and at most 2**52 ms. None takes the store's default, `NEVER` is for ever. Session and wait
-    share one lifetime; when it ends both are gone, at once, and nobody is told.
+    share one lifetime; when it ends both are gone, at once, unless a runner is to resume the wait
+    then (``on_timeout="resume"``), or an unsettled reply lies there.
 
     Args:
         backend: Where the sessions are kept.
@@ -52,6 +54,8 @@ class SessionStore(Closing):
         max_waits_per_user: How many live waits one user (of one env, tenant and team) may have;
             None for any number. What a runtime without this option parks counts, too, and is not
             refused.
+        replies: Options for replies: `dedupe_window`, `reply_grace`, `timeout_grace` (seconds),
+            `max_replies`, `max_inbox_bytes`, `max_reply_bytes`; see `limits.ReplyOptions`.
 
     Raises:
         InvalidInputError: An option is out of range.
@@ -78,9 +82,12 @@ class SessionStore(Closing):
         default_session_ttl: Ttl = None,
         max_snapshot_bytes: int = DEFAULT_MAX_SNAPSHOT_BYTES,
         max_waits_per_user: int | None = None,
+        **replies: Unpack[ReplyOptions],
     ) -> None:
+        self._limits = Limits.of(default_wait_ttl, default_session_ttl, max_snapshot_bytes, max_waits_per_user, replies)
+        self._bell = Bell()
         self._backend = backend
-        self._limits = Limits.of(default_wait_ttl, default_session_ttl, max_snapshot_bytes, max_waits_per_user)
+        backend.reply_limits = self._limits.replies
 
     @property
     def backend(self) -> SessionBackend:
@@ -90,6 +97,7 @@ class SessionStore(Closing):
     def _take_over(self, store: "SessionStore", backend: SessionBackend) -> None:
         """Become the same store on another backend: the constructor of wrappers."""
         self._limits = store._limits  # noqa: SLF001  # of the same class
+        self._bell = store._bell  # noqa: SLF001
         self._backend = backend
 
     # -- sessions, by key
@@ -189,6 +197,7 @@ class SessionStore(Closing):
         key = _check_keyed(key, ctx)
         if not await self._backend.remove(key, ctx):
             raise tenancy.absent(key)
+        self._bell.ring()
 
     async def touch(self, key: str, ttl: Ttl, *, ctx: TenantCtx | None = None) -> bool:
         """Give the session under `key`, and all that leads to it, a new lifetime from now.
@@ -234,6 +243,7 @@ class SessionStore(Closing):
         ttl: Ttl = None,
         *,
         on_conflict: Literal["replace", "fail"] = "replace",
+        on_timeout: OnTimeout = "forget",
     ) -> SessionKey | None:
         """Park a flow: store its snapshot, and make it the one wait of a scope for a user.
 
@@ -250,6 +260,9 @@ class SessionStore(Closing):
             ttl: How long to wait.
             on_conflict: ``"replace"`` displaces another live session from the scope; ``"fail"``
                 raises instead.
+            on_timeout: What becomes of the wait when `ttl` has passed. ``"forget"``: it is gone, once
+                no unsettled reply lies there. ``"resume"``: it stays, and is ready for `claim_ready`
+                and `iter_ready`; unheard, it is gone `timeout_grace` later.
 
         Returns:
             The key of the displaced session; None if there was none.
@@ -270,10 +283,11 @@ class SessionStore(Closing):
         owner = tenancy.wait_owner(ctx, user_id, data)
         lifetime = ttl_ms(ttl, self._limits.wait_ttl_ms)
         replace = tenancy.may_displace(on_conflict)
-        parking = Parking(
-            owner, scope, key, data, lifetime, text, replace=replace, max_waits=self._limits.max_waits_per_user
-        )
-        return await self._backend.park(parking)
+        most, resume = self._limits.max_waits_per_user, resumes_on_timeout(on_timeout)
+        parking = Parking(owner, scope, key, data, lifetime, text, replace=replace, max_waits=most, resume=resume)
+        settled = await self._backend.park(parking)
+        self._bell.ring()
+        return settled.displaced
 
     async def find_wait(self, ctx: TenantCtx, user_id: str, scope: ReplyScope, *, fallback: bool = False) -> Wait | None:
         """Find the paused flow that an answer belongs to, in one round trip.
@@ -320,6 +334,7 @@ class SessionStore(Closing):
         tenancy.check_scope(scope)
         if owner is not None:
             await self._backend.clear(owner, scope)
+            self._bell.ring()
 
     async def find_by_user(self, ctx: TenantCtx, user: str) -> tuple[SessionKey, SessionData] | None:
         """Return the only wait of a user; without one, the user's latest live session.
@@ -336,47 +351,6 @@ class SessionStore(Closing):
         owner = tenancy.lookup_owner(ctx, user)
         found = None if owner is None else await self._backend.find_by_user(owner)
         return None if found is None else (found.key, found.data)
-
-    async def claim_wait(
-        self,
-        ctx: TenantCtx,
-        user_id: str,
-        scope: ReplyScope,
-        *,
-        lease: Seconds = 30.0,
-        fallback: bool = False,
-    ) -> Claim | None:
-        """Find a wait and take the right to resume it: of all runners that try, one gets it.
-
-        Only claims look at claims: the plain operations go on as if there were none. A call that is
-        cancelled or late gives back what it may have got.
-
-        Args:
-            ctx: The caller; one with a user finds that user's waits only.
-            user_id: Who answered.
-            scope: Where the answer came in.
-            lease: For how many seconds, if nothing else ends it. A shorter lifetime of the session
-                is lengthened to it, and stays so when the claim is released: choose a lease that
-                suits the wait.
-            fallback: Where `scope` has a correlation and nothing waits there, try it without. Then an
-                answer to an old question may find a newer one.
-
-        Returns:
-            The claim, to be used as an async context manager; None if nothing waits.
-
-        Raises:
-            ClaimedError: Another holds it. The fallback is not tried then.
-            CorruptSessionError: The stored text is no SessionData; nothing is held.
-        """
-        self._backend.check_open()
-        owner = tenancy.lookup_owner(ctx, user_id)
-        scopes = tenancy.candidates(scope, fallback=fallback)
-        lease_ms = milliseconds(lease, "lease")
-        if owner is None:
-            return None
-        token = os.urandom(16).hex()
-        wait = await self._backend.claim(Claiming(owner, scopes, token, lease_ms))
-        return None if wait is None else Claim(self._backend, self._limits, ctx, owner, wait, token)
 
     # -- the store as a whole
 

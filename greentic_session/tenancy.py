@@ -40,6 +40,7 @@ __all__ = [
     "may_displace",
     "mismatch",
     "owner_of",
+    "owns",
     "pointer_owner",
     "reaches",
     "scope_held",
@@ -353,6 +354,14 @@ def administers(ctx: TenantCtx, user: str | None, data: SessionData) -> bool:
     if ctx.effective_team not in (None, session.effective_team):
         return False
     return all(wanted in (None, session.effective_user) for wanted in (user, ctx.effective_user))
+
+
+def owns(ctx: TenantCtx, user: str | None, owner: Owner) -> bool:
+    """Say whether `administers` reaches what belongs to an owner."""
+    env, tenant, team, name = owner
+    if tenant != ctx.tenant_id or env != ctx.env or ctx.effective_team not in (None, team):
+        return False
+    return all(wanted in (None, name) for wanted in (user, ctx.effective_user))
 
 
 def check_scope(scope: ReplyScope) -> None:

@@ -53,6 +53,7 @@ class Expiring(Closable, ABC, Generic[E]):
     def __init__(self, timer: Timer) -> None:
         self.timer = timer
         self._lock = threading.Lock()
+        self._sweeping = False
         self._wheel: ExpiryWheel[E] = ExpiryWheel()
         self._sweeper = IdleSweeper(self) if timer is time.monotonic else None
 
@@ -64,31 +65,37 @@ class Expiring(Closable, ABC, Generic[E]):
         """
 
     def _set_lifetime(self, entry: E, ttl_ms: int | None, now: float) -> None:
-        """Let an entry end so many milliseconds from `now`, None.
+        """Let an entry end so many milliseconds from `now`; None: never.
 
-        Never; free some that have ended. With the lock held.
+        With the lock held.
         """
+        self._set_end(entry, NEVER_ENDS if ttl_ms is None else now + ttl_ms / 1000, now)
+
+    def _set_end(self, entry: E, end: float, now: float) -> None:
+        """Let an entry end at a moment; free some that have ended. With the lock held."""
         wheel = self._wheel
         if entry.bucket is not None:
             entry.bucket.discard(entry)
             entry.bucket = None
         soonest = wheel.next_due
-        if ttl_ms is None:
-            entry.end = NEVER_ENDS
-        else:
-            entry.end = now + ttl_ms / 1000
-            entry.bucket = wheel.add(entry, now, entry.end)
+        entry.end = end
+        if end != NEVER_ENDS:
+            entry.bucket = wheel.add(entry, now, end)
             if self._sweeper and wheel.next_due < soonest:
                 self._sweeper.wake()
-        if soonest <= now:
+        if soonest <= now and not self._sweeping:
             self._sweep(now, _SWEPT_PER_WRITE)
 
     def _sweep(self, now: float, most: int) -> None:
-        for _ in range(most):
-            entry = self._wheel.take_due(now)
-            if entry is None:
-                return
-            self._drop(entry)
+        self._sweeping = True  # to free one entry may set the end of another
+        try:
+            for _ in range(most):
+                entry = self._wheel.take_due(now)
+                if entry is None:
+                    return
+                self._drop(entry)
+        finally:
+            self._sweeping = False
 
     def sweep(self) -> float:
         """Remove some expired entries; return the seconds until the next sweep.

@@ -10,12 +10,17 @@ only
 - beside the flow_id, pack_id and cursor that it was written with: where the flow goes on cannot be
   changed either.
 
+Of a reply the body is encrypted: it opens only for the owner of the wait, the scope that it was
+delivered to, and beside its id, `delivery_id` and `sender`.
+
 What is not noticed: an older snapshot of the same session put back in the place of a newer one; a
-session that was removed; a wait that was pointed at another scope of its user; changes to the rest
-of `tenant_ctx` (attributes, tracing, attempt, deadline, impersonation).
+session or a reply that was removed; a reply that is put into an inbox again; a wait that was pointed
+at another scope of its user; changes to the rest of `tenant_ctx` (attributes, tracing, attempt,
+deadline, impersonation).
 """
 
 from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 from functools import partial
 from typing import Self
 
@@ -26,13 +31,33 @@ from greentic_session._concurrency.shield import shielded
 from greentic_session._crypto.keyring import Keyring
 from greentic_session._crypto.sealing import Box, Resealing, Sealer, parts
 from greentic_session.admin import Inspector, Step
-from greentic_session.backend import Claiming, Creation, Parking, SessionBackend, Update
+from greentic_session.backend import (
+    Claimed,
+    Claiming,
+    Creation,
+    Delivered,
+    Delivering,
+    Lying,
+    Parking,
+    PuttingOff,
+    Readiness,
+    Readying,
+    Rewriting,
+    SessionBackend,
+    Settled,
+    Staying,
+    Taking,
+    Update,
+)
+from greentic_session.backends.sealed_replies import ReplySealer
+from greentic_session.backends.unreadable import put_off_unreadable
 from greentic_session.errors import ConflictError, DecryptionError, NotFoundError, TenantMismatchError
 from greentic_session.expiry import Never
 from greentic_session.ids import SessionKey, plain
 from greentic_session.models import ReplyScope, SessionData, TenantCtx
+from greentic_session.reply import DeliveryOutcome, Reply
 from greentic_session.store import SessionStore
-from greentic_session.tenancy import Identity, Owner, administers, expected_identity, lookup_owner
+from greentic_session.tenancy import Identity, Owner, administers, expected_identity, lookup_owner, owner_of
 from greentic_session.wait import SessionIterator, Wait, close_iterator
 
 __all__ = ["EncryptedBackend", "EncryptedSessionStore"]
@@ -100,7 +125,9 @@ class EncryptedSessionStore(SessionStore):
         return super().iter_sessions(ctx)
 
     async def reencrypt(self, ctx: TenantCtx) -> int:
-        """Encrypt the sessions of `ctx` that are plain or under an older key under the primary key.
+        """Encrypt anew what `ctx` has under an older key than the primary one, or plain.
+
+        Sessions, and the bodies of unsettled replies.
 
         Lifetimes, waits and claims stay; the versions of what is written anew change. What somebody
         else writes meanwhile is never overwritten. It can be repeated, and cut short.
@@ -115,6 +142,9 @@ class EncryptedSessionStore(SessionStore):
         resealing = Resealing()
         async for wait in self._sealed.iter_sessions(ctx):
             await resealing.see_to(self._encrypted.reseal(wait, ctx))
+        async with aclosing(self._encrypted.lying_sealed(ctx)) as replies:
+            async for lying in replies:
+                await resealing.see_to(self._encrypted.reseal_reply(lying))
         return resealing.end()
 
     async def aclose(self) -> None:
@@ -132,6 +162,7 @@ class EncryptedBackend(Wrapping[SessionBackend], SessionBackend):
     def __init__(self, backend: SessionBackend, sealer: Sealer) -> None:
         super().__init__(backend)
         self._sealer = sealer
+        self._replies = ReplySealer(sealer)
 
     # -- snapshots
 
@@ -209,8 +240,9 @@ class EncryptedBackend(Wrapping[SessionBackend], SessionBackend):
 
     # -- waits, by scope
 
-    async def park(self, parking: Parking) -> SessionKey | None:
-        return await self._inner.park(replace(parking, data=self._seal(parking.key, parking.data), text=None))
+    async def park(self, parking: Parking) -> Settled:
+        sealed = replace(parking, data=self._seal(parking.key, parking.data), text=None)
+        return self._opened_settled(await self._inner.park(sealed), parking.owner)
 
     async def find(self, owner: Owner, scopes: tuple[ReplyScope, ...]) -> Wait | None:
         return self._opened(await self._inner.find(owner, scopes), owner)
@@ -229,23 +261,106 @@ class EncryptedBackend(Wrapping[SessionBackend], SessionBackend):
 
     # -- claims
 
-    async def claim(self, claiming: Claiming) -> Wait | None:
-        wait = await self._inner.claim(claiming)
+    async def claim(self, claiming: Claiming) -> Claimed | None:
+        claimed = await self._inner.claim(claiming)
+        if claimed is None:
+            return None
         try:
-            return self._opened(wait, claiming.owner)
+            return self._opened_claim(claimed, claiming.owner)
         except DecryptionError:
-            if wait is not None:  # pragma: no branch  # something did not open
-                await shielded(partial(self._inner.release, wait.key, claiming.token))
+            await shielded(partial(self._inner.release, claimed.wait.key, claiming.token))
             raise
 
-    async def complete(self, owner: Owner, key: str, token: str) -> bool:
-        return await self._inner.complete(owner, key, token)
+    async def complete(self, owner: Owner, key: str, token: str) -> Settled | None:
+        settled = await self._inner.complete(owner, key, token)
+        return None if settled is None else self._opened_settled(settled, owner)
 
     async def release(self, key: str, token: str) -> bool:
         return await self._inner.release(key, token)
 
     async def renew(self, key: str, token: str, lease_ms: int) -> bool:
         return await self._inner.renew(key, token, lease_ms)
+
+    # -- replies
+
+    async def deliver(self, delivering: Delivering) -> Delivered:
+        sealed = replace(delivering, text=self._replies.seal(delivering))
+        if (beginning := delivering.beginning) is not None:
+            data = self._seal(beginning.key, beginning.data)
+            sealed = replace(sealed, beginning=replace(beginning, data=data, text=None))
+        delivered = await self._inner.deliver(sealed)
+        owner, claimed = delivering.owner, delivered.claimed
+        reply = None if delivered.reply is None else self._replies.opened(owner, delivered.reply)
+        if claimed is None:
+            return Delivered(delivered.outcome, reply)
+        try:
+            return Delivered(delivered.outcome, reply, self._opened_claim(claimed, owner))
+        except DecryptionError as error:
+            await shielded(partial(put_off_unreadable, self._inner, owner, claimed.wait.key, delivering.token, error))
+            return Delivered(DeliveryOutcome.QUEUED, reply)
+
+    async def claim_ready(self, readying: Readying) -> Readiness:
+        while True:
+            ready = await self._inner.claim_ready(readying)
+            if ready.claimed is None:
+                return ready
+            wait = ready.claimed.wait
+            owner = owner_of(wait.data)
+            try:
+                return Readiness(self._opened_claim(ready.claimed, owner))
+            except DecryptionError as error:
+                await shielded(partial(put_off_unreadable, self._inner, owner, wait.key, readying.token, error))
+
+    async def take(self, taking: Taking) -> tuple[Reply, ...] | None:
+        taken = await self._inner.take(taking)
+        return None if taken is None else self._opened_replies(taken, taking.owner)
+
+    async def stay(self, staying: Staying) -> bool:
+        if staying.data is not None:
+            staying = replace(staying, data=self._seal(staying.key, staying.data), text=None)
+        return await self._inner.stay(staying)
+
+    async def put_off(self, putting_off: PuttingOff) -> bool:
+        return await self._inner.put_off(putting_off)
+
+    async def inbox(self, owner: Owner, scope: ReplyScope) -> tuple[Reply, ...]:
+        return self._opened_replies(await self._inner.inbox(owner, scope), owner)
+
+    async def lying(self, ctx: TenantCtx) -> AsyncGenerator[Lying, None]:
+        async with aclosing(self._inner.lying(ctx)) as replies:
+            async for lying in replies:
+                yield replace(lying, reply=self._replies.opened(lying.owner, lying.reply))
+
+    def lying_sealed(self, ctx: TenantCtx) -> AsyncGenerator[Lying, None]:
+        """Yield the unsettled replies of `ctx` as they are stored."""
+        return self._inner.lying(ctx)
+
+    async def rewrite(self, rewriting: Rewriting) -> bool:
+        return await self._inner.rewrite(rewriting)
+
+    async def reseal_reply(self, lying: Lying) -> bool:
+        """Write the body of a reply anew, under the primary key.
+
+        Returns:
+            Whether it was; False if that was not needed (any more).
+        """
+        if self._sealer.is_current(lying.reply.text):
+            return False
+        return await self._inner.rewrite(Rewriting(lying, self._replies.resealed(lying)))
+
+    def _opened_claim(self, claimed: Claimed, owner: Owner | None) -> Claimed:
+        wait = self.opened_wait(claimed.wait, owner)
+        if owner is None or not claimed.replies:
+            return replace(claimed, wait=wait)
+        return replace(claimed, wait=wait, replies=self._opened_replies(claimed.replies, owner))
+
+    def _opened_settled(self, settled: Settled, owner: Owner) -> Settled:
+        if not settled.leftovers:
+            return settled
+        return replace(settled, leftovers=self._opened_replies(settled.leftovers, owner))
+
+    def _opened_replies(self, replies: tuple[Reply, ...], owner: Owner) -> tuple[Reply, ...]:
+        return tuple([self._replies.opened(owner, reply) for reply in replies])
 
     # -- the store as a whole
 

@@ -5,10 +5,28 @@ from typing import TypeAlias, TypeVar
 
 from greentic_session._base.lifecycle import Wrapping
 from greentic_session.admin import Inspector, Step
-from greentic_session.backend import Claiming, Creation, Parking, SessionBackend, Update
+from greentic_session.backend import (
+    Claimed,
+    Claiming,
+    Creation,
+    Delivered,
+    Delivering,
+    Lying,
+    Parking,
+    PuttingOff,
+    Readiness,
+    Readying,
+    Rewriting,
+    SessionBackend,
+    Settled,
+    Staying,
+    Taking,
+    Update,
+)
 from greentic_session.expiry import Never
 from greentic_session.ids import SessionKey
 from greentic_session.models import ReplyScope, TenantCtx
+from greentic_session.reply import Reply
 from greentic_session.tenancy import Owner
 from greentic_session.wait import Wait
 
@@ -64,7 +82,7 @@ class ForwardingBackend(Wrapping[SessionBackend], SessionBackend):
 
     # -- waits, by scope
 
-    async def park(self, parking: Parking) -> SessionKey | None:
+    async def park(self, parking: Parking) -> Settled:
         operation = "register_wait" if parking.token is None else "claim.park"
         return await self._around(operation, parking.owner, self._inner.park(parking))
 
@@ -85,17 +103,43 @@ class ForwardingBackend(Wrapping[SessionBackend], SessionBackend):
 
     # -- claims
 
-    async def claim(self, claiming: Claiming) -> Wait | None:
+    async def claim(self, claiming: Claiming) -> Claimed | None:
         return await self._around("claim_wait", claiming.owner, self._inner.claim(claiming))
 
-    async def complete(self, owner: Owner, key: str, token: str) -> bool:
-        return await self._around("claim.complete", None, self._inner.complete(owner, key, token))
+    async def complete(self, owner: Owner, key: str, token: str) -> Settled | None:
+        return await self._around("claim.complete", owner, self._inner.complete(owner, key, token))
 
     async def release(self, key: str, token: str) -> bool:
         return await self._around("claim.release", None, self._inner.release(key, token))
 
     async def renew(self, key: str, token: str, lease_ms: int) -> bool:
         return await self._around("claim.renew", None, self._inner.renew(key, token, lease_ms))
+
+    # -- replies
+
+    async def deliver(self, delivering: Delivering) -> Delivered:
+        return await self._around("deliver", delivering.owner, self._inner.deliver(delivering))
+
+    async def claim_ready(self, readying: Readying) -> Readiness:
+        return await self._around("claim_ready", readying.ctx, self._inner.claim_ready(readying))
+
+    async def take(self, taking: Taking) -> tuple[Reply, ...] | None:
+        return await self._around("claim.take", taking.owner, self._inner.take(taking))
+
+    async def stay(self, staying: Staying) -> bool:
+        return await self._around("claim.stay", staying.owner, self._inner.stay(staying))
+
+    async def put_off(self, putting_off: PuttingOff) -> bool:
+        return await self._around("claim.release", putting_off.owner, self._inner.put_off(putting_off))
+
+    async def inbox(self, owner: Owner, scope: ReplyScope) -> tuple[Reply, ...]:
+        return await self._around("inbox", owner, self._inner.inbox(owner, scope))
+
+    def lying(self, ctx: TenantCtx) -> AsyncGenerator[Lying, None]:
+        return self._inner.lying(ctx)
+
+    async def rewrite(self, rewriting: Rewriting) -> bool:
+        return await self._inner.rewrite(rewriting)
 
     # -- the store as a whole
 

@@ -11,21 +11,74 @@ error that is.
 """
 
 from .claims import Held, claim, is_held, renew
-from .parking import Parked, park
+from .deadlines import (
+    Lifetime,
+    begin_lifetime,
+    is_heard,
+    lengthen,
+    lifetime_end,
+    name_of_deadline,
+    stay,
+    storage_end,
+    take_deadline,
+    touch,
+)
+from .parking import Parked, park, resumes, wait_lifetime
+from .readiness import busy_until, due_at, is_free, is_held_now, oldest, subject
+from .replies import Kept, Leaving, Left, deliver, give_back, hold, id_end, kept_until, leave, takeable
 from .session import Session, check_update, check_version, end_after, is_live, latest_or_only, visible
+from .turns import Begun, backoff_s, begin, fail, join, take_turn
+from .waiting import Received, Turn, Waiting
 
 __all__ = [
+    "Begun",
     "Held",
+    "Kept",
+    "Leaving",
+    "Left",
+    "Lifetime",
     "Parked",
+    "Received",
     "Session",
+    "Turn",
+    "Waiting",
+    "backoff_s",
+    "begin",
+    "begin_lifetime",
+    "busy_until",
     "check_update",
     "check_version",
     "claim",
+    "deliver",
+    "due_at",
     "end_after",
+    "fail",
+    "give_back",
+    "hold",
+    "id_end",
+    "is_free",
+    "is_heard",
     "is_held",
+    "is_held_now",
     "is_live",
+    "join",
+    "kept_until",
     "latest_or_only",
+    "leave",
+    "lengthen",
+    "lifetime_end",
+    "name_of_deadline",
+    "oldest",
     "park",
     "renew",
+    "resumes",
+    "stay",
+    "storage_end",
+    "subject",
+    "take_deadline",
+    "take_turn",
+    "takeable",
+    "touch",
     "visible",
+    "wait_lifetime",
 ]

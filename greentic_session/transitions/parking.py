@@ -7,11 +7,14 @@ from msgspec import Struct
 
 from greentic_session import tenancy
 from greentic_session.backend import Parking
+from greentic_session.limits import ReplyLimits
 
 from .claims import is_held
+from .deadlines import Lifetime, begin_lifetime
 from .session import Session, is_live
+from .waiting import Waiting
 
-__all__ = ["Parked", "park"]
+__all__ = ["Parked", "park", "resumes", "wait_lifetime"]
 
 S = TypeVar("S", bound=Session)
 
@@ -65,3 +68,15 @@ def park(parking: Parking, session: S | None, holder: S | None, now: float, wait
 def _is_full(most: int | None, waits: Collection[Session], now: float) -> bool:
     """Say whether an owner has as many live waits as it may have."""
     return most is not None and len(waits) >= most and sum(wait.end > now for wait in waits) >= most
+
+
+def resumes(parking: Parking, session: Waiting | None) -> bool:
+    """Say whether a runner resumes what is parked at its deadline."""
+    if parking.resume is not None:
+        return parking.resume
+    return session is not None and session.resume
+
+
+def wait_lifetime(parking: Parking, session: Waiting | None, now: float, limits: ReplyLimits) -> Lifetime:
+    """Return the lifetime of what is parked."""
+    return begin_lifetime(parking.ttl_ms, now, limits, resume=resumes(parking, session))

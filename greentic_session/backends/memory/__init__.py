@@ -6,12 +6,13 @@ loop each is a single step; between threads there is a lock, and the two hottest
 """
 
 import time
+from typing import Unpack
 
 from greentic_session import tenancy
 from greentic_session._expiry.expiring import Timer
 from greentic_session.backends.memory.backend import MemoryBackend
 from greentic_session.expiry import Ttl
-from greentic_session.limits import DEFAULT_MAX_SNAPSHOT_BYTES
+from greentic_session.limits import DEFAULT_MAX_SNAPSHOT_BYTES, ReplyOptions
 from greentic_session.models import ReplyScope, SessionData, TenantCtx
 from greentic_session.store import SessionStore
 from greentic_session.wait import Wait
@@ -33,6 +34,7 @@ class InMemorySessionStore(SessionStore):
         max_waits_per_user: How many live waits one user may have; None for any number.
         timer: Tells the time in seconds, from any start, never going back: lifetimes are measured
             by it. With a timer of your own (in tests) there is no daemon thread.
+        replies: Options for replies, as for `SessionStore`.
 
     Raises:
         InvalidInputError: An option is out of range.
@@ -60,6 +62,7 @@ class InMemorySessionStore(SessionStore):
         max_snapshot_bytes: int = DEFAULT_MAX_SNAPSHOT_BYTES,
         max_waits_per_user: int | None = None,
         timer: Timer = time.monotonic,
+        **replies: Unpack[ReplyOptions],
     ) -> None:
         self._memory = MemoryBackend(timer)
         super().__init__(
@@ -68,6 +71,7 @@ class InMemorySessionStore(SessionStore):
             default_session_ttl=default_session_ttl,
             max_snapshot_bytes=max_snapshot_bytes,
             max_waits_per_user=max_waits_per_user,
+            **replies,
         )
 
     # The two overrides below answer the usual call without the lock and without repeating the

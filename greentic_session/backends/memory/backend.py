@@ -5,43 +5,53 @@ encoded or decoded.
 """
 
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from datetime import UTC, datetime
 from typing import Final, Self
 
 from anyio.lowlevel import checkpoint
+from msgspec.structs import replace
 
 from greentic_session import tenancy, transitions
-from greentic_session._expiry.expiring import NEVER_ENDS, Expiring, Timer
+from greentic_session._expiry.expiring import NEVER_ENDS
 from greentic_session.admin import Inspector, Step
-from greentic_session.backend import Claiming, Creation, Parking, SessionBackend, Update
-from greentic_session.backends.memory.admin import MemoryInspector
-from greentic_session.backends.memory.entry import GONE, Entry
+from greentic_session.backend import (
+    Claimed,
+    Claiming,
+    Creation,
+    Lying,
+    Parking,
+    Rewriting,
+    SessionBackend,
+    Settled,
+    Update,
+)
 from greentic_session.expiry import NEVER, Never
 from greentic_session.ids import SessionKey
 from greentic_session.models import ReplyScope, TenantCtx, version_of
 from greentic_session.tenancy import Owner
+from greentic_session.transitions import Leaving
 from greentic_session.wait import Wait
+
+from .admin import MemoryInspector
+from .entry import Entry
+from .replies import Replies, matched
 
 __all__ = ["MemoryBackend"]
 
-_SHARDS: Final = 256
-"""Number of dicts that sessions are spread over: a walk copies one of them at a time."""
 _STEP: Final = 256
 """How many entries administration looks at before it lets others run."""
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_LAST_MOMENT: Final = datetime.max.replace(tzinfo=UTC)
 
 
-class MemoryBackend(Expiring[Entry], SessionBackend):
+class MemoryBackend(Replies, SessionBackend):
     """Sessions in dicts.
 
-    `waits` and `latest` lead to the same entries as the shards; whoever drops one drops all.
+    Args:
+        timer: Tells the time; moments are dated by the time of day when the backend is made.
     """
 
     system = "memory"
-
-    def __init__(self, timer: Timer) -> None:
-        super().__init__(timer)
-        self.shards: tuple[dict[str, Entry], ...] = tuple({} for _ in range(_SHARDS))
-        self.waits: dict[Owner, dict[ReplyScope, Entry]] = {}
-        self.latest: dict[Owner, Entry] = {}
 
     # -- sessions, by key
 
@@ -57,7 +67,8 @@ class MemoryBackend(Expiring[Entry], SessionBackend):
                     previous.pointer = None
                 self.latest[pointer] = entry
                 entry.pointer = pointer
-            self._set_lifetime(entry, creation.ttl_ms, now)
+            entry.rest_end = transitions.end_after(creation.ttl_ms, now)
+            self._set_end(entry, entry.rest_end, now)
         return True
 
     async def get(self, key: str) -> Wait | None:
@@ -80,14 +91,16 @@ class MemoryBackend(Expiring[Entry], SessionBackend):
 
     async def remove(self, key: str, ctx: TenantCtx | None) -> bool:
         with self._lock:
-            return self._drop(self._visible(key, ctx, self.timer()))
+            now = self.timer()
+            return self._remove(self._visible(key, ctx, now), Leaving.REMOVED, now)
 
     async def touch(self, key: str, ttl_ms: int | None, ctx: TenantCtx | None) -> bool:
         with self._lock:
             now = self.timer()
             entry = self._visible(key, ctx, now)
             if entry is not None:
-                self._set_lifetime(entry, ttl_ms, now)
+                entry.put_off = 0.0
+                self._live(entry, transitions.touch(entry, ttl_ms, now, self.reply_limits), now)
             return entry is not None
 
     async def remaining_ms(self, key: str, ctx: TenantCtx | None) -> int | Never | None:
@@ -96,44 +109,22 @@ class MemoryBackend(Expiring[Entry], SessionBackend):
             entry = self._visible(key, ctx, now)
             if entry is None:
                 return None
-            return NEVER if entry.end == NEVER_ENDS else max(round((entry.end - now) * 1000), 1)
+            end = transitions.lifetime_end(entry, now)
+            return NEVER if end == NEVER_ENDS else max(round((end - now) * 1000), 1)
 
     # -- waits, by scope
 
-    async def park(self, parking: Parking) -> SessionKey | None:
-        owner, key, place = parking.owner, parking.key, parking.scope.normalized()
-        wait = Wait(key, parking.data, parking.scope)
+    async def park(self, parking: Parking) -> Settled:
         with self._lock:
             self.check_open()
-            now = self.timer()
-            waits = self.waits.get(owner, {}).values()
-            parked = transitions.park(parking, self.shard(key).get(key), self._at(owner, place), now, waits)
-
-            # Decided; from here on only writes.
-            if parked.displaced is not None:
-                self._unpark(parked.displaced)
-            self._freed(self._at(owner, place), now)
-            entry = parked.session
-            if entry is None:
-                self._freed(self.shard(key).get(key), now)
-                entry = self._add(wait)
-            else:
-                if parked.moves:
-                    self._unpark(entry)
-                entry.wait = wait
-            if parked.moves:
-                self.waits.setdefault(owner, {})[place] = entry
-            if parking.token is not None:
-                entry.token = None
-            self._set_lifetime(entry, parking.ttl_ms, now)
-        return None if parked.displaced is None else parked.displaced.wait.key
+            return self._park(parking, self.timer())[1]
 
     async def find(self, owner: Owner, scopes: tuple[ReplyScope, ...]) -> Wait | None:
         with self._lock:
             now = self.timer()
             for scope in scopes:
                 if entry := self._waiting(owner, scope.normalized(), now):
-                    return _matched(entry, scope)
+                    return matched(entry, scope)
         return None
 
     async def find_key(self, owner: Owner, scope: ReplyScope) -> SessionKey | None:
@@ -147,7 +138,8 @@ class MemoryBackend(Expiring[Entry], SessionBackend):
 
     async def clear(self, owner: Owner, scope: ReplyScope) -> None:
         with self._lock:
-            self._drop(self._waiting(owner, scope.normalized(), self.timer()))
+            now = self.timer()
+            self._remove(self._waiting(owner, scope.normalized(), now), Leaving.REMOVED, now)
 
     async def find_by_user(self, owner: Owner) -> Wait | None:
         with self._lock:
@@ -157,34 +149,55 @@ class MemoryBackend(Expiring[Entry], SessionBackend):
 
     # -- claims
 
-    async def claim(self, claiming: Claiming) -> Wait | None:
+    async def claim(self, claiming: Claiming) -> Claimed | None:
         with self._lock:
             now = self.timer()
             for scope in claiming.scopes:
                 if entry := self._waiting(claiming.owner, scope.normalized(), now):
-                    held = transitions.claim(entry, entry.wait.key, claiming.lease_ms, now)
-                    entry.token = claiming.token
-                    self._lease(entry, held, claiming.lease_ms, now)
-                    return _matched(entry, scope)
+                    transitions.claim(entry, entry.wait.key, claiming.lease_ms, now)
+                    inbox = () if entry.inbox is None else entry.inbox.all()
+                    joined = transitions.join(entry, inbox, now)
+                    entry.held = []
+                    if joined is not None:
+                        entry.turn = joined
+                    self._lease(entry, claiming.token, claiming.lease_ms, now)
+                    wait = matched(entry, scope)
+                    if joined is None:
+                        return self._claimed(entry, wait, claiming.turn_key)
+                    return self._claimed(entry, wait, joined.key, joined.failed + 1, timed_out=transitions.is_heard(entry))
         return None
 
-    async def complete(self, owner: Owner, key: str, token: str) -> bool:  # noqa: ARG002  # an owner's for good, here
+    async def complete(self, owner: Owner, key: str, token: str) -> Settled | None:  # noqa: ARG002  # an owner's for good, here
         with self._lock:
-            return self._drop(self._held(key, token, self.timer()))
+            now = self.timer()
+            entry = self._held(key, token, now)
+            if entry is None:
+                return None
+            self._settle(entry, now)
+            leftovers = self._leave(entry, Leaving.LEFT_OVER, now)
+            self._remove(entry, Leaving.REMOVED, now)
+            return Settled(leftovers=leftovers)
 
     async def release(self, key: str, token: str) -> bool:
         with self._lock:
-            entry = self._held(key, token, self.timer())
+            now = self.timer()
+            entry = self._held(key, token, now)
             if entry is not None:
-                entry.token = None
+                self._release(entry, now)
             return entry is not None
+
+    def _release(self, entry: Entry, now: float) -> None:
+        if entry.held:
+            self._give_back(entry, now)
+        entry.token = None
+        self._refresh(entry, now)
 
     async def renew(self, key: str, token: str, lease_ms: int) -> bool:
         with self._lock:
             now = self.timer()
             entry = self._held(key, token, now)
             if entry is not None:
-                self._lease(entry, transitions.renew(entry, lease_ms, now), lease_ms, now)
+                self._lease(entry, token, lease_ms, now)
             return entry is not None
 
     # -- the store as a whole
@@ -205,9 +218,48 @@ class MemoryBackend(Expiring[Entry], SessionBackend):
                 now = self.timer()
                 for entry in step:
                     if self.administers(ctx, user, entry, now):
-                        removed += self._drop(entry)
+                        removed += self._remove(entry, Leaving.REMOVED, now)
             await checkpoint()
             yield Step(len(step), removed)
+        # What nobody waits for names users, too: kept replies, and ids of deliveries.
+        with self._lock:
+            owners = [owner for owner in {*self.inboxes, *self.deliveries} if tenancy.owns(ctx, user, owner)]
+        for owner in owners:
+            while self._forget_some(owner):
+                await checkpoint()
+        if owners:
+            yield Step(len(owners), 0)
+
+    def _forget_some(self, owner: Owner) -> bool:
+        """Forget some of the replies and deliveries of an owner; say whether more is left."""
+        with self._lock:
+            return sum(1 for _ in zip(range(_STEP), self._forgetting(owner), strict=False)) == _STEP
+
+    async def lying(self, ctx: TenantCtx) -> AsyncGenerator[Lying, None]:
+        with self._lock:
+            self.check_open()
+            inboxes = [
+                inbox
+                for owner, places in self.inboxes.items()
+                if tenancy.owns(ctx, None, owner)
+                for inbox in places.values()
+            ]
+        for inbox in inboxes:
+            with self._lock:
+                replies = [received.reply for received in inbox.all()]
+            await checkpoint()
+            for reply in replies:
+                yield Lying(inbox.owner, inbox.scope, reply)
+
+    async def rewrite(self, rewriting: Rewriting) -> bool:
+        lying = rewriting.lying
+        with self._lock:
+            inbox = self._inbox(lying.owner, lying.scope.normalized(), self.timer())
+            received = None if inbox is None else inbox.replies.get(lying.reply.id)
+            if inbox is None or received is None or received.reply.text != lying.reply.text:
+                return False
+            inbox.replies[lying.reply.id] = replace(received, reply=replace(received.reply, text=rewriting.text))
+            return True
 
     def inspector(self) -> Inspector:
         return MemoryInspector(self)
@@ -225,88 +277,7 @@ class MemoryBackend(Expiring[Entry], SessionBackend):
     async def aclose(self) -> None:
         with self._lock:
             self.closed = True
-            for shard in self.shards:
-                shard.clear()
-            self.waits.clear()
-            self.latest.clear()
-            self._stop_expiring()
-
-    # -- below: with the lock held
-
-    def shard(self, key: str) -> dict[str, Entry]:
-        """Return the part of the sessions that `key` is in, if it is there."""
-        return self.shards[hash(key) % _SHARDS]
-
-    def _at(self, owner: Owner, place: ReplyScope) -> Entry | None:
-        waits = self.waits.get(owner)
-        return None if waits is None else waits.get(place)
-
-    def _freed(self, entry: Entry | None, now: float) -> Entry | None:
-        """For writers.
-
-        What has expired is gone afterwards, so that its key or its place is free.
-        """
-        if entry is None or transitions.is_live(entry, now):
-            return entry
-        self._drop(entry)
-        return None
-
-    def _visible(self, key: str, ctx: TenantCtx | None, now: float) -> Entry | None:
-        return transitions.visible(self.shard(key).get(key), ctx, now)
-
-    def _waiting(self, owner: Owner, place: ReplyScope, now: float) -> Entry | None:
-        return transitions.visible(self._at(owner, place), None, now)
-
-    def administers(self, ctx: TenantCtx, user: str | None, entry: Entry, now: float) -> bool:
-        """Say whether an entry that was listed is still there, and `ctx` reaches it."""
-        wait = entry.wait
-        # Entries are looked at some time after they were listed: it may be gone, and its key used
-        # again.
-        current = transitions.is_live(entry, now) and self.shard(wait.key).get(wait.key) is entry
-        return current and tenancy.administers(ctx, user, wait.data)
-
-    def _held(self, key: str, token: str, now: float) -> Entry | None:
-        entry = self.shard(key).get(key)
-        return entry if transitions.is_held(entry, token, now) else None
-
-    def _add(self, wait: Wait) -> Entry:
-        entry = self.shard(wait.key)[wait.key] = Entry(wait)
-        return entry
-
-    def _unpark(self, entry: Entry) -> None:
-        """Make it no wait any more; it stays readable."""
-        scope = entry.wait.scope
-        if scope is None or entry.owner is None:
-            return
-        entry.wait = Wait(entry.wait.key, entry.wait.data)
-        waits = self.waits[entry.owner]
-        del waits[scope.normalized()]
-        if not waits:
-            del self.waits[entry.owner]
-
-    def _drop(self, entry: Entry | None) -> bool:
-        """Remove a session with all that leads to it; say whether there was one."""
-        if entry is None:
-            return False
-        entry.end = GONE
-        del self.shard(entry.wait.key)[entry.wait.key]
-        self._unpark(entry)
-        if entry.pointer is not None:
-            del self.latest[entry.pointer]
-        if entry.bucket is not None:
-            entry.bucket.discard(entry)
-        return True
-
-    def _lease(self, entry: Entry, held: transitions.Held, lease_ms: int, now: float) -> None:
-        entry.lease_end = held.lease_end
-        if held.lengthens:
-            self._set_lifetime(entry, lease_ms, now)
-
-
-def _matched(entry: Entry, scope: ReplyScope) -> Wait:
-    # The caller's own spelling of the scope: an empty part and one that is None name the same
-    # place.
-    return entry.wait if entry.wait.scope == scope else Wait(entry.wait.key, entry.wait.data, scope)
+            self._empty()
 
 
 class _Walk:

@@ -1,12 +1,15 @@
 """One session in memory, and how it may be read while others write."""
 
-from typing import Final
+from typing import Any, Final
 
 from greentic_session import tenancy
 from greentic_session._expiry.expiring import NEVER_ENDS
 from greentic_session.models import ReplyScope, SessionData
 from greentic_session.tenancy import Owner
+from greentic_session.transitions import Turn
 from greentic_session.wait import Wait
+
+from .inbox import Inbox
 
 __all__ = ["GONE", "Entry"]
 
@@ -18,7 +21,8 @@ class Entry:
     """One session and all that the store knows of it.
 
     `wait.scope` says where it waits, if it does; `owner` whose it is (None: nobody's), `pointer`
-    whose latest session.
+    whose latest session. `inbox` is that of its place, where one is; `held` is where the replies lie
+    that its claim holds; `due` is since when it is ready, or when it will be.
 
     Writers hold the lock. A reader without it may follow an index to an entry and read `wait`, then
     `end`, while a writer is at work; what it finds was true when it read `wait`, if the scope in
@@ -27,16 +31,43 @@ class Entry:
     taken out of the indices; and a session loses its scope before another gets it.
     """
 
-    __slots__ = ("bucket", "end", "lease_end", "owner", "pointer", "token", "wait")
+    __slots__ = (
+        "bucket",
+        "deadline",
+        "due",
+        "end",
+        "held",
+        "inbox",
+        "is_new",
+        "lease_end",
+        "owner",
+        "pointer",
+        "put_off",
+        "rest_end",
+        "resume",
+        "token",
+        "turn",
+        "wait",
+    )
 
     def __init__(self, wait: Wait) -> None:
         self.wait: Wait = wait
         self.owner: Owner | None = tenancy.owner_of(wait.data)
         self.pointer: Owner | None = None
         self.end: float = NEVER_ENDS
-        self.bucket: set[Entry] | None = None
+        self.bucket: set[Any] | None = None
         self.token: str | None = None
         self.lease_end: float = 0.0
+        # What `transitions.Waiting` names; a session that is no wait has no deadline.
+        self.deadline: float = NEVER_ENDS
+        self.resume: bool = False
+        self.rest_end: float = NEVER_ENDS
+        self.put_off: float = 0.0
+        self.turn: Turn | None = None
+        self.is_new: bool = False
+        self.due: float = NEVER_ENDS
+        self.inbox: Inbox | None = None
+        self.held: list[tuple[Inbox, str]] = []
 
     @property
     def data(self) -> SessionData:

@@ -17,7 +17,7 @@ from greentic_session._redis.cluster import ClusterClient
 from greentic_session._redis.executor import Executor
 from greentic_session._redis.scanning import together, walk
 from greentic_session.admin import Inspector, Step
-from greentic_session.backend import Claiming, Creation, Parking, SessionBackend, Update
+from greentic_session.backend import Claimed, Claiming, Creation, Parking, SessionBackend, Settled, Update
 from greentic_session.errors import CorruptSessionError, GreenticError
 from greentic_session.expiry import Never
 from greentic_session.ids import SessionKey
@@ -119,15 +119,17 @@ class RedisClusterBackend(SessionBackend):
 
     # -- waits, by scope
 
-    async def park(self, parking: Parking) -> SessionKey | None:
+    async def park(self, parking: Parking) -> Settled:
+        if parking.resume:
+            self.refuse_replies()
         key = parking.key
         async with self.client.in_time():
             tag = tag_of(parking.owner)
 
-            async def park(*hold: str | int) -> SessionKey | None:
+            async def park(*hold: str | int) -> Settled:
                 displaced = await Slot(self.client, self._keys.within(tag), hold).park(parking)
                 self._pointers.remember(key, tag)
-                return displaced
+                return Settled(displaced)
 
             if parking.token is not None or self._pointers.remembered(key) == tag:
                 try:
@@ -174,7 +176,7 @@ class RedisClusterBackend(SessionBackend):
 
     # -- claims
 
-    async def claim(self, claiming: Claiming) -> Wait | None:
+    async def claim(self, claiming: Claiming) -> Claimed | None:
         async with self.client.in_time():
             tag, held = tag_of(claiming.owner), None
             while True:
@@ -183,13 +185,15 @@ class RedisClusterBackend(SessionBackend):
                 except ShortError as error:
                     held = await self._reserve(error.key, tag, claiming.lease_ms, "")
                     continue
-                if found is not None:
-                    self._pointers.remember(found.key, tag)
-                return found
+                if found is None:
+                    return None
+                self._pointers.remember(found.key, tag)
+                return Claimed(found, claiming.turn_key)
 
-    async def complete(self, owner: Owner, key: str, token: str) -> bool:
+    async def complete(self, owner: Owner, key: str, token: str) -> Settled | None:
         async with self.client.in_time():
-            return await self._ended(key, await self._at(tag_of(owner)).complete(owner, key, token))
+            completed = await self._ended(key, await self._at(tag_of(owner)).complete(owner, key, token))
+            return Settled() if completed else None
 
     async def release(self, key: str, token: str) -> bool:
         async with self.client.in_time():

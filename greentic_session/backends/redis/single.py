@@ -9,7 +9,7 @@ from greentic_session._redis.client import RedisClient
 from greentic_session._redis.executor import Executor
 from greentic_session._redis.scanning import glob_of, stride, walk
 from greentic_session.admin import Inspector, Step
-from greentic_session.backend import Claiming, Creation, Parking, SessionBackend, Update
+from greentic_session.backend import Claimed, Claiming, Creation, Parking, SessionBackend, Settled, Update
 from greentic_session.expiry import Never
 from greentic_session.ids import SessionKey
 from greentic_session.models import ReplyScope, TenantCtx
@@ -66,8 +66,10 @@ class RedisBackend(SessionBackend):
 
     # -- waits, by scope
 
-    async def park(self, parking: Parking) -> SessionKey | None:
-        return await self._slot.park(parking)
+    async def park(self, parking: Parking) -> Settled:
+        if parking.resume:
+            self.refuse_replies()
+        return Settled(await self._slot.park(parking))
 
     async def find(self, owner: Owner, scopes: tuple[ReplyScope, ...]) -> Wait | None:
         return await self._slot.find(owner, scopes)
@@ -86,11 +88,12 @@ class RedisBackend(SessionBackend):
 
     # -- claims
 
-    async def claim(self, claiming: Claiming) -> Wait | None:
-        return await self._slot.claim(claiming)
+    async def claim(self, claiming: Claiming) -> Claimed | None:
+        wait = await self._slot.claim(claiming)
+        return None if wait is None else Claimed(wait, claiming.turn_key)
 
-    async def complete(self, owner: Owner, key: str, token: str) -> bool:
-        return bool(await self._slot.complete(owner, key, token))
+    async def complete(self, owner: Owner, key: str, token: str) -> Settled | None:
+        return Settled() if await self._slot.complete(owner, key, token) else None
 
     async def release(self, key: str, token: str) -> bool:
         return await self._slot.release(key, token)

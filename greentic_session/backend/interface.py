@@ -1,123 +1,26 @@
-"""The interface of a backend: storage for a `SessionStore`, one atomic step an operation.
-
-The store has checked every argument before it calls: ids, keys, scopes and sizes are valid,
-lifetimes are milliseconds (None: for ever), an `Owner` is the identity that the caller may act for.
-What is left to the backend is what needs stored state; a backend that keeps it in Python asks
-`transitions` for the rules.
-
-An operation that has several arguments takes them as one frozen struct, from here to the script or
-the table.
-
-Everywhere: a session that has expired is absent. Removing a session removes every index entry that
-leads to it, and the claim on it. A driver's errors leave as GreenticErrors.
-"""
+"""The operations of a backend."""
 
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, AsyncIterator
+from typing import NoReturn
 
-from msgspec import Struct
+from greentic_session._base.lifecycle import Closable
+from greentic_session.admin import Inspector, Step
+from greentic_session.expiry import Never
+from greentic_session.ids import SessionKey
+from greentic_session.limits import ReplyLimits
+from greentic_session.models import ReplyScope, TenantCtx
+from greentic_session.reply import Reply
+from greentic_session.tenancy import Owner
+from greentic_session.wait import Wait
 
-from ._base.hiding import Hiding, outline
-from ._base.lifecycle import Closable
-from .admin import Inspector, Step
-from .expiry import Never
-from .ids import SessionKey
-from .models import ReplyScope, SessionData, TenantCtx
-from .tenancy import Owner
-from .wait import Wait
+from .arguments import Claimed, Claiming, Creation, Parking, Settled, Update
+from .replies import Delivered, Delivering, Lying, PuttingOff, Readiness, Readying, Rewriting, Staying, Taking
 
-__all__ = ["Claiming", "Creation", "Parking", "SessionBackend", "Update"]
+__all__ = ["SessionBackend"]
 
-
-class Creation(Hiding, Struct, frozen=True, gc=False):
-    """A new session that waits for nothing.
-
-    Attributes:
-        key: The session key.
-        data: The snapshot.
-        pointer: Whose latest session it becomes; None for nobody's.
-        ttl_ms: Its lifetime.
-        text: The wire text of `data`, for a backend that keeps texts (`SessionBackend.keeps_text`).
-    """
-
-    key: SessionKey
-    data: SessionData
-    pointer: Owner | None
-    ttl_ms: int | None
-    text: bytes | None = None
-
-    def __repr__(self) -> str:
-        return outline(self, *self.__struct_fields__)  # without keys, tokens and texts
-
-
-class Update(Hiding, Struct, frozen=True, gc=False):
-    """New data of a session.
-
-    Attributes:
-        key: The session key.
-        data: The new snapshot.
-        ctx: The caller, who has to reach the session; None for anybody.
-        if_version: The version that the session must have; None for any.
-        text: As in `Creation`.
-    """
-
-    key: SessionKey
-    data: SessionData
-    ctx: TenantCtx | None
-    if_version: str | None
-    text: bytes | None = None
-
-    def __repr__(self) -> str:
-        return outline(self, *self.__struct_fields__)  # without keys, tokens and texts
-
-
-class Parking(Hiding, Struct, frozen=True, gc=False):
-    """A session that waits at a scope from now on.
-
-    Attributes:
-        owner: Whose wait it is.
-        scope: Where the answer will come in.
-        key: The session key.
-        data: The snapshot.
-        ttl_ms: The lifetime of wait and session.
-        text: As in `Creation`.
-        replace: Whether another live session is displaced from the scope; else it is a conflict.
-        token: Of the claim by which the session is parked, and which ends with it; None where
-            nobody claimed it.
-        max_waits: How many waits the owner may have, once there is one more; None for any number.
-    """
-
-    owner: Owner
-    scope: ReplyScope
-    key: SessionKey
-    data: SessionData
-    ttl_ms: int | None
-    text: bytes | None = None
-    replace: bool = True
-    token: str | None = None
-    max_waits: int | None = None
-
-    def __repr__(self) -> str:
-        return outline(self, *self.__struct_fields__)  # without keys, tokens and texts
-
-
-class Claiming(Hiding, Struct, frozen=True, gc=False):
-    """A claim on the wait of the first of some scopes that has one.
-
-    Attributes:
-        owner: Whose wait it is.
-        scopes: Where it may wait, best first.
-        token: A new random one; only who knows it can act by the claim.
-        lease_ms: How long the claim lives, in milliseconds.
-    """
-
-    owner: Owner
-    scopes: tuple[ReplyScope, ...]
-    token: str
-    lease_ms: int
-
-    def __repr__(self) -> str:
-        return outline(self, *self.__struct_fields__)  # without keys, tokens and texts
+REPLIES_VERSION = "0.2.0"
+"""The version from which on every backend of this library keeps replies."""
 
 
 class SessionBackend(Closable, ABC):
@@ -131,10 +34,12 @@ class SessionBackend(Closable, ABC):
         keeps_text: Whether it keeps wire texts. Then `create`, `update` and `register` are given
             that of `data`, which was made to see that it is not too long. Else their `text` is
             None; so it is from a wrapper that changes the data.
+        reply_limits: What there may be of replies, and for how long; the store sets it.
     """
 
     system: str = "other"
     keeps_text: bool = False
+    reply_limits: ReplyLimits = ReplyLimits()
 
     @abstractmethod
     async def create(self, creation: Creation) -> bool:
@@ -166,8 +71,8 @@ class SessionBackend(Closable, ABC):
         """Return the remaining lifetime of a session; None if it is absent for the caller."""
 
     @abstractmethod
-    async def park(self, parking: Parking) -> SessionKey | None:
-        """Make a session the one wait of a scope; return the key of the displaced session.
+    async def park(self, parking: Parking) -> Settled:
+        """Make a session the one wait of a scope.
 
         Raises:
             ConflictError: The claim is over; or another live session holds the scope and is not to
@@ -202,7 +107,7 @@ class SessionBackend(Closable, ABC):
         """
 
     @abstractmethod
-    async def claim(self, claiming: Claiming) -> Wait | None:
+    async def claim(self, claiming: Claiming) -> Claimed | None:
         """Claim the wait of the first scope that has one; the session lives at least as long.
 
         A call that is cancelled, or fails because the backend is late or away, gives back what it
@@ -215,8 +120,8 @@ class SessionBackend(Closable, ABC):
         """
 
     @abstractmethod
-    async def complete(self, owner: Owner, key: str, token: str) -> bool:
-        """Remove the session of a live claim on a wait of `owner`; False if the claim is over."""
+    async def complete(self, owner: Owner, key: str, token: str) -> Settled | None:
+        """Remove the session of a live claim on a wait of `owner`; None if the claim is over."""
 
     @abstractmethod
     async def release(self, key: str, token: str) -> bool:
@@ -228,6 +133,76 @@ class SessionBackend(Closable, ABC):
 
         False if it is over.
         """
+
+    # -- replies; a backend that has none of them refuses
+
+    async def deliver(self, delivering: Delivering) -> Delivered:
+        """Accept a reply, and claim its wait if that is free and the caller wants it.
+
+        A call that is cancelled, or late, gives back what it may have claimed. A session that cannot
+        be read is given back and put off, and the outcome is queued.
+
+        Raises:
+            ConflictError: A live session has the key of the beginning.
+            InboxFullError: The reply would be queued or kept, and is one too many.
+            TooManyWaitsError: The beginning is one wait too many for its user.
+        """
+        del delivering
+        self.refuse_replies()
+
+    async def claim_ready(self, readying: Readying) -> Readiness:
+        """Claim one wait that is ready: tenants take turns, each longest due first.
+
+        A call that is cancelled, or late, gives back what it may have claimed. A session that cannot
+        be read is given back and put off, and the next one is claimed.
+        """
+        del readying
+        self.refuse_replies()
+
+    async def take(self, taking: Taking) -> tuple[Reply, ...] | None:
+        """Let a live claim hold more of what lies at its place; None if it is over."""
+        del taking
+        self.refuse_replies()
+
+    async def stay(self, staying: Staying) -> bool:
+        """Settle what a live claim holds, end it, and leave its wait as it is; False if it is over."""
+        del staying
+        self.refuse_replies()
+
+    async def put_off(self, putting_off: PuttingOff) -> bool:
+        """End a live claim, and let its wait be ready after a delay only; False if it is over."""
+        del putting_off
+        self.refuse_replies()
+
+    async def inbox(self, owner: Owner, scope: ReplyScope) -> tuple[Reply, ...]:
+        """Return the unsettled replies of a place, oldest first."""
+        del owner, scope
+        self.refuse_replies()
+
+    async def lying(self, ctx: TenantCtx) -> AsyncGenerator[Lying, None]:
+        """Yield the unsettled replies that `tenancy.owns` allows, each once, in bounded steps.
+
+        A backend that keeps no replies has none.
+        """
+        del ctx
+        nothing: tuple[Lying, ...] = ()
+        for reply in nothing:
+            yield reply
+
+    async def rewrite(self, rewriting: Rewriting) -> bool:
+        """Store another text of a reply; False if it is there no more, or has another one by now."""
+        del rewriting
+        self.refuse_replies()
+
+    def refuse_replies(self) -> NoReturn:
+        """Say that this backend keeps no replies and hears no deadlines.
+
+        Raises:
+            NotImplementedError: Always; it names the version that does.
+        """
+        raise NotImplementedError(f"replies on {self.system} come with greentic-session {REPLIES_VERSION}")
+
+    # -- the store as a whole
 
     @abstractmethod
     async def health(self) -> None:

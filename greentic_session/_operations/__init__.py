@@ -1,0 +1,1 @@
+"""The operations of a store on claims and replies, and the iteration over what is ready."""

@@ -1,0 +1,52 @@
+"""Iteration over claims on what is ready, for as long as the store is open."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Self
+
+from greentic_session._concurrency.bell import Bell, Listener
+from greentic_session.claim import Claim
+from greentic_session.errors import OperationTimeoutError, UnavailableError
+
+__all__ = ["ReadyIterator"]
+
+
+class ReadyIterator(AsyncIterator[Claim]):
+    """Claims, one after the other, as their waits become ready.
+
+    It holds no claim that it has not yielded, and need not be closed.
+
+    Args:
+        claim: Claims one wait; returns in how many seconds to come back, where nothing is ready.
+        is_open: Says whether the store is still open.
+        bell: Rings when this store may have made something ready.
+        poll: For how many seconds, at most, it sleeps.
+    """
+
+    def __init__(
+        self, claim: Callable[[], Awaitable[Claim | float | None]], is_open: Callable[[], bool], bell: Bell, poll: float
+    ) -> None:
+        self._claim = claim
+        self._is_open = is_open
+        self._bell = bell
+        self._poll = poll
+        self._listener: Listener | None = None
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Claim:
+        if self._listener is None:
+            self._listener = self._bell.listener()
+        while True:
+            self._listener.reset()  # before it asks: what becomes ready after that rings
+            pause: float | None = None
+            if not self._is_open():
+                raise StopAsyncIteration
+            try:
+                found = await self._claim()
+            except (UnavailableError, OperationTimeoutError):
+                found = None  # away; it asks again
+            if isinstance(found, Claim):
+                return found
+            pause = self._poll if found is None else min(found, self._poll)
+            await self._listener.wait(pause)

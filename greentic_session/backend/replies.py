@@ -1,0 +1,227 @@
+"""The arguments and answers of a backend's operations on replies."""
+
+from msgspec import Struct
+
+from greentic_session._base.hiding import Hiding, outline
+from greentic_session.ids import SessionKey
+from greentic_session.models import ReplyScope, SessionData, TenantCtx
+from greentic_session.reply import DeliveryOutcome, Reply
+from greentic_session.tenancy import Owner
+
+from .arguments import Claimed
+
+__all__ = [
+    "Beginning",
+    "Delivered",
+    "Delivering",
+    "Lying",
+    "PuttingOff",
+    "Readiness",
+    "Readying",
+    "Rewriting",
+    "Staying",
+    "Taking",
+]
+
+
+class Beginning(Hiding, Struct, frozen=True, gc=False):
+    """A session to begin with, where a reply finds nothing that waits.
+
+    Attributes:
+        key: The session key.
+        data: The snapshot.
+        ttl_ms: The lifetime of wait and session.
+        resume: As in `Parking`.
+        max_waits: As in `Parking`.
+        text: As in `Creation`.
+    """
+
+    key: SessionKey
+    data: SessionData
+    ttl_ms: int | None
+    resume: bool = False
+    max_waits: int | None = None
+    text: bytes | None = None
+
+    def __repr__(self) -> str:
+        return outline(self, *self.__struct_fields__)  # without keys, tokens and texts
+
+
+class Delivering(Hiding, Struct, frozen=True, gc=False):
+    """A reply that comes in.
+
+    Attributes:
+        owner: Whose wait it answers.
+        scopes: Where it was delivered; behind that, the scope without its correlation, which is meant
+            where no wait is at the first and one is there.
+        reply_id: A new random one.
+        text: The body.
+        size: The length of the plain body, in bytes of UTF-8: by it inboxes are bounded.
+        token: A new random one, for a claim.
+        turn_key: As in `Claiming`.
+        lease_ms: How long a claim lives, in milliseconds.
+        delivery_id: The sender's id of the delivery.
+        sender: Who answers.
+        beginning: What is parked where nothing waits.
+        keep_ms: How long the reply is kept where nothing waits, in milliseconds; None: it is not.
+        claims: Whether a wait that is free is claimed.
+    """
+
+    owner: Owner
+    scopes: tuple[ReplyScope, ...]
+    reply_id: str
+    text: str
+    size: int
+    token: str
+    turn_key: str
+    lease_ms: int
+    delivery_id: str | None = None
+    sender: str | None = None
+    beginning: Beginning | None = None
+    keep_ms: int | None = None
+    claims: bool = True
+
+    def __repr__(self) -> str:
+        return outline(self, *self.__struct_fields__)  # without keys, tokens and texts
+
+
+class Delivered(Hiding, Struct, frozen=True, gc=False):
+    """What became of a reply.
+
+    Attributes:
+        outcome: One word for it.
+        reply: The reply as it is stored; None for duplicate and unmatched.
+        claimed: The claim, where the outcome is claimed.
+    """
+
+    outcome: DeliveryOutcome
+    reply: Reply | None = None
+    claimed: Claimed | None = None
+
+    def __repr__(self) -> str:
+        return outline(self, "reply", "claimed", outcome=getattr(self, "outcome", None))
+
+
+class Readying(Hiding, Struct, frozen=True, gc=False):
+    """A claim on whichever wait is ready, and whose turn it is.
+
+    Attributes:
+        ctx: Only waits that it administers; None: of all tenants.
+        token: As in `Claiming`.
+        turn_key: As in `Claiming`.
+        lease_ms: As in `Claiming`.
+    """
+
+    ctx: TenantCtx | None
+    token: str
+    turn_key: str
+    lease_ms: int
+
+    def __repr__(self) -> str:
+        return outline(self, *self.__struct_fields__)  # without keys, tokens and texts
+
+
+class Readiness(Hiding, Struct, frozen=True, gc=False):
+    """What was ready.
+
+    Attributes:
+        claimed: The claim; None where nothing is ready.
+        next_ms: In how many milliseconds, at the earliest, something becomes ready by itself; None
+            where the backend knows of nothing.
+    """
+
+    claimed: Claimed | None = None
+    next_ms: int | None = None
+
+    def __repr__(self) -> str:
+        return outline(self, "claimed", next_ms=getattr(self, "next_ms", None))
+
+
+class Taking(Hiding, Struct, frozen=True, gc=False):
+    """More replies that a live claim wants to hold.
+
+    Attributes:
+        key: The session key.
+        token: Of the claim.
+        turn_key: Its idempotency key.
+        limit: How many, at most.
+    """
+
+    owner: Owner
+    key: str
+    token: str
+    turn_key: str
+    limit: int
+
+    def __repr__(self) -> str:
+        return outline(self, *self.__struct_fields__)  # without keys, tokens and texts
+
+
+class Staying(Hiding, Struct, frozen=True, gc=False):
+    """A verdict by which a wait stays where it is.
+
+    Attributes:
+        key: The session key.
+        token: Of the claim.
+        data: The new snapshot; None: as it is.
+        text: As in `Creation`.
+    """
+
+    owner: Owner
+    key: SessionKey
+    token: str
+    data: SessionData | None = None
+    text: bytes | None = None
+
+    def __repr__(self) -> str:
+        return outline(self, *self.__struct_fields__)  # without keys, tokens and texts
+
+
+class PuttingOff(Hiding, Struct, frozen=True, gc=False):
+    """A claim that is given back, its wait being ready no earlier than after a delay.
+
+    Attributes:
+        key: The session key.
+        token: Of the claim.
+        delay_ms: The delay, in milliseconds.
+    """
+
+    owner: Owner
+    key: str
+    token: str
+    delay_ms: int
+
+    def __repr__(self) -> str:
+        return outline(self, *self.__struct_fields__)  # without keys, tokens and texts
+
+
+class Lying(Hiding, Struct, frozen=True, gc=False):
+    """An unsettled reply, and where it lies.
+
+    Attributes:
+        owner: Whose wait it answers.
+        scope: The scope of its place; `reply.scope` is the one it was delivered to.
+        reply: The reply.
+    """
+
+    owner: Owner
+    scope: ReplyScope
+    reply: Reply
+
+    def __repr__(self) -> str:
+        return outline(self, *self.__struct_fields__)  # without keys, tokens and texts
+
+
+class Rewriting(Hiding, Struct, frozen=True, gc=False):
+    """Another stored text of a reply, whose body is the same.
+
+    Attributes:
+        lying: The reply as it was found.
+        text: The new text.
+    """
+
+    lying: Lying
+    text: str
+
+    def __repr__(self) -> str:
+        return outline(self, *self.__struct_fields__)  # without keys, tokens and texts

@@ -1,0 +1,245 @@
+"""Replies in memory: parking with all that it means for an inbox, deliveries, and what is ready."""
+
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from greentic_session import tenancy, transitions
+from greentic_session._expiry.expiring import NEVER_ENDS, Timer
+from greentic_session.backend import (
+    Beginning,
+    Claimed,
+    Delivered,
+    Delivering,
+    Parking,
+    PuttingOff,
+    Readiness,
+    Readying,
+    Settled,
+    Staying,
+    Taking,
+)
+from greentic_session.models import ReplyScope
+from greentic_session.reply import DeliveryOutcome, Reply
+from greentic_session.tenancy import Owner
+from greentic_session.transitions import Leaving, Received
+from greentic_session.wait import Wait
+
+from .entry import Entry
+from .shelves import Shelves
+
+__all__ = ["Replies", "matched"]
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_LAST_MOMENT: Final = datetime.max.replace(tzinfo=UTC)
+
+
+class Replies(Shelves):
+    """The operations on replies, and parking."""
+
+    def __init__(self, timer: Timer) -> None:
+        super().__init__(timer)
+        self._epoch = time.time() - timer()
+
+    def _park(self, parking: Parking, now: float) -> tuple[Entry, Settled]:
+        owner, key, place = parking.owner, parking.key, parking.scope.normalized()
+        wait = Wait(key, parking.data, parking.scope)
+        waits = self.waits.get(owner, {}).values()
+        parked = transitions.park(parking, self.shard(key).get(key), self._at(owner, place), now, waits)
+
+        # Decided; from here on only writes.
+        leftovers: tuple[Reply, ...] = ()
+        entry = parked.session
+        if entry is not None and parking.token is not None:
+            self._settle(entry, now)
+            entry.turn, entry.is_new = None, False
+        if parked.displaced is not None:
+            self._displace(parked.displaced, now)
+        self._freed(self._at(owner, place), now)
+        if entry is None:
+            self._freed(self.shard(key).get(key), now)
+            entry = self._add(wait)
+        else:
+            if parked.moves:
+                left = self._leave(entry, Leaving.REMOVED if parking.token is None else Leaving.LEFT_OVER, now)
+                leftovers = left if parking.token is not None else ()
+                self._unplace(entry)
+            entry.wait = wait
+        if parked.moves:
+            self._place(entry, owner, place)
+        if parking.token is not None:
+            entry.token = None
+        entry.put_off = 0.0
+        lifetime = transitions.wait_lifetime(parking, entry, now, self.reply_limits)
+        entry.resume = transitions.resumes(parking, entry)
+        self._live(entry, lifetime, now)
+        return entry, Settled(None if parked.displaced is None else parked.displaced.wait.key, leftovers)
+
+    async def deliver(self, delivering: Delivering) -> Delivered:
+        owner, limits = delivering.owner, self.reply_limits
+        with self._lock:
+            self.check_open()
+            now = self.timer()
+            scope, received = delivering.scopes[0], None
+            known = self._delivered(owner, scope.conversation, delivering.delivery_id, now)
+            if known is not None:
+                if known.inbox is None:
+                    return Delivered(DeliveryOutcome.DUPLICATE)
+                place = known.inbox.scope
+                received = known.inbox.replies[known.reply_id]
+            else:
+                waits = self._waiting(owner, delivering.scopes[-1].normalized(), now)
+                if waits is not None and self._waiting(owner, scope.normalized(), now) is None:
+                    scope = delivering.scopes[-1]  # without its correlation
+                place = scope.normalized()
+            inbox = self._inbox(owner, place, now)
+            entry = self._waiting(owner, place, now)
+            replies = () if inbox is None else inbox.all()
+            outcome = transitions.deliver(delivering, entry, replies, received, self._kept(owner, now), limits, now)
+            if outcome is DeliveryOutcome.UNMATCHED:
+                return Delivered(outcome)
+            if received is None:
+                if entry is None and delivering.beginning is not None:
+                    entry = self._begin(owner, scope, delivering.beginning, now)
+                received = self._received(delivering, outcome, now)
+                self._accept(owner, place, received, entry, now)
+            if outcome is not DeliveryOutcome.CLAIMED or entry is None:
+                return Delivered(outcome, received.reply)
+            wait = matched(entry, scope) if place == scope.normalized() else entry.wait
+            claimed = self._start_turn(entry, wait, delivering.token, delivering.turn_key, delivering.lease_ms, now)
+            return Delivered(outcome, received.reply, claimed)
+
+    def _begin(self, owner: Owner, scope: ReplyScope, beginning: Beginning, now: float) -> Entry:
+        key = beginning.key
+        if self._freed(self.shard(key).get(key), now):
+            raise tenancy.taken(key)
+        parking = Parking(
+            owner,
+            scope,
+            key,
+            beginning.data,
+            beginning.ttl_ms,
+            max_waits=beginning.max_waits,
+            resume=beginning.resume,
+        )
+        entry, _ = self._park(parking, now)
+        entry.is_new = True
+        return entry
+
+    def _received(self, delivering: Delivering, outcome: DeliveryOutcome, now: float) -> Received:
+        reply = Reply(
+            delivering.reply_id,
+            delivering.text,
+            delivering.scopes[0],
+            self._moment(now),
+            delivering.delivery_id,
+            delivering.sender,
+        )
+        keep_ms = delivering.keep_ms if outcome is DeliveryOutcome.KEPT else None
+        return Received(reply, delivering.size, now, 0.0 if keep_ms is None else transitions.end_after(keep_ms, now))
+
+    def _start_turn(self, entry: Entry, wait: Wait, token: str, turn_key: str, lease_ms: int, now: float) -> Claimed:
+        begun = transitions.begin(entry, () if entry.inbox is None else entry.inbox.all(), turn_key, now)
+        entry.turn, entry.held = begun.turn, []
+        self._lease(entry, token, lease_ms, now)
+        if begun.held is not None:
+            self._hold(entry, begun.held)
+        return self._claimed(
+            entry,
+            wait,
+            begun.turn.key,
+            begun.attempt,
+            replies=() if begun.held is None else (begun.held.reply,),
+            timed_out=begun.held is None,
+        )
+
+    async def claim_ready(self, readying: Readying) -> Readiness:
+        with self._lock:
+            self.check_open()
+            now = self.timer()
+            while True:
+                first = self.ready.first(readying.ctx)
+                if first is None:
+                    return Readiness()
+                due, entry = first
+                if due > now:
+                    return Readiness(next_ms=max(round((due - now) * 1000), 1))
+                if self._freed(entry, now) is None:
+                    continue
+                if entry.owner is not None:  # pragma: no branch  # a wait has one
+                    self.ready.serve(entry.owner, now)
+                wait = entry.wait
+                return Readiness(self._start_turn(entry, wait, readying.token, readying.turn_key, readying.lease_ms, now))
+
+    async def take(self, taking: Taking) -> tuple[Reply, ...] | None:
+        with self._lock:
+            now = self.timer()
+            entry = self._held(taking.key, taking.token, now)
+            if entry is None:
+                return None
+            taken = transitions.takeable(() if entry.inbox is None else entry.inbox.all(), taking.limit, now)
+            entry.turn = transitions.take_turn(entry, taken, taking.turn_key)
+            for received in taken:
+                self._hold(entry, received)
+            return tuple(received.reply for received in taken)
+
+    async def stay(self, staying: Staying) -> bool:
+        with self._lock:
+            now = self.timer()
+            entry = self._held(staying.key, staying.token, now)
+            if entry is None:
+                return False
+            if staying.data is not None:
+                entry.wait = Wait(entry.wait.key, staying.data, entry.wait.scope)
+            self._settle(entry, now)
+            lifetime = transitions.stay(entry, now, self.reply_limits)
+            entry.turn, entry.is_new, entry.token, entry.put_off = None, False, None, 0.0
+            self._live(entry, lifetime, now)
+            return True
+
+    async def put_off(self, putting_off: PuttingOff) -> bool:
+        with self._lock:
+            now = self.timer()
+            entry = self._held(putting_off.key, putting_off.token, now)
+            if entry is None:
+                return False
+            entry.turn = transitions.fail(entry.turn)
+            if entry.held:
+                self._give_back(entry, now)
+            entry.token = None
+            entry.put_off = transitions.end_after(putting_off.delay_ms, now)
+            self._live(entry, transitions.lengthen(entry, entry.put_off), now)
+            return True
+
+    async def inbox(self, owner: Owner, scope: ReplyScope) -> tuple[Reply, ...]:
+        with self._lock:
+            inbox = self._inbox(owner, scope.normalized(), self.timer())
+            return () if inbox is None else tuple(received.reply for received in inbox.all())
+
+    def _claimed(
+        self,
+        entry: Entry,
+        wait: Wait,
+        turn_key: str,
+        attempt: int = 1,
+        *,
+        replies: tuple[Reply, ...] = (),
+        timed_out: bool = False,
+    ) -> Claimed:
+        deadline = None if entry.deadline == NEVER_ENDS else self._moment(entry.deadline)
+        return Claimed(wait, turn_key, attempt, replies, deadline, timed_out, entry.is_new)
+
+    def _moment(self, moment: float) -> datetime:
+        """Return a moment of the timer by the calendar."""
+        try:
+            return _EPOCH + timedelta(seconds=self._epoch + moment)
+        except OverflowError:  # a lifetime may be longer than the calendar
+            return _LAST_MOMENT
+
+
+def matched(entry: Entry, scope: ReplyScope) -> Wait:
+    """Return a wait with the caller's own spelling of its scope.
+
+    An empty part and one that is None name the same place.
+    """
+    return entry.wait if entry.wait.scope == scope else Wait(entry.wait.key, entry.wait.data, scope)

@@ -1,0 +1,356 @@
+"""What is stored in memory, and how it hangs together: sessions, waits, inboxes, ids, readiness.
+
+Everything here is called with the lock held, and leaves all indices in agreement. What it does to
+them, `transitions` has decided.
+"""
+
+from collections.abc import Iterator
+from typing import Final
+
+from greentic_session import tenancy, transitions
+from greentic_session._expiry.expiring import NEVER_ENDS, Expiring, Timer
+from greentic_session.limits import ReplyLimits
+from greentic_session.models import ReplyScope, TenantCtx
+from greentic_session.reply import Reply
+from greentic_session.tenancy import Owner
+from greentic_session.transitions import Kept, Leaving, Lifetime, Received
+from greentic_session.wait import Wait
+
+from .entry import GONE, Entry
+from .inbox import Inbox, KnownDelivery
+from .ready import ReadyIndex
+
+__all__ = ["Shelves"]
+
+_SHARDS: Final = 256
+"""Number of dicts that sessions are spread over: a walk copies one of them at a time."""
+
+
+class Shelves(Expiring[Entry | Inbox | KnownDelivery]):
+    """Sessions in dicts, and what leads to them.
+
+    `waits` and `latest` lead to the same entries as the shards; whoever drops one drops all. Of the
+    `inboxes` those are `kept` at whose place nothing waits.
+    """
+
+    reply_limits: ReplyLimits
+
+    def __init__(self, timer: Timer) -> None:
+        super().__init__(timer)
+        self.shards: tuple[dict[str, Entry], ...] = tuple({} for _ in range(_SHARDS))
+        self.waits: dict[Owner, dict[ReplyScope, Entry]] = {}
+        self.latest: dict[Owner, Entry] = {}
+        self.inboxes: dict[Owner, dict[ReplyScope, Inbox]] = {}
+        self.kept: dict[Owner, set[Inbox]] = {}
+        self.deliveries: dict[Owner, dict[tuple[str, str], KnownDelivery]] = {}
+        self.ready = ReadyIndex()
+
+    def shard(self, key: str) -> dict[str, Entry]:
+        """Return the part of the sessions that `key` is in, if it is there."""
+        return self.shards[hash(key) % _SHARDS]
+
+    def _empty(self) -> None:
+        for shard in self.shards:
+            shard.clear()
+        for index in (self.waits, self.latest, self.inboxes, self.kept, self.deliveries, self.ready):
+            index.clear()
+        self._stop_expiring()
+
+    # -- sessions
+
+    def _at(self, owner: Owner, place: ReplyScope) -> Entry | None:
+        waits = self.waits.get(owner)
+        return None if waits is None else waits.get(place)
+
+    def _freed(self, entry: Entry | None, now: float) -> Entry | None:
+        """For writers: what has expired is gone afterwards, so that its key or its place is free."""
+        if entry is None or transitions.is_live(entry, now):
+            return entry
+        self._remove(entry, Leaving.EXPIRED, now)
+        return None
+
+    def _visible(self, key: str, ctx: TenantCtx | None, now: float) -> Entry | None:
+        return transitions.visible(self.shard(key).get(key), ctx, now)
+
+    def _waiting(self, owner: Owner, place: ReplyScope, now: float) -> Entry | None:
+        return transitions.visible(self._at(owner, place), None, now)
+
+    def administers(self, ctx: TenantCtx, user: str | None, entry: Entry, now: float) -> bool:
+        """Say whether an entry that was listed is still there, and `ctx` reaches it."""
+        wait = entry.wait
+        # Entries are looked at some time after they were listed: it may be gone, and its key used
+        # again.
+        current = transitions.is_live(entry, now) and self.shard(wait.key).get(wait.key) is entry
+        return current and tenancy.administers(ctx, user, wait.data)
+
+    def _held(self, key: str, token: str, now: float) -> Entry | None:
+        entry = self.shard(key).get(key)
+        return entry if transitions.is_held(entry, token, now) else None
+
+    def _add(self, wait: Wait) -> Entry:
+        entry = self.shard(wait.key)[wait.key] = Entry(wait)
+        return entry
+
+    def _place(self, entry: Entry, owner: Owner, place: ReplyScope) -> None:
+        """Make a session the wait of a place; what lies there is its inbox now."""
+        self.waits.setdefault(owner, {})[place] = entry
+        inboxes = self.inboxes.get(owner)
+        if inboxes is not None and (inbox := inboxes.get(place)) is not None:
+            entry.inbox = inbox
+            self._unkeep(inbox)
+            if inbox.bucket is not None:
+                inbox.bucket.discard(inbox)
+                inbox.bucket = None
+            inbox.end = NEVER_ENDS
+
+    def _unplace(self, entry: Entry) -> None:
+        """Make it no wait any more; it stays readable. Its inbox is somebody else's care."""
+        scope = entry.wait.scope
+        if scope is None or entry.owner is None:
+            return
+        entry.wait = Wait(entry.wait.key, entry.wait.data)
+        entry.inbox = None
+        if entry.due != NEVER_ENDS:
+            entry.due = NEVER_ENDS
+            self.ready.discard(entry, entry.owner)
+        waits = self.waits[entry.owner]
+        del waits[scope.normalized()]
+        if not waits:
+            del self.waits[entry.owner]
+
+    def _displace(self, entry: Entry, now: float) -> None:
+        """Make it no wait any more, for another takes its place and its inbox."""
+        self._unplace(entry)
+        self._live(entry, transitions.take_deadline(entry), now)
+
+    def _drop(self, item: Entry | Inbox | KnownDelivery | None) -> bool:
+        """Free what has expired."""
+        now = self.timer()
+        if isinstance(item, Entry):
+            return self._remove(item, Leaving.EXPIRED, now)
+        if isinstance(item, Inbox):
+            self._prune(item, now)
+        elif item is not None:
+            self._forget(item)
+        return item is not None
+
+    def _remove(self, entry: Entry | None, leaving: Leaving, now: float) -> bool:
+        """Remove a session with all that leads to it; say whether there was one."""
+        if entry is None:
+            return False
+        entry.end = GONE
+        del self.shard(entry.wait.key)[entry.wait.key]
+        if entry.inbox is not None:
+            self._leave(entry, leaving, now)
+        self._unplace(entry)
+        if entry.held:
+            self._give_back(entry, now)
+        if entry.pointer is not None:
+            del self.latest[entry.pointer]
+        if entry.bucket is not None:
+            entry.bucket.discard(entry)
+        return True
+
+    # -- lifetimes and readiness
+
+    def _live(self, entry: Entry, lifetime: Lifetime, now: float) -> None:
+        """Give a session a lifetime, which its inbox may prolong; see to when it is ready."""
+        entry.deadline, entry.rest_end = lifetime.deadline, lifetime.rest_end
+        self._refresh(entry, now)
+
+    def _refresh(self, entry: Entry, now: float) -> None:
+        """See to the end of a session, and to when it is ready, after something of it changed."""
+        if entry.inbox is None and not entry.resume:
+            end, due = entry.rest_end, NEVER_ENDS
+        else:
+            inbox = () if entry.inbox is None else entry.inbox.all()
+            end = transitions.storage_end(entry, inbox, self.reply_limits)
+            due = transitions.due_at(entry, inbox, now, entry.due) if entry.wait.scope is not None else NEVER_ENDS
+        if end <= now:
+            self._remove(entry, Leaving.EXPIRED, now)
+            return
+        if due != entry.due and entry.owner is not None:
+            entry.due = due
+            if due == NEVER_ENDS:
+                self.ready.discard(entry, entry.owner)
+            else:
+                self.ready.put(entry, entry.owner, due)
+        if end != entry.end:
+            self._set_end(entry, end, now)
+
+    def _lease(self, entry: Entry, token: str, lease_ms: int, now: float) -> None:
+        """Let a claim hold a session, and the replies that it holds already, from now on."""
+        entry.token, entry.lease_end = token, transitions.end_after(lease_ms, now)
+        for inbox, reply_id in entry.held:
+            received = inbox.replies.get(reply_id)
+            if received is not None and received.token == token:
+                inbox.replies[reply_id] = transitions.hold(received, token, entry.lease_end)
+                self._refresh_place(inbox, entry, now)
+        self._live(entry, transitions.lengthen(entry, entry.lease_end), now)
+
+    # -- inboxes
+
+    def _inbox(self, owner: Owner, place: ReplyScope, now: float) -> Inbox | None:
+        """Return the inbox of a place without what has run out there; None where nothing lies."""
+        inbox = self.inboxes.get(owner, {}).get(place)
+        if inbox is None:
+            return None
+        self._freed(self._at(owner, place), now)
+        return self._prune(inbox, now)
+
+    def _accept(self, owner: Owner, place: ReplyScope, received: Received, wait: Entry | None, now: float) -> Inbox:
+        """Put a reply at the end of an inbox."""
+        inboxes = self.inboxes.setdefault(owner, {})
+        inbox = inboxes.get(place)
+        if inbox is None:
+            inbox = inboxes[place] = Inbox(owner, place)
+        reply = received.reply
+        inbox.replies[reply.id] = received
+        if reply.delivery_id is not None:
+            name = (reply.scope.conversation, reply.delivery_id)
+            self.deliveries.setdefault(owner, {})[name] = KnownDelivery(owner, name, inbox, reply.id)
+        if wait is not None:
+            wait.inbox = inbox
+            self._refresh(wait, now)
+        else:
+            self._prune(inbox, now)
+        return inbox
+
+    def _prune(self, inbox: Inbox, now: float) -> Inbox | None:
+        """Free what has run out in an inbox, and the inbox once it is empty."""
+        if inbox.bucket is not None:
+            inbox.bucket.discard(inbox)
+            inbox.bucket = None
+        waits = self._at(inbox.owner, inbox.scope) is not None
+        if not waits:
+            for received in inbox.all():
+                if transitions.kept_until(received, self.reply_limits) <= now:
+                    del inbox.replies[received.reply.id]
+                    self._note(inbox.owner, received, None, now)
+        if inbox.replies and not waits:
+            end = max(transitions.kept_until(received, self.reply_limits) for received in inbox.replies.values())
+            self.kept.setdefault(inbox.owner, set()).add(inbox)
+            self._set_end(inbox, end, now)
+        elif not inbox.replies:
+            self._unkeep(inbox)
+            inboxes = self.inboxes.get(inbox.owner)
+            if inboxes is not None and inboxes.get(inbox.scope) is inbox:
+                del inboxes[inbox.scope]
+                if not inboxes:
+                    del self.inboxes[inbox.owner]
+            wait = self._at(inbox.owner, inbox.scope)
+            if wait is not None:
+                wait.inbox = None
+            return None
+        return inbox
+
+    def _refresh_place(self, inbox: Inbox, but: Entry | None, now: float) -> None:
+        """See to an inbox that changed, and to its wait, if that is another than `but`."""
+        wait = self._at(inbox.owner, inbox.scope)
+        self._prune(inbox, now)
+        if wait is not None and wait is not but:
+            self._refresh(wait, now)
+
+    def _hold(self, entry: Entry, received: Received) -> None:
+        """Let the claim on a session hold a reply of its place."""
+        if entry.inbox is not None and entry.token is not None:  # pragma: no branch  # it lies there
+            reply_id = received.reply.id
+            entry.inbox.replies[reply_id] = transitions.hold(received, entry.token, entry.lease_end)
+            entry.held.append((entry.inbox, reply_id))
+
+    def _settle(self, entry: Entry, now: float) -> None:
+        """Take out what a claim holds, for its verdict has come."""
+        held, token = entry.held, entry.token
+        entry.held = []
+        for inbox, reply_id in held:
+            received = inbox.replies.get(reply_id)
+            if received is not None and received.token == token:
+                del inbox.replies[reply_id]
+                self._note(inbox.owner, received, transitions.id_end(received, Leaving.SETTLED, now, self.reply_limits), now)
+                self._refresh_place(inbox, entry, now)
+
+    def _give_back(self, entry: Entry, now: float) -> None:
+        """Let go of what a claim holds: it ends without a verdict."""
+        held, token = entry.held, entry.token
+        entry.held = []
+        for inbox, reply_id in held:
+            received = inbox.replies.get(reply_id)
+            if received is not None and received.token == token:
+                waits = self._waiting(inbox.owner, inbox.scope, now) is not None
+                inbox.replies[reply_id] = transitions.give_back(received, now, self.reply_limits, waits=waits)
+                self._refresh_place(inbox, entry, now)
+
+    def _leave(self, entry: Entry, leaving: Leaving, now: float) -> tuple[Reply, ...]:
+        """Take out what lies at a place that its wait leaves; return what that was."""
+        inbox = entry.inbox
+        if inbox is None:
+            return ()
+        left = transitions.leave(inbox.all(), entry.token, leaving, now, self.reply_limits)
+        for received in left.gone:
+            self._note(inbox.owner, received, transitions.id_end(received, leaving, now, self.reply_limits), now)
+        inbox.replies = {received.reply.id: received for received in left.staying}
+        self._unplace(entry)
+        self._prune(inbox, now)
+        return tuple(received.reply for received in left.gone)
+
+    def _kept(self, owner: Owner, now: float) -> Kept:
+        """Count the replies of an owner at places where nothing waits."""
+        kept = [received for inbox in self.kept.get(owner, ()) for received in inbox.replies.values()]
+        live = [received for received in kept if transitions.kept_until(received, self.reply_limits) > now]
+        return Kept(len(live), sum(received.size for received in live))
+
+    def _unkeep(self, inbox: Inbox) -> None:
+        inboxes = self.kept.get(inbox.owner)
+        if inboxes is not None:
+            inboxes.discard(inbox)
+            if not inboxes:
+                del self.kept[inbox.owner]
+
+    # -- ids of deliveries
+
+    def _delivered(self, owner: Owner, conversation: str, delivery_id: str | None, now: float) -> KnownDelivery | None:
+        """Return a delivery that is remembered."""
+        if delivery_id is None:
+            return None
+        known = self.deliveries.get(owner, {}).get((conversation, delivery_id))
+        if known is not None and known.inbox is not None:
+            self._inbox(owner, known.inbox.scope, now)  # frees it, if it has run out
+        return None if known is None or known.end <= now else known
+
+    def _note(self, owner: Owner, received: Received, end: float | None, now: float) -> None:
+        """Remember the delivery of a reply that leaves the store until `end`; None: forget it."""
+        if received.reply.delivery_id is None:
+            return
+        name = (received.reply.scope.conversation, received.reply.delivery_id)
+        known = self.deliveries.get(owner, {}).get(name)
+        if known is None or known.reply_id != received.reply.id:
+            return
+        known.inbox = None
+        if end is None or end <= now:
+            self._forget(known)
+        else:
+            self._set_end(known, end, now)
+
+    def _forget(self, known: KnownDelivery) -> None:
+        """Forget a delivery."""
+        known.end = GONE
+        if known.bucket is not None:
+            known.bucket.discard(known)
+            known.bucket = None
+        names = self.deliveries.get(known.owner)
+        if names is not None and names.get(known.name) is known:
+            del names[known.name]
+            if not names:
+                del self.deliveries[known.owner]
+
+    def _forgetting(self, owner: Owner) -> Iterator[None]:
+        """Forget all replies and deliveries of an owner, one after the other."""
+        for inbox in list(self.inboxes.get(owner, {}).values()):
+            for received in inbox.all():
+                del inbox.replies[received.reply.id]
+                self._note(owner, received, None, GONE)
+            self._refresh_place(inbox, None, self.timer())
+            yield
+        for known in list(self.deliveries.get(owner, {}).values()):
+            self._forget(known)
+            yield

@@ -1,0 +1,76 @@
+"""What is stored of a wait that takes part in replies and deadlines, beside the session itself."""
+
+from typing import Protocol
+
+from msgspec import Struct
+
+from greentic_session.reply import Reply
+
+from .session import Session
+
+__all__ = ["Received", "Turn", "Waiting"]
+
+
+class Turn(Struct, frozen=True, gc=False):
+    """What a wait is worked on for, through several attempts.
+
+    Attributes:
+        about: The id of the oldest reply, or the name of a deadline.
+        failed: How many attempts ended by their lease or were put off.
+        key: The idempotency key.
+    """
+
+    about: str
+    failed: int
+    key: str
+
+
+class Received(Struct, frozen=True, gc=False):
+    """An unsettled reply in the inbox of a place.
+
+    An inbox is a sequence of them in the order of their acceptance.
+
+    Attributes:
+        reply: The reply.
+        size: The length of its plain body, in bytes of UTF-8.
+        accepted: When it was accepted, in seconds by the clock of the backend.
+        keep_until: Until when it is kept where nothing waits; 0 where nobody said so.
+        token: Of the claim that holds it; None where none ever did, or the last one gave it back.
+        held_until: When the lease of that claim ends.
+    """
+
+    reply: Reply
+    size: int
+    accepted: float
+    keep_until: float = 0.0
+    token: str | None = None
+    held_until: float = 0.0
+
+
+class Waiting(Session, Protocol):
+    """What is stored of one session, where a backend keeps replies."""
+
+    @property
+    def deadline(self) -> float:
+        """When the wait is forgotten or resumed; infinity where it has no deadline."""
+        raise NotImplementedError
+
+    @property
+    def resume(self) -> bool:
+        """Whether a runner resumes it then."""
+        raise NotImplementedError
+
+    @property
+    def rest_end(self) -> float:
+        """When the session ends, once nothing unsettled lies at its place."""
+        raise NotImplementedError
+
+    @property
+    def put_off(self) -> float:
+        """When it may be ready again after it was put off; 0 where it was not."""
+        raise NotImplementedError
+
+    @property
+    def turn(self) -> Turn | None:
+        """Its latest turn that no verdict has ended."""
+        raise NotImplementedError
