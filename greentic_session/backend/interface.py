@@ -148,7 +148,7 @@ class SessionBackend(Closable, ABC):
             TooManyWaitsError: The beginning is one wait too many for its user.
         """
         del delivering
-        self.refuse_replies()
+        self._refuse_replies()
 
     async def claim_ready(self, readying: Readying) -> Readiness:
         """Claim one wait that is ready: tenants take turns, each longest due first.
@@ -157,27 +157,27 @@ class SessionBackend(Closable, ABC):
         be read is given back and put off, and the next one is claimed.
         """
         del readying
-        self.refuse_replies()
+        self._refuse_replies()
 
     async def take(self, taking: Taking) -> tuple[Reply, ...] | None:
         """Let a live claim hold more of what lies at its place; None if it is over."""
         del taking
-        self.refuse_replies()
+        self._refuse_replies()
 
     async def stay(self, staying: Staying) -> bool:
         """Settle what a live claim holds, end it, and leave its wait as it is; False if it is over."""
         del staying
-        self.refuse_replies()
+        self._refuse_replies()
 
     async def put_off(self, putting_off: PuttingOff) -> bool:
         """End a live claim, and let its wait be ready after a delay only; False if it is over."""
         del putting_off
-        self.refuse_replies()
+        self._refuse_replies()
 
     async def inbox(self, owner: Owner, scope: ReplyScope) -> tuple[Reply, ...]:
         """Return the unsettled replies of a place, oldest first."""
         del owner, scope
-        self.refuse_replies()
+        self._refuse_replies()
 
     async def lying(self, ctx: TenantCtx) -> AsyncGenerator[Lying, None]:
         """Yield the unsettled replies that `tenancy.owns` allows, each once, in bounded steps.
@@ -192,9 +192,9 @@ class SessionBackend(Closable, ABC):
     async def rewrite(self, rewriting: Rewriting) -> bool:
         """Store another text of a reply; False if it is there no more, or has another one by now."""
         del rewriting
-        self.refuse_replies()
+        self._refuse_replies()
 
-    def refuse_replies(self) -> NoReturn:
+    def _refuse_replies(self) -> NoReturn:
         """Say that this backend keeps no replies and hears no deadlines.
 
         Raises:

@@ -141,6 +141,7 @@ class Taking(Hiding, Struct, frozen=True, gc=False):
     """More replies that a live claim wants to hold.
 
     Attributes:
+        owner: Whose wait it is.
         key: The session key.
         token: Of the claim.
         turn_key: Its idempotency key.
@@ -161,6 +162,7 @@ class Staying(Hiding, Struct, frozen=True, gc=False):
     """A verdict by which a wait stays where it is.
 
     Attributes:
+        owner: Whose wait it is.
         key: The session key.
         token: Of the claim.
         data: The new snapshot; None: as it is.
@@ -181,6 +183,7 @@ class PuttingOff(Hiding, Struct, frozen=True, gc=False):
     """A claim that is given back, its wait being ready no earlier than after a delay.
 
     Attributes:
+        owner: Whose wait it is.
         key: The session key.
         token: Of the claim.
         delay_ms: The delay, in milliseconds.

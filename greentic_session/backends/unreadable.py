@@ -22,7 +22,7 @@ async def put_off_unreadable(
     error: CorruptSessionError | DecryptionError,
 ) -> None:
     """Give a claim back, and let its wait rest for 300 seconds; log one line."""
-    _log.warning("a session that is ready cannot be read (%s); it rests for 300 s", type(error).__name__)
+    _log.warning("a session that is ready cannot be read (%s); it rests for 300 s", error.code)
     if owner is None:
         await backend.release(key, token)
     else:

@@ -51,16 +51,21 @@ from greentic_session.testing._conversations.transcripts import TranscriptsContr
 from greentic_session.testing._sessions.administration import AdministrationContract
 from greentic_session.testing._sessions.by_key import SessionsContract
 from greentic_session.testing._sessions.claims import ClaimsContract
+from greentic_session.testing._sessions.deadlines import DeadlinesContract
+from greentic_session.testing._sessions.deliveries import DeliveriesContract
 from greentic_session.testing._sessions.inputs import InputsContract
 from greentic_session.testing._sessions.lifetimes import LifetimesContract
 from greentic_session.testing._sessions.machine import session_store_machine
+from greentic_session.testing._sessions.readiness import ReadinessContract
 from greentic_session.testing._sessions.samples import MakeStore, Time
+from greentic_session.testing._sessions.turns import TurnsContract
 from greentic_session.testing._sessions.waits import WaitsContract
 
 __all__ = [
     "ConversationStoreContract",
     "MakeConversationStore",
     "MakeStore",
+    "ReplyContract",
     "SessionStoreContract",
     "Time",
     "conversation_store_machine",
@@ -102,6 +107,14 @@ class SessionStoreContract(
         """Yield a store without options."""
         async with make_store() as store:
             yield store
+
+
+@pytest.mark.asyncio
+class ReplyContract(DeliveriesContract, TurnsContract, DeadlinesContract, ReadinessContract):
+    """What a `SessionStore` promises of replies and deadlines, as tests.
+
+    Name it beside `SessionStoreContract`, behind it, for a store that keeps replies.
+    """
 
 
 @pytest.mark.asyncio

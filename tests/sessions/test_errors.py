@@ -16,6 +16,7 @@ CLASSES: list[tuple[type[errors.GreenticError], str, tuple[type[Exception], ...]
     (errors.ConflictError, "conflict", ()),
     (errors.ClaimedError, "conflict", (errors.ConflictError,)),
     (errors.TooManyWaitsError, "rate_limited", ()),
+    (errors.InboxFullError, "rate_limited", ()),
     (errors.OperationTimeoutError, "timeout", (TimeoutError, OSError)),
     (errors.UnavailableError, "unavailable", (ConnectionError, OSError)),
     (errors.UnauthenticatedError, "unauthenticated", ()),
@@ -23,6 +24,8 @@ CLASSES: list[tuple[type[errors.GreenticError], str, tuple[type[Exception], ...]
     (errors.InternalError, "internal", ()),
     (errors.CorruptSessionError, "internal", (errors.InternalError,)),
     (errors.CorruptStoreError, "internal", (errors.InternalError,)),
+    (errors.CorruptReplyError, "internal", (errors.InternalError,)),
+    (errors.MissingVerdictError, "internal", (errors.InternalError,)),
     (errors.DecryptionError, "internal", (errors.InternalError,)),
     (errors.SchemaVersionError, "internal", (errors.InternalError,)),
 ]

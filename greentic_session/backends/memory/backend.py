@@ -21,7 +21,6 @@ from greentic_session.backend import (
     Lying,
     Parking,
     Rewriting,
-    SessionBackend,
     Settled,
     Update,
 )
@@ -44,7 +43,7 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _LAST_MOMENT: Final = datetime.max.replace(tzinfo=UTC)
 
 
-class MemoryBackend(Replies, SessionBackend):
+class MemoryBackend(Replies):
     """Sessions in dicts.
 
     Args:

@@ -15,6 +15,7 @@ from greentic_session.backend import (
     PuttingOff,
     Readiness,
     Readying,
+    SessionBackend,
     Settled,
     Staying,
     Taking,
@@ -34,7 +35,7 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _LAST_MOMENT: Final = datetime.max.replace(tzinfo=UTC)
 
 
-class Replies(Shelves):
+class Replies(Shelves, SessionBackend):
     """The operations on replies, and parking."""
 
     def __init__(self, timer: Timer) -> None:

@@ -33,7 +33,7 @@ class Shelves(Expiring[Entry | Inbox | KnownDelivery]):
     `inboxes` those are `kept` at whose place nothing waits.
     """
 
-    reply_limits: ReplyLimits
+    reply_limits: ReplyLimits = ReplyLimits()
 
     def __init__(self, timer: Timer) -> None:
         super().__init__(timer)
@@ -139,6 +139,9 @@ class Shelves(Expiring[Entry | Inbox | KnownDelivery]):
         if entry is None:
             return False
         entry.end = GONE
+        if entry.bucket is not None:  # first: to free its inbox may sweep
+            entry.bucket.discard(entry)
+            entry.bucket = None
         del self.shard(entry.wait.key)[entry.wait.key]
         if entry.inbox is not None:
             self._leave(entry, leaving, now)
@@ -147,8 +150,6 @@ class Shelves(Expiring[Entry | Inbox | KnownDelivery]):
             self._give_back(entry, now)
         if entry.pointer is not None:
             del self.latest[entry.pointer]
-        if entry.bucket is not None:
-            entry.bucket.discard(entry)
         return True
 
     # -- lifetimes and readiness

@@ -121,7 +121,7 @@ class RedisClusterBackend(SessionBackend):
 
     async def park(self, parking: Parking) -> Settled:
         if parking.resume:
-            self.refuse_replies()
+            self._refuse_replies()
         key = parking.key
         async with self.client.in_time():
             tag = tag_of(parking.owner)

@@ -68,7 +68,7 @@ class RedisBackend(SessionBackend):
 
     async def park(self, parking: Parking) -> Settled:
         if parking.resume:
-            self.refuse_replies()
+            self._refuse_replies()
         return Settled(await self._slot.park(parking))
 
     async def find(self, owner: Owner, scopes: tuple[ReplyScope, ...]) -> Wait | None:

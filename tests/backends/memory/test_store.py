@@ -28,12 +28,12 @@ from greentic_session import (
 )
 from greentic_session.backend import Creation, Parking
 from greentic_session.ids import SessionKey
-from greentic_session.testing import SessionStoreContract, session_store_machine
+from greentic_session.testing import ReplyContract, SessionStoreContract, session_store_machine
 from greentic_session.testing._sessions.machine import SessionStoreMachine
 from greentic_session.testing._sessions.samples import ALICE, CHAT, ctx, data
 
 
-class TestContract(OnATimer, SessionStoreContract):
+class TestContract(OnATimer, SessionStoreContract, ReplyContract):
     make = InMemorySessionStore
 
 
