@@ -11,18 +11,19 @@ OpenTelemetry's names for databases, and two or three of our own:
 ``db.system.name``           ``redis``, ``sqlite``, ``memory``, ``file``, ``adapter``, or the
                              `system` of a backend of your own
 ``db.collection.name``       ``sessions`` or ``conversations``
-``db.operation.name``        the store's method (``register_wait``, ``find_wait``, ``claim_wait``,
+``db.operation.name``        the store's method (``register_wait``, ``find_wait``, ``deliver``,
                              ...), or a claim's: ``claim.park``, ``claim.complete``,
-                             ``claim.release``, ``claim.renew``
+                             ``claim.stay``, ``claim.take``, ``claim.release``, ``claim.renew``
 ``greentic.session.outcome`` ``ok``; ``none``, for an answer of None or False; ``claimed``,
                              ``conflict``, ``not_found``, ``cancelled``; for any other error its
-                             code, ``unknown`` if it has none
+                             code, ``unknown`` if it has none. Of ``deliver`` what became of the
+                             reply: ``claimed``, ``queued``, ``kept``, ...
+``greentic.session.attempt`` which attempt of its turn a claim is, from 1; 10 for all later ones
 ``error.type``               the class of such an other error; the span's status is then an error
 ``greentic.session.env``     only with ``tenants=True``, where the operation names the tenant or
 ``greentic.session.tenant``  finds it out. By a key alone, `remove_session` and `touch` do not; nor
                              do `health` and a claim's complete, release and renew
-===========================  =====================================================================
-
+===========================  ==============================================================
 Spans and histogram carry nothing else: no key, user, id, scope or snapshot, no message and no stack
 trace of an error.
 

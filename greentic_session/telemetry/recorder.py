@@ -20,6 +20,9 @@ _BUCKETS: Final = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0
 OpenTelemetry's own for databases begin at a millisecond, where most of our operations are over.
 """
 
+_MAX_TOLD_ATTEMPT: Final = 10
+"""Later attempts are told as this one: each number makes a time series of its own."""
+
 
 class Recorder:
     """Recorder of the operations of one backend.
@@ -77,9 +80,10 @@ class Operation:
 
     Attributes:
         outcome: How it ended, if no error says more.
+        attempt: Which attempt of its turn a claim is; None where there is none.
     """
 
-    __slots__ = ("_begun", "_name", "_recorder", "_span", "_token", "_told", "_took", "outcome")
+    __slots__ = ("_begun", "_name", "_recorder", "_span", "_token", "_told", "_took", "attempt", "outcome")
 
     def __init__(self, recorder: Recorder, name: str, told: dict[str, AttributeValue]) -> None:
         self._recorder = recorder
@@ -88,6 +92,7 @@ class Operation:
         self._span: trace.Span | None = None
         self._took = 0.0
         self.outcome: str = "ok"
+        self.attempt: int | None = None
 
     def belongs_to(self, ctx: TenantCtx) -> None:
         """Add the tenant, where the operation finds it out."""
@@ -123,6 +128,8 @@ class Operation:
         if error is not None:
             self.outcome, failure = _outcome_of(error)
         told["greentic.session.outcome"] = self.outcome
+        if self.attempt is not None:
+            told["greentic.session.attempt"] = min(self.attempt, _MAX_TOLD_ATTEMPT)
         if failure is not None:
             told["error.type"] = failure
             span.set_status(trace.StatusCode.ERROR)

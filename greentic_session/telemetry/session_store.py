@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Awaitable
 from typing import Final, Self, TypeVar
 
-from greentic_session.backend import SessionBackend
+from greentic_session.backend import Claimed, Delivered, Readiness, SessionBackend
 from greentic_session.backends.forwarding import ForwardingBackend, Party
 from greentic_session.models import ReplyScope, SessionData, TenantCtx
 from greentic_session.store import SessionStore
@@ -28,6 +28,8 @@ _WITHOUT_RESULT: Final = {
     "claim.complete": "conflict",
     "claim.release": "conflict",
     "claim.renew": "conflict",
+    "claim.stay": "conflict",
+    "claim.take": "conflict",
 }
 """The outcome of an operation that answers None or False."""
 
@@ -85,8 +87,16 @@ class InstrumentedSessionBackend(ForwardingBackend):
     async def _around(self, operation: str, party: Party, work: Awaitable[T]) -> T:
         with _operation(self._recorder, operation, party) as observed:
             answer = await work
-            if (outcome := _WITHOUT_RESULT.get(operation)) and not answer:
+            if (outcome := _WITHOUT_RESULT.get(operation)) and (answer is None or answer is False):
                 observed.outcome = outcome
+            elif isinstance(answer, Delivered):
+                observed.outcome = answer.outcome.value
+                _tell_claim(observed, answer.claimed)
+            elif isinstance(answer, Readiness):
+                observed.outcome = "none" if answer.claimed is None else "ok"
+                _tell_claim(observed, answer.claimed)
+            elif isinstance(answer, Claimed):
+                _tell_claim(observed, answer)
             elif operation == "get_session" and isinstance(answer, Wait):
                 observed.belongs_to(answer.data.tenant_ctx)
             return answer
@@ -140,6 +150,12 @@ def _operation(recorder: Recorder, name: str, party: Party) -> Operation:
     if isinstance(party, TenantCtx):
         return recorder.operation(name, party.env, party.tenant_id)
     return recorder.operation(name, party[0], party[1]) if isinstance(party, tuple) else recorder.operation(name)
+
+
+def _tell_claim(operation: Operation, claimed: Claimed | None) -> None:
+    if claimed is not None:
+        operation.belongs_to(claimed.wait.data.tenant_ctx)
+        operation.attempt = claimed.attempt
 
 
 def _found(answer: T | None, operation: Operation) -> T | None:

@@ -22,6 +22,9 @@ Beside it, `session_store_machine` holds a store against a model of the contract
 
     TestMyMachine = MyMachine.TestCase
 
+For a store that keeps replies, name `ReplyContract` behind `SessionStoreContract`, and give the
+machine ``base=ReplyStoreMachine``.
+
 Conversation stores have the same: `ConversationStoreContract` and `conversation_store_machine`. For
 a `ConversationBackend` of your own::
 
@@ -57,6 +60,7 @@ from greentic_session.testing._sessions.inputs import InputsContract
 from greentic_session.testing._sessions.lifetimes import LifetimesContract
 from greentic_session.testing._sessions.machine import session_store_machine
 from greentic_session.testing._sessions.readiness import ReadinessContract
+from greentic_session.testing._sessions.reply_machine import ReplyStoreMachine
 from greentic_session.testing._sessions.samples import MakeStore, Time
 from greentic_session.testing._sessions.turns import TurnsContract
 from greentic_session.testing._sessions.waits import WaitsContract
@@ -66,6 +70,7 @@ __all__ = [
     "MakeConversationStore",
     "MakeStore",
     "ReplyContract",
+    "ReplyStoreMachine",
     "SessionStoreContract",
     "Time",
     "conversation_store_machine",

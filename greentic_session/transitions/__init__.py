@@ -25,7 +25,7 @@ from .deadlines import (
 )
 from .parking import Parked, park, resumes, wait_lifetime
 from .readiness import busy_until, due_at, is_free, is_held_now, oldest, subject
-from .replies import Kept, Leaving, Left, deliver, give_back, hold, id_end, kept_until, leave, takeable
+from .replies import Kept, Leaving, Left, deliver, give_back, hold, id_end, kept_until, lapse, leave, takeable
 from .session import Session, check_update, check_version, end_after, is_live, latest_or_only, visible
 from .turns import Begun, backoff_s, begin, fail, join, take_turn
 from .waiting import Received, Turn, Waiting
@@ -63,6 +63,7 @@ __all__ = [
     "is_live",
     "join",
     "kept_until",
+    "lapse",
     "latest_or_only",
     "leave",
     "lengthen",

@@ -23,6 +23,7 @@ __all__ = [
     "hold",
     "id_end",
     "kept_until",
+    "lapse",
     "leave",
     "takeable",
 ]
@@ -126,6 +127,13 @@ def give_back(received: Received, now: float, limits: ReplyLimits, *, waits: boo
     return replace(received, token=None, held_until=0.0, keep_until=keep_until)
 
 
+def lapse(received: Received, now: float, limits: ReplyLimits) -> Received:
+    """Return a reply at a place where nothing waits, once the lease of its claim has ended."""
+    if received.token is None or received.held_until > now:
+        return received
+    return give_back(received, received.held_until, limits, waits=False)
+
+
 def kept_until(received: Received, limits: ReplyLimits) -> float:
     """Return how long a reply is kept where nothing waits.
 
@@ -136,22 +144,25 @@ def kept_until(received: Received, limits: ReplyLimits) -> float:
     return max(received.keep_until, received.held_until + limits.reply_grace_ms / 1000)
 
 
-def leave(inbox: Sequence[Received], token: str | None, leaving: Leaving, now: float, limits: ReplyLimits) -> Left:
+def leave(
+    inbox: Sequence[Received], token: str | None, leaving: Leaving, left_at: float, now: float, limits: ReplyLimits
+) -> Left:
     """Decide what becomes of the unsettled replies of a place that a wait leaves, and none takes.
 
     Args:
         inbox: That of the place, without what the verdict has settled.
         token: Of the last claim on the session that leaves; None where there was none.
         leaving: How it leaves.
+        left_at: When it left: now, or when it expired.
         now: The moment.
         limits: The options of the store.
     """
     gone, staying = [], []
     for received in inbox:
-        is_others = is_held_now(received, now) and received.token != token
-        own = replace(received, token=None) if received.token == token else received
-        if is_others or (leaving is Leaving.EXPIRED and kept_until(own, limits) > now):
-            staying.append(received if is_others else own)
+        is_others = is_held_now(received, left_at) and received.token != token
+        rest = received if is_others else replace(received, token=None, held_until=0.0)
+        if kept_until(rest, limits) > now and (is_others or leaving is Leaving.EXPIRED):
+            staying.append(rest)
         else:
             gone.append(received)
     return Left(tuple(gone), tuple(staying))

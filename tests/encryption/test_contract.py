@@ -23,6 +23,8 @@ from greentic_session.testing import (
     ConversationStoreContract,
     MakeConversationStore,
     MakeStore,
+    ReplyContract,
+    ReplyStoreMachine,
     SessionStoreContract,
     conversation_store_machine,
     session_store_machine,
@@ -71,12 +73,12 @@ def conversations_on_an_adapter(**options: Any) -> EncryptedConversationStore[An
     return EncryptedConversationStore(AdapterConversationStore(Shelf(), **options), RING)
 
 
-class TestInMemory(OnATimer, SessionStoreContract):
+class TestInMemory(OnATimer, SessionStoreContract, ReplyContract):
     make = staticmethod(in_memory)
 
 
 @pytest.mark.slow
-class TestTheBackendAlone(OnATimer, SessionStoreContract):
+class TestTheBackendAlone(OnATimer, SessionStoreContract, ReplyContract):
     """Under a store that knows nothing of encryption, as a wrapper of somebody else's would be."""
 
     make = staticmethod(on_an_encrypted_backend)
@@ -128,7 +130,7 @@ class TestConversationsOnAnAdapter(OnATimer, ConversationStoreContract):
 
 
 CLOCK = Timer()
-SessionMachine = session_store_machine(partial(in_memory, timer=CLOCK), CLOCK.advance)
+SessionMachine = session_store_machine(partial(in_memory, timer=CLOCK), CLOCK.advance, base=ReplyStoreMachine)
 SessionMachine.TestCase.settings = settings(max_examples=40, stateful_step_count=30)
 TestSessionMachine = SessionMachine.TestCase
 

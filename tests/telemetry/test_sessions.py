@@ -38,7 +38,7 @@ from greentic_session.backends.memory.backend import MemoryBackend
 from greentic_session.telemetry import instrument
 from greentic_session.telemetry.recorder import Recorder
 from greentic_session.telemetry.session_store import InstrumentedSessionBackend
-from greentic_session.testing import MakeStore, SessionStoreContract
+from greentic_session.testing import MakeStore, ReplyContract, SessionStoreContract
 from greentic_session.testing._sessions.samples import ALICE, CHAT, ctx, data
 
 SECRETS = ("alice", "bob", "key-of-alice", "chat-of-alice", "snapshot-of-alice")
@@ -46,7 +46,7 @@ SCOPE = ReplyScope("chat-of-alice")
 KEY = "key-of-alice"
 
 
-class TestContractInMemory(OnATimer, SessionStoreContract):
+class TestContractInMemory(OnATimer, SessionStoreContract, ReplyContract):
     @pytest.fixture
     def make_store(self, observed: Observed, timer: Timer) -> MakeStore:
         return lambda **options: instrument(InMemorySessionStore(timer=timer, **options), **observed.providers, tenants=True)
@@ -146,6 +146,7 @@ def test_every_operation_has_a_span_and_a_place_in_the_histogram(plain: SessionS
         told = dict(span.attributes or {})
         assert span.name == f"{told.pop('db.operation.name')} sessions"
         assert told.pop("greentic.session.outcome") in {"ok", "none"}
+        assert told.pop("greentic.session.attempt", 1) == 1
         assert told == {"db.system.name": system, "db.collection.name": "sessions"}
         assert (span.kind, span.status.status_code) == (trace.SpanKind.CLIENT, trace.StatusCode.UNSET)
     assert observed.counts == {each: observed.outcomes.count(each) for each in observed.outcomes}

@@ -56,7 +56,9 @@ class Replies(Shelves, SessionBackend):
             entry.turn, entry.is_new = None, False
         if parked.displaced is not None:
             self._displace(parked.displaced, now)
-        self._freed(self._at(owner, place), now)
+        else:
+            self._freed(self._at(owner, place), now)
+            self._inbox(owner, place, now)
         if entry is None:
             self._freed(self.shard(key).get(key), now)
             entry = self._add(wait)

@@ -92,10 +92,13 @@ class Shelves(Expiring[Entry | Inbox | KnownDelivery]):
         return entry
 
     def _place(self, entry: Entry, owner: Owner, place: ReplyScope) -> None:
-        """Make a session the wait of a place; what lies there is its inbox now."""
+        """Make a session the wait of a place; what lies there is its inbox now.
+
+        What had run out there is freed before.
+        """
+        inbox = self.inboxes.get(owner, {}).get(place)
         self.waits.setdefault(owner, {})[place] = entry
-        inboxes = self.inboxes.get(owner)
-        if inboxes is not None and (inbox := inboxes.get(place)) is not None:
+        if inbox is not None:
             entry.inbox = inbox
             self._unkeep(inbox)
             if inbox.bucket is not None:
@@ -138,13 +141,14 @@ class Shelves(Expiring[Entry | Inbox | KnownDelivery]):
         """Remove a session with all that leads to it; say whether there was one."""
         if entry is None:
             return False
+        left_at = min(entry.end, now)
         entry.end = GONE
         if entry.bucket is not None:  # first: to free its inbox may sweep
             entry.bucket.discard(entry)
             entry.bucket = None
         del self.shard(entry.wait.key)[entry.wait.key]
         if entry.inbox is not None:
-            self._leave(entry, leaving, now)
+            self._leave(entry, leaving, now, left_at)
         self._unplace(entry)
         if entry.held:
             self._give_back(entry, now)
@@ -228,6 +232,8 @@ class Shelves(Expiring[Entry | Inbox | KnownDelivery]):
                 if transitions.kept_until(received, self.reply_limits) <= now:
                     del inbox.replies[received.reply.id]
                     self._note(inbox.owner, received, None, now)
+                else:
+                    inbox.replies[received.reply.id] = transitions.lapse(received, now, self.reply_limits)
         if inbox.replies and not waits:
             end = max(transitions.kept_until(received, self.reply_limits) for received in inbox.replies.values())
             self.kept.setdefault(inbox.owner, set()).add(inbox)
@@ -281,12 +287,14 @@ class Shelves(Expiring[Entry | Inbox | KnownDelivery]):
                 inbox.replies[reply_id] = transitions.give_back(received, now, self.reply_limits, waits=waits)
                 self._refresh_place(inbox, entry, now)
 
-    def _leave(self, entry: Entry, leaving: Leaving, now: float) -> tuple[Reply, ...]:
+    def _leave(self, entry: Entry, leaving: Leaving, now: float, left_at: float | None = None) -> tuple[Reply, ...]:
         """Take out what lies at a place that its wait leaves; return what that was."""
         inbox = entry.inbox
         if inbox is None:
             return ()
-        left = transitions.leave(inbox.all(), entry.token, leaving, now, self.reply_limits)
+        left = transitions.leave(
+            inbox.all(), entry.token, leaving, now if left_at is None else left_at, now, self.reply_limits
+        )
         for received in left.gone:
             self._note(inbox.owner, received, transitions.id_end(received, leaving, now, self.reply_limits), now)
         inbox.replies = {received.reply.id: received for received in left.staying}

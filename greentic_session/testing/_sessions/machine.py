@@ -56,7 +56,7 @@ class SessionStoreMachine(CallsAStore, Model, RuleBasedStateMachine):
 
     refusals = (ConflictError, InvalidInputError, NotFoundError)
 
-    make_store: Callable[[], Any]
+    make_store: Callable[..., Any]
     advance: Callable[[float], Awaitable[None] | None]
     unit: float
     now: float
@@ -146,18 +146,18 @@ class SessionStoreMachine(CallsAStore, Model, RuleBasedStateMachine):
         session = self.seen(key, caller)
         assert self.run(self.store.touch(key, self.real(ttl), ctx=caller)) is (session is not None)
         if session is not None:
-            session.ends = self.ends(ttl)
+            self.set_lifetime(session, ttl)
 
     @rule(key=keys, caller=st.none() | callers)
     def remaining(self, key: str, caller: TenantCtx | None) -> None:
         """remaining_ttl: never more than the model says, since time goes on meanwhile."""
         session = self.seen(key, caller)
         left = self.run(self.store.remaining_ttl(key, ctx=caller))
-        if session is None or session.ends == math.inf:
+        if session is None or self.lifetime_end(session) == math.inf:
             assert left is (None if session is None else NEVER)
         else:
             assert isinstance(left, float)
-            assert 0 < left <= (session.ends - self.now) * self.unit + 0.001  # rounded to the millisecond
+            assert 0 < left <= (self.lifetime_end(session) - self.now) * self.unit + 0.001  # rounded to the millisecond
 
     @rule(caller=callers, user=users, scope=scopes)
     def clear(self, caller: TenantCtx, user: str, scope: ReplyScope) -> None:
@@ -179,10 +179,11 @@ class SessionStoreMachine(CallsAStore, Model, RuleBasedStateMachine):
             assert result is ClaimedError
             return
         assert (result.key, result.data, result.scope) == (session.key, session.data, matched)
+        self.began(session, result)
         if session.held is not None:
             self.old_claims.append((session.held.claim, session.key))
         session.held = Held(result, self.now + lease)
-        session.ends = max(session.ends, self.now + lease)
+        self.lengthen(session, self.now + lease)
 
     @precondition(lambda self: self.parked())
     @rule(choose=st.data(), lease=leases)
@@ -221,7 +222,7 @@ class SessionStoreMachine(CallsAStore, Model, RuleBasedStateMachine):
         session, held = choose.draw(st.sampled_from(self.claimed()))
         self.run(held.claim.renew(lease * self.unit))
         held.ends = self.now + lease
-        session.ends = max(session.ends, held.ends)
+        self.lengthen(session, held.ends)
 
     @precondition(lambda self: self.old_claims)
     @rule(choose=st.data(), what=st.sampled_from(["complete", "release", "renew", "park"]))

@@ -4,13 +4,17 @@ Sessions are kept in one dict, and everything else is computed by looking at all
 too simple to be wrong in the same way as a store with indices.
 """
 
+import math
 from dataclasses import dataclass
 
 from greentic_session.claim import Claim
 from greentic_session.expiry import NEVER, Ttl
 from greentic_session.models import ReplyScope, SessionData, TenantCtx
 
-__all__ = ["Held", "Model", "Session", "place", "whose"]
+__all__ = ["Held", "Model", "Owner", "Session", "Turn", "place", "whose"]
+
+Owner = tuple[str, str, str | None, str | None]
+"""env, tenant, team, user."""
 
 
 @dataclass
@@ -22,6 +26,15 @@ class Held:
 
 
 @dataclass
+class Turn:
+    """What a session is worked on for."""
+
+    about: object
+    failed: int = 0
+    key: str | None = None
+
+
+@dataclass
 class Session:
     """A session as the model sees it."""
 
@@ -30,6 +43,11 @@ class Session:
     ends: float
     scope: str | None = None
     held: Held | None = None
+    deadline: float = math.inf
+    resume: bool = False
+    put_off: float = 0.0
+    turn: "Turn | None" = None
+    is_new: bool = False
 
     def whose(self) -> tuple[str, str, str | None, str | None]:
         """Return env, tenant, team, user."""
@@ -64,10 +82,26 @@ class Model:
         self.latest: dict[tuple[str, str, str | None, str | None], Session] = {}
         self.old_claims: list[tuple[Claim, str]] = []
 
+    def is_there(self, session: Session) -> bool:
+        """Say whether a session has not expired."""
+        return session.ends > self.now
+
+    def lifetime_end(self, session: Session) -> float:
+        """Return the end of the lifetime that was asked for."""
+        return session.ends
+
+    def set_lifetime(self, session: Session, ttl: Ttl) -> None:
+        """Let a session live so long from now."""
+        session.ends = self.ends(ttl)
+
+    def lengthen(self, session: Session, until: float) -> None:
+        """Let a session live until then, at least."""
+        session.ends = max(session.ends, until)
+
     def live(self, key: str) -> Session | None:
         """Return the session under a key, if it has not expired."""
         session = self.sessions.get(key)
-        return session if session is not None and session.ends > self.now else None
+        return session if session is not None and self.is_there(session) else None
 
     def seen(self, key: str, caller: TenantCtx | None) -> Session | None:
         """Return the session under a key, if it is there for this caller."""
@@ -80,7 +114,7 @@ class Model:
             return []
         owner = whose(caller, user)
         return sorted(
-            (s for s in self.sessions.values() if s.scope is not None and s.ends > self.now and s.whose() == owner),
+            (s for s in self.sessions.values() if s.scope is not None and self.is_there(s) and s.whose() == owner),
             key=lambda session: session.key,
         )
 
@@ -108,7 +142,7 @@ class Model:
     def sweep(self, key: str) -> None:
         """Remove an expired session, so that another may have its key."""
         session = self.sessions.get(key)
-        if session is not None and session.ends <= self.now:
+        if session is not None and not self.is_there(session):
             self.forget(session)
 
     def park(self, owner: TenantCtx, scope: ReplyScope, key: str, stored: SessionData, ttl: Ttl) -> str | None:
@@ -120,7 +154,8 @@ class Model:
                 session.scope = None
                 displaced = session.key
         session = self.sessions.setdefault(key, Session(key, stored, 0))
-        session.data, session.scope, session.ends = stored, place(scope), self.ends(ttl)
+        session.data, session.scope = stored, place(scope)
+        self.set_lifetime(session, ttl)
         return displaced
 
     def is_current(self, session: Session) -> bool:
@@ -132,9 +167,12 @@ class Model:
         session = self.live(key)
         return session.held if session is not None and session.held is not None and session.held.ends > self.now else None
 
+    def began(self, session: Session, claim: Claim) -> None:
+        """See a plain claim on a session begin."""
+
     def parked(self) -> list[Session]:
         """Return every live wait."""
-        return [session for session in self.sessions.values() if session.scope is not None and session.ends > self.now]
+        return [session for session in self.sessions.values() if session.scope is not None and self.is_there(session)]
 
     def claimed(self) -> list[tuple[Session, Held]]:
         """Return every session with a live claim."""
@@ -151,7 +189,7 @@ class Model:
         return [
             session
             for session in self.sessions.values()
-            if session.ends > self.now
+            if self.is_there(session)
             and session.whose()[:2] == (caller.env, caller.tenant_id)
             and caller.team_id in (None, session.whose()[2])
             and caller.user_id in (None, session.whose()[3])

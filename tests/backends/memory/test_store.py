@@ -28,8 +28,12 @@ from greentic_session import (
 )
 from greentic_session.backend import Creation, Parking
 from greentic_session.ids import SessionKey
-from greentic_session.testing import ReplyContract, SessionStoreContract, session_store_machine
-from greentic_session.testing._sessions.machine import SessionStoreMachine
+from greentic_session.testing import (
+    ReplyContract,
+    ReplyStoreMachine,
+    SessionStoreContract,
+    session_store_machine,
+)
 from greentic_session.testing._sessions.samples import ALICE, CHAT, ctx, data
 
 
@@ -42,7 +46,7 @@ def test_contract_on_trio(name: str) -> None:
     run_on_trio(TestContract(), name, InMemorySessionStore)
 
 
-class Checked(SessionStoreMachine):
+class Checked(ReplyStoreMachine):
     """The contract's model, and after every step a look inside.
 
     The indices agree, the short cuts tell the truth.
@@ -65,6 +69,7 @@ def check_indices(store: InMemorySessionStore) -> None:
     entries = {key: entry for shard in memory.shards for key, entry in shard.items()}
     waiting = {(owner, place): entry for owner, waits in memory.waits.items() for place, entry in waits.items()}
     assert all(memory.waits.values()), "an empty index was left behind"
+    check_replies(store, entries)
     for key, entry in entries.items():
         assert entry.wait.key == key
         assert entry.end > 0
@@ -83,12 +88,49 @@ def check_indices(store: InMemorySessionStore) -> None:
     for owner, entry in memory.latest.items():
         assert entries[entry.wait.key] is entry
         assert entry.pointer == owner
-    filed = [entry for bucket in memory._wheel._buckets.values() for entry in bucket]
-    assert {id(entry) for entry in filed} == {id(entry) for entry in entries.values() if entry.bucket is not None}
+    filed = [item for bucket in memory._wheel._buckets.values() for item in bucket]
+    inboxes = [inbox for places in memory.inboxes.values() for inbox in places.values()]
+    deliveries = [known for names in memory.deliveries.values() for known in names.values()]
+    items: list[Any] = [*entries.values(), *inboxes, *deliveries]
+    assert {id(item) for item in filed} == {id(item) for item in items if item.bucket is not None}
+
+
+def check_replies(store: InMemorySessionStore, entries: dict[str, Any]) -> None:
+    """Check the same of inboxes, deliveries, and what is ready."""
+    memory = store._memory
+    assert all(memory.inboxes.values())
+    assert all(memory.deliveries.values())
+    kept = {id(inbox) for inboxes in memory.kept.values() for inbox in inboxes}
+    for owner, inboxes in memory.inboxes.items():
+        for scope, inbox in inboxes.items():
+            wait = memory.waits.get(owner, {}).get(scope)
+            assert (inbox.owner, inbox.scope) == (owner, scope)
+            assert inbox.replies
+            assert (wait is None) == (id(inbox) in kept) == (inbox.bucket is not None)
+            assert wait is None or wait.inbox is inbox
+    for owner, deliveries in memory.deliveries.items():
+        for name, known in deliveries.items():
+            assert (known.owner, known.name) == (owner, name)
+            assert (known.inbox is None) == (known.bucket is not None)
+            assert known.inbox is None or known.reply_id in known.inbox.replies
+    for entry in entries.values():
+        places = memory.inboxes.get(entry.owner, {}) if entry.owner is not None else {}
+        scope = entry.wait.scope
+        assert entry.inbox is (None if scope is None else places.get(scope.normalized()))
+    queued: dict[int, Any] = {}
+    for (env, tenant), queues in memory.ready._queues.items():
+        assert (env, tenant) in memory.ready._tenants
+        for team, waits in queues.waits.items():
+            assert team in queues.teams
+            queued |= {id(entry): (rank, env, tenant, team) for rank, _, entry in waits._heap}
+            assert all(waits._heap[(at - 1) >> 1][:2] <= waits._heap[at][:2] for at in range(1, len(waits)))
+            assert waits._at == {item[2]: at for at, item in enumerate(waits._heap)}
+    due = {id(entry): (entry.due, *entry.owner[:3]) for entry in entries.values() if entry.due != float("inf")}
+    assert queued == due
 
 
 CLOCK = Timer()
-Machine = session_store_machine(lambda: InMemorySessionStore(timer=CLOCK), CLOCK.advance, base=Checked)
+Machine = session_store_machine(partial(InMemorySessionStore, timer=CLOCK), CLOCK.advance, base=Checked)
 TestMachine, TestMachineAtLength = machine_tests(Machine, 50, 250, steps=30)
 
 
