@@ -37,16 +37,16 @@ class Claim:
     `SessionStore.claim_wait`, `deliver`, `claim_ready` and `iter_ready` make it.
 
     Use it as an async context manager: leaving the block without a verdict (`park`, `complete` or
-    `stay`) gives the wait back, so that another runner may take it. A claim ends with its lease, with
-    a verdict or `release`, and with the session, when somebody removes or clears it. Its methods work
-    once, and only while it is live; later they raise ConflictError and change nothing.
+    `stay`) gives the wait back, so that another runner may take it. A claim ends with its lease,
+    with a verdict or `release`, and with the session, when somebody removes or clears it. Its
+    methods work once, and only while it is live; later they raise ConflictError and change nothing.
 
     A claim of `deliver`, `claim_ready` or `iter_ready` holds the oldest reply of its place, or none
     where it is there for a deadline; a verdict settles what is held. Within the block its lease is
-    renewed at a third of itself (so it is for ``claim_wait(keep_alive=True)``); where it is lost, the
-    block is cancelled and raises ConflictError. To leave such a block without a verdict puts the wait
-    off by 2 ** (attempt - 1) seconds, at most 300; by cancellation it is ready at once, and that
-    counts as no attempt.
+    renewed at a third of itself (so it is for ``claim_wait(keep_alive=True)``); where it is lost,
+    the block is cancelled and raises ConflictError. To leave such a block without a verdict puts
+    the wait off by 2 ** (attempt - 1) seconds, at most 300; by cancellation it is ready at once,
+    and that counts as no attempt.
 
     >>> import asyncio
     >>> from greentic_session import InMemorySessionStore, ReplyScope, SessionData, TenantCtx
@@ -152,7 +152,10 @@ class Claim:
 
     @property
     def deadline(self) -> datetime | None:
-        """When the wait is forgotten or resumed, as it was when the claim was made: UTC, or None."""
+        """When the wait is forgotten or resumed, as it was when the claim was made.
+
+        UTC, or None.
+        """
         return self._claimed.deadline
 
     @property

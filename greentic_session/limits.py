@@ -38,8 +38,8 @@ class ReplyOptions(TypedDict, total=False):
     """The options of a store for replies, as its constructor takes them.
 
     Attributes:
-        dedupe_window: For how many seconds a `delivery_id` is remembered, from the acceptance of its
-            reply or from its verdict, whichever is later.
+        dedupe_window: For how many seconds a `delivery_id` is remembered, from the acceptance of
+            its reply or from its verdict, whichever is later.
         reply_grace: For how many seconds, at least, an unsettled reply is kept from its acceptance.
         timeout_grace: For how many seconds a wait with ``on_timeout="resume"`` lives behind its
             deadline, if nobody hears it.

@@ -36,9 +36,9 @@ OnTimeout: TypeAlias = Literal["forget", "resume"]
 class DeliveryOutcome(StrEnum):
     """What `SessionStore.deliver` made of a reply; equal to its text.
 
-    ``claimed``: the caller has the claim on the wait. ``queued``: the reply is in the inbox of a wait
-    that somebody else is at, or will be at. ``kept``: nothing waits yet. ``duplicate``: this delivery
-    was settled or removed before. ``unmatched``: nothing waits, and nothing was accepted.
+    ``claimed``: the caller has the claim on the wait. ``queued``: the reply is in the inbox of a
+    wait that somebody else is at, or will be at. ``kept``: nothing waits yet. ``duplicate``: this
+    delivery was settled or removed before. ``unmatched``: nothing waits, and nothing was accepted.
 
     >>> DeliveryOutcome("kept") is DeliveryOutcome.KEPT == "kept"
     True
@@ -94,12 +94,12 @@ class Reply(Hiding, msgspec.Struct, frozen=True, gc=False):
     def value(self, type: Any) -> Any: ...
 
     def value(self, type: Any = Any) -> Any:
-        """Read the body as JSON of a type that msgspec decodes; by default as dicts, lists, scalars.
+        """Read the body as JSON of a type that msgspec decodes; by default dicts, lists, scalars.
 
         Raises:
             CorruptReplyError: As `body`.
-            InvalidInputError: It is no JSON, or not of that type. The message says where, and quotes
-                nothing of it.
+            InvalidInputError: It is no JSON, or not of that type. The message says where, and
+                quotes nothing of it.
         """
         what = "reply in JSON" if type is Any else f"reply of type {getattr(type, '__name__', str(type))}"
         return codec.decode(msgspec.json.Decoder(type), codec.as_bytes(self.body, what), what, known=False)

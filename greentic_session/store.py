@@ -260,9 +260,9 @@ class SessionStore(ReplyOperations, Closing):
             ttl: How long to wait.
             on_conflict: ``"replace"`` displaces another live session from the scope; ``"fail"``
                 raises instead.
-            on_timeout: What becomes of the wait when `ttl` has passed. ``"forget"``: it is gone, once
-                no unsettled reply lies there. ``"resume"``: it stays, and is ready for `claim_ready`
-                and `iter_ready`; unheard, it is gone `timeout_grace` later.
+            on_timeout: What becomes of the wait when `ttl` has passed. ``"forget"``: it is gone,
+                once no unsettled reply lies there. ``"resume"``: it stays, and is ready for
+                `claim_ready` and `iter_ready`; unheard, it is gone `timeout_grace` later.
 
         Returns:
             The key of the displaced session; None if there was none.

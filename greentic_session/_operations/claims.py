@@ -51,8 +51,8 @@ class ClaimOperations:
             lease: For how many seconds, if nothing else ends it. A shorter lifetime of the session
                 is lengthened to it, and stays so when the claim is released: choose a lease that
                 suits the wait.
-            fallback: Where `scope` has a correlation and nothing waits there, try it without. Then an
-                answer to an old question may find a newer one.
+            fallback: Where `scope` has a correlation and nothing waits there, try it without. Then
+                an answer to an old question may find a newer one.
 
             keep_alive: Whether the lease is renewed, at a third of itself, within ``async with``.
 

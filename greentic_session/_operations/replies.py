@@ -46,8 +46,8 @@ class ReplyOperations(ClaimOperations):
     ) -> Delivery:
         """Accept a reply, and take the right to work on it where nobody is at its wait.
 
-        An accepted reply stays in the store until a verdict has settled it, somebody has removed it,
-        or a time that its sender or the store's options name has run out. One atomic step.
+        An accepted reply stays in the store until a verdict has settled it, somebody has removed
+        it, or a time that its sender or the store's options name has run out. One atomic step.
 
         Args:
             ctx: The caller; one with a user delivers for that user only.
@@ -149,8 +149,8 @@ class ReplyOperations(ClaimOperations):
     def iter_ready(self, ctx: TenantCtx | None = None, *, lease: Seconds = 30.0, poll: Seconds = 0.5) -> ReadyIterator:
         """Yield claims on what is ready, for ever, as `claim_ready` does.
 
-        What this very store makes ready is yielded at once; what another process does, within `poll`.
-        It goes on while the backend is away or late, and ends when the store is closed.
+        What this very store makes ready is yielded at once; what another process does, within
+        `poll`. It goes on while the backend is away or late, and ends when the store is closed.
 
         Args:
             ctx: As for `claim_ready`.

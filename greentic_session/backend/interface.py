@@ -139,8 +139,8 @@ class SessionBackend(Closable, ABC):
     async def deliver(self, delivering: Delivering) -> Delivered:
         """Accept a reply, and claim its wait if that is free and the caller wants it.
 
-        A call that is cancelled, or late, gives back what it may have claimed. A session that cannot
-        be read is given back and put off, and the outcome is queued.
+        A call that is cancelled, or late, gives back what it may have claimed. A session that
+        cannot be read is given back and put off, and the outcome is queued.
 
         Raises:
             ConflictError: A live session has the key of the beginning.
@@ -153,8 +153,8 @@ class SessionBackend(Closable, ABC):
     async def claim_ready(self, readying: Readying) -> Readiness:
         """Claim one wait that is ready: tenants take turns, each longest due first.
 
-        A call that is cancelled, or late, gives back what it may have claimed. A session that cannot
-        be read is given back and put off, and the next one is claimed.
+        A call that is cancelled, or late, gives back what it may have claimed. A session that
+        cannot be read is given back and put off, and the next one is claimed.
         """
         del readying
         self._refuse_replies()
@@ -165,7 +165,7 @@ class SessionBackend(Closable, ABC):
         self._refuse_replies()
 
     async def stay(self, staying: Staying) -> bool:
-        """Settle what a live claim holds, end it, and leave its wait as it is; False if it is over."""
+        """Settle what a live claim holds, and leave its wait as it is; False if it is over."""
         del staying
         self._refuse_replies()
 
@@ -190,7 +190,7 @@ class SessionBackend(Closable, ABC):
             yield reply
 
     async def rewrite(self, rewriting: Rewriting) -> bool:
-        """Store another text of a reply; False if it is there no more, or has another one by now."""
+        """Store another text of a reply; False if it is gone, or has another one by now."""
         del rewriting
         self._refuse_replies()
 

@@ -52,8 +52,8 @@ class Delivering(Hiding, Struct, frozen=True, gc=False):
 
     Attributes:
         owner: Whose wait it answers.
-        scopes: Where it was delivered; behind that, the scope without its correlation, which is meant
-            where no wait is at the first and one is there.
+        scopes: Where it was delivered; behind that, the scope without its correlation, which is
+            meant where no wait is at the first and one is there.
         reply_id: A new random one.
         text: The body.
         size: The length of the plain body, in bytes of UTF-8: by it inboxes are bounded.

@@ -14,9 +14,9 @@ Of a reply the body is encrypted: it opens only for the owner of the wait, the s
 delivered to, and beside its id, `delivery_id` and `sender`.
 
 What is not noticed: an older snapshot of the same session put back in the place of a newer one; a
-session or a reply that was removed; a reply that is put into an inbox again; a wait that was pointed
-at another scope of its user; changes to the rest of `tenant_ctx` (attributes, tracing, attempt,
-deadline, impersonation).
+session or a reply that was removed; a reply that is put into an inbox again; a wait that was
+pointed at another scope of its user; changes to the rest of `tenant_ctx` (attributes, tracing,
+attempt, deadline, impersonation).
 """
 
 from collections.abc import AsyncGenerator, AsyncIterator

@@ -13,8 +13,8 @@ __all__ = ["ReplySealer"]
 class ReplySealer:
     """Seals the bodies of replies.
 
-    Each is bound to the owner of the wait, the scope that it was delivered to, its id, `delivery_id`
-    and `sender`.
+    Each is bound to the owner of the wait, the scope that it was delivered to, its id,
+    `delivery_id` and `sender`.
 
     Args:
         sealer: Knows the keys.

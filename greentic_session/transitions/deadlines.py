@@ -56,7 +56,10 @@ def lengthen(wait: Waiting, until: float) -> Lifetime:
 
 
 def take_deadline(session: Waiting) -> Lifetime:
-    """Return the lifetime of a session that loses its place: it ends when its storage would have."""
+    """Return the lifetime of a session that loses its place.
+
+    It ends when its storage would have.
+    """
     return Lifetime(NEVER_ENDS, session.end)
 
 

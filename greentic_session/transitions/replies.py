@@ -122,7 +122,7 @@ def takeable(inbox: Sequence[Received], limit: int, now: float) -> tuple[Receive
 
 
 def give_back(received: Received, now: float, limits: ReplyLimits, *, waits: bool) -> Received:
-    """Return a reply whose claim ends without a verdict; where nothing waits, it is kept for a while."""
+    """Return a reply whose claim ends without a verdict; where nothing waits, it is kept."""
     keep_until = received.keep_until if waits else max(received.keep_until, now + limits.reply_grace_ms / 1000)
     return replace(received, token=None, held_until=0.0, keep_until=keep_until)
 

@@ -21,8 +21,8 @@ class Entry:
     """One session and all that the store knows of it.
 
     `wait.scope` says where it waits, if it does; `owner` whose it is (None: nobody's), `pointer`
-    whose latest session. `inbox` is that of its place, where one is; `held` is where the replies lie
-    that its claim holds; `due` is since when it is ready, or when it will be.
+    whose latest session. `inbox` is that of its place, where one is; `held` is where the replies
+    lie that its claim holds; `due` is since when it is ready, or when it will be.
 
     Writers hold the lock. A reader without it may follow an index to an entry and read `wait`, then
     `end`, while a writer is at work; what it finds was true when it read `wait`, if the scope in

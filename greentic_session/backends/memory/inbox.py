@@ -33,8 +33,8 @@ class Inbox:
 class KnownDelivery:
     """A `delivery_id` of an owner's conversation that is remembered.
 
-    `inbox` is where its reply lies, under `reply_id`, until it is settled or removed; it is forgotten
-    at `end`.
+    `inbox` is where its reply lies, under `reply_id`, until it is settled or removed; it is
+    forgotten at `end`.
     """
 
     __slots__ = ("bucket", "end", "inbox", "name", "owner", "reply_id")

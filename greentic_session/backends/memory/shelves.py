@@ -63,7 +63,10 @@ class Shelves(Expiring[Entry | Inbox | KnownDelivery]):
         return None if waits is None else waits.get(place)
 
     def _freed(self, entry: Entry | None, now: float) -> Entry | None:
-        """For writers: what has expired is gone afterwards, so that its key or its place is free."""
+        """For writers.
+
+        What has expired is gone afterwards, so that its key or its place is free.
+        """
         if entry is None or transitions.is_live(entry, now):
             return entry
         self._remove(entry, Leaving.EXPIRED, now)

@@ -11,7 +11,7 @@ from greentic_session import tenancy, transitions
 from greentic_session._expiry.expiring import Timer
 from greentic_session._sqlite.database import Database
 from greentic_session.admin import Inspector, Step
-from greentic_session.backend import Claiming, Creation, Parking, SessionBackend, Update
+from greentic_session.backend import Claimed, Claiming, Creation, Parking, SessionBackend, Settled, Update
 from greentic_session.errors import CorruptSessionError
 from greentic_session.expiry import Never
 from greentic_session.ids import SessionKey
@@ -77,9 +77,11 @@ class SQLiteBackend(SessionBackend):
 
     # -- waits, by scope
 
-    async def park(self, parking: Parking) -> SessionKey | None:
+    async def park(self, parking: Parking) -> Settled:
+        if parking.resume:
+            self._refuse_replies()
         place, text = place_of(parking.owner, parking.scope.scope_hash()), _text(parking.data, parking.text)
-        return await self._write(lambda c, now: operations.park(c, parking, place, text, now))
+        return Settled(await self._write(lambda c, now: operations.park(c, parking, place, text, now)))
 
     async def find(self, owner: Owner, scopes: tuple[ReplyScope, ...]) -> Wait | None:
         places = operations.places_of(owner, scopes)
@@ -105,17 +107,18 @@ class SQLiteBackend(SessionBackend):
 
     # -- claims
 
-    async def claim(self, claiming: Claiming) -> Wait | None:
+    async def claim(self, claiming: Claiming) -> Claimed | None:
         places, timer = operations.places_of(claiming.owner, claiming.scopes), self.timer
 
         def give_back(connection: sqlite3.Connection, wait: Wait | None) -> None:
             if wait is not None:
                 operations.release(connection, wait.key, claiming.token, timer())
 
-        return await self.database.write(lambda c: operations.claim(c, claiming, places, timer()), give_back)
+        wait = await self.database.write(lambda c: operations.claim(c, claiming, places, timer()), give_back)
+        return None if wait is None else Claimed(wait, claiming.turn_key)
 
-    async def complete(self, owner: Owner, key: str, token: str) -> bool:  # noqa: ARG002  # an owner's for good
-        return await self._write(lambda c, now: operations.complete(c, key, token, now))
+    async def complete(self, owner: Owner, key: str, token: str) -> Settled | None:  # noqa: ARG002  # an owner's for good
+        return Settled() if await self._write(lambda c, now: operations.complete(c, key, token, now)) else None
 
     async def release(self, key: str, token: str) -> bool:
         return await self._write(lambda c, now: operations.release(c, key, token, now))

@@ -1,4 +1,7 @@
-"""Readiness: what is claimed by whoever asks for work, in which order, and how claims are kept alive."""
+"""Readiness.
+
+What is claimed by whoever asks for work, in which order, and how claims are kept alive.
+"""
 
 from contextlib import suppress
 
