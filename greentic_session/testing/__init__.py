@@ -56,6 +56,7 @@ from greentic_session.testing._sessions.by_key import SessionsContract
 from greentic_session.testing._sessions.claims import ClaimsContract
 from greentic_session.testing._sessions.deadlines import DeadlinesContract
 from greentic_session.testing._sessions.deliveries import DeliveriesContract
+from greentic_session.testing._sessions.inboxes import InboxesContract
 from greentic_session.testing._sessions.inputs import InputsContract
 from greentic_session.testing._sessions.lifetimes import LifetimesContract
 from greentic_session.testing._sessions.machine import session_store_machine
@@ -115,7 +116,7 @@ class SessionStoreContract(
 
 
 @pytest.mark.asyncio
-class ReplyContract(DeliveriesContract, TurnsContract, DeadlinesContract, ReadinessContract):
+class ReplyContract(DeliveriesContract, InboxesContract, TurnsContract, DeadlinesContract, ReadinessContract):
     """What a `SessionStore` promises of replies and deadlines, as tests.
 
     Name it beside `SessionStoreContract`, behind it, for a store that keeps replies.

@@ -357,6 +357,7 @@ class ReplyStoreMachine(ReplyModel, SessionStoreMachine):
         )
 
     async def check_lookups(self, caller: TenantCtx, user: str, scope: ReplyScope) -> None:
+        """Check the inbox of a place, too."""
         await super().check_lookups(caller, user, scope)
         found = [reply.body for reply in await self.store.inbox(caller, user, scope)]
         seen = caller.user_id in (None, user)
