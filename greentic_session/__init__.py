@@ -49,6 +49,7 @@ from .factory import (
 from .ids import EnvId, FlowId, PackId, SessionKey, TeamId, TenantId, UserId
 from .models import Impersonation, InvocationDeadline, ReplyScope, SessionCursor, SessionData, TenantCtx
 from .reply import DeliveryOutcome, Reply, Start
+from .runner import Runner
 from .store import SessionStore
 from .wait import Wait
 
@@ -91,6 +92,7 @@ __all__ = [
     "RedisUrlWithNamespace",
     "Reply",
     "ReplyScope",
+    "Runner",
     "SQLiteSessionStore",
     "SchemaVersionError",
     "SessionBackendConfig",

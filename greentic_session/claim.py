@@ -188,6 +188,11 @@ class Claim:
         """
         return self._leftovers
 
+    @property
+    def is_over(self) -> bool:
+        """Whether its holder has ended the claim, or has learned that it is over."""
+        return self._over
+
     async def park(
         self,
         scope: ReplyScope,

@@ -176,6 +176,10 @@ class ReplyOperations(ClaimOperations):
         tenancy.check_scope(scope)
         return [] if owner is None else list(await self._backend.inbox(owner, scope))
 
+    def wake(self) -> None:
+        """Let every `iter_ready` of this store look again at once."""
+        self._bell.ring()
+
     async def _claim_one(self, ctx: TenantCtx | None, lease_ms: int) -> Claim | float | None:
         """Claim one wait that is ready, or say in how many seconds there may be one."""
         token, sent = new_token(), anyio.current_time()

@@ -58,6 +58,7 @@ from greentic_session.testing._sessions.deadlines import DeadlinesContract
 from greentic_session.testing._sessions.deliveries import DeliveriesContract
 from greentic_session.testing._sessions.inboxes import InboxesContract
 from greentic_session.testing._sessions.inputs import InputsContract
+from greentic_session.testing._sessions.later import later
 from greentic_session.testing._sessions.lifetimes import LifetimesContract
 from greentic_session.testing._sessions.machine import session_store_machine
 from greentic_session.testing._sessions.readiness import ReadinessContract
@@ -75,6 +76,7 @@ __all__ = [
     "SessionStoreContract",
     "Time",
     "conversation_store_machine",
+    "later",
     "session_store_machine",
 ]
 

@@ -42,6 +42,13 @@ class Replies(Shelves, SessionBackend):
         super().__init__(timer)
         self._epoch = time.time() - timer()
 
+    def move_timer(self, passed_ms: int) -> None:
+        """Let so much time pass: for tests."""
+        with self._lock:
+            timer, passed = self.timer, passed_ms / 1000
+            self.timer = lambda: timer() + passed
+            self._epoch -= passed  # the calendar is the same
+
     def _park(self, parking: Parking, now: float) -> tuple[Entry, Settled]:
         owner, key, place = parking.owner, parking.key, parking.scope.normalized()
         wait = Wait(key, parking.data, parking.scope)

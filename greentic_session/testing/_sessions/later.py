@@ -1,0 +1,51 @@
+"""Time that passes for a store because a test says so."""
+
+from greentic_session.backend import SessionBackend
+from greentic_session.backends.memory.backend import MemoryBackend
+from greentic_session.expiry import Seconds, milliseconds
+from greentic_session.store import SessionStore
+
+__all__ = ["later"]
+
+
+async def later(store: SessionStore, seconds: Seconds) -> None:
+    """Let time pass for a store: its lifetimes, leases, delays and deadlines are so much nearer.
+
+    What is ready by that is yielded by `SessionStore.iter_ready` at once. Stores that share a
+    backend share its time. Moments that have been told (`Reply.accepted_at`, `Claim.deadline`) are
+    told as before.
+
+    Args:
+        store: One in memory, also one that is wrapped.
+        seconds: How much.
+
+    Raises:
+        InvalidInputError: It is not more than zero.
+        NotImplementedError: The store is of another kind.
+        TypeError: It is no length of time, or `store` is no SessionStore.
+
+    >>> import anyio
+    >>> from greentic_session import InMemorySessionStore, SessionData, TenantCtx
+    >>> async def main():
+    ...     ctx = TenantCtx.new("dev", "acme")
+    ...     async with InMemorySessionStore() as store:
+    ...         key = await store.create_session(ctx, SessionData.new(ctx, "f", "n"), ttl=3600)
+    ...         await later(store, 3600)
+    ...         return await store.get_session(key)
+    >>> anyio.run(main) is None
+    True
+    """
+    if not isinstance(store, SessionStore):
+        raise TypeError(f"store must be a SessionStore, not {type(store).__name__}")
+    passed_ms = milliseconds(seconds, "seconds")
+    backend = _innermost(store.backend)
+    if not isinstance(backend, MemoryBackend):
+        raise NotImplementedError(f"the time of a store in {backend.system} cannot be moved yet")
+    backend.move_timer(passed_ms)
+    store.wake()
+
+
+def _innermost(backend: SessionBackend) -> SessionBackend:
+    while isinstance(inner := getattr(backend, "_inner", None), SessionBackend):
+        backend = inner
+    return backend
