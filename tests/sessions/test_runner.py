@@ -73,8 +73,8 @@ async def quiet() -> None:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    while not condition():
-        await anyio.sleep(0.005)  # nothing else tells
+    while not condition():  # noqa: ASYNC110  # nothing else tells
+        await anyio.sleep(0.005)
 
 
 async def forever(_: Claim) -> None:

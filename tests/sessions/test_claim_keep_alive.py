@@ -1,0 +1,167 @@
+"""Claims that are kept alive while the store is slow, away, or says that they are over."""
+
+from collections.abc import Awaitable, Callable
+
+import anyio
+import pytest
+
+from greentic_session import Claim, ConflictError, SessionStore, UnavailableError
+from greentic_session.backends.forwarding import ForwardingBackend
+from greentic_session.backends.memory.backend import MemoryBackend
+from greentic_session.testing._sessions.samples import ALICE, CHAT, DAY, OTHER, claim_answer, park, ready
+
+LEASE = 0.15
+
+
+class Moody(ForwardingBackend):
+    """A backend whose renewals do as a test says; it notes what is asked of it."""
+
+    def __init__(self) -> None:
+        super().__init__(MemoryBackend(anyio.current_time))
+        self.asked: list[str] = []
+        self.before_renewal: Callable[[], Awaitable[object]] = anyio.lowlevel.checkpoint
+
+    async def renew(self, key: str, token: str, lease_ms: int) -> bool:
+        self.asked.append("renew")
+        await self.before_renewal()
+        renewed = await super().renew(key, token, lease_ms)
+        self.asked.append("renewed")
+        return renewed
+
+    async def stay(self, staying: object) -> bool:
+        self.asked.append("stay")
+        return await super().stay(staying)  # type: ignore[arg-type]
+
+
+async def away() -> None:
+    raise UnavailableError("away")
+
+
+async def hangs() -> None:
+    await anyio.sleep(DAY)
+
+
+@pytest.fixture(params=["asyncio", "trio"])
+def run(request: pytest.FixtureRequest) -> Callable[[Callable[[SessionStore, Moody], Awaitable[None]]], None]:
+    def run(test: Callable[[SessionStore, Moody], Awaitable[None]]) -> None:
+        async def main() -> None:
+            backend = Moody()
+            with anyio.fail_after(30):
+                async with SessionStore(backend) as store:
+                    await park(store)
+                    await test(store, backend)
+
+        anyio.run(main, backend=request.param)
+
+    return run
+
+
+Run = Callable[[Callable[[SessionStore, Moody], Awaitable[None]]], None]
+
+
+async def until_asked(backend: Moody, what: str) -> None:
+    while what not in backend.asked:  # noqa: ASYNC110  # nothing else tells
+        await anyio.sleep(0.005)
+
+
+async def work(claim: Claim) -> None:
+    async with claim:
+        await anyio.sleep(DAY)
+
+
+@pytest.mark.parametrize("mood", [away, hangs])
+def test_while_the_store_is_away_the_lease_runs_out_by_our_own_clock(run: Run, mood: Callable[[], Awaitable[None]]) -> None:
+    async def test(store: SessionStore, backend: Moody) -> None:
+        backend.before_renewal = mood
+        begun = anyio.current_time()
+        with pytest.raises(ConflictError):
+            await work(await claim_answer(store, lease=LEASE))
+        assert anyio.current_time() >= begun + LEASE
+        assert "renew" in backend.asked
+
+    run(test)
+
+
+def test_a_store_that_comes_back_in_time_loses_nothing(run: Run) -> None:
+    async def test(store: SessionStore, backend: Moody) -> None:
+        async def once() -> None:
+            if backend.asked.count("renew") == 1:
+                await away()
+
+        backend.before_renewal = once
+        async with await claim_answer(store, lease=1.0) as claim:
+            await until_asked(backend, "renewed")
+            await claim.stay()
+
+    run(test)
+
+
+def test_renewals_and_verdicts_exclude_each_other(run: Run) -> None:
+    async def test(store: SessionStore, backend: Moody) -> None:
+        gate = anyio.Event()
+        backend.before_renewal = gate.wait
+        async with await claim_answer(store, lease=3.0) as claim:
+            await until_asked(backend, "renew")
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(claim.stay)
+                await anyio.wait_all_tasks_blocked()
+                gate.set()
+        assert backend.asked == ["renew", "renewed", "stay"]
+
+    run(test)
+
+
+def test_nothing_is_renewed_behind_a_verdict(run: Run) -> None:
+    async def test(store: SessionStore, backend: Moody) -> None:
+        async with await claim_answer(store, lease=LEASE) as claim:
+            await claim.stay()
+            await anyio.sleep(2 * LEASE)
+        assert backend.asked == ["stay"]
+
+    run(test)
+
+
+def test_a_store_that_is_closed_meanwhile(run: Run) -> None:
+    async def test(store: SessionStore, _: Moody) -> None:
+        async with await claim_answer(store, lease=DAY):
+            await store.aclose()
+
+    run(test)
+
+
+def test_an_outer_timeout_is_the_callers(run: Run) -> None:
+    async def test(store: SessionStore, _: Moody) -> None:
+        with pytest.raises(TimeoutError):
+            with anyio.fail_after(0.01):
+                await work(await claim_answer(store, lease=DAY))
+        assert (await ready(store)).attempt == 1
+
+    run(test)
+
+
+def test_many_claims_one_in_another(run: Run) -> None:
+    async def test(store: SessionStore, _: Moody) -> None:
+        async def work_on_both() -> None:
+            async with await claim_answer(store, lease=DAY):
+                other = await claim_answer(store, scope=OTHER, lease=LEASE)
+                await store.remove_session("l")
+                await work(other)
+
+        await park(store, "l", OTHER)
+        with pytest.raises(ConflictError):
+            await work_on_both()
+        assert await store.claim_ready() == []  # the outer one was put off
+
+    run(test)
+
+
+def test_entering_twice_keeps_one(run: Run) -> None:
+    async def test(store: SessionStore, _: Moody) -> None:
+        claim = await claim_answer(store, lease=DAY)
+        async with claim:
+            await claim.complete()
+        async with claim:  # it is over: there is nothing to renew
+            pass
+        assert await store.find_wait_by_scope(ALICE, "alice", CHAT) is None
+
+    run(test)
