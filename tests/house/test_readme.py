@@ -32,6 +32,8 @@ from greentic_session import (
     SessionStore,
     TenantCtx,
 )
+from greentic_session._operations.claims import ClaimOperations
+from greentic_session._operations.replies import ReplyOperations
 from greentic_session.conversation import ConversationStore, Message
 from greentic_session.encryption import EncryptionKey
 
@@ -94,6 +96,11 @@ def test_the_store_of_a_fleet(block: str, monkeypatch: pytest.MonkeyPatch, redis
             await store.health()
 
     asyncio.run(is_there())
+
+
+@runs("async def handle(claim")
+def test_a_burst_with_a_runner(block: str) -> None:
+    run(block)
 
 
 @runs('create_conversation_store("memory://")')
@@ -228,9 +235,16 @@ def operations_of(owner: type) -> dict[str, str]:
 
 def test_the_table_of_operations_tells_the_signatures() -> None:
     shown = dict(re.findall(r"`(?:claim\.|\.)?(\w+)(\([^`]*\))`", README))
-    operations = operations_of(SessionStore) | operations_of(Claim)
+    operations = operations_of(SessionStore) | operations_of(ClaimOperations) | operations_of(Claim)
     del operations["find_by_user"]
     assert {name: shown.get(name) for name in operations} == operations
+
+
+def test_the_table_of_replies_tells_the_signatures() -> None:
+    operations = operations_of(ReplyOperations)
+    del operations["wake"]
+    shown = re.findall(r"`(\w+)(\([^`]*\))`", READMES["greentic_session/_operations/README.md"])
+    assert {name: signature for name, signature in shown if name in operations} == operations
 
 
 def test_the_table_of_conversations_tells_the_signatures() -> None:
