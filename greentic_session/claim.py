@@ -1,11 +1,12 @@
 """The right to resume one wait."""
 
 import logging
-from contextlib import AbstractAsyncContextManager, nullcontext
-from datetime import datetime
+import os
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from types import TracebackType
-from typing import Final, Literal, Self, cast
+from typing import Final, Literal, Self, TypeVar, cast
 
 import anyio
 
@@ -25,10 +26,13 @@ from .transitions import backoff_s
 
 __all__ = ["Claim"]
 
+T = TypeVar("T")
+
 _log = logging.getLogger("greentic_session")
 
 _MAX_TAKEN: Final = 2**31 - 1
-_NO_LOCK: Final = nullcontext()
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_LAST_MOMENT: Final = datetime.max.replace(tzinfo=UTC)
 
 
 class Claim:
@@ -66,23 +70,10 @@ class Claim:
     '{"asked":2}'
     """
 
-    __slots__ = (
-        "_backend",
-        "_bell",
-        "_claimed",
-        "_ctx",
-        "_is_plain",
-        "_keeper",
-        "_keeps_alive",
-        "_lease_s",
-        "_leftovers",
-        "_limits",
-        "_over",
-        "_owner",
-        "_replies",
-        "_sent",
-        "_token",
-    )
+    _keeper: KeepAlive | None = None
+    _leftovers: tuple[Reply, ...] = ()
+    _over = False
+    _own_key: str | None = None
 
     def __init__(
         self,
@@ -111,9 +102,6 @@ class Claim:
         self._sent = sent
         self._is_plain = is_plain
         self._keeps_alive = keeps_alive
-        self._keeper: KeepAlive | None = None
-        self._leftovers: tuple[Reply, ...] = ()
-        self._over = False
 
     @property
     def key(self) -> SessionKey:
@@ -156,7 +144,13 @@ class Claim:
 
         UTC, or None.
         """
-        return self._claimed.deadline
+        seconds = self._claimed.deadline
+        if seconds is None:
+            return None
+        try:
+            return _EPOCH + timedelta(seconds=seconds)
+        except OverflowError:  # a lifetime may be longer than the calendar
+            return _LAST_MOMENT
 
     @property
     def is_new(self) -> bool:
@@ -177,7 +171,11 @@ class Claim:
 
         For what a handler does elsewhere, that shall be done once.
         """
-        return self._claimed.turn_key
+        if self._claimed.turn_key is not None:
+            return self._claimed.turn_key
+        if self._own_key is None:  # a plain claim's: made when somebody wants it
+            self._own_key = os.urandom(16).hex()
+        return self._own_key
 
     @property
     def leftovers(self) -> tuple[Reply, ...]:
@@ -243,10 +241,8 @@ class Claim:
             max_waits=self._limits.max_waits_per_user,
             resume=None if on_timeout is None else resumes_on_timeout(on_timeout),
         )
-        async with self._unrenewed:
-            self._check_live()
-            settled = await self._backend.park(parking)
-            self._end()
+        settled = await self._apart(lambda: self._backend.park(parking))
+        self._end()
         self._leftovers = settled.leftovers
         return settled.displaced
 
@@ -257,10 +253,8 @@ class Claim:
             ConflictError: The claim is over.
         """
         self._check_live()
-        async with self._unrenewed:
-            self._check_live()
-            settled = await self._backend.complete(self._owner, self.key, self._token)
-            self._end()
+        settled = await self._apart(lambda: self._backend.complete(self._owner, self.key, self._token))
+        self._end()
         if settled is None:
             raise tenancy.claim_over(self.key)
         self._leftovers = settled.leftovers
@@ -287,10 +281,9 @@ class Claim:
         if data is not None:
             text = self._limits.admit(data, as_text=self._backend.keeps_text)
             tenancy.wait_owner(self._ctx.with_user(self._owner[3]), self._owner[3], data)
-        async with self._unrenewed:
-            self._check_live()
-            was_live = await self._backend.stay(Staying(self._owner, self.key, self._token, data, text))
-            self._end()
+        staying = Staying(self._owner, self.key, self._token, data, text)
+        was_live = await self._apart(lambda: self._backend.stay(staying))
+        self._end()
         if not was_live:
             raise tenancy.claim_over(self.key)
 
@@ -313,7 +306,7 @@ class Claim:
         """
         self._check_live()
         check_int("limit", limit, 1, _MAX_TAKEN)
-        taking = Taking(self._owner, self.key, self._token, self._claimed.turn_key, limit)
+        taking = Taking(self._owner, self.key, self._token, self.idempotency_key, limit)
         taken = await self._backend.take(taking)
         if taken is None:
             raise tenancy.claim_over(self.key)
@@ -337,13 +330,12 @@ class Claim:
         """
         self._check_live()
         delay_ms = 0 if not isinstance(delay, bool) and delay == 0 else milliseconds(delay, "delay")
-        async with self._unrenewed:
-            self._check_live()
-            if delay_ms:
-                was_live = await self._backend.put_off(PuttingOff(self._owner, self.key, self._token, delay_ms))
-            else:
-                was_live = await self._backend.release(self.key, self._token)
-            self._end()
+        if delay_ms:
+            putting_off = PuttingOff(self._owner, self.key, self._token, delay_ms)
+            was_live = await self._apart(lambda: self._backend.put_off(putting_off))
+        else:
+            was_live = await self._apart(lambda: self._backend.release(self.key, self._token))
+        self._end()
         if not was_live:
             raise tenancy.claim_over(self.key)
 
@@ -359,15 +351,7 @@ class Claim:
         """
         self._check_live()
         lease_ms = milliseconds(lease, "lease")
-        async with self._unrenewed:
-            self._check_live()
-            if self._keeper is None:
-                was_live = await self._backend.renew(self.key, self._token, lease_ms)
-            else:
-                sent = anyio.current_time()
-                was_live = await self._backend.renew(self.key, self._token, lease_ms)
-                if was_live:
-                    self._keeper.renewed(lease_ms / 1000, sent)
+        was_live = await self._apart(lambda: self._renew_for(lease_ms))
         if not was_live:
             raise tenancy.claim_over(self.key)
 
@@ -376,10 +360,23 @@ class Claim:
         if self._over:
             raise tenancy.claim_over(self.key)
 
-    @property
-    def _unrenewed(self) -> AbstractAsyncContextManager[object]:
-        """What keeps renewals out while the claim is ended or renewed by its holder."""
-        return _NO_LOCK if self._keeper is None else self._keeper.lock
+    async def _renew_for(self, lease_ms: int) -> bool:
+        keeper = self._keeper
+        if keeper is None:
+            return await self._backend.renew(self.key, self._token, lease_ms)
+        sent = anyio.current_time()
+        was_live = await self._backend.renew(self.key, self._token, lease_ms)
+        if was_live:
+            keeper.renewed(lease_ms / 1000, sent)
+        return was_live
+
+    async def _apart(self, call: Callable[[], Awaitable[T]]) -> T:
+        """Await a call that renews or ends the claim; renewals are kept out meanwhile."""
+        if self._keeper is None:
+            return await call()
+        async with self._keeper.lock:
+            self._check_live()
+            return await call()
 
     def _end(self) -> None:
         self._over = True

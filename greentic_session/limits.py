@@ -1,7 +1,7 @@
 """What one store allows: its default lifetimes and how large a session may be."""
 
 import sys
-from typing import Final, Self, TypedDict
+from typing import Any, Final, Self, TypedDict, cast
 
 import msgspec
 
@@ -11,7 +11,7 @@ from .errors import InvalidInputError
 from .expiry import Seconds, Ttl, default_ttl_ms, milliseconds
 from .models import SessionData
 
-__all__ = ["DEFAULT_MAX_SNAPSHOT_BYTES", "Limits", "ReplyLimits", "ReplyOptions"]
+__all__ = ["DEFAULT_MAX_SNAPSHOT_BYTES", "Limits", "ReplyLimits", "ReplyOptions", "split_reply_options"]
 
 DEFAULT_MAX_SNAPSHOT_BYTES: Final = 16 * 1024 * 1024
 """How long the wire text of a session may be, in bytes, unless its store says otherwise."""
@@ -55,6 +55,12 @@ class ReplyOptions(TypedDict, total=False):
     max_replies: int
     max_inbox_bytes: int
     max_reply_bytes: int
+
+
+def split_reply_options(options: dict[str, Any]) -> ReplyOptions:
+    """Take the options for replies out of those that are also for something else."""
+    taken = {name: options.pop(name) for name in ReplyOptions.__annotations__ if name in options}
+    return cast("ReplyOptions", taken)
 
 
 class ReplyLimits(msgspec.Struct, frozen=True):

@@ -18,17 +18,19 @@ class Bell:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._listeners: weakref.WeakSet[Listener] = weakref.WeakSet()
+        self._was_asked = False
 
     def listener(self) -> "Listener":
         """Return a listener in the running event loop; it is forgotten when its caller drops it."""
         listener = Listener()
         with self._lock:
             self._listeners.add(listener)
+            self._was_asked = True
         return listener
 
     def ring(self) -> None:
         """Wake every listener."""
-        if not self._listeners:
+        if not self._was_asked:  # most programs never listen, and every operation rings
             return
         with self._lock:
             listeners = list(self._listeners)

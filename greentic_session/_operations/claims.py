@@ -71,7 +71,7 @@ class ClaimOperations:
         if owner is None:
             return None
         token, sent = new_token(), anyio.current_time() if keep_alive else 0.0
-        claimed = await self._backend.claim(Claiming(owner, scopes, token, lease_ms, new_token()))
+        claimed = await self._backend.claim(Claiming(owner, scopes, token, lease_ms))
         if claimed is None:
             return None
         return self._claim(ctx, owner, claimed, token, lease_ms, sent, is_plain=True, keeps_alive=keep_alive)

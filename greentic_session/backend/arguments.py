@@ -1,7 +1,5 @@
 """The arguments and answers of a backend's operations on sessions, waits and claims."""
 
-from datetime import datetime
-
 from msgspec import Struct
 
 from greentic_session._base.hiding import Hiding, outline
@@ -97,14 +95,12 @@ class Claiming(Hiding, Struct, frozen=True, gc=False):
         scopes: Where it may wait, best first.
         token: A new random one; only who knows it can act by the claim.
         lease_ms: How long the claim lives, in milliseconds.
-        turn_key: A new random one: the idempotency key, unless the claim joins an open turn.
     """
 
     owner: Owner
     scopes: tuple[ReplyScope, ...]
     token: str
     lease_ms: int
-    turn_key: str = ""
 
     def __repr__(self) -> str:
         return outline(self, *self.__struct_fields__)  # without keys, tokens and texts
@@ -115,19 +111,20 @@ class Claimed(Hiding, Struct, frozen=True, gc=False):
 
     Attributes:
         wait: The session, with the scope that matched.
-        turn_key: The idempotency key of its turn.
+        turn_key: The idempotency key of its turn; None for a plain claim that joined none.
         attempt: Which attempt of its turn it is, from 1.
         replies: What the claim holds, oldest first.
-        deadline: When the wait is forgotten or resumed; None where it has no deadline.
+        deadline: When the wait is forgotten or resumed, in seconds since the Unix epoch; None where
+            it has no deadline.
         timed_out: Whether it was claimed for its deadline.
         is_new: Whether a `Beginning` made the session, and its first verdict is still due.
     """
 
     wait: Wait
-    turn_key: str
+    turn_key: str | None = None
     attempt: int = 1
     replies: tuple[Reply, ...] = ()
-    deadline: datetime | None = None
+    deadline: float | None = None
     timed_out: bool = False
     is_new: bool = False
 

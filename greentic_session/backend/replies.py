@@ -58,7 +58,7 @@ class Delivering(Hiding, Struct, frozen=True, gc=False):
         text: The body.
         size: The length of the plain body, in bytes of UTF-8: by it inboxes are bounded.
         token: A new random one, for a claim.
-        turn_key: As in `Claiming`.
+        turn_key: A new random one: the idempotency key, unless an open turn goes on.
         lease_ms: How long a claim lives, in milliseconds.
         delivery_id: The sender's id of the delivery.
         sender: Who answers.
@@ -108,7 +108,7 @@ class Readying(Hiding, Struct, frozen=True, gc=False):
     Attributes:
         ctx: Only waits that it administers; None: of all tenants.
         token: As in `Claiming`.
-        turn_key: As in `Claiming`.
+        turn_key: As in `Delivering`.
         lease_ms: As in `Claiming`.
     """
 

@@ -1,6 +1,7 @@
 """How large a session may be: exactly as large as its wire text, however the check gets there."""
 
 import math
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -15,8 +16,9 @@ from greentic_session import (
     SessionCursor,
     SessionData,
     TenantCtx,
+    create_session_store,
 )
-from greentic_session.limits import DEFAULT_MAX_SNAPSHOT_BYTES, Limits
+from greentic_session.limits import DEFAULT_MAX_SNAPSHOT_BYTES, Limits, ReplyLimits
 
 CTX = TenantCtx.new("dev", "acme")
 FULL = (
@@ -147,3 +149,25 @@ def test_a_context_that_is_too_long(snapshot: str, *, as_text: bool) -> None:
         limits.admit(data, as_text=as_text)
     fits = TenantCtx.new("dev", "acme").with_attributes({"note": "x" * 65_000})
     limits.admit(SessionData(tenant_ctx=fits, flow_id="f", cursor=data.cursor, context_json=snapshot), as_text=as_text)
+
+
+@pytest.mark.parametrize("url", ["memory://", "redis://localhost", "sqlite:///unused.db"])
+def test_every_store_has_the_options_for_replies(url: str) -> None:
+    options: dict[str, Any] = {
+        "dedupe_window": 1.5,
+        "reply_grace": timedelta(seconds=2),
+        "timeout_grace": 3,
+        "max_replies": 4,
+        "max_inbox_bytes": 5,
+        "max_reply_bytes": 6,
+    }
+    store = create_session_store(url, **options)
+    assert store.backend.reply_limits == ReplyLimits(1500, 2000, 3000, 4, 5, 6)
+    assert create_session_store(url).backend.reply_limits == ReplyLimits()
+    for name in options:
+        with pytest.raises(InvalidInputError):
+            create_session_store(url, **{name: 0})
+        with pytest.raises(TypeError):
+            create_session_store(url, **{name: "1"})
+    with pytest.raises(TypeError):
+        create_session_store("memory://", max_answers=1)

@@ -37,6 +37,7 @@ from .replies import Replies, matched
 
 __all__ = ["MemoryBackend"]
 
+_NOTHING_LEFT: Final = Settled()
 _STEP: Final = 256
 """How many entries administration looks at before it lets others run."""
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -153,16 +154,18 @@ class MemoryBackend(Replies):
             now = self.timer()
             for scope in claiming.scopes:
                 if entry := self._waiting(claiming.owner, scope.normalized(), now):
-                    transitions.claim(entry, entry.wait.key, claiming.lease_ms, now)
-                    inbox = () if entry.inbox is None else entry.inbox.all()
-                    joined = transitions.join(entry, inbox, now)
+                    held = transitions.claim(entry, entry.wait.key, claiming.lease_ms, now)
+                    wait = matched(entry, scope)
+                    if entry.turn is None and entry.inbox is None and not entry.resume and not held.lengthens:
+                        entry.token, entry.lease_end, entry.held = claiming.token, held.lease_end, []
+                        return self._claimed(entry, wait)  # the usual case: no reply and no deadline has a say
+                    joined = transitions.join(entry, () if entry.inbox is None else entry.inbox.all(), now)
                     entry.held = []
                     if joined is not None:
                         entry.turn = joined
                     self._lease(entry, claiming.token, claiming.lease_ms, now)
-                    wait = matched(entry, scope)
                     if joined is None:
-                        return self._claimed(entry, wait, claiming.turn_key)
+                        return self._claimed(entry, wait)
                     return self._claimed(entry, wait, joined.key, joined.failed + 1, timed_out=transitions.is_heard(entry))
         return None
 
@@ -172,10 +175,11 @@ class MemoryBackend(Replies):
             entry = self._held(key, token, now)
             if entry is None:
                 return None
-            self._settle(entry, now)
-            leftovers = self._leave(entry, Leaving.LEFT_OVER, now)
+            if entry.held:
+                self._settle(entry, now)
+            leftovers = () if entry.inbox is None else self._leave(entry, Leaving.LEFT_OVER, now)
             self._remove(entry, Leaving.REMOVED, now)
-            return Settled(leftovers=leftovers)
+            return Settled(leftovers=leftovers) if leftovers else _NOTHING_LEFT
 
     async def release(self, key: str, token: str) -> bool:
         with self._lock:
@@ -189,7 +193,8 @@ class MemoryBackend(Replies):
         if entry.held:
             self._give_back(entry, now)
         entry.token = None
-        self._refresh(entry, now)
+        if entry.inbox is not None or entry.resume:
+            self._refresh(entry, now)
 
     async def renew(self, key: str, token: str, lease_ms: int) -> bool:
         with self._lock:

@@ -32,7 +32,6 @@ from .shelves import Shelves
 __all__ = ["Replies", "matched"]
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_LAST_MOMENT: Final = datetime.max.replace(tzinfo=UTC)
 
 
 class Replies(Shelves, SessionBackend):
@@ -59,20 +58,23 @@ class Replies(Shelves, SessionBackend):
         leftovers: tuple[Reply, ...] = ()
         entry = parked.session
         if entry is not None and parking.token is not None:
-            self._settle(entry, now)
+            if entry.held:
+                self._settle(entry, now)
             entry.turn, entry.is_new = None, False
         if parked.displaced is not None:
             self._displace(parked.displaced, now)
         else:
             self._freed(self._at(owner, place), now)
-            self._inbox(owner, place, now)
+            if owner in self.inboxes:
+                self._inbox(owner, place, now)
         if entry is None:
             self._freed(self.shard(key).get(key), now)
             entry = self._add(wait)
         else:
             if parked.moves:
-                left = self._leave(entry, Leaving.REMOVED if parking.token is None else Leaving.LEFT_OVER, now)
-                leftovers = left if parking.token is not None else ()
+                if entry.inbox is not None:
+                    left = self._leave(entry, Leaving.REMOVED if parking.token is None else Leaving.LEFT_OVER, now)
+                    leftovers = left if parking.token is not None else ()
                 self._unplace(entry)
             entry.wait = wait
         if parked.moves:
@@ -230,21 +232,18 @@ class Replies(Shelves, SessionBackend):
         self,
         entry: Entry,
         wait: Wait,
-        turn_key: str,
+        turn_key: str | None = None,
         attempt: int = 1,
         *,
         replies: tuple[Reply, ...] = (),
         timed_out: bool = False,
     ) -> Claimed:
-        deadline = None if entry.deadline == NEVER_ENDS else self._moment(entry.deadline)
+        deadline = None if entry.deadline == NEVER_ENDS else self._epoch + entry.deadline
         return Claimed(wait, turn_key, attempt, replies, deadline, timed_out, entry.is_new)
 
     def _moment(self, moment: float) -> datetime:
         """Return a moment of the timer by the calendar."""
-        try:
-            return _EPOCH + timedelta(seconds=self._epoch + moment)
-        except OverflowError:  # a lifetime may be longer than the calendar
-            return _LAST_MOMENT
+        return _EPOCH + timedelta(seconds=self._epoch + moment)
 
 
 def matched(entry: Entry, scope: ReplyScope) -> Wait:

@@ -3,7 +3,7 @@
 It needs the extra: ``python -m pip install 'greentic-session[redis]'``.
 """
 
-from typing import Any, Self
+from typing import Any, Self, Unpack
 
 from redis.asyncio import Redis
 from redis.asyncio.cluster import RedisCluster
@@ -12,7 +12,7 @@ from greentic_session._redis.cluster import ClusterAddress, ClusterClient
 from greentic_session._redis.connect import caller_client_of, make_clients
 from greentic_session._redis.namespace import DEFAULT_NAMESPACE
 from greentic_session.expiry import Seconds, Ttl
-from greentic_session.limits import DEFAULT_MAX_SNAPSHOT_BYTES
+from greentic_session.limits import DEFAULT_MAX_SNAPSHOT_BYTES, ReplyOptions, split_reply_options
 from greentic_session.store import SessionStore
 
 from .cluster import RedisClusterBackend
@@ -45,6 +45,7 @@ class RedisSessionStore(SessionStore):
         stale_reads: Let `get_session`, `get_versioned`, `find_wait` and `find_wait_by_scope` read
             from a replica, which may not know yet what was written a moment ago; by connections of
             its own, up to as many. It needs a client of a Sentinel, or of a cluster.
+        replies: Options for replies, as for `SessionStore`.
 
     Raises:
         InvalidInputError: An option is out of range.
@@ -63,6 +64,7 @@ class RedisSessionStore(SessionStore):
         timeout: Seconds = 5.0,
         max_connections: int = 16,
         stale_reads: bool = False,
+        **replies: Unpack[ReplyOptions],
     ) -> None:
         shared, reading = make_clients(client, timeout, max_connections, stale_reads=stale_reads)
         super().__init__(
@@ -73,6 +75,7 @@ class RedisSessionStore(SessionStore):
             default_session_ttl=default_session_ttl,
             max_snapshot_bytes=max_snapshot_bytes,
             max_waits_per_user=max_waits_per_user,
+            **replies,
         )
 
     @classmethod
@@ -110,14 +113,16 @@ class RedisSessionStore(SessionStore):
             connect_timeout: For how many seconds connecting may take.
             max_connections: How many connections there may be; operations share them.
             stale_reads: As for the constructor; it needs sentinels or a cluster.
-            connection: More for redis-py's connection: ``client_name``, ``username``, ``password``,
-                ``db``, ``ssl_ca_certs`` and its like; ``sentinel_username`` and
-                ``sentinel_password`` for the sentinels. They go before what the URL says.
+            connection: Options for replies, as for `SessionStore`, and more for redis-py's
+                connection: ``client_name``, ``username``, ``password``, ``db``, ``ssl_ca_certs``
+                and its like; ``sentinel_username`` and ``sentinel_password`` for the sentinels.
+                They go before what the URL says.
 
         Raises:
             InvalidInputError: The URL cannot be read, or an option is out of range.
             TypeError: An option has a wrong type.
         """
+        replies = split_reply_options(connection)
         client, timeout = caller_client_of(url, timeout, connect_timeout, connection)
         return cls(
             client,
@@ -129,4 +134,5 @@ class RedisSessionStore(SessionStore):
             timeout=timeout,
             max_connections=max_connections,
             stale_reads=stale_reads,
+            **replies,
         )

@@ -188,7 +188,7 @@ class RedisClusterBackend(SessionBackend):
                 if found is None:
                     return None
                 self._pointers.remember(found.key, tag)
-                return Claimed(found, claiming.turn_key)
+                return Claimed(found)
 
     async def complete(self, owner: Owner, key: str, token: str) -> Settled | None:
         async with self.client.in_time():

@@ -90,7 +90,7 @@ class RedisBackend(SessionBackend):
 
     async def claim(self, claiming: Claiming) -> Claimed | None:
         wait = await self._slot.claim(claiming)
-        return None if wait is None else Claimed(wait, claiming.turn_key)
+        return None if wait is None else Claimed(wait)
 
     async def complete(self, owner: Owner, key: str, token: str) -> Settled | None:
         return Settled() if await self._slot.complete(owner, key, token) else None

@@ -2,14 +2,14 @@
 
 import os
 import time
-from typing import Self
+from typing import Self, Unpack
 
 from greentic_session._expiry.expiring import Timer
 from greentic_session._sqlite.database import Database
 from greentic_session._sqlite.file import Durability
 from greentic_session._sqlite.url import checked_path
 from greentic_session.expiry import Seconds, Ttl
-from greentic_session.limits import DEFAULT_MAX_SNAPSHOT_BYTES
+from greentic_session.limits import DEFAULT_MAX_SNAPSHOT_BYTES, ReplyOptions
 from greentic_session.store import SessionStore
 
 from .backend import SQLiteBackend, upkeep
@@ -38,6 +38,7 @@ class SQLiteSessionStore(SessionStore):
             survives the death of the process only; writes wait for no disk.
         timeout: For how many seconds an operation waits for the locks of other processes.
         timer: Tells the time in seconds since the Unix epoch; the same in all processes.
+        replies: Options for replies, as for `SessionStore`.
 
     Raises:
         InvalidInputError: An option is out of range, or `path` is ``:memory:`` or empty.
@@ -55,6 +56,7 @@ class SQLiteSessionStore(SessionStore):
         durability: Durability = "power",
         timeout: Seconds = 5.0,
         timer: Timer = time.time,
+        **replies: Unpack[ReplyOptions],
     ) -> None:
         database = Database(checked_path(path), [SESSIONS], durability=durability, timeout=timeout, upkeep=upkeep(timer))
         super().__init__(
@@ -63,6 +65,7 @@ class SQLiteSessionStore(SessionStore):
             default_session_ttl=default_session_ttl,
             max_snapshot_bytes=max_snapshot_bytes,
             max_waits_per_user=max_waits_per_user,
+            **replies,
         )
 
     @classmethod
@@ -77,6 +80,7 @@ class SQLiteSessionStore(SessionStore):
         durability: Durability = "power",
         timeout: Seconds = 5.0,
         timer: Timer = time.time,
+        **replies: Unpack[ReplyOptions],
     ) -> Self:
         """Return a store in a file; the arguments are the constructor's. No I/O.
 
@@ -101,4 +105,5 @@ class SQLiteSessionStore(SessionStore):
             durability=durability,
             timeout=timeout,
             timer=timer,
+            **replies,
         )

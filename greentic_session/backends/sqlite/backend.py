@@ -115,7 +115,7 @@ class SQLiteBackend(SessionBackend):
                 operations.release(connection, wait.key, claiming.token, timer())
 
         wait = await self.database.write(lambda c: operations.claim(c, claiming, places, timer()), give_back)
-        return None if wait is None else Claimed(wait, claiming.turn_key)
+        return None if wait is None else Claimed(wait)
 
     async def complete(self, owner: Owner, key: str, token: str) -> Settled | None:  # noqa: ARG002  # an owner's for good
         return Settled() if await self._write(lambda c, now: operations.complete(c, key, token, now)) else None
