@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from types import TracebackType
-from typing import Final, Literal, Self, TypeVar, cast
+from typing import Final, Literal, NamedTuple, Self, TypeVar, cast
 
 import anyio
 
@@ -24,7 +24,7 @@ from .models import ReplyScope, SessionData, TenantCtx
 from .reply import OnTimeout, Reply, resumes_on_timeout
 from .transitions import backoff_s
 
-__all__ = ["Claim"]
+__all__ = ["Claim", "Terms"]
 
 T = TypeVar("T")
 
@@ -33,6 +33,15 @@ _log = logging.getLogger("greentic_session")
 _MAX_TAKEN: Final = 2**31 - 1
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _LAST_MOMENT: Final = datetime.max.replace(tzinfo=UTC)
+
+
+class Terms(NamedTuple):
+    """How a claim was made; `sent` is by the clock of the event loop."""
+
+    lease_ms: int
+    sent: float
+    is_plain: bool
+    keeps_alive: bool
 
 
 class Claim:
@@ -74,6 +83,7 @@ class Claim:
     _leftovers: tuple[Reply, ...] = ()
     _over = False
     _own_key: str | None = None
+    _taken: tuple[Reply, ...] = ()
 
     def __init__(
         self,
@@ -83,25 +93,17 @@ class Claim:
         owner: tenancy.Owner,
         claimed: Claimed,
         token: str,
-        *,
         bell: Bell,
-        lease_ms: int,
-        sent: float,
-        is_plain: bool,
-        keeps_alive: bool,
+        terms: Terms,
     ) -> None:
         self._backend = backend
         self._limits = limits
         self._ctx = ctx
         self._owner = owner
         self._claimed = claimed
-        self._replies = claimed.replies
         self._token = token
         self._bell = bell
-        self._lease_s = lease_ms / 1000
-        self._sent = sent
-        self._is_plain = is_plain
-        self._keeps_alive = keeps_alive
+        self._terms = terms
 
     @property
     def key(self) -> SessionKey:
@@ -126,12 +128,13 @@ class Claim:
     @property
     def replies(self) -> tuple[Reply, ...]:
         """What the claim holds, oldest first: a verdict settles exactly that."""
-        return self._replies
+        return self._claimed.replies + self._taken
 
     @property
     def reply(self) -> Reply | None:
         """The first of `replies`; None where the claim holds none."""
-        return self._replies[0] if self._replies else None
+        replies = self._claimed.replies or self._taken
+        return replies[0] if replies else None
 
     @property
     def timed_out(self) -> bool:
@@ -253,7 +256,10 @@ class Claim:
             ConflictError: The claim is over.
         """
         self._check_live()
-        settled = await self._apart(lambda: self._backend.complete(self._owner, self.key, self._token))
+        if self._keeper is None:
+            settled = await self._backend.complete(self._owner, self.key, self._token)
+        else:
+            settled = await self._apart(lambda: self._backend.complete(self._owner, self.key, self._token))
         self._end()
         if settled is None:
             raise tenancy.claim_over(self.key)
@@ -310,7 +316,7 @@ class Claim:
         taken = await self._backend.take(taking)
         if taken is None:
             raise tenancy.claim_over(self.key)
-        self._replies += taken
+        self._taken += taken
         return taken
 
     async def release(self, delay: Seconds = 0) -> None:
@@ -333,6 +339,8 @@ class Claim:
         if delay_ms:
             putting_off = PuttingOff(self._owner, self.key, self._token, delay_ms)
             was_live = await self._apart(lambda: self._backend.put_off(putting_off))
+        elif self._keeper is None:
+            was_live = await self._backend.release(self.key, self._token)
         else:
             was_live = await self._apart(lambda: self._backend.release(self.key, self._token))
         self._end()
@@ -385,8 +393,9 @@ class Claim:
         self._bell.ring()
 
     async def __aenter__(self) -> Self:
-        if self._keeps_alive and not self._over and self._keeper is None:
-            keeper = KeepAlive(self._renew, self._lease_s, self._sent)
+        terms = self._terms
+        if terms.keeps_alive and not self._over and self._keeper is None:
+            keeper = KeepAlive(self._renew, terms.lease_ms / 1000, terms.sent)
             await keeper.begin()
             self._keeper = keeper
         return self
@@ -411,7 +420,7 @@ class Claim:
 
     async def _leave(self, raised: BaseException | None) -> None:
         """Give the wait back without a verdict."""
-        delay = 0 if self._is_plain or not isinstance(raised, Exception | None) else backoff_s(self.attempt)
+        delay = 0 if self._terms.is_plain or not isinstance(raised, Exception | None) else backoff_s(self.attempt)
         try:
             await shielded(partial(self.release, delay), persistent=True)
         except ConflictError:

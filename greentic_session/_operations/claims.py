@@ -7,12 +7,11 @@ import anyio
 from greentic_session import tenancy
 from greentic_session._concurrency.bell import Bell
 from greentic_session._json.fields import check_bool
-from greentic_session.backend import Claimed, Claiming, SessionBackend
-from greentic_session.claim import Claim
+from greentic_session.backend import Claiming, SessionBackend
+from greentic_session.claim import Claim, Terms
 from greentic_session.expiry import Seconds, milliseconds
 from greentic_session.limits import Limits
 from greentic_session.models import ReplyScope, TenantCtx
-from greentic_session.tenancy import Owner
 
 __all__ = ["ClaimOperations", "new_token"]
 
@@ -74,30 +73,5 @@ class ClaimOperations:
         claimed = await self._backend.claim(Claiming(owner, scopes, token, lease_ms))
         if claimed is None:
             return None
-        return self._claim(ctx, owner, claimed, token, lease_ms, sent, is_plain=True, keeps_alive=keep_alive)
-
-    def _claim(
-        self,
-        ctx: TenantCtx,
-        owner: Owner,
-        claimed: Claimed,
-        token: str,
-        lease_ms: int,
-        sent: float,
-        *,
-        is_plain: bool = False,
-        keeps_alive: bool = True,
-    ) -> Claim:
-        return Claim(
-            self._backend,
-            self._limits,
-            ctx,
-            owner,
-            claimed,
-            token,
-            bell=self._bell,
-            lease_ms=lease_ms,
-            sent=sent,
-            is_plain=is_plain,
-            keeps_alive=keeps_alive,
-        )
+        terms = Terms(lease_ms, sent, True, keep_alive)  # noqa: FBT003  # in the order of their names
+        return Claim(self._backend, self._limits, ctx, owner, claimed, token, self._bell, terms)

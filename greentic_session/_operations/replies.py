@@ -8,8 +8,8 @@ import anyio
 from greentic_session import tenancy
 from greentic_session._concurrency.shield import shielded
 from greentic_session._json.fields import check_bool, check_int, check_type
-from greentic_session.backend import Beginning, Delivering, Readying
-from greentic_session.claim import Claim
+from greentic_session.backend import Beginning, Claimed, Delivering, Readying
+from greentic_session.claim import Claim, Terms
 from greentic_session.errors import ConflictError, InvalidInputError
 from greentic_session.expiry import Seconds, milliseconds, ttl_ms
 from greentic_session.ids import SessionKey
@@ -112,7 +112,7 @@ class ReplyOperations(ClaimOperations):
         if claimed is None:
             self._bell.ring()
             return Delivery(delivered.outcome, delivered.reply)
-        made = self._claim(ctx, owner, claimed, token, delivering.lease_ms, sent)
+        made = self._made(ctx, owner, claimed, token, delivering.lease_ms, sent)
         return Delivery(delivered.outcome, delivered.reply, made)
 
     async def claim_ready(self, ctx: TenantCtx | None = None, *, limit: int = 1, lease: Seconds = 30.0) -> list[Claim]:
@@ -190,7 +190,11 @@ class ReplyOperations(ClaimOperations):
         owner = tenancy.owner_of(data)
         if owner is None:
             raise tenancy.absent(ready.claimed.wait.key)
-        return self._claim(data.tenant_ctx, owner, ready.claimed, token, lease_ms, sent)
+        return self._made(data.tenant_ctx, owner, ready.claimed, token, lease_ms, sent)
+
+    def _made(self, ctx: TenantCtx, owner: Owner, claimed: Claimed, token: str, lease_ms: int, sent: float) -> Claim:
+        terms = Terms(lease_ms, sent, is_plain=False, keeps_alive=True)
+        return Claim(self._backend, self._limits, ctx, owner, claimed, token, self._bell, terms)
 
     def _beginning(self, ctx: TenantCtx, owner: Owner, start: Start) -> Beginning:
         check_type("start", start, Start)

@@ -23,7 +23,7 @@ from .deadlines import (
     take_deadline,
     touch,
 )
-from .parking import Parked, park, resumes, wait_lifetime
+from .parking import Parked, park, resumes
 from .readiness import busy_until, due_at, is_free, is_held_now, oldest, subject
 from .replies import Kept, Leaving, Left, deliver, give_back, hold, id_end, kept_until, lapse, leave, takeable
 from .session import Session, check_update, check_version, end_after, is_live, latest_or_only, visible
@@ -81,5 +81,4 @@ __all__ = [
     "takeable",
     "touch",
     "visible",
-    "wait_lifetime",
 ]

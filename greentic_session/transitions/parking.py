@@ -7,14 +7,12 @@ from msgspec import Struct
 
 from greentic_session import tenancy
 from greentic_session.backend import Parking
-from greentic_session.limits import ReplyLimits
 
 from .claims import is_held
-from .deadlines import Lifetime, begin_lifetime
 from .session import Session, is_live
 from .waiting import Waiting
 
-__all__ = ["Parked", "park", "resumes", "wait_lifetime"]
+__all__ = ["Parked", "park", "resumes"]
 
 S = TypeVar("S", bound=Session)
 
@@ -75,8 +73,3 @@ def resumes(parking: Parking, session: Waiting | None) -> bool:
     if parking.resume is not None:
         return parking.resume
     return session is not None and session.resume
-
-
-def wait_lifetime(parking: Parking, session: Waiting | None, now: float, limits: ReplyLimits) -> Lifetime:
-    """Return the lifetime of what is parked."""
-    return begin_lifetime(parking.ttl_ms, now, limits, resume=resumes(parking, session))

@@ -33,11 +33,10 @@ from greentic_session.wait import Wait
 
 from .admin import MemoryInspector
 from .entry import Entry
-from .replies import Replies, matched
+from .replies import NOTHING_ELSE, Replies, matched
 
 __all__ = ["MemoryBackend"]
 
-_NOTHING_LEFT: Final = Settled()
 _STEP: Final = 256
 """How many entries administration looks at before it lets others run."""
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -99,7 +98,8 @@ class MemoryBackend(Replies):
             now = self.timer()
             entry = self._visible(key, ctx, now)
             if entry is not None:
-                entry.put_off = 0.0
+                if entry.put_off:
+                    entry.put_off = 0.0
                 self._live(entry, transitions.touch(entry, ttl_ms, now, self.reply_limits), now)
             return entry is not None
 
@@ -156,11 +156,12 @@ class MemoryBackend(Replies):
                 if entry := self._waiting(claiming.owner, scope.normalized(), now):
                     held = transitions.claim(entry, entry.wait.key, claiming.lease_ms, now)
                     wait = matched(entry, scope)
-                    if entry.turn is None and entry.inbox is None and not entry.resume and not held.lengthens:
-                        entry.token, entry.lease_end, entry.held = claiming.token, held.lease_end, []
-                        return self._claimed(entry, wait)  # the usual case: no reply and no deadline has a say
+                    if entry.turn is None and entry.inbox is None and not (entry.held or entry.resume or held.lengthens):
+                        # The usual case: no reply and no deadline has a say.
+                        entry.token, entry.lease_end = claiming.token, held.lease_end
+                        return self._claimed(entry, wait)
                     joined = transitions.join(entry, () if entry.inbox is None else entry.inbox.all(), now)
-                    entry.held = []
+                    entry.held = ()
                     if joined is not None:
                         entry.turn = joined
                     self._lease(entry, claiming.token, claiming.lease_ms, now)
@@ -179,7 +180,7 @@ class MemoryBackend(Replies):
                 self._settle(entry, now)
             leftovers = () if entry.inbox is None else self._leave(entry, Leaving.LEFT_OVER, now)
             self._remove(entry, Leaving.REMOVED, now)
-            return Settled(leftovers=leftovers) if leftovers else _NOTHING_LEFT
+            return Settled(leftovers=leftovers) if leftovers else NOTHING_ELSE
 
     async def release(self, key: str, token: str) -> bool:
         with self._lock:

@@ -1,5 +1,6 @@
 """One session in memory, and how it may be read while others write."""
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 from greentic_session import tenancy
@@ -31,24 +32,16 @@ class Entry:
     taken out of the indices; and a session loses its scope before another gets it.
     """
 
-    __slots__ = (
-        "bucket",
-        "deadline",
-        "due",
-        "end",
-        "held",
-        "inbox",
-        "is_new",
-        "lease_end",
-        "owner",
-        "pointer",
-        "put_off",
-        "rest_end",
-        "resume",
-        "token",
-        "turn",
-        "wait",
-    )
+    __slots__ = ("__dict__", "bucket", "deadline", "end", "lease_end", "owner", "pointer", "rest_end", "token", "wait")
+
+    # What `transitions.Waiting` names besides. Most sessions never have any of it, and pay nothing.
+    resume: bool = False
+    put_off: float = 0.0
+    turn: Turn | None = None
+    is_new: bool = False
+    due: float = NEVER_ENDS
+    inbox: Inbox | None = None
+    held: Sequence[tuple[Inbox, str]] = ()
 
     def __init__(self, wait: Wait) -> None:
         self.wait: Wait = wait
@@ -58,16 +51,8 @@ class Entry:
         self.bucket: set[Any] | None = None
         self.token: str | None = None
         self.lease_end: float = 0.0
-        # What `transitions.Waiting` names; a session that is no wait has no deadline.
         self.deadline: float = NEVER_ENDS
-        self.resume: bool = False
         self.rest_end: float = NEVER_ENDS
-        self.put_off: float = 0.0
-        self.turn: Turn | None = None
-        self.is_new: bool = False
-        self.due: float = NEVER_ENDS
-        self.inbox: Inbox | None = None
-        self.held: list[tuple[Inbox, str]] = []
 
     @property
     def data(self) -> SessionData:

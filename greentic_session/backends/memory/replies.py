@@ -29,7 +29,10 @@ from greentic_session.wait import Wait
 from .entry import Entry
 from .shelves import Shelves
 
-__all__ = ["Replies", "matched"]
+__all__ = ["NOTHING_ELSE", "Replies", "matched"]
+
+NOTHING_ELSE: Final = Settled()
+"""What most verdicts and registrations do."""
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -60,12 +63,13 @@ class Replies(Shelves, SessionBackend):
         if entry is not None and parking.token is not None:
             if entry.held:
                 self._settle(entry, now)
-            entry.turn, entry.is_new = None, False
+            if entry.turn is not None or entry.is_new:
+                entry.turn, entry.is_new = None, False
         if parked.displaced is not None:
             self._displace(parked.displaced, now)
         else:
             self._freed(self._at(owner, place), now)
-            if owner in self.inboxes:
+            if self.inboxes and owner in self.inboxes:
                 self._inbox(owner, place, now)
         if entry is None:
             self._freed(self.shard(key).get(key), now)
@@ -81,10 +85,14 @@ class Replies(Shelves, SessionBackend):
             self._place(entry, owner, place)
         if parking.token is not None:
             entry.token = None
-        entry.put_off = 0.0
-        lifetime = transitions.wait_lifetime(parking, entry, now, self.reply_limits)
-        entry.resume = transitions.resumes(parking, entry)
-        self._live(entry, lifetime, now)
+        if entry.put_off:
+            entry.put_off = 0.0
+        resume = transitions.resumes(parking, entry)
+        if resume is not entry.resume:
+            entry.resume = resume
+        self._live(entry, transitions.begin_lifetime(parking.ttl_ms, now, self.reply_limits, resume=resume), now)
+        if parked.displaced is None and not leftovers:
+            return entry, NOTHING_ELSE
         return entry, Settled(None if parked.displaced is None else parked.displaced.wait.key, leftovers)
 
     async def deliver(self, delivering: Delivering) -> Delivered:
@@ -152,7 +160,7 @@ class Replies(Shelves, SessionBackend):
 
     def _start_turn(self, entry: Entry, wait: Wait, token: str, turn_key: str, lease_ms: int, now: float) -> Claimed:
         begun = transitions.begin(entry, () if entry.inbox is None else entry.inbox.all(), turn_key, now)
-        entry.turn, entry.held = begun.turn, []
+        entry.turn, entry.held = begun.turn, ()
         self._lease(entry, token, lease_ms, now)
         if begun.held is not None:
             self._hold(entry, begun.held)

@@ -99,9 +99,8 @@ class Shelves(Expiring[Entry | Inbox | KnownDelivery]):
 
         What had run out there is freed before.
         """
-        inbox = self.inboxes.get(owner, {}).get(place)
         self.waits.setdefault(owner, {})[place] = entry
-        if inbox is not None:
+        if self.inboxes and (inbox := self.inboxes.get(owner, {}).get(place)) is not None:
             entry.inbox = inbox
             self._unkeep(inbox)
             if inbox.bucket is not None:
@@ -266,12 +265,12 @@ class Shelves(Expiring[Entry | Inbox | KnownDelivery]):
         if entry.inbox is not None and entry.token is not None:  # pragma: no branch  # it lies there
             reply_id = received.reply.id
             entry.inbox.replies[reply_id] = transitions.hold(received, entry.token, entry.lease_end)
-            entry.held.append((entry.inbox, reply_id))
+            entry.held = [*entry.held, (entry.inbox, reply_id)]
 
     def _settle(self, entry: Entry, now: float) -> None:
         """Take out what a claim holds, for its verdict has come."""
         held, token = entry.held, entry.token
-        entry.held = []
+        entry.held = ()
         for inbox, reply_id in held:
             received = inbox.replies.get(reply_id)
             if received is not None and received.token == token:
@@ -282,7 +281,7 @@ class Shelves(Expiring[Entry | Inbox | KnownDelivery]):
     def _give_back(self, entry: Entry, now: float) -> None:
         """Let go of what a claim holds: it ends without a verdict."""
         held, token = entry.held, entry.token
-        entry.held = []
+        entry.held = ()
         for inbox, reply_id in held:
             received = inbox.replies.get(reply_id)
             if received is not None and received.token == token:
