@@ -87,7 +87,7 @@ class SessionStore(ReplyOperations, Closing):
         self._limits = Limits.of(default_wait_ttl, default_session_ttl, max_snapshot_bytes, max_waits_per_user, replies)
         self._bell = Bell()
         self._backend = backend
-        backend.reply_limits = self._limits.replies
+        backend.limit_replies(self._limits.replies)
 
     @property
     def backend(self) -> SessionBackend:

@@ -34,7 +34,7 @@ class SessionBackend(Closable, ABC):
         keeps_text: Whether it keeps wire texts. Then `create`, `update` and `register` are given
             that of `data`, which was made to see that it is not too long. Else their `text` is
             None; so it is from a wrapper that changes the data.
-        reply_limits: What there may be of replies, and for how long; the store sets it.
+        reply_limits: What there may be of replies, and for how long; `limit_replies` sets it.
     """
 
     system: str = "other"
@@ -135,6 +135,10 @@ class SessionBackend(Closable, ABC):
         """
 
     # -- replies; a backend that has none of them refuses
+
+    def limit_replies(self, limits: ReplyLimits) -> None:
+        """Take the options of the store, before the first operation."""
+        self.reply_limits = limits
 
     async def deliver(self, delivering: Delivering) -> Delivered:
         """Accept a reply, and claim its wait if that is free and the caller wants it.

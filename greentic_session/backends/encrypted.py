@@ -54,6 +54,7 @@ from greentic_session.backends.unreadable import put_off_unreadable
 from greentic_session.errors import ConflictError, DecryptionError, NotFoundError, TenantMismatchError
 from greentic_session.expiry import Never
 from greentic_session.ids import SessionKey, plain
+from greentic_session.limits import ReplyLimits
 from greentic_session.models import ReplyScope, SessionData, TenantCtx
 from greentic_session.reply import DeliveryOutcome, Reply
 from greentic_session.store import SessionStore
@@ -282,6 +283,10 @@ class EncryptedBackend(Wrapping[SessionBackend], SessionBackend):
         return await self._inner.renew(key, token, lease_ms)
 
     # -- replies
+
+    def limit_replies(self, limits: ReplyLimits) -> None:
+        super().limit_replies(limits)
+        self._inner.limit_replies(limits)
 
     async def deliver(self, delivering: Delivering) -> Delivered:
         sealed = replace(delivering, text=self._replies.seal(delivering))

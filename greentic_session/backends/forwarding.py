@@ -25,6 +25,7 @@ from greentic_session.backend import (
 )
 from greentic_session.expiry import Never
 from greentic_session.ids import SessionKey
+from greentic_session.limits import ReplyLimits
 from greentic_session.models import ReplyScope, TenantCtx
 from greentic_session.reply import Reply
 from greentic_session.tenancy import Owner
@@ -116,6 +117,10 @@ class ForwardingBackend(Wrapping[SessionBackend], SessionBackend):
         return await self._around("claim.renew", None, self._inner.renew(key, token, lease_ms))
 
     # -- replies
+
+    def limit_replies(self, limits: ReplyLimits) -> None:
+        super().limit_replies(limits)
+        self._inner.limit_replies(limits)
 
     async def deliver(self, delivering: Delivering) -> Delivered:
         return await self._around("deliver", delivering.owner, self._inner.deliver(delivering))

@@ -4,13 +4,25 @@ from collections.abc import Awaitable, Callable
 
 import anyio
 import pytest
+import trio.testing
 
 from greentic_session import Claim, ConflictError, SessionStore, UnavailableError
+from greentic_session._concurrency import keep_alive
 from greentic_session.backends.forwarding import ForwardingBackend
 from greentic_session.backends.memory.backend import MemoryBackend
 from greentic_session.testing._sessions.samples import ALICE, CHAT, DAY, OTHER, claim_answer, park, ready
 
 LEASE = 0.15
+"""A lease that a test waits out, in seconds."""
+LONG = 30.0
+"""A lease that no test outlives."""
+
+
+@pytest.fixture
+def eager(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lets leases be renewed long before they end, however busy the machine is."""
+    monkeypatch.setattr(keep_alive, "_RENEWALS_PER_LEASE", 3000)
+    monkeypatch.setattr(keep_alive, "_TRIES_PER_LEASE", 3000)
 
 
 class Moody(ForwardingBackend):
@@ -59,8 +71,8 @@ def run(request: pytest.FixtureRequest) -> Callable[[Callable[[SessionStore, Moo
 Run = Callable[[Callable[[SessionStore, Moody], Awaitable[None]]], None]
 
 
-async def until_asked(backend: Moody, what: str) -> None:
-    while what not in backend.asked:  # noqa: ASYNC110  # nothing else tells
+async def until_asked(backend: Moody, what: str, times: int = 1) -> None:
+    while backend.asked.count(what) < times:  # noqa: ASYNC110  # nothing else tells
         await anyio.sleep(0.005)
 
 
@@ -82,6 +94,51 @@ def test_while_the_store_is_away_the_lease_runs_out_by_our_own_clock(run: Run, m
     run(test)
 
 
+@pytest.mark.usefixtures("eager")
+def test_a_lease_is_renewed_until_there_is_a_verdict(run: Run) -> None:
+    async def test(store: SessionStore, backend: Moody) -> None:
+        async with await claim_answer(store, lease=LONG) as claim:
+            await until_asked(backend, "renewed", 3)
+            await claim.stay()
+            asked = list(backend.asked)
+            await anyio.sleep(0.05)
+            assert backend.asked == asked
+            assert asked[-1] == "stay"
+
+    run(test)
+
+
+@pytest.mark.usefixtures("eager")
+def test_a_plain_claim_is_renewed_where_it_says_so(run: Run) -> None:
+    async def test(store: SessionStore, backend: Moody) -> None:
+        claim = await store.claim_wait(ALICE, "alice", CHAT, lease=LONG, keep_alive=True)
+        assert claim is not None
+        async with claim:
+            await until_asked(backend, "renewed", 1)
+
+    run(test)
+
+
+def test_a_block_outlives_its_lease_many_times() -> None:
+    async def main() -> None:
+        backend = Moody()  # its time is that of the event loop, which jumps
+        async with SessionStore(backend) as store:
+            await park(store)
+            async with await claim_answer(store, lease=30) as claim:
+                await anyio.sleep(3600)
+                await claim.renew(9)
+                await anyio.sleep(3600)
+                await claim.stay()
+            assert 300 < backend.asked.count("renewed") < 1700
+            async with await claim_answer(store, lease=30):
+                pass
+            await anyio.sleep(1)
+            assert (await ready(store)).attempt == 2
+
+    anyio.run(main, backend="trio", backend_options={"clock": trio.testing.MockClock(autojump_threshold=0)})
+
+
+@pytest.mark.usefixtures("eager")
 def test_a_store_that_comes_back_in_time_loses_nothing(run: Run) -> None:
     async def test(store: SessionStore, backend: Moody) -> None:
         async def once() -> None:
@@ -89,34 +146,25 @@ def test_a_store_that_comes_back_in_time_loses_nothing(run: Run) -> None:
                 await away()
 
         backend.before_renewal = once
-        async with await claim_answer(store, lease=1.0) as claim:
+        async with await claim_answer(store, lease=LONG) as claim:
             await until_asked(backend, "renewed")
             await claim.stay()
 
     run(test)
 
 
+@pytest.mark.usefixtures("eager")
 def test_renewals_and_verdicts_exclude_each_other(run: Run) -> None:
     async def test(store: SessionStore, backend: Moody) -> None:
         gate = anyio.Event()
         backend.before_renewal = gate.wait
-        async with await claim_answer(store, lease=3.0) as claim:
+        async with await claim_answer(store, lease=LONG) as claim:
             await until_asked(backend, "renew")
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(claim.stay)
                 await anyio.wait_all_tasks_blocked()
                 gate.set()
         assert backend.asked == ["renew", "renewed", "stay"]
-
-    run(test)
-
-
-def test_nothing_is_renewed_behind_a_verdict(run: Run) -> None:
-    async def test(store: SessionStore, backend: Moody) -> None:
-        async with await claim_answer(store, lease=LEASE) as claim:
-            await claim.stay()
-            await anyio.sleep(2 * LEASE)
-        assert backend.asked == ["stay"]
 
     run(test)
 

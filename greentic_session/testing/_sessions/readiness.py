@@ -14,6 +14,7 @@ from greentic_session.errors import ConflictError, InvalidInputError
 from greentic_session.models import ReplyScope, TenantCtx
 from greentic_session.store import SessionStore
 
+from .claims import CancelledAt
 from .samples import ALICE, CHAT, DAY, MINUTE, MakeStore, Time, answer, bodies, claim_answer, ctx, data, park, ready
 
 __all__ = ["ReadinessContract"]
@@ -199,24 +200,32 @@ class ReadinessContract:
             await claim.take()
             await claim.stay()
 
+    async def test_whoever_is_cancelled_on_its_way_holds_nothing(self, store: SessionStore) -> None:
+        """A cancelled deliver or claim_ready gives back what it may hold."""
+        for call in (lambda: answer(store), lambda: store.claim_ready(limit=2)):
+            point, cancelled = 0, True
+            while cancelled:
+                await park(store)
+                await answer(store, claim=False)
+                point += 1
+                with anyio.CancelScope() as scope:
+                    await CancelledAt(call(), point, scope)
+                cancelled = scope.cancelled_caught
+                if cancelled:
+                    with anyio.fail_after(30):
+                        while not (claims := await store.claim_ready()):
+                            await anyio.lowlevel.checkpoint()
+                    assert claims[0].attempt == 1
+                await store.clear_wait(ALICE, "alice", CHAT)
+
     # -- keeping alive
 
-    async def test_a_claim_is_renewed_within_its_block(self, store: SessionStore) -> None:
+    async def test_a_plain_claim_that_is_kept_alive_leaves_as_others_do(self, store: SessionStore) -> None:
         await park(store)
-        async with await claim_answer(store, lease=0.3) as claim:
-            await anyio.sleep(0.5)
-            await claim.stay()
-        async with await claim_answer(store, lease=DAY) as claim:
-            await claim.renew(0.3)
-            await anyio.sleep(0.5)
-            await claim.complete()
-
-    async def test_a_plain_claim_is_renewed_where_it_says_so(self, store: SessionStore) -> None:
-        await park(store)
-        claim = await store.claim_wait(ALICE, "alice", CHAT, lease=0.3, keep_alive=True)
+        claim = await store.claim_wait(ALICE, "alice", CHAT, keep_alive=True)
         assert claim is not None
         async with claim:
-            await anyio.sleep(0.5)
+            await claim.renew(DAY)
         again = await store.claim_wait(ALICE, "alice", CHAT)
         assert again is not None  # it leaves as plain claims do: the wait is free at once
         assert again.attempt == 1
