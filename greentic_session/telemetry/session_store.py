@@ -87,18 +87,7 @@ class InstrumentedSessionBackend(ForwardingBackend):
     async def _around(self, operation: str, party: Party, work: Awaitable[T]) -> T:
         with _operation(self._recorder, operation, party) as observed:
             answer = await work
-            if (outcome := _WITHOUT_RESULT.get(operation)) and (answer is None or answer is False):
-                observed.outcome = outcome
-            elif isinstance(answer, Delivered):
-                observed.outcome = answer.outcome.value
-                _tell_claim(observed, answer.claimed)
-            elif isinstance(answer, Readiness):
-                observed.outcome = "none" if answer.claimed is None else "ok"
-                _tell_claim(observed, answer.claimed)
-            elif isinstance(answer, Claimed):
-                _tell_claim(observed, answer)
-            elif operation == "get_session" and isinstance(answer, Wait):
-                observed.belongs_to(answer.data.tenant_ctx)
+            _tell(observed, operation, answer)
             return answer
 
     def iterate(self, ctx: TenantCtx) -> AsyncIterator[Wait]:
@@ -150,6 +139,22 @@ def _operation(recorder: Recorder, name: str, party: Party) -> Operation:
     if isinstance(party, TenantCtx):
         return recorder.operation(name, party.env, party.tenant_id)
     return recorder.operation(name, party[0], party[1]) if isinstance(party, tuple) else recorder.operation(name)
+
+
+def _tell(observed: Operation, operation: str, answer: object) -> None:
+    """Tell what an operation has answered."""
+    if (outcome := _WITHOUT_RESULT.get(operation)) and (answer is None or answer is False):
+        observed.outcome = outcome
+    elif isinstance(answer, Delivered):
+        observed.outcome = answer.outcome.value
+        _tell_claim(observed, answer.claimed)
+    elif isinstance(answer, Readiness):
+        observed.outcome = "none" if answer.claimed is None else "ok"
+        _tell_claim(observed, answer.claimed)
+    elif isinstance(answer, Claimed):
+        _tell_claim(observed, answer)
+    elif operation == "get_session" and isinstance(answer, Wait):
+        observed.belongs_to(answer.data.tenant_ctx)
 
 
 def _tell_claim(operation: Operation, claimed: Claimed | None) -> None:

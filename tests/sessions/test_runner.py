@@ -259,11 +259,12 @@ def test_on_failure_decides(run: Callable[[Test], None], caplog: pytest.LogCaptu
             failures.append(error)
             await claim.complete()
 
-        for work, options in (
+        cases: list[tuple[Callable[[Claim], Awaitable[None]], dict[str, Any]]] = [
             (nothing, {}),
             (forever, {"turn_timeout": 0.01}),
             (fails, {"max_attempts": 1}),
-        ):
+        ]
+        for work, options in cases:
             await park(store)
             worker = Worker(work)
             async with Runner(store, worker, on_failure=on_failure, **options) as runner:

@@ -128,16 +128,16 @@ class Shelves(Expiring[Entry | Inbox | KnownDelivery]):
         self._unplace(entry)
         self._live(entry, transitions.take_deadline(entry), now)
 
-    def _drop(self, item: Entry | Inbox | KnownDelivery | None) -> bool:
+    def _drop(self, entry: Entry | Inbox | KnownDelivery | None) -> bool:
         """Free what has expired."""
         now = self.timer()
-        if isinstance(item, Entry):
-            return self._remove(item, Leaving.EXPIRED, now)
-        if isinstance(item, Inbox):
-            self._prune(item, now)
-        elif item is not None:
-            self._forget(item)
-        return item is not None
+        if isinstance(entry, Entry):
+            return self._remove(entry, Leaving.EXPIRED, now)
+        if isinstance(entry, Inbox):
+            self._prune(entry, now)
+        elif entry is not None:
+            self._forget(entry)
+        return entry is not None
 
     def _remove(self, entry: Entry | None, leaving: Leaving, now: float) -> bool:
         """Remove a session with all that leads to it; say whether there was one."""
