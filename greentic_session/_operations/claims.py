@@ -13,12 +13,18 @@ from greentic_session.expiry import Seconds, milliseconds
 from greentic_session.limits import Limits
 from greentic_session.models import ReplyScope, TenantCtx
 
-__all__ = ["ClaimOperations", "new_token"]
+__all__ = ["ClaimOperations", "new_token", "new_tokens"]
 
 
 def new_token() -> str:
     """Return a text that nobody guesses: of a claim, a reply or a turn."""
     return os.urandom(16).hex()
+
+
+def new_tokens() -> tuple[str, str, str]:
+    """Return three of them, for the price of one."""
+    text = os.urandom(48).hex()
+    return text[:32], text[32:64], text[64:]
 
 
 class ClaimOperations:

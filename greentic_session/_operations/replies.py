@@ -17,7 +17,7 @@ from greentic_session.models import ReplyScope, TenantCtx
 from greentic_session.reply import Reply, Start, check_label, resumes_on_timeout, text_of_body
 from greentic_session.tenancy import Owner
 
-from .claims import ClaimOperations, new_token
+from .claims import ClaimOperations, new_token, new_tokens
 from .delivery import Delivery
 from .ready import ReadyIterator
 
@@ -91,15 +91,15 @@ class ReplyOperations(ClaimOperations):
         if size > most:
             raise InvalidInputError(f"the body is {size} bytes long, and the limit is {most}")
         check_bool("claim", claim)
-        token, sent = new_token(), anyio.current_time()
+        (reply_id, token, turn_key), sent = new_tokens(), anyio.current_time()
         delivering = Delivering(
             owner,
             scopes,
-            new_token(),
+            reply_id,
             text,
             size,
             token,
-            new_token(),
+            turn_key,
             milliseconds(lease, "lease"),
             check_label("delivery_id", delivery_id),
             check_label("sender", sender),

@@ -124,6 +124,8 @@ class Replies(Shelves, SessionBackend):
                 received = self._received(delivering, outcome, now)
                 self._accept(owner, place, received, entry, now)
             if outcome is not DeliveryOutcome.CLAIMED or entry is None:
+                if entry is not None:
+                    self._refresh(entry, now)
                 return Delivered(outcome, received.reply)
             wait = matched(entry, scope) if place == scope.normalized() else entry.wait
             claimed = self._start_turn(entry, wait, delivering.token, delivering.turn_key, delivering.lease_ms, now)

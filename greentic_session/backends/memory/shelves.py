@@ -217,8 +217,7 @@ class Shelves(Expiring[Entry | Inbox | KnownDelivery]):
             name = (reply.scope.conversation, reply.delivery_id)
             self.deliveries.setdefault(owner, {})[name] = KnownDelivery(owner, name, inbox, reply.id)
         if wait is not None:
-            wait.inbox = inbox
-            self._refresh(wait, now)
+            wait.inbox = inbox  # its caller refreshes it
         else:
             self._prune(inbox, now)
         return inbox
