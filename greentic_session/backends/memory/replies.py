@@ -23,7 +23,7 @@ from greentic_session.backend import (
 from greentic_session.models import ReplyScope
 from greentic_session.reply import DeliveryOutcome, Reply
 from greentic_session.tenancy import Owner
-from greentic_session.transitions import Leaving, Received
+from greentic_session.transitions import Kept, Leaving, Received
 from greentic_session.wait import Wait
 
 from .entry import Entry
@@ -115,7 +115,8 @@ class Replies(Shelves, SessionBackend):
             inbox = self._inbox(owner, place, now)
             entry = self._waiting(owner, place, now)
             replies = () if inbox is None else inbox.all()
-            outcome = transitions.deliver(delivering, entry, replies, received, self._kept(owner, now), limits, now)
+            kept = self._kept(owner, now) if entry is None and delivering.keep_ms is not None else Kept()
+            outcome = transitions.deliver(delivering, entry, replies, received, kept, limits, now)
             if outcome is DeliveryOutcome.UNMATCHED:
                 return Delivered(outcome)
             if received is None:
