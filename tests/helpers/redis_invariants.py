@@ -29,6 +29,18 @@ local function now()
   local time = redis.call('TIME')
   return time[1] * 1000 + math.floor(time[2] / 1000)
 end
+-- The end of a key, as the server keeps it; before Redis 7, which has no command for that, what is left from one and the
+-- same millisecond.
+local function ttl_from(began, key)
+  local ends = redis.pcall('PEXPIRETIME', key)
+  if type(ends) == 'number' then return ends < 0 and ends or math.max(ends - began, 0) end
+  local ttl, moment
+  repeat
+    moment = now()
+    ttl = redis.call('PTTL', key)
+  until now() == moment
+  return ttl < 0 and ttl or ttl + moment - began
+end
 local began = now()
 local found = {}
 for _, key in ipairs(redis.call('KEYS', ARGV[1])) do
@@ -39,9 +51,7 @@ for _, key in ipairs(redis.call('KEYS', ARGV[1])) do
   elseif kind == 'zset' then value = redis.call('ZRANGE', key, 0, -1, 'WITHSCORES')
   elseif kind == 'hash' then value = redis.call('HGETALL', key)
   elseif kind == 'list' then value = redis.call('LRANGE', key, 0, -1) end
-  local ttl = redis.call('PTTL', key)
-  if ttl >= 0 then ttl = ttl + now() - began end
-  found[#found + 1] = {key, kind, ttl, value}
+  found[#found + 1] = {key, kind, ttl_from(began, key), value}
 end
 return {began, found}
 """
