@@ -25,6 +25,7 @@ __all__ = [
     "candidates",
     "cannot_change",
     "changed",
+    "check_administration",
     "check_alignment",
     "check_ctx",
     "check_length",
@@ -340,6 +341,18 @@ def pointer_owner(ctx: TenantCtx, data: SessionData) -> Owner | None:
     """
     user = data.tenant_ctx.effective_user or ctx.effective_user
     return None if user is None else (ctx.env, ctx.tenant_id, ctx.effective_team, user)
+
+
+def check_administration(ctx: TenantCtx | None) -> None:
+    """Refuse a context that does not act for a whole tenant or team.
+
+    None acts for everybody.
+    """
+    if ctx is None:
+        return
+    check_ctx(ctx)
+    if ctx.effective_user is not None:
+        raise InvalidInputError("ctx must have no user: what is ready is claimed for a whole tenant or team")
 
 
 def administers(ctx: TenantCtx, user: str | None, data: SessionData) -> bool:

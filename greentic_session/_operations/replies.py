@@ -131,7 +131,7 @@ class ReplyOperations(ClaimOperations):
             NotImplementedError: The backend keeps no replies yet.
         """
         self._backend.check_open()
-        _check_administration(ctx)
+        tenancy.check_administration(ctx)
         check_int("limit", limit, 1, _MAX_CLAIMS)
         lease_ms = milliseconds(lease, "lease")
         claims: list[Claim] = []
@@ -161,7 +161,7 @@ class ReplyOperations(ClaimOperations):
             InvalidInputError: `ctx` has a user, or a time is out of range.
         """
         self._backend.check_open()
-        _check_administration(ctx)
+        tenancy.check_administration(ctx)
         lease_ms, pause = milliseconds(lease, "lease"), milliseconds(poll, "poll") / 1000
         return ReadyIterator(lambda: self._claim_one(ctx, lease_ms), lambda: not self._backend.closed, self._bell, pause)
 
@@ -216,14 +216,6 @@ def _delivery_owner(ctx: TenantCtx, user_id: str) -> Owner:
     if ctx.effective_user not in (None, user):
         raise tenancy.mismatch("user must match the user who is waited for", ctx)
     return (ctx.env, ctx.tenant_id, ctx.effective_team, user)
-
-
-def _check_administration(ctx: TenantCtx | None) -> None:
-    if ctx is None:
-        return
-    tenancy.check_ctx(ctx)
-    if ctx.effective_user is not None:
-        raise InvalidInputError("ctx must have no user: what is ready is claimed for a whole tenant or team")
 
 
 async def _give_back(claims: list[Claim]) -> None:

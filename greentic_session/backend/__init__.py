@@ -14,9 +14,22 @@ leads to it, and the claim on it. A driver's errors leave as GreenticErrors.
 
 from .arguments import Claimed, Claiming, Creation, Parking, Settled, Update
 from .interface import SessionBackend
-from .replies import Beginning, Delivered, Delivering, Lying, PuttingOff, Readiness, Readying, Rewriting, Staying, Taking
+from .replies import (
+    Backlog,
+    Beginning,
+    Delivered,
+    Delivering,
+    Lying,
+    PuttingOff,
+    Readiness,
+    Readying,
+    Rewriting,
+    Staying,
+    Taking,
+)
 
 __all__ = [
+    "Backlog",
     "Beginning",
     "Claimed",
     "Claiming",

@@ -15,7 +15,7 @@ from greentic_session.tenancy import Owner
 from greentic_session.wait import Wait
 
 from .arguments import Claimed, Claiming, Creation, Parking, Settled, Update
-from .replies import Delivered, Delivering, Lying, PuttingOff, Readiness, Readying, Rewriting, Staying, Taking
+from .replies import Backlog, Delivered, Delivering, Lying, PuttingOff, Readiness, Readying, Rewriting, Staying, Taking
 
 __all__ = ["SessionBackend"]
 
@@ -161,6 +161,15 @@ class SessionBackend(Closable, ABC):
         cannot be read is given back and put off, and the next one is claimed.
         """
         del readying
+        self._refuse_replies()
+
+    async def readiness(self, ctx: TenantCtx | None) -> Backlog:
+        """Count the waits that are ready, of all tenants or of those that a context administers.
+
+        For observers, who ask every few seconds: it keeps a server busy for 5 ms at most, and stops
+        counting rather than taking longer. What nobody has noticed to be gone may be counted.
+        """
+        del ctx
         self._refuse_replies()
 
     async def take(self, taking: Taking) -> tuple[Reply, ...] | None:

@@ -11,6 +11,7 @@ from greentic_session.tenancy import Owner
 from .arguments import Claimed
 
 __all__ = [
+    "Backlog",
     "Beginning",
     "Delivered",
     "Delivering",
@@ -135,6 +136,20 @@ class Readiness(Hiding, Struct, frozen=True, gc=False):
 
     def __repr__(self) -> str:
         return outline(self, "claimed", next_ms=getattr(self, "next_ms", None))
+
+
+class Backlog(Struct, frozen=True, gc=False):
+    """How much is ready, and for how long.
+
+    Attributes:
+        count: How many waits are ready.
+        oldest_ms: For how many milliseconds the first of them has been ready; None where none is.
+        is_capped: Whether the backend stopped counting: there may be more waits, and older ones.
+    """
+
+    count: int = 0
+    oldest_ms: int | None = None
+    is_capped: bool = False
 
 
 class Taking(Hiding, Struct, frozen=True, gc=False):

@@ -6,6 +6,7 @@ from typing import TypeAlias, TypeVar
 from greentic_session._base.lifecycle import Wrapping
 from greentic_session.admin import Inspector, Step
 from greentic_session.backend import (
+    Backlog,
     Claimed,
     Claiming,
     Creation,
@@ -127,6 +128,9 @@ class ForwardingBackend(Wrapping[SessionBackend], SessionBackend):
 
     async def claim_ready(self, readying: Readying) -> Readiness:
         return await self._around("claim_ready", readying.ctx, self._inner.claim_ready(readying))
+
+    async def readiness(self, ctx: TenantCtx | None) -> Backlog:
+        return await self._inner.readiness(ctx)  # an observer's question, which nobody observes
 
     async def take(self, taking: Taking) -> tuple[Reply, ...] | None:
         return await self._around("claim.take", taking.owner, self._inner.take(taking))

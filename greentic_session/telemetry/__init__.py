@@ -32,22 +32,31 @@ closed store) is not counted, and decoding the messages of a conversation is not
 duration. `get_session`, `get_versioned` and `find_wait`, for which a store may have a fast path,
 are measured as a whole. `iter_sessions` has one span from its first session to its last; its
 duration leaves out the caller's work in between.
+
+What waits for a runner is told by gauges, if asked: see `watch_ready`.
 """
 
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Final, TypeVar, overload
 
+import anyio
+
+from greentic_session import tenancy
 from greentic_session._json.fields import check_bool
 from greentic_session.conversation.store import ConversationStore
-from greentic_session.errors import UnavailableError
+from greentic_session.errors import OperationTimeoutError, UnavailableError
+from greentic_session.expiry import Seconds, milliseconds
+from greentic_session.models import TenantCtx
 from greentic_session.store import SessionStore
 
 if TYPE_CHECKING:
     from opentelemetry.metrics import MeterProvider
     from opentelemetry.trace import TracerProvider
 
-__all__ = ["instrument"]
+__all__ = ["instrument", "watch_ready"]
 
 M = TypeVar("M")
+
+_NEEDS_AN_EXTRA: Final = "OpenTelemetry needs an extra: python -m pip install 'greentic-session[otel]'"
 
 
 @overload
@@ -101,7 +110,7 @@ def instrument(
         from .recorder import Recorder  # noqa: PLC0415
         from .session_store import InstrumentedSessionStore  # noqa: PLC0415
     except ImportError as error:
-        raise UnavailableError("OpenTelemetry needs an extra: python -m pip install 'greentic-session[otel]'") from error
+        raise UnavailableError(_NEEDS_AN_EXTRA) from error
     if isinstance(store, SessionStore):
         system = store.backend.system
         return InstrumentedSessionStore(
@@ -112,3 +121,51 @@ def instrument(
         recorder = Recorder(system, "conversations", tracer_provider, meter_provider, tenants=tenants)
         return InstrumentedConversationStore(store, recorder)
     raise TypeError(f"store must be a SessionStore or a ConversationStore, not {type(store).__name__}")
+
+
+async def watch_ready(
+    store: SessionStore,
+    ctx: TenantCtx | None = None,
+    *,
+    every: Seconds = 15.0,
+    meter_provider: "MeterProvider | None" = None,
+) -> None:
+    """Tell how many waits are ready, and for how long the first of them, until the store is closed.
+
+    Run it as a task, in one of the processes: it counts for all of them. What is ready and stays so
+    has no runner. There are three gauges, which tell nothing while the store is away::
+
+        greentic.session.ready.count       waits that are ready, and that nobody works on
+        greentic.session.ready.oldest_age  for how many seconds the first of them has been ready
+        greentic.session.ready.capped      1: so many that the backend stopped counting;
+                                           there may be more, and older ones
+
+    Args:
+        store: A session store that keeps replies.
+        ctx: Only waits that it administers, as for `SessionStore.claim_ready`; None for all. Its
+            env, tenant and team are told.
+        every: For how many seconds it rests; no longer than the pauses of the exporter.
+        meter_provider: Where measurements go; by default the global one.
+
+    Raises:
+        InvalidInputError: `every` is out of range, or `ctx` has a user.
+        NotImplementedError: The backend keeps no replies yet.
+        TypeError: An argument has a wrong type.
+        UnavailableError: opentelemetry-api is not installed, or too old.
+    """
+    if not isinstance(store, SessionStore):
+        raise TypeError(f"store must be a SessionStore, not {type(store).__name__}")
+    tenancy.check_administration(ctx)
+    pause = milliseconds(every, "every") / 1000
+    try:
+        from .recorder import ReadyGauges  # noqa: PLC0415  # as above
+    except ImportError as error:
+        raise UnavailableError(_NEEDS_AN_EXTRA) from error
+    backend = store.backend
+    gauges = ReadyGauges(backend.system, ctx, meter_provider)
+    while not backend.closed:
+        try:
+            gauges.record(await backend.readiness(ctx))
+        except (UnavailableError, OperationTimeoutError):
+            pass  # away, or closed meanwhile; it asks again
+        await anyio.sleep(pause)

@@ -9,10 +9,11 @@ from opentelemetry import context, metrics, trace
 from opentelemetry.context import Context
 from opentelemetry.util.types import AttributeValue
 
+from greentic_session.backend import Backlog
 from greentic_session.errors import ClaimedError, ConflictError, ErrorCode, GreenticError, NotFoundError
 from greentic_session.models import TenantCtx
 
-__all__ = ["Operation", "Recorder"]
+__all__ = ["Operation", "ReadyGauges", "Recorder"]
 
 _BUCKETS: Final = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0)
 """Seconds.
@@ -147,6 +148,34 @@ class Operation:
     ) -> None:
         self.pause()
         self.end(exc)
+
+
+class ReadyGauges:
+    """Gauges of what is ready: how many waits, for how long, and whether counting was stopped.
+
+    Args:
+        system: What keeps the data.
+        ctx: Whose waits are counted; None for everybody's.
+        meter_provider: Where measurements go; None for the global one.
+    """
+
+    def __init__(self, system: str, ctx: TenantCtx | None, meter_provider: metrics.MeterProvider | None) -> None:
+        self._told: dict[str, AttributeValue] = {"db.system.name": system, "db.collection.name": "sessions"}
+        if ctx is not None:
+            self._told |= _of(ctx.env, ctx.tenant_id)
+            if ctx.effective_team is not None:
+                self._told["greentic.session.team"] = ctx.effective_team
+        meter = metrics.get_meter("greentic_session", _version() or "", meter_provider)
+        prefix = "greentic.session.ready"
+        self._count = meter.create_gauge(f"{prefix}.count", "{wait}", "Waits that are ready, and that nobody works on.")
+        self._age = meter.create_gauge(f"{prefix}.oldest_age", "s", "For how long the first of them has been ready.")
+        self._capped = meter.create_gauge(f"{prefix}.capped", "1", "1: counting was stopped, and there may be more.")
+
+    def record(self, backlog: Backlog) -> None:
+        """Tell what is ready now."""
+        self._count.set(backlog.count, self._told)
+        self._age.set((backlog.oldest_ms or 0) / 1000, self._told)
+        self._capped.set(int(backlog.is_capped), self._told)
 
 
 def _of(env: str, tenant: str) -> dict[str, AttributeValue]:

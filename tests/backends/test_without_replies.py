@@ -34,6 +34,7 @@ async def check(store: SessionStore) -> None:
         store.claim_ready,
         lambda: anext(store.iter_ready()),
         lambda: store.inbox(ALICE, "alice", CHAT),
+        lambda: store.backend.readiness(None),
         lambda: park(store, "l", on_timeout="resume"),
         claim.stay,
         claim.take,

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.metrics.export import HistogramDataPoint, InMemoryMetricReader
+from opentelemetry.sdk.metrics.export import HistogramDataPoint, InMemoryMetricReader, Metric, NumberDataPoint
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -45,17 +45,27 @@ class Observed:
     @property
     def durations(self) -> list[HistogramDataPoint]:
         """The series of the histogram."""
-        data = self._reader.get_metrics_data()
-        if data is None:
-            return []
         metrics = [
-            metric
-            for resource in data.resource_metrics
-            for scope in resource.scope_metrics
-            for metric in scope.metrics
-            if (metric.name, metric.unit) == ("db.client.operation.duration", "s")
+            metric for metric in self._metrics() if (metric.name, metric.unit) == ("db.client.operation.duration", "s")
         ]
         return [point for metric in metrics for point in metric.data.data_points if isinstance(point, HistogramDataPoint)]
+
+    @property
+    def gauges(self) -> dict[tuple[str, str], list[tuple[float, dict[str, Any]]]]:
+        """By name and unit, what each gauge says now, with its attributes."""
+        return {
+            (metric.name, metric.unit or ""): [
+                (point.value, dict(point.attributes or {}))
+                for point in metric.data.data_points
+                if isinstance(point, NumberDataPoint)
+            ]
+            for metric in self._metrics()
+        }
+
+    def _metrics(self) -> list[Metric]:
+        data = self._reader.get_metrics_data()
+        resources = [] if data is None else data.resource_metrics
+        return [metric for resource in resources for scope in resource.scope_metrics for metric in scope.metrics]
 
     @property
     def counts(self) -> dict[tuple[str, str], int]:

@@ -1,6 +1,6 @@
 """A queue by rank from which any item can be taken out: for what is due, and whose turn it is."""
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator
 from typing import Generic, TypeVar
 
 __all__ = ["OrderedQueue"]
@@ -34,6 +34,18 @@ class OrderedQueue(Generic[T]):
             return None
         rank, _, item = self._heap[0]
         return rank, item
+
+    def until(self, rank: float) -> Iterator[tuple[float, T]]:
+        """Yield what has this rank at most, with its rank, in no order but the first one first.
+
+        It costs what it yields. Nothing may be put in or taken out meanwhile.
+        """
+        heap, to_see = self._heap, [0]
+        while to_see:
+            at = to_see.pop()
+            if at < len(heap) and heap[at][0] <= rank:
+                yield heap[at][0], heap[at][2]
+                to_see += (2 * at + 2, 2 * at + 1)
 
     def put(self, item: T, rank: float) -> None:
         """Add an item, or give it another rank; with the same rank it keeps its place."""

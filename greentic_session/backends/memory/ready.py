@@ -1,5 +1,6 @@
 """Index of the waits that are ready, or will be: tenants take turns, each longest due first."""
 
+from collections.abc import Iterator
 from typing import TypeAlias
 
 from greentic_session.models import TenantCtx
@@ -79,6 +80,20 @@ class ReadyIndex:
         else:
             waits = queues.waits.get(team)
         return None if waits is None else waits.first()
+
+    def until(self, ctx: TenantCtx | None, now: float) -> Iterator[tuple[float, Entry]]:
+        """Yield the waits that are due of those that a context administers, and since when.
+
+        It costs what it yields. Nothing may be changed meanwhile.
+        """
+        tenants = (tenant for _, tenant in self._tenants.until(now)) if ctx is None else [(ctx.env, ctx.tenant_id)]
+        for tenant in tenants:
+            queues = self._queues.get(tenant)
+            if queues is None:
+                continue
+            for _, team in queues.teams.until(now):
+                if ctx is None or ctx.effective_team in (None, team):
+                    yield from queues.waits[team].until(now)
 
     def serve(self, owner: Owner, now: float) -> None:
         """Let a tenant have had its turn."""

@@ -9,6 +9,7 @@ import anyio
 import anyio.lowlevel
 import pytest
 
+from greentic_session.backend import Backlog
 from greentic_session.claim import Claim
 from greentic_session.errors import ConflictError, InvalidInputError
 from greentic_session.models import ReplyScope, TenantCtx
@@ -117,6 +118,41 @@ class ReadinessContract:
         assert await store.claim_ready() == []
         await time.wait_out(time.brief)
         assert (await ready(store)).key == "newer"
+
+    # -- what observers ask of the backend
+
+    async def test_what_is_ready_is_counted_with_its_age(self, store: SessionStore, time: Time) -> None:
+        backend = store.backend
+        assert await backend.readiness(None) == Backlog()
+        await queue(store, ALICE, 0)
+        await time.wait_out(time.moment)
+        await queue(store, ALICE, 1)
+        await queue(store, ctx("bob", team="sales"), 0)
+        await queue(store, ctx(tenant="globex"), 0)
+        await park(store, "unanswered", ReplyScope("unanswered"))
+        backlog = await backend.readiness(None)
+        assert (backlog.count, backlog.is_capped) == (4, False)
+        assert time.moment * 1000 <= (backlog.oldest_ms or 0) < DAY * 1000
+        counts = [
+            ctx(None),
+            ctx(None, team="sales"),
+            ctx(None, team=None),
+            ctx(None, tenant="globex"),
+            ctx(None, env="none"),
+        ]
+        assert [(await backend.readiness(caller)).count for caller in counts] == [2, 1, 3, 1, 0]
+        assert len(await store.claim_ready(limit=9)) == 4
+        assert await backend.readiness(None) == Backlog()
+
+    async def test_what_is_not_ready_is_not_counted(self, store: SessionStore, time: Time) -> None:
+        await park(store, "k", CHAT, time.moment, on_timeout="resume")
+        await queue(store, ALICE, 0)
+        await (await ready(store)).release(time.moment)
+        assert await store.backend.readiness(None) == Backlog()
+        await time.wait_out(time.moment)
+        assert (await store.backend.readiness(None)).count == 2
+        await store.touch("k", DAY)
+        assert (await store.backend.readiness(None)).count == 1
 
     # -- iter_ready
 

@@ -28,6 +28,8 @@ def test_a_queue_is_a_sorted_list(steps: list[tuple[str, int, int]]) -> None:
             queue.put(item, rank)  # keeps its place
         assert queue.first() == ((model[0][0], model[0][2]) if model else None)
         assert len(queue) == len(model)
+        for bound in range(-1, 6):
+            assert sorted(queue.until(bound)) == sorted((rank, item) for rank, _, item in model if rank <= bound)
         assert all((one in queue) == any(one == each[2] for each in model) for one in range(9))
     queue.clear()
     assert queue.first() is None
