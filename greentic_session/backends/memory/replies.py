@@ -68,8 +68,10 @@ class Replies(Shelves, SessionBackend):
                 self._settle(entry, now)
             if entry.turn is not None or entry.is_new:
                 entry.turn, entry.is_new = None, False
-        if parked.displaced is not None:
-            self._displace(parked.displaced, now)
+        # What lived on for the replies that are settled now has ended with them, and is not displaced.
+        displaced = parked.displaced if transitions.is_live(parked.displaced, now) else None
+        if displaced is not None:
+            self._displace(displaced, now)
         else:
             self._freed(self._at(owner, place), now)
             if self.inboxes and owner in self.inboxes:
@@ -94,9 +96,9 @@ class Replies(Shelves, SessionBackend):
         if resume is not entry.resume:
             entry.resume = resume
         self._live(entry, transitions.begin_lifetime(parking.ttl_ms, now, self.reply_limits, resume=resume), now)
-        if parked.displaced is None and not leftovers:
+        if displaced is None and not leftovers:
             return entry, NOTHING_ELSE
-        return entry, Settled(None if parked.displaced is None else parked.displaced.wait.key, leftovers)
+        return entry, Settled(None if displaced is None else displaced.wait.key, leftovers)
 
     async def deliver(self, delivering: Delivering) -> Delivered:
         owner, limits = delivering.owner, self.reply_limits

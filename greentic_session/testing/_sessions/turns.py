@@ -255,6 +255,17 @@ class TurnsContract:
         await old.complete()
         assert await store.inbox(ALICE, "alice", CHAT) == []
 
+    async def test_a_wait_that_lived_on_for_a_reply_ends_with_its_verdict(self, make_store: MakeStore, time: Time) -> None:
+        async with make_store(reply_grace=2 * time.brief) as store:
+            await park(store)
+            claim = await claim_answer(store, lease=DAY)
+            await park(store, "newer", ttl=time.moment)
+            await time.wait_out(time.moment)
+            assert await store.find_wait_by_scope(ALICE, "alice", CHAT) == "newer"  # for the reply that lies there
+            assert await claim.park(CHAT, data(node="again")) is None  # nothing is there to be displaced any more
+            assert await store.find_wait_by_scope(ALICE, "alice", CHAT) == "k"
+            assert await store.get_session("newer") is None
+
     async def test_a_reply_whose_claim_ends_where_nothing_waits_is_kept(self, make_store: MakeStore, time: Time) -> None:
         async with make_store(reply_grace=time.brief) as store:
             await park(store)
