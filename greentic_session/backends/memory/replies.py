@@ -68,7 +68,7 @@ class Replies(Shelves, SessionBackend):
                 self._settle(entry, now)
             if entry.turn is not None or entry.is_new:
                 entry.turn, entry.is_new = None, False
-        # What lived on for the replies that are settled now has ended with them, and is not displaced.
+        # What lived on for the replies that are settled now has ended with them.
         displaced = parked.displaced if transitions.is_live(parked.displaced, now) else None
         if displaced is not None:
             self._displace(displaced, now)
