@@ -86,6 +86,7 @@ def test_a_target_that_fails(cli: Cli, redis_url: str, target: Server) -> None:
     assert "sesame" not in err
 
 
+@pytest.mark.usefixtures("children_heed_sigint")
 def test_an_interrupt_says_that_it_may_be_repeated(cli: Cli, redis_url: str, namespace: str, target: Server) -> None:
     with target.client(password="sesame") as client:
         command = [sys.executable, "-m", "greentic_session", "migrate", redis_url, url_of(target), "--namespace", namespace]

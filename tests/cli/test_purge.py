@@ -207,6 +207,7 @@ sys.exit(main(sys.argv[1:]))
 """The command line, with time for a signal in the middle of a purge."""
 
 
+@pytest.mark.usefixtures("children_heed_sigint")
 def test_it_can_be_interrupted_and_repeated(redis_url: str, namespace: str, raw: redis.Redis) -> None:
     """Ctrl-C in the middle, with a real process.
 

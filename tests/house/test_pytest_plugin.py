@@ -98,10 +98,11 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CI", raising=False)
 
 
-def run(pytester: pytest.Pytester, text: str, *options: str, mode: str = "strict") -> pytest.RunResult:
-    """Run pytest on a project of one module."""
+def run(pytester: pytest.Pytester, modules: str | dict[str, str], *options: str, mode: str = "strict") -> pytest.RunResult:
+    """Run pytest on a project of one module, or of several by their names."""
     pytester.makeini(INI.format(mode=mode))
-    pytester.makepyfile(test_project=BEGINNING + text)
+    named = {"project": modules} if isinstance(modules, str) else modules
+    pytester.makepyfile(**{f"test_{name}": BEGINNING + text for name, text in named.items()})
     return run_project(pytester, *options)
 
 
@@ -111,28 +112,35 @@ def keys(server: Server) -> int:
 
 
 @pytest.mark.parametrize(
-    ("mode", "text", "passed"),
+    ("mode", "modules", "passed"),
     [
-        ("strict", (IN_REDIS + IN_MEMORY).format(mark="@pytest.mark.asyncio"), 4),
-        ("strict", IN_REDIS.format(mark='@pytest.mark.asyncio(loop_scope="module")'), 2),
-        ("auto", (IN_REDIS + IN_MEMORY).format(mark=""), 4),
-        ("strict", ANYIO_ON_ASYNCIO + (IN_REDIS + IN_MEMORY).format(mark="@pytest.mark.anyio"), 4),
-        ("strict", (IN_MEMORY + IN_SQLITE).format(mark="@pytest.mark.anyio"), 8),
-        ("auto", IN_SQLITE.format(mark=""), 2),
-        ("strict", ASYNCIO_RUN, 2),
+        (
+            "strict",
+            {
+                "asyncio": (IN_REDIS + IN_MEMORY).format(mark="@pytest.mark.asyncio"),
+                "one_loop_for_a_module": IN_REDIS.format(mark='@pytest.mark.asyncio(loop_scope="module")'),
+                "anyio": ANYIO_ON_ASYNCIO + (IN_REDIS + IN_MEMORY).format(mark="@pytest.mark.anyio"),
+                "anyio_with_trio": (IN_MEMORY + IN_SQLITE).format(mark="@pytest.mark.anyio"),
+                "asyncio_run": ASYNCIO_RUN,
+            },
+            20,
+        ),
+        ("auto", {"asyncio": (IN_REDIS + IN_MEMORY).format(mark=""), "sqlite": IN_SQLITE.format(mark="")}, 6),
     ],
-    ids=[
-        *("asyncio strict", "asyncio, one loop for a module", "asyncio auto", "anyio", "anyio with trio"),
-        *("sqlite, asyncio auto", "asyncio.run"),
-    ],
+    ids=["strict", "auto"],
 )
 def test_each_test_has_stores_of_its_own_and_leaves_nothing(
-    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, server: Server, mode: str, text: str, passed: int
+    pytester: pytest.Pytester,
+    monkeypatch: pytest.MonkeyPatch,
+    server: Server,
+    mode: str,
+    modules: dict[str, str],
+    passed: int,
 ) -> None:
     monkeypatch.setenv("REDIS_URL", server.url)
     with server.client() as raw:
         raw.set("of-somebody-else", 1)
-    run(pytester, text, mode=mode).assert_outcomes(passed=passed)
+    run(pytester, modules, mode=mode).assert_outcomes(passed=passed)
     assert keys(server) == 1
 
 

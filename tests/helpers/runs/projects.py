@@ -18,4 +18,5 @@ def run_project(pytester: pytest.Pytester, *options: str) -> pytest.RunResult:
         options = ("-p", PLUGIN, *options)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(ROOT), prepend=os.pathsep)
-        return pytester.runpytest_subprocess(*options, timeout=120)
+        # The plugin of hypothesis takes longer to load than all the rest together.
+        return pytester.runpytest_subprocess("-p", "no:hypothesispytest", *options, timeout=120)
