@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple, TypeAlias
 
 import msgspec
 
+from ._base.holder import Holder
 from .models import ReplyScope
 from .tenancy import Partition
 
@@ -17,6 +18,7 @@ __all__ = [
     "Details",
     "Examination",
     "Finding",
+    "Holder",
     "Inspector",
     "Looked",
     "Selection",
@@ -90,6 +92,7 @@ class Details(msgspec.Struct, frozen=True, kw_only=True):
         waits: Whether it waits for an answer.
         scope: Where, as far as the store knows; None for a wait of another runtime.
         claim_ms: What is left of the lease of the claim on it; None without one.
+        holder: Which process holds that claim; None where its token does not tell.
     """
 
     ttl_ms: int | None
@@ -97,6 +100,7 @@ class Details(msgspec.Struct, frozen=True, kw_only=True):
     waits: bool
     scope: ReplyScope | None = None
     claim_ms: int | None = None
+    holder: Holder | None = None
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
@@ -164,6 +168,14 @@ class Inspector(ABC):
     @abstractmethod
     async def details(self, keys: Sequence[str]) -> list[Details | None]:
         """Return the details of some sessions, in their order; None for each that is absent."""
+
+    async def namespaces(self, looked: Looked) -> Sequence[str]:
+        """Return the names of some namespaces of this storage that hold sessions, sorted.
+
+        None where the storage has no namespaces.
+        """
+        del looked
+        return ()
 
     @abstractmethod
     async def examine(self, looked: Looked) -> Examination:

@@ -5,6 +5,7 @@ import os
 import anyio
 
 from greentic_session import tenancy
+from greentic_session._base.holder import claim_token
 from greentic_session._concurrency.bell import Bell
 from greentic_session._json.fields import check_bool
 from greentic_session.backend import Claiming, SessionBackend
@@ -17,14 +18,14 @@ __all__ = ["ClaimOperations", "new_token", "new_tokens"]
 
 
 def new_token() -> str:
-    """Return a text that nobody guesses: of a claim, a reply or a turn."""
+    """Return a text that nobody guesses: of a reply or a turn."""
     return os.urandom(16).hex()
 
 
 def new_tokens() -> tuple[str, str, str]:
-    """Return three of them, for the price of one."""
-    text = os.urandom(48).hex()
-    return text[:32], text[32:64], text[64:]
+    """Return those of a reply, a claim and a turn."""
+    text = os.urandom(32).hex()
+    return text[:32], claim_token(), text[32:]
 
 
 class ClaimOperations:
@@ -75,7 +76,7 @@ class ClaimOperations:
         check_bool("keep_alive", keep_alive)
         if owner is None:
             return None
-        token, sent = new_token(), anyio.current_time() if keep_alive else 0.0
+        token, sent = claim_token(), anyio.current_time() if keep_alive else 0.0
         claimed = await self._backend.claim(Claiming(owner, scopes, token, lease_ms))
         if claimed is None:
             return None

@@ -6,6 +6,7 @@ from typing import Any
 import anyio
 
 from greentic_session import tenancy
+from greentic_session._base.holder import claim_token
 from greentic_session._concurrency.shield import shielded
 from greentic_session._json.fields import check_bool, check_int, check_type
 from greentic_session.backend import Beginning, Claimed, Delivering, Readying
@@ -182,7 +183,7 @@ class ReplyOperations(ClaimOperations):
 
     async def _claim_one(self, ctx: TenantCtx | None, lease_ms: int) -> Claim | float | None:
         """Claim one wait that is ready, or say in how many seconds there may be one."""
-        token, sent = new_token(), anyio.current_time()
+        token, sent = claim_token(), anyio.current_time()
         ready = await self._backend.claim_ready(Readying(ctx, token, new_token(), lease_ms))
         if ready.claimed is None:
             return None if ready.next_ms is None else ready.next_ms / 1000

@@ -8,13 +8,14 @@ from collections.abc import Callable, Sequence
 from pathlib import PurePath
 from typing import Any, Final, NoReturn
 
+from greentic_session import __version__
 from greentic_session.admin import Selection
 from greentic_session.errors import InvalidInputError
 from greentic_session.ids import check_id, check_session_key
 
 from .command import EXIT_CODES, Command
 
-__all__ = ["ENVIRONMENT", "add_key", "add_reveal", "add_tenant", "read", "selection_of"]
+__all__ = ["ENVIRONMENT", "add_key", "add_reveal", "add_tenant", "parser_of", "read", "selection_of"]
 
 ENVIRONMENT: Final = "GREENTIC_SESSION_URL"
 """The environment variable that names the store where ``--store`` does not."""
@@ -53,20 +54,40 @@ class _Parser(argparse.ArgumentParser):
 def read(commands: Sequence[Command], argv: Sequence[str] | None) -> tuple[Command, argparse.Namespace]:
     """Return the command that was named, or the first, and its arguments.
 
-    Of them `store` is the URL or None, `namespace` a text or None; others are the command's own.
+    Of them `store` is the URL or None, `namespace` a text or None, `commands` all commands; others
+    are the command's own.
 
     Raises:
-        SystemExit: With 2 if an argument is wrong, with 0 after ``--help``.
+        SystemExit: With 2 if an argument is wrong, with 0 after ``--help`` and ``--version``.
     """
     first, *_ = commands
+    parser = parser_of(commands, _prog())
+    args, unknown = parser.parse_known_args(argv)
+    if unknown:
+        parser.refuse(unknown)
+    named = next((command for command in commands if command.name == args.command), first)
+    for name in _DEMO_ONLY:
+        if named is not first and hasattr(args, name):
+            parser.error(f"argument --{name}: only {first.name} has it")
+    inherited = os.environ.get(ENVIRONMENT) if named.reads_environment else None
+    args.store = getattr(args, "store", inherited or None)
+    args.namespace = getattr(args, "namespace", None)
+    args.commands = commands
+    return named, args
+
+
+def parser_of(commands: Sequence[Command], prog: str) -> _Parser:
+    """Return the parser of all commands, for a program of that name."""
+    first, *_ = commands
     parser = _Parser(
-        prog=_prog(),
+        prog=prog,
         description="Look after a store of sessions, as its operator.",
         epilog=_epilog(first),
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
     parser.safe = frozenset(command.name for command in commands)
+    parser.add_argument("--version", action="version", version=f"greentic-session {__version__}")
     _add_common(parser)
     own = parser.add_argument_group(f"of {first.name}, which runs when no command is named")
     first.configure(own)  # type: ignore[arg-type]  # a group takes arguments as a parser does
@@ -80,18 +101,10 @@ def read(commands: Sequence[Command], argv: Sequence[str] | None) -> tuple[Comma
             its.add_argument("--yes", action="store_true", help="do not ask")
         if command.writes_json:
             its.add_argument("--json", action="store_true", help="write JSON, for programs")
+        if command.writes_tables:
+            its.add_argument("--wide", action="store_true", help="cut no cell, however narrow the terminal is")
         command.configure(its)
-    args, unknown = parser.parse_known_args(argv)
-    if unknown:
-        parser.refuse(unknown)
-    named = next((command for command in commands if command.name == args.command), first)
-    for name in _DEMO_ONLY:
-        if named is not first and hasattr(args, name):
-            parser.error(f"argument --{name}: only {first.name} has it")
-    inherited = os.environ.get(ENVIRONMENT) if named.reads_environment else None
-    args.store = getattr(args, "store", inherited or None)
-    args.namespace = getattr(args, "namespace", None)
-    return named, args
+    return parser
 
 
 def _add_common(parser: argparse.ArgumentParser) -> None:

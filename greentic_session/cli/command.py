@@ -42,6 +42,7 @@ class Command(msgspec.Struct, frozen=True):
         run: Does it, and returns the exit code.
         asks: Whether it asks, unless ``--yes`` is given.
         writes_json: Whether it knows ``--json``.
+        writes_tables: Whether it knows ``--wide``.
         reads_environment: Whether the environment may name its store; else only ``--store`` does.
     """
 
@@ -51,4 +52,5 @@ class Command(msgspec.Struct, frozen=True):
     run: Callable[[argparse.Namespace, Console], int]
     asks: bool = False
     writes_json: bool = True
+    writes_tables: bool = False
     reads_environment: bool = True

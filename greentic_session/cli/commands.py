@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Final
 
-from . import demo, doctor, migrate, purge, schema, show, stats, waits
+from . import completion, demo, doctor, migrate, purge, schema, show, stats, waits
 from .command import Command
 
 __all__ = ["COMMANDS"]
@@ -18,5 +18,6 @@ COMMANDS: Final[Sequence[Command]] = (
     doctor.DOCTOR,
     migrate.MIGRATE,
     schema.SCHEMA,
+    completion.COMPLETION,
 )
 """In the order in which the help names them; the first is what runs when none is named."""

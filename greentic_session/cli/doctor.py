@@ -14,8 +14,10 @@ from greentic_session.admin import Examination, Finding, Setting
 
 from .arguments import add_reveal
 from .command import Command, Exit
-from .console import Console, Progress
+from .console import Console
+from .nothing import tell_of_nothing
 from .opening import opened
+from .progress import Progress
 
 __all__ = ["DOCTOR"]
 
@@ -29,6 +31,8 @@ def _run(args: argparse.Namespace, console: Console) -> int:
     with opened(args) as desk, Progress("looked at") as progress:
         settings = desk.run(desk.inspector.settings())
         found = desk.run(desk.inspector.examine(progress.advance))
+        if not found.looked:
+            tell_of_nothing(desk, args, console)
     agree = not any(finding.fault for finding in found.findings)
     if console.as_json:
         console.json(_as_json(settings, found, agree=agree, reveal=args.reveal))

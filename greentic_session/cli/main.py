@@ -28,7 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         SystemExit: With 2, if an argument is wrong.
     """
     command, args = read(COMMANDS, argv)
-    console = Console(as_json=getattr(args, "json", False))
+    console = Console(as_json=getattr(args, "json", False), wide=getattr(args, "wide", False))
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a terminal that cannot show a letter is no reason to fail

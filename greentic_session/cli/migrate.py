@@ -8,7 +8,8 @@ from greentic_session._redis.namespace import DEFAULT_NAMESPACE
 from greentic_session.backends.migration import Report, migrate
 
 from .command import Command, Exit
-from .console import Console, Progress
+from .console import Console
+from .progress import Progress
 
 __all__ = ["MIGRATE"]
 

@@ -13,8 +13,10 @@ from greentic_session.models import TenantCtx
 
 from .arguments import add_tenant, selection_of
 from .command import Command, Exit
-from .console import Console, Progress
+from .console import Console
+from .nothing import tell_of_nothing
 from .opening import Opened, open_conversations, opened
+from .progress import Progress
 
 __all__ = ["PURGE"]
 
@@ -34,6 +36,8 @@ def _run(args: argparse.Namespace, console: Console) -> int:
     removed = _Removed(0, None if chosen.user else 0)
     with opened(args) as desk:
         there = _count(desk, chosen)
+        if not (there.sessions or there.conversations):
+            tell_of_nothing(desk, args, console, chosen)
         asked = _counted(there.sessions, None if chosen.user else there.conversations)
         if not args.yes and not console.ask(f"Remove {asked} of {_named(chosen)}?"):
             return Exit.INTERRUPTED

@@ -4,10 +4,13 @@ from typing import Any
 
 import msgspec
 
-from greentic_session.admin import Details
+from greentic_session._base.holder import this_process
+from greentic_session.admin import Details, Holder
 from greentic_session.wait import Wait
 
-__all__ = ["as_json", "scope_text"]
+from .words import duration
+
+__all__ = ["as_json", "claim_text", "holder_text", "scope_text"]
 
 
 def scope_text(details: Details) -> str:
@@ -19,6 +22,30 @@ def scope_text(details: Details) -> str:
         return "(another runtime knows)"
     parts = [("thread", scope.thread), ("reply_to", scope.reply_to), ("correlation", scope.correlation)]
     return " ".join([scope.conversation, *(f"{name} {value}" for name, value in parts if value)])
+
+
+def claim_text(details: Details) -> str:
+    """Return what is left of the claim on a session, and which process holds it, in words."""
+    if details.claim_ms is None:
+        return ""
+    return f"{duration(details.claim_ms)} {holder_text(details)}".rstrip()
+
+
+def holder_text(details: Details) -> str:
+    """Return which process holds the claim on a session, in words."""
+    holder = details.holder
+    if holder is None:
+        return ""
+    return f"pid {holder.pid} {'here' if _is_here(holder) else f'on {holder.host}'}"
+
+
+def _holder_json(details: Details) -> dict[str, Any] | None:
+    holder = details.holder
+    return None if holder is None else {"host": holder.host, "pid": holder.pid, "here": _is_here(holder)}
+
+
+def _is_here(holder: Holder) -> bool:
+    return holder.host == this_process().host
 
 
 def as_json(wait: Wait, details: Details) -> dict[str, Any]:
@@ -41,5 +68,6 @@ def as_json(wait: Wait, details: Details) -> dict[str, Any]:
         "scope": None if details.scope is None else msgspec.to_builtins(details.scope),
         "ttl_seconds": None if details.ttl_ms is None else details.ttl_ms / 1000,
         "claim_seconds": None if details.claim_ms is None else details.claim_ms / 1000,
+        "holder": _holder_json(details),
         "size": details.size,
     }

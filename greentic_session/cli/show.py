@@ -10,9 +10,10 @@ from greentic_session.wait import Wait
 
 from .arguments import add_key, add_reveal
 from .command import Command, Exit
-from .console import Console, duration, size
+from .console import Console
 from .opening import Opened, opened
-from .rows import as_json, scope_text
+from .rows import as_json, claim_text, scope_text
+from .words import duration, size
 
 __all__ = ["REMOVE", "SHOW"]
 
@@ -45,7 +46,7 @@ def _show(args: argparse.Namespace, console: Console) -> int:
         "wait reason": cursor.wait_reason,
         "waits on": scope_text(details) or "nothing",
         "ends in": duration(details.ttl_ms),
-        "claimed for": None if details.claim_ms is None else duration(details.claim_ms),
+        "claimed for": claim_text(details) or None,
         "size": size(details.size),
         "version": wait.version,
         "context_json": shown,

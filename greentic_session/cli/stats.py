@@ -8,8 +8,11 @@ from greentic_session.admin import Tally
 from greentic_session.tenancy import Partition
 
 from .command import Command, Exit
-from .console import Console, Progress, size
-from .opening import MEMORY, opened
+from .console import Console
+from .nothing import tell_of_nothing
+from .opening import opened
+from .progress import Progress
+from .words import size
 
 __all__ = ["STATS"]
 
@@ -23,6 +26,8 @@ def _configure(_: argparse.ArgumentParser) -> None:
 def _run(args: argparse.Namespace, console: Console) -> int:
     with opened(args) as desk, Progress("looked at") as progress:
         found = desk.run(desk.inspector.survey(progress.advance))
+        if not found:
+            tell_of_nothing(desk, args, console)
     tenants, total = _by_tenant(found), Tally()
     for tally, _ in tenants.values():
         total.add(tally)
@@ -35,8 +40,6 @@ def _run(args: argparse.Namespace, console: Console) -> int:
     ]
     head = ("ENV", "TENANT", "TEAMS", "SESSIONS", "WAITS", "END IN 1H", "SIZE", "CONVERSATIONS")
     console.table(head, [*rows, ("total", "", "", *_cells(total))], right=range(2, len(head)))
-    if args.store == MEMORY:
-        console.remark("memory:// is this process's own memory: it is empty when it begins")
     return Exit.FINE
 
 
@@ -70,5 +73,7 @@ def _tenant(name: tuple[str, str], tally: Tally, teams: Mapping[str | None, Tall
     return {"env": env, "tenant": tenant, **_figures(tally), "teams": by_team}
 
 
-STATS: Final = Command("stats", "count sessions, waits, and what expires within an hour, by tenant", _configure, _run)
+STATS: Final = Command(
+    "stats", "count sessions, waits, and what expires within an hour, by tenant", _configure, _run, writes_tables=True
+)
 """See its help."""

@@ -11,9 +11,12 @@ from greentic_session.wait import Wait
 
 from .arguments import add_tenant, selection_of
 from .command import Command, Exit
-from .console import Console, Progress, duration
-from .opening import MEMORY, opened
-from .rows import as_json, scope_text
+from .console import Console
+from .nothing import tell_of_nothing
+from .opening import opened
+from .progress import Progress
+from .rows import as_json, claim_text, scope_text
+from .words import duration
 
 __all__ = ["WAITS"]
 
@@ -25,17 +28,18 @@ def _run(args: argparse.Namespace, console: Console) -> int:
     chosen = selection_of(args)
     with opened(args) as desk, Progress("sessions") as progress:
         found = desk.run(_collect(desk.store, desk.inspector, chosen, progress))
+        if not found:
+            tell_of_nothing(desk, args, console, chosen)
     found.sort(key=_order)
     if console.as_json:
         console.json({"waits": [as_json(wait, details) for wait, details in found]})
         return Exit.FINE
     console.table(
-        ("USER", "TEAM", "FLOW", "NODE", "WAITS ON", "ENDS IN", "KEY"),
+        ("USER", "TEAM", "FLOW", "NODE", "WAITS ON", "ENDS IN", "CLAIMED FOR", "KEY"),
         [tuple(_row(wait, details).values()) for wait, details in found],
+        optional=(1, 6),
     )
     console.remark(f"{len(found):,} waits")
-    if args.store == MEMORY:
-        console.remark("memory:// is this process's own memory: it is empty when it begins")
     return Exit.FINE
 
 
@@ -78,9 +82,10 @@ def _row(wait: Wait, details: Details) -> Mapping[str, str]:
         "node": wait.data.cursor.node_pointer,
         "scope": scope_text(details),
         "ends": duration(details.ttl_ms),
+        "claim": claim_text(details),
         "key": wait.key,
     }
 
 
-WAITS: Final = Command("waits", "list what a tenant's flows wait for", add_tenant, _run)
+WAITS: Final = Command("waits", "list what a tenant's flows wait for", add_tenant, _run, writes_tables=True)
 """See its help."""

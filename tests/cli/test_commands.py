@@ -6,6 +6,7 @@ What they tell, and how they end.
 import asyncio
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -23,7 +24,6 @@ from greentic_session import InMemorySessionStore, ReplyScope, SessionStore, Ten
 from greentic_session.backend import SessionBackend
 from greentic_session.cli import opening
 from greentic_session.cli.commands import COMMANDS
-from greentic_session.cli.console import Console, Progress, duration, size
 from greentic_session.cli.schema import wire_schema
 from greentic_session.conversation import Conversation, ImageBlock, Message, OtherBlock, TextBlock, TokenUsage
 from greentic_session.conversation.envelope import write_envelope
@@ -104,6 +104,7 @@ def test_waits_for_programs(cli: Cli) -> None:
         "waits": True,
         "scope": {"conversation": "c1", "reply_to": "7"},
         "claim_seconds": None,
+        "holder": None,
     }
 
 
@@ -170,8 +171,10 @@ def test_show_tells_of_a_claim(redis_url: str, namespace: str, capsys: pytest.Ca
 
     in_redis(redis_url, namespace, claim)
     cli = Cli(capsys, "--store", redis_url, "--namespace", namespace)
-    assert "claimed for" in cli("show", "k")[1]
-    assert 0 < cli.json("show", "k")["claim_seconds"] <= 60
+    assert re.search(rf"claimed for   5\ds pid {os.getpid()} here", cli("show", "k")[1])
+    told = cli.json("show", "k")
+    assert 0 < told["claim_seconds"] <= 60
+    assert (told["holder"]["pid"], told["holder"]["here"]) == (os.getpid(), True)
 
 
 @pytest.mark.parametrize("command", [("show", "k-nobody-has"), ("remove", "k-nobody-has", "--yes")])
@@ -452,40 +455,7 @@ def test_without_the_extra_it_names_it() -> None:
     assert done.stderr.count("\n") == 1
 
 
-# -- the console
-
-
-def test_lengths_of_time_and_sizes_for_people() -> None:
-    shown = [duration(ms) for ms in (None, 0, 999, 59_000, 61_000, 3_600_000, 93_784_000)]
-    assert shown == ["never", "0s", "0s", "59s", "1m 1s", "1h 0m", "1d 2h"]
-    assert [size(count) for count in (0, 1023, 4300, 5 * 2**20, 2**31, 2**51)] == [
-        "0 B",
-        "1,023 B",
-        "4.2 KiB",
-        "5.0 MiB",
-        "2.0 GiB",
-        "2,048.0 TiB",
-    ]
-
-
-def test_a_terminal_gets_narrow_columns_and_progress(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
-    Console(as_json=False).table(["A", "B"], [("x" * 60, "1"), ("寿司", "22")], right=[1])
-    assert capsys.readouterr().out.splitlines()[1:] == ["x" * 45 + "...   1", "寿司" + " " * 44 + "  22"]
-    with Progress("removed", 4) as silent:
-        silent.advance(2)
-    assert capsys.readouterr().err == ""
-    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
-    with Progress("removed", 4) as progress:
-        progress.advance(1)
-        progress.advance(1)
-        assert progress.line() == "removed: [############............]  50%  2 of 4"
-    assert capsys.readouterr().err == "\r\x1b[Kremoved: [######..................]  25%  1 of 4\r\x1b[K"
-    with Progress("keys") as progress:
-        progress.advance(1000)
-        assert progress.line() == "keys: 1,000"
+# -- the demo
 
 
 @pytest.mark.parametrize("argv", [(), ("demo",), ("--namespace", "another", "demo")])

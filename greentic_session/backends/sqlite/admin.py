@@ -7,6 +7,7 @@ from functools import partial
 from typing import Final
 
 from greentic_session import tenancy, transitions
+from greentic_session._base.holder import holder_of
 from greentic_session._expiry.expiring import NEVER_ENDS, Timer
 from greentic_session._sqlite.database import Database
 from greentic_session._sqlite.inspection import Condition, condition_of, is_on_a_network, problems_of
@@ -208,12 +209,14 @@ def _details(connection: sqlite3.Connection, key: str, now: float) -> Details | 
     row = by_key(connection, key)
     if row is None or not transitions.is_live(row, now):
         return None
+    is_claimed = row.token is not None and row.lease_end > now
     return Details(
         ttl_ms=_left_ms(row, now),
         size=row.size,
         waits=row.waits,
         scope=row.known_scope,
-        claim_ms=round((row.lease_end - now) * 1000) if row.token is not None and row.lease_end > now else None,
+        claim_ms=round((row.lease_end - now) * 1000) if is_claimed else None,
+        holder=holder_of(row.token) if is_claimed else None,
     )
 
 

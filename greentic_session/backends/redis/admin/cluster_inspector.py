@@ -13,7 +13,7 @@ from greentic_session.backends.redis.keys import SESSION_KIND, ClusterKeys, glob
 from greentic_session.backends.redis.owner_pointers import Pointers
 from greentic_session.tenancy import Partition
 
-from .inspector import STEP, SURVEYED_KINDS, Notes, Tallies, details
+from .inspector import STEP, SURVEYED_KINDS, Notes, Tallies, details, namespaces_on
 from .settings import read_settings
 
 __all__ = ["RedisClusterInspector"]
@@ -60,6 +60,11 @@ class RedisClusterInspector(Inspector):
 
         await self._walk("*", look, looked)
         return notes.examination()
+
+    async def namespaces(self, looked: Looked) -> Sequence[str]:
+        """See `Inspector.namespaces`."""
+        found = await together(*(namespaces_on(server, looked) for server in await self._client.servers()))
+        return sorted(set().union(*found))
 
     async def settings(self) -> list[Setting]:
         """See `Inspector.settings`. Where nodes differ, each is named."""

@@ -5,22 +5,31 @@ All keys are found with SCAN, and looked at a few in a step, so nobody waits for
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import aclosing
 from typing import Any
 
+from greentic_session._base.holder import holder_of
 from greentic_session._redis.answers import reading_answers
 from greentic_session._redis.client import RedisClient
-from greentic_session._redis.executor import Arg, Executor
-from greentic_session._redis.scanning import glob_of, together, walk_along
+from greentic_session._redis.executor import Arg, Executor, ServerExecutor
+from greentic_session._redis.scanning import glob_of, stride, together, walk_along
 from greentic_session._redis.scripts import Script
 from greentic_session.admin import SOON_MS, Details, Examination, Finding, Inspector, Looked, Selection, Setting, Tally
-from greentic_session.backends.redis.keys import CONVERSATIONS_KIND, SESSION_KIND, Keys, glob_of_kinds, scope_of
+from greentic_session.backends.redis.keys import (
+    CONVERSATIONS_KIND,
+    NAMING_KINDS,
+    SESSION_KIND,
+    Keys,
+    glob_of_kinds,
+    scope_of,
+)
 from greentic_session.conversation.backends.redis.inspector import CONVERSATION_FAULTS, examine_conversations
 from greentic_session.tenancy import NO_TEAM, Partition
 
 from .findings import FAULTS
 from .settings import read_settings
 
-__all__ = ["STEP", "SURVEYED_KINDS", "Notes", "RedisInspector", "Tallies", "details"]
+__all__ = ["STEP", "SURVEYED_KINDS", "Notes", "RedisInspector", "Tallies", "details", "namespaces_on"]
 
 STEP = 40
 """How many keys a script looks at: the server waits for it, a millisecond or two."""
@@ -29,6 +38,9 @@ SURVEYED_KINDS = (SESSION_KIND, CONVERSATIONS_KIND)
 _TALKS = CONVERSATIONS_KIND.encode()
 _SHOWN = 20
 """How many keys of a finding are kept."""
+_NAMED_AT_ONCE = 1000
+_MOST_NAMESPACES = 50
+"""With how many the look-out for namespaces ends."""
 
 
 def _script(name: str, *answers: type) -> Script:
@@ -147,6 +159,10 @@ class RedisInspector(Inspector):
         await walk_along(self._client, glob_of(self._front), look, step=STEP)
         return notes.examination()
 
+    async def namespaces(self, looked: Looked) -> Sequence[str]:
+        """See `Inspector.namespaces`."""
+        return sorted(await namespaces_on(self._client, looked))
+
     async def settings(self) -> list[Setting]:
         """See `Inspector.settings`."""
         return await read_settings(self._client)
@@ -154,6 +170,28 @@ class RedisInspector(Inspector):
     def _names(self, found: list[bytes]) -> list[bytes]:
         skipped = len(self._front.encode())
         return [key[skipped:] for key in found]
+
+
+async def namespaces_on(server: ServerExecutor, looked: Looked) -> set[str]:
+    """Return the namespaces that hold sessions on one server, some of them where there are many."""
+    found: set[str] = set()
+
+    async def read(names: list[bytes]) -> None:  # `stride` awaits it
+        looked(len(names))
+        found.update(filter(None, map(_namespace_of, names)))
+
+    async with aclosing(stride(server, b"*:" + glob_of_kinds(NAMING_KINDS).encode(), read, step=_NAMED_AT_ONCE)) as steps:
+        async for _ in steps:
+            if len(found) >= _MOST_NAMESPACES:
+                break
+    return found
+
+
+def _namespace_of(name: bytes) -> str | None:
+    """Return the namespace of a key; None where its kind does not tell."""
+    ends = [name.find(f":{kind}".encode()) for kind in NAMING_KINDS]
+    front = name[: min((end for end in ends if end > 0), default=0)]
+    return front.partition(b":{")[0].decode("utf-8", "replace") or None  # behind that, a slot of a cluster
 
 
 async def details(executor: Executor, keys: Keys, sessions: Sequence[str]) -> list[Details | None]:
@@ -183,11 +221,12 @@ def _partition(name: bytes, selection: Selection | None) -> Partition | None:
     return place if meant and selection.user is None else None
 
 
-def _details(ttl: int, size: int, waits: int, scope: bytes, claim: int) -> Details:
+def _details(ttl: int, size: int, waits: int, scope: bytes, claim: int, token: bytes) -> Details:
     return Details(
         ttl_ms=None if ttl == -1 else ttl,
         size=size,
         waits=bool(waits),
         scope=scope_of(scope),
         claim_ms=claim if claim >= 0 else None,
+        holder=holder_of(token.decode("utf-8", "replace")) if claim >= 0 else None,
     )

@@ -3,7 +3,8 @@
 -- ARGV     namespace, session keys
 -- Returns  for each that was looked at (at least one, and no more once it has cost enough): {} if
 --          it is not there, else {lifetime in ms or -1, bytes of its text, 1 if it waits or 0,
---          scope as JSON or "", what is left of the lease of its claim in ms or a negative number}
+--          scope as JSON or "", what is left of the lease of its claim in ms or a negative number, the
+--          public part of the token of that claim or ""}
 -- @include session
 local found = {}
 for number = 2, #ARGV do
@@ -18,7 +19,9 @@ for number = 2, #ARGV do
     local ours = waits and session.scope_hash ~= '' and is_known(session)
     local scope = ours and redis.call('HGET', record_key(key), SCOPE_JSON)
     local size = redis.call('STRLEN', session_key(key))
-    details = {session.ttl, size, waits and 1 or 0, scope or '', redis.call('PTTL', claim_key(key))}
+    local token = redis.call('GET', claim_key(key))
+    details = {session.ttl, size, waits and 1 or 0, scope or '', redis.call('PTTL', claim_key(key)),
+      token and token:sub(1, 12) or ''}
   end
   found[#found + 1] = details
 end

@@ -1,0 +1,37 @@
+"""How wide the columns of a table are."""
+
+from collections.abc import Container, Sequence
+from typing import Final
+
+__all__ = ["GAP", "fit"]
+
+GAP: Final = 2
+"""How many blanks stand between two columns."""
+_NARROWEST: Final = 6
+"""No column is made narrower than this: less of a text tells nothing."""
+
+
+def fit(widths: Sequence[int], whole: Container[int], room: int | None) -> list[int]:
+    """Return the widths of columns that take so much room together, if that is possible.
+
+    What is too much is taken from whichever column is the widest.
+
+    Args:
+        widths: What each needs.
+        whole: The numbers of those that are never cut: a figure that is cut is another figure.
+        room: How wide all may be together, with the gaps between them; None: as they need.
+
+    >>> fit([3, 60, 30], {0}, 60)
+    [3, 26, 27]
+    """
+    fitted = list(widths)
+    if room is None:
+        return fitted
+    excess = sum(fitted) + GAP * (len(fitted) - 1) - room
+    while excess > 0:
+        wide = [number for number, width in enumerate(fitted) if number not in whole and width > _NARROWEST]
+        if not wide:
+            break
+        fitted[max(wide, key=lambda number: fitted[number])] -= 1
+        excess -= 1
+    return fitted
