@@ -27,9 +27,9 @@ class Exported(NamedTuple):
     scope_hash: bytes
     scope: bytes
     latest: bytes
+    unseen: bytes
     claim: bytes
     lease: int
-    unseen: bytes
 
     def __repr__(self) -> str:
         return outline(self, *self._fields)

@@ -147,8 +147,8 @@ class RedisTarget(Target):
         if now is None:
             return None
         what = (now.key, now.text, now.ttl, now.owner, now.scope_hash, now.scope)
-        how = (now.latest, now.claim, now.lease, now.unseen, "1" if now.believed else "")
-        words = (keys.session(""), keys.namespace, self._source, *what, *how, *hold)
+        how = (now.latest, now.unseen, "1" if now.believed else "")
+        words = (keys.session(""), keys.namespace, self._source, *what, *how, *(hold or ("", "")), now.claim, now.lease)
         answer = await _IMPORT.run(self._side.client, 1, words)
         outcome: bytes = answer[0]
         return outcome

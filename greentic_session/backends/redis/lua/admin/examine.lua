@@ -173,6 +173,7 @@ local CHECKS = {
   [WAITS] = check.set, [INDEX] = check.index, [POINTER] = check.pointer, [MENDING] = check.mending,
   [BARRED] = check.barred, [STAGED] = check.staged, [COPIED] = check.copied, [LASTING] = check.lasting,
 }
+require_every(CHECKS, OF_SESSION, OF_USER, OF_NONE)
 for number = 2, #ARGV do
   if is_enough() then break end
   answer[1] = answer[1] + 1

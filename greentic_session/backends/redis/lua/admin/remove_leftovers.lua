@@ -45,10 +45,16 @@ function remove.lasting()
   check_lasting(due_lasting())
 end
 
+function remove.claim() end -- it goes with the record, or ends by itself
+
 local REMOVE = {
-  [RECORD] = remove.own, [SCOPE] = remove.scope, [WAITS] = remove.set, [INDEX] = remove.set, [POINTER] = remove.pointer,
-  [MENDING] = remove.mending, [LASTING] = remove.lasting,
+  [RECORD] = remove.own, [CLAIM] = remove.claim, [SCOPE] = remove.scope, [WAITS] = remove.set, [INDEX] = remove.set,
+  [POINTER] = remove.pointer, [MENDING] = remove.mending, [LASTING] = remove.lasting,
 }
+require_every(REMOVE, OF_USER)
+for _, one in ipairs(OF_SESSION) do
+  if one.kind ~= SESSION and not one.stays then require_every(REMOVE, {one}) end
+end
 for number = 6, #ARGV do
   if left or is_enough() then break end
   local name = ARGV[number]

@@ -41,6 +41,6 @@ end
 
 -- Up to two sessions that are due for a check.
 local function due_lasting()
-  local due = redis.pcall('ZRANGEBYSCORE', ns .. LASTING, '-inf', now(), 'LIMIT', '0', CHECKED_AT_MOST)
-  return due.err and {} or due
+  local known_type, due = pcall(ended_in, ns .. LASTING, CHECKED_AT_MOST)
+  return known_type and due or {}
 end

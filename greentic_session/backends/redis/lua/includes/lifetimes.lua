@@ -1,11 +1,13 @@
 -- The lifetime of a session, of its record, and of all that leads to it.
--- @include kinds
+-- @include belongings
 -- @include owner_pointer
 -- @include user_waits
 
--- Give the record of a session the session's lifetime. (A claim has a lease of its own.)
-local function expire_record(key, ttl)
-  expire(record_key(key), ttl)
+-- Give what lives as long as a session, but for its text, the session's lifetime.
+local function expire_beside(key, ttl)
+  for _, one in ipairs(OF_SESSION) do
+    if one.lives and one.kind ~= SESSION then expire(key_of_kind(one, key), ttl) end
+  end
   if is_lasting(ttl) then note_lasting(key, ttl) else unnote_lasting(key) end
 end
 
@@ -27,16 +29,13 @@ local function check_lasting(due)
   end
 end
 
--- The keys that lead to a session, as far as we know: its scope's and its pointer, where they name
--- it.
+-- The keys that lead to a session, as far as we know, where they name it.
 local function leading(session)
   local found = {}
-  local function add(name)
-    if leads_to(name, session.key) then found[#found + 1] = name end
+  for _, one in ipairs(OF_USER) do
+    local name = one.leading and one.leading(session)
+    if name and leads_to(name, session.key) then found[#found + 1] = name end
   end
-  local latest_of = session.pointer_owner or session.owner
-  if session.owner_written and session.scope_hash ~= '' then add(scope_key(session.owner_written, session.scope_hash)) end
-  if latest_of then add(pointer_key(latest_of)) end
   return found
 end
 
@@ -59,7 +58,7 @@ local function set_lifetime(session, ttl)
     redis.call('HSET', record_key(session.key), POINTER_REACH, string.format('%.0f', session.pointer_left))
   end
   expire(session_key(session.key), ttl)
-  expire_record(session.key, ttl)
+  expire_beside(session.key, ttl)
   for _, name in ipairs(leading(session)) do expire(name, ttl) end
   if session.owner_written and session.scope_hash ~= '' then
     redis.pcall('ZADD', index_key(session.owner_written), 'XX', end_of(ttl), session.scope_hash)

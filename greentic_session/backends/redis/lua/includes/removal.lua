@@ -13,7 +13,8 @@ local function unlist_scope(session)
 end
 
 local function all_keys(session)
-  local found = {keys_of_session(session.key)}
+  local found = keys_beside(session.key)
+  found[#found + 1] = session_key(session.key)
   for _, name in ipairs(leading(session)) do found[#found + 1] = name end
   return found
 end
@@ -43,7 +44,7 @@ local function end_wait(session, owner)
   redis.call('HSET', own, OWNER, owner, SCOPE_HASH, '', TEXT_SHA, redis.sha1hex(text), TEXT_BYTES, #text,
     MOVED, moved, UNSEEN, unseen)
   redis.call('HDEL', own, SCOPE_JSON)
-  expire_record(session.key, session.ttl)
+  expire_beside(session.key, session.ttl)
   redis.call('SREM', set_key(owner), session.key)
   unlist_scope(session)
 end

@@ -52,12 +52,6 @@ local function rebuild_index(owner, thorough)
   return waits
 end
 
--- The end of the longest wait in an index (ms since the epoch, or infinite); 0 if there is none.
-local function last_end(index)
-  local last = redis.pcall('ZRANGE', index, '-1', '-1', 'WITHSCORES')
-  return not last.err and tonumber(last[2]) or 0
-end
-
 local function left_until(ending)
   return ending == math.huge and -1 or ending - now()
 end

@@ -1,4 +1,4 @@
--- @include now
+-- @include index
 -- The index of a user with several waits, {ns}:scopes:{env}:{tenant}:{team or -}:{user}: a sorted
 -- set of the scopes (their SHA-256) where our sessions wait, each with the moment when that wait
 -- expires (ms since the epoch, or inf). It tells without reading the waits how long the user's set
@@ -6,10 +6,6 @@
 -- changed the set, their lengths differ, and `repair_index` in user_waits.lua reads the members. Of a
 -- user with one wait, as nearly all are, reading that one tells as much, and there is no index to
 -- keep.
-
-local function end_of(ttl)
-  return ttl == -1 and 'inf' or now() + ttl
-end
 
 local function expire(key, ttl)
   -- Beyond 2^52 ms (the reference may go there) a number is written with an exponent, which Redis
@@ -43,8 +39,8 @@ local function sync_lifetimes(set, index, members)
   local waits = redis.call('ZCARD', index)
   if waits ~= (members or redis.call('SCARD', set)) or waits == 1 then return false end
   if waits == 0 then return true end
-  local last = redis.call('ZRANGE', index, '-1', '-1', 'WITHSCORES')
-  local ttl = last[2] == 'inf' and -1 or math.max(last[2] - now(), 0) -- not -1: that one ended a millisecond ago
+  local last = last_end(index)
+  local ttl = last == math.huge and -1 or math.max(last - now(), 0) -- not -1: that one ended a millisecond ago
   if ttl == 0 or redis.call('ZCOUNT', index, '-inf', now()) > 0 then return false end
   ensure_lifetime(set, ttl)
   ensure_lifetime(index, ttl)

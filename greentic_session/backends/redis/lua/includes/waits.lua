@@ -1,4 +1,5 @@
 -- Waits and their scopes: what waits where, and entries that lead nowhere.
+-- @include belongings
 -- @include claims
 -- @include lasting
 -- @include loading
@@ -29,7 +30,7 @@ local function discard_leftovers(key, heir)
   local own = redis.pcall('HMGET', record_key(key), OWNER, SCOPE_HASH, LATEST_OF)
   if own[1] and own[2] and own[2] ~= '' then pcall(unlink_scope, own[1], own[2], key) end
   if own[3] and own[3] ~= heir and leads_to(pointer_key(own[3]), key) then redis.pcall('DEL', pointer_key(own[3])) end
-  redis.pcall('DEL', record_key(key), claim_key(key))
+  redis.pcall('DEL', unpack(keys_beside(key)))
   unnote_lasting(key)
 end
 

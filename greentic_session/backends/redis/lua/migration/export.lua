@@ -5,8 +5,9 @@
 --          that is there:
 --           {session key}, if nothing tells whose it is; else {session key, text, lifetime in ms or
 --           -1, owner, SHA-256 of the scope where it waits, "" for none, that scope as
---            JSON or "", the owner whose latest session it is or "", claim or "", its lease in ms,
---            "1" if nobody has seen that it is a session}}
+--            JSON or "", the owner whose latest session it is or "", "1" if nobody has seen that it
+--            is a session, and of all that travels with a session (belongings.lua) the value or "",
+--            and how long it lives in ms: claim, its lease}}
 -- Of a session whose record does not know where it waits (the reference wrote since, or it alone),
 -- the scope is "?"; "scopes" are for those, and give no others.
 -- @include session
@@ -26,10 +27,15 @@ local function told(session, hash)
   local scope = noted and redis.call('HGET', record_key(key), SCOPE_JSON) or ''
   local latest = session.pointer_owner or session.owner
   if not leads_to(pointer_key(latest), key) then latest = '' end
-  local claim, lease = redis.pcall('GET', claim_key(key)), redis.call('PTTL', claim_key(key))
-  if type(claim) ~= 'string' or lease <= 0 then claim, lease = '', 0 end
   local unseen = is_session(session) and '' or '1'
-  return {key, text_of(session), session.ttl, session.owner, hash, scope, latest, claim, lease, unseen}
+  local answer = {key, text_of(session), session.ttl, session.owner, hash, scope, latest, unseen}
+  for _, one in ipairs(travelling()) do
+    local name = key_of_kind(one, key)
+    local value, left = redis.pcall('GET', name), redis.call('PTTL', name)
+    if type(value) ~= 'string' or left <= 0 then value, left = '', 0 end
+    answer[#answer + 1], answer[#answer + 2] = value, left
+  end
+  return answer
 end
 
 local function of_key(key)

@@ -3,16 +3,20 @@
 -- KEYS[1]  the prefix of all session keys
 -- ARGV     namespace, source, session key, text, lifetime in ms or -1, owner, SHA-256 of the scope
 --          ("" for none, "?" for the one that it has here), the scope as JSON or "", the owner
---          whose latest session it is or "", claim or "", its lease in ms, "1" if nobody has seen
---          that it is a session, "1" if only a scope key tells that it waits there; on a cluster
---          nonce and reach of a reservation
+--          whose latest session it is or "", "1" if nobody has seen that it is a session, "1" if
+--          only a scope key tells that it waits there; on a cluster nonce and reach of a
+--          reservation, else "" twice; of all that travels with a session (belongings.lua) the
+--          value or "", and how long it lives in ms: claim, its lease
 -- Returns  {"stored"}; {"same"} if nothing was to be done; {"kept"} if it may not be; {"other"} if
 --          another owner's copy is to be removed first; {"barred"} if the reservation is over
 -- @include copied
 local source, key, text, ttl, owner, hash = ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5]), ARGV[6], ARGV[7]
-local scope, latest, claim, lease, unseen = ARGV[8], ARGV[9], ARGV[10], tonumber(ARGV[11]), ARGV[12]
-local believed = ARGV[13] == '1'
-local nonce = ARGV[14]
+local scope, latest, unseen, believed = ARGV[8], ARGV[9], ARGV[10], ARGV[11] == '1'
+local nonce, reach = ARGV[12] ~= '' and ARGV[12], tonumber(ARGV[13])
+local luggage = {} -- what travels: {key in Redis, value, ms}
+for number, one in ipairs(travelling()) do
+  luggage[number] = {key_of_kind(one, key), ARGV[12 + 2 * number], tonumber(ARGV[13 + 2 * number])}
+end
 
 local read, session = pcall(load, key)
 if not read then return {'kept'} end
@@ -43,17 +47,22 @@ local function is_pointed_well()
   return not now_for or (session.pointer_owner == now_for and leads_to(pointer_key(now_for), key))
 end
 
-local function is_claimed_well()
-  local held = claim_of(key)
-  if claim == '' then return not held end
-  return held == claim and near(redis.call('PTTL', claim_key(key)), lease)
+local function has_luggage()
+  for _, one in ipairs(luggage) do
+    local name, value, left = one[1], one[2], one[3]
+    local held = redis.pcall('GET', name)
+    local is_there = type(held) == 'string'
+    if is_there ~= (value ~= '') then return false end
+    if is_there and not (held == value and near(redis.call('PTTL', name), left)) then return false end
+  end
+  return true
 end
 
 local function is_same()
   if text_of(session) ~= text or not near(session.ttl, ttl) then return false end
   local noted = session.scope_hash == wanted or (believed and session.written_by_others)
   if wanted ~= '' and not (noted and leads_to(scope_key(owner, wanted), key)) then return false end
-  return (wanted ~= '' or session.scope_hash == '') and is_pointed_well() and is_claimed_well()
+  return (wanted ~= '' or session.scope_hash == '') and is_pointed_well() and has_luggage()
 end
 
 if session and is_same() then return {'same'} end
@@ -93,7 +102,7 @@ end
 local still = session and session.written_by_others and session.scope_hash == wanted and '1' or ''
 redis.call('HSET', own, OWNER, owner, SCOPE_HASH, wanted, TEXT_SHA, sha, TEXT_BYTES, #text, MOVED, still, UNSEEN, unseen)
 if nonce then
-  redis.call('HSET', own, NONCE, nonce, POINTER_REACH, string.format('%.0f', tonumber(ARGV[15]) - math.max(ttl, 0)))
+  redis.call('HSET', own, NONCE, nonce, POINTER_REACH, string.format('%.0f', reach - math.max(ttl, 0)))
 end
 if wanted == '' then
   redis.pcall('SREM', set_key(owner), key)
@@ -111,10 +120,9 @@ else
   redis.call('HDEL', own, LATEST_OF)
 end
 set_lifetime({key = key, owner_written = owner, scope_hash = wanted, pointer_owner = leads_for, owner = owner}, ttl)
-if claim ~= '' then
-  redis.call('SET', claim_key(key), claim, 'PX', string.format('%.0f', math.max(lease, 1)))
-else
-  redis.call('DEL', claim_key(key))
+for _, one in ipairs(luggage) do
+  local name, value, left = one[1], one[2], one[3]
+  if value ~= '' then redis.call('SET', name, value, 'PX', digits(math.max(left, 1))) else redis.call('DEL', name) end
 end
-mark(key, source, sha, ttl, wanted, claim ~= '' and claim or nil)
+mark(key, source, sha, ttl, wanted, claim_of(key))
 return {'stored'}

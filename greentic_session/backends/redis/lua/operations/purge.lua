@@ -32,6 +32,6 @@ for number = 6, #ARGV do
 end
 for owner in pairs(owners) do
   sync_or_repair(owner)
-  if redis.pcall('EXISTS', set_key(owner)) == 0 then redis.call('UNLINK', our_keys_of_user(owner)) end
+  if redis.pcall('EXISTS', set_key(owner)) == 0 then redis.call('UNLINK', unpack(our_keys_of_user(owner))) end
 end
 return {looked, removed}

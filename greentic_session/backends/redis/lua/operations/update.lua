@@ -66,7 +66,7 @@ local function update_thoroughly()
   end
   local moved = is_known(session) and '' or '1'
   redis.call('HSET', record_key(key), OWNER, owner, TEXT_SHA, sha, TEXT_BYTES, bytes, MOVED, moved, UNSEEN, '')
-  expire_record(key, session.ttl)
+  expire_beside(key, session.ttl)
   if is_lasting(session.ttl) then check_lasting(due_lasting()) end
   return {'updated'}
 end

@@ -1,5 +1,5 @@
 -- @include _header
--- @include _index
+-- @include _partition
 -- Functions of the scripts for one conversation.
 -- KEYS   the partition's index by recency, its index by expiry, header, messages
 -- ARGV   id, the newest schema version that can be read, ...

@@ -7,7 +7,7 @@
 --          conversations, and for each other one its id, created_at, updated_at and number of
 --          messages}; the last id is "" at the end of the index
 -- @include _header
--- @include _index
+-- @include _partition
 local after, score = ARGV[3], ARGV[4]
 
 -- Compare ids by their bytes, as Redis sorts them; Lua compares texts by the server's locale.

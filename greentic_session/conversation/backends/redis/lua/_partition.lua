@@ -1,11 +1,6 @@
--- @include now
--- The index of a partition: two sorted sets, KEYS[1] and KEYS[2]; see keys.py.
+-- @include index
+-- The two sorted sets of a partition, by recency and by end, KEYS[1] and KEYS[2]; see keys.py.
 local recent, ends = KEYS[1], KEYS[2]
-
--- Format a number without exponent, which Redis does not read in a large number.
-local function digits(number)
-  return string.format('%.0f', number)
-end
 
 -- Return up to 16 ids of expired conversations, without the one to be written. A write adds at most
 -- one id, so the index does not grow. Call this before any write: it fails if a key of the index
@@ -14,7 +9,7 @@ local function find_expired(written)
   redis.call('ZCARD', recent)
   if redis.call('ZCARD', ends) == 0 then return {} end
   local expired = {}
-  for _, id in ipairs(redis.call('ZRANGEBYSCORE', ends, '-inf', '(' .. digits(now()), 'LIMIT', 0, 16)) do
+  for _, id in ipairs(ended_in(ends, 16)) do
     if id ~= written then expired[#expired + 1] = id end
   end
   return expired
@@ -27,7 +22,7 @@ local function set_index_lifetime()
     redis.call('PERSIST', recent)
     if expiring > 0 then redis.call('PERSIST', ends) end
   elseif expiring > 0 then
-    local expiry = redis.call('ZRANGE', ends, -1, -1, 'WITHSCORES')[2]
+    local expiry = digits(last_end(ends))
     redis.call('PEXPIREAT', recent, expiry)
     redis.call('PEXPIREAT', ends, expiry)
   end
