@@ -1,17 +1,17 @@
 """An agent that keeps its transcript, and asks a person before it uses certain tools.
 
-What to do next is read from the transcript alone. So any machine can go on with an agent that died
-anywhere in between: it repeats only what was not written down, a call of the model or of a tool. A
-tool is told the id of its use, by which it can tell that it did its work before.
+What to do next is read from the transcript alone, and what the person decided lies in the store
+until it is done. So any machine can go on with an agent that died anywhere in between: it repeats
+only what was not written down, a call of the model or of a tool. A tool is told a key, the same at
+each attempt, by which it can tell that it did its work before.
 """
 
-import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import msgspec
 
-from greentic_session import ReplyScope, SessionData, SessionStore, TenantCtx
+from greentic_session import Claim, ConflictError, ReplyScope, Runner, SessionData, Start, TenantCtx
 from greentic_session.conversation import (
     ConversationStore,
     Message,
@@ -22,68 +22,95 @@ from greentic_session.conversation import (
     linked_conversation,
 )
 
-DAY = 24 * 3600
+MINUTE, DAY = 60, 24 * 3600
 WINDOW = 50
 
 
 class Tool(msgspec.Struct, frozen=True):
-    """A function that the model may call, by name, with the id of this use and its input."""
+    """A function that the model may call, by name, with a key for this use and its input."""
 
     call: Callable[[str, Any], Awaitable[str]]
     needs_approval: bool = False
 
 
+class Question(msgspec.Struct, frozen=True, tag="question"):
+    """What somebody asks the agent."""
+
+    text: str
+
+
+class Decision(msgspec.Struct, frozen=True, tag="decision"):
+    """Whether the agent may use a tool: the use that it asked about."""
+
+    use: str
+    approve: bool
+
+
 Model = Callable[[list[Message]], Awaitable[tuple[Message, TokenUsage]]]
 """Your model: it sees the end of the transcript, and gives the next message and what that cost."""
 
+Say = Callable[[TenantCtx, str, str, str | None], Awaitable[None]]
+"""Says something to somebody in a chat; with a use, it asks for a decision about that."""
+
+
+async def tell(runner: Runner, ctx: TenantCtx, chat: str, said: Question | Decision, delivery_id: str | None = None) -> bool:
+    """Hand over what somebody said; return whether there is an agent to hear it."""
+    start = None
+    if isinstance(said, Question):
+        start = Start(SessionData.new(ctx, "agent", "begin", context=chat), ttl=DAY)
+    user = ctx.effective_user or ""
+    return (await runner.deliver(ctx, user, ReplyScope(chat), said, delivery_id=delivery_id, start=start)).accepted
+
 
 class Agent:
-    """Talks to people.
+    """Talks to people: ``Runner(store, Agent(...).work)``.
 
-    In each chat, each of them has one conversation that waits for a decision: the latest.
+    In each chat, each of them is asked one thing at a time.
     """
 
-    def __init__(
-        self, sessions: SessionStore, conversations: ConversationStore[Message], model: Model, tools: Mapping[str, Tool]
-    ) -> None:
-        self._sessions = sessions
+    def __init__(self, conversations: ConversationStore[Message], model: Model, tools: Mapping[str, Tool], say: Say) -> None:
         self._conversations = conversations
         self._model = model
         self._tools = tools
+        self._say = say
 
-    async def ask(self, ctx: TenantCtx, chat: str, text: str) -> str:
-        """Begin a conversation; return the agent's answer, or its question."""
-        conversation = await self._conversations.create(ctx, system_message="Use the tools.")
-        await self._conversations.append(ctx, conversation.id, Message.user(text))
-        pending = await self._work(ctx, conversation.id, {})
-        if isinstance(pending, str):
-            return pending
-        data = link_conversation(_paused(ctx, pending), conversation.id)
-        await self._sessions.register_wait(ctx, _user(ctx), ReplyScope(chat), str(uuid.uuid4()), data, ttl=DAY)
-        return _question(pending)
+    async def work(self, claim: Claim) -> None:
+        """Work on what somebody said, until there is an answer or something to be decided."""
+        ctx, chat, node = claim.data.tenant_ctx, claim.data.context(str), claim.data.cursor.node_pointer
+        said = claim.reply.value(Question | Decision) if claim.reply else None
+        id, decisions = linked_conversation(claim.data), dict[str, bool]()
+        if isinstance(said, Question) and id is None:
+            id = await self._begin(claim, said)
+        elif isinstance(said, Decision) and id is not None and said.use == node:
+            decisions[said.use] = said.approve
+        else:
+            await self._say(ctx, chat, "That is over." if id is None else "First decide about what I asked last.", None)
+            await claim.stay()
+            return
+        pending = await self._go_on(claim, id, decisions)
+        # First it is said, then comes the verdict: twice is better than never.
+        if isinstance(pending, ToolUseBlock):
+            await self._say(ctx, chat, f"May I use {pending.name} with {pending.input}?", pending.id)
+            await claim.park(claim.scope, link_conversation(claim.data, id).new_cursor(pending.id), ttl=DAY)
+        else:
+            await self._say(ctx, chat, pending, None)
+            # Not complete(): a question that is behind this one finds its agent.
+            await claim.park(claim.scope, link_conversation(claim.data, None).new_cursor("begin"), ttl=MINUTE)
 
-    async def decide(self, ctx: TenantCtx, chat: str, *, approve: bool) -> str | None:
-        """Resume what waits for this user's decision; None if nothing does.
+    async def _begin(self, claim: Claim, question: Question) -> str:
+        """Begin the transcript, unless an attempt before this one did."""
+        ctx, id = claim.data.tenant_ctx, claim.idempotency_key
+        try:
+            await self._conversations.create(ctx, id=id, system_message="Use the tools.")
+        except ConflictError:
+            if await self._conversations.messages(ctx, id, last=1):
+                return id
+        await self._conversations.append(ctx, id, Message.user(question.text))
+        return id
 
-        Raises:
-            ClaimedError: Another machine is at it.
-        """
-        claim = await self._sessions.claim_wait(ctx, _user(ctx), ReplyScope(chat), lease=300)
-        if claim is None:
-            return None
-        async with claim:  # if anything fails, it waits on
-            id = linked_conversation(claim.data)
-            if id is None:
-                raise LookupError("this flow has no conversation")
-            pending = await self._work(ctx, id, {claim.data.context(str): approve})
-            if isinstance(pending, str):
-                await claim.complete()
-                return pending
-            await claim.park(claim.scope, link_conversation(_paused(ctx, pending), id), ttl=DAY)
-            return _question(pending)
-
-    async def _work(self, ctx: TenantCtx, id: str, decisions: Mapping[str, bool]) -> str | ToolUseBlock:
+    async def _go_on(self, claim: Claim, id: str, decisions: Mapping[str, bool]) -> str | ToolUseBlock:
         """Go on until there is an answer, or a tool whose use somebody must allow."""
+        ctx = claim.data.tenant_ctx
         while True:
             transcript = await self._conversations.messages(ctx, id, last=WINDOW)
             wanted = _unanswered(transcript)
@@ -100,7 +127,8 @@ class Agent:
             elif tool.needs_approval and use.id not in decisions:
                 return use
             elif decisions.get(use.id, True):
-                result = ToolResultBlock(use.id, await tool.call(use.id, use.input))
+                key = f"{claim.idempotency_key}:{use.id}"
+                result = ToolResultBlock(use.id, await tool.call(key, use.input))
             else:
                 result = ToolResultBlock(use.id, "refused", is_error=True)
             await self._conversations.append(ctx, id, Message("tool", (result,)))
@@ -111,21 +139,3 @@ def _unanswered(transcript: list[Message]) -> list[ToolUseBlock]:
     blocks = [block for message in transcript for block in message.content]
     answered = {block.tool_use_id for block in blocks if isinstance(block, ToolResultBlock)}
     return [block for block in blocks if isinstance(block, ToolUseBlock) and block.id not in answered]
-
-
-def _paused(ctx: TenantCtx, use: ToolUseBlock) -> SessionData:
-    """Return the snapshot of an agent that waits for a decision.
-
-    Which one. All else is in the transcript.
-    """
-    return SessionData.new(ctx, "agent", "approve", context=use.id)
-
-
-def _question(use: ToolUseBlock) -> str:
-    return f"May I use {use.name} with {use.input}?"
-
-
-def _user(ctx: TenantCtx) -> str:
-    if ctx.effective_user is None:
-        raise ValueError("say who is talking: TenantCtx.new(..., user=...)")
-    return ctx.effective_user

@@ -1,152 +1,172 @@
-"""The agent works with a scripted model; between two of its steps it moves to another machine.
+"""The agent works with a scripted model; between two of its steps it moves to another machine."""
 
-New stores, a new agent.
-"""
-
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from agent_loop import Agent, Tool
+from agent_loop import Agent, Decision, Question, Tool, tell
+from agent_script import CTX, USAGE, scripted
+from conftest import Open
+from turns import Turns
 
-from greentic_session import RedisUrlWithNamespace, TenantCtx, create_session_store
+from greentic_session import Runner, TenantCtx
 from greentic_session.conversation import (
     ConversationStore,
-    ConversationSummary,
+    InMemoryConversationStore,
     Message,
-    TextBlock,
     TokenUsage,
     ToolResultBlock,
     ToolUseBlock,
-    create_conversation_store,
 )
+from greentic_session.testing import later
 
 pytestmark = pytest.mark.asyncio
 
-CTX = TenantCtx.new("prod", "acme", user="ada")
-USAGE = TokenUsage(input_tokens=10, output_tokens=2)
+CHAT = "c"
+WHERE = Question("Where is my parcel?")
+MAY_I = "May I use refund with {'euros': 5}?"
 
 
-async def scripted(transcript: list[Message]) -> tuple[Message, TokenUsage]:
-    """Look the parcel up, ask for a refund, and tell what came of it.
+class World:
+    """A chat, and the tools; `machine` is one of the fleet, with an agent at work."""
 
-    Always the same answer to the same transcript.
-    """
-    last = transcript[-1].content[-1]
-    if isinstance(last, TextBlock):
-        return Message("assistant", (TextBlock("Let me see."), ToolUseBlock("u1", "look_up", {"parcel": 7}))), USAGE
-    assert isinstance(last, ToolResultBlock)
-    if last.tool_use_id == "u1":
-        return Message("assistant", (ToolUseBlock("u2", "refund", {"euros": 5}),)), USAGE
-    return Message.assistant(f"Your refund: {last.content}."), USAGE
-
-
-class Tools:
-    """What the agent can do; `used` tells what it did."""
-
-    def __init__(self) -> None:
+    def __init__(self, open_store: Open) -> None:
+        self._open_store = open_store
+        self.conversations: ConversationStore[Message] = InMemoryConversationStore()
+        self.said: list[str] = []
+        self.asked: list[str] = []
         self.used: list[tuple[str, Any]] = []
+        self.keys: list[str] = []
         self.tools = {
             "look_up": Tool(self._noting("look_up", "lost")),
             "refund": Tool(self._noting("refund", "paid"), needs_approval=True),
         }
 
-    def _noting(self, name: str, result: str) -> Callable[[str, Any], Any]:
-        async def call(id: str, input: Any) -> str:
+    def _noting(self, name: str, result: str) -> Callable[[str, Any], Awaitable[str]]:
+        async def call(key: str, input: Any) -> str:
             self.used.append((name, input))
+            self.keys.append(key)
             return result
 
         return call
 
-
-@pytest.fixture
-def tools() -> Tools:
-    return Tools()
-
-
-@pytest.fixture
-def machine(redis_url: str, namespace: str, tools: Tools) -> Callable[..., Any]:
-    """Makes a machine of the fleet: stores of its own on the one Redis, and an agent."""
+    async def _say(self, ctx: TenantCtx, chat: str, text: str, use: str | None) -> None:
+        assert (ctx.effective_user, chat) == ("ada", CHAT)
+        self.said.append(text)
+        if use is not None:
+            self.asked.append(use)
 
     @asynccontextmanager
-    async def make(model: Any = scripted) -> AsyncIterator[tuple[Agent, ConversationStore[Message]]]:
-        config = RedisUrlWithNamespace(redis_url, namespace)
-        async with (
-            create_session_store(config) as sessions,
-            create_conversation_store(redis_url, namespace=namespace) as conversations,
-        ):
-            yield Agent(sessions, conversations, model, tools.tools), conversations
-
-    return make
+    async def machine(self, model: Any = scripted) -> AsyncIterator["Machine"]:
+        async with self._open_store() as store:
+            turns = Turns(Agent(self.conversations, model, self.tools, self._say).work)
+            async with Runner(store, turns) as runner:
+                yield Machine(self, runner, turns)
 
 
-async def only_one(conversations: ConversationStore[Message]) -> ConversationSummary:
-    (summary,) = await conversations.list(CTX)
-    return summary
+class Machine:
+    """Where people talk to the agent."""
+
+    def __init__(self, world: World, runner: Runner, turns: Turns) -> None:
+        self._world = world
+        self.turns = turns
+        self.runner = runner
+
+    async def tell(self, said: Question | Decision, ctx: TenantCtx = CTX) -> list[str]:
+        """Say something; return what the agent says to it."""
+        count = self.turns.ended + 1
+        if not await tell(self.runner, ctx, CHAT, said):
+            return []
+        await self.turns.reach(count)
+        heard, self._world.said = self._world.said, []
+        return heard
 
 
-async def test_a_decision_on_another_machine(machine: Callable[..., Any], tools: Tools) -> None:
-    async with machine() as (agent, _):
-        assert await agent.ask(CTX, "c", "Where is my parcel?") == "May I use refund with {'euros': 5}?"
-    assert tools.used == [("look_up", {"parcel": 7})]
-    async with machine() as (agent, conversations):
-        assert await agent.decide(CTX, "c", approve=True) == "Your refund: paid."
-        assert await agent.decide(CTX, "c", approve=True) is None
-        conversation = await conversations.load(CTX, (await only_one(conversations)).id)
-    assert tools.used == [("look_up", {"parcel": 7}), ("refund", {"euros": 5})]
+@pytest.fixture
+def world(open_store: Open) -> World:
+    return World(open_store)
+
+
+async def test_a_decision_on_another_machine(world: World) -> None:
+    async with world.machine() as machine:
+        assert await machine.tell(WHERE) == [MAY_I]
+    assert world.used == [("look_up", {"parcel": 7})]
+    async with world.machine() as machine:
+        assert await machine.tell(Decision("u2", approve=True)) == ["Your refund: paid."]
+        assert await machine.tell(Decision("u2", approve=True)) == ["That is over."]
+    assert world.used == [("look_up", {"parcel": 7}), ("refund", {"euros": 5})]
+    (summary,) = await world.conversations.list(CTX)
+    conversation = await world.conversations.load(CTX, summary.id)
     roles = [message.role for message in conversation.messages]
     assert roles == ["user", "assistant", "tool", "assistant", "tool", "assistant"]
     assert conversation.state.token_usage == TokenUsage(input_tokens=30, output_tokens=6)
     assert conversation.state.event_count == 3
 
 
-async def test_a_refusal(machine: Callable[..., Any], tools: Tools) -> None:
-    async with machine() as (agent, _):
-        await agent.ask(CTX, "c", "Where is my parcel?")
-        assert await agent.decide(CTX, "c", approve=False) == "Your refund: refused."
-    assert [name for name, _ in tools.used] == ["look_up"]
+async def test_a_refusal(world: World) -> None:
+    async with world.machine() as machine:
+        await machine.tell(WHERE)
+        assert await machine.tell(Decision("u2", approve=False)) == ["Your refund: refused."]
+    assert [name for name, _ in world.used] == ["look_up"]
 
 
-async def test_nobody_else_decides(machine: Callable[..., Any], tools: Tools) -> None:
-    async with machine() as (agent, _):
-        await agent.ask(CTX, "c", "Where is my parcel?")
-        assert await agent.decide(CTX.with_user("bob"), "c", approve=True) is None
-        assert await agent.decide(TenantCtx.new("prod", "other", user="ada"), "c", approve=True) is None
-        assert await agent.decide(CTX, "another chat", approve=True) is None
-    assert [name for name, _ in tools.used] == ["look_up"]
+async def test_nobody_else_decides(world: World) -> None:
+    async with world.machine() as machine:
+        await machine.tell(WHERE)
+        decision = Decision("u2", approve=True)
+        assert await machine.tell(decision, CTX.with_user("bob")) == []
+        assert await machine.tell(decision, TenantCtx.new("prod", "other", user="ada")) == []
+        assert not await tell(machine.runner, CTX, "another chat", decision)
+        assert await machine.tell(Decision("u1", approve=True)) == ["First decide about what I asked last."]
+    assert [name for name, _ in world.used] == ["look_up"]
 
 
-async def test_a_machine_that_dies_after_the_tool_was_used(machine: Callable[..., Any], tools: Tools) -> None:
-    async def dies(transcript: list[Message]) -> Any:
+async def test_questions_at_once_are_answered_one_after_the_other(world: World) -> None:
+    async def echo(transcript: list[Message]) -> tuple[Message, TokenUsage]:
+        return Message.assistant(transcript[-1].text.upper()), USAGE
+
+    async with world.machine(echo) as machine:
+        for text in ("a", "b", "c"):
+            assert await tell(machine.runner, CTX, CHAT, Question(text))
+        await machine.turns.reach(3)
+    assert world.said == ["A", "B", "C"]
+    assert len(await world.conversations.list(CTX)) == 3
+
+
+async def test_a_machine_that_fails_after_the_tool_was_used(world: World, open_store: Open) -> None:
+    async def fails(transcript: list[Message]) -> Any:
         raise ConnectionError("no model")
 
-    async with machine() as (agent, _):
-        await agent.ask(CTX, "c", "Where is my parcel?")
-    async with machine(dies) as (agent, _):
-        with pytest.raises(ConnectionError):
-            await agent.decide(CTX, "c", approve=True)
-    assert [name for name, _ in tools.used] == ["look_up", "refund"]
-    async with machine() as (agent, _):
-        assert await agent.decide(CTX, "c", approve=True) == "Your refund: paid."
-    assert [name for name, _ in tools.used] == ["look_up", "refund"]
+    async with world.machine() as machine:
+        await machine.tell(WHERE)
+    async with world.machine(fails) as machine:
+        assert await tell(machine.runner, CTX, CHAT, Decision("u2", approve=True), "d1")
+    assert [name for name, _ in world.used] == ["look_up", "refund"]
+    async with open_store() as store:
+        await later(store, 1)  # it was put off for so long
+    async with world.machine() as machine:
+        await machine.turns.reach(1)
+        assert world.said == ["Your refund: paid."]
+        assert await tell(machine.runner, CTX, CHAT, Decision("u2", approve=True), "d1")  # the provider's second try
+    assert [name for name, _ in world.used] == ["look_up", "refund"]
 
 
-async def test_two_decisions_at_different_tools(machine: Callable[..., Any], tools: Tools) -> None:
+async def test_two_decisions_at_different_tools(world: World) -> None:
     """Each use is decided on its own: a yes to the first is none to the second."""
 
     async def greedy(transcript: list[Message]) -> tuple[Message, TokenUsage]:
         uses = tuple(ToolUseBlock(f"u{euros}", "refund", {"euros": euros}) for euros in (1, 2))
         return (Message("assistant", uses) if len(transcript) == 1 else Message.assistant("Done.")), USAGE
 
-    async with machine(greedy) as (agent, _):
-        assert await agent.ask(CTX, "c", "Pay.") == "May I use refund with {'euros': 1}?"
-        assert await agent.decide(CTX, "c", approve=True) == "May I use refund with {'euros': 2}?"
-        assert await agent.decide(CTX, "c", approve=False) == "Done."
-    assert tools.used == [("refund", {"euros": 1})]
+    async with world.machine(greedy) as machine:
+        assert await machine.tell(Question("Pay.")) == ["May I use refund with {'euros': 1}?"]
+        assert await machine.tell(Decision("u1", approve=True)) == ["May I use refund with {'euros': 2}?"]
+        assert await machine.tell(Decision("u2", approve=False)) == ["Done."]
+    assert world.used == [("refund", {"euros": 1})]
 
 
-async def test_a_tool_that_there_is_not(machine: Callable[..., Any], tools: Tools) -> None:
+async def test_a_tool_that_there_is_not(world: World) -> None:
     async def mistaken(transcript: list[Message]) -> tuple[Message, TokenUsage]:
         if len(transcript) == 1:
             return Message("assistant", (ToolUseBlock("u1", "fly", {}),)), USAGE
@@ -154,6 +174,6 @@ async def test_a_tool_that_there_is_not(machine: Callable[..., Any], tools: Tool
         assert isinstance(result, ToolResultBlock)
         return Message.assistant(str(result.content)), USAGE
 
-    async with machine(mistaken) as (agent, _):
-        assert "no such tool" in await agent.ask(CTX, "c", "Fly!")
-    assert tools.used == []
+    async with world.machine(mistaken) as machine:
+        assert "no such tool" in str(await machine.tell(Question("Fly!")))
+    assert world.used == []

@@ -1,0 +1,44 @@
+"""What tests of Runners wait for: turns that end, and what other processes do."""
+
+from collections.abc import Awaitable, Callable
+
+import anyio
+
+from greentic_session import Claim
+
+__all__ = ["PATIENCE_S", "Turns", "until"]
+
+PATIENCE_S = 60.0
+"""For how many seconds a test waits for what surely comes."""
+
+
+class Turns:
+    """A handler that counts the turns of another one that have ended with a verdict.
+
+    Args:
+        handler: What does the work.
+    """
+
+    def __init__(self, handler: Callable[[Claim], Awaitable[object]]) -> None:
+        self._handler = handler
+        self._changed = anyio.Event()
+        self.ended = 0
+
+    async def __call__(self, claim: Claim) -> None:
+        await self._handler(claim)
+        self.ended += claim.is_over
+        changed, self._changed = self._changed, anyio.Event()
+        changed.set()
+
+    async def reach(self, count: int) -> None:
+        """Wait until so many turns have ended."""
+        with anyio.fail_after(PATIENCE_S):
+            while self.ended < count:
+                await self._changed.wait()
+
+
+async def until(condition: Callable[[], Awaitable[bool]]) -> None:
+    """Wait until something is so that another process does."""
+    with anyio.fail_after(PATIENCE_S):
+        while not await condition():  # noqa: ASYNC110  # nothing else tells
+            await anyio.sleep(0.02)
