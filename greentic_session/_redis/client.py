@@ -210,6 +210,10 @@ class RedisClient:
         """Return this one: see `Executor`."""
         return [self]
 
+    def owners(self) -> "tuple[RedisClient, ...]":
+        """Return this one: it has all keys."""
+        return (self,)
+
     @property
     def node(self) -> str:
         """Where it leads: ``host:port``, or the path of a socket."""

@@ -425,5 +425,8 @@ class _Stale:
     async def servers(self) -> list[RedisClient]:
         return await self._cluster.servers()
 
+    def owners(self) -> tuple[RedisClient | None, ...]:
+        return self._cluster.owners()
+
     async def aclose(self) -> None:
         await self._cluster.aclose()

@@ -43,6 +43,10 @@ class Executor(Protocol):
         """
         raise NotImplementedError
 
+    def owners(self) -> "Sequence[ServerExecutor | None]":
+        """Return who has each slot: what differs before and after a walk if keys have moved."""
+        raise NotImplementedError
+
     async def aclose(self) -> None:
         """As `RedisClient.aclose`."""
 

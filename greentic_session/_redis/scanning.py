@@ -6,9 +6,9 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 from typing import Any, TypeVar
 
-from .executor import ServerExecutor
+from .executor import Executor, ServerExecutor
 
-__all__ = ["glob_of", "stride", "together", "walk", "walk_along"]
+__all__ = ["glob_of", "stride", "together", "walk", "walk_along", "walk_servers"]
 
 T = TypeVar("T")
 
@@ -67,6 +67,25 @@ async def walk(
         if keys:
             yield keys
         if cursor == b"0":
+            return
+
+
+async def walk_servers(
+    client: Executor, pattern: bytes, *more: str, looked: Callable[[int], None] | None = None
+) -> AsyncIterator[list[bytes]]:
+    """Yield the keys that a pattern names on all servers, some perhaps twice; else as `walk`.
+
+    If slots have moved meanwhile, perhaps from a node that was yet to be asked to one that had
+    been, all nodes are asked again.
+    """
+    while True:
+        servers = await client.servers()
+        before = client.owners()
+        for server in servers:
+            async for keys in walk(server, pattern, *more, looked=looked):
+                yield keys
+        await client.servers()
+        if client.owners() == before:
             return
 
 

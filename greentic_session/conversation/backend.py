@@ -19,17 +19,40 @@ Rules for all operations:
 - A cancelled call has either happened or not.
 """
 
+import time
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Sequence
+
+from msgspec import Struct
 
 from greentic_session._base.lifecycle import Closable
 from greentic_session.admin import Step
 from greentic_session.conversation.conversation import ConversationSummary
-from greentic_session.conversation.header import Change, Expected, Header, Lifetime
+from greentic_session.conversation.header import Change, Expected, Header, Lifetime, Revision
 from greentic_session.errors import InvalidInputError
 from greentic_session.tenancy import Partition
 
-__all__ = ["ConversationBackend"]
+__all__ = ["ConversationBackend", "Glimpse"]
+
+
+class Glimpse(Struct, frozen=True):
+    """What is known of a conversation before it is read.
+
+    Attributes:
+        revision: Its revision.
+        ttl_ms: The lifetime that was left, in milliseconds; None for ever.
+        seen_at: When, by `time.monotonic`.
+    """
+
+    revision: Revision
+    ttl_ms: int | None
+    seen_at: float
+
+    def left_ms(self) -> int | None:
+        """Return what is left of the lifetime now, in milliseconds; None for ever."""
+        if self.ttl_ms is None:
+            return None
+        return self.ttl_ms - round((time.monotonic() - self.seen_at) * 1000)
 
 
 class ConversationBackend(Closable, ABC):
@@ -139,6 +162,26 @@ class ConversationBackend(Closable, ABC):
             raise InvalidInputError("this store cannot tell which teams a tenant has: purge its partitions one by one")
         removed = await self.purge((env, tenant, team))
         yield Step(removed, removed)
+
+    def walk(self) -> AsyncGenerator[list[tuple[Partition, str]], None]:
+        """Yield partition and id of all conversations, some at a time, and some perhaps twice.
+
+        What is there throughout is in it; what comes or goes meanwhile may be.
+
+        Raises:
+            InvalidInputError: This backend cannot name all its conversations. That is the default;
+                a backend that can overrides this method.
+        """
+        raise InvalidInputError("this store cannot name all its conversations")
+
+    async def peek(self, partition: Partition, id: str) -> Glimpse | None:  # noqa: ARG002  # for backends that can
+        """Return what is known of a conversation; None if it is absent. No lifetime is renewed.
+
+        Raises:
+            InvalidInputError: This backend cannot. That is the default; a backend that can
+                overrides this method.
+        """
+        raise InvalidInputError("this store does not tell the lifetimes of its conversations")
 
     @abstractmethod
     async def health(self) -> None:

@@ -4,19 +4,15 @@ Both may be in use meanwhile: the later change wins, and of two alike the longer
 that was interrupted may be repeated.
 """
 
-import time
-from abc import ABC, abstractmethod
 from enum import Enum
-from typing import Final
+from typing import Final, Protocol
 
-from msgspec import Struct
-
-from greentic_session.conversation.backend import ConversationBackend
+from greentic_session.conversation.backend import ConversationBackend, Glimpse
 from greentic_session.conversation.header import Header, Lifetime, Revision, Stored
 from greentic_session.errors import ConflictError, CorruptSessionError, NotFoundError, SchemaVersionError
 from greentic_session.tenancy import Partition
 
-__all__ = ["ConversationSide", "Copied", "Glimpse", "copy_conversation"]
+__all__ = ["Copied", "CopySource", "copy_conversation"]
 
 _NEAR_MS: Final = 1000
 """Lifetimes that differ by no more count as one."""
@@ -32,41 +28,19 @@ class Copied(Enum):
     ABSENT = "absent"
 
 
-class Glimpse(Struct, frozen=True):
-    """What is known of a conversation before it is read.
+class CopySource(Protocol):
+    """Where conversations come from: a `ConversationBackend`, or what reads them as one does."""
 
-    Attributes:
-        revision: Its revision.
-        ttl_ms: The lifetime that was left, in milliseconds; None for ever.
-        seen_at: When, by `time.monotonic`.
-    """
-
-    revision: Revision
-    ttl_ms: int | None
-    seen_at: float
-
-    def left_ms(self) -> int | None:
-        """Return what is left of the lifetime now, in milliseconds; None for ever."""
-        if self.ttl_ms is None:
-            return None
-        return self.ttl_ms - round((time.monotonic() - self.seen_at) * 1000)
-
-
-class ConversationSide(ABC):
-    """One side of a copy.
-
-    Attributes:
-        backend: The storage.
-    """
-
-    backend: ConversationBackend
-
-    @abstractmethod
     async def peek(self, partition: Partition, id: str) -> Glimpse | None:
-        """Return what is known of a conversation; None if it is absent."""
+        """As `ConversationBackend.peek`."""
+        ...
+
+    async def load(self, partition: Partition, id: str, life: Lifetime) -> tuple[Header, list[bytes]]:
+        """As `ConversationBackend.load`."""
+        ...
 
 
-async def copy_conversation(source: ConversationSide, target: ConversationSide, partition: Partition, id: str) -> Copied:
+async def copy_conversation(source: CopySource, target: ConversationBackend, partition: Partition, id: str) -> Copied:
     """Copy a conversation, if it is newer than the target's.
 
     Raises:
@@ -86,17 +60,17 @@ async def copy_conversation(source: ConversationSide, target: ConversationSide, 
     if left is None:
         return await _write(source, target, partition, id, theirs, ours)
     try:
-        await target.backend.messages(partition, id, 0, Lifetime(left, sliding=True))  # which renews it
+        await target.messages(partition, id, 0, Lifetime(left, sliding=True))  # which renews it
     except NotFoundError:
         return Copied.ABSENT
     return Copied.WRITTEN
 
 
 async def _write(
-    source: ConversationSide, target: ConversationSide, partition: Partition, id: str, theirs: Glimpse, ours: Glimpse | None
+    source: CopySource, target: ConversationBackend, partition: Partition, id: str, theirs: Glimpse, ours: Glimpse | None
 ) -> Copied:
     try:
-        header, messages = await source.backend.load(partition, id, Lifetime())
+        header, messages = await source.load(partition, id, Lifetime())
     except NotFoundError:
         return Copied.ABSENT
     except (CorruptSessionError, SchemaVersionError):
@@ -104,7 +78,7 @@ async def _write(
     expected: Revision | Stored = Stored.NOTHING if ours is None else ours.revision
     if ours is not None and _is_another(header, theirs, ours):
         try:
-            await target.backend.delete(partition, id)
+            await target.delete(partition, id)
         except NotFoundError:
             pass
         expected = Stored.NOTHING
@@ -112,7 +86,7 @@ async def _write(
     if left is not None and left <= 0:
         return Copied.ABSENT
     try:
-        await target.backend.put(partition, id, header, messages, expected, Lifetime(left, sliding=left is not None))
+        await target.put(partition, id, header, messages, expected, Lifetime(left, sliding=left is not None))
     except (ConflictError, SchemaVersionError):
         return Copied.KEPT
     return Copied.WRITTEN

@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator, Sequence
 from typing import TypeVar
 
 from greentic_session.admin import Step
-from greentic_session.conversation.backend import ConversationBackend
+from greentic_session.conversation.backend import ConversationBackend, Glimpse
 from greentic_session.conversation.conversation import ConversationSummary
 from greentic_session.conversation.header import Change, Expected, Header, Lifetime, Stored
 from greentic_session.conversation.store import ConversationStore
@@ -83,3 +83,9 @@ class InstrumentedConversationBackend(Instrumented[ConversationBackend], Convers
 
     def purging(self, env: str, tenant: str, team: str | None) -> AsyncGenerator[Step, None]:
         return self._inner.purging(env, tenant, team)  # steps of administration are not counted
+
+    def walk(self) -> AsyncGenerator[list[tuple[Partition, str]], None]:
+        return self._inner.walk()
+
+    async def peek(self, partition: Partition, id: str) -> Glimpse | None:
+        return await self._inner.peek(partition, id)

@@ -9,11 +9,8 @@ import pytest_asyncio
 from conversation_databases import connected, make
 
 from greentic_session.conversation import ConversationStore, Message, RedisConversationStore, TokenUsage
-from greentic_session.conversation.backends.redis.keys import Keys
-from greentic_session.conversation.backends.redis.side import RedisConversationSide
-from greentic_session.conversation.backends.sqlite.backend import SQLiteConversationBackend
-from greentic_session.conversation.backends.sqlite.side import SQLiteConversationSide
-from greentic_session.conversation.copying import ConversationSide, Copied, copy_conversation
+from greentic_session.conversation.backend import ConversationBackend
+from greentic_session.conversation.copying import Copied, copy_conversation
 from greentic_session.conversation.rules import partition_of
 from greentic_session.testing._conversations.samples import OPS, PARTITIONS, said, texts
 
@@ -27,24 +24,24 @@ class Place(NamedTuple):
 
     open: Callable[..., ConversationStore[Message]]
     store: ConversationStore[Message]
-    side: ConversationSide
+
+    @property
+    def side(self) -> ConversationBackend:
+        return self.store.backend
 
 
 async def in_a_database(path: Path, namespace: str | None = None) -> Place:
     def open_store(**options: Any) -> ConversationStore[Message]:
         return make(path, namespace=namespace, **options)
 
-    store = open_store()
-    assert isinstance(store.backend, SQLiteConversationBackend)
-    return Place(open_store, store, SQLiteConversationSide(store.backend.database, namespace))
+    return Place(open_store, open_store())
 
 
 async def in_redis(url: str, namespace: str) -> Place:
     def open_store(**options: Any) -> ConversationStore[Message]:
         return RedisConversationStore.from_url(url, namespace=namespace, **options)
 
-    store: Any = open_store()
-    return Place(open_store, store, RedisConversationSide(store.backend._client, Keys(namespace)))
+    return Place(open_store, open_store())
 
 
 @pytest_asyncio.fixture(params=["database-database", "database-redis", "redis-database", "redis-redis"])
@@ -131,12 +128,11 @@ async def test_what_cannot_be_read_is_not_copied(tmp_path: Path) -> None:
 
 
 async def test_a_walk_names_each_conversation_of_a_namespace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("greentic_session.conversation.backends.sqlite.side._STEP_ROWS", 2)
+    monkeypatch.setattr("greentic_session.conversation.backends.sqlite.backend._WALK_BATCH", 2)
     here, other = await in_a_database(tmp_path / "a.db"), await in_a_database(tmp_path / "a.db", "other")
     for ctx in PARTITIONS:
         await here.store.create(ctx, id="a/b")
         await other.store.create(ctx, id="c")
-    assert isinstance(here.side, SQLiteConversationSide)
     found = [name async for step in here.side.walk() for name in step]
     assert found == [(partition_of(ctx), "a/b") for ctx in PARTITIONS]
     await here.store.aclose()

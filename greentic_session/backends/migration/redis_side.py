@@ -6,14 +6,14 @@ from collections.abc import AsyncIterator, Iterable
 from greentic_session._redis.cluster import ClusterClient
 from greentic_session._redis.connect import caller_client_of, make_clients
 from greentic_session._redis.executor import Executor
-from greentic_session._redis.scanning import glob_of, together, walk
+from greentic_session._redis.scanning import glob_of, together, walk_servers
 from greentic_session._redis.sentinel_url import service_of
 from greentic_session._redis.url import connection_of, is_cluster, nodes_of
 from greentic_session.backends.redis.keys import ClusterKeys, Keys
 from greentic_session.backends.redis.owner_pointers import Pointers
+from greentic_session.conversation.backends.redis.backend import RedisConversationBackend
 from greentic_session.conversation.backends.redis.keys import ClusterKeys as ConversationClusterKeys
 from greentic_session.conversation.backends.redis.keys import Keys as ConversationKeys
-from greentic_session.conversation.backends.redis.side import RedisConversationSide
 
 from .sides import Group, Looked, Side
 
@@ -38,7 +38,7 @@ class RedisSide(Side):
     def __init__(self, name: str, client: Executor, names: ConversationKeys) -> None:
         super().__init__(name)
         self.client = client
-        self.conversations = RedisConversationSide(client, names)
+        self.conversations = RedisConversationBackend(client, names)
 
     @abstractmethod
     def walk(self, kind: str, looked: Looked, redis_type: str = "string") -> AsyncIterator[Group]:
@@ -82,10 +82,9 @@ class ServerSide(RedisSide):
     async def walk(self, kind: str, looked: Looked, redis_type: str = "string") -> AsyncIterator[Group]:
         prefix = f"{self.keys.namespace}:{kind}"
         start = len(prefix.encode())
-        for server in await self.client.servers():
-            async for found in walk(server, glob_of(prefix), "TYPE", redis_type, looked=looked):
-                for group in _groups(self.keys, [name[start:] for name in found]):
-                    yield group
+        async for found in walk_servers(self.client, glob_of(prefix), "TYPE", redis_type, looked=looked):
+            for group in _groups(self.keys, [name[start:] for name in found]):
+                yield group
 
     async def has(self, key: str) -> bool:
         return bool(await self.client.call(("EXISTS", self.keys.session(key)), repeatable=True))
@@ -101,23 +100,15 @@ class ClusterSide(RedisSide):
 
     def __init__(self, name: str, client: ClusterClient, namespace: str) -> None:
         super().__init__(name, client, ConversationClusterKeys(namespace))
-        self._cluster = client
         self.keys: ClusterKeys = ClusterKeys(namespace)
         self.pointers: Pointers = Pointers(client, namespace)
 
     async def walk(self, kind: str, looked: Looked, redis_type: str = "string") -> AsyncIterator[Group]:
         pattern = self.keys.every(f"{kind}*")
-        while True:
-            servers = await self._cluster.servers()
-            before = self._cluster.owners()
-            for server in servers:
-                async for found in walk(server, pattern, "TYPE", redis_type, looked=looked):
-                    for tag, names in self.keys.by_tag(found, kind).items():
-                        for group in _groups(self.keys.within(tag), names):
-                            yield group
-            await self._cluster.servers()
-            if self._cluster.owners() == before:
-                return  # else a slot has moved, perhaps from a node that was yet to be asked to one that had been
+        async for found in walk_servers(self.client, pattern, "TYPE", redis_type, looked=looked):
+            for tag, names in self.keys.by_tag(found, kind).items():
+                for group in _groups(self.keys.within(tag), names):
+                    yield group
 
     async def has(self, key: str) -> bool:
         tag = await self.pointers.follow(key)

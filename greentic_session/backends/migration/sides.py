@@ -5,7 +5,7 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable
 from typing import Any, NamedTuple, TypeAlias
 
-from greentic_session.conversation.copying import ConversationSide
+from greentic_session.conversation.backend import ConversationBackend
 
 from .exported import Exported
 from .report import Report
@@ -99,7 +99,7 @@ class Side(ABC):
         conversations: The conversations there.
     """
 
-    conversations: ConversationSide
+    conversations: ConversationBackend
 
     def __init__(self, name: str) -> None:
         self.name = name

@@ -15,8 +15,9 @@ from greentic_session.backends.sqlite.copying import Copied, claim_on, copies_be
 from greentic_session.backends.sqlite.rows import Row, by_key, rows_between, scope_text
 from greentic_session.backends.sqlite.schema import SESSIONS
 from greentic_session.backends.sqlite.walking import END, next_window
+from greentic_session.conversation.backends.sqlite.backend import SQLiteConversationBackend
 from greentic_session.conversation.backends.sqlite.schema import CONVERSATIONS
-from greentic_session.conversation.backends.sqlite.side import SQLiteConversationSide
+from greentic_session.conversation.backends.sqlite.tables import Tables
 from greentic_session.errors import CorruptSessionError, UnavailableError
 from greentic_session.tenancy import NO_TEAM, Identity
 
@@ -42,12 +43,11 @@ class SQLiteSide(Side):
     def __init__(self, path: str) -> None:
         super().__init__(f"sqlite {path}")
         self.database = Database(path, [SESSIONS, CONVERSATIONS], timeout=30.0)
-        self._talks = SQLiteConversationSide(self.database)
-        self.conversations = self._talks
+        self.conversations = SQLiteConversationBackend(self.database, Tables("", time.time))
 
     async def walk_conversations(self, looked: Looked) -> AsyncIterator[Group]:
         """See `Side.walk_conversations`."""
-        async for found in self._talks.walk():
+        async for found in self.conversations.walk():
             looked(len(found))
             names = [":".join((env, tenant, team or NO_TEAM, id)).encode() for (env, tenant, team), id in found]
             for start in range(0, len(names), _STEP):

@@ -6,7 +6,7 @@ adapter.
 """
 
 import time
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 from typing import Any, Final, Protocol, TypeAlias, TypeVar, Unpack, overload, runtime_checkable
 from weakref import WeakValueDictionary
@@ -17,10 +17,19 @@ from msgspec.structs import replace
 
 from greentic_session._expiry.expiring import Timer
 from greentic_session._json import codec
-from greentic_session.conversation.backend import ConversationBackend
+from greentic_session.conversation.backend import ConversationBackend, Glimpse
 from greentic_session.conversation.conversation import ConversationSummary
 from greentic_session.conversation.envelope import read_envelope, write_envelope
-from greentic_session.conversation.header import Change, Expected, Header, Lifetime, Stored, changed_header, replacing
+from greentic_session.conversation.header import (
+    Change,
+    Expected,
+    Header,
+    Lifetime,
+    Revision,
+    Stored,
+    changed_header,
+    replacing,
+)
 from greentic_session.conversation.message import Message
 from greentic_session.conversation.moments import as_datetime, as_moment, later
 from greentic_session.conversation.options import StoreOptions
@@ -241,6 +250,21 @@ class _AdapterBackend(ConversationBackend):
                     removed += 1
         return removed
 
+    async def walk(self) -> AsyncGenerator[list[tuple[Partition, str]], None]:
+        names = [name.split(":", 3) for name in await _call(self._list)]
+        yield [((env, tenant, None if team == "-" else team), id) for env, tenant, team, id in filter(_is_whole, names)]
+
+    async def peek(self, partition: Partition, id: str) -> Glimpse | None:
+        try:
+            stored = await self._find(_name(partition, id), id)
+        except (CorruptSessionError, SchemaVersionError):
+            return Glimpse(Revision("", 0), None, time.monotonic())  # `load` raises the error
+        if stored is None:
+            return None
+        header, _, expiry = stored
+        left = None if expiry is None else expiry - round(self._timer() * 1000)
+        return Glimpse(header.revision, left, time.monotonic())
+
     async def health(self) -> None:
         await _call(self._adapter.load_session, ":health")  # no conversation has this name
 
@@ -330,6 +354,11 @@ def _name(partition: Partition, id: str) -> str:
     """Return the name of a conversation; unique, because env, tenant and team hold no colon."""
     env, tenant, team = partition
     return f"{env}:{tenant}:{team or '-'}:{id}"
+
+
+def _is_whole(parts: list[str]) -> bool:
+    """Return whether a name has the parts of a conversation's; else it is another program's."""
+    return len(parts) == 4 and all(parts)
 
 
 def _sort_key(moment: int, id: str) -> tuple[int, str]:

@@ -25,7 +25,7 @@ from greentic_session._base.lifecycle import Wrapping
 from greentic_session._crypto.keyring import Keyring
 from greentic_session._crypto.sealing import Box, Resealing, Sealer, parts
 from greentic_session.admin import Step
-from greentic_session.conversation.backend import ConversationBackend
+from greentic_session.conversation.backend import ConversationBackend, Glimpse
 from greentic_session.conversation.conversation import ConversationSummary
 from greentic_session.conversation.header import Change, Expected, Header, Lifetime
 from greentic_session.conversation.rules import partition_of
@@ -160,6 +160,12 @@ class EncryptedConversationBackend(Wrapping[ConversationBackend], ConversationBa
 
     def purging(self, env: str, tenant: str, team: str | None) -> AsyncGenerator[Step, None]:
         return self._inner.purging(env, tenant, team)
+
+    def walk(self) -> AsyncGenerator[list[tuple[Partition, str]], None]:
+        return self._inner.walk()
+
+    async def peek(self, partition: Partition, id: str) -> Glimpse | None:
+        return await self._inner.peek(partition, id)
 
     async def reseal(self, partition: Partition, id: str) -> bool:
         """Encrypt a stored conversation under the primary key; return False if it was already."""

@@ -1,5 +1,6 @@
 """Backend for conversations in memory: dicts under one lock."""
 
+import time
 from collections.abc import AsyncGenerator, Sequence
 from typing import Final
 
@@ -8,7 +9,7 @@ from msgspec.structs import replace
 
 from greentic_session._expiry.expiring import NEVER_ENDS, Expiring, Timer
 from greentic_session.admin import Step
-from greentic_session.conversation.backend import ConversationBackend
+from greentic_session.conversation.backend import ConversationBackend, Glimpse
 from greentic_session.conversation.backends.memory.recency import Recency
 from greentic_session.conversation.conversation import ConversationSummary
 from greentic_session.conversation.header import Change, Expected, Header, Lifetime, changed_header, replacing
@@ -163,6 +164,27 @@ class MemoryConversationBackend(Expiring[Entry], ConversationBackend):
                     removed += entry.end > now and self._drop(entry)
             await checkpoint()
             yield Step(len(entries[start : start + _PURGE_BATCH]), removed)
+
+    async def walk(self) -> AsyncGenerator[list[tuple[Partition, str]], None]:
+        with self._lock:
+            partitions = list(self.partitions)
+        for partition in partitions:
+            with self._lock:
+                self.check_open()
+                stored = self.partitions.get(partition)
+                names = [] if stored is None else [(partition, id) for id in stored.entries]
+            await checkpoint()
+            yield names
+
+    async def peek(self, partition: Partition, id: str) -> Glimpse | None:
+        with self._lock:
+            self.check_open()
+            now = self.timer()
+            entry = self._live_entry(partition, id, now)
+            if entry is None:
+                return None
+            left = None if entry.end == NEVER_ENDS else round((entry.end - now) * 1000)
+            return Glimpse(_header(entry).revision, left, time.monotonic())
 
     async def health(self) -> None:
         pass

@@ -4,6 +4,8 @@ The scripts decide all that depends on stored state. This module decodes their a
 outcomes into errors. `keys` describes the keys.
 """
 
+import asyncio
+import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from typing import Final, TypeAlias
@@ -12,9 +14,9 @@ from msgspec.structs import replace
 
 from greentic_session._redis.answers import number, reading_answers, texts
 from greentic_session._redis.executor import Arg, Executor
-from greentic_session._redis.scanning import stride
+from greentic_session._redis.scanning import stride, walk_servers
 from greentic_session.admin import Step
-from greentic_session.conversation.backend import ConversationBackend
+from greentic_session.conversation.backend import ConversationBackend, Glimpse
 from greentic_session.conversation.conversation import ConversationSummary
 from greentic_session.conversation.header import (
     MAX_COUNT,
@@ -42,6 +44,12 @@ _LIST_PAGE: Final = 500
 _PURGE_BATCH: Final = 100
 """How many conversations one step of a purge removes."""
 
+_ABSENT: Final = -2
+_FOR_EVER: Final = -1
+"""Answers of PTTL."""
+_MAX_DIGITS: Final = 17
+"""Of a moment that a script accepts."""
+
 _Cursor: TypeAlias = tuple[Arg, Arg]
 """A position in a partition's index: id and score of the last conversation that was read."""
 
@@ -60,6 +68,7 @@ class RedisConversationBackend(ConversationBackend):
 
     def __init__(self, client: Executor, keys: Keys, reading: Executor | None = None) -> None:
         self._client = client
+        self._keys = keys
         self._reading = reading or client
         self._scripts = Scripts(client, keys)
         self._read_scripts = Scripts(self._reading, keys)
@@ -194,6 +203,24 @@ class RedisConversationBackend(ConversationBackend):
         for partition in partitions:  # an index may hold ids of missing conversations
             yield Step(0, await self.purge(partition))
 
+    async def walk(self) -> AsyncGenerator[list[tuple[Partition, str]], None]:
+        async for keys in walk_servers(self._client, self._keys.heads(), "TYPE", "hash"):
+            self.check_open()
+            found = [self._keys.parse(key) for key in dict.fromkeys(keys)]
+            yield [(partition, id.decode("utf-8", "replace")) for partition, id in found if id]
+
+    async def peek(self, partition: Partition, id: str) -> Glimpse | None:
+        head, _ = self._keys.conversation(partition, id)
+        at = time.monotonic()
+        (updated, birth), ttl = await asyncio.gather(
+            self._client.call(("HMGET", head, "updated_at", "birth"), repeatable=True),
+            self._client.call(("PTTL", head), repeatable=True),
+        )
+        if ttl == _ABSENT:
+            return None
+        revision = Revision((birth or b"").decode("utf-8", "replace"), _moment(updated or b""))
+        return Glimpse(revision, None if ttl == _FOR_EVER else ttl, at)
+
     async def health(self) -> None:
         await self._client.ping()
 
@@ -204,6 +231,11 @@ class RedisConversationBackend(ConversationBackend):
 
     def _scripts_for_reading(self, life: Lifetime) -> Scripts:
         return self._read_scripts if life.again_ms is None else self._scripts  # to renew a lifetime is a write
+
+
+def _moment(text: bytes) -> int:
+    """Return a moment; what cannot be read counts as the oldest: the scripts refuse it."""
+    return int(text) if text.isdigit() and len(text) <= _MAX_DIGITS else 0
 
 
 def _expectation(expected: Expected) -> str:

@@ -61,6 +61,10 @@ class Keys:
         """
         return glob_of(f"{self._namespace}:conv:", f"*:{env}:{tenant}:*")
 
+    def heads(self) -> bytes:
+        """Return the SCAN pattern for the headers of all conversations."""
+        return glob_of(f"{self._namespace}:conv:head:")
+
     def parse(self, key: bytes) -> tuple[Partition, bytes]:
         """Return partition and id of a key.
 
@@ -105,6 +109,10 @@ class ClusterKeys(Keys):
         It may match keys of other tenants, too: see `parse`.
         """
         return glob_of(f"{self._namespace}:{{{env}:{tenant}:", "*}:conv:*")
+
+    def heads(self) -> bytes:
+        """Return the SCAN pattern for the headers of all conversations."""
+        return glob_of(f"{self._namespace}:{{", "*}:conv:head:*")
 
     def _within(self, key: bytes) -> bytes:
         return key.removeprefix(f"{self._namespace}:{{".encode()).partition(b"}:conv:")[2]

@@ -1,12 +1,13 @@
 """Backend for conversations in a database: every operation is one step in its writer or reader."""
 
+import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from functools import partial
 from typing import Final, TypeVar
 
 from greentic_session._sqlite.database import Database
 from greentic_session.admin import Step
-from greentic_session.conversation.backend import ConversationBackend
+from greentic_session.conversation.backend import ConversationBackend, Glimpse
 from greentic_session.conversation.conversation import ConversationSummary
 from greentic_session.conversation.header import Change, Expected, Header, Lifetime
 from greentic_session.tenancy import Partition
@@ -22,6 +23,8 @@ _MAX_SHORT_READ: Final = 1000
 _KEPT_LIFETIME: Final = Lifetime()
 _PURGE_BATCH: Final = 50
 """How many conversations one step of a purge removes."""
+_WALK_BATCH: Final = 500
+"""How many conversations one step of a walk names."""
 
 
 class SQLiteConversationBackend(ConversationBackend):
@@ -99,6 +102,18 @@ class SQLiteConversationBackend(ConversationBackend):
                 found, live, garbage = await self.database.write(work)
                 await self._free(garbage)
                 yield Step(found, live)
+
+    async def walk(self) -> AsyncGenerator[list[tuple[Partition, str]], None]:
+        after = 0
+        while True:
+            found, after = await self.database.read(partial(self._tables.names, after=after, most=_WALK_BATCH))
+            if not found:
+                return
+            yield found
+
+    async def peek(self, partition: Partition, id: str) -> Glimpse | None:
+        found = await self.database.read(partial(self._tables.peek, partition=partition, id=id))
+        return None if found is None else Glimpse(*found, time.monotonic())
 
     async def _free(self, garbage: Sequence[int]) -> None:
         """Delete the messages of removed conversations; if that is cut off, the upkeep does it."""
