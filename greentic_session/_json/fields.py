@@ -12,7 +12,17 @@ from msgspec.structs import force_setattr
 from greentic_session.errors import InvalidInputError
 from greentic_session.ids import plain
 
-__all__ = ["NO_ATTRIBUTES", "FrozenDict", "check_bool", "check_int", "check_text", "check_type", "freeze", "make_plain"]
+__all__ = [
+    "NO_ATTRIBUTES",
+    "FrozenDict",
+    "check_bool",
+    "check_instance",
+    "check_int",
+    "check_text",
+    "check_type",
+    "freeze",
+    "make_plain",
+]
 
 
 class FrozenDict(dict[str, str]):
@@ -58,6 +68,11 @@ def make_plain(struct: Struct, *fields: str) -> None:
 
 def check_type(name: str, value: object, expected: type) -> None:
     if type(value) is not expected:  # a subclass need not be frozen
+        raise TypeError(f"{name} must be a {expected.__name__}, not {type(value).__name__}")
+
+
+def check_instance(name: str, value: object, expected: type) -> None:
+    if not isinstance(value, expected):
         raise TypeError(f"{name} must be a {expected.__name__}, not {type(value).__name__}")
 
 

@@ -15,7 +15,7 @@ from greentic_session.ids import check_id, check_session_key
 
 from .command import EXIT_CODES, Command
 
-__all__ = ["ENVIRONMENT", "add_key", "add_reveal", "add_tenant", "parser_of", "read", "selection_of"]
+__all__ = ["ENVIRONMENT", "add_key", "add_partition", "add_reveal", "add_tenant", "parser_of", "read", "selection_of"]
 
 ENVIRONMENT: Final = "GREENTIC_SESSION_URL"
 """The environment variable that names the store where ``--store`` does not."""
@@ -122,10 +122,15 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
 
 def add_tenant(parser: argparse.ArgumentParser) -> None:
     """Let a command be about one tenant; `selection_of` returns which."""
-    parser.add_argument("--env", required=True, type=_checked("EnvId"), help="the environment")
-    parser.add_argument("--tenant", required=True, type=_checked("TenantId"), help="the tenant")
-    parser.add_argument("--team", type=_checked("TeamId"), help="one team of it only")
+    add_partition(parser, required=True)
     parser.add_argument("--user", type=_checked("UserId"), help="one user only, in every team unless --team names one")
+
+
+def add_partition(parser: argparse.ArgumentParser, *, required: bool) -> None:
+    """Let a command be about one tenant, or one team of it."""
+    parser.add_argument("--env", required=required, type=_checked("EnvId"), help="the environment")
+    parser.add_argument("--tenant", required=required, type=_checked("TenantId"), help="the tenant")
+    parser.add_argument("--team", type=_checked("TeamId"), help="one team of it only")
 
 
 def selection_of(args: argparse.Namespace) -> Selection:

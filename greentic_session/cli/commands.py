@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Final
 
-from . import completion, demo, doctor, migrate, purge, schema, show, stats, waits
+from . import completion, conversations, demo, doctor, migrate, purge, schema, show, stats, waits
 from .command import Command
 
 __all__ = ["COMMANDS"]
@@ -17,6 +17,8 @@ COMMANDS: Final[Sequence[Command]] = (
     stats.STATS,
     doctor.DOCTOR,
     migrate.MIGRATE,
+    conversations.EXPORT,
+    conversations.IMPORT,
     schema.SCHEMA,
     completion.COMPLETION,
 )

@@ -17,7 +17,7 @@ from greentic_session.store import SessionStore
 
 from .arguments import ENVIRONMENT
 
-__all__ = ["MEMORY", "Opened", "open_conversations", "open_sessions", "opened"]
+__all__ = ["MEMORY", "Opened", "check_named", "open_conversations", "open_sessions", "opened"]
 
 T = TypeVar("T")
 
@@ -66,8 +66,7 @@ def opened(args: argparse.Namespace) -> Iterator[Opened]:
         GreenticError: It failed.
         InvalidInputError: None is named, or it is none.
     """
-    if args.store is None:
-        raise InvalidInputError(f"no store is named: say --store URL, or set {ENVIRONMENT}")
+    check_named(args)
     store = open_sessions(args)
     with asyncio.Runner() as runner:
         try:
@@ -75,6 +74,16 @@ def opened(args: argparse.Namespace) -> Iterator[Opened]:
             yield Opened(store, runner)
         finally:
             runner.run(store.aclose())
+
+
+def check_named(args: argparse.Namespace) -> None:
+    """Refuse arguments that name no store.
+
+    Raises:
+        InvalidInputError: None is named.
+    """
+    if args.store is None:
+        raise InvalidInputError(f"no store is named: say --store URL, or set {ENVIRONMENT}")
 
 
 def open_sessions(args: argparse.Namespace) -> SessionStore:

@@ -14,6 +14,9 @@ from .extra import Extra
 from .factory import create_conversation_store
 from .factory import redis_conversation_store_class as _redis_conversation_store_class
 from .factory import sqlite_conversation_store_class as _sqlite_conversation_store_class
+from .jsonl.exporting import ExportReport, export_conversations
+from .jsonl.folder import Skipped
+from .jsonl.importing import ImportReport, import_conversations
 from .message import (
     Block,
     ImageBlock,
@@ -44,9 +47,11 @@ __all__ = [
     "ConversationState",
     "ConversationStore",
     "ConversationSummary",
+    "ExportReport",
     "Extra",
     "FileConversationStore",
     "ImageBlock",
+    "ImportReport",
     "InMemoryConversationStore",
     "Message",
     "OtherBlock",
@@ -54,12 +59,15 @@ __all__ = [
     "RedisConversationStore",
     "Role",
     "SQLiteConversationStore",
+    "Skipped",
     "TextBlock",
     "ThinkingBlock",
     "TokenUsage",
     "ToolResultBlock",
     "ToolUseBlock",
     "create_conversation_store",
+    "export_conversations",
+    "import_conversations",
     "link_conversation",
     "linked_conversation",
 ]

@@ -45,6 +45,7 @@ import pytest_asyncio
 
 from greentic_session.conversation import ConversationStore
 from greentic_session.store import SessionStore
+from greentic_session.testing._conversations.archives import ConversationArchivesContract
 from greentic_session.testing._conversations.by_id import ConversationsContract
 from greentic_session.testing._conversations.inputs import ConversationInputsContract
 from greentic_session.testing._conversations.machine import conversation_store_machine
@@ -127,7 +128,12 @@ class ReplyContract(DeliveriesContract, InboxesContract, TurnsContract, Deadline
 
 @pytest.mark.asyncio
 class ConversationStoreContract(
-    ConversationsContract, TranscriptsContract, ConversationPartitionsContract, ConversationInputsContract, _StoreSuite
+    ConversationsContract,
+    TranscriptsContract,
+    ConversationPartitionsContract,
+    ConversationInputsContract,
+    ConversationArchivesContract,
+    _StoreSuite,
 ):
     """What every `ConversationStore` promises, as tests.
 

@@ -22,7 +22,7 @@ from conversation_damage import (
 from conversation_files import log_of, make, warnings
 
 from greentic_session.conversation import Conversation, Message
-from greentic_session.conversation.backends.file import names
+from greentic_session.conversation.jsonl import names
 from greentic_session.conversation.rules import partition_of
 from greentic_session.errors import ConflictError, CorruptSessionError, NotFoundError, SchemaVersionError, UnavailableError
 from greentic_session.testing._conversations.by_id import newer

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from conversation_files import make, warnings
 
-from greentic_session.conversation.backends.file import disk, names
+from greentic_session.conversation.backends.file import disk
+from greentic_session.conversation.jsonl import names
 from greentic_session.conversation.rules import partition_of
 from greentic_session.errors import NotFoundError, UnavailableError
 from greentic_session.testing._conversations.samples import OPS

@@ -13,8 +13,9 @@ from conversation_files import make
 from hypothesis import given
 from hypothesis import strategies as st
 
-from greentic_session.conversation.backends.file import file, names
+from greentic_session.conversation.backends.file import file
 from greentic_session.conversation.header import Header
+from greentic_session.conversation.jsonl import names
 from greentic_session.conversation.rules import partition_of
 from greentic_session.errors import CorruptSessionError
 from greentic_session.models import TenantCtx

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from conversation_files import log_of, make
 
-from greentic_session.conversation.backends.file import framing, names
+from greentic_session.conversation.backends.file import framing
+from greentic_session.conversation.jsonl import names
 from greentic_session.conversation.rules import partition_of
 from greentic_session.testing._conversations.samples import OPS, said
 

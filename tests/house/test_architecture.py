@@ -50,6 +50,7 @@ CONVERSATION_FLOORS = [
     ["conversation"],
     ["packing", "backend"],
     ["store", "copying"],
+    ["jsonl"],
     ["backends"],
     ["factory"],
     [""],

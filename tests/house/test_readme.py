@@ -34,7 +34,7 @@ from greentic_session import (
 )
 from greentic_session._operations.claims import ClaimOperations
 from greentic_session._operations.replies import ReplyOperations
-from greentic_session.conversation import ConversationStore, Message
+from greentic_session.conversation import ConversationStore, Message, create_conversation_store
 from greentic_session.encryption import EncryptionKey
 
 pytest_plugins = ["pytester"]
@@ -121,6 +121,19 @@ def test_the_adapter_of_ones_own(block: str) -> None:
             return [message.text for message in await conversations.messages(ctx, "c")]
 
     assert asyncio.run(talk()) == ["a", "b"]
+
+
+@runs("async def copy(")
+def test_the_copy_by_readable_files(block: str, tmp_path: Path) -> None:
+    urls = [f"sqlite:///{tmp_path}/{name}.db" for name in ("here", "there")]
+    ctx = TenantCtx.new("dev", "tenant-42")
+
+    async def copied() -> int:
+        async with create_conversation_store(urls[0]) as conversations:
+            await conversations.create(ctx, id="c")
+        return int(await run(block)["copy"](urls[0], tmp_path / "export", urls[1]))
+
+    assert asyncio.run(copied()) == 1
 
 
 @runs("class TestMyStore")

@@ -331,7 +331,8 @@ class _AdapterBackend(ConversationBackend):
 
     async def _write(self, name: str, id: str, stored: _Stored) -> None:
         header, messages, expiry = stored
-        data: dict[str, Any] = msgspec.json.decode(write_envelope(header, messages, id))
+        texts = [message or b"null" for message in messages]  # an imported one that cannot be read has no text
+        data: dict[str, Any] = msgspec.json.decode(write_envelope(header, texts, id))
         if expiry is not None:
             data[_EXPIRY] = expiry
         await _call(self._adapter.save_session, name, data)

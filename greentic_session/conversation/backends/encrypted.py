@@ -24,6 +24,7 @@ from msgspec.structs import replace
 from greentic_session._base.lifecycle import Wrapping
 from greentic_session._crypto.keyring import Keyring
 from greentic_session._crypto.sealing import Box, Resealing, Sealer, parts
+from greentic_session._json.fields import check_instance
 from greentic_session.admin import Step
 from greentic_session.conversation.backend import ConversationBackend, Glimpse
 from greentic_session.conversation.conversation import ConversationSummary
@@ -73,9 +74,7 @@ class EncryptedConversationStore(ConversationStore[M]):
     """
 
     def __init__(self, store: ConversationStore[M], keyring: Keyring, *, allow_plain: bool = False) -> None:
-        given: object = store
-        if not isinstance(given, ConversationStore):
-            raise TypeError(f"store must be a ConversationStore, not {type(given).__name__}")
+        check_instance("store", store, ConversationStore)
         self._sealed = store
         sealer = Sealer(keyring, allow_plain=allow_plain)
         self._encrypted = EncryptedConversationBackend(store.backend, sealer)

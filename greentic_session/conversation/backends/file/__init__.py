@@ -51,7 +51,7 @@ from typing import Any, TypeVar, Unpack, overload
 from greentic_session._expiry.expiring import Timer
 from greentic_session._json.fields import check_text
 from greentic_session.conversation.backends.file.backend import FileConversationBackend
-from greentic_session.conversation.backends.file.names import namespace_name
+from greentic_session.conversation.jsonl.names import namespace_name
 from greentic_session.conversation.message import Message
 from greentic_session.conversation.options import StoreOptions
 from greentic_session.conversation.store import ConversationStore

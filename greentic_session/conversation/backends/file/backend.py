@@ -21,10 +21,10 @@ from greentic_session.conversation.backend import ConversationBackend
 from greentic_session.conversation.backends.file import listing
 from greentic_session.conversation.backends.file.disk import check_usable, unavailable, warn_if_exposed
 from greentic_session.conversation.backends.file.handles import Busy
-from greentic_session.conversation.backends.file.names import conversation_name, partition_name
 from greentic_session.conversation.backends.file.partitions import Partitions
 from greentic_session.conversation.conversation import ConversationSummary
 from greentic_session.conversation.header import Change, Expected, Header, Lifetime
+from greentic_session.conversation.jsonl.names import conversation_name, partition_name
 from greentic_session.errors import GreenticError, OperationTimeoutError
 from greentic_session.tenancy import Partition
 

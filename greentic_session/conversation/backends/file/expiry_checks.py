@@ -5,7 +5,7 @@ import threading
 from collections import OrderedDict
 from typing import Final
 
-from greentic_session.conversation.backends.file.names import LOG, base_of
+from greentic_session.conversation.jsonl.names import LOG, base_of
 
 __all__ = ["ExpiryChecks"]
 

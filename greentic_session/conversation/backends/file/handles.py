@@ -16,7 +16,7 @@ from typing import Final
 from greentic_session.conversation.backends.file.disk import check_no_link, make_directory, open_file, remove
 from greentic_session.conversation.backends.file.file import FileInfo
 from greentic_session.conversation.backends.file.locks import try_lock, unlock
-from greentic_session.conversation.backends.file.names import LOCK, LOG
+from greentic_session.conversation.jsonl.names import LOCK, LOG
 
 __all__ = ["Busy", "Handle", "Handles"]
 

@@ -9,9 +9,9 @@ from greentic_session.conversation.backends.file import file
 from greentic_session.conversation.backends.file.disk import check_no_link, open_file
 from greentic_session.conversation.backends.file.file import FileInfo
 from greentic_session.conversation.backends.file.handles import Busy
-from greentic_session.conversation.backends.file.names import LOG, base_of, conversation_name
 from greentic_session.conversation.backends.file.partitions import Partitions
 from greentic_session.conversation.conversation import ConversationSummary
+from greentic_session.conversation.jsonl.names import LOG, base_of, conversation_name
 from greentic_session.conversation.moments import as_datetime
 from greentic_session.conversation.rules import absent, corrupt, warn_skipped
 from greentic_session.errors import CorruptSessionError, GreenticError, SchemaVersionError

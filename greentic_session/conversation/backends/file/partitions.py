@@ -13,7 +13,6 @@ from greentic_session.conversation.backends.file.disk import open_file, read_at,
 from greentic_session.conversation.backends.file.expiry_checks import ExpiryChecks
 from greentic_session.conversation.backends.file.file import FileInfo
 from greentic_session.conversation.backends.file.handles import Busy, Handle, Handles
-from greentic_session.conversation.backends.file.names import LOG, TEMPORARY
 from greentic_session.conversation.envelope import read_envelope, write_envelope
 from greentic_session.conversation.header import (
     Change,
@@ -25,6 +24,7 @@ from greentic_session.conversation.header import (
     changed_header,
     replacing,
 )
+from greentic_session.conversation.jsonl.names import LOG, TEMPORARY
 from greentic_session.conversation.moments import later
 from greentic_session.conversation.rules import absent, corrupt, corrupt_end
 from greentic_session.errors import CorruptSessionError, GreenticError, SchemaVersionError
