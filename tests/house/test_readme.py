@@ -56,9 +56,11 @@ def run(block: str) -> dict[str, Any]:
     return names
 
 
-@runs("await store.clear_wait")
-def test_the_shortest_useful_code_runs(block: str) -> None:
+@runs('print("Which pizza?")')
+def test_the_shortest_useful_code_runs(block: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """The second message comes while the first one is worked on."""
     run(block)
+    assert capsys.readouterr().out == "Which pizza?\nOne Margherita, coming up!\n"
 
 
 @runs("async def on_message")
@@ -98,7 +100,7 @@ def test_the_store_of_a_fleet(block: str, monkeypatch: pytest.MonkeyPatch, redis
     asyncio.run(is_there())
 
 
-@runs("async def handle(claim")
+@runs("# a burst: worked on in order")
 def test_a_burst_with_a_runner(block: str) -> None:
     run(block)
 
