@@ -11,13 +11,13 @@ import msgspec
 
 from ._base.holder import Holder
 from .models import ReplyScope
-from .tenancy import Partition
 
 __all__ = [
     "SOON_MS",
     "Details",
     "Examination",
     "Finding",
+    "Group",
     "Holder",
     "Inspector",
     "Looked",
@@ -57,15 +57,38 @@ class Step(NamedTuple):
     removed: int
 
 
+class Group(NamedTuple):
+    """By what sessions are counted.
+
+    Attributes:
+        env: "" for those of which nobody can tell whose they are.
+        tenant: The same.
+        team: None for those of no team.
+        flow: The flow; None where nobody can tell, and for conversations.
+    """
+
+    env: str
+    tenant: str
+    team: str | None
+    flow: str | None = None
+
+
 class Tally(msgspec.Struct):
-    """What one team of a tenant has in the store.
+    """What there is of one flow of one team of a tenant.
 
     Attributes:
         sessions: Live ones, waits included.
         waits: How many of them wait for an answer.
-        soon: How many of them end within `SOON_MS`.
+        soon: How many of the sessions end within `SOON_MS`.
         size: The length of their texts, in bytes.
         conversations: Those in the same storage.
+        claimed: How many of the waits a live claim is on.
+        ready: How many of them are ready.
+        oldest_ms: For how many milliseconds the first of those has been ready; 0 without any.
+        due: How many of the waits have a deadline that comes within `SOON_MS`.
+        overdue: Of how many the deadline has passed, and no verdict has heard it.
+        put_off: How many are put off.
+        replies: How many unsettled replies lie at their places.
     """
 
     sessions: int = 0
@@ -73,6 +96,13 @@ class Tally(msgspec.Struct):
     soon: int = 0
     size: int = 0
     conversations: int = 0
+    claimed: int = 0
+    ready: int = 0
+    oldest_ms: int = 0
+    due: int = 0
+    overdue: int = 0
+    put_off: int = 0
+    replies: int = 0
 
     def add(self, other: "Tally") -> None:
         """Add what another one counts."""
@@ -81,6 +111,13 @@ class Tally(msgspec.Struct):
         self.soon += other.soon
         self.size += other.size
         self.conversations += other.conversations
+        self.claimed += other.claimed
+        self.ready += other.ready
+        self.oldest_ms = max(self.oldest_ms, other.oldest_ms)
+        self.due += other.due
+        self.overdue += other.overdue
+        self.put_off += other.put_off
+        self.replies += other.replies
 
 
 class Details(msgspec.Struct, frozen=True, kw_only=True):
@@ -93,6 +130,14 @@ class Details(msgspec.Struct, frozen=True, kw_only=True):
         scope: Where, as far as the store knows; None for a wait of another runtime.
         claim_ms: What is left of the lease of the claim on it; None without one.
         holder: Which process holds that claim; None where its token does not tell.
+        deadline_ms: What is left until the deadline of the wait, negative once that has passed;
+            None where it has none.
+        resumes: Whether a runner resumes it then; else it is forgotten.
+        ready_ms: For how long it has been ready; None where it is not.
+        put_off_ms: For how long it is put off; 0 where it is not.
+        attempts: How many attempts its open turn has had.
+        replies: How many unsettled replies lie at its place.
+        age_ms: For how long it has waited where it does; None where the storage does not tell.
     """
 
     ttl_ms: int | None
@@ -101,6 +146,18 @@ class Details(msgspec.Struct, frozen=True, kw_only=True):
     scope: ReplyScope | None = None
     claim_ms: int | None = None
     holder: Holder | None = None
+    deadline_ms: int | None = None
+    resumes: bool = False
+    ready_ms: int | None = None
+    put_off_ms: int = 0
+    attempts: int = 0
+    replies: int = 0
+    age_ms: int | None = None
+
+    @property
+    def is_overdue(self) -> bool:
+        """Whether its deadline has passed, and no verdict has heard it."""
+        return self.resumes and self.deadline_ms is not None and self.deadline_ms <= 0
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
@@ -156,8 +213,8 @@ class Inspector(ABC):
     """Looks into a backend, and changes nothing. No step of it keeps others waiting for long."""
 
     @abstractmethod
-    async def survey(self, looked: Looked, selection: Selection | None = None) -> Mapping[Partition, Tally]:
-        """Count what there is, by env, tenant and team.
+    async def survey(self, looked: Looked, selection: Selection | None = None) -> Mapping[Group, Tally]:
+        """Count what there is, by env, tenant, team and flow.
 
         Args:
             looked: Told about progress.

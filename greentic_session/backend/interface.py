@@ -192,6 +192,27 @@ class SessionBackend(Closable, ABC):
         del owner, scope
         self._refuse_replies()
 
+    async def retry(self, key: str) -> bool:
+        """Make ready what is put off, for an operator; False if the session is not put off.
+
+        Raises:
+            NotFoundError: No live session has the key.
+        """
+        del key
+        self._refuse_replies()
+
+    async def drop(self, key: str) -> Reply | None:
+        """Remove the oldest reply at the place of a wait, for an operator, and return it.
+
+        Its `delivery_id` stays remembered. None where nothing lies there.
+
+        Raises:
+            ClaimedError: A live claim holds it.
+            NotFoundError: No live session has the key.
+        """
+        del key
+        self._refuse_replies()
+
     async def lying(self, ctx: TenantCtx) -> AsyncGenerator[Lying, None]:
         """Yield the unsettled replies that `tenancy.owns` allows, each once, in bounded steps.
 

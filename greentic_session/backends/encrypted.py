@@ -32,6 +32,7 @@ from greentic_session._crypto.keyring import Keyring
 from greentic_session._crypto.sealing import Box, Resealing, Sealer, parts
 from greentic_session.admin import Inspector, Step
 from greentic_session.backend import (
+    Backlog,
     Claimed,
     Claiming,
     Creation,
@@ -316,6 +317,9 @@ class EncryptedBackend(Wrapping[SessionBackend], SessionBackend):
             except DecryptionError as error:
                 await shielded(partial(put_off_unreadable, self._inner, owner, wait.key, readying.token, error))
 
+    async def readiness(self, ctx: TenantCtx | None) -> Backlog:
+        return await self._inner.readiness(ctx)
+
     async def take(self, taking: Taking) -> tuple[Reply, ...] | None:
         taken = await self._inner.take(taking)
         return None if taken is None else self._opened_replies(taken, taking.owner)
@@ -330,6 +334,12 @@ class EncryptedBackend(Wrapping[SessionBackend], SessionBackend):
 
     async def inbox(self, owner: Owner, scope: ReplyScope) -> tuple[Reply, ...]:
         return self._opened_replies(await self._inner.inbox(owner, scope), owner)
+
+    async def retry(self, key: str) -> bool:
+        return await self._inner.retry(key)
+
+    async def drop(self, key: str) -> Reply | None:
+        return await self._inner.drop(key)  # as it is stored: nobody reads what an operator removes
 
     async def lying(self, ctx: TenantCtx) -> AsyncGenerator[Lying, None]:
         async with aclosing(self._inner.lying(ctx)) as replies:

@@ -144,6 +144,12 @@ class ForwardingBackend(Wrapping[SessionBackend], SessionBackend):
     async def inbox(self, owner: Owner, scope: ReplyScope) -> tuple[Reply, ...]:
         return await self._around("inbox", owner, self._inner.inbox(owner, scope))
 
+    async def retry(self, key: str) -> bool:
+        return await self._inner.retry(key)  # an operator's, as `purging`
+
+    async def drop(self, key: str) -> Reply | None:
+        return await self._inner.drop(key)
+
     def lying(self, ctx: TenantCtx) -> AsyncGenerator[Lying, None]:
         return self._inner.lying(ctx)
 

@@ -15,7 +15,17 @@ from greentic_session.ids import check_id, check_session_key
 
 from .command import EXIT_CODES, Command
 
-__all__ = ["ENVIRONMENT", "add_key", "add_partition", "add_reveal", "add_tenant", "parser_of", "read", "selection_of"]
+__all__ = [
+    "ENVIRONMENT",
+    "add_flow",
+    "add_key",
+    "add_partition",
+    "add_reveal",
+    "add_tenant",
+    "parser_of",
+    "read",
+    "selection_of",
+]
 
 ENVIRONMENT: Final = "GREENTIC_SESSION_URL"
 """The environment variable that names the store where ``--store`` does not."""
@@ -136,6 +146,11 @@ def add_partition(parser: argparse.ArgumentParser, *, required: bool) -> None:
 def selection_of(args: argparse.Namespace) -> Selection:
     """Return whose sessions a command is about."""
     return Selection(env=args.env, tenant=args.tenant, team=args.team, user=args.user)
+
+
+def add_flow(parser: argparse.ArgumentParser) -> None:
+    """Let a command be about one flow only, if that is named."""
+    parser.add_argument("--flow", type=_checked("FlowId"), help="one flow only")
 
 
 def add_key(parser: argparse.ArgumentParser) -> None:

@@ -3,12 +3,35 @@
 from collections.abc import Container, Sequence
 from typing import Final
 
-__all__ = ["GAP", "fit"]
+__all__ = ["GAP", "fit", "spared"]
 
 GAP: Final = 2
 """How many blanks stand between two columns."""
 _NARROWEST: Final = 6
 """No column is made narrower than this: less of a text tells nothing."""
+
+
+def spared(widths: Sequence[int], whole: Container[int], room: int | None, spare: Sequence[int]) -> set[int]:
+    """Return the numbers of columns that are left out: even cut, all together have no room.
+
+    Args:
+        widths: What each needs.
+        whole: As for `fit`.
+        room: As for `fit`.
+        spare: Which may be left out, the first one first.
+
+    >>> spared([3, 60, 30], {0}, 18, [2, 1])
+    {2}
+    """
+    left: set[int] = set()
+    if room is not None:
+        least = [width if number in whole else min(width, _NARROWEST) for number, width in enumerate(widths)]
+        for number in spare:
+            if sum(width + GAP for width in least) - GAP <= room:
+                break
+            left.add(number)
+            least[number] = -GAP
+    return left
 
 
 def fit(widths: Sequence[int], whole: Container[int], room: int | None) -> list[int]:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Final
 
-from . import completion, conversations, demo, doctor, migrate, purge, schema, show, stats, waits
+from . import completion, conversations, demo, doctor, inbox, migrate, purge, schema, show, stats, waits
 from .command import Command
 
 __all__ = ["COMMANDS"]
@@ -13,6 +13,8 @@ COMMANDS: Final[Sequence[Command]] = (
     waits.WAITS,
     show.SHOW,
     show.REMOVE,
+    inbox.RETRY,
+    inbox.DROP,
     purge.PURGE,
     stats.STATS,
     doctor.DOCTOR,

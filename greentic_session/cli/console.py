@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from .columns import GAP, fit
+from .columns import GAP, fit, spared
 from .drawing import pretty
 from .words import cut, shown, width_of
 
@@ -44,7 +44,9 @@ class Console:
         rows: Sequence[Sequence[str]],
         *,
         right: Collection[int] = (),
+        whole: Collection[int] = (),
         optional: Collection[int] = (),
+        spare: Sequence[int] = (),
     ) -> None:
         """Write a table. On a terminal it is no wider than that: long cells are cut.
 
@@ -54,19 +56,36 @@ class Console:
             head: The names of the columns.
             rows: Their cells.
             right: The numbers of the columns that are read from the right, and never cut.
+            whole: Of others that are never cut.
             optional: Of those that are left out where no row says anything there.
+            spare: Of those that are left out of a narrow terminal, the first one first.
         """
-        told = [number for number in range(len(head)) if number not in optional or any(row[number] for row in rows)]
-        right = [new for new, old in enumerate(told) if old in right]
         is_terminal = sys.stdout.isatty()
         room = shutil.get_terminal_size().columns if is_terminal and not self.wide else None
-        cells = [[head[number] for number in told], *([shown(row[number]) for number in told] for row in rows)]
-        widths = fit([max(map(width_of, column)) for column in zip(*cells, strict=True)], right, room)
-        cells = [[cut(cell, width) for cell, width in zip(line, widths, strict=True)] for line in cells]
-        if room is not None and (drawing := pretty()):  # a wide one is the terminal's to wrap
-            drawing.write_table(cells, widths, right)
+        cells = [list(head), *([shown(cell) for cell in row] for row in rows)]
+        widths = [max(map(width_of, column)) for column in zip(*cells, strict=True)]
+        empty = {number for number in optional if not any(row[number] for row in rows)}
+        uncut = {*right, *whole}
+        for number in empty:
+            widths[number] = -GAP
+        left_out = spared(widths, uncut, room, [number for number in spare if number not in empty])
+        told = [number for number in range(len(head)) if number not in empty | left_out]
+        fitted = fit([widths[number] for number in told], [at for at, number in enumerate(told) if number in uncut], room)
+        dots = "…" if (sys.stdout.encoding or "").lower().startswith("utf") else "..."
+        lines = [[cut(line[number], width, dots) for number, width in zip(told, fitted, strict=True)] for line in cells]
+        self._write_table(
+            lines, fitted, [at for at, number in enumerate(told) if number in right], is_drawn=room is not None
+        )
+        if left_out:
+            self.remark(f"left out: {', '.join(head[number] for number in sorted(left_out))}; --wide shows all")
+
+    def _write_table(
+        self, lines: Sequence[Sequence[str]], widths: Sequence[int], right: Collection[int], *, is_drawn: bool
+    ) -> None:
+        if is_drawn and (drawing := pretty()):  # a wide one is the terminal's to wrap
+            drawing.write_table(lines, widths, right)
             return
-        for line in cells:
+        for line in lines:
             padded = [
                 " " * (width - width_of(cell)) + cell if number in right else cell + " " * (width - width_of(cell))
                 for number, (cell, width) in enumerate(zip(line, widths, strict=True))

@@ -1,5 +1,6 @@
 """Rows of sessions, for tables and for JSON."""
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -8,9 +9,9 @@ from greentic_session._base.holder import this_process
 from greentic_session.admin import Details, Holder
 from greentic_session.wait import Wait
 
-from .words import duration
+from .words import brief, duration
 
-__all__ = ["as_json", "claim_text", "holder_text", "scope_text"]
+__all__ = ["as_json", "claim_text", "deadline_text", "holder_text", "scope_text", "state_text"]
 
 
 def scope_text(details: Details) -> str:
@@ -24,24 +25,46 @@ def scope_text(details: Details) -> str:
     return " ".join([scope.conversation, *(f"{name} {value}" for name, value in parts if value)])
 
 
+def deadline_text(details: Details, told: Callable[[int], str] = duration) -> str:
+    """Return how long the deadline of a wait is off, in words."""
+    left = details.deadline_ms
+    if left is None:
+        return "never"
+    return told(left) if left > 0 else f"{told(-left)} ago"
+
+
+def state_text(details: Details) -> str:
+    """Return how a wait stands, in words; empty where it only waits."""
+    if details.claim_ms is not None:
+        return f"claimed {brief(details.claim_ms)}"
+    if details.put_off_ms:
+        return f"put off {brief(details.put_off_ms)}"
+    return "" if details.ready_ms is None else f"ready {brief(details.ready_ms)}"
+
+
 def claim_text(details: Details) -> str:
     """Return what is left of the claim on a session, and which process holds it, in words."""
     if details.claim_ms is None:
         return ""
-    return f"{duration(details.claim_ms)} {holder_text(details)}".rstrip()
+    holder = holder_text(details)
+    return duration(details.claim_ms) + (f" by {holder}" if holder else "")
 
 
 def holder_text(details: Details) -> str:
-    """Return which process holds the claim on a session, in words."""
+    """Return which process holds the claim on a session, in words; empty where nobody can tell."""
     holder = details.holder
     if holder is None:
         return ""
-    return f"pid {holder.pid} {'here' if _is_here(holder) else f'on {holder.host}'}"
+    return f"{holder.pid} {'here' if _is_here(holder) else f'on {holder.host}'}"
 
 
 def _holder_json(details: Details) -> dict[str, Any] | None:
     holder = details.holder
     return None if holder is None else {"host": holder.host, "pid": holder.pid, "here": _is_here(holder)}
+
+
+def _seconds(milliseconds: int | None) -> float | None:
+    return None if milliseconds is None else milliseconds / 1000
 
 
 def _is_here(holder: Holder) -> bool:
@@ -66,8 +89,15 @@ def as_json(wait: Wait, details: Details) -> dict[str, Any]:
         "wait_reason": cursor.wait_reason,
         "waits": details.waits,
         "scope": None if details.scope is None else msgspec.to_builtins(details.scope),
-        "ttl_seconds": None if details.ttl_ms is None else details.ttl_ms / 1000,
-        "claim_seconds": None if details.claim_ms is None else details.claim_ms / 1000,
+        "ttl_seconds": _seconds(details.ttl_ms),
+        "claim_seconds": _seconds(details.claim_ms),
         "holder": _holder_json(details),
+        "age_seconds": _seconds(details.age_ms),
+        "deadline_seconds": _seconds(details.deadline_ms),
+        "on_timeout": "resume" if details.resumes else "forget",
+        "ready_seconds": _seconds(details.ready_ms),
+        "put_off_seconds": details.put_off_ms / 1000,
+        "attempts": details.attempts,
+        "replies": details.replies,
         "size": details.size,
     }

@@ -2,7 +2,7 @@
 
 import unicodedata
 
-__all__ = ["cut", "duration", "shown", "size", "width_of"]
+__all__ = ["brief", "cut", "duration", "shown", "size", "width_of"]
 
 
 def duration(milliseconds: int | None) -> str:
@@ -17,6 +17,15 @@ def duration(milliseconds: int | None) -> str:
     parts = [(seconds // 86400, "d"), (seconds % 86400 // 3600, "h"), (seconds % 3600 // 60, "m"), (seconds % 60, "s")]
     first = next((number for number, (value, _) in enumerate(parts) if value), 3)
     return " ".join(f"{value}{unit}" for value, unit in parts[first : first + 2])
+
+
+def brief(milliseconds: int | None) -> str:
+    """Return a length of time for people, in its largest unit.
+
+    >>> brief(93_784_000)
+    '1d'
+    """
+    return duration(milliseconds).partition(" ")[0]
 
 
 def size(count: float) -> str:
@@ -42,15 +51,15 @@ def width_of(text: str) -> int:
     return sum(map(_columns, text))
 
 
-def cut(text: str, width: int) -> str:
-    """Return a text that takes `width` columns at most; three dots stand for what is left out.
+def cut(text: str, width: int, dots: str = "...") -> str:
+    """Return a text that takes `width` columns at most; dots stand for what is left out.
 
     >>> cut("a long story", 8)
     'a lon...'
     """
     if width_of(text) <= width:
         return text
-    dots = "..."[:width]
+    dots = dots[:width]
     kept, left = "", width - len(dots)
     for letter in text:
         left -= _columns(letter)

@@ -62,6 +62,7 @@ from greentic_session.testing._sessions.inputs import InputsContract
 from greentic_session.testing._sessions.later import later
 from greentic_session.testing._sessions.lifetimes import LifetimesContract
 from greentic_session.testing._sessions.machine import session_store_machine
+from greentic_session.testing._sessions.operators import OperatorsContract
 from greentic_session.testing._sessions.readiness import ReadinessContract
 from greentic_session.testing._sessions.reply_machine import ReplyStoreMachine
 from greentic_session.testing._sessions.samples import MakeStore, Time
@@ -119,7 +120,9 @@ class SessionStoreContract(
 
 
 @pytest.mark.asyncio
-class ReplyContract(DeliveriesContract, InboxesContract, TurnsContract, DeadlinesContract, ReadinessContract):
+class ReplyContract(
+    DeliveriesContract, InboxesContract, TurnsContract, DeadlinesContract, ReadinessContract, OperatorsContract
+):
     """What a `SessionStore` promises of replies and deadlines, as tests.
 
     Name it beside `SessionStoreContract`, behind it, for a store that keeps replies.

@@ -23,6 +23,7 @@ from .deadlines import (
     take_deadline,
     touch,
 )
+from .operators import Standing, drop, retry, standing
 from .parking import Parked, park, resumes
 from .readiness import busy_until, due_at, is_free, is_held_now, oldest, subject
 from .replies import Kept, Leaving, Left, deliver, give_back, hold, id_end, kept_until, lapse, leave, takeable
@@ -40,6 +41,7 @@ __all__ = [
     "Parked",
     "Received",
     "Session",
+    "Standing",
     "Turn",
     "Waiting",
     "backoff_s",
@@ -50,6 +52,7 @@ __all__ = [
     "check_version",
     "claim",
     "deliver",
+    "drop",
     "due_at",
     "end_after",
     "fail",
@@ -73,6 +76,8 @@ __all__ = [
     "park",
     "renew",
     "resumes",
+    "retry",
+    "standing",
     "stay",
     "storage_end",
     "subject",

@@ -35,6 +35,8 @@ async def check(store: SessionStore) -> None:
         lambda: anext(store.iter_ready()),
         lambda: store.inbox(ALICE, "alice", CHAT),
         lambda: store.backend.readiness(None),
+        lambda: store.backend.retry("k"),
+        lambda: store.backend.drop("k"),
         lambda: park(store, "l", on_timeout="resume"),
         claim.stay,
         claim.take,

@@ -17,10 +17,10 @@ import jsonschema
 import pytest
 from paths import VECTORS
 from reference_fleet import Reference
-from runs.cli import SECRET, Cli, data_of, fill, in_file, in_redis, park
+from runs.cli import SECRET, Cli, Kept, data_of, fill, in_file, in_redis, park
 
 import greentic_session
-from greentic_session import InMemorySessionStore, ReplyScope, SessionStore, TenantCtx
+from greentic_session import ReplyScope, SessionStore, TenantCtx
 from greentic_session.backend import SessionBackend
 from greentic_session.cli import opening
 from greentic_session.cli.commands import COMMANDS
@@ -34,13 +34,6 @@ from greentic_session.conversation.packing import pack
 from greentic_session.models import Impersonation, InvocationDeadline
 
 ACME = ("--env", "dev", "--tenant", "acme")
-
-
-class Kept(InMemorySessionStore):
-    """A store in memory that a command closes, and that is still there afterwards."""
-
-    async def aclose(self) -> None:
-        pass
 
 
 @pytest.fixture(params=["memory", "redis", "sqlite"])
@@ -67,9 +60,19 @@ def test_waits_lists_what_a_tenant_waits_for(cli: Cli) -> None:
     code, out, err = cli("waits", *ACME)
     assert code == 0
     head, *rows = out.splitlines()
-    assert head.split() == ["USER", "TEAM", "FLOW", "NODE", "WAITS", "ON", "ENDS", "IN", "KEY"]
+    assert [name for name in head.split() if name != "AGE"] == [
+        "USER",
+        "TEAM",
+        "FLOW",
+        "NODE",
+        "WAITS",
+        "ON",
+        "DEADLINE",
+        "KEY",
+    ]
     assert [row.split()[0] + " " + row.split()[-1] for row in rows] == ["alice k1", "alice k2", "alice k4", "bob k3"]
-    assert "alice  ops    order.flow  node-k1  c1 reply_to 7  29m" in rows[0]
+    assert "alice  ops    order.flow  node-k1  c1 reply_to 7" in rows[0]
+    assert "29m" in rows[0]
     assert "never" in rows[3]
     assert "4 waits" in err
     assert SECRET not in out
@@ -90,7 +93,9 @@ def test_waits_of_one_team_or_user(cli: Cli, more: tuple[str, ...], expected: li
 def test_waits_for_programs(cli: Cli) -> None:
     first = cli.json("waits", *ACME)["waits"][0]
     assert 1700 < first.pop("ttl_seconds") <= 1800
+    assert 1700 < first.pop("deadline_seconds") <= 1800
     assert first.pop("size") > 100
+    assert first.pop("age_seconds") in (None, pytest.approx(0, abs=1000))
     assert first == {
         "key": "k1",
         "env": "dev",
@@ -105,6 +110,11 @@ def test_waits_for_programs(cli: Cli) -> None:
         "scope": {"conversation": "c1", "reply_to": "7"},
         "claim_seconds": None,
         "holder": None,
+        "on_timeout": "forget",
+        "ready_seconds": None,
+        "put_off_seconds": 0,
+        "attempts": 0,
+        "replies": 0,
     }
 
 
@@ -171,7 +181,7 @@ def test_show_tells_of_a_claim(redis_url: str, namespace: str, capsys: pytest.Ca
 
     in_redis(redis_url, namespace, claim)
     cli = Cli(capsys, "--store", redis_url, "--namespace", namespace)
-    assert re.search(rf"claimed for   5\ds pid {os.getpid()} here", cli("show", "k")[1])
+    assert re.search(rf"claimed for   5\ds by {os.getpid()} here", cli("show", "k")[1])
     told = cli.json("show", "k")
     assert 0 < told["claim_seconds"] <= 60
     assert (told["holder"]["pid"], told["holder"]["here"]) == (os.getpid(), True)
@@ -250,14 +260,23 @@ def test_stats_counts_by_tenant(cli: Cli) -> None:
         ("sales", 1, 1),
     ]
     assert (other["tenant"], other["sessions"], other["expiring_within_an_hour"]) == ("other", 1, 0)
+    assert [(flow["flow_id"], flow["waits"], flow["due_within_an_hour"]) for flow in found["flows"]] == [
+        ("order.flow", 5, 1)
+    ]
+    assert [(flow["flow_id"], flow["waits"]) for flow in acme["flows"]] == [("order.flow", 4)]
 
 
 def test_stats_for_people(cli: Cli) -> None:
-    head, acme, other, total = cli("stats")[1].splitlines()
+    head, acme, other, total, _, *flows = cli("stats")[1].splitlines()
     assert head.split()[:6] == ["ENV", "TENANT", "TEAMS", "SESSIONS", "WAITS", "END"]
     assert acme.split()[:6] == ["dev", "acme", "3", "5", "4", "1"]
     assert other.split()[:6] == ["dev", "other", "1", "1", "1", "0"]
     assert total.split()[:4] == ["total", "6", "5", "1"]
+    assert flows[0].split() == ["FLOW", "WAITS", "READY", "OLDEST", "CLAIMED", "OVERDUE", "DUE", "IN", "1H", "REPLIES"]
+    assert [row.split() for row in flows[1:]] == [
+        ["order.flow", "5", "0", "0", "0", "1", "0"],
+        ["total", "5", "0", "0", "0", "1", "0"],
+    ]
 
 
 def test_stats_of_what_others_wrote(redis_url: str, namespace: str, raw: Any, capsys: pytest.CaptureFixture[str]) -> None:

@@ -59,7 +59,7 @@ def test_a_table_is_as_wide_as_its_terminal(
     Console(as_json=False).table(["A", "B", "KEY"], rows, right=[1])
     head, *lines = [line.rstrip() for line in capsys.readouterr().out.splitlines()]
     assert head == "A" + " " * 39 + "B  KEY"
-    assert lines == ["x" * 34 + "...   1  " + "k" * 34 + "...", "寿司" + " " * 33 + "  22  [bold]k[/]"]
+    assert lines == ["x" * 36 + "…   1  " + "k" * 36 + "…", "寿司" + " " * 33 + "  22  [bold]k[/]"]
     Console(as_json=False, wide=True).table(["A", "B", "KEY"], rows, right=[1])
     assert capsys.readouterr().out.splitlines()[1].rstrip() == f"{'x' * 70}   1  {'k' * 40}"
 
@@ -75,6 +75,18 @@ def test_a_column_that_says_nothing_is_left_out(capsys: pytest.CaptureFixture[st
     console.table(["A", "B", "C"], [["a", "", "1"], ["b", "", "22"]], right=[2], optional=[1])
     console.table(["A", "B", "C"], [["a", "", "1"], ["b", "x", "22"]], right=[2], optional=[1])
     assert capsys.readouterr().out.splitlines() == ["A   C", "a   1", "b  22", "A  B   C", "a      1", "b  x  22"]
+
+
+def test_a_narrow_terminal_gets_fewer_columns(
+    drawn_by: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "20")
+    console = Console(as_json=False)
+    console.table(["A", "B", "C"], [["x" * 9, "y" * 9, "z" * 9]], whole=[2], spare=[1, 0])
+    told = capsys.readouterr()
+    assert [line.rstrip() for line in told.out.splitlines()] == ["A          C", "xxxxxxxxx  zzzzzzzzz"]
+    assert told.err == "left out: B; --wide shows all\n"
 
 
 def test_progress_is_for_terminals(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

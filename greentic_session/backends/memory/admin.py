@@ -5,12 +5,25 @@ from typing import Protocol
 
 from anyio.lowlevel import checkpoint
 
+from greentic_session import transitions
 from greentic_session._base.holder import holder_of
 from greentic_session._expiry.expiring import NEVER_ENDS
-from greentic_session.admin import SOON_MS, Details, Examination, Finding, Inspector, Looked, Selection, Setting, Tally
+from greentic_session.admin import (
+    SOON_MS,
+    Details,
+    Examination,
+    Finding,
+    Group,
+    Inspector,
+    Looked,
+    Selection,
+    Setting,
+    Tally,
+)
 from greentic_session.backends.memory.entry import Entry
+from greentic_session.backends.standing import details_of, tally_of
 from greentic_session.models import ReplyScope
-from greentic_session.tenancy import Owner, Partition
+from greentic_session.tenancy import Owner
 
 __all__ = ["MemoryInspector"]
 
@@ -33,19 +46,18 @@ class MemoryInspector(Inspector):
     def __init__(self, backend: _Shelves) -> None:
         self._backend = backend
 
-    async def survey(self, looked: Looked, selection: Selection | None = None) -> Mapping[Partition, Tally]:
+    async def survey(self, looked: Looked, selection: Selection | None = None) -> Mapping[Group, Tally]:
         """See `Inspector.survey`; conversations are in another store, and are not counted."""
-        found: dict[Partition, Tally] = {}
+        found: dict[Group, Tally] = {}
         for step in self._backend.steps():
             now = self._backend.timer()
             for entry in step:
                 if entry.end <= now or not _selects(selection, entry):
                     continue
-                ctx = entry.wait.data.tenant_ctx
-                tally = found.setdefault((ctx.env, ctx.tenant_id, ctx.effective_team), Tally())
-                left = _left_ms(entry, now)
-                soon = left is not None and left <= SOON_MS
-                tally.add(Tally(1, entry.wait.scope is not None, soon, len(entry.wait.data.to_json())))
+                data = entry.wait.data
+                ctx = data.tenant_ctx
+                group = Group(ctx.env, ctx.tenant_id, ctx.effective_team, data.flow_id)
+                found.setdefault(group, Tally()).add(_tally(entry, now))
             looked(len(step))
             await checkpoint()
         return found
@@ -59,14 +71,20 @@ class MemoryInspector(Inspector):
         entry = self._backend.shard(key).get(key)
         if entry is None or entry.end <= now:
             return None
-        wait, is_claimed = entry.wait, entry.token is not None and entry.lease_end > now
+        wait = entry.wait
+        told = transitions.standing(entry, entry.due, now)
+        waits = wait.scope is not None
         return Details(
             ttl_ms=_left_ms(entry, now),
             size=len(wait.data.to_json()),
-            waits=wait.scope is not None,
+            waits=waits,
             scope=wait.scope,
-            claim_ms=round((entry.lease_end - now) * 1000) if is_claimed else None,
-            holder=holder_of(entry.token) if is_claimed else None,
+            claim_ms=round((entry.lease_end - now) * 1000) if told.is_claimed else None,
+            holder=holder_of(entry.token) if told.is_claimed else None,
+            **details_of(told),
+            resumes=entry.resume,
+            replies=0 if entry.inbox is None else len(entry.inbox.replies),
+            age_ms=round((now - entry.parked) * 1000) if waits else None,
         )
 
     async def examine(self, looked: Looked) -> Examination:
@@ -97,6 +115,17 @@ class MemoryInspector(Inspector):
         advice = "Name a store that outlives it: --store redis://..., or GREENTIC_SESSION_URL."
         value = "the memory of this process: empty when it begins, and gone with it"
         return [Setting(name="storage", level="warning", value=value, advice=advice)]
+
+
+def _tally(entry: Entry, now: float) -> Tally:
+    left = _left_ms(entry, now)
+    return tally_of(
+        transitions.standing(entry, entry.due, now),
+        waits=entry.wait.scope is not None,
+        soon=left is not None and left <= SOON_MS,
+        size=len(entry.wait.data.to_json()),
+        replies=0 if entry.inbox is None else len(entry.inbox.replies),
+    )
 
 
 def _left_ms(entry: Entry, now: float) -> int | None:

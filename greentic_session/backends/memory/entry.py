@@ -23,7 +23,8 @@ class Entry:
 
     `wait.scope` says where it waits, if it does; `owner` whose it is (None: nobody's), `pointer`
     whose latest session. `inbox` is that of its place, where one is; `held` is where the replies
-    lie that its claim holds; `due` is since when it is ready, or when it will be.
+    lie that its claim holds; `due` is since when it is ready, or when it will be; `parked` is since
+    when it waits where it does.
 
     Writers hold the lock. A reader without it may follow an index to an entry and read `wait`, then
     `end`, while a writer is at work; what it finds was true when it read `wait`, if the scope in
@@ -32,7 +33,19 @@ class Entry:
     taken out of the indices; and a session loses its scope before another gets it.
     """
 
-    __slots__ = ("__dict__", "bucket", "deadline", "end", "lease_end", "owner", "pointer", "rest_end", "token", "wait")
+    __slots__ = (
+        "__dict__",
+        "bucket",
+        "deadline",
+        "end",
+        "lease_end",
+        "owner",
+        "parked",
+        "pointer",
+        "rest_end",
+        "token",
+        "wait",
+    )
 
     # What `transitions.Waiting` names besides. Most sessions never have any of it, and pay nothing.
     resume: bool = False
@@ -53,6 +66,7 @@ class Entry:
         self.lease_end: float = 0.0
         self.deadline: float = NEVER_ENDS
         self.rest_end: float = NEVER_ENDS
+        self.parked: float = NEVER_ENDS
 
     @property
     def data(self) -> SessionData:

@@ -92,6 +92,7 @@ class Replies(Shelves, SessionBackend):
             entry.token = None
         if entry.put_off:
             entry.put_off = 0.0
+        entry.parked = now
         resume = transitions.resumes(parking, entry)
         if resume is not entry.resume:
             entry.resume = resume
@@ -256,6 +257,29 @@ class Replies(Shelves, SessionBackend):
         with self._lock:
             inbox = self._inbox(owner, scope.normalized(), self.timer())
             return () if inbox is None else tuple(received.reply for received in inbox.all())
+
+    async def retry(self, key: str) -> bool:
+        with self._lock:
+            now = self.timer()
+            entry = self.shard(key).get(key)
+            is_put_off = transitions.retry(entry, key, now)
+            if entry is not None and is_put_off:
+                entry.put_off = 0.0
+                self._refresh(entry, now)
+            return is_put_off
+
+    async def drop(self, key: str) -> Reply | None:
+        with self._lock:
+            now = self.timer()
+            entry = self.shard(key).get(key)
+            dropped = transitions.drop(entry, key, () if entry is None or entry.inbox is None else entry.inbox.all(), now)
+            if entry is None or entry.inbox is None or dropped is None:
+                return None
+            inbox = entry.inbox
+            del inbox.replies[dropped.reply.id]
+            self._note(inbox.owner, dropped, transitions.id_end(dropped, Leaving.REMOVED, now, self.reply_limits), now)
+            self._refresh_place(inbox, None, now)
+            return dropped.reply
 
     def _claimed(
         self,

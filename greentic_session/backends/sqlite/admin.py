@@ -1,5 +1,6 @@
 """Inspection of a SQLite store for operators. It only reads, and in bounded steps."""
 
+import re
 import sqlite3
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -11,7 +12,18 @@ from greentic_session._base.holder import holder_of
 from greentic_session._expiry.expiring import NEVER_ENDS, Timer
 from greentic_session._sqlite.database import Database
 from greentic_session._sqlite.inspection import Condition, condition_of, is_on_a_network, problems_of
-from greentic_session.admin import SOON_MS, Details, Examination, Finding, Inspector, Looked, Selection, Setting, Tally
+from greentic_session.admin import (
+    SOON_MS,
+    Details,
+    Examination,
+    Finding,
+    Group,
+    Inspector,
+    Looked,
+    Selection,
+    Setting,
+    Tally,
+)
 from greentic_session.conversation.backends.sqlite.inspector import (
     CONVERSATION_FAULTS,
     count_conversations,
@@ -30,6 +42,11 @@ _WASTED_SHARE: Final = 0.5
 """A file of which more is free than this may be made smaller."""
 _WASTED_BYTES: Final = 64 * 1024 * 1024
 _LONG_LOG_BYTES: Final = 256 * 1024 * 1024
+
+_FLOWS: Final = "SELECT id, substr(text, 1, 2048) FROM sessions NOT INDEXED WHERE id BETWEEN ? AND ?"
+"""The beginnings of texts: more of them is not read."""
+_FLOW: Final = re.compile(rb'\},"flow_id":"([A-Za-z0-9._-]+)"')
+"""The flow in a text. Nothing before it reads alike: within a string the quotes are escaped."""
 
 _BY_HAND: Final = "No operation of the store leaves this: find out who wrote there. --reveal names the keys."
 FAULTS: Final[Mapping[str, tuple[bool, str, str]]] = {
@@ -61,23 +78,23 @@ class SQLiteInspector(Inspector):
         self._database = database
         self._timer = timer
 
-    async def survey(self, looked: Looked, selection: Selection | None = None) -> Mapping[Partition, Tally]:
+    async def survey(self, looked: Looked, selection: Selection | None = None) -> Mapping[Group, Tally]:
         """See `Inspector.survey`."""
-        found: dict[Partition, Tally] = {}
+        found: dict[Group, Tally] = {}
         after, timer = 0, self._timer
         while after < END:
             count, tallies, after = await self._database.read(
                 lambda c, after=after: _survey(c, after, selection, timer())  # type: ignore[misc]  # mypy infers no default
             )
             looked(count)
-            for partition, tally in tallies:
-                found.setdefault(partition, Tally()).add(tally)
+            for group, tally in tallies:
+                found.setdefault(group, Tally()).add(tally)
         if selection is None or selection.user is None:
             async for count, live in count_conversations(self._database, timer):
                 looked(count)
                 for partition, conversations in live.items():
                     if selection is None or _is_selected(selection, partition):
-                        found.setdefault(partition, Tally()).add(Tally(conversations=conversations))
+                        found.setdefault(Group(*partition), Tally()).add(Tally(conversations=conversations))
         return found
 
     async def details(self, keys: Sequence[str]) -> list[Details | None]:
@@ -185,19 +202,28 @@ def _setting(name: str, value: str, advice: str, warn: bool) -> Setting:  # noqa
 
 def _survey(
     connection: sqlite3.Connection, after: int, selection: Selection | None, now: float
-) -> tuple[int, list[tuple[Partition, Tally]], int]:
+) -> tuple[int, list[tuple[Group, Tally]], int]:
     window = next_window(connection, after)
     if window is None:
         return 0, [], END
     rows = [row for row in rows_between(connection, *window) if transitions.is_live(row, now)]
+    flows = dict(connection.execute(_FLOWS, window).fetchall())
     found = []
     for row in rows:
         env, tenant, team, user = row.identity
         if selection is None or (_is_selected(selection, (env, tenant, team)) and selection.user in (None, user)):
             left = _left_ms(row, now)
             soon = left is not None and left <= SOON_MS
-            found.append(((env, tenant, team), Tally(1, row.waits, soon, row.size)))
+            is_claimed = row.waits and row.token is not None and row.lease_end > now
+            tally = Tally(1, row.waits, soon, row.size, claimed=is_claimed, due=row.waits and soon)
+            found.append((Group(env, tenant, team, _flow_in(flows.get(row.id))), tally))
     return len(rows), found, window[1]
+
+
+def _flow_in(head: bytes | None) -> str | None:
+    """Return the flow that the beginning of a text names; None where it does not."""
+    found = _FLOW.search(head) if isinstance(head, bytes) else None
+    return None if found is None else found[1].decode()
 
 
 def _is_selected(selection: Selection, partition: Partition) -> bool:
@@ -210,8 +236,10 @@ def _details(connection: sqlite3.Connection, key: str, now: float) -> Details | 
     if row is None or not transitions.is_live(row, now):
         return None
     is_claimed = row.token is not None and row.lease_end > now
+    left = _left_ms(row, now)
     return Details(
-        ttl_ms=_left_ms(row, now),
+        ttl_ms=left,
+        deadline_ms=left if row.waits else None,
         size=row.size,
         waits=row.waits,
         scope=row.known_scope,

@@ -10,6 +10,7 @@ import pytest
 import redis
 
 from greentic_session import (
+    InMemorySessionStore,
     RedisSessionStore,
     ReplyScope,
     SessionCursor,
@@ -20,7 +21,7 @@ from greentic_session import (
 )
 from greentic_session.cli import main
 
-__all__ = ["SECRET", "Cli", "data_of", "dumps", "fill", "in_file", "in_redis", "park"]
+__all__ = ["SECRET", "Cli", "Kept", "data_of", "dumps", "fill", "in_file", "in_redis", "park"]
 
 SECRET = "the snapshot's secret"
 
@@ -47,6 +48,13 @@ class Cli:
         found, out, _ = self(*argv, "--json")
         assert found == code
         return json.loads(out)
+
+
+class Kept(InMemorySessionStore):
+    """A store in memory that a command closes, and that is still there afterwards."""
+
+    async def aclose(self) -> None:
+        pass
 
 
 def data_of(ctx: TenantCtx, node: str = "ask", snapshot: str = SECRET) -> SessionData:

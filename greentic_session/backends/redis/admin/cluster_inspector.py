@@ -8,10 +8,9 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from greentic_session._redis.answers import reading_answers
 from greentic_session._redis.cluster import ClusterClient
 from greentic_session._redis.scanning import together, walk_along
-from greentic_session.admin import Details, Examination, Inspector, Looked, Selection, Setting, Tally
+from greentic_session.admin import Details, Examination, Group, Inspector, Looked, Selection, Setting, Tally
 from greentic_session.backends.redis.keys import SESSION_KIND, ClusterKeys, glob_of_kinds
 from greentic_session.backends.redis.owner_pointers import Pointers
-from greentic_session.tenancy import Partition
 
 from .inspector import STEP, SURVEYED_KINDS, Notes, Tallies, details, namespaces_on
 from .settings import read_settings
@@ -31,7 +30,7 @@ class RedisClusterInspector(Inspector):
         self._keys = keys
         self._pointers = pointers
 
-    async def survey(self, looked: Looked, selection: Selection | None = None) -> Mapping[Partition, Tally]:
+    async def survey(self, looked: Looked, selection: Selection | None = None) -> Mapping[Group, Tally]:
         """See `Inspector.survey`."""
         tallies = Tallies(selection)
 

@@ -14,7 +14,18 @@ from greentic_session._redis.client import RedisClient
 from greentic_session._redis.executor import Arg, Executor, ServerExecutor
 from greentic_session._redis.scanning import glob_of, stride, together, walk_along
 from greentic_session._redis.scripts import Script
-from greentic_session.admin import SOON_MS, Details, Examination, Finding, Inspector, Looked, Selection, Setting, Tally
+from greentic_session.admin import (
+    SOON_MS,
+    Details,
+    Examination,
+    Finding,
+    Group,
+    Inspector,
+    Looked,
+    Selection,
+    Setting,
+    Tally,
+)
 from greentic_session.backends.redis.keys import (
     CONVERSATIONS_KIND,
     NAMING_KINDS,
@@ -56,7 +67,7 @@ class Tallies:
     """What a survey has counted so far."""
 
     def __init__(self, selection: Selection | None) -> None:
-        self.found: dict[Partition, Tally] = {}
+        self.found: dict[Group, Tally] = {}
         self.selection = selection
 
     async def count(self, executor: Executor, keys: Keys, names: Sequence[bytes]) -> None:
@@ -71,10 +82,10 @@ class Tallies:
                 looked, places = await _SURVEY.run(executor, 1, words)
                 at += looked
                 for name, *figures in places:
-                    self.found.setdefault(_place(name.decode()), Tally()).add(Tally(*figures))
+                    self.found.setdefault(_group(name.decode()), Tally()).add(_tally(*figures))
         for name in names:
             if name.startswith(talk) and (place := _partition(name[len(talk) :], self.selection)):
-                self.found.setdefault(place, Tally()).conversations += 1
+                self.found.setdefault(Group(*place), Tally()).conversations += 1
 
 
 class Notes:
@@ -128,7 +139,7 @@ class RedisInspector(Inspector):
         self._keys = keys
         self._front = f"{keys.namespace}:"
 
-    async def survey(self, looked: Looked, selection: Selection | None = None) -> Mapping[Partition, Tally]:
+    async def survey(self, looked: Looked, selection: Selection | None = None) -> Mapping[Group, Tally]:
         """See `Inspector.survey`.
 
         Sessions of which nobody can tell whose they are count for the env and tenant "".
@@ -202,9 +213,13 @@ async def details(executor: Executor, keys: Keys, sessions: Sequence[str]) -> li
     return [_details(*found) if found else None for found in answer]
 
 
-def _place(name: str) -> Partition:
-    env, tenant, team = [*name.split(":"), "", ""][:3]
-    return (env, tenant, team or None)
+def _group(name: str) -> Group:
+    env, tenant, team, flow = [*name.split(":"), "", "", ""][:4]
+    return Group(env, tenant, team or None, flow or None)
+
+
+def _tally(sessions: int, waits: int, soon: int, size: int, claimed: int, due: int) -> Tally:
+    return Tally(sessions=sessions, waits=waits, soon=soon, size=size, claimed=claimed, due=due)
 
 
 def _wanted(selection: Selection) -> tuple[str, str, str, str]:
@@ -226,6 +241,7 @@ def _details(ttl: int, size: int, waits: int, scope: bytes, claim: int, token: b
         ttl_ms=None if ttl == -1 else ttl,
         size=size,
         waits=bool(waits),
+        deadline_ms=ttl if waits and ttl != -1 else None,
         scope=scope_of(scope),
         claim_ms=claim if claim >= 0 else None,
         holder=holder_of(token.decode("utf-8", "replace")) if claim >= 0 else None,

@@ -2,28 +2,39 @@
 -- KEYS[1]  the prefix of all session keys
 -- ARGV     namespace, env, tenant, team, user (each "" for all), how many ms are soon, session keys
 -- Returns  {how many were looked at: at least one, and no more once it has cost enough}, and for
---          each "env:tenant:team" among them: that, sessions, waits, those that end soon, bytes of
---          their texts. A session of which nobody can tell whose it is counts for ""
+--          each "env:tenant:team:flow" among them: that, sessions, waits, those that end soon, bytes of
+--          their texts, waits that are claimed, waits that are due soon. A session of which nobody can
+--          tell whose it is counts for ""
 -- @include session
 local tallies, places, soon, looked = {}, {}, tonumber(ARGV[6]), 0
+local HEAD = 2047 -- of a text, in which its flow is looked for
+
+-- The flow in a text; '' where nobody can tell. Nothing before it reads alike: within a string the
+-- quotes are escaped.
+local function flow_of(key)
+  return redis.call('GETRANGE', session_key(key), 0, HEAD):match('},"flow_id":"([%w._-]+)"') or ''
+end
 
 local function count(session)
   local owner = session.owner or ':::'
   local env, tenant, team, user = owner:match('^([^:]*):([^:]*):([^:]*):([^:]*)$')
   if ARGV[2] ~= '' and (env ~= ARGV[2] or tenant ~= ARGV[3]) then return end
   if (ARGV[4] ~= '' and team ~= ARGV[4]) or (ARGV[5] ~= '' and user ~= ARGV[5]) then return end
-  local name = session.owner and env .. ':' .. tenant .. ':' .. team or ''
+  local name = session.owner and env .. ':' .. tenant .. ':' .. team .. ':' .. flow_of(session.key) or ''
   local tally = tallies[name]
   if not tally then
-    tally = {name, 0, 0, 0, 0}
+    tally = {name, 0, 0, 0, 0, 0, 0}
     tallies[name], places[#places + 1] = tally, tally
   end
   tally[2] = tally[2] + 1
+  local ends_soon = session.ttl ~= -1 and session.ttl <= soon
   if session.owner and user ~= '' and redis.pcall('SISMEMBER', set_key(owner), session.key) == 1
     and is_wait(session, owner) then
     tally[3] = tally[3] + 1
+    if redis.call('EXISTS', claim_key(session.key)) == 1 then tally[6] = tally[6] + 1 end
+    if ends_soon then tally[7] = tally[7] + 1 end
   end
-  if session.ttl ~= -1 and session.ttl <= soon then tally[4] = tally[4] + 1 end
+  if ends_soon then tally[4] = tally[4] + 1 end
   tally[5] = tally[5] + redis.call('STRLEN', session_key(session.key))
 end
 
