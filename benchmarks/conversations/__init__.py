@@ -1,1 +1,1 @@
-"""Benchmark of conversations in memory, in files and in Redis, beside openai-agents' sessions."""
+"""Benchmark of conversations in memory, in SQLite and in Redis, beside openai-agents' sessions."""

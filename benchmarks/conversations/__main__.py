@@ -1,8 +1,8 @@
 """Benchmark of conversations: ``python -m benchmarks.conversations``; ``--help`` lists the options.
 
 Appends and reads with 100,000 messages beside 10 and 20 (`lengths`), and appends of 100 tasks
-beside openai-agents' sessions (`concurrency`); in memory, in files, in SQLite and in Redis. Files
-and database are in a directory that is removed at the end; every write is on the disk.
+beside openai-agents' sessions (`concurrency`); in memory, in SQLite and in Redis. The
+database is in a directory that is removed at the end; every write is on the disk.
 """
 
 import argparse
@@ -41,7 +41,7 @@ _NOTES = [
     "Long and short conversation are in the same partition. The short one is made anew before every block of appends.",
     "With many tasks conversations begin with one message and grow with the run. The peer has its own process.",
     "SQLiteSession sets WAL mode itself, but has no option for durability: PRAGMA synchronous=FULL is set on each of its",
-    "connections. So every commit is on the disk when it returns, as every append of ours in files and SQLite is.",
+    "connections. So every commit is on the disk when it returns, as every append of ours in SQLite is.",
 ]
 _NO_DISK = "The directory is in memory: these figures say nothing about a disk. Choose another with --directory."
 
@@ -57,11 +57,11 @@ class _Sizes:
 
 _USUAL_SIZES = _Sizes(
     lengths=Lengths(many=100_000, partition=1000, rounds=15, calls=200, append_block=10, read_block=20),
-    concurrency=Concurrency(conversations=100, appends={"memory": 40, "files": 20, "SQLite": 40, "Redis": 40}, rounds=15),
+    concurrency=Concurrency(conversations=100, appends={"memory": 40, "SQLite": 40, "Redis": 40}, rounds=15),
 )
 _QUICK_SIZES = _Sizes(
     lengths=Lengths(many=2000, partition=60, rounds=2, calls=20, append_block=10, read_block=10),
-    concurrency=Concurrency(conversations=100, appends={"memory": 2, "files": 2, "SQLite": 2, "Redis": 2}, rounds=2),
+    concurrency=Concurrency(conversations=100, appends={"memory": 2, "SQLite": 2, "Redis": 2}, rounds=2),
 )
 
 

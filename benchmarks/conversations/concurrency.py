@@ -15,7 +15,7 @@ from greentic_session.conversation import ConversationStore, Message
 __all__ = ["Concurrency", "measure_concurrency"]
 
 _MIN_RATIO = 3.0
-_MIN_RATIOS = {"memory": None, "files": _MIN_RATIO, "SQLite": 7.0, "Redis": _MIN_RATIO}
+_MIN_RATIOS = {"memory": None, "SQLite": 7.0, "Redis": _MIN_RATIO}
 """By backend: target for our speed divided by the peer's."""
 _OURS = "append"
 

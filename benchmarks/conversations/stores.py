@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 from benchmarks.harness.measuring import closed_loop
 from benchmarks.harness.messages import PARTITION, make_message
@@ -33,9 +32,6 @@ class Backend:
 def make_backends(directory: str, redis_url: str) -> list[Backend]:
     """Return all backends with their defaults, and a timeout that suits a busy machine."""
 
-    def in_files(namespace: str) -> ConversationStore[Message]:
-        return create_conversation_store(Path(directory).as_uri(), namespace=namespace, fsync=True)
-
     def in_database(namespace: str) -> ConversationStore[Message]:
         return create_conversation_store(f"sqlite:///{directory}/ours.sqlite", namespace=namespace)
 
@@ -44,8 +40,7 @@ def make_backends(directory: str, redis_url: str) -> list[Backend]:
 
     return [
         Backend(name="memory", open=lambda _: create_conversation_store("memory://")),
-        Backend(name="files", open=in_files, durable=True),
-        Backend(name="SQLite", open=in_database),
+        Backend(name="SQLite", open=in_database, durable=True),
         Backend(name="Redis", open=in_redis),
     ]
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-__all__ = ["AIOGRAM", "CONVERSATIONS", "OURS_ON_SQLITE", "OUR_CONVERSATIONS", "PEERS", "SQLITE_PEERS", "Peer"]
+__all__ = ["AIOGRAM", "CONVERSATIONS", "OURS_ON_SQLITE", "PEERS", "SQLITE_PEERS", "Peer"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,11 +113,3 @@ OURS_ON_SQLITE = Peer(
     },
 )
 """Our own stores on SQLite, as a process beside the peers: it runs in this environment."""
-
-OUR_CONVERSATIONS = Peer(
-    name="greentic-session",
-    module="with_greentic_conversations",
-    requirements=(),
-    calls={"append": "append"},
-)
-"""Our own conversation stores, as processes that share one storage."""

@@ -2,8 +2,8 @@
 
 Parts: sessions with 1 to 1,000 tasks beside langgraph's AsyncSqliteSaver, openai-agents'
 SQLiteSession and a bare INSERT, then with a sync that takes 1 ms longer (`operations`, `shim`);
-conversations beside those in files (`conversations`); and, with ``--waits``, many waits in one file
-(`scaling`). Everything is in a directory that is removed at the end.
+and, with ``--waits``, many waits in one file (`scaling`). Everything is in a directory that is
+removed at the end.
 """
 
 import argparse
@@ -26,15 +26,13 @@ from benchmarks.peers.catalogue import OURS_ON_SQLITE, SQLITE_PEERS
 from benchmarks.peers.command import Lineup, add_peer_options
 from benchmarks.peers.process import PeerFailedError, PeerProcess
 
-from .conversations import Conversations, measure_conversations
 from .operations import Stage, measure_operations, stages_of
 from .scaling import Scaling, measure_scaling
 from .shim import make_shim
 
 __all__ = ["main", "parse_arguments"]
 
-_PARTS = ("operations", "delayed", "conversations")
-_CONVERSATION_MEASUREMENTS = 7
+_PARTS = ("operations", "delayed")
 _SCALING_MEASUREMENTS = 2
 _OPEN_FILES = 20_000
 """Enough for a peer: each of its sessions opens the file once for each of its threads."""
@@ -58,7 +56,6 @@ class _Sizes:
     tasks: tuple[int, ...]
     calls: int
     rounds: int
-    conversations: Conversations
     scaling_calls: int
 
 
@@ -67,7 +64,6 @@ _USUAL_SIZES = _Sizes(
     tasks=(1, 100, 1000),
     calls=300,
     rounds=7,
-    conversations=Conversations(many=100_000, partition=1000, calls=400, rounds=9),
     scaling_calls=500,
 )
 _QUICK_SIZES = _Sizes(
@@ -75,7 +71,6 @@ _QUICK_SIZES = _Sizes(
     tasks=(1, 100),
     calls=20,
     rounds=1,
-    conversations=Conversations(many=1000, partition=110, calls=20, rounds=1),
     scaling_calls=20,
 )
 
@@ -109,7 +104,6 @@ class _Run:
         parts, sizes = self._options.parts, self._sizes
         stages = [stage for stage in self._stages if ("delayed" if stage.delayed else "operations") in parts]
         rounds = len(stages) * (sizes.rounds + 1)
-        rounds += ("conversations" in parts) * _CONVERSATION_MEASUREMENTS * (sizes.conversations.rounds + 1)
         rounds += (self._options.waits is not None) * _SCALING_MEASUREMENTS * (sizes.rounds + 1)
         with progress(rounds) as tick:
             await self._measure_stages([stage for stage in stages if not stage.delayed], "usual", {}, tick)
@@ -119,8 +113,6 @@ class _Run:
                 await self._measure_stages(delayed, "delayed", {"LD_PRELOAD": str(shim)}, tick)
             elif delayed:
                 self.notes.append(_NO_GCC)
-            if "conversations" in parts:
-                self.rows += await measure_conversations(self._directory, sizes.conversations, tick=tick)
             if self._options.waits is not None:
                 scaling = Scaling(waits=self._options.waits, calls=sizes.scaling_calls, rounds=sizes.rounds)
                 self.rows += await measure_scaling(self._directory, scaling, tick=tick)
@@ -156,8 +148,7 @@ def main(argv: list[str] | None = None) -> int:
     options = parse_arguments(argv)
     sizes = _QUICK_SIZES if options.quick else _USUAL_SIZES
     if options.rounds:
-        conversations = replace(sizes.conversations, rounds=options.rounds)
-        sizes = replace(sizes, rounds=options.rounds, conversations=conversations)
+        sizes = replace(sizes, rounds=options.rounds)
     allow_open_files(_OPEN_FILES)
     load = load_average()
     with tempfile.TemporaryDirectory(prefix="gs-bench-", dir=options.directory) as directory:

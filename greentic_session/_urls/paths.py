@@ -1,4 +1,4 @@
-"""Paths of files in URLs."""
+"""Path of a file in a URL."""
 
 import re
 from urllib.parse import unquote_to_bytes
@@ -19,8 +19,8 @@ def decode_path(path: str, store: str) -> str:
         InvalidInputError: It has a query, a fragment, a character that must be escaped, or an
             escape that is none. The error does not repeat it.
 
-    >>> decode_path("var/lib/bot%20data", "a store in files")
-    'var/lib/bot data'
+    >>> decode_path("var/lib/bot%20data.db", "a SQLite database")
+    'var/lib/bot data.db'
     """
     if "?" in path or "#" in path:
         raise InvalidInputError(f"the URL of {store} ends with the path; a ? in that is %3F, a # is %23")

@@ -7,7 +7,6 @@ from greentic_session._base.optional import optional as _optional
 
 from .backend import ConversationBackend
 from .backends.adapter import AdapterConversationStore, PersistenceAdapter
-from .backends.file import FileConversationStore
 from .backends.memory import InMemoryConversationStore
 from .conversation import Conversation, ConversationSummary
 from .extra import Extra
@@ -49,7 +48,6 @@ __all__ = [
     "ConversationSummary",
     "ExportReport",
     "Extra",
-    "FileConversationStore",
     "ImageBlock",
     "ImportReport",
     "InMemoryConversationStore",

@@ -1,7 +1,5 @@
 """Factory of conversation stores, for URLs and adapters. Only this module names all stores."""
 
-import os
-import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, TypeVar, overload
 
@@ -9,9 +7,7 @@ from greentic_session._json.fields import check_text
 from greentic_session._redis.extra import not_installed
 from greentic_session._redis.scheme import REDIS_SCHEMES, scheme_of
 from greentic_session._sqlite.url import path_of
-from greentic_session._urls.paths import decode_path
 from greentic_session.conversation.backends.adapter import AdapterConversationStore, PersistenceAdapter
-from greentic_session.conversation.backends.file import FileConversationStore
 from greentic_session.conversation.backends.memory import InMemoryConversationStore
 from greentic_session.conversation.message import Message
 from greentic_session.conversation.store import ConversationStore
@@ -78,10 +74,10 @@ def create_conversation_store(
 
     Args:
         config: A URL, or a `PersistenceAdapter`: a storage of your own. ``memory://``: the memory
-            of this process. ``file:///directory``: files in a directory of this machine; special
-            characters are escaped, as ``%20`` for a space. ``redis://``, ``rediss://``,
-            ``unix://``: a Redis; ``redis+sentinel://``, ``rediss+sentinel://``: a Redis with
-            sentinels; ``redis+cluster://``, ``rediss+cluster://``: a cluster.
+            of this process. ``sqlite:///path``: a file of this machine; special characters are
+            escaped, as ``%20`` for a space. ``redis://``, ``rediss://``, ``unix://``: a Redis;
+            ``redis+sentinel://``, ``rediss+sentinel://``: a Redis with sentinels;
+            ``redis+cluster://``, ``rediss+cluster://``: a cluster.
         message_type: The type of messages: `Message`, or any type that msgspec writes and reads.
         namespace: Separates this store's data from that of others in the same storage; by default
             the backend's own namespace. Stores in memory and adapters ignore it.
@@ -112,6 +108,11 @@ def create_conversation_store(
     if not isinstance(config, str):
         return AdapterConversationStore(config, **options)
     scheme = scheme_of(config)
+    if scheme == "file":
+        raise InvalidInputError(
+            "conversations are not kept in files any more: "
+            "`greentic-session import-conversations DIRECTORY --store sqlite:///bot.db` copies them into a database"
+        )
     if scheme not in _STORES:
         raise InvalidInputError(f"the store's URL must begin with one of: {', '.join(f'{name}://' for name in _STORES)}")
     return _STORES[scheme](config, namespace, options)
@@ -121,20 +122,6 @@ def _memory(url: str, _namespace: str | None, options: _Options) -> Conversation
     if url != "memory://":
         raise InvalidInputError("the URL of a store in memory is memory://, and nothing follows")
     return InMemoryConversationStore(**options)
-
-
-def _file(url: str, namespace: str | None, options: _Options) -> ConversationStore[Any]:
-    scheme, rest = url[: len("file://")], url[len("file://") :]
-    host, slash, path = rest.partition("/")
-    if scheme.lower() != "file://":
-        slash = ""
-    elif host:
-        raise InvalidInputError("the URL of a store in files names no host: file:///directory, with three slashes")
-    if not slash or not path.strip("/"):
-        raise InvalidInputError("the URL of a store in files is file:///directory, with the directory's absolute path")
-    directory = decode_path(path, "a store in files")
-    drive = os.name == "nt" and re.match("[A-Za-z]:", directory)
-    return FileConversationStore(directory if drive else f"/{directory}", namespace=namespace, **options)
 
 
 def _sqlite(url: str, namespace: str | None, options: _Options) -> ConversationStore[Any]:
@@ -177,7 +164,6 @@ def sqlite_conversation_store_class() -> "type[SQLiteConversationStore[Any]]":
 _STORES: Final[dict[str, Callable[[str, str | None, _Options], ConversationStore[Any]]]] = {
     "memory": _memory,
     "sqlite": _sqlite,
-    "file": _file,
     **dict.fromkeys(REDIS_SCHEMES, _redis),
 }
 """By the scheme of the URL: makes a store from URL, namespace and options of the constructor."""

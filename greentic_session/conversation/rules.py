@@ -17,7 +17,6 @@ __all__ = [
     "check_conversation_id",
     "check_schema",
     "corrupt",
-    "corrupt_end",
     "corrupt_message",
     "partition_of",
     "taken",
@@ -111,16 +110,6 @@ def corrupt_message(conversation_id: str, position: int) -> CorruptSessionError:
     """Return the error for a stored message that does not decode; `position` counts from 0."""
     return CorruptSessionError(
         f"the message at position {position} of the conversation cannot be read",
-        conversation_id=conversation_id,
-        position=position,
-    )
-
-
-def corrupt_end(conversation_id: str, position: int) -> CorruptSessionError:
-    """Return the error for a write behind a damaged end, which counts as a message."""
-    return CorruptSessionError(
-        "the end of what is stored is damaged, so nothing can be added: load the conversation with skip_corrupt=True "
-        "and save it, which removes the damaged end",
         conversation_id=conversation_id,
         position=position,
     )

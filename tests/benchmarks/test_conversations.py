@@ -27,23 +27,21 @@ FEW, MANY = "to one of 10", "to one of 2,000"
 LAST_OF_FEW, LAST_OF_MANY = "messages(last=20), 20 of 20", "messages(last=20), 20 of 2,000"
 BARE = "bare write and fsync, in no thread"
 IN_REDIS = "openai-agents RedisSession.add_items"
-IN_FILES = "openai-agents SQLiteSession.add_items, WAL, synchronous=FULL"
-BACKENDS = ("memory", "files", "SQLite", "Redis")
-UNMEASURED = {IN_REDIS, IN_FILES}
+IN_SQLITE = "openai-agents SQLiteSession.add_items, WAL, synchronous=FULL"
+BACKENDS = ("memory", "SQLite", "Redis")
+UNMEASURED = {IN_REDIS, IN_SQLITE}
 
 MEASURED = {
-    **{f"append of 1 KiB, 1 task, {name}": {FEW, MANY} | ({BARE} if name == "files" else set()) for name in BACKENDS},
+    **{f"append of 1 KiB, 1 task, {name}": {FEW, MANY} | ({BARE} if name == "SQLite" else set()) for name in BACKENDS},
     **{f"reading, 1 task, {name}": {LAST_OF_FEW, LAST_OF_MANY, "load of 20", "list of 50 out of 60"} for name in BACKENDS},
     "append of 1 KiB, 100 tasks with a conversation each, memory": {"append"},
-    "append of 1 KiB, 100 tasks with a conversation each, files": {"append", IN_FILES},
-    "append of 1 KiB, 100 tasks with a conversation each, SQLite": {"append", IN_FILES},
+    "append of 1 KiB, 100 tasks with a conversation each, SQLite": {"append", IN_SQLITE},
     "append of 1 KiB, 100 tasks with a conversation each, Redis": {"append", IN_REDIS},
 }
 AIMED = {
     **{(f"append of 1 KiB, 1 task, {name}", MANY): ("max", 1.2) for name in BACKENDS},
     **{(f"reading, 1 task, {name}", LAST_OF_MANY): ("max", 2.0) for name in BACKENDS},
-    ("append of 1 KiB, 100 tasks with a conversation each, files", IN_FILES): ("min", 3.0),
-    ("append of 1 KiB, 100 tasks with a conversation each, SQLite", IN_FILES): ("min", 7.0),
+    ("append of 1 KiB, 100 tasks with a conversation each, SQLite", IN_SQLITE): ("min", 7.0),
     ("append of 1 KiB, 100 tasks with a conversation each, Redis", IN_REDIS): ("min", 3.0),
 }
 

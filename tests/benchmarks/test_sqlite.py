@@ -71,13 +71,6 @@ def test_operations_have_every_row_and_target_that_is_promised(tmp_path: Path) -
 
 
 @pytest.mark.slow
-def test_conversations_are_measured_beside_those_in_files(tmp_path: Path) -> None:
-    found = measured(measure(tmp_path, "--parts", "conversations"))
-    assert len(found) == 7
-    assert all(list(rows) == ["SQLite", "files"] for rows in found.values())
-
-
-@pytest.mark.slow
 def test_many_waits_are_compared_with_few(tmp_path: Path) -> None:
     found = measured(measure(tmp_path, "--parts", "delayed", "--waits", "2000"))
     assert list(found["bytes of a wait with 512 B"]) == ["1,000 waits", "2,000 waits"]

@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 import redis
+from adapter import Adapter
 from reference_fleet import Reference
 from runs.cli import Cli, data_of, dumps, fill, in_redis, park
 
@@ -267,9 +268,9 @@ def test_a_backend_without_steps_purges_in_one(monkeypatch: pytest.MonkeyPatch) 
     assert asyncio.run(steps()) == [Step(5, 5)]
 
 
-def test_conversations_elsewhere_know_their_partitions_only(tmp_path: Path) -> None:
+def test_conversations_elsewhere_know_their_partitions_only() -> None:
     async def purge(team: str | None) -> list[Step]:
-        async with create_conversation_store((tmp_path / str(team)).as_uri()) as conversations:
+        async with create_conversation_store(Adapter()) as conversations:
             await fill_conversations(conversations)
             backend = conversations.backend
             return [step async for step in backend.purging("dev", "acme", team)]

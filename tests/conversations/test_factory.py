@@ -122,3 +122,13 @@ def test_the_path_of_a_database(url: str, path: str, tmp_path: Path, monkeypatch
     assert isinstance(store.backend, SQLiteConversationBackend)
     assert store.backend.database.path == path.format(here=tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("url", ["file:///srv/conversations", "FILE:///srv", "file:", f"file:///{SECRET}"])
+def test_conversations_in_files_are_imported(url: str) -> None:
+    with pytest.raises(InvalidInputError, match="greentic-session import-conversations DIRECTORY --store") as caught:
+        create_conversation_store(url)
+    assert SECRET not in str(caught.value)
+    with pytest.raises(InvalidInputError) as unknown:
+        create_conversation_store("http://x")
+    assert "file" not in str(unknown.value)

@@ -6,9 +6,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import conversation_databases
 import pytest
-from conversation_files import make
+from conversation_databases import make
 from hypothesis import settings
 from time_passing import OnATimer, OnTheSharedRedis
 from timers import Timer
@@ -105,22 +104,12 @@ class TestConversationsInRedis(OnTheSharedRedis, ConversationStoreContract):
     make = staticmethod(conversations_in_redis)
 
 
-@pytest.mark.slow
-class TestConversationsInFiles(OnATimer, ConversationStoreContract):
-    @pytest.fixture
-    def make_store(self, tmp_path: Path, timer: Timer) -> MakeConversationStore:
-        numbers = iter(range(1000))
-        return lambda **options: EncryptedConversationStore(
-            make(tmp_path / f"{next(numbers)}", timer=timer, **options), RING
-        )
-
-
 class TestConversationsInADatabase(OnATimer, ConversationStoreContract):
     @pytest.fixture
     def make_store(self, tmp_path: Path, timer: Timer) -> MakeConversationStore:
         numbers = iter(range(1000))
         return lambda **options: EncryptedConversationStore(
-            conversation_databases.make(tmp_path / f"{next(numbers)}.db", timer=timer, **options), RING
+            make(tmp_path / f"{next(numbers)}.db", timer=timer, **options), RING
         )
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import anyio
 import pytest
 import redis
-from conversation_files import make
+from conversation_databases import make
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
@@ -116,9 +116,9 @@ async def test_all_content_is_encrypted_in_memory() -> None:
         assert [(found.id, found.message_count) for found in await store.list(OPS)] == [("c", 3)]
 
 
-def test_all_content_is_encrypted_in_files(tmp_path: Path) -> None:
+def test_all_content_is_encrypted_in_a_database(tmp_path: Path) -> None:
     async def use() -> None:
-        async with encrypted(make(tmp_path)) as store:
+        async with encrypted(make(tmp_path / "bot.db")) as store:
             await fill(store)
             await check(store)
 
@@ -352,7 +352,7 @@ async def test_a_message_that_is_written_in_another_way_counts_as_changed() -> N
 
 @pytest.mark.asyncio
 async def test_moving_over(tmp_path: Path) -> None:
-    async with make(tmp_path) as plain:
+    async with make(tmp_path / "bot.db") as plain:
         await fill(plain)
         with pytest.raises(DecryptionError, match="not encrypted"):
             await encrypted(plain).load(OPS, "c")

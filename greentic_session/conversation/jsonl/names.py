@@ -13,18 +13,10 @@ from typing import Final
 
 from greentic_session.tenancy import Partition
 
-__all__ = ["LOCK", "LOG", "TEMPORARY", "base_of", "conversation_name", "namespace_name", "partition_name"]
-
-LOG: Final = ".log"
-"""Suffix of the file of a conversation."""
-LOCK: Final = ".lock"
-"""Suffix of the lock file of a conversation."""
-TEMPORARY: Final = ".tmp"
-"""Suffix of a file that is being written, to replace the file of a conversation."""
+__all__ = ["conversation_name", "partition_name"]
 
 _MAX_READABLE_CHARACTERS: Final = 24
 _REPLACED_CHARACTERS: Final = re.compile("[^a-z0-9]+")
-_FILE_NAME: Final = re.compile(r"([a-z0-9_]{0,24}-[0-9a-f]{64})(\.log|\.lock|\.tmp)")
 
 
 @lru_cache(4096)
@@ -38,18 +30,7 @@ def partition_name(partition: Partition) -> str:
     """Return the name of a partition's directory."""
     env, tenant, team = partition
     parts = (env, tenant) if team is None else partition
-    return _name("_".join(map(str, parts)), "room", *map(str, parts))  # as directories have it
-
-
-def namespace_name(namespace: str) -> str:
-    """Return the name of a namespace's directory."""
-    return _name(namespace, "namespace", namespace)
-
-
-def base_of(name: str) -> tuple[str, str] | None:
-    """Return the base and the suffix of a file name; None for a file of another program."""
-    match = _FILE_NAME.fullmatch(name)
-    return None if match is None else (match[1], match[2])
+    return _name("_".join(map(str, parts)), "room", *map(str, parts))  # as 0.1.0 named it
 
 
 def _name(readable: str, *parts: str) -> str:
