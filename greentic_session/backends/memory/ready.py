@@ -103,9 +103,9 @@ class ReadyIndex:
             if end > now:
                 return end, entry
 
-    def end_leases(self, now: float) -> None:
+    def end_leases(self, now: float, most: int = _MOST_AT_ONCE) -> None:
         """Let waits whose leases have ended be ready; not all at once, where they are very many."""
-        for _ in range(_MOST_AT_ONCE):
+        for _ in range(most):
             if not self._ends:
                 return
             end, _, entry = self._ends[0]

@@ -203,6 +203,7 @@ class Replies(Shelves, SessionBackend):
             self.check_open()
             now = self.timer()
             count, oldest = 0, now
+            self.ready.end_leases(now, _MAX_COUNTED)
             for seen, (due, entry) in enumerate(self.ready.until(ctx, now)):
                 if seen >= _MAX_COUNTED:
                     return Backlog(count, round((now - oldest) * 1000) if count else None, is_capped=True)
