@@ -226,6 +226,13 @@ class Inspector(ABC):
     async def details(self, keys: Sequence[str]) -> list[Details | None]:
         """Return the details of some sessions, in their order; None for each that is absent."""
 
+    async def accepted(self) -> int | None:
+        """Return how many replies the storage has accepted since it began to count.
+
+        Where it begins anew, the number is lower than before. None where it does not count.
+        """
+        return None
+
     async def namespaces(self, looked: Looked) -> Sequence[str]:
         """Return the names of some namespaces of this storage that hold sessions, sorted.
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Final
 
-from . import completion, conversations, demo, doctor, inbox, migrate, purge, schema, show, stats, waits
+from . import completion, conversations, demo, doctor, inbox, migrate, purge, schema, show, stats, top, waits
 from .command import Command
 
 __all__ = ["COMMANDS"]
@@ -17,6 +17,7 @@ COMMANDS: Final[Sequence[Command]] = (
     inbox.DROP,
     purge.PURGE,
     stats.STATS,
+    top.TOP,
     doctor.DOCTOR,
     migrate.MIGRATE,
     conversations.EXPORT,

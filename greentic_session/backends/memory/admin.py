@@ -34,6 +34,7 @@ class _Shelves(Protocol):
     timer: Callable[[], float]
     waits: dict[Owner, dict[ReplyScope, Entry]]
     latest: dict[Owner, Entry]
+    accepted: int
 
     def shard(self, key: str) -> dict[str, Entry]: ...
 
@@ -86,6 +87,10 @@ class MemoryInspector(Inspector):
             replies=0 if entry.inbox is None else len(entry.inbox.replies),
             age_ms=round((now - entry.parked) * 1000) if waits else None,
         )
+
+    async def accepted(self) -> int | None:
+        """See `Inspector.accepted`."""
+        return self._backend.accepted
 
     async def examine(self, looked: Looked) -> Examination:
         """See `Inspector.examine`."""

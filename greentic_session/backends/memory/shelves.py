@@ -34,6 +34,8 @@ class Shelves(Expiring[Entry | Inbox | KnownDelivery]):
     """
 
     reply_limits: ReplyLimits = ReplyLimits()
+    accepted: int = 0
+    """How many replies were accepted."""
 
     def __init__(self, timer: Timer) -> None:
         super().__init__(timer)
@@ -221,6 +223,7 @@ class Shelves(Expiring[Entry | Inbox | KnownDelivery]):
             inbox = inboxes[place] = Inbox(owner, place)
         reply = received.reply
         inbox.replies[reply.id] = received
+        self.accepted += 1
         if reply.delivery_id is not None:
             name = (reply.scope.conversation, reply.delivery_id)
             self.deliveries.setdefault(owner, {})[name] = KnownDelivery(owner, name, inbox, reply.id)
