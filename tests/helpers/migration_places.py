@@ -157,10 +157,10 @@ async def close(pair: Pair) -> None:
 
 
 def url_of(kind: str, request: pytest.FixtureRequest) -> str:
-    """Return the URL of the tests' server or cluster."""
+    """Return the URL of the tests' server or cluster, or of a service with sentinels."""
     if kind == "server":
         return str(request.getfixturevalue("redis_url"))
-    return str(request.getfixturevalue("bare_cluster").url)
+    return str(request.getfixturevalue("sentinels" if kind == "sentinel" else "bare_cluster").url)
 
 
 async def build_world(store: SessionStore) -> int:

@@ -1,7 +1,7 @@
 """Copies between a SQLite file and any Redis, in either direction, and between files."""
 
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import redis
 from migration_places import BOB, LONG, NOBODY, SCOPES, Place, build_world, empty, url_of
 from races.workers import plain_client
 from reference_fleet import Reference
+from sentinel_servers import Fleet
 
 from greentic_session import (
     NEVER,
@@ -28,11 +29,10 @@ from greentic_session.testing._sessions.samples import ALICE, CHAT, by_user, ctx
 
 pytestmark = pytest.mark.asyncio
 
-ROUTES = pytest.mark.parametrize(
-    "pair",
-    [("sqlite", "server"), ("server", "sqlite"), ("sqlite", "cluster"), ("cluster", "sqlite"), ("sqlite", "sqlite")],
-    ids="-".join,
-    indirect=True,
+_ALL = [("sqlite", "server"), ("server", "sqlite"), ("sqlite", "cluster"), ("cluster", "sqlite"), ("sqlite", "sqlite")]
+ROUTES = pytest.mark.parametrize("pair", _ALL, ids="-".join, indirect=True)
+AND_SENTINELS = pytest.mark.parametrize(
+    "pair", [*_ALL, ("sqlite", "sentinel"), ("sentinel", "sqlite"), ("sentinel", "cluster")], ids="-".join, indirect=True
 )
 SHORT = pytest.mark.parametrize("pair", [("server", "sqlite"), ("sqlite", "sqlite")], ids="-".join, indirect=True)
 
@@ -87,6 +87,13 @@ class Pair:
                 assert abs(first - second) < 5000, (key, field)
 
 
+@pytest.fixture(scope="module")
+def sentinels() -> Iterator[Fleet]:
+    """A service with three sentinels, for the tests of this module."""
+    with Fleet() as fleet:
+        yield fleet
+
+
 @pytest_asyncio.fixture
 async def pair(request: pytest.FixtureRequest, databases: Callable[[], Path]) -> AsyncIterator[Pair]:
     def end(kind: str) -> End:
@@ -99,13 +106,13 @@ async def pair(request: pytest.FixtureRequest, databases: Callable[[], Path]) ->
     yield pair
     for side in (pair.source, pair.target):
         await side.store.aclose()
-        if not side.in_file:
+        if not side.in_file and "+sentinel:" not in side.url:  # that one ends with the module
             raw = plain_client(side.url)
             empty(Place(side.url, side.namespace, side.store, raw))
             raw.close()
 
 
-@ROUTES
+@AND_SENTINELS
 async def test_all_is_copied_and_a_second_copy_writes_nothing(pair: Pair) -> None:
     count = await build_world(pair.source.store)
     assert await pair.copy() == Report(copied=count)
@@ -187,7 +194,7 @@ async def test_a_key_that_another_owner_has_in_the_source_now(pair: Pair) -> Non
     assert await pair.target.store.list_waits_for_user(ALICE, "alice") == []
 
 
-@ROUTES
+@AND_SENTINELS
 async def test_conversations_come_too(pair: Pair) -> None:
     async with pair.source.conversations() as source, pair.target.conversations() as target:
         await source.create(ALICE, id="c/1: é", model="m", metadata={"a": "b"})

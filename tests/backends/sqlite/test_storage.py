@@ -8,6 +8,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
@@ -36,6 +37,7 @@ from greentic_session.testing._sessions.samples import ALICE, CHAT, ctx, data
 pytestmark = pytest.mark.asyncio
 
 BOB = ctx("bob", tenant="other")
+_PAUSE_S = 60.0
 
 
 @pytest.fixture
@@ -269,6 +271,41 @@ async def test_a_walk_that_pauses_holds_nothing(path: Path, number: int) -> None
         assert longest < 6 * 1024 * 1024
         seen |= {wait.key async for wait in walk}
         assert seen == {f"k{key}" for key in range(600)}
+
+
+@pytest.mark.slow
+async def test_writers_go_on_for_a_minute_while_walks_pause(path: Path) -> None:
+    """Walks hold no state of the file between their steps: the log begins anew all the time."""
+    writers = 4
+    async with SQLiteSessionStore.open(path) as store, SQLiteSessionStore.open(path) as other:
+        for key in range(600):
+            await store.create_session(ALICE, data(), key=f"k{key}")
+        walks = [store.iter_sessions(ALICE), other.iter_sessions(ALICE)]
+        seen = [{(await anext(walk)).key} for walk in walks]
+        end = time.monotonic() + _PAUSE_S
+        written, longest = [0] * writers, 0
+
+        async def write(number: int) -> None:
+            nonlocal longest
+            mine = (store, other)[number % 2]
+            while time.monotonic() < end:
+                await mine.update_session(f"k{number}", data(snapshot="x" * 8000 + str(written[number])))
+                written[number] += 1
+                longest = max(longest, Path(f"{path}-wal").stat().st_size)
+
+        async with anyio.create_task_group() as tasks:
+            for number in range(writers):
+                tasks.start_soon(write, number)
+        assert longest < 20 * 1024 * 1024
+        assert min(written) > 0
+        assert sum(written) * 8000 > 2 * longest, "the log did not have to begin anew"
+        for walk, keys in zip(walks, seen, strict=True):
+            keys |= {wait.key async for wait in walk}
+            assert keys == {f"k{key}" for key in range(600)}
+        for number in range(writers):
+            found = await store.get_session(f"k{number}")
+            assert found is not None
+            assert found.context_json == "x" * 8000 + str(written[number] - 1)
 
 
 async def test_long_texts_do_not_come_in_one_step(store: SQLiteSessionStore) -> None:
