@@ -89,8 +89,7 @@ def storage_end(wait: Waiting, inbox: Sequence[Received], limits: ReplyLimits) -
     """
     grace, end = limits.reply_grace_ms / 1000, wait.rest_end
     if inbox:
-        last = inbox[0].accepted if len(inbox) == 1 else max(received.accepted for received in inbox)
-        end = max(end, last + grace)
+        end = max(end, max(received.accepted for received in inbox) + grace)
     if wait.put_off and (inbox or wait.resume):
         end = max(end, wait.put_off + grace)
     return end

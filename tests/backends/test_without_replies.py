@@ -6,6 +6,7 @@ from typing import Any
 
 import anyio
 import pytest
+from cluster_servers import Cluster
 
 from greentic_session import RedisSessionStore, Runner, SessionStore, SQLiteSessionStore, Start
 from greentic_session.testing._sessions.samples import ALICE, CHAT, DAY, answer, data, park
@@ -25,7 +26,7 @@ async def check(store: SessionStore) -> None:
     await park(store)
     claim = await store.claim_wait(ALICE, "alice", CHAT)
     assert claim is not None
-    assert (claim.replies, claim.attempt, claim.deadline, claim.timed_out, claim.is_new) == ((), 1, None, False, False)
+    assert (claim.replies, claim.attempt, claim.timed_out, claim.is_new) == ((), 1, False, False)
     assert claim.idempotency_key == claim.idempotency_key
     calls: list[Callable[[], Awaitable[object]]] = [
         lambda: answer(store),
@@ -51,8 +52,9 @@ async def check(store: SessionStore) -> None:
     assert claim.leftovers == ()
 
 
-async def test_redis(redis_session_store: RedisSessionStore) -> None:
-    await check(redis_session_store)
+async def test_a_cluster(cluster: Cluster) -> None:
+    async with RedisSessionStore.from_url(cluster.url) as store:
+        await check(store)
 
 
 async def test_sqlite(tmp_path: Path) -> None:

@@ -13,27 +13,12 @@ from cluster_servers import Cluster
 from namespaces import Namespaces
 from timers import Timer
 
+from greentic_session._redis.lua_source import script_text
 from greentic_session.testing import Time
 
 __all__ = ["UNIT", "OnACluster", "OnATimer", "OnTheSharedRedis", "each_test_of", "pass_time", "passing", "run_on_trio"]
 
-# Time passes on a server when every lifetime gets shorter, and every end that is written down comes
-# nearer.
-_PASS_TIME = """
-for _, key in ipairs(redis.call('KEYS', ARGV[2])) do
-  local names_ends = key:find(':conv:ends:', 1, true) or key:find(':scopes:', 1, true) or key:find(':lasting:', 1, true)
-  if names_ends and redis.call('TYPE', key).ok == 'zset' then
-    local found = redis.call('ZRANGE', key, 0, -1, 'WITHSCORES')
-    for at = 1, #found, 2 do
-      if found[at + 1] ~= 'inf' then
-        redis.call('ZADD', key, string.format('%.0f', found[at + 1] - ARGV[1]), found[at])
-      end
-    end
-  end
-  local ttl = redis.call('PTTL', key)
-  if ttl >= 0 then redis.call('PEXPIRE', key, ttl - ARGV[1]) end
-end
-"""
+_PASS_TIME = script_text("greentic_session.backends.redis.lua", "pass_time")
 UNIT = 10_000.0
 """Seconds: against lifetimes of hours, the time that an example takes is nothing."""
 
@@ -45,7 +30,7 @@ def pass_time(raw: redis.Redis | redis.RedisCluster, seconds: float, prefix: str
         primaries = raw.get_primaries()  # type: ignore[no-untyped-call]  # redis-py says nothing of it
         nodes = [raw.get_redis_connection(node) for node in primaries]
     for node in nodes:
-        node.eval(_PASS_TIME, 0, int(seconds * 1000), f"{prefix}*")
+        node.eval(_PASS_TIME, 1, prefix, prefix, int(seconds * 1000))
 
 
 def passing(clients: Iterable[redis.Redis], prefix: str = "") -> Callable[[float], None]:

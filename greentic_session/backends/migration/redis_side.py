@@ -1,7 +1,8 @@
 """A namespace of a Redis as one side of a copy, be it one server or a cluster."""
 
 from abc import abstractmethod
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable
+from contextlib import aclosing
 
 from greentic_session._redis.cluster import ClusterClient
 from greentic_session._redis.connect import caller_client_of, make_clients
@@ -9,7 +10,7 @@ from greentic_session._redis.executor import Executor
 from greentic_session._redis.scanning import glob_of, together, walk_servers
 from greentic_session._redis.sentinel_url import service_of
 from greentic_session._redis.url import connection_of, is_cluster, nodes_of
-from greentic_session.backends.redis.keys import ClusterKeys, Keys
+from greentic_session.backends.redis.keys import READY_TENANTS, REPLIES_KIND, ClusterKeys, Keys
 from greentic_session.backends.redis.owner_pointers import Pointers
 from greentic_session.conversation.backends.redis.backend import RedisConversationBackend
 from greentic_session.conversation.backends.redis.keys import ClusterKeys as ConversationClusterKeys
@@ -50,6 +51,10 @@ class RedisSide(Side):
             redis_type: What they are in Redis.
         """
 
+    async def holds_replies(self) -> bool:
+        """Say whether unsettled replies or deadlines are kept; a cluster keeps none."""
+        return False
+
     @abstractmethod
     async def has(self, key: str) -> bool:
         """Say whether a session lives under a key."""
@@ -79,7 +84,7 @@ class ServerSide(RedisSide):
         super().__init__(name, client, ConversationKeys(namespace))
         self.keys: Keys = Keys(namespace)
 
-    async def walk(self, kind: str, looked: Looked, redis_type: str = "string") -> AsyncIterator[Group]:
+    async def walk(self, kind: str, looked: Looked, redis_type: str = "string") -> AsyncGenerator[Group, None]:
         prefix = f"{self.keys.namespace}:{kind}"
         start = len(prefix.encode())
         async for found in walk_servers(self.client, glob_of(prefix), "TYPE", redis_type, looked=looked):
@@ -88,6 +93,12 @@ class ServerSide(RedisSide):
 
     async def has(self, key: str) -> bool:
         return bool(await self.client.call(("EXISTS", self.keys.session(key)), repeatable=True))
+
+    async def holds_replies(self) -> bool:
+        if await self.client.call(("EXISTS", self.keys.ready(READY_TENANTS)), repeatable=True):
+            return True
+        async with aclosing(self.walk(REPLIES_KIND, lambda _: None, "hash")) as found:
+            return await anext(found, None) is not None
 
 
 class ClusterSide(RedisSide):

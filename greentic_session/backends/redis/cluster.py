@@ -127,9 +127,9 @@ class RedisClusterBackend(SessionBackend):
             tag = tag_of(parking.owner)
 
             async def park(*hold: str | int) -> Settled:
-                displaced = await Slot(self.client, self._keys.within(tag), hold).park(parking)
+                settled = await Slot(self.client, self._keys.within(tag), hold).park(parking)
                 self._pointers.remember(key, tag)
-                return Settled(displaced)
+                return settled
 
             if parking.token is not None or self._pointers.remembered(key) == tag:
                 try:
@@ -187,8 +187,8 @@ class RedisClusterBackend(SessionBackend):
                     continue
                 if found is None:
                     return None
-                self._pointers.remember(found.key, tag)
-                return Claimed(found)
+                self._pointers.remember(found.wait.key, tag)
+                return found
 
     async def complete(self, owner: Owner, key: str, token: str) -> Settled | None:
         async with self.client.in_time():

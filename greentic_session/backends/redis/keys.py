@@ -16,11 +16,16 @@ from greentic_session.tenancy import NO_TEAM, Owner
 __all__ = [
     "CONVERSATIONS_KIND",
     "COPIED_KIND",
+    "DELIVERED_KIND",
+    "KEPT_KIND",
     "LEFTOVER_KINDS",
     "LEFTOVER_KINDS_OF_ALL",
     "NAMING_KINDS",
+    "READY_KIND",
+    "READY_TENANTS",
     "RECORD_KIND",
-    "SCOPE_HASH_FIELD",
+    "REPLIES_KIND",
+    "REPLY_KINDS",
     "SCOPE_KIND",
     "SESSION_KIND",
     "SESSION_KINDS",
@@ -30,6 +35,7 @@ __all__ = [
     "glob_of_kinds",
     "identity_text",
     "key_of",
+    "owner_of",
     "owner_path",
     "owner_pointer_key",
     "owner_text",
@@ -51,6 +57,12 @@ def owner_text(owner: tuple[str, str, str | None, str | None]) -> str:
     """
     env, tenant, team, user = owner
     return f"{env}:{tenant}:{team or ''}:{user or ''}"
+
+
+def owner_of(text: bytes) -> Owner:
+    """Return the owner that a script names."""
+    env, tenant, team, user = text.decode().split(":")
+    return env, tenant, team or None, user
 
 
 def identity_text(ctx: TenantCtx | None) -> str:
@@ -98,8 +110,6 @@ CONVERSATIONS_KIND: Final = "conv:"
 """The same of all keys of conversations."""
 RECORD_KIND: Final = "own:"
 """The same of our records beside sessions."""
-SCOPE_HASH_FIELD: Final = b"s"
-"""The field of such a record with the SHA-256 of the scope; `lua/includes/record.lua` has all."""
 _CLAIM_KIND: Final = "claim:"
 _WAITS_KIND: Final = "waits:user:"
 _INDEX_KIND: Final = "scopes:"
@@ -108,12 +118,25 @@ _MENDING_KIND: Final = "mending:"
 _STAGED_KIND: Final = "staged:"
 _LASTING_KIND: Final = "lasting:sessions"
 _OWNER_POINTER_KIND: Final = "owner:"
+REPLIES_KIND: Final = "replies:"
+"""What follows the namespace in the keys of inboxes."""
+DELIVERED_KIND: Final = "delivered:"
+"""The same of the deliveries that are remembered."""
+KEPT_KIND: Final = "kept:"
+"""The same of what tells where replies are kept though nothing waits."""
+READY_KIND: Final = "ready:"
+"""The same of the index of what is ready."""
+READY_TENANTS: Final = "tenants"
+"""What follows that in the key that names the tenants."""
+
+REPLY_KINDS: Final = (REPLIES_KIND, DELIVERED_KIND, KEPT_KIND)
+"""What belongs to a user, of replies: the user's name follows."""
 
 USER_KINDS: Final = (SCOPE_KIND, _WAITS_KIND, _INDEX_KIND, _POINTER_KIND, _MENDING_KIND)
 """What belongs to a user: the user's name follows."""
 SESSION_KINDS: Final = (SESSION_KIND, RECORD_KIND, _CLAIM_KIND, COPIED_KIND)
 """What belongs to a session: the session key follows."""
-LEFTOVER_KINDS: Final = (RECORD_KIND, _LASTING_KIND, *USER_KINDS)
+LEFTOVER_KINDS: Final = (RECORD_KIND, _LASTING_KIND, *USER_KINDS, *REPLY_KINDS)
 """Kinds of keys that a purge checks for entries that lead nowhere."""
 LEFTOVER_KINDS_OF_ALL: Final = tuple(kind.encode() for kind in (RECORD_KIND, _LASTING_KIND))
 """Those of them that do not name the user."""
@@ -123,7 +146,7 @@ NAMING_KINDS: Final = (RECORD_KIND, _WAITS_KIND)
 
 _LAYOUT = frozenset(
     kind.split(":")[0]
-    for kind in (*SESSION_KINDS, *USER_KINDS, _LASTING_KIND, CONVERSATIONS_KIND)
+    for kind in (*SESSION_KINDS, *USER_KINDS, *REPLY_KINDS, READY_KIND, _LASTING_KIND, CONVERSATIONS_KIND)
     if kind != _MENDING_KIND  # for an hour at most
 )
 """The words that stand behind a namespace."""
@@ -165,10 +188,6 @@ class Keys:
         """
         return ":" in key and not _LAYOUT.isdisjoint(key.split(":")) and not self.namespace.endswith("}")
 
-    def record(self, key: str) -> str:
-        """Where our record of a session is."""
-        return f"{self.namespace}:{RECORD_KIND}{key}"
-
     def claim(self, key: str) -> str:
         """Where the claim on a session is."""
         return f"{self.namespace}:{_CLAIM_KIND}{key}"
@@ -193,6 +212,10 @@ class Keys:
     def staged(self, nonce: str) -> str:
         """Where a large text is on its way; see `staging`."""
         return f"{self.namespace}:{_STAGED_KIND}{nonce}"
+
+    def ready(self, rest: str) -> str:
+        """Where a part of the index of what is ready is; see `lua/includes/ready_index.lua`."""
+        return f"{self.namespace}:{READY_KIND}{rest}"
 
     def latest(self, place: str) -> str:
         """Where the key of a user's latest session is."""

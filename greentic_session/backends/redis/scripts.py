@@ -4,10 +4,8 @@ What one does and returns stands in the head of its file.
 """
 
 from collections.abc import Awaitable, Callable
-from functools import partial
-from typing import Any, NamedTuple, TypeAlias, cast
+from typing import Any, TypeAlias, cast
 
-from greentic_session._concurrency.shield import shielded
 from greentic_session._redis.answers import number, texts
 from greentic_session._redis.executor import Arg, Executor
 from greentic_session._redis.scripts import Script
@@ -17,10 +15,9 @@ from greentic_session.models import ReplyScope, SessionData, version_of
 from greentic_session.tenancy import Owner
 
 from .keys import Keys, identity_text, key_of, owner_path, owner_text, payload_prefix
-from .plain_find import PlainFind
 from .staging import STAGED_BYTES, new_nonce, stage, take
 
-__all__ = ["FOR_EVER", "THOROUGH", "Answer", "Scripts", "Text", "text_of"]
+__all__ = ["FOR_EVER", "GIVE_BACK", "THOROUGH", "Answer", "Scripts", "Text", "ms", "past_lua", "script", "text_of"]
 
 FOR_EVER = -1
 """The lifetime, in ms, of what never expires."""
@@ -43,45 +40,32 @@ def text_of(data: SessionData, text: bytes | None) -> Text:
     return json, version_of(json), identity_text(data.tenant_ctx)
 
 
-def _script(name: str, *, repeatable: bool = False) -> Script:
+def script(name: str, *, repeatable: bool = False) -> Script:
+    """Return the script of a file of `lua/`, which answers with a list."""
     return Script("greentic_session.backends.redis.lua", name, (list,), repeatable=repeatable)
 
 
-_CLAIM = _script("claim")
-_CLEAR = _script("clear")
-_COMPLETE = _script("complete")
-_CREATE = _script("create")
-_FIND = _script("find", repeatable=True)
-_FIND_BY_USER = _script("find_by_user", repeatable=True)
-_FIND_KEY = _script("find_key", repeatable=True)
-_GIVE_BACK = _script("give_back")
-_LIST_WAITS = _script("list_waits", repeatable=True)
-_PURGE = _script("purge")
-_GET_MANY = _script("get_many", repeatable=True)
-_PARK = _script("park")
-_RELEASE = _script("release")
-_REMAINING = _script("remaining", repeatable=True)
-_REMOVE = _script("remove")
-_RENEW = _script("renew")
-_REMOVE_LEFTOVERS = _script("remove_leftovers")
-_TOUCH = _script("touch")
-_UPDATE = _script("update")
-_VACATE = _script("vacate")
-
-
-class _Staged(NamedTuple):
-    """A staged text.
-
-    Attributes:
-        size: Its length in bytes; "" if it is not staged.
-        ahead: The command that stages it.
-    """
-
-    size: int | str
-    ahead: tuple[Arg, ...] | None
-
-
-_UNSTAGED = _Staged("", None)
+_CLAIM = script("claim")
+_CLEAR = script("clear")
+_COMPLETE = script("complete")
+_CREATE = script("create")
+_FIND = script("find", repeatable=True)
+_FIND_BY_USER = script("find_by_user", repeatable=True)
+_FIND_KEY = script("find_key", repeatable=True)
+GIVE_BACK = script("give_back")
+"""Gives back a claim whose caller does not get to know of it."""
+_LIST_WAITS = script("list_waits", repeatable=True)
+_PURGE = script("purge")
+_GET_MANY = script("get_many", repeatable=True)
+_PARK = script("park")
+_RELEASE = script("release")
+_REMAINING = script("remaining", repeatable=True)
+_REMOVE = script("remove")
+_RENEW = script("renew")
+_REMOVE_LEFTOVERS = script("remove_leftovers")
+_TOUCH = script("touch")
+_UPDATE = script("update")
+_VACATE = script("vacate")
 
 
 class Scripts:
@@ -102,20 +86,19 @@ class Scripts:
         self._namespace = keys.namespace
         self._sessions = keys.session("")
         self._hold = hold
-        self._plain = None if executor.moving else PlainFind(executor, keys)
 
     def create(self, creation: Creation, text: Text) -> Awaitable[Answer]:
         """Store a new session."""
         key, pointer = creation.key, creation.pointer
         led_by = "" if pointer is None else owner_text(pointer)
 
-        def run(text: Arg, staged: _Staged) -> Awaitable[Answer]:
+        def run(text: Arg, size: int | str, ahead: tuple[Arg, ...] | None) -> Awaitable[Answer]:
             place = (self._sessions + key, self._namespace, key, text, version, owner)
-            words = (*place, led_by, _ms(creation.ttl_ms), staged.size, *self._hold)
-            return _CREATE.run(self._executor, 1, words, ahead=staged.ahead)
+            words = (*place, led_by, ms(creation.ttl_ms), size, *self._hold)
+            return _CREATE.run(self._executor, 1, words, ahead=ahead)
 
         json, version, owner = text
-        return self._past_lua(json, run)
+        return past_lua(self._keys, json, run)
 
     def update(self, key: str, prefix: str, text: Text, terms: tuple[str, ...]) -> Awaitable[Answer]:
         """Replace a session's text.
@@ -129,11 +112,11 @@ class Scripts:
         """
         json, version, owner = text
 
-        def run(text: Arg, staged: _Staged) -> Awaitable[Answer]:
+        def run(text: Arg, size: int | str, ahead: tuple[Arg, ...] | None) -> Awaitable[Answer]:
             place = (self._sessions + key, self._namespace, key, text, version, owner)
-            return _UPDATE.run(self._executor, 1, (*place, prefix, staged.size, *terms), ahead=staged.ahead)
+            return _UPDATE.run(self._executor, 1, (*place, prefix, size, *terms), ahead=ahead)
 
-        return self._past_lua(json, run)
+        return past_lua(self._keys, json, run)
 
     def remove(self, key: str, caller: str) -> Awaitable[Answer]:
         """Remove a session."""
@@ -141,50 +124,32 @@ class Scripts:
 
     def touch(self, key: str, ttl_ms: int | None, caller: str) -> Awaitable[Answer]:
         """Give a session a lifetime."""
-        words = (self._sessions + key, self._namespace, key, _ms(ttl_ms), caller, *self._hold)
+        words = (self._sessions + key, self._namespace, key, ms(ttl_ms), caller, *self._hold)
         return _TOUCH.run(self._executor, 1, words)
 
     def remaining(self, key: str, caller: str) -> Awaitable[Answer]:
         """Tell how long a session has still to live."""
         return _REMAINING.run(self._executor, 1, (self._sessions + key, self._namespace, key, caller))
 
-    def park(self, parking: Parking, scope_json: bytes, text: Text) -> Awaitable[Answer]:
-        """Make a session the one wait of a scope."""
+    def park(self, parking: Parking, scope_json: bytes, text: Text, terms: str) -> Awaitable[Answer]:
+        """Make a session the one wait of a scope.
+
+        `terms` are those of the store, for one that is to be resumed.
+        """
         keys, place = self._keys, owner_path(parking.owner)
         leading = (keys.scope(place, parking.scope.scope_hash()), keys.waits(place), keys.latest(place))
         on_conflict = ("" if parking.replace else "fail:") + (parking.token or "")
         json, version, owner = text
-        about = (payload_prefix(parking.owner), scope_json, _ms(parking.ttl_ms), on_conflict, parking.max_waits or "")
+        at_deadline = "keep" if parking.resume is None else "forget"
+        if parking.resume:
+            at_deadline = f"resume {terms}"
+        about = (payload_prefix(parking.owner), scope_json, ms(parking.ttl_ms), on_conflict, parking.max_waits or "")
 
-        def run(text: Arg, staged: _Staged) -> Awaitable[Answer]:
-            words = (*leading, self._namespace, parking.key, text, version, owner, *about, staged.size, *self._hold)
-            return _PARK.run(self._executor, 3, words, ahead=staged.ahead)
+        def run(text: Arg, size: int | str, ahead: tuple[Arg, ...] | None) -> Awaitable[Answer]:
+            words = (*leading, self._namespace, parking.key, text, version, owner, *about, size, at_deadline, *self._hold)
+            return _PARK.run(self._executor, 3, words, ahead=ahead)
 
-        return self._past_lua(json, run) if self._plain is None else self._noted(leading[0], parking.key, json, run)
-
-    async def _noted(self, scope: str, key: str, json: bytes, run: "Callable[[Arg, _Staged], Awaitable[Answer]]") -> Answer:
-        """Park, and remember what waits there from now on."""
-        answer = await self._past_lua(json, run)
-        if self._plain is not None and answer[0] in (b"parked", b"displaced"):
-            self._plain.remember(scope, key.encode())
-        return answer
-
-    async def _past_lua(self, text: bytes, run: "Callable[[Arg, _Staged], Awaitable[Answer]]") -> Answer:
-        """Run a script that stores a text, which goes past Lua if it is large.
-
-        Args:
-            text: The text.
-            run: Runs the script with the text, or with the nonce under which it is staged.
-        """
-        if len(text) < STAGED_BYTES:
-            return await run(text, _UNSTAGED)
-        nonce = new_nonce()
-        answer = await run(nonce, _Staged(len(text), stage(self._keys.staged(nonce), text)))
-        if answer[0] == b"unstaged":
-            # The server was full, stood still, or has evicted it: the script tells which by writing
-            # it.
-            answer = await run(text, _UNSTAGED)
-        return answer
+        return past_lua(self._keys, json, run)
 
     async def _with_text(
         self, run: "Callable[[tuple[Arg, ...] | None], Awaitable[tuple[Answer, bytes | None]]]", nonce: str
@@ -197,29 +162,19 @@ class Scripts:
             answer[3] = text
         return answer
 
-    async def find(self, owner: Owner, scopes: tuple[ReplyScope, ...], *terms: str) -> Answer:
+    def find(self, owner: Owner, scopes: tuple[ReplyScope, ...], *terms: str) -> Awaitable[Answer]:
         """Find the wait of the first scope that has one.
 
         With `THOROUGH` among the terms it is the owner's for certain; else the reader has to see
         whose it is.
         """
         places = (self._keys.wait(owner, scopes[0]),) if len(scopes) == 1 else self._places(owner, scopes)
-        answer: Answer
         if terms:
-            answer = await _FIND.run(self._executor, len(places), (*places, self._namespace, "", *terms))
-            return answer
-        plain, scope = self._plain, places[0]
-        if plain is not None and len(places) == 1 and (key := plain.remembered(scope)) is not None:
-            found = await plain.find(scope, self._keys.waits(owner_path(owner)), key)
-            if found is not None:
-                return found
+            return _FIND.run(self._executor, len(places), (*places, self._namespace, "", *terms))
         nonce = new_nonce()
-        answer = await self._with_text(
+        return self._with_text(
             lambda behind: _FIND.run(self._executor, len(places), (*places, self._namespace, nonce), behind=behind), nonce
         )
-        if plain is not None and answer[0] == b"found":
-            plain.remember(places[answer[1]], answer[2])
-        return answer
 
     def find_key(self, owner: Owner, scope: ReplyScope) -> Awaitable[Answer]:
         """Find the session that waits at a scope."""
@@ -268,44 +223,17 @@ class Scripts:
                 return answer
             _, cursor, only = answer
 
-    async def claim(self, claiming: Claiming) -> Answer:
+    def claim(self, claiming: Claiming) -> Awaitable[Answer]:
         """Claim the wait of the first scope that has one.
 
-        A caller who is cancelled or late gives back what it got. Where the client remembers which
-        session waits at the first scope, that one's text is read right behind the script: it may be
-        newer than the claim by what somebody has written in between.
+        A caller who is cancelled or late gives back what it got.
         """
         places = self._places(claiming.owner, claiming.scopes)
-        plain, scope = self._plain, places[0]
-        remembered = None if plain is None else plain.remembered(scope)
-        token, prefix = claiming.token, payload_prefix(claiming.owner)
-        undo = _GIVE_BACK.command(self._executor, len(places), (*places, self._namespace, token))
-        words = (*places, self._namespace, prefix, token, claiming.lease_ms, remembered or "", *self._hold)
-        staged = take(self._keys.staged(token))
-        behind = staged if remembered is None else ("GET", self._sessions.encode() + remembered)
-        answer: Answer
-        answer, text = await _CLAIM.run(self._executor, len(places), words, undo, behind=behind)
-        if answer[0] != b"found":
-            return answer
-        key = answer[2]
-        if answer[3] is None and key == remembered:
-            answer[3] = text
-            if text is None:  # somebody has removed it in between
-                await shielded(partial(self.release, key_of(key), token))
-                self._forget(scope)
-                return await self.claim(claiming)
-        elif answer[3] is None:
-            # It was not sent in one piece, or the server has evicted it.
-            answer[3] = text if text is not None and remembered is None else await self._executor.call(staged)
-        if plain is not None and key != remembered:
-            if remembered is not None:
-                plain.missed(scope)
-            plain.remember(places[answer[1]], key)
-        return answer
-
-    def _forget(self, scope: str) -> None:
-        if self._plain is not None:
-            self._plain.missed(scope)
+        undo = GIVE_BACK.command(self._executor, len(places), (*places, self._namespace, claiming.token))
+        words = (*places, self._namespace, payload_prefix(claiming.owner), claiming.token, claiming.lease_ms, *self._hold)
+        return self._with_text(
+            lambda behind: _CLAIM.run(self._executor, len(places), words, undo, behind=behind), claiming.token
+        )
 
     def complete(self, owner: Owner, key: str, token: str) -> Awaitable[Answer]:
         """Remove the session of a claim."""
@@ -353,5 +281,27 @@ class Scripts:
         return tuple([self._keys.wait(owner, scope) for scope in scopes])
 
 
-def _ms(ttl_ms: int | None) -> int:
+async def past_lua(
+    keys: Keys, text: bytes, run: "Callable[[Arg, int | str, tuple[Arg, ...] | None], Awaitable[Answer]]"
+) -> Answer:
+    """Run a script that stores a text, which goes past Lua if it is large.
+
+    Args:
+        keys: Those of the namespace.
+        text: The text.
+        run: Runs the script with the text; or with the nonce under which it is staged, its length
+            in bytes ("" if it is not staged), and the command that stages it.
+    """
+    if len(text) < STAGED_BYTES:
+        return await run(text, "", None)
+    nonce = new_nonce()
+    answer = await run(nonce, len(text), stage(keys.staged(nonce), text))
+    if answer[0] == b"unstaged":
+        # The server was full, stood still, or has evicted it: the script tells which by writing it.
+        answer = await run(text, "", None)
+    return answer
+
+
+def ms(ttl_ms: int | None) -> int:
+    """Return a lifetime as scripts read it."""
     return FOR_EVER if ttl_ms is None else ttl_ms

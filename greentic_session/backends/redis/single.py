@@ -9,14 +9,17 @@ from greentic_session._redis.client import RedisClient
 from greentic_session._redis.executor import Executor
 from greentic_session._redis.scanning import glob_of, stride, walk
 from greentic_session.admin import Inspector, Step
-from greentic_session.backend import Claimed, Claiming, Creation, Parking, SessionBackend, Settled, Update
+from greentic_session.backend import Claimed, Claiming, Creation, Parking, Settled, Update
 from greentic_session.expiry import Never
 from greentic_session.ids import SessionKey
+from greentic_session.limits import ReplyLimits
 from greentic_session.models import ReplyScope, TenantCtx
 from greentic_session.tenancy import Owner
 from greentic_session.wait import Wait
 
 from .keys import LEFTOVER_KINDS, LEFTOVER_KINDS_OF_ALL, Keys, glob_of_kinds
+from .replies import RedisReplies
+from .reply_answers import NOTHING_ELSE
 from .slot import Slot, meant_by
 
 __all__ = ["RedisBackend"]
@@ -26,7 +29,7 @@ _STEP = 40
 
 
 @reading_answers
-class RedisBackend(SessionBackend):
+class RedisBackend(RedisReplies):
     """Storage in one namespace of one Redis.
 
     Args:
@@ -43,6 +46,10 @@ class RedisBackend(SessionBackend):
         self._reading = reading or client
         self._keys = keys
         self._slot = Slot(client, keys, reading=reading)
+
+    def limit_replies(self, limits: ReplyLimits) -> None:
+        super().limit_replies(limits)
+        self._slot = Slot(self._client, self._keys, reading=self._reading, limits=limits)
 
     # -- sessions, by key
 
@@ -67,9 +74,7 @@ class RedisBackend(SessionBackend):
     # -- waits, by scope
 
     async def park(self, parking: Parking) -> Settled:
-        if parking.resume:
-            self._refuse_replies()
-        return Settled(await self._slot.park(parking))
+        return await self._slot.park(parking)
 
     async def find(self, owner: Owner, scopes: tuple[ReplyScope, ...]) -> Wait | None:
         return await self._slot.find(owner, scopes)
@@ -89,11 +94,13 @@ class RedisBackend(SessionBackend):
     # -- claims
 
     async def claim(self, claiming: Claiming) -> Claimed | None:
-        wait = await self._slot.claim(claiming)
-        return None if wait is None else Claimed(wait)
+        return await self._slot.claim(claiming)
 
     async def complete(self, owner: Owner, key: str, token: str) -> Settled | None:
-        return Settled() if await self._slot.complete(owner, key, token) else None
+        removal = await self._slot.complete(owner, key, token)
+        if removal is None:
+            return None
+        return Settled(leftovers=removal.leftovers) if removal.leftovers else NOTHING_ELSE
 
     async def release(self, key: str, token: str) -> bool:
         return await self._slot.release(key, token)

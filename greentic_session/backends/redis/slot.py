@@ -17,18 +17,24 @@ from greentic_session import tenancy
 from greentic_session._concurrency.shield import shielded
 from greentic_session._redis.answers import foreign, number
 from greentic_session._redis.executor import Executor
-from greentic_session.backend import Claiming, Creation, Parking, Update
+from greentic_session.backend import Claimed, Claiming, Creation, Parking, Settled, Update
 from greentic_session.errors import CorruptSessionError
 from greentic_session.expiry import NEVER, Never
 from greentic_session.ids import SessionKey
+from greentic_session.limits import ReplyLimits
 from greentic_session.models import ReplyScope, TenantCtx
+from greentic_session.reply import Reply
 from greentic_session.tenancy import Owner
 from greentic_session.wait import Wait, wait_of
 
 from .keys import Keys, identity_text, key_of, payload_prefix, scope_of
+from .reply_answers import NOTHING_ELSE, claimed_of, replies_of, terms_of
 from .scripts import FOR_EVER, THOROUGH, Answer, Scripts, text_of
 
 __all__ = ["BarredError", "Removal", "ShortError", "Slot", "meant_by", "wait_of"]
+
+
+_DEFAULT_LIMITS = ReplyLimits()
 
 
 class BarredError(Exception):
@@ -54,9 +60,11 @@ class Removal(NamedTuple):
 
     Attributes:
         nonce: On a cluster, that of the reservation under which the session was stored; None else.
+        leftovers: The unsettled replies of the place that its wait left.
     """
 
     nonce: bytes | None
+    leftovers: tuple[Reply, ...] = ()
 
 
 class Slot:
@@ -67,15 +75,23 @@ class Slot:
         keys: How they are named.
         hold: On a cluster, what may store a session or lengthen its life: see `owner_pointers`.
         reading: The way for reads that may be stale; the same by default.
+        limits: What there may be of replies, and for how long.
     """
 
     def __init__(
-        self, executor: Executor, keys: Keys, hold: tuple[str | int, ...] = (), *, reading: Executor | None = None
+        self,
+        executor: Executor,
+        keys: Keys,
+        hold: tuple[str | int, ...] = (),
+        *,
+        reading: Executor | None = None,
+        limits: ReplyLimits = _DEFAULT_LIMITS,
     ) -> None:
         self._reading = reading or executor
         self._keys = keys
         self._scripts = Scripts(executor, keys, hold)
-        self._reads = self._scripts if self._reading is executor else Scripts(self._reading, keys)
+        self._reads = self._scripts if reading is None else Scripts(reading, keys)
+        self._limits = limits
 
     # -- sessions, by key
 
@@ -157,7 +173,7 @@ class Slot:
 
     # -- waits, by scope
 
-    async def park(self, parking: Parking) -> SessionKey | None:
+    async def park(self, parking: Parking) -> Settled:
         """As `SessionBackend.park`.
 
         Raises:
@@ -165,18 +181,19 @@ class Slot:
             ShortError: It takes a reservation.
         """
         key, scope, text = parking.key, msgspec.json.encode(parking.scope), text_of(parking.data, parking.text)
-        outcome, *more = await self._scripts.park(parking, scope, text)
+        terms = terms_of(self._limits) if parking.resume else ""
+        outcome, *more = await self._scripts.park(parking, scope, text, terms)
         if outcome == b"count":
             # Some of many waits may have expired: listing them tells, and takes those away.
             if parking.max_waits is not None and len(await self.list_waits(parking.owner)) < parking.max_waits:
-                outcome, *more = await self._scripts.park(parking, scope, text)
+                outcome, *more = await self._scripts.park(parking, scope, text, terms)
             if outcome == b"count":
                 raise tenancy.too_many_waits(key)
         match outcome:
             case b"parked":
-                return None
+                return Settled(None, replies_of(more[1:])) if more else NOTHING_ELSE
             case b"displaced":
-                return key_of(more[0])
+                return Settled(key_of(more[0]), replies_of(more[1:]))
             case b"over":
                 raise tenancy.claim_over(key)
             case b"short":
@@ -243,7 +260,7 @@ class Slot:
 
     # -- claims
 
-    async def claim(self, claiming: Claiming) -> Wait | None:
+    async def claim(self, claiming: Claiming) -> Claimed | None:
         """As `SessionBackend.claim`.
 
         Raises:
@@ -256,11 +273,11 @@ class Slot:
             raise tenancy.claimed(key_of(found[0]))
         if outcome == b"short":
             raise ShortError(key_of(found[0]))
-        position, key, text = found
+        position, key, text, *more = found
         try:
             wait = wait_of(key_of(key), text, claiming.scopes[position])
             if tenancy.owner_of(wait.data) == claiming.owner:
-                return wait
+                return claimed_of(wait, more)
         except CorruptSessionError:
             await shielded(partial(self._scripts.release, key_of(key), claiming.token))
             raise
@@ -344,4 +361,4 @@ def _removal(answer: Answer, not_done: bytes) -> Removal | None:
         return None
     if outcome != b"removed":
         raise foreign()
-    return Removal(nonce[0] if nonce else None)
+    return Removal(nonce[0], replies_of(nonce[1:])) if nonce else Removal(None)

@@ -8,7 +8,7 @@ import redis
 
 from greentic_session import RedisSessionStore
 from greentic_session._redis.lua_source import script_text
-from greentic_session.backends.redis.keys import LEFTOVER_KINDS, SESSION_KINDS, USER_KINDS
+from greentic_session.backends.redis.keys import LEFTOVER_KINDS, REPLY_KINDS, SESSION_KINDS, USER_KINDS
 from greentic_session.testing._sessions.samples import ALICE, CHAT, ctx, data
 
 LUA = "greentic_session.backends.redis.lua"
@@ -29,7 +29,8 @@ def kinds(raw: redis.Redis, listed: str) -> list[str]:
 def test_the_lists_are_the_same_in_lua_and_in_python(raw: redis.Redis) -> None:
     assert kinds(raw, "OF_SESSION") == list(SESSION_KINDS)
     assert sorted(kinds(raw, "OF_USER")) == sorted(USER_KINDS)
-    assert set(kinds(raw, "OF_USER")) <= set(LEFTOVER_KINDS)
+    assert kinds(raw, "OF_PLACES") == list(REPLY_KINDS)
+    assert {*kinds(raw, "OF_USER"), *kinds(raw, "OF_PLACES")} <= set(LEFTOVER_KINDS)
 
 
 @pytest.mark.parametrize("name", ["examine", "remove_leftovers"])

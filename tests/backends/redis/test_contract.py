@@ -1,6 +1,7 @@
 """The Redis store: the contract, and the state machine on a server whose time the test moves."""
 
 import uuid
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -9,10 +10,10 @@ from redis_server import Server
 from time_passing import UNIT, OnTheSharedRedis, passing
 
 from greentic_session import RedisSessionStore
-from greentic_session.testing import SessionStoreContract, session_store_machine
+from greentic_session.testing import ReplyContract, ReplyStoreMachine, SessionStoreContract, session_store_machine
 
 
-class TestContract(OnTheSharedRedis, SessionStoreContract):
+class TestContract(OnTheSharedRedis, SessionStoreContract, ReplyContract):
     make = RedisSessionStore.from_url
 
 
@@ -22,9 +23,9 @@ class TestContract(OnTheSharedRedis, SessionStoreContract):
 def test_state_machine(shared: Server, examples: int, steps: int) -> None:
     with shared.client() as raw:
 
-        def make_store() -> RedisSessionStore:
+        def make_store(**options: Any) -> RedisSessionStore:
             raw.flushall()
-            return RedisSessionStore.from_url(shared.url, namespace=f"test-{uuid.uuid4().hex}")
+            return RedisSessionStore.from_url(shared.url, namespace=f"test-{uuid.uuid4().hex}", **options)
 
-        machine = session_store_machine(make_store, passing([raw]), unit=UNIT)
+        machine = session_store_machine(make_store, passing([raw]), unit=UNIT, base=ReplyStoreMachine)
         run_state_machine_as_test(machine, settings=settings(max_examples=examples, stateful_step_count=steps))

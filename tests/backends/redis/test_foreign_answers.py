@@ -101,7 +101,7 @@ async def all_calls(answers: list[bytes], stores: tuple[Any, Any]) -> dict[str, 
         if operation.name == "health":
             continue
         if operation.name.startswith("claim."):
-            answers.append(b"*4\r\n$5\r\nfound\r\n:0\r\n$1\r\nk\r\n$%d\r\n%s\r\n" % (len(text), text))
+            answers.append(b"*5\r\n$5\r\nfound\r\n:0\r\n$1\r\nk\r\n$%d\r\n%s\r\n$3\r\ninf\r\n" % (len(text), text))
         calls[operation.name] = await operation.ready(stores[0])
     held = Conversation[Message].new("c")
     for each in conversation_operations.OPERATIONS:

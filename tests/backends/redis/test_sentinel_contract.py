@@ -9,7 +9,14 @@ from time_passing import passing
 
 from greentic_session import create_session_store
 from greentic_session.conversation import create_conversation_store
-from greentic_session.testing import ConversationStoreContract, MakeConversationStore, MakeStore, SessionStoreContract, Time
+from greentic_session.testing import (
+    ConversationStoreContract,
+    MakeConversationStore,
+    MakeStore,
+    ReplyContract,
+    SessionStoreContract,
+    Time,
+)
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +39,7 @@ class OnTheFleet:
 
 
 @pytest.mark.slow
-class TestSessions(OnTheFleet, SessionStoreContract):
+class TestSessions(OnTheFleet, SessionStoreContract, ReplyContract):
     @pytest.fixture
     def make_store(self, fleet: Fleet) -> MakeStore:
         return lambda **options: create_session_store(fleet.url, namespace=f"test-{uuid.uuid4().hex}", **options)

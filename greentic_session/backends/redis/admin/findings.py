@@ -32,6 +32,11 @@ FAULTS: Final[Mapping[str, tuple[bool, str, str]]] = {
         "waits that are missing in their user's index",
         "Parking anything for that user, or listing the user's waits, makes the index anew. Find out who wrote there.",
     ),
+    "unready": (
+        True,
+        "inboxes whose waits are missing in the index of what is ready: no runner finds them",
+        "The next delivery there, or parking the flow again, puts them in (--reveal names them). Find out who wrote there.",
+    ),
     "pointer": (
         True,
         "sessions that no owner pointer leads to, on a cluster: they cannot be read by their key",

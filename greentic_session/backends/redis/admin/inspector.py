@@ -218,8 +218,21 @@ def _group(name: str) -> Group:
     return Group(env, tenant, team or None, flow or None)
 
 
-def _tally(sessions: int, waits: int, soon: int, size: int, claimed: int, due: int) -> Tally:
-    return Tally(sessions=sessions, waits=waits, soon=soon, size=size, claimed=claimed, due=due)
+def _tally(sessions: int, waits: int, soon: int, size: int, *standing: int) -> Tally:
+    claimed, due, ready, oldest_ms, overdue, put_off, replies = standing
+    return Tally(
+        sessions=sessions,
+        waits=waits,
+        soon=soon,
+        size=size,
+        claimed=claimed,
+        ready=ready,
+        oldest_ms=oldest_ms,
+        due=due,
+        overdue=overdue,
+        put_off=put_off,
+        replies=replies,
+    )
 
 
 def _wanted(selection: Selection) -> tuple[str, str, str, str]:
@@ -236,12 +249,18 @@ def _partition(name: bytes, selection: Selection | None) -> Partition | None:
     return place if meant and selection.user is None else None
 
 
-def _details(ttl: int, size: int, waits: int, scope: bytes, claim: int, token: bytes) -> Details:
+def _details(ttl: int, size: int, waits: int, scope: bytes, claim: int, token: bytes, *standing: Any) -> Details:
+    deadline, resumes, ready, put_off, attempts, replies = standing
     return Details(
         ttl_ms=None if ttl == -1 else ttl,
         size=size,
         waits=bool(waits),
-        deadline_ms=ttl if waits and ttl != -1 else None,
+        deadline_ms=None if deadline == b"" else deadline,
+        resumes=bool(resumes),
+        ready_ms=None if ready == b"" else ready,
+        put_off_ms=put_off,
+        attempts=attempts,
+        replies=replies,
         scope=scope_of(scope),
         claim_ms=claim if claim >= 0 else None,
         holder=holder_of(token.decode("utf-8", "replace")) if claim >= 0 else None,

@@ -3,8 +3,11 @@
 -- ARGV     namespace, session keys
 -- Returns  for each that was looked at (at least one, and no more once it has cost enough): {} if
 --          it is not there, else {lifetime in ms or -1, bytes of its text, 1 if it waits or 0,
---          scope as JSON or "", what is left of the lease of its claim in ms or a negative number, the
---          public part of the token of that claim or ""}
+--          scope as JSON or "", what is left of the lease of its claim in ms or a negative number,
+--          the public part of the token of that claim or "", what is left until its deadline in ms
+--          or "", 1 if a runner resumes it then or 0, for how many ms it has been ready or "", for
+--          how many it is put off, how many attempts its open turn has had, how many replies lie at
+--          its place}
 -- @include session
 local found = {}
 for number = 2, #ARGV do
@@ -21,7 +24,13 @@ for number = 2, #ARGV do
     local size = redis.call('STRLEN', session_key(key))
     local token = redis.call('GET', claim_key(key))
     details = {session.ttl, size, waits and 1 or 0, scope or '', redis.call('PTTL', claim_key(key)),
-      token and token:sub(1, 12) or ''}
+      token and token:sub(1, 12) or '', waits and session.ttl ~= -1 and session.ttl or '', 0, '', 0, 0, 0}
+    if waits and session.place then
+      -- @include operators
+      local told, replies, resumes = look_at(session)
+      details[7], details[8], details[9] = told.deadline or '', resumes and 1 or 0, told.ready or ''
+      details[10], details[11], details[12] = told.put_off, told.attempts, replies
+    end
   end
   found[#found + 1] = details
 end

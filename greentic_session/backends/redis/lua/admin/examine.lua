@@ -168,12 +168,52 @@ end
 
 function check.copied() end -- it may outlive its session; see copied.lua
 
+function check.made() end -- it ends in a minute; see claim_ready.lua
+
+-- What lies where a wait of ours is, is ready, or will be.
+function check.replies(name, rest)
+  local path, hash = rest:match('^(.*):(%x+)$')
+  if not hash then tell('unknown', name) return end
+  -- @include places
+  local owner = owner_of_path(path)
+  local inbox, session = inbox_at(owner, hash), live(redis.pcall('GET', scope_key(owner, hash)) or '')
+  if #inbox.replies == 0 or inbox.key_end - instant() <= SLACK then return end
+  local ttl = redis.call('PTTL', replies_key(owner, hash))
+  local left = inbox.key_end == math.huge and -1 or inbox.key_end - instant()
+  if not same_life(ttl, left) then tell('lifetimes', name) end
+  local waits = session and session.place == hash and session.key == inbox.waits and waits_at(session, owner, hash)
+  if waits and not ends_now(session.ttl) and ready_since(owner, hash) == math.huge then tell('unready', name) end
+end
+
+function check.delivered(name, rest)
+  local path, _ = rest:match('^(.*):(%x+)$')
+  if not path then tell('unknown', name) return end
+  redis.call('STRLEN', ns .. DELIVERED .. rest)
+  if redis.call('PTTL', ns .. DELIVERED .. rest) ~= -1 then return end
+  local hash = redis.call('GET', ns .. DELIVERED .. rest):match('^(%x+):')
+  if not hash or redis.call('EXISTS', replies_at(path, hash)) == 0 then tell('leftover', name) end
+end
+
+function check.kept(_, rest) redis.call('HLEN', ns .. KEPT .. rest) end
+
+-- An entry may lead to what the reference has cleared: whoever meets it takes it out.
+function check.ready(name, rest)
+  if rest == 'served' then redis.call('HLEN', ready_key(rest)) else redis.call('ZCARD', ready_key(rest)) end
+  if redis.call('PTTL', ready_key(rest)) == -1 and rest:find(':.*:') then
+    local first = redis.call('ZRANGE', ready_key(rest), '0', '0')[1] or ''
+    local user, hash = first:match('^(.*):(%x+)$')
+    if not hash then tell('unknown', name) end
+  end
+end
+
 local CHECKS = {
   [SESSION] = check.session, [RECORD] = check.own, [CLAIM] = check.claim, [SCOPE] = check.scope,
   [WAITS] = check.set, [INDEX] = check.index, [POINTER] = check.pointer, [MENDING] = check.mending,
   [BARRED] = check.barred, [STAGED] = check.staged, [COPIED] = check.copied, [LASTING] = check.lasting,
+  [REPLIES] = check.replies, [DELIVERED] = check.delivered, [KEPT] = check.kept, [READY] = check.ready,
+  [MADE] = check.made,
 }
-require_every(CHECKS, OF_SESSION, OF_USER, OF_NONE)
+require_every(CHECKS, OF_SESSION, OF_USER, OF_PLACES, OF_NONE)
 for number = 2, #ARGV do
   if is_enough() then break end
   answer[1] = answer[1] + 1

@@ -1,4 +1,4 @@
--- Remove leftovers: what leads nowhere among what a purged tenant has left.
+-- Remove leftovers: what leads nowhere among what a purged tenant has left, and its replies.
 -- KEYS[1]  the prefix of all keys
 -- ARGV     namespace, env, tenant, team or "", user or "", keys without the namespace and the colon
 --          after it
@@ -47,11 +47,34 @@ end
 
 function remove.claim() end -- it goes with the record, or ends by itself
 
+-- Replies and the ids of deliveries are not looked at, but forgotten: whoever is purged has none.
+function remove.replies(rest)
+  local path, hash = rest:match('^(.*):(%x+)$')
+  local owner = path and owner_of_path(path)
+  if not owner or not is_meant(owner) then return end
+  -- @include places
+  local wait, inbox = open_place(owner, hash)
+  local gone = inbox.replies
+  for _, received in ipairs(gone) do note(inbox, received, nil) end
+  inbox.replies = {}
+  if wait then refresh(wait) else prune(inbox) end
+end
+
+function remove.delivered(rest)
+  local path, name = rest:match('^(.*):(%x+)$')
+  if path and is_meant(owner_of_path(path)) then redis.call('DEL', delivered_key(owner_of_path(path), name)) end
+end
+
+function remove.kept(rest)
+  if is_meant(owner_of_path(rest)) then redis.call('DEL', kept_key(owner_of_path(rest))) end
+end
+
 local REMOVE = {
   [RECORD] = remove.own, [CLAIM] = remove.claim, [SCOPE] = remove.scope, [WAITS] = remove.set, [INDEX] = remove.set,
   [POINTER] = remove.pointer, [MENDING] = remove.mending, [LASTING] = remove.lasting,
+  [REPLIES] = remove.replies, [DELIVERED] = remove.delivered, [KEPT] = remove.kept,
 }
-require_every(REMOVE, OF_USER)
+require_every(REMOVE, OF_USER, OF_PLACES)
 for _, one in ipairs(OF_SESSION) do
   if one.kind ~= SESSION and not one.stays then require_every(REMOVE, {one}) end
 end

@@ -2,9 +2,10 @@
 -- KEYS[1]  the prefix of all session keys
 -- ARGV     namespace, env, tenant, team, user (each "" for all), how many ms are soon, session keys
 -- Returns  {how many were looked at: at least one, and no more once it has cost enough}, and for
---          each "env:tenant:team:flow" among them: that, sessions, waits, those that end soon, bytes of
---          their texts, waits that are claimed, waits that are due soon. A session of which nobody can
---          tell whose it is counts for ""
+--          each "env:tenant:team:flow" among them: that, sessions, waits, those that end soon,
+--          bytes of their texts, waits that are claimed, waits that are due soon, ready, for how
+--          many ms the first of those has been, overdue, put off, and the replies at their places.
+--          A session of which nobody can tell whose it is counts for ""
 -- @include session
 local tallies, places, soon, looked = {}, {}, tonumber(ARGV[6]), 0
 local HEAD = 2047 -- of a text, in which its flow is looked for
@@ -15,6 +16,17 @@ local function flow_of(key)
   return redis.call('GETRANGE', session_key(key), 0, HEAD):match('},"flow_id":"([%w._-]+)"') or ''
 end
 
+-- What takes part in replies and deadlines.
+local function count_part(tally, session)
+  -- @include operators
+  local told, replies = look_at(session)
+  if told.deadline and told.deadline > 0 and told.deadline <= soon then tally[7] = tally[7] + 1 end
+  if told.ready then tally[8], tally[9] = tally[8] + 1, math.max(tally[9], told.ready) end
+  if told.is_overdue then tally[10] = tally[10] + 1 end
+  if told.put_off > 0 then tally[11] = tally[11] + 1 end
+  tally[12] = tally[12] + replies
+end
+
 local function count(session)
   local owner = session.owner or ':::'
   local env, tenant, team, user = owner:match('^([^:]*):([^:]*):([^:]*):([^:]*)$')
@@ -23,7 +35,7 @@ local function count(session)
   local name = session.owner and env .. ':' .. tenant .. ':' .. team .. ':' .. flow_of(session.key) or ''
   local tally = tallies[name]
   if not tally then
-    tally = {name, 0, 0, 0, 0, 0, 0}
+    tally = {name, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
     tallies[name], places[#places + 1] = tally, tally
   end
   tally[2] = tally[2] + 1
@@ -32,7 +44,8 @@ local function count(session)
     and is_wait(session, owner) then
     tally[3] = tally[3] + 1
     if redis.call('EXISTS', claim_key(session.key)) == 1 then tally[6] = tally[6] + 1 end
-    if ends_soon then tally[7] = tally[7] + 1 end
+    if session.place then count_part(tally, session)
+    elseif ends_soon then tally[7] = tally[7] + 1 end
   end
   if ends_soon then tally[4] = tally[4] + 1 end
   tally[5] = tally[5] + redis.call('STRLEN', session_key(session.key))

@@ -31,8 +31,11 @@ local OF_USER = {
   {kind = MENDING, ours = true},
 }
 
--- Of neither.
-local OF_NONE = {{kind = BARRED}, {kind = STAGED}, {kind = LASTING}}
+-- Of a user's places, see inboxes.lua: they may outlive the waits there, and a purge forgets them.
+local OF_PLACES = {{kind = REPLIES}, {kind = DELIVERED}, {kind = KEPT}}
+
+-- Of none.
+local OF_NONE = {{kind = BARRED}, {kind = STAGED}, {kind = LASTING}, {kind = READY}, {kind = MADE}}
 
 local function key_of_kind(one, rest) return ns .. one.kind .. rest end
 
@@ -66,7 +69,7 @@ end
 -- What a kind of key is, and what follows it in a name without the namespace; nil for none that we
 -- know.
 local function kind_of(name)
-  for _, list in ipairs({OF_SESSION, OF_USER, OF_NONE}) do
+  for _, list in ipairs({OF_SESSION, OF_USER, OF_PLACES, OF_NONE}) do
     for _, one in ipairs(list) do
       local word = one.kind:sub(2)
       if name:sub(1, #word) == word then return one.kind, name:sub(#word + 1) end

@@ -1,5 +1,6 @@
 -- The owner that a text names, as its reader will find it: names may come twice or with escapes, in
 -- any order.
+-- @inline
 local MOST_BYTES = 65536 -- that are decoded: the server waits for it
 local MOST_DEPTH = 1000 -- cjson reads nothing that nests deeper, and the reader may
 

@@ -1,14 +1,16 @@
 -- The wait at a scope where all is as usual, in as few commands as it takes: our record says that
 -- the session waits there, and the user's set outlives it. That is what `find_wait` in waits.lua
--- would find out, too, but for whose the text is: who asks sees to that. Whose the scope is, and its
--- hash, are read from its key: a request that is short travels faster, and Redis reads more of them
--- at a time.
+-- would find out, too, but for whose the text is: who asks sees to that. Whose the scope is, and
+-- its hash, are read from its key: a request that is short travels faster, and Redis reads more of
+-- them at a time.
 -- Reads  call; scope (its key); path (the owner's)
--- Sets   key (session key): false if nothing is there; nil if it is for the rules to say; session
---        (its key), ttl (lifetime in ms)
-local key, session, ttl = call('GET', scope), nil, nil
+-- Sets   place (of a session that takes part in replies), key (session key): false if nothing is
+--        there; nil if it is for the rules to say; session (its key), ttl (lifetime in ms)
+local key, session, ttl, place = call('GET', scope), nil, nil, nil
 if key then
-  if call('HGET', record_key(key), SCOPE_HASH) ~= hash_of_scope(scope) then
+  local known = call('HMGET', record_key(key), SCOPE_HASH, PLACE)
+  place = known[2]
+  if known[1] ~= hash_of_scope(scope) then
     key = nil
   else
     session = session_key(key)

@@ -11,6 +11,8 @@ local SESSION, RECORD, CLAIM, COPIED = ':session:', ':own:', ':claim:', ':copied
 local SCOPE, WAITS, INDEX = ':waits:scope:', ':waits:user:', ':scopes:' -- an owner's path follows
 local POINTER, MENDING = ':user:', ':mending:' -- an owner's path follows
 local BARRED, STAGED, LASTING = ':barred:', ':staged:', ':lasting:sessions' -- a nonce, twice; nothing
+local REPLIES, DELIVERED, KEPT = ':replies:', ':delivered:', ':kept:' -- an owner's path follows
+local READY, MADE = ':ready:', ':made:' -- see ready_index.lua; the token of a claim
 local HASH_LENGTH = 64 -- hex digits of a SHA-256, at the end of a scope's key
 
 -- On a cluster braces keep namespaces apart.
@@ -25,6 +27,7 @@ local function claim_key(key) return ns .. CLAIM .. key end
 local function copied_key(key) return ns .. COPIED .. key end
 local function barred_key(nonce) return ns .. BARRED .. nonce end
 local function staged_key(nonce) return ns .. STAGED .. nonce end
+local function made_key(token) return ns .. MADE .. token end
 local function index_at(path) return ns .. INDEX .. path end
 
 -- The parts of keys that a script is given.
@@ -42,3 +45,8 @@ local function set_key(owner) return set_at(owner_path(owner)) end
 local function index_key(owner) return index_at(owner_path(owner)) end
 local function pointer_key(owner) return pointer_at(owner_path(owner)) end
 local function mending_key(owner) return mending_at(owner_path(owner)) end
+local function replies_at(path, hash) return ns .. REPLIES .. path .. ':' .. hash end
+local function replies_key(owner, hash) return replies_at(owner_path(owner), hash) end
+local function delivered_key(owner, name) return ns .. DELIVERED .. owner_path(owner) .. ':' .. name end
+local function kept_key(owner) return ns .. KEPT .. owner_path(owner) end
+local function ready_key(rest) return ns .. READY .. rest end

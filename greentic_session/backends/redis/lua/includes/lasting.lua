@@ -1,11 +1,11 @@
 -- Lasting sessions: those without a lifetime, or with one of more than a day. Their records live as
 -- long, and whoever removes such a session by plain commands, as the reference does, leaves its
--- record behind. So {ns}:lasting:sessions, a sorted set, names these sessions, each with the time of
--- the next check (ms since the epoch), a day later. Every write that names one checks a few
--- that are due. The set lives as long as the longest. On a cluster there is none: only we write
--- there.
+-- record behind. So {ns}:lasting:sessions, a sorted set, names these sessions, each with the time
+-- of the next check (ms since the epoch), a day later. Every write that names one checks a few that
+-- are due. The set lives as long as the longest. On a cluster there is none: only we write there.
 -- @include record
 -- @include wait_index
+-- @inline
 local CHECKED_AT_MOST = '2'
 
 -- Let the schedule live as long as a session that it names.

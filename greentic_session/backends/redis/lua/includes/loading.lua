@@ -3,12 +3,15 @@
 --   owner             whose it is, as its text says; nil where nobody can tell
 --   owner_written, scope_hash, pointer_owner, text_sha   of our record
 --   written_by_others, unseen, reparked                  flags of our record, true or false
+--   place             of our record: where it takes part in replies and deadlines; nil where it
+--                     does not
 --   nonce, pointer_reach                                 of our record, on a cluster
 -- @include record
 -- @include identity
 -- @include bounds
 -- @include decoded_owner
 -- @include namespaces
+-- @inline
 local function text_of(session)
   if not session.text then
     session.text = redis.call('GET', session_key(session.key))
@@ -49,11 +52,11 @@ local function load(key)
   local elsewhere = not in_slot() and readings(key, session_key(''):sub(1, -2))
   if elsewhere and redis.call('TYPE', session_key(key)).ok ~= 'string' then return nil end
   local own = redis.call('HMGET', record_key(key), OWNER, SCOPE_HASH, LATEST_OF, TEXT_SHA, NONCE, POINTER_REACH,
-    MOVED, UNSEEN, REPARKED)
+    MOVED, UNSEEN, REPARKED, PLACE)
   local session = {
     key = key, ttl = ttl, owner_written = own[1], scope_hash = own[2] or '', pointer_owner = own[3], text_sha = own[4],
     nonce = own[5], pointer_reach = tonumber(own[6]),
-    written_by_others = own[7] == '1', unseen = own[8] == '1', reparked = own[9] == '1',
+    written_by_others = own[7] == '1', unseen = own[8] == '1', reparked = own[9] == '1', place = own[10],
   }
   session.owner = identity(redis.call('GETRANGE', session_key(key), '0', '511'))
     or identity(redis.call('GETRANGE', session_key(key), '0', '65535')) -- ids may be long, texts longer

@@ -4,10 +4,11 @@
 -- writes, too. Only of a session that the reference created, and that never waited, nothing tells:
 -- it is then the reference's default namespace's, if that is one of the two; else whoever asks has
 -- it.
+-- @inline
 local DEFAULT = 'greentic:session'
 local WORDS = {
   session = true, own = true, claim = true, copied = true, waits = true, scopes = true, user = true, conv = true,
-  lasting = true,
+  lasting = true, replies = true, delivered = true, kept = true, ready = true,
 }
 
 -- How a name in this namespace reads in longer ones: {{the longer namespace, a word of the layout,

@@ -18,6 +18,15 @@ local NOTED = 'e' -- named in {ns}:lasting:sessions, by an operation that noted 
 local NONCE = 'g' -- the nonce of the reservation under which it was stored
 local POINTER_REACH = 'u' -- for how many ms the owner pointer outlives the session, at least
 
+-- Of a session that takes part in replies and deadlines, and of no other; see waiting.lua. Moments
+-- are ms since the epoch, with microseconds, or inf.
+local PLACE = 'r' -- the SHA-256 of the scope of its place, "-" if it has none
+local DEADLINE, REST_END, PUT_OFF = 'd', 't', 'q' -- as in greentic_session/transitions/waiting.py
+local RESUME, IS_NEW = 'a', 'z' -- "1" each
+local TURN = 'i' -- how many attempts failed, its key, and what it is about, with a space between
+local TOKEN, HELD = 'k', 'l' -- of the last claim that nobody gave back; the places where that holds replies
+local TERMS = 'y' -- for how long the store that set a deadline or accepted a reply keeps things; see terms.lua
+
 -- Lasting sessions, without a lifetime or with one of more than a day, are checked once a day; see
 -- lasting.lua.
 local CHECK_AFTER_MS = 86400000

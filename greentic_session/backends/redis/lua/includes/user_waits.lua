@@ -3,6 +3,7 @@
 -- Look at one member of a user's set: what is no wait goes. A thorough look returns the session,
 -- too; another one takes our record's word where it says that the member waits. Returns its
 -- lifetime in ms (nil: it is no wait), and the SHA-256 of its scope if our record has one.
+-- @inline
 local function inspect_member(owner, key, thorough)
   members_seen = members_seen + 1
   local ttl = redis.call('PTTL', session_key(key))

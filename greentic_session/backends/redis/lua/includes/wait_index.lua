@@ -3,8 +3,8 @@
 -- set of the scopes (their SHA-256) where our sessions wait, each with the moment when that wait
 -- expires (ms since the epoch, or inf). It tells without reading the waits how long the user's set
 -- must live, and whether a member of it has expired. It is ours alone: where the reference has
--- changed the set, their lengths differ, and `repair_index` in user_waits.lua reads the members. Of a
--- user with one wait, as nearly all are, reading that one tells as much, and there is no index to
+-- changed the set, their lengths differ, and `repair_index` in user_waits.lua reads the members. Of
+-- a user with one wait, as nearly all are, reading that one tells as much, and there is no index to
 -- keep.
 
 local function expire(key, ttl)

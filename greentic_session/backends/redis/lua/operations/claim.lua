@@ -1,12 +1,13 @@
 -- Claim the wait of the first scope that has one, and let the session live at least as long as the
 -- lease.
 -- KEYS     the scopes, best first
--- ARGV     namespace, how the owner's payloads begin, token, lease in ms, the session key of which
---          the text is read behind the script, or ""; on a cluster nonce and reach of a reservation
+-- ARGV     namespace, how the owner's payloads begin, token, lease in ms; on a cluster nonce and
+--          reach of a reservation
 -- Returns  {"found", number of the scope that matched, session key, text, or false where it is
---          read behind the script, or is staged under the token: of another session}; {"claimed", session key}; {"absent"} if nothing waits; on a
---          cluster {"short", session key} if the session's owner pointer would not live as long as
---          the lease
+--          staged under the token, the deadline as ms since the epoch or "inf"}, and of a session
+--          that takes part in replies what told_claim in places.lua tells behind that; {"claimed",
+--          session key}; {"absent"} if nothing waits; on a cluster {"short", session key} if the
+--          session's owner pointer would not live as long as the lease
 -- @include staging
 local prefix, token, lease = ARGV[2], ARGV[3], tonumber(ARGV[4])
 local call, path, nonce = redis.call, path_of_scope(KEYS[1]), token
@@ -15,14 +16,19 @@ for number = 1, #KEYS do
   -- @include fast_path
   if key == nil then break end
   if key then
+    if place then break end
     if call('GETRANGE', session, '0', tostring(#prefix - 1)) ~= prefix then break end
     local led = call('PTTL', scope)
     if (ttl ~= -1 and ttl < lease) or (led ~= -1 and led < lease) then break end
     local held = token .. ':' .. hash_of_scope(scope)
     if not call('SET', claim_key(key), held, 'PX', ARGV[4], 'NX') then return {'claimed', key} end
-    if key == ARGV[5] then return {'found', number - 1, key, false} end
     -- @include answer_text
-    return {'found', number - 1, key, text}
+    local deadline = 'inf'
+    if ttl ~= -1 then
+      local time = call('TIME')
+      deadline = string.format('%.3f', time[1] * 1000 + time[2] / 1000 + ttl)
+    end
+    return {'found', number - 1, key, text, deadline}
   end
   if number == #KEYS then return {'absent'} end
 end
@@ -35,11 +41,25 @@ for number = 1, #KEYS do
     if redis.call('EXISTS', claim_key(session.key)) == 1 then return {'claimed', session.key} end
     local found = text_of(session) -- now: a server that is held up deletes what is given a millisecond to live
     local lengthened = session.ttl ~= -1 and session.ttl < lease
-    if lengthened and not may_live(session, lease, ARGV[6], ARGV[7]) then return {'short', session.key} end
+    if lengthened and not may_live(session, lease, ARGV[5], ARGV[6]) then return {'short', session.key} end
+    if session.place ~= hash and redis.call('EXISTS', replies_key(owner, hash)) == 1 then
+      session.place = hash -- the reference has parked it where something lies
+    end
+    if session.place then
+      -- @include places
+      local wait = open_place(owner, hash)
+      local joined = join(wait, wait.inbox.replies, instant())
+      wait.held, wait.turn = {}, joined or wait.turn
+      lease_wait(wait, token, hash, lease)
+      extend_key(scope_key(owner, hash), lease)
+      if joined then return {'found', unpack(told_claim(wait, number - 1, found, {}, is_heard(wait)))} end
+      return {'found', number - 1, session.key, found, written(wait.deadline), '', 1, 0, wait.is_new and 1 or 0}
+    end
     redis.call('SET', claim_key(session.key), token .. ':' .. hash, 'PX', lease)
     if lengthened then set_lifetime(session, lease) end
     extend_key(scope_key(owner, hash), lease)
-    return {'found', number - 1, session.key, found}
+    local ttl = lengthened and lease or session.ttl
+    return {'found', number - 1, session.key, found, ttl == -1 and 'inf' or string.format('%.3f', now() + ttl)}
   end
 end
 return {'absent'}

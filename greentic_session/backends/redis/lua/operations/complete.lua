@@ -1,7 +1,8 @@
 -- Remove the session of a live claim.
 -- KEYS[1]  the claim
 -- ARGV     namespace, session key, token, owner as in keys, how the owner's payloads begin
--- Returns  {"removed", on a cluster the nonce of its reservation}; {"over"} if the claim is
+-- Returns  {"removed", on a cluster the nonce of its reservation}, and behind that, or false, the
+--          replies that are left over; {"over"} if the claim is
 -- @include claims
 -- @include record
 local key, token, path, prefix = ARGV[2], ARGV[3], ARGV[4], ARGV[5]
@@ -12,8 +13,8 @@ local function remove()
   local call, hash = redis.call, claimed_at(KEYS[1], token)
   if not hash then return false end
   local session, own = session_key(key), record_key(key)
-  local known = call('HMGET', own, SCOPE_HASH, LATEST_OF, NONCE, NOTED)
-  if known[1] ~= hash or known[2] or known[3] then return false end
+  local known = call('HMGET', own, SCOPE_HASH, LATEST_OF, NONCE, NOTED, PLACE)
+  if known[1] ~= hash or known[2] or known[3] or known[5] then return false end
   local scope, pointer = scope_at(path, hash), pointer_at(path)
   local led = call('MGET', scope, pointer) -- of another type it is nil
   if led[1] ~= key or call('GETRANGE', session, '0', tostring(#prefix - 1)) ~= prefix then return false end
@@ -47,5 +48,13 @@ local session = load(key)
 local hash, owner = session and claimed_at(KEYS[1], token), owner_of_path(path)
 if session then verify_owner(session) end
 if not hash or (session.owner or owner) ~= owner then return {'over'} end -- the reference has given the key to somebody else
+if session.place then
+  -- @include places
+  local wait = open_session(session, hash)
+  settle(wait)
+  local leftovers, nonce = remove_wait(wait, LEFT_OVER)
+  unlink_scope(owner, hash, key)
+  return {'removed', nonce, unpack(leftovers)}
+end
 unlink_scope(owner, hash, key)
 return {'removed', remove_session(session)}

@@ -1,8 +1,8 @@
 -- Store a new session, and make it its user's latest.
 -- KEYS[1]  the session
 -- ARGV     namespace, session key, text or the nonce under which it is staged, its SHA-1, owner,
---          pointer owner or "", lifetime in ms or -1, the bytes of a staged text, or ""; on a cluster
---          the nonce and the reach of its reservation
+--          pointer owner or "", lifetime in ms or -1, the bytes of a staged text, or ""; on a
+--          cluster the nonce and the reach of its reservation
 -- Returns  {"stored"}; {"exists"} if a live session has the key; {"unstaged"} where the text is
 --          staged no more; {"barred"} if the reservation is over
 -- @include staging

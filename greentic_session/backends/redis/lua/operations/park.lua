@@ -1,21 +1,24 @@
 -- Store a session and make it the one wait of a scope.
 -- KEYS     the scope, the user's set, the user's pointer
--- ARGV     namespace, session key, text or the nonce under which it is staged, its SHA-1, owner, how
---          the owner's payloads begin, the scope as JSON, lifetime in ms or -1, "" to replace who
---          waits there, "fail:" not to, and behind it the token of the claim that this ends, if
---          there is one; how many waits the user may have, or ""; the bytes of a staged text, or "";
---          on a cluster nonce and reach of a reservation, both "" for that of the session that is
---          there
--- Returns  {"parked"}; {"displaced", key of the session that waited there}; {"over"} (the claim);
---          {"corrupt"}; {"mismatch", part of the identity}; {"held"} (the scope); {"elsewhere"}
---          where another namespace's session has this key; {"many"} if it would be one wait too
---          many, {"count"} if it may be: not all members of the user's set need be waits;
---          {"unstaged"} where the text is staged no more; on a cluster {"short"} where it takes a
---          reservation, {"barred"} if that is over
+-- ARGV     namespace, session key, text or the nonce under which it is staged, its SHA-1, owner,
+--          how the owner's payloads begin, the scope as JSON, lifetime in ms or -1, "" to replace
+--          who waits there, "fail:" not to, and behind it the token of the claim that this ends, if
+--          there is one; how many waits the user may have, or ""; the bytes of a staged text, or
+--          ""; what becomes of it at its deadline: "forget", "keep" what was, or "resume", and with
+--          that the terms of the store behind a space (see terms.lua); on a cluster nonce and reach
+--          of a reservation, both "" for that of the session that is there
+-- Returns  {"parked"}; {"displaced", key of the session that waited there}, and behind each of them
+--          the replies that are left over where it waited before ({"parked", "", replies});
+--          {"over"} (the claim); {"corrupt"}; {"mismatch", part of the identity}; {"held"} (the
+--          scope); {"elsewhere"} where another namespace's session has this key; {"many"} if it
+--          would be one wait too many, {"count"} if it may be: not all members of the user's set
+--          need be waits; {"unstaged"} where the text is staged no more; on a cluster {"short"}
+--          where it takes a reservation, {"barred"} if that is over
 -- @include staging
 local key, text, sha, owner, prefix, scope = ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7]
 local lifetime, on_conflict, most = ARGV[8], ARGV[9], tonumber(ARGV[10]) -- most: nil for any number
-local is_staged, nonce, reach = ARGV[11] ~= '', ARGV[12], ARGV[13]
+local is_staged, nonce, reach = ARGV[11] ~= '', ARGV[13], ARGV[14]
+local choice, terms = ARGV[12]:match('^(%l+) ?(.*)$')
 local bytes, hash, ttl = is_staged and ARGV[11] or #text, hash_of_scope(KEYS[1]), tonumber(lifetime)
 local fails = on_conflict:sub(1, 5) == 'fail:'
 local token = fails and on_conflict:sub(6) or on_conflict
@@ -27,7 +30,7 @@ local parked, settled, due = false, true, {}
 -- The usual case: a new session, or one that waits here already, claimed or not, and no other. No
 -- function is made for it.
 repeat
-  if nonce and ttl == -1 then break end
+  if (nonce and ttl == -1) or choice == 'resume' then break end
   local holder = call('GET', KEYS[1])
   if holder and holder ~= key then break end
   local is_new = not holder
@@ -37,8 +40,8 @@ repeat
 
   local known, left, is_latest = nil, nil, false
   if holder then
-    known = call('HMGET', own, OWNER, SCOPE_HASH, LATEST_OF, NOTED, REPARKED, MOVED, UNSEEN)
-    if known[1] ~= owner or known[2] ~= hash or (known[3] and known[3] ~= owner) then break end
+    known = call('HMGET', own, OWNER, SCOPE_HASH, LATEST_OF, NOTED, REPARKED, MOVED, UNSEEN, PLACE)
+    if known[1] ~= owner or known[2] ~= hash or (known[3] and known[3] ~= owner) or known[8] then break end
     if token and redis.pcall('GET', claim_key(key)) ~= token .. ':' .. hash then break end
     if call('GETRANGE', target, '0', tostring(#prefix - 1)) ~= prefix then break end
     is_latest = known[3] and redis.pcall('GET', KEYS[3]) == key
@@ -51,8 +54,10 @@ repeat
     end
   else
     if token or nonce == '' or redis.pcall('GET', KEYS[3]) == key then break end
-    -- A record: somebody else has removed what it is about.
-    if call('EXISTS', own, claim_key(key), nonce and barred_key(nonce) or own) ~= 0 then break end
+    -- A record: somebody else has removed what it is about. An inbox: of somebody who waited here,
+    -- or will.
+    local inbox = replies_at(path_of_waits(set), hash)
+    if call('EXISTS', own, claim_key(key), nonce and barred_key(nonce) or inbox, inbox) ~= 0 then break end
     left = nonce and tonumber(reach)
   end
 
@@ -118,79 +123,10 @@ if parked then
   check_lasting(due)
   return {'parked'}
 end
--- Whether the user has as many waits as there may be; nil where only a look at more of them than a
--- script takes tells.
-local function is_full()
-  local members = redis.call('SCARD', set_key(owner))
-  if members < most then return false end
-  if members <= FEW then return #rebuild_index(owner, true) >= most end
-  local known, settled = pcall(sync_lifetimes, set_key(owner), index_key(owner))
-  if known and settled then return true end
-  return nil
-end
-
-local function is_listed(session)
-  return session and redis.call('SISMEMBER', set_key(owner), key) == 1 and is_wait(session, owner)
-end
-
-local function park_thoroughly()
-  require_types(owner, hash, key)
-  local session = load(key)
-  local parked_at = token and session and claimed_at(claim_key(key), token)
-  if token and not parked_at then return {'over'} end
-  if session then
-    if not verify_owner(session) then return {'corrupt'} end
-    local part = difference(session.owner, owner)
-    if part then return {'mismatch', part} end
-  end
-  if not session and redis.call('EXISTS', session_key(key)) == 1 then return {'elsewhere'} end
-  local left = nil
-  if nonce then
-    if nonce ~= '' and redis.call('EXISTS', barred_key(nonce)) == 1 then return {'barred'} end
-    if session and not (may_live(session, ttl, nonce, reach) or nonce ~= '') then return {'short'} end
-    if not session and nonce == '' then return {'short'} end
-    left = nonce == '' and session.pointer_left or tonumber(reach) - math.max(ttl, 0)
-    if nonce == '' then nonce = session.nonce end
-  end
-  local holder = find_wait(owner, hash)
-  local displaced = holder and holder.key ~= key and holder
-  if displaced and fails then return {'held'} end
-
-  if most and not displaced and not is_listed(session) then
-    local full = is_full()
-    if full ~= false then return {full and 'many' or 'count'} end
-  end
-
-  local is_new = false
-  -- @include store_text
-  if not stored then return {'unstaged'} end
-  if displaced then end_wait(displaced, owner) end
-  if session then
-    if session.owner_written and session.scope_hash ~= '' and session.scope_hash ~= hash then
-      unlink_scope(owner, session.scope_hash, key)
-    end
-    if parked_at then
-      redis.call('DEL', claim_key(key))
-      if parked_at ~= hash then unlink_scope(owner, parked_at, key) end
-    end
-  else
-    discard_leftovers(key, owner)
-  end
-  redis.call('HSET', record_key(key), OWNER, owner, SCOPE_HASH, hash, SCOPE_JSON, scope, TEXT_SHA, sha, TEXT_BYTES, bytes,
-    MOVED, '', UNSEEN, '', REPARKED, session and '1' or '')
-  -- A pointer that the reference left, of another session under this key, leads here: our record says
-  -- so from now on.
-  if not (session and session.pointer_owner) and leads_to(pointer_key(owner), key) then
-    redis.call('HSET', record_key(key), LATEST_OF, owner)
-  end
-  if nonce then redis.call('HSET', record_key(key), NONCE, nonce, POINTER_REACH, string.format('%.0f', left)) end
-  redis.call('SET', scope_key(owner, hash), key)
-  add_wait(set_key(owner), index_key(owner), redis.call('SCARD', set_key(owner)), key, hash, ttl)
-  local latest_of = session and session.pointer_owner
-  set_lifetime({key = key, owner_written = owner, scope_hash = hash, pointer_owner = latest_of, owner = owner}, ttl)
-  return displaced and {'displaced', displaced.key} or {'parked'}
-end
-
-local answer = park_thoroughly()
+-- @include parking
+local answer = park({
+  key = key, text = text, is_staged = is_staged, sha = sha, bytes = bytes, owner = owner, hash = hash, scope = scope, ttl = ttl,
+  token = token, fails = fails, most = most, nonce = nonce, reach = reach, choice = choice, terms = terms,
+})
 if is_staged then redis.call('UNLINK', staged_key(text)) end -- where it was refused
 return answer

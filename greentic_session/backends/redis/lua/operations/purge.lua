@@ -27,7 +27,13 @@ for number = 6, #ARGV do
   if read and session and session.owner and is_meant(session.owner) then
     enter(session.owner)
     bytes_read = bytes_read + redis.call('STRLEN', session_key(session.key)) -- to free much takes time, too
-    removed[#removed + 1] = {session.key, remove_session(session, true)}
+    if session.place then
+      -- @include places
+      local _, nonce = remove_wait(open_session(session), REMOVED, true)
+      removed[#removed + 1] = {session.key, nonce}
+    else
+      removed[#removed + 1] = {session.key, remove_session(session, true)}
+    end
   end
 end
 for owner in pairs(owners) do

@@ -5,4 +5,8 @@
 -- @include session
 local session, ctx = load(ARGV[2]), ARGV[3]
 if not session or (ctx ~= '' and not reaches(ctx, verify_owner(session))) then return {'absent'} end
+if session.place then
+  -- @include places
+  return {'found', left_of(lifetime_end(open_session(session), instant()))}
+end
 return {'found', session.ttl}

@@ -7,4 +7,9 @@
 local key, ctx = ARGV[2], ARGV[3]
 local session = load(key)
 if not session or (ctx ~= '' and not reaches(ctx, verify_owner(session))) then return {'absent'} end
+if session.place then
+  -- @include places
+  local _, nonce = remove_wait(open_session(session), REMOVED)
+  return {'removed', nonce}
+end
 return {'removed', remove_session(session)}

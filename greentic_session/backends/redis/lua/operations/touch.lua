@@ -9,5 +9,13 @@ local key, ttl, ctx = ARGV[2], tonumber(ARGV[3]), ARGV[4]
 local session = load(key)
 if not session or (ctx ~= '' and not reaches(ctx, verify_owner(session))) then return {'absent'} end
 if not may_live(session, ttl, ARGV[5], ARGV[6]) then return {'short'} end
+if session.place then
+  -- @include places
+  local wait = open_session(session)
+  wait.put_off = 0
+  touch_life(wait, ttl, instant())
+  refresh(wait)
+  return {'touched'}
+end
 set_lifetime(session, ttl)
 return {'touched'}

@@ -1,9 +1,9 @@
 -- Replace the text of a session; its lifetime, wait, scope and claim stay.
 -- KEYS[1]  the session
--- ARGV     namespace, session key, text or the nonce under which it is staged, its SHA-1, owner, how
---          the owner's payloads begin, the bytes of a staged text, or ""; and if there are such:
---          caller's context or "", version to match or "", SHA-1 of the stored text if the client
---          has seen that it is a session, within reach and of this owner
+-- ARGV     namespace, session key, text or the nonce under which it is staged, its SHA-1, owner,
+--          how the owner's payloads begin, the bytes of a staged text, or ""; and if there are
+--          such: caller's context or "", version to match or "", SHA-1 of the stored text if the
+--          client has seen that it is a session, within reach and of this owner
 -- Returns  {"updated"}, {"absent"}, {"mismatch", part}, {"changed"}, {"unstaged"} where the text is
 --          staged no more, or {"check", stored text}: we did not write it, and only the client can
 --          tell whether it is a session, and whose; let it look, and call again with its SHA-1

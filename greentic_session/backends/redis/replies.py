@@ -1,0 +1,292 @@
+"""Replies and deadlines on one Redis: each operation is one script."""
+
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+from functools import partial
+from typing import Any
+
+import msgspec
+
+from greentic_session import tenancy
+from greentic_session._concurrency.shield import shielded
+from greentic_session._redis.answers import foreign, number
+from greentic_session._redis.client import RedisClient
+from greentic_session._redis.executor import Arg
+from greentic_session._redis.scanning import glob_of, walk
+from greentic_session._redis.scripts import Script
+from greentic_session.backend import (
+    Backlog,
+    Beginning,
+    Delivered,
+    Delivering,
+    Lying,
+    PuttingOff,
+    Readiness,
+    Readying,
+    Rewriting,
+    SessionBackend,
+    Staying,
+    Taking,
+)
+from greentic_session.backends.unreadable import put_off_unreadable
+from greentic_session.errors import CorruptSessionError, GreenticError, InboxFullError
+from greentic_session.models import ReplyScope, TenantCtx
+from greentic_session.reply import DeliveryOutcome, Reply
+from greentic_session.tenancy import Owner
+from greentic_session.wait import Wait, wait_of
+
+from .keys import REPLIES_KIND, Keys, key_of, owner_of, owner_text, scope_of
+from .reply_answers import beside, claimed_of, delivery_name, limits_of, replies_of, reply_of
+from .scripts import GIVE_BACK, Answer, ms, past_lua, script, text_of
+
+__all__ = ["RedisReplies"]
+
+_CLAIM_READY = script("claim_ready")
+_COUNT_READY = script("count_ready", repeatable=True)
+_DELIVER = script("deliver")
+_DROP = script("drop")
+_INBOX = script("inbox", repeatable=True)
+_LYING = script("lying", repeatable=True)
+_PASS_TIME = Script("greentic_session.backends.redis.lua", "pass_time", (int,))
+_PUT_OFF = script("put_off")
+_RETRY = script("retry")
+_REWRITE = Script("greentic_session.backends.redis.lua", "rewrite", (int,))
+_STAY = script("stay")
+_TAKE = script("take")
+
+_STEP = 40
+"""How many inboxes a walk reads in one step, at most."""
+
+
+class RedisReplies(SessionBackend):
+    """The operations on replies and deadlines, in one namespace of one Redis.
+
+    For how long something is kept say the options of the store that accepted it, or that set the
+    deadline, whichever store of the namespace works on it later.
+    """
+
+    _client: RedisClient
+    _keys: Keys
+
+    async def deliver(self, delivering: Delivering) -> Delivered:
+        answer = await self._deliver(delivering)
+        if answer[0] == b"count":
+            # Some of many waits may have expired: listing them tells, and takes those away.
+            beginning = delivering.beginning
+            most = None if beginning is None else beginning.max_waits
+            if most is not None and len(await self.list_waits(delivering.owner)) < most:
+                answer = await self._deliver(delivering)
+        outcome, *more = answer
+        match outcome:
+            case b"duplicate" | b"unmatched":
+                return Delivered(DeliveryOutcome(outcome.decode()))
+            case b"queued" | b"kept":
+                return Delivered(DeliveryOutcome(outcome.decode()), reply_of(more[0]))
+            case b"claimed":
+                return await self._delivered_claim(delivering, reply_of(more[0]), more[1:])
+            case b"inbox full":
+                raise InboxFullError("this inbox has as many replies as this store allows")
+            case b"owner full":
+                raise InboxFullError("this owner has as many kept replies as this store allows")
+            case _:
+                raise _not_begun(outcome, delivering.beginning)
+
+    def _deliver(self, delivering: Delivering) -> Any:
+        owner, scopes, beginning = delivering.owner, delivering.scopes, delivering.beginning
+        places, name = tuple([self._keys.wait(owner, scope) for scope in scopes]), delivery_name(delivering)
+        namespace, whose = self._keys.namespace, owner_text(owner)
+        words: tuple[Arg, ...] = (
+            *places,
+            namespace,
+            whose,
+            delivering.reply_id,
+            delivering.text.encode("utf-8", "surrogatepass"),
+            delivering.size,
+            beside(delivering),
+            delivering.token,
+            delivering.turn_key,
+            delivering.lease_ms,
+            name,
+            "1" if delivering.claims else "",
+            "" if delivering.keep_ms is None else delivering.keep_ms,
+            limits_of(self.reply_limits),
+            *[msgspec.json.encode(scope) for scope in scopes],
+        )
+        undo = GIVE_BACK.command(self._client, len(places), (*places, namespace, delivering.token, name, whose))
+        if beginning is None:
+            return _DELIVER.run(self._client, len(places), words, undo)
+        json, version, _ = text_of(beginning.data, beginning.text)
+
+        def run(text: Arg, size: int | str, ahead: tuple[Arg, ...] | None) -> Any:
+            at_deadline = "resume" if beginning.resume else "forget"
+            begun = (beginning.key, text, version, ms(beginning.ttl_ms), at_deadline, beginning.max_waits or "", size)
+            return _DELIVER.run(self._client, len(places), (*words, *begun), undo, ahead=ahead)
+
+        return past_lua(self._keys, json, run)
+
+    async def _delivered_claim(self, delivering: Delivering, reply: Reply, told: list[Any]) -> Delivered:
+        scope, key, text, *more = told
+        try:
+            if text is None and delivering.beginning is not None:
+                wait = Wait(key_of(key), delivering.beginning.data, scope_of(scope), delivering.beginning.text)
+            else:
+                wait = self._read(delivering.owner, key, text, scope)
+        except CorruptSessionError as error:
+            await self._put_off_unreadable(delivering.owner, key_of(key), delivering.token, error)
+            return Delivered(DeliveryOutcome.QUEUED, reply)
+        return Delivered(DeliveryOutcome.CLAIMED, reply, claimed_of(wait, more))
+
+    def _read(self, owner: Owner | None, key: bytes, text: bytes, scope: bytes) -> Wait:
+        wait = wait_of(key_of(key), text, scope_of(scope) or ReplyScope(""))
+        read = tenancy.owner_of(wait.data)
+        if read is None or (owner is not None and read != owner):
+            raise CorruptSessionError("the stored text is somebody else's than its beginning says", session_key=wait.key)
+        return wait
+
+    async def _put_off_unreadable(self, owner: Owner, key: str, token: str, error: CorruptSessionError) -> None:
+        await shielded(partial(put_off_unreadable, self, owner, key, token, error))
+
+    async def claim_ready(self, readying: Readying) -> Readiness:
+        tenant, team = _administered(readying.ctx)
+        prefix, namespace, token = self._keys.ready(""), self._keys.namespace, readying.token
+        words = (prefix, namespace, tenant, team, token, readying.turn_key, readying.lease_ms)
+        undo = GIVE_BACK.command(self._client, 0, (namespace, token))
+        while True:
+            outcome, *more = await _CLAIM_READY.run(self._client, 1, words, undo)
+            match outcome:
+                case b"idle":
+                    return Readiness(next_ms=number(more[0]) if more else None)
+                case b"again":
+                    continue
+                case b"claimed":
+                    owner, scope, key, text, *rest = more
+                    whose = owner_of(owner)
+                    try:
+                        return Readiness(claimed_of(self._read(whose, key, text, scope), rest))
+                    except CorruptSessionError as error:
+                        await self._put_off_unreadable(whose, key_of(key), token, error)
+                case _:
+                    raise foreign()
+
+    async def readiness(self, ctx: TenantCtx | None) -> Backlog:
+        words = (self._keys.ready(""), self._keys.namespace, *_administered(ctx))
+        count, oldest, is_capped = await _COUNT_READY.run(self._client, 1, words)
+        return Backlog(number(count), number(oldest) if count else None, bool(is_capped))
+
+    async def take(self, taking: Taking) -> tuple[Reply, ...] | None:
+        words = (self._keys.claim(taking.key), self._keys.namespace, taking.key, taking.token, taking.turn_key, taking.limit)
+        outcome, *taken = await _TAKE.run(self._client, 1, words)
+        if outcome == b"over":
+            return None
+        if outcome != b"taken":
+            raise foreign()
+        return replies_of(taken)
+
+    async def stay(self, staying: Staying) -> bool:
+        words = (self._keys.claim(staying.key), self._keys.namespace, staying.key, staying.token)
+        if staying.data is None:
+            return _is_done(await _STAY.run(self._client, 1, words), b"stayed")
+        json, version, owner = text_of(staying.data, staying.text)
+
+        def run(text: Arg, size: int | str, ahead: tuple[Arg, ...] | None) -> Any:
+            return _STAY.run(self._client, 1, (*words, text, version, owner, size), ahead=ahead)
+
+        return _is_done(await past_lua(self._keys, json, run), b"stayed")
+
+    async def put_off(self, putting_off: PuttingOff) -> bool:
+        key, delay = putting_off.key, putting_off.delay_ms
+        words = (self._keys.claim(key), self._keys.namespace, key, putting_off.token, delay)
+        return _is_done(await _PUT_OFF.run(self._client, 1, words), b"put off")
+
+    async def pass_time(self, passed_ms: int) -> None:
+        """Let so much time pass, in milliseconds: for tests, it looks at every key there is."""
+        prefix = f"{self._keys.namespace}:"
+        await _PASS_TIME.run(self._client, 1, (prefix, prefix, passed_ms))
+
+    async def inbox(self, owner: Owner, scope: ReplyScope) -> tuple[Reply, ...]:
+        words = (self._keys.wait(owner, scope), self._keys.namespace, owner_text(owner))
+        return replies_of(await _INBOX.run(self._client, 1, words))
+
+    async def retry(self, key: str) -> bool:
+        outcome, *_ = await _RETRY.run(self._client, 1, (self._keys.session(key), self._keys.namespace, key))
+        if outcome == b"absent":
+            raise tenancy.absent(key)
+        if outcome not in (b"retried", b"not put off"):
+            raise foreign()
+        return bool(outcome == b"retried")
+
+    async def drop(self, key: str) -> Reply | None:
+        outcome, *dropped = await _DROP.run(self._client, 1, (self._keys.session(key), self._keys.namespace, key))
+        match outcome:
+            case b"dropped":
+                return reply_of(dropped[0])
+            case b"empty":
+                return None
+            case b"claimed":
+                raise tenancy.claimed(key)
+            case b"absent":
+                raise tenancy.absent(key)
+            case _:
+                raise foreign()
+
+    async def lying(self, ctx: TenantCtx) -> AsyncGenerator[Lying, None]:
+        async with aclosing(self._inboxes()) as steps:
+            async for names in steps:
+                at = 0
+                while at < len(names):
+                    words: tuple[Arg, ...] = (f"{self._keys.namespace}:", self._keys.namespace, *names[at:])
+                    looked, found = await _LYING.run(self._client, 1, words)
+                    at += number(looked)
+                    for owner_read, scope_read, *replies in found:
+                        owner, scope = owner_of(owner_read), scope_of(scope_read)
+                        if scope is None or not tenancy.owns(ctx, None, owner):
+                            continue
+                        for reply in replies_of(replies):
+                            yield Lying(owner, scope, reply)
+
+    async def _inboxes(self) -> AsyncGenerator[list[bytes], None]:
+        """Yield the places where something lies, a few at a time, each once or more."""
+        prefix = f"{self._keys.namespace}:{REPLIES_KIND}"
+        seen: set[bytes] = set()  # SCAN may name a key twice
+        found: AsyncIterator[list[bytes]] = walk(self._client, glob_of(prefix), "TYPE", "hash")
+        async for keys in found:
+            self.check_open()
+            names = [key[len(prefix.encode()) :] for key in dict.fromkeys(keys) if key not in seen]
+            seen.update(keys)
+            for start in range(0, len(names), _STEP):
+                yield names[start : start + _STEP]
+
+    async def rewrite(self, rewriting: Rewriting) -> bool:
+        lying = rewriting.lying
+        texts = (lying.reply.id, lying.reply.text, rewriting.text)
+        words = (self._keys.wait(lying.owner, lying.scope), self._keys.namespace, owner_text(lying.owner), *texts)
+        return bool(await _REWRITE.run(self._client, 1, words))
+
+
+def _not_begun(outcome: bytes, beginning: Beginning | None) -> GreenticError:
+    """Return the error for a beginning that was refused."""
+    if beginning is None:
+        return foreign()
+    match outcome:
+        case b"exists":
+            return tenancy.taken(beginning.key)
+        case b"elsewhere":
+            return tenancy.taken_elsewhere(beginning.key)
+        case b"many" | b"count":
+            return tenancy.too_many_waits(beginning.key)
+        case _:
+            return foreign()
+
+
+def _administered(ctx: TenantCtx | None) -> tuple[str, str]:
+    """Return the tenant and the team that are meant, as scripts read them; "" for all."""
+    if ctx is None:
+        return "", ""
+    team = ctx.effective_team
+    return f"{ctx.env}:{ctx.tenant_id}", "" if team is None else team
+
+
+def _is_done(answer: Answer, done: bytes) -> bool:
+    if answer[0] not in (done, b"over"):
+        raise foreign()
+    return bool(answer[0] == done)

@@ -1,0 +1,88 @@
+"""What scripts answer of replies and claims, as Python has it."""
+
+import hashlib
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+import msgspec
+
+from greentic_session._redis.answers import foreign, number
+from greentic_session.backend import Claimed, Delivering, Settled
+from greentic_session.errors import GreenticError
+from greentic_session.limits import ReplyLimits
+from greentic_session.models import ReplyScope
+from greentic_session.reply import Reply
+from greentic_session.wait import Wait
+
+__all__ = ["NOTHING_ELSE", "beside", "claimed_of", "delivery_name", "limits_of", "replies_of", "reply_of", "terms_of"]
+
+NOTHING_ELSE: Final = Settled()
+"""What most verdicts and registrations do."""
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_BESIDE_DECODER = msgspec.json.Decoder(tuple[str | None, str | None, ReplyScope])
+
+
+def beside(delivering: Delivering) -> bytes:
+    """Return what stands beside the body of a reply, and only clients read."""
+    return msgspec.json.encode((delivering.delivery_id, delivering.sender, delivering.scopes[0]))
+
+
+def delivery_name(delivering: Delivering) -> str:
+    """Return the name under which a delivery is remembered; empty for one without an id."""
+    if delivering.delivery_id is None:
+        return ""
+    # A conversation holds no newline.
+    return hashlib.sha256(f"{delivering.scopes[0].conversation}\n{delivering.delivery_id}".encode()).hexdigest()
+
+
+def terms_of(limits: ReplyLimits) -> str:
+    """Return for how long a store keeps things, as `lua/includes/terms.lua` reads it."""
+    return f"{limits.reply_grace_ms} {limits.timeout_grace_ms} {limits.dedupe_window_ms}"
+
+
+def limits_of(limits: ReplyLimits) -> str:
+    """Return the same, and behind it what there may be of replies."""
+    owner_factor = limits.max_kept_replies // limits.max_replies
+    return f"{terms_of(limits)} {limits.max_replies} {limits.max_inbox_bytes} {owner_factor}"
+
+
+def reply_of(told: Sequence[bytes]) -> Reply:
+    """Return a reply as `told_reply` in `lua/includes/inboxes.lua` tells it.
+
+    Raises:
+        InternalError: It is not one.
+    """
+    reply_id, body, text, accepted = told
+    try:
+        delivery_id, sender, scope = _BESIDE_DECODER.decode(text)
+    except (msgspec.MsgspecError, GreenticError) as error:
+        raise foreign() from error
+    at = _EPOCH + timedelta(microseconds=int(accepted))
+    return Reply(reply_id.decode(), body.decode("utf-8", "surrogatepass"), scope, at, delivery_id, sender)
+
+
+def replies_of(told: Sequence[Sequence[bytes]]) -> tuple[Reply, ...]:
+    """Return several of them."""
+    return tuple([reply_of(each) for each in told])
+
+
+def claimed_of(wait: Wait, told: Sequence[Any]) -> Claimed:
+    """Return a claim as `told_claim` in `lua/includes/places.lua` tells it, behind the text.
+
+    Of a session that takes no part in replies only the deadline is told.
+    """
+    deadline = None if told[0] == b"inf" else float(told[0]) / 1000
+    if len(told) == 1:
+        return Claimed(wait, deadline=deadline)
+    turn_key, attempt, timed_out, is_new, *held = told[1:]
+    return Claimed(
+        wait,
+        turn_key.decode() or None,
+        number(attempt),
+        replies_of(held),
+        deadline,
+        bool(number(timed_out)),
+        bool(number(is_new)),
+    )
