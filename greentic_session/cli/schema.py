@@ -8,8 +8,8 @@ from typing import Any, Final, cast
 import msgspec
 
 from greentic_session.conversation import Conversation, Message
+from greentic_session.conversation.blocks import FORM, REQUIRED, Block, OtherBlock
 from greentic_session.conversation.extra import Extra
-from greentic_session.conversation.message import Block, OtherBlock
 from greentic_session.conversation.rules import MAX_ID_CHARACTERS
 from greentic_session.ids import MAX_SESSION_KEY_BYTES
 from greentic_session.models import Impersonation, InvocationDeadline, ReplyScope, SessionCursor, SessionData, TenantCtx
@@ -40,7 +40,7 @@ _IDS: Final[Mapping[str, Mapping[str, str]]] = {
     "Impersonation": {"actor_id": "UserId"},
 }
 """The fields that hold an identifier: of which kind."""
-_NOT_WRITTEN: Final = {"*", "extra", "_revision"}
+_NOT_WRITTEN: Final = {"*", FORM, "extra", "_revision"}
 """Fields that are no fields on the wire."""
 _U32: Final[Mapping[str, Any]] = {"type": "integer", "minimum": 0, "maximum": 2**32 - 1}
 
@@ -54,6 +54,8 @@ def wire_schema() -> _Schema:
     for name, fields in _IDS.items():
         _set_ids(found[name], fields)
     found["TenantCtx"]["properties"]["attempt"] = dict(_U32)
+    content = found["Message"]["properties"]["content"]
+    found["Message"]["properties"]["content"] = {"anyOf": [content, {"type": "string"}, {"type": "null"}]}
     found["OtherBlock"] = _other_block(found["OtherBlock"])
     _complete_envelope(found["Conversation"])
     del found["Revision"]  # what a store remembers
@@ -71,9 +73,7 @@ def wire_schema() -> _Schema:
 
 
 def _hook(kind: type) -> _Schema:
-    if kind is Extra:
-        return {"type": "object"}
-    raise NotImplementedError
+    return {"type": "object"} if kind is Extra else {"type": "string"}  # or how a message writes its content
 
 
 def _renamed(value: Any) -> Any:
@@ -118,13 +118,16 @@ def _set_ids(schema: _Schema, fields: Mapping[str, str]) -> None:
 
 def _other_block(schema: _Schema) -> _Schema:
     known = [_tag(block) for block in Block.__args__ if block is not OtherBlock]
-    kind = {"type": "string", "not": {"enum": known}}
+    another_form = [
+        {"properties": {"type": {"const": kind}}, "not": {"required": sorted(fields)}} for kind, fields in REQUIRED.items()
+    ]
     return {
         "title": schema["title"],
         "description": schema["description"],
         "type": "object",
-        "properties": {"type": kind},
+        "properties": {"type": {"type": "string"}},
         "required": ["type"],
+        "anyOf": [{"properties": {"type": {"not": {"enum": known}}}}, *another_form],
     }
 
 

@@ -8,6 +8,7 @@ from greentic_session._base.optional import optional as _optional
 from .backend import ConversationBackend
 from .backends.adapter import AdapterConversationStore, PersistenceAdapter
 from .backends.memory import InMemoryConversationStore
+from .blocks import Block, ImageBlock, OtherBlock, TextBlock, ThinkingBlock, ToolResultBlock, ToolUseBlock
 from .conversation import Conversation, ConversationSummary
 from .extra import Extra
 from .factory import create_conversation_store
@@ -16,17 +17,8 @@ from .factory import sqlite_conversation_store_class as _sqlite_conversation_sto
 from .jsonl.exporting import ExportReport, export_conversations
 from .jsonl.folder import Skipped
 from .jsonl.importing import ImportReport, import_conversations
-from .message import (
-    Block,
-    ImageBlock,
-    Message,
-    OtherBlock,
-    Role,
-    TextBlock,
-    ThinkingBlock,
-    ToolResultBlock,
-    ToolUseBlock,
-)
+from .message import Message, Role
+from .messages import Messages
 from .rules import SCHEMA_VERSION
 from .session_link import LINK_ATTRIBUTE, link_conversation, linked_conversation
 from .state import ConversationState, TokenUsage
@@ -52,6 +44,7 @@ __all__ = [
     "ImportReport",
     "InMemoryConversationStore",
     "Message",
+    "Messages",
     "OtherBlock",
     "PersistenceAdapter",
     "RedisConversationStore",

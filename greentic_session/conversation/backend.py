@@ -28,7 +28,7 @@ from msgspec import Struct
 from greentic_session._base.lifecycle import Closable
 from greentic_session.admin import Step
 from greentic_session.conversation.conversation import ConversationSummary
-from greentic_session.conversation.header import Change, Expected, Header, Lifetime, Revision
+from greentic_session.conversation.header import Change, Edit, Expected, Header, Lifetime, Revision, Tail
 from greentic_session.errors import InvalidInputError
 from greentic_session.tenancy import Partition
 
@@ -105,10 +105,31 @@ class ConversationBackend(Closable, ABC):
         """
 
     @abstractmethod
-    async def messages(self, partition: Partition, id: str, last: int | None, life: Lifetime) -> tuple[int, list[bytes]]:
+    async def messages(
+        self, partition: Partition, id: str, last: int | None, life: Lifetime, *, fresh: bool = False
+    ) -> Tail:
         """Return the number of messages, and the last `last` of them in order (None: all).
 
+        Args:
+            partition: The partition.
+            id: The id of the conversation.
+            last: How many to return.
+            life: The lifetime.
+            fresh: Whether an `edit` follows, so that what is returned must not be stale.
+
         Raises:
+            NotFoundError: The conversation is absent.
+        """
+
+    @abstractmethod
+    async def edit(self, partition: Partition, id: str, edit: Edit, now: int, life: Lifetime) -> int:
+        """Replace messages, and give the conversation the new birth; return the new number.
+
+        `header.end_of_edit` decides. The cost does not depend on messages that stay before those
+        that go.
+
+        Raises:
+            ConflictError: The messages are not those that the caller has read; nothing is written.
             NotFoundError: The conversation is absent.
         """
 

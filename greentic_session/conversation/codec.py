@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final, Generic, Protocol, TypeVar
 
 import msgspec
 from msgspec import inspect
@@ -20,8 +20,8 @@ M = TypeVar("M")
 DEFAULT_MAX_MESSAGE_BYTES: Final = 16 * 1024 * 1024
 """Default limit for the JSON text of a message, in bytes."""
 
-_UNREADABLE: Final = (msgspec.MsgspecError, InvalidInputError, UnicodeError, RecursionError, TypeError)
-
+_UNREADABLE: Final = (msgspec.MsgspecError, ValueError, RecursionError, TypeError)
+"""Errors of a text that is no message; InvalidInputError and pydantic's are ValueErrors."""
 
 _PLAIN: Final = (dict, list, str, int, float, bool, type(None))
 """Types that msgspec decodes JSON to by default."""
@@ -39,11 +39,40 @@ def is_readable(message_type: Any) -> bool:
     return not isinstance(known, inspect.CustomType) or any(issubclass(plain, known.cls) for plain in _PLAIN)
 
 
+class Dumping(Protocol):
+    """What pydantic's `TypeAdapter` has, which may stand for a type of messages."""
+
+    def dump_json(self, instance: Any, /, *, warnings: Any = ...) -> bytes:
+        """Return a message as JSON."""
+        ...
+
+    def validate_json(self, data: bytes, /) -> Any:
+        """Return the message of a JSON text."""
+        ...
+
+
+def is_dumping(message_type: Any) -> bool:
+    """Return whether an object is pydantic's `TypeAdapter`, or has its methods."""
+    methods = ("dump_json", "validate_json")
+    return not isinstance(message_type, type) and all(callable(getattr(message_type, name, None)) for name in methods)
+
+
+def _writer(adapter: Dumping) -> Callable[[Any], bytes]:
+    def write(message: Any) -> bytes:
+        try:
+            return adapter.dump_json(message, warnings="error")
+        except (ValueError, TypeError, AttributeError, RecursionError) as error:
+            raise InvalidInputError("a message cannot be written as the store's message type") from error
+
+    return write
+
+
 class Codec(Generic[M]):
     """Writes and reads messages of one type.
 
     Args:
-        message_type: `Message`, or any type that msgspec writes and reads.
+        message_type: `Message`, any type that msgspec writes and reads, or a `TypeAdapter` of
+            pydantic.
         max_bytes: The longest message to write, in bytes.
 
     Raises:
@@ -55,13 +84,16 @@ class Codec(Generic[M]):
         check_int("max_message_bytes", max_bytes, 1, sys.maxsize)
         # Only for a Struct can isinstance decide: a dict may be a valid TypedDict, an int a float.
         self._struct = message_type if isinstance(message_type, type) and issubclass(message_type, msgspec.Struct) else None
-        if not is_readable(message_type):
-            raise TypeError("message_type must be a type that msgspec reads")
+        dumping = is_dumping(message_type)
+        if not dumping and not is_readable(message_type):
+            raise TypeError("message_type must be a type that msgspec reads, or a TypeAdapter of pydantic")
         self._max_bytes = max_bytes
         self._write: Callable[[Any], bytes]
         self._read: Callable[[bytes], M]
         if message_type is Message:
             self._write, self._read = write_message, read_message  # type: ignore[assignment]  # M is Message
+        elif dumping:
+            self._write, self._read = _writer(message_type), message_type.validate_json
         else:
             self._write = lambda message: codec.encode_alike(codec.SNAPSHOT_ENCODER, message, "message")
             self._read = msgspec.json.Decoder[M](message_type).decode

@@ -78,7 +78,8 @@ def create_conversation_store(
             escaped, as ``%20`` for a space. ``redis://``, ``rediss://``, ``unix://``: a Redis;
             ``redis+sentinel://``, ``rediss+sentinel://``: a Redis with sentinels;
             ``redis+cluster://``, ``rediss+cluster://``: a cluster.
-        message_type: The type of messages: `Message`, or any type that msgspec writes and reads.
+        message_type: The type of messages: `Message`, any type that msgspec writes and reads, or a
+            `TypeAdapter` of pydantic.
         namespace: Separates this store's data from that of others in the same storage; by default
             the backend's own namespace. Stores in memory and adapters ignore it.
         ttl: The lifetime of a conversation, in seconds or as a timedelta; None and NEVER are for

@@ -4,8 +4,9 @@ The rules are the same for all backends. A header holds plain values only, so th
 store it as one text or field by field.
 """
 
+from collections.abc import Sequence
 from enum import Enum
-from typing import Final, TypeAlias, TypeVar
+from typing import Final, Literal, TypeAlias, TypeVar
 
 from msgspec import Raw, Struct
 from msgspec.structs import replace
@@ -19,12 +20,16 @@ __all__ = [
     "MAX_COUNT",
     "MAX_TURNS",
     "Change",
+    "Edit",
     "Expected",
     "Header",
     "Lifetime",
+    "Reading",
     "Revision",
     "Stored",
+    "Tail",
     "changed_header",
+    "end_of_edit",
     "replacing",
 ]
 
@@ -81,8 +86,9 @@ class Header(Hiding, Struct, frozen=True, kw_only=True):
     """A conversation without its messages.
 
     Attributes:
-        birth: A random token, a new one for every `put` of the conversation; with `updated_at` it
-            is the revision. Empty if another program wrote the conversation.
+        birth: A random token, a new one for every `put` and every `Edit` of the conversation: while
+            it stays, messages are only appended. With `updated_at` it is the revision. Empty if
+            another program wrote the conversation.
         created_at: Microseconds since the Unix epoch; constant.
         updated_at: Microseconds since the Unix epoch; grows with every write.
         schema_version: The version of the envelope.
@@ -149,6 +155,60 @@ class Change(Hiding, Struct, frozen=True, kw_only=True):
         return outline(self, *self.__struct_fields__)
 
 
+class Reading(Struct, frozen=True):
+    """What a caller knows of the transcript that it has read.
+
+    Attributes:
+        birth: As in `Header`.
+        total: How many messages the conversation had.
+    """
+
+    birth: str
+    total: int
+
+
+class Tail(Hiding, Struct, frozen=True):
+    """End of a transcript, as a backend reads it.
+
+    Attributes:
+        birth: As in `Header`.
+        total: The number of messages of the conversation.
+        texts: The last of them, oldest first.
+    """
+
+    birth: str
+    total: int
+    texts: list[bytes]
+
+    def __repr__(self) -> str:
+        return outline(self, "texts", total=getattr(self, "total", None))
+
+
+class Edit(Hiding, Struct, frozen=True, kw_only=True):
+    """Replacement of messages at the beginning or at the end of a transcript, in one step.
+
+    Attributes:
+        operation: The operation of the store, for telemetry.
+        birth: A fresh token: the new `Header.birth`.
+        first: The position of the first message that goes, from 0; 0 if `end` is not None.
+        end: The position behind the last one that goes, at most `read.total`; None for all from
+            `first` on.
+        messages: What takes their place, JSON texts.
+        read: What the caller has read; None if that does not matter.
+    """
+
+    operation: Literal["pop", "clear", "compact"]
+    birth: str
+    first: int = 0
+    end: int | None = None
+    messages: Sequence[bytes] = ()
+    read: Reading | None = None
+
+    def __repr__(self) -> str:
+        shown = {name: getattr(self, name, None) for name in ("operation", "first", "end")}
+        return outline(self, "messages", **shown)
+
+
 def replacing(stored: Header | None, new: Header, expected: Expected, conversation_id: str) -> Header:
     """Return the header that `put` stores: `new`, with times that follow those of `stored`.
 
@@ -194,6 +254,27 @@ def changed_header(stored: Header, change: Change, now: int) -> Header:
         custom=_removed(stored.custom, change.remove_custom) | change.custom,
         metadata=_removed(stored.metadata, change.remove_metadata) | change.metadata,
     )
+
+
+def end_of_edit(birth: str, total: int, edit: Edit, conversation_id: str) -> int:
+    """Return the position behind the last message that goes.
+
+    What was read must still be there. An edit that goes to the end must know all messages: it would
+    remove one that was appended meanwhile.
+
+    Args:
+        birth: `Header.birth` of the stored conversation.
+        total: The number of its messages.
+        edit: The change.
+        conversation_id: The id for errors.
+
+    Raises:
+        ConflictError: The messages are not those that the caller has read.
+    """
+    read = edit.read
+    if read is not None and (read.birth != birth or read.total > total or (edit.end is None and read.total < total)):
+        raise changed(conversation_id)
+    return total if edit.end is None else edit.end
 
 
 def _removed(fields: dict[str, T], names: frozenset[str]) -> dict[str, T]:

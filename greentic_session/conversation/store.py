@@ -5,15 +5,11 @@
 """
 
 import builtins
-import secrets
 import sys
 import uuid
 from collections.abc import Collection, Mapping
-from typing import Any, Final, Generic, TypeVar, Unpack, overload
+from typing import Any, TypeVar, Unpack, overload
 
-from anyio.lowlevel import checkpoint
-
-from greentic_session._base.lifecycle import Closing
 from greentic_session._json.fields import check_bool, check_int
 from greentic_session.conversation.backend import ConversationBackend
 from greentic_session.conversation.codec import DEFAULT_MAX_MESSAGE_BYTES, Codec
@@ -23,9 +19,10 @@ from greentic_session.conversation.message import Message
 from greentic_session.conversation.moments import Clock, as_datetime, as_moment, utc_now
 from greentic_session.conversation.options import StoreOptions
 from greentic_session.conversation.packing import pack, pack_change, unpack
-from greentic_session.conversation.rules import check_conversation_id, partition_of, warn_skipped
+from greentic_session.conversation.rules import check_conversation_id, partition_of
 from greentic_session.conversation.state import ConversationState, TokenUsage
-from greentic_session.errors import CorruptSessionError, InvalidInputError
+from greentic_session.conversation.transcripts import Transcripts, new_token
+from greentic_session.errors import InvalidInputError
 from greentic_session.expiry import Ttl, default_ttl_ms
 from greentic_session.models import TenantCtx
 
@@ -33,11 +30,8 @@ __all__ = ["ConversationStore"]
 
 M = TypeVar("M")
 
-_DECODE_BATCH: Final = 1000
-"""How many messages are decoded before the event loop runs other tasks."""
 
-
-class ConversationStore(Closing, Generic[M]):
+class ConversationStore(Transcripts[M]):
     """Store of transcripts and states of agent sessions.
 
     `InMemoryConversationStore` and the other stores are subclasses; use this class as the type of
@@ -58,13 +52,13 @@ class ConversationStore(Closing, Generic[M]):
 
     Args:
         backend: The storage of the conversations.
-        message_type: The type of messages: `Message`, or any type that msgspec writes and reads,
-            also a union. A message that would not read back is refused.
+        message_type: The type of messages: `Message`, any type that msgspec writes and reads, also
+            a union, or a `TypeAdapter` of pydantic. A message that would not read back is refused.
         ttl: The lifetime of a conversation: a number of seconds or a timedelta; None and NEVER are
             for ever. It begins with the creation; when it ends, all parts of the conversation are
             gone at once.
-        sliding: Whether every operation on a conversation (`load`, `messages`, `append`,
-            `update_state`, `save`) renews its lifetime.
+        sliding: Whether every operation on a conversation (`load`, `messages`, `append`, `pop`,
+            `clear`, `compact`, `update_state`, `save`) renews its lifetime.
         max_message_bytes: The longest message, in bytes of its JSON text.
         clock: Returns the time in microseconds since the Unix epoch. Lifetimes do not depend on it.
 
@@ -109,11 +103,12 @@ class ConversationStore(Closing, Generic[M]):
         clock: Clock = utc_now,
     ) -> None:
         check_bool("sliding", sliding)
-        self._life = Lifetime(default_ttl_ms(ttl, "ttl"), sliding)
-        if sliding and self._life.ttl_ms is None:
+        life = Lifetime(default_ttl_ms(ttl, "ttl"), sliding)
+        if sliding and life.ttl_ms is None:
             raise InvalidInputError("sliding needs a ttl: there is no lifetime to begin anew")
+        self._life = life
         self._backend = backend
-        self._codec: Codec[M] = Codec(message_type, max_message_bytes)
+        self._codec = Codec(message_type, max_message_bytes)
         self._clock = clock
 
     @property
@@ -168,7 +163,7 @@ class ConversationStore(Closing, Generic[M]):
             created_at=now,
             updated_at=now,
         )
-        header = pack(draft, _token())
+        header = pack(draft, new_token())
         return unpack(draft.id, await self._backend.put(partition, draft.id, header, (), Stored.NOTHING, self._life), [])
 
     async def save(self, ctx: TenantCtx, conversation: Conversation[M], *, force: bool = False) -> None:
@@ -195,7 +190,7 @@ class ConversationStore(Closing, Generic[M]):
             raise TypeError(f"conversation must be a Conversation, not {type(conversation).__name__}")
         check_bool("force", force)
         id = check_conversation_id(conversation.id)
-        header = pack(conversation, _token(), self._clock())
+        header = pack(conversation, new_token(), self._clock())
         if not isinstance(conversation.messages, builtins.list | tuple):
             raise TypeError(f"messages must be a list, not {type(conversation.messages).__name__}")
         messages = [self._codec.write(message) for message in conversation.messages]
@@ -231,46 +226,7 @@ class ConversationStore(Closing, Generic[M]):
         partition, id = partition_of(ctx), check_conversation_id(id)
         await self._backend.delete(partition, id)
 
-    # -- messages and state
-
-    async def append(self, ctx: TenantCtx, id: str, *messages: M) -> int:
-        """Append messages to a conversation, without a gap; without messages, nothing changes.
-
-        The cost does not depend on the length of the conversation. The messages of each of several
-        writers stay in their order.
-
-        Returns:
-            The new number of messages of the conversation.
-        """
-        self._backend.check_open()
-        partition, id = partition_of(ctx), check_conversation_id(id)
-        texts = [self._codec.write(message) for message in messages]
-        return await self._backend.append(partition, id, texts, self._clock(), self._life)
-
-    async def messages(
-        self, ctx: TenantCtx, id: str, *, last: int | None = None, skip_corrupt: bool = False
-    ) -> builtins.list[M]:
-        """Return the messages of a conversation, oldest first.
-
-        Args:
-            ctx: The caller.
-            id: The id of the conversation.
-            last: How many of the last messages to return, from 0; the others are not read.
-            skip_corrupt: Leave out messages that do not decode, with a warning in the log, instead
-                of raising an error.
-
-        Raises:
-            CorruptSessionError: A message does not decode; `GreenticError.position` has its
-                position, from 0. The others can be read: with `last` those behind it, with
-                `skip_corrupt` all.
-        """
-        self._backend.check_open()
-        partition, id = partition_of(ctx), check_conversation_id(id)
-        check_bool("skip_corrupt", skip_corrupt)
-        if last is not None:
-            check_int("last", last, 0, sys.maxsize)
-        count, texts = await self._backend.messages(partition, id, last, self._life)
-        return await self._read(id, count, texts, skip_corrupt=skip_corrupt)
+    # -- the state
 
     async def update_state(
         self,
@@ -364,25 +320,3 @@ class ConversationStore(Closing, Generic[M]):
     async def aclose(self) -> None:
         """Close the store; idempotent. Every later call raises UnavailableError."""
         await self._backend.aclose()
-
-    async def _read(self, id: str, count: int, texts: builtins.list[bytes], *, skip_corrupt: bool) -> builtins.list[M]:
-        """Decode the texts of the last messages, of `count` messages."""
-        read = self._codec.read
-        first = count - len(texts)
-        messages: builtins.list[M] = []
-        skipped = 0
-        for position, text in enumerate(texts, first):
-            try:
-                messages.append(read(text, id, position))
-            except CorruptSessionError:
-                if not skip_corrupt:
-                    raise
-                skipped += 1
-            if (position - first) % _DECODE_BATCH == _DECODE_BATCH - 1:
-                await checkpoint()
-        warn_skipped("messages of a conversation", skipped)
-        return messages
-
-
-def _token() -> str:
-    return secrets.token_hex(8)

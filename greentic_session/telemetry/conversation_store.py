@@ -6,7 +6,7 @@ from typing import TypeVar
 from greentic_session.admin import Step
 from greentic_session.conversation.backend import ConversationBackend, Glimpse
 from greentic_session.conversation.conversation import ConversationSummary
-from greentic_session.conversation.header import Change, Expected, Header, Lifetime, Stored
+from greentic_session.conversation.header import Change, Edit, Expected, Header, Lifetime, Stored, Tail
 from greentic_session.conversation.store import ConversationStore
 from greentic_session.tenancy import Partition
 
@@ -63,9 +63,15 @@ class InstrumentedConversationBackend(Instrumented[ConversationBackend], Convers
         with self._in_partition("append", partition):
             return await self._inner.append(partition, id, messages, now, life)
 
-    async def messages(self, partition: Partition, id: str, last: int | None, life: Lifetime) -> tuple[int, list[bytes]]:
+    async def messages(
+        self, partition: Partition, id: str, last: int | None, life: Lifetime, *, fresh: bool = False
+    ) -> Tail:
         with self._in_partition("messages", partition):
-            return await self._inner.messages(partition, id, last, life)
+            return await self._inner.messages(partition, id, last, life, fresh=fresh)
+
+    async def edit(self, partition: Partition, id: str, edit: Edit, now: int, life: Lifetime) -> int:
+        with self._in_partition(edit.operation, partition):
+            return await self._inner.edit(partition, id, edit, now, life)
 
     async def update(self, partition: Partition, id: str, change: Change, now: int, life: Lifetime) -> None:
         with self._in_partition("update_state", partition):

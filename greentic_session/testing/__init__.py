@@ -47,6 +47,7 @@ from greentic_session.conversation import ConversationStore
 from greentic_session.store import SessionStore
 from greentic_session.testing._conversations.archives import ConversationArchivesContract
 from greentic_session.testing._conversations.by_id import ConversationsContract
+from greentic_session.testing._conversations.editing import EditingContract
 from greentic_session.testing._conversations.inputs import ConversationInputsContract
 from greentic_session.testing._conversations.machine import conversation_store_machine
 from greentic_session.testing._conversations.partitions import ConversationPartitionsContract
@@ -133,6 +134,7 @@ class ReplyContract(
 class ConversationStoreContract(
     ConversationsContract,
     TranscriptsContract,
+    EditingContract,
     ConversationPartitionsContract,
     ConversationInputsContract,
     ConversationArchivesContract,

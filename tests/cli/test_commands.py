@@ -359,7 +359,9 @@ def test_the_schema_refuses_what_the_library_refuses(field: str, value: object) 
 
 def test_the_schema_fits_a_conversation() -> None:
     blocks = (TextBlock("hi"), ImageBlock("image/png", "AA=="), OtherBlock(Extra({"type": "song", "notes": [1]})))
-    conversation = Conversation(id="c", messages=[Message("user", blocks, extra=Extra({"more": 1}))])
+    image = {"type": "image", "source": {"type": "url", "url": "u"}}
+    said = [Message.from_dict({"role": "user", "content": content}) for content in ("hi", None, [image])]
+    conversation = Conversation(id="c", messages=[Message("user", blocks, extra=Extra({"more": 1})), *said])
     conversation.created_at = conversation.updated_at = as_datetime(1)
     conversation.state.token_usage = TokenUsage(input_tokens=4)
     messages = [write_message(message) for message in conversation.messages]

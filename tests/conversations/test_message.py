@@ -10,17 +10,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from greentic_session import InvalidInputError
-from greentic_session.conversation import Extra, Message
-from greentic_session.conversation.message import (
+from greentic_session.conversation import (
+    Extra,
     ImageBlock,
+    Message,
     OtherBlock,
     TextBlock,
     ThinkingBlock,
     ToolResultBlock,
     ToolUseBlock,
-    read_message,
-    write_message,
 )
+from greentic_session.conversation.message import read_message, write_message
 
 
 class Text(str):
@@ -43,10 +43,10 @@ WIRE: list[tuple[Message, str]] = [
         '{"role":"assistant","content":[{"type":"tool_use","id":"t","name":"search","input":{"q":1}}]}',
     ),
     (
-        Message("tool", (ToolResultBlock("t", ["x"], is_error=True), ToolResultBlock("u", None))),
+        Message("tool", (ToolResultBlock("t", ["x"], is_error=True), ToolResultBlock("u", None), ToolResultBlock("v"))),
         (
             '{"role":"tool","content":[{"type":"tool_result","tool_use_id":"t","content":["x"],"is_error":true},'
-            '{"type":"tool_result","tool_use_id":"u","content":null,"is_error":false}]}'
+            '{"type":"tool_result","tool_use_id":"u","content":null},{"type":"tool_result","tool_use_id":"v"}]}'
         ),
     ),
     (
@@ -75,14 +75,14 @@ def test_the_wire(message: Message, text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (b'{"role":"user"}', Message("user")),
+        (b'{"role":"developer","content":[]}', Message("developer")),
         (b' {"content" : [ {"text":"a","type":"text"} ] , "role":"user"}', Message.user("a")),
         (b'{"role":"user","content":[{"type":"thinking","thinking":"t"}]}', Message("user", (ThinkingBlock("t"),))),
         (b'{"role":"user","content":[{"type":null}]}', Message("user", (OtherBlock(Extra({"type": None})),))),
         (b'{"role":"user","content":[{"type":"*"}]}', Message("user", (OtherBlock(Extra({"type": "*"})),))),
         (b'{"role":"user","content":[{"type":"*","fields":{}}]}',
          Message("user", (OtherBlock(Extra({"type": "*", "fields": {}})),))),
-        (b'{"role":"user","*":{}}', Message("user", extra=Extra({"*": {}}))),
+        (b'{"role":"user","*":{},"content":[]}', Message("user", extra=Extra({"*": {}}))),
     ],
 )  # fmt: skip
 def test_what_is_read(text: bytes, message: Message) -> None:
@@ -101,8 +101,8 @@ def test_what_is_read(text: bytes, message: Message) -> None:
         b"{}",
         b'{"role":"nobody"}',
         b'{"role":7}',
-        b'{"role":"user","content":null}',
-        b'{"role":"user","content":"hi"}',
+        b'{"role":"user","content":7}',
+        b'{"role":"user","content":{}}',
         b'{"role":"user","content":["hi"]}',
         b'{"role":"user","content":[{"type":"text"}]}',
         b'{"role":"user","content":[{"type":"text","text":7}]}',
@@ -141,6 +141,7 @@ fields: Any = {"x": 1}
         (lambda: ToolResultBlock(anything, ""), TypeError),
         (lambda: ToolResultBlock("a", "", is_error=number), TypeError),
         (lambda: ThinkingBlock("a", anything), TypeError),
+        (lambda: OtherBlock(Extra({"type": "image"})), InvalidInputError),
         (lambda: OtherBlock(anything), TypeError),
         (lambda: OtherBlock(Extra({"type": "text", "text": "a"})), InvalidInputError),
         (lambda: OtherBlock(mapping), TypeError),
@@ -182,6 +183,59 @@ def test_extra() -> None:
         extra["b"] = 2
 
 
+def test_text_of_other_programs() -> None:
+    content = [{"type": "input_text", "text": "a"}, {"type": "output_text", "text": 7}, {"type": "x", "text": "b"}]
+    assert Message.from_dict({"role": "user", "content": content}).text == "a"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"role":"user","content":"hi"}',
+        '{"role":"user","content":""}',
+        '{"role":"assistant","content":null}',
+        '{"role":"assistant"}',
+        '{"role":"assistant","tool_calls":[{"id":"1"}]}',
+        '{"role":"model","parts":[{"text":"hi"}],"*":1,"**":"text"}',
+        '{"role":"user","content":"hi","**":{"name":"null"},"name":"bob"}',
+        '{"role":"user","content":[{"type":"image","source":{"type":"url","url":"u"}}]}',
+        '{"role":"user","content":[{"type":"tool_result","tool_use_id":"t","is_error":false,"x":1}]}',
+    ],
+)
+def test_the_forms_of_other_programs(text: str) -> None:
+    message = Message.from_json(text)
+    assert msgspec.json.decode(message.to_json()) == msgspec.json.decode(text) == message.to_dict()
+    assert Message.from_dict(message.to_dict()) == message
+    for again in (copy.copy(message), copy.deepcopy(message), pickle.loads(pickle.dumps(message))):
+        assert again == message
+        assert again.to_json() == message.to_json()
+
+
+def test_a_content_of_one_text_is_a_block() -> None:
+    message = Message.from_json(b'{"role":"user","content":"hi"}')
+    assert (message.content, message.text) == ((TextBlock("hi"),), "hi")
+    assert message != Message.user("hi")  # which is other JSON
+    assert "hi" not in repr(message)
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"role":"s3cret"}', '{"role":"user","content":[7]}', b"\xff", "\ud800"])
+def test_what_is_no_json_of_a_message(text: str | bytes) -> None:
+    with pytest.raises(InvalidInputError) as caught:
+        Message.from_json(text)
+    assert "s3cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("value", [7, None, b"{}", {"role": object()}])
+def test_what_is_no_object_of_a_message(value: Any) -> None:
+    with pytest.raises(TypeError):
+        Message.from_dict(value)
+    with pytest.raises(InvalidInputError):
+        Message.from_dict({"role": "nobody"})
+    if not isinstance(value, bytes):
+        with pytest.raises(TypeError):
+            Message.from_json(value)
+
+
 json = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
@@ -192,17 +246,20 @@ known_blocks = st.one_of(
     st.fixed_dictionaries({"type": st.just("text"), "text": st.text()}),
     st.fixed_dictionaries({"type": st.just("image"), "media_type": st.text(), "data": st.text()}),
     st.fixed_dictionaries({"type": st.just("tool_use"), "id": st.text(), "name": st.text(), "input": json}),
+    st.fixed_dictionaries({"type": st.just("image"), "source": json}),
     st.fixed_dictionaries(
-        {"type": st.just("tool_result"), "tool_use_id": st.text(), "content": json, "is_error": st.booleans()}
+        {"type": st.just("tool_result"), "tool_use_id": st.text()}, optional={"content": json, "is_error": st.booleans()}
     ),
-    st.fixed_dictionaries({"type": st.just("thinking"), "thinking": st.text(), "signature": st.text()}),
+    st.fixed_dictionaries({"type": st.just("thinking"), "thinking": st.text()}, optional={"signature": st.text()}),
 )
 blocks = st.one_of(known_blocks, st.builds(lambda extra, block: extra | block, objects, known_blocks), objects)
 messages = st.builds(
-    lambda extra, role, content: extra | {"role": role, "content": content},
+    lambda extra, role, content: {**extra, "role": role, **content},
     objects,
-    st.sampled_from(["system", "user", "assistant", "tool", "signal"]),
-    st.lists(blocks, max_size=4),
+    st.sampled_from(["system", "user", "assistant", "tool", "signal", "developer", "model", "function"]),
+    st.fixed_dictionaries({"content": st.lists(blocks, max_size=4)})
+    | st.fixed_dictionaries({"content": st.text() | st.none()})
+    | st.just({}),
 )
 
 

@@ -257,6 +257,29 @@ async def test_a_wrong_key_is_an_error_and_nothing_is_left_out(key: EncryptionKe
         assert await store.purge(OPS) == 1
 
 
+@pytest.mark.asyncio
+async def test_with_a_wrong_key_nothing_is_popped() -> None:
+    async with InMemoryConversationStore() as plain:
+        await fill(encrypted(plain))
+        with pytest.raises(DecryptionError) as caught:
+            await encrypted(plain, STRANGE).pop(OPS, "c")
+        assert caught.value.position == 2
+        await check(encrypted(plain))
+
+
+@pytest.mark.asyncio
+async def test_a_summary_is_encrypted() -> None:
+    async with InMemoryConversationStore() as plain:
+        store = encrypted(plain)
+        await fill(store)
+        read = await store.messages(OPS, "c")
+        await store.compact(OPS, "c", 2, said("hush-hush summary"), version=read.version)
+        _, messages = await raw_of(plain)
+        assert b"hush-hush" not in b"".join(messages)
+        assert await texts(store) == ["hush-hush summary", "hush-hush 3"]
+        assert [message.text for message in await store.pop(OPS, "c", 2)] == ["hush-hush summary", "hush-hush 3"]
+
+
 # -- what is bound
 
 

@@ -23,6 +23,7 @@ class Operation:
         writes: Whether it changes what is stored.
         grows: Whether it needs memory.
         calls: How many commands it sends; a fault of its last one is the interesting one.
+        leaves: How many messages there are when it has been done; None without the conversation.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Operation:
     writes: bool = False
     grows: bool = False
     calls: int = 1
+    leaves: int | None = 3
 
 
 async def prepare(store: Store) -> Conversation[Message]:
@@ -39,6 +41,11 @@ async def prepare(store: Store) -> Conversation[Message]:
     conversation.metadata = {"tag": "x"}
     await store.save(OPS, conversation, force=True)
     return conversation
+
+
+def version_of(held: Conversation[Message]) -> str:
+    """Return the version of what `prepare` has saved."""
+    return f"3.{held._revision.birth if held._revision else 'x'}"
 
 
 READS = [
@@ -51,14 +58,23 @@ READS = [
 WRITES = [
     Operation("create", lambda store, _: store.create(OPS, id="new"), writes=True, grows=True),
     Operation("save", lambda store, held: store.save(OPS, held), writes=True, grows=True),
-    Operation("append", lambda store, _: store.append(OPS, "c", *said("d", "e")), writes=True, grows=True),
+    Operation("append", lambda store, _: store.append(OPS, "c", *said("d", "e")), writes=True, grows=True, leaves=5),
     Operation(
         "update_state",
         lambda store, _: store.update_state(OPS, "c", cwd="/x", add_usage=TokenUsage(1), metadata={"tag": "y"}),
         writes=True,
         grows=True,
     ),
-    Operation("delete", lambda store, _: store.delete(OPS, "c"), writes=True),
-    Operation("purge", lambda store, _: store.purge(OPS), writes=True, calls=2),
+    Operation("delete", lambda store, _: store.delete(OPS, "c"), writes=True, leaves=None),
+    Operation("purge", lambda store, _: store.purge(OPS), writes=True, calls=2, leaves=None),
+    Operation("pop", lambda store, _: store.pop(OPS, "c", 2), writes=True, grows=True, calls=2, leaves=1),
+    Operation("clear", lambda store, _: store.clear(OPS, "c"), writes=True, grows=True, leaves=0),
+    Operation(
+        "compact",
+        lambda store, held: store.compact(OPS, "c", 2, said("s"), version=version_of(held)),
+        writes=True,
+        grows=True,
+        leaves=2,
+    ),
 ]
 OPERATIONS = READS + WRITES

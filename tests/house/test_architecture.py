@@ -41,14 +41,15 @@ FLOORS = [
     ["__main__", "pytest_plugin"],
 ]
 CONVERSATION_FLOORS = [
-    ["moments", "extra"],
-    ["rules"],
+    ["moments", "extra", "turns"],
+    ["rules", "blocks"],
     ["header", "message", "session_link"],
-    ["envelope", "codec", "options"],
+    ["envelope", "codec", "options", "messages"],
     ["state"],
     ["importers"],
     ["conversation"],
     ["packing", "backend"],
+    ["transcripts"],
     ["store", "copying"],
     ["jsonl"],
     ["backends"],

@@ -35,6 +35,7 @@ from greentic_session import (
 from greentic_session._operations.claims import ClaimOperations
 from greentic_session._operations.replies import ReplyOperations
 from greentic_session.conversation import ConversationStore, Message, create_conversation_store
+from greentic_session.conversation.transcripts import Transcripts
 from greentic_session.encryption import EncryptionKey
 
 pytest_plugins = ["pytester"]
@@ -123,6 +124,23 @@ def test_the_adapter_of_ones_own(block: str) -> None:
             return [message.text for message in await conversations.messages(ctx, "c")]
 
     assert asyncio.run(talk()) == ["a", "b"]
+
+
+@runs("async def shorten(")
+def test_the_transcript_that_is_shortened(block: str) -> None:
+    ctx = TenantCtx.new("dev", "tenant-42")
+
+    async def shortened() -> list[str]:
+        async with create_conversation_store("memory://") as conversations:
+            await conversations.create(ctx, id="c")
+            await conversations.append(ctx, "c", *[Message.user(str(number)) for number in range(150)])
+            await run(block)["shorten"](conversations, ctx, "c")
+            return [message.text for message in await conversations.messages(ctx, "c")]
+
+    assert asyncio.run(shortened()) == [
+        "Before that, 130 messages were exchanged.",
+        *map(str, range(130, 150)),
+    ]
 
 
 @runs("async def copy(")
@@ -263,7 +281,7 @@ def test_the_table_of_replies_tells_the_signatures() -> None:
 
 
 def test_the_table_of_conversations_tells_the_signatures() -> None:
-    operations = operations_of(ConversationStore)
+    operations = operations_of(ConversationStore) | operations_of(Transcripts)
     del operations["health"]
     shown = re.findall(r"`conversations\.(\w+)(\([^`]*\))`", READMES["greentic_session/conversation/README.md"])
     assert dict(shown) == operations

@@ -18,8 +18,8 @@ from greentic_session._redis.connection import Call
 from greentic_session._redis.sentinel_url import Service
 from greentic_session.backend import Claiming, Creation, Parking, Update
 from greentic_session.claim import Claim
-from greentic_session.conversation import Conversation, ConversationState, Extra, Message, TokenUsage, message
-from greentic_session.conversation.header import Change, Header
+from greentic_session.conversation import Conversation, ConversationState, Extra, Message, TokenUsage, blocks
+from greentic_session.conversation.header import Change, Edit, Header, Tail
 
 SECRET = "hunter2"
 URL = f"redis://user:{SECRET}@example.org"
@@ -36,13 +36,13 @@ def holders() -> list[Any]:
 
 def contents() -> list[Any]:
     extra = Extra({SECRET: SECRET})
-    blocks: Any = [
-        message.TextBlock(SECRET, extra=extra),
-        message.ImageBlock("image/png", SECRET),
-        message.ToolUseBlock(SECRET, SECRET, {SECRET: SECRET}),
-        message.ToolResultBlock(SECRET, [SECRET]),
-        message.ThinkingBlock(SECRET, SECRET),
-        message.OtherBlock(Extra({"type": SECRET, "said": SECRET})),
+    parts: Any = [
+        blocks.TextBlock(SECRET, extra=extra),
+        blocks.ImageBlock("image/png", SECRET),
+        blocks.ToolUseBlock(SECRET, SECRET, {SECRET: SECRET}),
+        blocks.ToolResultBlock(SECRET, [SECRET]),
+        blocks.ThinkingBlock(SECRET, SECRET),
+        blocks.OtherBlock(Extra({"type": SECRET, "said": SECRET})),
     ]
     state = ConversationState(SECRET, TokenUsage(extra={SECRET: SECRET}), custom={SECRET: SECRET}, extra={SECRET: SECRET})
     raw = {SECRET: Raw(f'"{SECRET}"'.encode())}
@@ -53,8 +53,8 @@ def contents() -> list[Any]:
     nobody: Any = None
     return [
         extra,
-        *blocks,
-        Message("user", blocks, extra=extra),
+        *parts,
+        Message("user", parts, extra=extra),
         Message.user(SECRET),
         state,
         state.token_usage,
@@ -66,6 +66,8 @@ def contents() -> list[Any]:
         Claiming(owner, (ReplyScope(SECRET),), SECRET, 1),
         Call(text, nobody, 1.0, undo=(SECRET,)),
         Change(cwd=SECRET, custom=raw, metadata={SECRET: SECRET}),
+        Edit(operation="compact", birth=SECRET, messages=[text]),
+        Tail(SECRET, 1, [text]),
     ]
 
 
@@ -107,9 +109,9 @@ def test_what_is_refused_has_a_repr() -> None:
     cursor, snapshot = SessionCursor("n"), None
     for make in (
         lambda: Message("user", wrong),
-        lambda: Message(wrong, (message.TextBlock(SECRET),)),
-        lambda: message.TextBlock(wrong.encode()),
-        lambda: message.ToolResultBlock("u", SECRET, wrong),
+        lambda: Message(wrong, (blocks.TextBlock(SECRET),)),
+        lambda: blocks.TextBlock(wrong.encode()),
+        lambda: blocks.ToolResultBlock("u", SECRET, wrong),
         lambda: SessionData(tenant_ctx=ctx, flow_id="f", cursor=cursor, context_json=wrong.encode()),
         lambda: SessionData(tenant_ctx=ctx, flow_id="f", cursor=cursor, context_json=snapshot),  # type: ignore[arg-type]
     ):

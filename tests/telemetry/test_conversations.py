@@ -86,7 +86,12 @@ def test_every_operation_has_a_span_and_a_place_in_the_histogram(
             await store.health()
             await store.create(OPS, id="secret-id")
             await store.append(OPS, "secret-id", *said("secret words"))
-            await store.messages(OPS, "secret-id")
+            read = await store.messages(OPS, "secret-id")
+            await store.compact(OPS, "secret-id", 1, said("secret summary"), version=read.version)
+            with pytest.raises(ConflictError):
+                await store.compact(OPS, "secret-id", 1, [], version=read.version)
+            await store.pop(OPS, "secret-id")
+            await store.clear(OPS, "secret-id")
             await store.update_state(OPS, "secret-id", add_events=1)
             conversation = await store.load(OPS, "secret-id")
             await store.save(OPS, conversation)
@@ -104,6 +109,11 @@ def test_every_operation_has_a_span_and_a_place_in_the_histogram(
         ("create", "ok"),
         ("append", "ok"),
         ("messages", "ok"),
+        ("compact", "ok"),
+        ("compact", "conflict"),
+        ("messages", "ok"),
+        ("pop", "ok"),
+        ("clear", "ok"),
         ("update_state", "ok"),
         ("load", "ok"),
         ("save", "ok"),

@@ -15,6 +15,7 @@ from greentic_session.conversation import (
     ConversationSummary,
     InMemoryConversationStore,
     Message,
+    Messages,
     SQLiteConversationStore,
     TokenUsage,
     create_conversation_store,
@@ -53,7 +54,13 @@ async def use(store: ConversationStore[Message], data: SessionData) -> None:
     conversation = await store.create(ctx, model="m", metadata={"a": "b"})
     assert_type(conversation, Conversation[Message])
     assert_type(await store.append(ctx, conversation.id, Message.user("a"), Message.assistant("b")), int)
-    assert_type(await store.messages(ctx, conversation.id, last=20), list[Message])
+    assert_type(await store.messages(ctx, conversation.id, last=20, whole_turns=True), Messages[Message])
+    read = await store.messages(ctx, conversation.id)
+    assert_type(read[0], Message)
+    assert_type(await store.compact(ctx, conversation.id, 3, [Message.user("a")], version=read.version), int)
+    assert_type(await store.pop(ctx, conversation.id, 2), list[Message])
+    assert_type(Message.from_dict(read[0].to_dict()), Message)
+    assert_type(Message.from_json(read[0].to_json()), Message)
     assert_type((await store.messages(ctx, conversation.id))[0].content, tuple[Block, ...])
     assert_type(await store.list(ctx, limit=5, after=conversation.summary()), list[ConversationSummary])
     assert_type(await store.load(ctx, "c"), Conversation[Message])

@@ -22,12 +22,15 @@ from greentic_session.conversation.conversation import ConversationSummary
 from greentic_session.conversation.envelope import read_envelope, write_envelope
 from greentic_session.conversation.header import (
     Change,
+    Edit,
     Expected,
     Header,
     Lifetime,
     Revision,
     Stored,
+    Tail,
     changed_header,
+    end_of_edit,
     replacing,
 )
 from greentic_session.conversation.message import Message
@@ -199,9 +202,26 @@ class _AdapterBackend(ConversationBackend):
             await self._write(name, id, (header, there, self._renewed_expiry(expiry, life)))
         return len(there)
 
-    async def messages(self, partition: Partition, id: str, last: int | None, life: Lifetime) -> tuple[int, list[bytes]]:
-        _, messages, _ = await self._use(partition, id, life)
-        return len(messages), messages[0 if last is None else max(len(messages) - last, 0) :]
+    async def messages(
+        self,
+        partition: Partition,
+        id: str,
+        last: int | None,
+        life: Lifetime,
+        *,
+        fresh: bool = False,  # noqa: ARG002  # it always is
+    ) -> Tail:
+        header, messages, _ = await self._use(partition, id, life)
+        return Tail(header.birth, len(messages), messages[0 if last is None else max(len(messages) - last, 0) :])
+
+    async def edit(self, partition: Partition, id: str, edit: Edit, now: int, life: Lifetime) -> int:
+        name = _name(partition, id)
+        async with self._lock(name):
+            header, messages, expiry = await self._get(name, id)
+            messages[edit.first : end_of_edit(header.birth, len(messages), edit, id)] = edit.messages
+            header = replace(header, birth=edit.birth, updated_at=later(now, header.updated_at))
+            await self._write(name, id, (header, messages, self._renewed_expiry(expiry, life)))
+        return len(messages)
 
     async def update(self, partition: Partition, id: str, change: Change, now: int, life: Lifetime) -> None:
         name = _name(partition, id)

@@ -28,7 +28,7 @@ from greentic_session._json.fields import check_instance
 from greentic_session.admin import Step
 from greentic_session.conversation.backend import ConversationBackend, Glimpse
 from greentic_session.conversation.conversation import ConversationSummary
-from greentic_session.conversation.header import Change, Expected, Header, Lifetime
+from greentic_session.conversation.header import Change, Edit, Expected, Header, Lifetime, Tail
 from greentic_session.conversation.rules import partition_of
 from greentic_session.conversation.store import ConversationStore
 from greentic_session.errors import ConflictError, NotFoundError
@@ -135,9 +135,16 @@ class EncryptedConversationBackend(Wrapping[ConversationBackend], ConversationBa
         texts = await _seal_messages(self._box(partition, id), messages)
         return await self._inner.append(partition, id, texts, now, life)
 
-    async def messages(self, partition: Partition, id: str, last: int | None, life: Lifetime) -> tuple[int, list[bytes]]:
-        count, texts = await self._inner.messages(partition, id, last, life)
-        return count, await _open_messages(self._box(partition, id), texts, count - len(texts))
+    async def messages(
+        self, partition: Partition, id: str, last: int | None, life: Lifetime, *, fresh: bool = False
+    ) -> Tail:
+        tail = await self._inner.messages(partition, id, last, life, fresh=fresh)
+        opened = await _open_messages(self._box(partition, id), tail.texts, tail.total - len(tail.texts))
+        return Tail(tail.birth, tail.total, opened)
+
+    async def edit(self, partition: Partition, id: str, edit: Edit, now: int, life: Lifetime) -> int:
+        texts = await _seal_messages(self._box(partition, id), edit.messages)
+        return await self._inner.edit(partition, id, replace(edit, messages=texts), now, life)
 
     async def update(self, partition: Partition, id: str, change: Change, now: int, life: Lifetime) -> None:
         box = self._box(partition, id)

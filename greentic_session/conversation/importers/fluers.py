@@ -6,10 +6,12 @@ Our envelope is based on theirs; their images are nested in an object.
 from typing import Any, Final
 
 from greentic_session._json.fields import check_int
+from greentic_session.conversation.blocks import REQUIRED
 from greentic_session.conversation.envelope import FIELDS
 from greentic_session.conversation.header import MAX_TURNS
 from greentic_session.conversation.moments import as_datetime, utc_now
 from greentic_session.conversation.rules import check_conversation_id, check_schema
+from greentic_session.errors import InvalidInputError
 
 from .reading import Fields, as_object, keep, read_messages, read_object, take, take_count
 
@@ -69,4 +71,6 @@ def _block(value: Any) -> Any:
             return keep(fields, {"is_error"}, _PROGRAM)
         case "thinking":
             return {_PROGRAM: value}  # a name of ours that fluers does not have
+        case str(kind) if not REQUIRED.get(kind, frozenset()) <= fields.keys():
+            raise InvalidInputError("a field of a block is missing")
     return fields

@@ -138,6 +138,18 @@ BAD_USAGE: list[Refusal] = [
 BAD_BOOL: list[Refusal] = [(1, TypeError), (None, TypeError), ("yes", TypeError)]
 BAD_MESSAGES: list[Refusal] = [((message,), error) for message, error in [("hello", TypeError), (None, TypeError)]]
 
+BAD_VERSION: list[Refusal] = [
+    ("", InvalidInputError),
+    ("7", InvalidInputError),
+    ("x.7", InvalidInputError),
+    ("-1.x", InvalidInputError),
+    ("\u0663.x", InvalidInputError),
+    ("9007199254740992.x", InvalidInputError),
+    ("7." + "\ud800", InvalidInputError),
+    (7, TypeError),
+    (None, TypeError),
+]
+
 BAD: dict[str, dict[str, list[Refusal]]] = {
     "create": {
         "ctx": BAD_CTX,
@@ -152,7 +164,22 @@ BAD: dict[str, dict[str, list[Refusal]]] = {
     "load": {"ctx": BAD_CTX, "id": none_too(BAD_ID), "skip_corrupt": BAD_BOOL},
     "delete": {"ctx": BAD_CTX, "id": none_too(BAD_ID)},
     "append": {"ctx": BAD_CTX, "id": none_too(BAD_ID), "messages": BAD_MESSAGES},
-    "messages": {"ctx": BAD_CTX, "id": none_too(BAD_ID), "last": BAD_SIZE, "skip_corrupt": BAD_BOOL},
+    "messages": {
+        "ctx": BAD_CTX,
+        "id": none_too(BAD_ID),
+        "last": BAD_SIZE,
+        "whole_turns": BAD_BOOL,
+        "skip_corrupt": BAD_BOOL,
+    },
+    "pop": {"ctx": BAD_CTX, "id": none_too(BAD_ID), "n": [*none_too(BAD_SIZE), (0, InvalidInputError)]},
+    "clear": {"ctx": BAD_CTX, "id": none_too(BAD_ID)},
+    "compact": {
+        "ctx": BAD_CTX,
+        "id": none_too(BAD_ID),
+        "upto": none_too(bad_numbers(too_large=8)),
+        "replacement": [("hello", TypeError), (None, TypeError), (["hello"], TypeError)],
+        "version": BAD_VERSION,
+    },
     "update_state": {
         "ctx": BAD_CTX,
         "id": none_too(BAD_ID),
@@ -172,6 +199,9 @@ GOOD: dict[str, dict[str, Any]] = {
     "delete": {"ctx": OPS, "id": "c"},
     "append": {"ctx": OPS, "id": "c", "messages": tuple(said("refused"))},
     "messages": {"ctx": OPS, "id": "c"},
+    "pop": {"ctx": OPS, "id": "c"},
+    "clear": {"ctx": OPS, "id": "c"},
+    "compact": {"ctx": OPS, "id": "c", "upto": 1, "replacement": said("refused"), "version": "7.x"},
     "update_state": {"ctx": OPS, "id": "c"},
     "list": {"ctx": OPS},
     "purge": {"ctx": OPS},

@@ -14,7 +14,7 @@ from greentic_session.conversation import Conversation, ConversationSummary, Mes
 from greentic_session.errors import ConflictError, NotFoundError
 from greentic_session.testing._calls import CallsAStore
 
-from .model import PARTITIONS, PLACES, TTL, ConversationModel, Held, Known, recency
+from .model import PARTITIONS, PLACES, TTL, ConversationModel, Held, Known, Seen, recency
 from .samples import MakeConversationStore, StandingClock, said
 
 __all__ = ["ConversationStoreMachine", "conversation_store_machine"]
@@ -38,6 +38,7 @@ class ConversationStoreMachine(CallsAStore, ConversationModel, RuleBasedStateMac
         self.clock: StandingClock = StandingClock()
         self.store: Any = None
         self.held: list[Held] = []
+        self.seen: list[Seen] = []
         self.pages: list[tuple[int, ConversationSummary]] = []
 
     @initialize(ttl=st.sampled_from([None, TTL]), sliding=st.booleans())
@@ -63,6 +64,11 @@ class ConversationStoreMachine(CallsAStore, ConversationModel, RuleBasedStateMac
         updated_at = summaries[place[1]].updated_at
         assert updated_at > known.content.updated_at
         known.content.updated_at = updated_at
+
+    def edited(self, place: tuple[int, str], known: Known) -> None:
+        """Take over an edit: what was read before it is no longer the prefix."""
+        known.edits += 1
+        self.written(place, known)
 
     @rule(place=places, model=st.sampled_from(["", "m"]), cwd=st.sampled_from(["", "/x"]))
     def create(self, place: tuple[int, str], model: str, cwd: str) -> None:
@@ -156,7 +162,56 @@ class ConversationStoreMachine(CallsAStore, ConversationModel, RuleBasedStateMac
             return
         expected = known.content.messages
         assert result == (expected if last is None else expected[max(len(expected) - last, 0) :])
+        assert (result.first, result.total) == (len(expected) - len(result), len(expected))
+        self.seen.append(Seen(place, result.version, known, known.edits, result.total))
         self.used(known)
+
+    @rule(place=places, n=st.integers(1, 3))
+    def pop(self, place: tuple[int, str], n: int) -> None:
+        """Pop."""
+        known = self.live(place)
+        result = self.outcome(self.store.pop(PARTITIONS[place[0]], place[1], n))
+        if known is None:
+            assert result is NotFoundError
+            return
+        there = known.content.messages
+        assert result == there[max(len(there) - n, 0) :]
+        if there:
+            del there[max(len(there) - n, 0) :]
+            self.edited(place, known)
+        else:
+            self.used(known)
+
+    @rule(place=places)
+    def clear(self, place: tuple[int, str]) -> None:
+        """Clear."""
+        known = self.live(place)
+        result = self.outcome(self.store.clear(PARTITIONS[place[0]], place[1]))
+        if known is None:
+            assert result is NotFoundError
+            return
+        known.content.messages.clear()
+        self.edited(place, known)
+
+    @precondition(lambda self: self.seen)
+    @rule(choose=st.data(), said_words=words)
+    def compact(self, choose: st.DataObject, said_words: list[str]) -> None:
+        """Compact what was read, whatever has become of it."""
+        seen = choose.draw(st.sampled_from(self.seen[-6:]))
+        upto = choose.draw(st.integers(0, seen.total))
+        known = self.live(seen.place)
+        result = self.outcome(
+            self.store.compact(PARTITIONS[seen.place[0]], seen.place[1], upto, said(*said_words), version=seen.version)
+        )
+        if known is None:
+            assert result is NotFoundError
+            return
+        if known is not seen.known or known.edits != seen.edits:
+            assert result is ConflictError
+            return
+        known.content.messages[:upto] = said(*said_words)
+        assert result == len(known.content.messages)
+        self.edited(seen.place, known)
 
     @rule(place=places)
     def hold_a_new_one(self, place: tuple[int, str]) -> None:
@@ -189,6 +244,7 @@ class ConversationStoreMachine(CallsAStore, ConversationModel, RuleBasedStateMac
             assert mine.created_at == known.content.created_at
             assert mine.updated_at > known.content.updated_at
             known.content = copy.deepcopy(mine)
+            known.edits += 1
             self.used(known)
         held.known, held.seen = known, mine.updated_at
 

@@ -7,7 +7,7 @@ from greentic_session.conversation import Conversation, ConversationSummary, Mes
 
 from .samples import OPS
 
-__all__ = ["PARTITIONS", "PLACES", "TTL", "ConversationModel", "Held", "Known", "recency"]
+__all__ = ["PARTITIONS", "PLACES", "TTL", "ConversationModel", "Held", "Known", "Seen", "recency"]
 
 # Few names, so that operations meet.
 PARTITIONS = [OPS, OPS.with_team(None)]
@@ -18,10 +18,17 @@ TTL = 3
 
 @dataclass
 class Known:
-    """A conversation as the model sees it: what a load would give, and when it ends."""
+    """A conversation as the model sees it.
+
+    Attributes:
+        content: What a load would give.
+        ends: When it ends.
+        edits: How often its messages were changed other than by an append.
+    """
 
     content: Conversation[Message]
     ends: float
+    edits: int = 0
 
 
 @dataclass
@@ -32,6 +39,17 @@ class Held:
     partition: int
     known: Known | None = None
     seen: datetime | None = None
+
+
+@dataclass
+class Seen:
+    """A version of a transcript that a caller has read."""
+
+    place: tuple[int, str]
+    version: str
+    known: Known
+    edits: int
+    total: int
 
 
 def recency(summary: ConversationSummary) -> tuple[float, str]:

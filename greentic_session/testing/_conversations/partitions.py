@@ -8,6 +8,7 @@ import anyio
 import pytest
 
 from greentic_session.conversation import Conversation, ConversationStore, ConversationSummary, Message
+from greentic_session.conversation.header import Lifetime
 from greentic_session.errors import ConflictError, NotFoundError, UnavailableError
 from greentic_session.expiry import NEVER
 from greentic_session.testing._sessions.samples import DAY, Time
@@ -35,6 +36,13 @@ async def assert_absent(store: ConversationStore[Any], id: str = "c") -> None:
         with pytest.raises(NotFoundError):
             await call
     assert id not in await ids(store)
+
+
+async def compact(store: ConversationStore[Any], id: str) -> None:
+    """Put a summary before the messages; without reading these, which would be a use, too."""
+    partition = (OPS.env, OPS.tenant_id, OPS.effective_team)
+    tail = await store.backend.messages(partition, id, 0, Lifetime())
+    await store.compact(OPS, id, 0, said("s"), version=f"{tail.total}.{tail.birth}")
 
 
 class ConversationPartitionsContract:
@@ -162,6 +170,10 @@ class ConversationPartitionsContract:
             await time.wait_out(time.brief / 2)
             for id in ("created", "saved"):
                 await store.append(OPS, id, *said("x"))
+                await compact(store, id)
+                await store.pop(OPS, id)
+                await store.clear(OPS, id)
+                await store.append(OPS, id, *said("x"))
                 await store.update_state(OPS, id, add_events=1)
                 await store.save(OPS, await store.load(OPS, id))
                 await store.save(OPS, await store.load(OPS, id), force=True)
@@ -177,10 +189,14 @@ class ConversationPartitionsContract:
                 "messages": lambda: store.messages(OPS, "messages"),
                 "load": lambda: store.load(OPS, "load"),
                 "update": lambda: store.update_state(OPS, "update", add_events=1),
+                "pop": lambda: store.pop(OPS, "pop"),
+                "clear": lambda: store.clear(OPS, "clear"),
+                "compact": lambda: compact(store, "compact"),
             }
             for id in (*uses, "save", "unused"):
                 await store.create(OPS, id=id)
             await store.append(OPS, "messages", *said("x"))
+            await store.append(OPS, "pop", *said("x", "y", "z"))
             saved = await store.load(OPS, "save")
             for _ in range(2):
                 await time.wait_out(time.brief * 0.6)
@@ -190,6 +206,8 @@ class ConversationPartitionsContract:
             assert await store.list(OPS) != []  # looks at them all, and is no use of any
             assert set(await ids(store)) == {*uses, "save"}
             assert await texts(store, id="messages") == ["x"]
+            assert await texts(store, id="pop") == ["x"]
+            assert await texts(store, id="compact") == ["s", "s"]
             await time.wait_out(time.brief)
             await assert_absent(store, "append")
             await assert_absent(store, "load")
@@ -222,6 +240,9 @@ class ConversationPartitionsContract:
             store.delete(OPS, "c"),
             store.append(OPS, "c", *said("x")),
             store.messages(OPS, "c"),
+            store.pop(OPS, "c"),
+            store.clear(OPS, "c"),
+            store.compact(OPS, "c", 0, [], version="0.x"),
             store.update_state(OPS, "c", cwd="/x"),
             store.list(OPS),
             store.purge(OPS),

@@ -12,7 +12,17 @@ from greentic_session.admin import Step
 from greentic_session.conversation.backend import ConversationBackend, Glimpse
 from greentic_session.conversation.backends.memory.recency import Recency
 from greentic_session.conversation.conversation import ConversationSummary
-from greentic_session.conversation.header import Change, Expected, Header, Lifetime, changed_header, replacing
+from greentic_session.conversation.header import (
+    Change,
+    Edit,
+    Expected,
+    Header,
+    Lifetime,
+    Tail,
+    changed_header,
+    end_of_edit,
+    replacing,
+)
 from greentic_session.conversation.moments import as_datetime, later
 from greentic_session.conversation.rules import absent, check_schema
 from greentic_session.tenancy import Partition
@@ -105,11 +115,29 @@ class MemoryConversationBackend(Expiring[Entry], ConversationBackend):
                 self._set_updated_at(entry, later(now, entry.updated_at))
             return len(entry.messages)
 
-    async def messages(self, partition: Partition, id: str, last: int | None, life: Lifetime) -> tuple[int, list[bytes]]:
+    async def messages(
+        self,
+        partition: Partition,
+        id: str,
+        last: int | None,
+        life: Lifetime,
+        *,
+        fresh: bool = False,  # noqa: ARG002  # it always is
+    ) -> Tail:
         with self._lock:
-            messages = self._use(partition, id, life).messages
-            count = len(messages)
-            return count, messages[0 if last is None else max(count - last, 0) :]
+            entry = self._use(partition, id, life)
+            total = len(entry.messages)
+            return Tail(entry.header.birth, total, entry.messages[0 if last is None else max(total - last, 0) :])
+
+    async def edit(self, partition: Partition, id: str, edit: Edit, now: int, life: Lifetime) -> int:
+        with self._lock:
+            entry = self._readable_entry(partition, id)
+            end = end_of_edit(entry.header.birth, len(entry.messages), edit, id)
+            entry.messages[edit.first : end] = edit.messages
+            entry.header = replace(entry.header, birth=edit.birth)
+            self._set_updated_at(entry, later(now, entry.updated_at))
+            self._renew(entry, life, self.timer())
+            return len(entry.messages)
 
     async def update(self, partition: Partition, id: str, change: Change, now: int, life: Lifetime) -> None:
         with self._lock:

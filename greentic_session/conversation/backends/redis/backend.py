@@ -21,12 +21,15 @@ from greentic_session.conversation.conversation import ConversationSummary
 from greentic_session.conversation.header import (
     MAX_COUNT,
     Change,
+    Edit,
     Expected,
     Header,
     Lifetime,
     Revision,
     Stored,
+    Tail,
     changed_header,
+    end_of_edit,
     replacing,
 )
 from greentic_session.conversation.moments import as_datetime
@@ -98,10 +101,19 @@ class RedisConversationBackend(ConversationBackend):
         outcome, *more = await self._scripts.append(partition, id, messages, now, life.again_ms)
         return number(_result(outcome, more, id)[0])
 
-    async def messages(self, partition: Partition, id: str, last: int | None, life: Lifetime) -> tuple[int, list[bytes]]:
-        outcome, *more = await self._scripts_for_reading(life).messages(partition, id, last, life.again_ms)
-        count, messages = _result(outcome, more, id)
-        return number(count), texts(messages)
+    async def messages(
+        self, partition: Partition, id: str, last: int | None, life: Lifetime, *, fresh: bool = False
+    ) -> Tail:
+        scripts = self._scripts if fresh else self._scripts_for_reading(life)
+        outcome, *more = await scripts.messages(partition, id, last, life.again_ms)
+        total, birth, messages = _result(outcome, more, id)
+        return Tail(birth.decode("utf-8", "replace"), number(total), texts(messages))
+
+    async def edit(self, partition: Partition, id: str, edit: Edit, now: int, life: Lifetime) -> int:
+        outcome, *more = await self._scripts.edit(partition, id, edit, now, life.again_ms)
+        if outcome == b"other":
+            end_of_edit(more[0].decode("utf-8", "replace"), number(more[1]), edit, id)  # raises the error
+        return number(_result(outcome, more, id)[0])
 
     async def update(self, partition: Partition, id: str, change: Change, now: int, life: Lifetime) -> None:
         counters = [((name, count), MAX_COUNT - count) for name, count in counters_of(change)]

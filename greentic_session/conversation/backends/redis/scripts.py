@@ -8,6 +8,7 @@ from typing import Any
 
 from greentic_session._redis.executor import Arg, Executor
 from greentic_session._redis.scripts import Script
+from greentic_session.conversation.header import Edit
 from greentic_session.conversation.rules import SCHEMA_VERSION
 from greentic_session.tenancy import Partition
 
@@ -26,6 +27,7 @@ def _script(name: str, *answers: type, repeatable: bool = False) -> Script:
 
 _APPEND = _script("append", list)
 _DELETE = _script("delete", int)
+_EDIT = _script("edit", list)
 _LOAD = _script("load", list, repeatable=True)
 _LOAD_AND_RENEW = _script("load", list)
 _MESSAGES = _script("messages", list, repeatable=True)
@@ -67,7 +69,7 @@ class Scripts:
         return await self._run(_LOAD if again_ms is None else _LOAD_AND_RENEW, partition, id, _ms(again_ms))
 
     async def messages(self, partition: Partition, id: str, last: int | None, again_ms: int | None) -> Answer:
-        """Return the number of messages, and the last `last` of them (None: all)."""
+        """Return the number of messages, the birth, and the last `last` messages (None: all)."""
         script = _MESSAGES if again_ms is None else _MESSAGES_AND_RENEW
         return await self._run(script, partition, id, _ms(again_ms), 0 if last is None else -last or "")
 
@@ -76,6 +78,13 @@ class Scripts:
     ) -> Answer:
         """Append messages; return the new number of messages."""
         return await self._run(_APPEND, partition, id, _ms(again_ms), max(now, 0), *messages)
+
+    async def edit(self, partition: Partition, id: str, edit: Edit, now: int, again_ms: int | None) -> Answer:
+        """Replace messages; return the new number of messages."""
+        end, read = "" if edit.end is None else edit.end, edit.read
+        known: tuple[Arg, Arg] = ("", "") if read is None else (read.total, read.birth)
+        args = (_ms(again_ms), max(now, 0), edit.birth, edit.first, end, *known, *edit.messages)
+        return await self._run(_EDIT, partition, id, *args)
 
     async def update(
         self,

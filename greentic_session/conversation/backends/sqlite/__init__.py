@@ -15,8 +15,9 @@ from greentic_session.conversation.store import ConversationStore
 from greentic_session.expiry import Seconds
 
 from .backend import SQLiteConversationBackend
+from .removal import Upkeep
 from .schema import CONVERSATIONS
-from .tables import Tables, Upkeep
+from .tables import Tables
 
 __all__ = ["SQLiteConversationStore"]
 

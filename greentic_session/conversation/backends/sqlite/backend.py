@@ -9,10 +9,11 @@ from greentic_session._sqlite.database import Database
 from greentic_session.admin import Step
 from greentic_session.conversation.backend import ConversationBackend, Glimpse
 from greentic_session.conversation.conversation import ConversationSummary
-from greentic_session.conversation.header import Change, Expected, Header, Lifetime
+from greentic_session.conversation.header import Change, Edit, Expected, Header, Lifetime, Tail
 from greentic_session.tenancy import Partition
 
-from .tables import Tables, free_messages, key_of
+from .removal import free_messages
+from .tables import Tables, key_of
 
 __all__ = ["SQLiteConversationBackend"]
 
@@ -68,8 +69,22 @@ class SQLiteConversationBackend(ConversationBackend):
         tables, texts = self._tables, tuple(messages)
         return await self.database.write(lambda connection: tables.append(connection, partition, id, texts, now, life))
 
-    async def messages(self, partition: Partition, id: str, last: int | None, life: Lifetime) -> tuple[int, list[bytes]]:
+    async def messages(
+        self,
+        partition: Partition,
+        id: str,
+        last: int | None,
+        life: Lifetime,
+        *,
+        fresh: bool = False,  # noqa: ARG002  # it always is
+    ) -> Tail:
         return await self._read(partial(self._tables.messages, last=last), partition, id, life)
+
+    async def edit(self, partition: Partition, id: str, edit: Edit, now: int, life: Lifetime) -> int:
+        work = partial(self._tables.edit, partition=partition, id=id, edit=edit, now=now, life=life)
+        count, garbage = await self.database.write(work)
+        await self._free(garbage)
+        return count
 
     async def update(self, partition: Partition, id: str, change: Change, now: int, life: Lifetime) -> None:
         await self.database.write(

@@ -13,21 +13,25 @@ from msgspec.structs import replace
 from greentic_session._expiry.expiring import Timer
 from greentic_session.conversation.conversation import ConversationSummary
 from greentic_session.conversation.envelope import read_envelope, write_envelope
-from greentic_session.conversation.header import Change, Expected, Header, Lifetime, Revision, changed_header, replacing
+from greentic_session.conversation.header import (
+    Change,
+    Edit,
+    Expected,
+    Header,
+    Lifetime,
+    Revision,
+    Tail,
+    changed_header,
+    end_of_edit,
+    replacing,
+)
 from greentic_session.conversation.moments import MAX_MOMENT, as_datetime, later
 from greentic_session.conversation.rules import absent, check_schema, corrupt
 from greentic_session.tenancy import NO_TEAM, Partition
 
-__all__ = ["Tables", "Upkeep", "free_messages", "key_of", "partition_of_key"]
+from .removal import DELETE, drop, drop_messages
 
-_MAX_MESSAGES_AT_ONCE: Final = 100
-"""Messages that are deleted with their conversation; more become garbage."""
-_MAX_EXPIRED_PER_STEP: Final = 50
-_MAX_GARBAGE_PER_STEP: Final = 2000
-"""Messages that one step deletes; it takes some milliseconds."""
-_UPKEEP_PAUSE_S: Final = 1.0
-_MORE_UPKEEP_PAUSE_S: Final = 0.005
-"""Between steps while there is more to do, so that the operations of callers come first."""
+__all__ = ["Tables", "key_of", "partition_of_key"]
 
 _COLUMNS: Final = "number, birth, schema_version, created_at, updated_at, message_count, expires_at"
 _FIND: Final = f"SELECT {_COLUMNS} FROM conversation WHERE namespace = ? AND partition_key = ? AND id = ?"  # noqa: S608
@@ -47,16 +51,12 @@ _MESSAGES: Final = """
     WHERE conversation = ? AND position >= ? AND position < ?
     ORDER BY position
 """
-_DELETE: Final = "DELETE FROM conversation WHERE number = ?"
-_DELETE_HEADER: Final = "DELETE FROM conversation_header WHERE conversation = ?"
-_DELETE_MESSAGES: Final = """
-    DELETE FROM conversation_message WHERE number IN
-    (SELECT number FROM conversation_message WHERE conversation = ? LIMIT ?)
+_DELETE_FROM: Final = "DELETE FROM conversation_message WHERE conversation = ? AND position >= ?"
+_REBEAR: Final = "UPDATE conversation SET birth = ?, message_count = ?, updated_at = ?, expires_at = ? WHERE number = ?"
+_MOVE_HEADER: Final = "UPDATE conversation_header SET conversation = ? WHERE conversation = ?"
+_MOVE_FROM: Final = """
+    UPDATE conversation_message SET conversation = ?, position = position + ? WHERE conversation = ? AND position >= ?
 """
-_ADD_GARBAGE: Final = "INSERT INTO conversation_garbage VALUES (?)"
-_GARBAGE: Final = "SELECT conversation FROM conversation_garbage LIMIT 1"
-_DELETE_GARBAGE: Final = "DELETE FROM conversation_garbage WHERE conversation = ?"
-_EXPIRED: Final = "SELECT number, message_count FROM conversation WHERE expires_at <= ? ORDER BY expires_at LIMIT ?"
 # A range of the index first: of what changed at the very moment, only ids behind the last one.
 _RECENT: Final = """
     SELECT id, created_at, updated_at, message_count FROM conversation
@@ -149,7 +149,7 @@ class Tables:
         text = write_envelope(header, (), id)
         expires_at = _end(life.ttl_ms, now) if live is None else _renewed(live, life, now)
         if row is not None:
-            _drop(connection, row.number, row.message_count)
+            drop(connection, row.number, row.message_count)
         times = (header.created_at, header.updated_at)
         values = (self._namespace, key_of(partition), id, header.birth, header.schema_version, *times)
         number = connection.execute(_INSERT, (*values, len(messages), expires_at)).lastrowid
@@ -176,7 +176,7 @@ class Tables:
         row = self._find(connection, partition, id)
         if row is None or not _is_live(row.expires_at, self._now_ms()):
             raise absent(id)
-        return [row.number] if _drop(connection, row.number, row.message_count) else []
+        return [row.number] if drop(connection, row.number, row.message_count) else []
 
     def append(
         self,
@@ -207,7 +207,7 @@ class Tables:
         last: int | None,
         life: Lifetime,
         most: int | None = None,
-    ) -> tuple[int, list[bytes]] | None:
+    ) -> Tail | None:
         """Do `ConversationBackend.messages`; for more than `most` of them, nothing: return None."""
         now = self._now_ms()
         row = self._readable(connection, partition, id, now)
@@ -216,7 +216,39 @@ class Tables:
             return None
         messages = _read_messages(connection, row, first)
         _renew(connection, row, life, now)
-        return row.message_count, messages
+        return Tail(row.birth, row.message_count, messages)
+
+    def edit(
+        self, connection: sqlite3.Connection, partition: Partition, id: str, edit: Edit, now: int, life: Lifetime
+    ) -> tuple[int, list[int]]:
+        """Do `ConversationBackend.edit`.
+
+        Messages behind those that go get other positions, so the conversation gets another number,
+        as by a `put`: nothing is written where a reader may be, and long garbage is freed later.
+
+        Returns:
+            The new number of messages, and the old number of the conversation where messages have
+            become garbage.
+        """
+        now_ms = self._now_ms()
+        row = self._readable(connection, partition, id, now_ms)
+        end = end_of_edit(row.birth, row.message_count, edit, id)
+        behind = edit.first + len(edit.messages)
+        count = behind + row.message_count - end
+        updated_at, expires_at = later(now, row.updated_at), _renewed(row, life, now_ms)
+        if edit.first:
+            connection.execute(_DELETE_FROM, (row.number, edit.first))
+            _add(connection, row.number, edit.first, edit.messages)
+            connection.execute(_REBEAR, (edit.birth, count, updated_at, expires_at, row.number))
+            return count, []
+        connection.execute(DELETE, (row.number,))
+        values = (self._namespace, key_of(partition), id, edit.birth, row.schema_version, row.created_at, updated_at)
+        number = connection.execute(_INSERT, (*values, count, expires_at)).lastrowid
+        assert number is not None
+        connection.execute(_MOVE_HEADER, (number, row.number))
+        connection.execute(_MOVE_FROM, (number, behind - end, row.number, end))
+        _add(connection, number, 0, edit.messages)
+        return count, [row.number] if drop_messages(connection, row.number, end) else []
 
     def renew(self, connection: sqlite3.Connection, partition: Partition, id: str, life: Lifetime) -> None:
         """Renew a lifetime, for a read that is not done in the same transaction."""
@@ -299,7 +331,7 @@ class Tables:
         """
         now = self._now_ms()
         found = connection.execute(_OF_PARTITION, (self._namespace, partition_key, last_number, most)).fetchall()
-        garbage = [number for number, count, _ in found if _drop(connection, number, count)]
+        garbage = [number for number, count, _ in found if drop(connection, number, count)]
         return len(found), sum([_is_live(expires_at, now) for _, _, expires_at in found]), garbage
 
     def _now_ms(self) -> int:
@@ -315,41 +347,6 @@ class Tables:
             raise absent(id)
         check_schema(row.schema_version, id)
         return row
-
-
-class Upkeep:
-    """Upkeep of all namespaces: expired conversations and garbage are freed in bounded steps.
-
-    Args:
-        timer: As that of `Tables`.
-    """
-
-    def __init__(self, timer: Timer) -> None:
-        self._timer = timer
-
-    def __call__(self, connection: sqlite3.Connection) -> float:
-        """Do one step; return in how many seconds the next one is due."""
-        expired = connection.execute(_EXPIRED, (int(self._timer() * 1000), _MAX_EXPIRED_PER_STEP)).fetchall()
-        for number, count in expired:
-            _drop(connection, number, count)
-        more = _free_garbage(connection)
-        return _MORE_UPKEEP_PAUSE_S if more or len(expired) == _MAX_EXPIRED_PER_STEP else _UPKEEP_PAUSE_S
-
-
-def free_messages(connection: sqlite3.Connection, number: int) -> bool:
-    """Delete some messages of a removed conversation; return whether more may be left."""
-    if connection.execute(_DELETE_MESSAGES, (number, _MAX_GARBAGE_PER_STEP)).rowcount == _MAX_GARBAGE_PER_STEP:
-        return True
-    connection.execute(_DELETE_GARBAGE, (number,))
-    return False
-
-
-def _free_garbage(connection: sqlite3.Connection) -> bool:
-    """Delete some messages of one removed conversation; return whether there may be more."""
-    found = connection.execute(_GARBAGE).fetchone()
-    if found is not None:
-        free_messages(connection, *found)
-    return found is not None
 
 
 def _is_live(expires_at: int | None, now: int) -> bool:
@@ -368,17 +365,6 @@ def _renewed(row: _Row, life: Lifetime, now: int) -> int | None:
 def _renew(connection: sqlite3.Connection, row: _Row, life: Lifetime, now: int) -> None:
     if life.again_ms is not None:
         connection.execute(_RENEW, (_renewed(row, life, now), row.number))
-
-
-def _drop(connection: sqlite3.Connection, number: int, message_count: int) -> bool:
-    """Remove a conversation; return whether its messages have become garbage."""
-    connection.execute(_DELETE, (number,))
-    connection.execute(_DELETE_HEADER, (number,))
-    if message_count > _MAX_MESSAGES_AT_ONCE:
-        connection.execute(_ADD_GARBAGE, (number,))
-        return True
-    connection.execute(_DELETE_MESSAGES, (number, -1))
-    return False
 
 
 def _add(connection: sqlite3.Connection, number: int, first: int, messages: Sequence[bytes]) -> None:

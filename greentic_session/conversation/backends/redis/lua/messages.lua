@@ -2,7 +2,8 @@
 -- KEYS     index by recency, index by expiry, header, messages
 -- ARGV     id, schema version, renewed lifetime in ms, or "", position of the first message (from
 --          the end if negative), or "" for none
--- Returns  {"ok", number of messages, these messages}, {"absent"}, {"corrupt"}, {"schema", version}
+-- Returns  {"ok", number of messages, birth, these messages}, {"absent"}, {"corrupt"}, {"schema",
+--          version}
 -- @include _conversation
 local header, failure = read_header(head, schema)
 if failure then return failure end
@@ -18,4 +19,4 @@ if ARGV[3] ~= '' then
   renew(ARGV[3], header.updated_at)
   remove_from_index(expired)
 end
-return {'ok', count, texts}
+return {'ok', count, header.birth, texts}
