@@ -254,7 +254,9 @@ known_blocks = st.one_of(
 )
 blocks = st.one_of(known_blocks, st.builds(lambda extra, block: extra | block, objects, known_blocks), objects)
 messages = st.builds(
-    lambda extra, role, content: {**extra, "role": role, **content},
+    lambda extra, role, content: (
+        {name: part for name, part in extra.items() if name != "content"} | {"role": role} | content
+    ),
     objects,
     st.sampled_from(["system", "user", "assistant", "tool", "signal", "developer", "model", "function"]),
     st.fixed_dictionaries({"content": st.lists(blocks, max_size=4)})
