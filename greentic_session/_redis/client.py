@@ -51,7 +51,7 @@ from .call_queue import MAX_FAILURES_PER_TURN, CallQueues
 from .connection import Call, SharedConnection
 from .dialer import Dialer, Finder
 from .errors import is_demotion, translate
-from .executor import Arg
+from .executor import Arg, Packed
 from .joined_calls import joined
 from .packing import pack
 from .undoing import Undoing
@@ -113,7 +113,7 @@ class RedisClient:
         deadline: float | None = None,
         before: bytes | None = None,
         undo: tuple[Arg, ...] | None = None,
-        ahead: tuple[Arg, ...] | None = None,
+        ahead: tuple[Arg, ...] | Packed | None = None,
         behind: tuple[Arg, ...] | None = None,
     ) -> Any:
         """Send a command and return its answer, as bytes, ints, lists and None.
@@ -127,7 +127,8 @@ class RedisClient:
             before: A packed command to be sent right before it, whose answer nobody wants.
             undo: A command that undoes it, for the time after it; sent if the caller is cancelled
                 or late, or the connection is lost, while the command is under way.
-            ahead: A command that goes out ahead of it in the same piece, whatever comes of it.
+            ahead: A command that goes out ahead of it in the same piece, whatever comes of it; or
+                several, packed.
             behind: A command that goes out behind it in the same piece. Then two answers are
                 returned; the second is None if that command failed, or was not sent: where another
                 one comes `before`.
@@ -143,6 +144,7 @@ class RedisClient:
         if deadline is None:
             deadline = loop.time() + self._timeout
         packed = pack(command)
+        about = ahead.about if isinstance(ahead, Packed) else command
         while True:
             if self._alarm is None or deadline < self._alarm.when():
                 self._look_at(loop, deadline)
@@ -151,7 +153,7 @@ class RedisClient:
                 if ahead is None and behind is None
                 else joined(packed, loop.create_future(), deadline, before=before, undo=undo, ahead=ahead, behind=behind)
             )
-            long = call.long = self._lengths.is_long(command, call.packed)
+            long = call.long = self._lengths.is_long(about, call.packed)
             try:
                 # Whoever waits goes first.
                 connection = None if self._queues.of(call) else self._find_connection(call)
@@ -161,7 +163,7 @@ class RedisClient:
                     await self._wait_in_line(call)
                 answer = await call.answer
                 if call.was_long is not long:
-                    self._lengths.learn(command, long=call.was_long)
+                    self._lengths.learn(about, long=call.was_long)
                 return answer  # noqa: TRY300  # nothing above it raises these, but the call itself
             except driver.ResponseError as error:
                 text = str(error)

@@ -46,7 +46,7 @@ from greentic_session.errors import (
 
 from .client import RedisClient
 from .connection import LostError
-from .executor import Arg, Executor
+from .executor import Arg, Executor, Packed
 
 __all__ = ["Address", "ClusterAddress", "ClusterClient"]
 
@@ -90,7 +90,7 @@ class _Ways(TypedDict):
     repeatable: bool
     script: str | None
     undo: tuple[Arg, ...] | None
-    ahead: tuple[Arg, ...] | None
+    ahead: tuple[Arg, ...] | Packed | None
     behind: tuple[Arg, ...] | None
 
 
@@ -128,7 +128,7 @@ class ClusterClient:
         repeatable: bool = False,
         script: str | None = None,
         undo: tuple[Arg, ...] | None = None,
-        ahead: tuple[Arg, ...] | None = None,
+        ahead: tuple[Arg, ...] | Packed | None = None,
         behind: tuple[Arg, ...] | None = None,
         stale: bool = False,
     ) -> Any:
@@ -413,7 +413,7 @@ class _Stale:
         repeatable: bool = False,
         script: str | None = None,
         undo: tuple[Arg, ...] | None = None,
-        ahead: tuple[Arg, ...] | None = None,
+        ahead: tuple[Arg, ...] | Packed | None = None,
         behind: tuple[Arg, ...] | None = None,
     ) -> Any:
         ways: _Ways = {"repeatable": repeatable, "script": script, "undo": undo, "ahead": ahead, "behind": behind}

@@ -4,12 +4,31 @@ A client to one server, or to the nodes of a cluster.
 """
 
 from collections.abc import Sequence
-from typing import Any, Protocol, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
-__all__ = ["Arg", "Executor", "ServerExecutor"]
+from greentic_session._base.hiding import outline
+
+__all__ = ["Arg", "Executor", "Packed", "ServerExecutor"]
 
 Arg: TypeAlias = bytes | str | int
 """A word of a command."""
+
+
+class Packed(NamedTuple):
+    """Commands in Redis's protocol, without keys on other nodes: they are for one server.
+
+    Attributes:
+        text: Their bytes.
+        commands: How many there are.
+        about: The command and the first key by which the length of what they answer is remembered.
+    """
+
+    text: bytes
+    commands: int
+    about: tuple[Arg, Arg]
+
+    def __repr__(self) -> str:
+        return outline(self, "text", "about", commands=self.commands)
 
 
 class Executor(Protocol):
@@ -28,7 +47,7 @@ class Executor(Protocol):
         repeatable: bool = False,
         script: str | None = None,
         undo: tuple[Arg, ...] | None = None,
-        ahead: tuple[Arg, ...] | None = None,
+        ahead: tuple[Arg, ...] | Packed | None = None,
         behind: tuple[Arg, ...] | None = None,
     ) -> Any:
         """As `RedisClient.call`."""

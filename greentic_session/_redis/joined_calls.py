@@ -4,7 +4,7 @@ import asyncio
 from typing import Any
 
 from .connection import Call
-from .executor import Arg
+from .executor import Arg, Packed
 from .packing import pack
 
 __all__ = ["joined"]
@@ -17,7 +17,7 @@ def joined(
     *,
     before: bytes | None,
     undo: tuple[Arg, ...] | None,
-    ahead: tuple[Arg, ...] | None,
+    ahead: tuple[Arg, ...] | Packed | None,
     behind: tuple[Arg, ...] | None,
 ) -> Call:
     """Return the call of a packed command with what goes ahead of it and behind it.
@@ -26,7 +26,10 @@ def joined(
     """
     call = Call(packed, answer, deadline, before=before, undo=undo, followed=behind is not None)
     parts = [packed]
-    if ahead is not None:
+    if isinstance(ahead, Packed):
+        parts.insert(0, ahead.text)
+        call.skipped = ahead.commands
+    elif ahead is not None:
         # What comes `before` a command holds for that one only.
         parts[:0] = [pack(ahead)] if before is None else [pack(ahead), before]
         call.skipped = len(parts) - 1

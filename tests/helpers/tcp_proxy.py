@@ -18,6 +18,8 @@ _COMMAND = re.compile(rb"\*\d+\r\n\$\d+\r\n(\w+)\r\n")
 _HANDSHAKE = {"AUTH", "CLIENT", "HELLO", "SELECT"}
 _WITH_A_SCRIPT = {"SET", "GETDEL"}
 """Commands that stage a text: they go in one piece with a script."""
+_IN_ONE_PIECE = {"EVAL", "EVALSHA", "EXEC"}
+"""A script, which may have a text read behind it, or the end of a block: the rest belongs to it."""
 
 
 class TcpProxy:
@@ -37,7 +39,7 @@ class TcpProxy:
         self.commands: list[str] = []
         """The names of the commands that went through.
 
-        Without those that open a connection, and those that go with a script in one piece.
+        Without those that open a connection, and those that go with a script or EXEC in one piece.
         """
         self._cuts = 0
         self._allowed = 0
@@ -146,7 +148,8 @@ class TcpProxy:
                 if not data:
                     break
                 names = [name.decode() for name in _COMMAND.findall(data)]
-                self.commands += [name for name in names if name not in _HANDSHAKE | _WITH_A_SCRIPT]
+                counted = [name for name in names if name not in _HANDSHAKE | _WITH_A_SCRIPT]
+                self.commands += [name for name in counted if name in _IN_ONE_PIECE] or counted
                 self.most_at_once = max(self.most_at_once, len(names))
                 pair[1].write(data)
                 await pair[1].drain()

@@ -26,6 +26,7 @@ __all__ = [
     "RECORD_KIND",
     "REPLIES_KIND",
     "REPLY_KINDS",
+    "SCOPE_HASH_FIELD",
     "SCOPE_KIND",
     "SESSION_KIND",
     "SESSION_KINDS",
@@ -110,6 +111,8 @@ CONVERSATIONS_KIND: Final = "conv:"
 """The same of all keys of conversations."""
 RECORD_KIND: Final = "own:"
 """The same of our records beside sessions."""
+SCOPE_HASH_FIELD: Final = b"s"
+"""The field of such a record with the SHA-256 of the scope; `lua/includes/record.lua` has all."""
 _CLAIM_KIND: Final = "claim:"
 _WAITS_KIND: Final = "waits:user:"
 _INDEX_KIND: Final = "scopes:"
@@ -187,6 +190,10 @@ class Keys:
         See `lua/includes/namespaces.lua`.
         """
         return ":" in key and not _LAYOUT.isdisjoint(key.split(":")) and not self.namespace.endswith("}")
+
+    def record(self, key: str) -> str:
+        """Where our record of a session is."""
+        return f"{self.namespace}:{RECORD_KIND}{key}"
 
     def claim(self, key: str) -> str:
         """Where the claim on a session is."""

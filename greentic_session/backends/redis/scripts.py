@@ -4,8 +4,10 @@ What one does and returns stands in the head of its file.
 """
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any, TypeAlias, cast
 
+from greentic_session._concurrency.shield import shielded
 from greentic_session._redis.answers import number, texts
 from greentic_session._redis.executor import Arg, Executor
 from greentic_session._redis.scripts import Script
@@ -15,6 +17,7 @@ from greentic_session.models import ReplyScope, SessionData, version_of
 from greentic_session.tenancy import Owner
 
 from .keys import Keys, identity_text, key_of, owner_path, owner_text, payload_prefix
+from .plain_find import PlainFind
 from .staging import STAGED_BYTES, new_nonce, stage, take
 
 __all__ = ["FOR_EVER", "GIVE_BACK", "THOROUGH", "Answer", "Scripts", "Text", "ms", "past_lua", "script", "text_of"]
@@ -86,6 +89,7 @@ class Scripts:
         self._namespace = keys.namespace
         self._sessions = keys.session("")
         self._hold = hold
+        self._plain = None if executor.moving else PlainFind(executor, keys)
 
     def create(self, creation: Creation, text: Text) -> Awaitable[Answer]:
         """Store a new session."""
@@ -149,7 +153,16 @@ class Scripts:
             words = (*leading, self._namespace, parking.key, text, version, owner, *about, size, at_deadline, *self._hold)
             return _PARK.run(self._executor, 3, words, ahead=ahead)
 
-        return past_lua(self._keys, json, run)
+        if self._plain is None:
+            return past_lua(self._keys, json, run)
+        return self._noted(leading[0], parking.key, past_lua(self._keys, json, run))
+
+    async def _noted(self, scope: str, key: str, parking: Awaitable[Answer]) -> Answer:
+        """Park, and remember what waits there from now on."""
+        answer = await parking
+        if self._plain is not None and answer[0] in (b"parked", b"displaced"):
+            self._plain.remember(scope, key.encode())
+        return answer
 
     async def _with_text(
         self, run: "Callable[[tuple[Arg, ...] | None], Awaitable[tuple[Answer, bytes | None]]]", nonce: str
@@ -162,19 +175,29 @@ class Scripts:
             answer[3] = text
         return answer
 
-    def find(self, owner: Owner, scopes: tuple[ReplyScope, ...], *terms: str) -> Awaitable[Answer]:
+    async def find(self, owner: Owner, scopes: tuple[ReplyScope, ...], *terms: str) -> Answer:
         """Find the wait of the first scope that has one.
 
         With `THOROUGH` among the terms it is the owner's for certain; else the reader has to see
         whose it is.
         """
         places = (self._keys.wait(owner, scopes[0]),) if len(scopes) == 1 else self._places(owner, scopes)
+        answer: Answer
         if terms:
-            return _FIND.run(self._executor, len(places), (*places, self._namespace, "", *terms))
+            answer = await _FIND.run(self._executor, len(places), (*places, self._namespace, "", *terms))
+            return answer
+        plain, scope = self._plain, places[0]
+        if plain is not None and len(places) == 1 and (key := plain.remembered(scope)) is not None:
+            found = await plain.find(scope, self._keys.waits(owner_path(owner)), key)
+            if found is not None:
+                return found
         nonce = new_nonce()
-        return self._with_text(
+        answer = await self._with_text(
             lambda behind: _FIND.run(self._executor, len(places), (*places, self._namespace, nonce), behind=behind), nonce
         )
+        if plain is not None and answer[0] == b"found":
+            plain.remember(places[answer[1]], answer[2])
+        return answer
 
     def find_key(self, owner: Owner, scope: ReplyScope) -> Awaitable[Answer]:
         """Find the session that waits at a scope."""
@@ -223,17 +246,44 @@ class Scripts:
                 return answer
             _, cursor, only = answer
 
-    def claim(self, claiming: Claiming) -> Awaitable[Answer]:
+    async def claim(self, claiming: Claiming) -> Answer:
         """Claim the wait of the first scope that has one.
 
-        A caller who is cancelled or late gives back what it got.
+        A caller who is cancelled or late gives back what it got. Where the client remembers which
+        session waits at the first scope, that one's text is read right behind the script: it may be
+        newer than the claim by what somebody has written in between.
         """
         places = self._places(claiming.owner, claiming.scopes)
-        undo = GIVE_BACK.command(self._executor, len(places), (*places, self._namespace, claiming.token))
-        words = (*places, self._namespace, payload_prefix(claiming.owner), claiming.token, claiming.lease_ms, *self._hold)
-        return self._with_text(
-            lambda behind: _CLAIM.run(self._executor, len(places), words, undo, behind=behind), claiming.token
-        )
+        plain, scope = self._plain, places[0]
+        remembered = None if plain is None else plain.remembered(scope)
+        token, prefix = claiming.token, payload_prefix(claiming.owner)
+        undo = GIVE_BACK.command(self._executor, len(places), (*places, self._namespace, token))
+        words = (*places, self._namespace, prefix, token, claiming.lease_ms, remembered or "", *self._hold)
+        staged = take(self._keys.staged(token))
+        behind = staged if remembered is None else ("GET", self._sessions.encode() + remembered)
+        answer: Answer
+        answer, text = await _CLAIM.run(self._executor, len(places), words, undo, behind=behind)
+        if answer[0] != b"found":
+            return answer
+        key = answer[2]
+        if answer[3] is None and key == remembered:
+            answer[3] = text
+            if text is None:  # somebody has removed it in between
+                await shielded(partial(self.release, key_of(key), token))
+                self._forget(scope)
+                return await self.claim(claiming)
+        elif answer[3] is None:
+            # It was not sent in one piece, or the server has evicted it.
+            answer[3] = text if text is not None and remembered is None else await self._executor.call(staged)
+        if plain is not None and key != remembered:
+            if remembered is not None:
+                plain.missed(scope)
+            plain.remember(places[answer[1]], key)
+        return answer
+
+    def _forget(self, scope: str) -> None:
+        if self._plain is not None:
+            self._plain.missed(scope)
 
     def complete(self, owner: Owner, key: str, token: str) -> Awaitable[Answer]:
         """Remove the session of a claim."""

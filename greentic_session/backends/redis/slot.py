@@ -90,7 +90,7 @@ class Slot:
         self._reading = reading or executor
         self._keys = keys
         self._scripts = Scripts(executor, keys, hold)
-        self._reads = self._scripts if reading is None else Scripts(reading, keys)
+        self._reads = self._scripts if self._reading is executor else Scripts(self._reading, keys)
         self._limits = limits
 
     # -- sessions, by key

@@ -1,13 +1,14 @@
 -- Claim the wait of the first scope that has one, and let the session live at least as long as the
 -- lease.
 -- KEYS     the scopes, best first
--- ARGV     namespace, how the owner's payloads begin, token, lease in ms; on a cluster nonce and
---          reach of a reservation
+-- ARGV     namespace, how the owner's payloads begin, token, lease in ms, the session key of which
+--          the text is read behind the script, or ""; on a cluster nonce and reach of a reservation
 -- Returns  {"found", number of the scope that matched, session key, text, or false where it is
---          staged under the token, the deadline as ms since the epoch or "inf"}, and of a session
---          that takes part in replies what told_claim in places.lua tells behind that; {"claimed",
---          session key}; {"absent"} if nothing waits; on a cluster {"short", session key} if the
---          session's owner pointer would not live as long as the lease
+--          read behind the script, or is staged under the token: of another session; the deadline as ms
+--          since the epoch or "inf"}, and of a session that takes part in replies what told_claim in
+--          places.lua tells behind that; {"claimed", session key}; {"absent"} if nothing waits; on a
+--          cluster {"short", session key} if the session's owner pointer would not live as long as
+--          the lease
 -- @include staging
 local prefix, token, lease = ARGV[2], ARGV[3], tonumber(ARGV[4])
 local call, path, nonce = redis.call, path_of_scope(KEYS[1]), token
@@ -22,12 +23,13 @@ for number = 1, #KEYS do
     if (ttl ~= -1 and ttl < lease) or (led ~= -1 and led < lease) then break end
     local held = token .. ':' .. hash_of_scope(scope)
     if not call('SET', claim_key(key), held, 'PX', ARGV[4], 'NX') then return {'claimed', key} end
-    -- @include answer_text
     local deadline = 'inf'
     if ttl ~= -1 then
       local time = call('TIME')
       deadline = string.format('%.3f', time[1] * 1000 + time[2] / 1000 + ttl)
     end
+    if key == ARGV[5] then return {'found', number - 1, key, false, deadline} end
+    -- @include answer_text
     return {'found', number - 1, key, text, deadline}
   end
   if number == #KEYS then return {'absent'} end
@@ -41,7 +43,7 @@ for number = 1, #KEYS do
     if redis.call('EXISTS', claim_key(session.key)) == 1 then return {'claimed', session.key} end
     local found = text_of(session) -- now: a server that is held up deletes what is given a millisecond to live
     local lengthened = session.ttl ~= -1 and session.ttl < lease
-    if lengthened and not may_live(session, lease, ARGV[5], ARGV[6]) then return {'short', session.key} end
+    if lengthened and not may_live(session, lease, ARGV[6], ARGV[7]) then return {'short', session.key} end
     if session.place ~= hash and redis.call('EXISTS', replies_key(owner, hash)) == 1 then
       session.place = hash -- the reference has parked it where something lies
     end
