@@ -34,7 +34,7 @@ FLOORS = [
     ["_operations"],
     ["store"],
     ["backends", "runner"],
-    ["factory", "encryption", "telemetry"],
+    ["factory", "encryption", "telemetry", "integrations"],
     [""],
     ["demo"],
     ["testing", "_servers", "cli"],
@@ -73,7 +73,14 @@ EXTRAS = {
     "valkey",
     "rich",
     "shtab",
+    "agents",
+    "google",
+    "openai",
+    "pydantic",
+    "pydantic_ai",
 }
+INTEGRATED = {"integrations.openai_agents": {"agents"}}
+"""By adapter: the framework that it may import."""
 
 
 def name_of(module: str) -> str:
@@ -170,6 +177,7 @@ def test_optional_dependencies_stay_in_their_packages(module: str) -> None:
         optional -= {"rich"}
     if module == "cli.completion":
         optional -= {"shtab"}
+    optional -= INTEGRATED.get(module, set())
     if module.startswith("telemetry"):
         optional -= {"opentelemetry"}
     assert optional == set()
@@ -205,6 +213,7 @@ def test_every_public_name_is_there_and_no_other() -> None:
 
 PUBLIC = {
     *("admin", "backend", "claim", "conversation", "encryption", "errors", "expiry", "factory", "ids", "limits", "mapping"),
+    "integrations",
     *(
         "models",
         "pytest_plugin",

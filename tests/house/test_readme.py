@@ -143,6 +143,22 @@ def test_the_transcript_that_is_shortened(block: str) -> None:
     ]
 
 
+@runs("from agents import Agent, Runner")
+def test_the_session_of_openai_agents(block: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    pytest.importorskip("agents", reason="install the extra: python -m pip install 'greentic-session[openai-agents]'")
+    from scripted_agent import Scripted, clerk, said
+
+    monkeypatch.chdir(tmp_path)
+
+    async def talk() -> list[str]:
+        names = run(block)
+        agent = clerk(Scripted([said("Hello.")], [said("Hello again.")]))
+        async with names["conversations"]:
+            return [await names["answer"](agent, "chat-1", text) for text in ("Hi", "Hi!")]
+
+    assert asyncio.run(talk()) == ["Hello.", "Hello again."]
+
+
 @runs("async def copy(")
 def test_the_copy_by_readable_files(block: str, tmp_path: Path) -> None:
     urls = [f"sqlite:///{tmp_path}/{name}.db" for name in ("here", "there")]

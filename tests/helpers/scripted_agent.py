@@ -1,0 +1,48 @@
+"""An agent of openai-agents whose model says what it is told to. It needs the framework."""
+
+from typing import Any
+
+import agents
+from openai.types.responses import ResponseFunctionToolCall, ResponseOutputMessage
+
+__all__ = ["Scripted", "calling", "clerk", "said"]
+
+_KINDS: Any = {"message": ResponseOutputMessage, "function_call": ResponseFunctionToolCall}
+
+
+class Scripted(agents.Model):  # type: ignore[misc]  # untyped where it is not installed
+    """A model that gives these answers, and remembers what it was asked."""
+
+    def __init__(self, *answers: list[dict[str, Any]]) -> None:
+        self.answers = list(answers)
+        self.asked: list[Any] = []
+
+    async def get_response(self, system_instructions: Any, input: Any, *_: Any, **__: Any) -> Any:
+        self.asked.append(input)
+        items = [_KINDS[item["type"]].model_validate(item) for item in self.answers.pop(0)]
+        return agents.ModelResponse(output=items, usage=agents.Usage(), response_id=None)
+
+    def stream_response(self, *_: Any, **__: Any) -> Any:
+        raise NotImplementedError
+
+
+def said(text: str) -> dict[str, Any]:
+    """Return what a model says."""
+    content = [{"type": "output_text", "text": text, "annotations": []}]
+    return {"type": "message", "id": "m", "role": "assistant", "status": "completed", "content": content}
+
+
+def calling(id: str) -> dict[str, Any]:
+    """Return a call of the clerk's tool."""
+    return {"type": "function_call", "id": "f", "call_id": id, "name": "find_parcel", "arguments": '{"number": 7}'}
+
+
+def clerk(model: Scripted) -> Any:
+    """Return an agent with one tool."""
+
+    @agents.function_tool  # type: ignore[untyped-decorator]  # the same
+    def find_parcel(number: int) -> str:
+        return f"parcel {number} is on its way"
+
+    agents.set_tracing_disabled(True)
+    return agents.Agent(name="clerk", model=model, tools=[find_parcel])
