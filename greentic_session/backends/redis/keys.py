@@ -120,6 +120,7 @@ _POINTER_KIND: Final = "user:"
 _MENDING_KIND: Final = "mending:"
 _STAGED_KIND: Final = "staged:"
 _LASTING_KIND: Final = "lasting:sessions"
+_ACCEPTED_KIND: Final = "accepted"
 _OWNER_POINTER_KIND: Final = "owner:"
 REPLIES_KIND: Final = "replies:"
 """What follows the namespace in the keys of inboxes."""
@@ -223,6 +224,10 @@ class Keys:
     def ready(self, rest: str) -> str:
         """Where a part of the index of what is ready is; see `lua/includes/ready_index.lua`."""
         return f"{self.namespace}:{READY_KIND}{rest}"
+
+    def accepted(self) -> str:
+        """Where it is counted how many replies were accepted within a day."""
+        return f"{self.namespace}:{_ACCEPTED_KIND}"
 
     def latest(self, place: str) -> str:
         """Where the key of a user's latest session is."""

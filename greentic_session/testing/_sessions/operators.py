@@ -44,6 +44,7 @@ class OperatorsContract:
         assert (found.waits, found.scope, found.claim_ms, found.holder) == (True, CHAT, None, None)
         assert (found.ready_ms, found.put_off_ms, found.attempts, found.replies) == (None, 0, 0, 0)
         assert (found.resumes, found.is_overdue) == (False, False)
+        assert found.age_ms is None or 0 <= found.age_ms < _HOUR_MS  # where the storage tells
         assert found.deadline_ms is not None
         assert _HOUR_MS < found.deadline_ms <= DAY * 1000
 
@@ -57,6 +58,18 @@ class OperatorsContract:
         assert found.ready_ms >= 0
         counted = await tally(store)
         assert (counted.sessions, counted.waits, counted.ready, counted.replies, counted.claimed) == (1, 1, 1, 2, 0)
+
+    async def test_accepted_replies_are_counted(self, store: SessionStore) -> None:
+        inspector = store.backend.inspector()
+        if inspector is None or (before := await inspector.accepted()) is None:
+            pytest.skip("nobody counts them")
+        await park(store)
+        await answer(store, "one", delivery_id="d-1", claim=False)
+        await answer(store, "one", delivery_id="d-1", claim=False)
+        await answer(store, "two", claim=False)
+        assert await inspector.accepted() == before + 2
+        await store.purge(ctx(None, team=None))
+        assert await inspector.accepted() == before + 2
 
     async def test_what_is_told_of_a_claim(self, store: SessionStore) -> None:
         await park(store)

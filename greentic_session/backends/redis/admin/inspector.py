@@ -170,6 +170,11 @@ class RedisInspector(Inspector):
         await walk_along(self._client, glob_of(self._front), look, step=STEP)
         return notes.examination()
 
+    async def accepted(self) -> int | None:
+        """See `Inspector.accepted`. It begins anew every day."""
+        found = await self._client.call(("GET", self._keys.accepted()), repeatable=True)
+        return int(found or 0)
+
     async def namespaces(self, looked: Looked) -> Sequence[str]:
         """See `Inspector.namespaces`."""
         return sorted(await namespaces_on(self._client, looked))
@@ -250,7 +255,7 @@ def _partition(name: bytes, selection: Selection | None) -> Partition | None:
 
 
 def _details(ttl: int, size: int, waits: int, scope: bytes, claim: int, token: bytes, *standing: Any) -> Details:
-    deadline, resumes, ready, put_off, attempts, replies = standing
+    deadline, resumes, ready, put_off, attempts, replies, age_s = standing
     return Details(
         ttl_ms=None if ttl == -1 else ttl,
         size=size,
@@ -261,6 +266,7 @@ def _details(ttl: int, size: int, waits: int, scope: bytes, claim: int, token: b
         put_off_ms=put_off,
         attempts=attempts,
         replies=replies,
+        age_ms=None if age_s == b"" else age_s * 1000,
         scope=scope_of(scope),
         claim_ms=claim if claim >= 0 else None,
         holder=holder_of(token.decode("utf-8", "replace")) if claim >= 0 else None,

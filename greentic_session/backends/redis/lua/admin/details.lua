@@ -7,7 +7,7 @@
 --          the public part of the token of that claim or "", what is left until its deadline in ms
 --          or "", 1 if a runner resumes it then or 0, for how many ms it has been ready or "", for
 --          how many it is put off, how many attempts its open turn has had, how many replies lie at
---          its place}
+--          its place, for how many seconds it has waited there or ""}
 -- @include session
 local found = {}
 for number = 2, #ARGV do
@@ -21,10 +21,12 @@ for number = 2, #ARGV do
       and is_wait(session, owner)
     local ours = waits and session.scope_hash ~= '' and is_known(session)
     local scope = ours and redis.call('HGET', record_key(key), SCOPE_JSON)
+    local since = ours and tonumber(redis.call('HGET', record_key(key), SINCE) or nil)
     local size = redis.call('STRLEN', session_key(key))
     local token = redis.call('GET', claim_key(key))
     details = {session.ttl, size, waits and 1 or 0, scope or '', redis.call('PTTL', claim_key(key)),
-      token and token:sub(1, 12) or '', waits and session.ttl ~= -1 and session.ttl or '', 0, '', 0, 0, 0}
+      token and token:sub(1, 12) or '', waits and session.ttl ~= -1 and session.ttl or '', 0, '', 0, 0, 0,
+      since and redis.call('TIME')[1] - since or ''}
     if waits and session.place then
       -- @include operators
       local told, replies, resumes = look_at(session)

@@ -170,6 +170,10 @@ function check.copied() end -- it may outlive its session; see copied.lua
 
 function check.made() end -- it ends in a minute; see claim_ready.lua
 
+function check.accepted(name, rest)
+  if rest == '' then redis.call('STRLEN', ns .. ACCEPTED) else tell('unknown', name) end
+end
+
 -- What lies where a wait of ours is, is ready, or will be.
 function check.replies(name, rest)
   local path, hash = rest:match('^(.*):(%x+)$')
@@ -211,7 +215,7 @@ local CHECKS = {
   [WAITS] = check.set, [INDEX] = check.index, [POINTER] = check.pointer, [MENDING] = check.mending,
   [BARRED] = check.barred, [STAGED] = check.staged, [COPIED] = check.copied, [LASTING] = check.lasting,
   [REPLIES] = check.replies, [DELIVERED] = check.delivered, [KEPT] = check.kept, [READY] = check.ready,
-  [MADE] = check.made,
+  [ACCEPTED] = check.accepted, [MADE] = check.made,
 }
 require_every(CHECKS, OF_SESSION, OF_USER, OF_PLACES, OF_NONE)
 for number = 2, #ARGV do

@@ -80,7 +80,7 @@ local function park(parking)
     discard_leftovers(key, owner)
   end
   redis.call('HSET', record_key(key), OWNER, owner, SCOPE_HASH, hash, SCOPE_JSON, parking.scope, TEXT_SHA, parking.sha,
-    TEXT_BYTES, parking.bytes, MOVED, '', UNSEEN, '', REPARKED, session and '1' or '')
+    TEXT_BYTES, parking.bytes, SINCE, redis.call('TIME')[1], MOVED, '', UNSEEN, '', REPARKED, session and '1' or '')
   -- A pointer that the reference left, of another session under this key, leads here: our record
   -- says so from now on.
   if not (session and session.pointer_owner) and leads_to(pointer_key(owner), key) then

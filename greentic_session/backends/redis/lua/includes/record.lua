@@ -5,6 +5,7 @@
 local OWNER = 'o' -- the owner of what we wrote
 local SCOPE_HASH = 's' -- the SHA-256 of the scope where the session waits, empty if it is no wait
 local SCOPE_JSON = 'w' -- that scope as JSON, for walks; a copy of a wait that only the reference wrote has none
+local SINCE = 'b' -- since when it waits there, in s since the epoch
 local LATEST_OF = 'p' -- the owner whose latest session it is, if it is one
 local TEXT_SHA, TEXT_BYTES = 'h', 'n' -- the SHA-1 of the text that we wrote last, and its length
 

@@ -22,7 +22,18 @@ local most, most_bytes, factor = settings:match('(%d+) (%d+) (%d+)$')
 local limits = {max_replies = tonumber(most), max_bytes = tonumber(most_bytes), owner_factor = tonumber(factor)}
 local terms, at = read_terms(settings:match('^%d+ %d+ %d+')), instant()
 
+local ACCEPTED_MS = 86400000 -- for how long replies are counted; then it begins anew
+
+-- Count what is accepted, for whoever asks how many replies a second come in. Not on a cluster,
+-- where that would be a key for each user.
+local function count_accepted()
+  if in_slot() then return end
+  local counter = ns .. ACCEPTED
+  if redis.call('INCR', counter) == 1 then redis.call('PEXPIRE', counter, ACCEPTED_MS) end
+end
+
 local function receive(inbox, outcome)
+  count_accepted()
   local received = {
     id = id, size = size, accepted = at, keep_until = outcome == 'kept' and at + keep_for or 0, token = '', held_until = 0,
     delivered = name, told = string.format('%.0f', at * 1000),

@@ -66,14 +66,15 @@ repeat
   if not stored then break end
   parked = true
 
+  local since = call('TIME')[1]
   if is_new then
-    call('HSET', own, OWNER, owner, SCOPE_HASH, hash, SCOPE_JSON, scope, TEXT_SHA, sha, TEXT_BYTES, bytes)
+    call('HSET', own, OWNER, owner, SCOPE_HASH, hash, SCOPE_JSON, scope, TEXT_SHA, sha, TEXT_BYTES, bytes, SINCE, since)
     if nonce then call('HSET', own, NONCE, nonce) end
   elseif known[5] == '1' then
-    call('HSET', own, TEXT_SHA, sha, TEXT_BYTES, bytes)
+    call('HSET', own, TEXT_SHA, sha, TEXT_BYTES, bytes, SINCE, since)
   else
     -- The scope, too: a copy of a wait of the reference's has none yet.
-    call('HSET', own, TEXT_SHA, sha, TEXT_BYTES, bytes, SCOPE_JSON, scope, REPARKED, '1')
+    call('HSET', own, TEXT_SHA, sha, TEXT_BYTES, bytes, SCOPE_JSON, scope, SINCE, since, REPARKED, '1')
   end
   if known and (known[6] == '1' or known[7] == '1') then call('HSET', own, MOVED, '', UNSEEN, '') end
   if left then call('HSET', own, POINTER_REACH, string.format('%.0f', left - ttl)) end
