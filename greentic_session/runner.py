@@ -38,7 +38,8 @@ class Runner:
     """Takes what is ready in a store, and awaits a handler once an attempt.
 
     Use it as an async context manager: within the block it takes what is ready, also what another
-    process has left behind. Leaving the block takes nothing new, and lets the turns finish.
+    process has left behind. Leaving the block takes nothing new, and lets the turns finish. A
+    runner that is never entered takes nothing, and queues what it delivers.
 
     A reply is handed to the handler at least once, and settled by one verdict. A handler that
     raises is awaited again later (the wait is put off), with the same `Claim.idempotency_key` and

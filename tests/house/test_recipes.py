@@ -13,7 +13,7 @@ from paths import ROOT
 from readmes.blocks import READMES
 
 FOLDER = ROOT / "tests" / "recipes"
-HELPERS = {"agent_script.py", "conftest.py", "webhook_process.py"}
+HELPERS = {"agent_process.py", "agent_script.py", "conftest.py", "webhook_process.py", "worker_process.py"}
 PROGRAMS = [path for path in FOLDER.glob("*.py") if not path.name.startswith("test_") and path.name not in HELPERS]
 PROJECT = list(FOLDER.glob("own_project/*.py"))
 
@@ -21,7 +21,7 @@ PROJECT = list(FOLDER.glob("own_project/*.py"))
 def test_the_folders_readme_links_every_recipe() -> None:
     links = re.findall(r"\]\(([^)]+)\)", READMES["tests/recipes/README.md"])
     assert set(links) == {path.name for path in PROGRAMS} | {"own_project"}
-    assert len(links) == 6
+    assert len(links) == 7
 
 
 @pytest.mark.parametrize("path", [*PROGRAMS, *PROJECT], ids=lambda path: path.name)

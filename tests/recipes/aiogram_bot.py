@@ -88,10 +88,15 @@ async def on_text(message: Message, text: str, user: User, event_update: Update,
 
 async def on_button(query: CallbackQuery, event_update: Update, runner: Runner) -> None:
     """Take a button for an answer to the question above it."""
-    if isinstance(query.message, Message) and query.data:
+    said = "This order is closed."
+    if isinstance(query.message, Message) and query.data:  # else it is too old even for Telegram
         question, _, text = query.data.partition(":")
-        outcome = await deliver(runner, event_update, query.message, query.from_user, Answer(text, question))
-        await query.answer("This order is closed." if outcome == "unmatched" else None)
+        try:
+            outcome = await deliver(runner, event_update, query.message, query.from_user, Answer(text, question))
+            said = said if outcome == "unmatched" else ""
+        except InboxFullError:
+            said = "One at a time, please."
+    await query.answer(said)
 
 
 async def take_order(bot: Bot, claim: Claim) -> None:

@@ -1,137 +1,132 @@
-"""A web service whose flow is resumed by a webhook, with FastAPI.
+"""A shop whose orders wait for a payment provider's webhook, with FastAPI.
 
-A delivery that comes twice is answered twice, and run once. Any number of processes may serve one
-Redis. Run one with::
+The callback may come before the order waits for it, twice, late, or while another worker is at the
+order. It is answered at once, and what follows is done by whichever process is there. Any number of
+them may share one store. Run one with::
 
     STORE_URL=redis://localhost uvicorn --factory fastapi_webhook:make_app
 """
 
 import os
-import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Annotated
+from functools import partial
+from typing import Any, Literal, Protocol
 
 import msgspec
-from fastapi import Depends, FastAPI, Request
+from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 
 from greentic_session import (
-    ConflictError,
+    Claim,
+    InboxFullError,
     InvalidInputError,
     OperationTimeoutError,
     ReplyScope,
+    Runner,
     SessionData,
-    SessionStore,
+    Start,
     TenantCtx,
     UnavailableError,
     create_session_store,
 )
-from greentic_session.mapping import webhook_to_session_key
 
-DAY = 24 * 3600
+MINUTE, HOUR, DAY = 60, 3600, 24 * 3600
 
 
-class Start(BaseModel):
-    """Begin a booking."""
+class Shop(Protocol):
+    """What is done elsewhere, each with a key: what was done under a key is not done again."""
+
+    async def charge(self, order: str, key: str) -> str:
+        """Ask the provider for a payment; return its id. It calls the webhook, maybe at once."""
+
+    async def ship(self, order: str, key: str) -> None:
+        """Send the goods."""
+
+    async def refund(self, order: str, key: str) -> None:
+        """Pay back."""
+
+
+class Checkout(BaseModel):
+    """Somebody buys something."""
 
     user: str
-    chat: str
+    order: str
 
 
-class Delivery(Start):
-    """What somebody answered.
-
-    The provider delivers it again, with the same id, until it is answered with a 2xx.
-    """
+class Callback(BaseModel):
+    """What the provider calls the webhook with, and again until it gets a 2xx."""
 
     id: str
-    text: str
+    user: str  # the provider gives back what it was given
+    payment: str
+    status: Literal["pending", "paid"]
 
 
-class Booking(msgspec.Struct, frozen=True):
-    """The state of the flow; its number tells this one from all others."""
+class Order(msgspec.Struct, frozen=True):
+    """The state of the flow."""
 
-    number: str
-
-
-class Receipt(msgspec.Struct, frozen=True):
-    """What a delivery came to, and which booking it was for.
-
-    It outlives the flow, for a delivery that comes again.
-    """
-
-    answer: str
-    number: str
+    id: str
 
 
-async def book(number: str, guests: str) -> str:
-    """Do what must not be done twice."""
-    return f"A table for {guests}, booked as {number}."
+async def work(shop: Shop, claim: Claim) -> None:
+    """Do one step of an order. If it fails, or we die in it, it is done again with the same key."""
+    order, key = claim.data.context(Order).id, claim.idempotency_key
+    match claim.data.cursor.node_pointer:
+        case "charge":
+            payment = await shop.charge(order, key)
+            # The callback may have come by now: it is kept where the order waits from here on.
+            await claim.park(place_of(payment), claim.data.new_cursor("paid?"), ttl=15 * MINUTE, on_timeout="resume")
+        case "paid?" if claim.reply is None:  # time is up; what is paid late is paid back
+            await claim.park(claim.scope, claim.data.new_cursor("cancelled"), ttl=30 * DAY, on_timeout="forget")
+        case node if claim.reply is not None and claim.reply.body == "paid":
+            await (shop.ship(order, key) if node == "paid?" else shop.refund(order, key))
+            await claim.complete()
+        case _:
+            await claim.stay()
 
 
-async def store_of(request: Request) -> SessionStore:
-    """Return the store that `make_app` opened."""
-    store: SessionStore = request.app.state.store
-    return store
+def place_of(payment: str) -> ReplyScope:
+    """Say where the callback of a payment comes in."""
+    return ReplyScope(f"payment:{payment}")
 
 
-Store = Annotated[SessionStore, Depends(store_of)]
-
-
-def snapshot(ctx: TenantCtx, flow: str, node: str, state: object) -> SessionData:
-    """Return what is stored of a flow that stands at `node`."""
-    return SessionData.new(ctx, flow, node, context=state)
-
-
-def make_app(run: Callable[[str, str], Awaitable[str]] = book) -> FastAPI:
-    """Return the service; `run` is the flow's last step."""
+def make_app(shop: Shop) -> FastAPI:
+    """Return the service."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with create_session_store(os.environ["STORE_URL"]) as app.state.store:
+        async with (
+            create_session_store(os.environ["STORE_URL"]) as store,
+            Runner(store, partial(work, shop), shutdown_timeout=10) as app.state.runner,
+        ):
             yield
 
     app = FastAPI(lifespan=lifespan)
 
-    @app.post("/{tenant}/start")
-    async def start(tenant: str, body: Start, store: Store) -> dict[str, str]:
+    async def deliver(request: Request, tenant: str, user: str, *args: Any, **options: Any) -> JSONResponse:
+        runner: Runner = request.app.state.runner
+        delivery = await runner.deliver(TenantCtx.new("prod", tenant, user=user), user, *args, **options)
+        return JSONResponse({"outcome": delivery.outcome}, status_code=202)  # accepted: it is in the store
+
+    @app.post("/{tenant}/checkout")
+    async def checkout(tenant: str, body: Checkout, request: Request) -> JSONResponse:
         ctx = TenantCtx.new("prod", tenant, user=body.user)
-        data = snapshot(ctx, "booking", "how_many", Booking(str(uuid.uuid4())))
-        await store.register_wait(ctx, body.user, ReplyScope(body.chat), str(uuid.uuid4()), data, ttl=DAY)
-        return {"answer": "A table for how many?"}
+        start = Start(SessionData.new(ctx, "order", "charge", context=Order(body.order)), ttl=DAY)
+        place = ReplyScope(f"order:{body.order}")
+        return await deliver(request, tenant, body.user, place, "checkout", delivery_id="checkout", start=start)
 
     @app.post("/{tenant}/webhook")
-    async def webhook(tenant: str, body: Delivery, store: Store) -> dict[str, str | None]:
-        ctx = TenantCtx.new("prod", tenant, user=body.user)
-        receipt_key = webhook_to_session_key("provider", body.user, body.id, ctx=ctx)
-        claim = await store.claim_wait(ctx, body.user, ReplyScope(body.chat), lease=30)
-        if claim is None:
-            stored = await store.get_session(receipt_key, ctx=ctx)
-            if stored is None:
-                return {"answer": None}  # nothing waits, and nothing did
-            return {"answer": stored.context(Receipt).answer}
-        async with claim:  # if anything fails, the flow waits on
-            booking = claim.data.context(Booking)
-            stored = await store.get_session(receipt_key, ctx=ctx)
-            if stored is None:
-                receipt = Receipt(await run(booking.number, body.text), booking.number)
-                # The receipt first. Should we die before the verdict, the same delivery, coming
-                # again, makes up for it.
-                await store.create_session(ctx, snapshot(ctx, "receipt", "done", receipt), key=receipt_key, ttl=7 * DAY)
-            else:
-                receipt = stored.context(Receipt)
-            if receipt.number == booking.number:  # else this flow is a later one, and waits for another delivery
-                await claim.complete()
-            return {"answer": receipt.answer}
+    async def webhook(tenant: str, body: Callback, request: Request) -> JSONResponse:
+        place = place_of(body.payment)  # check the provider's signature before you come here
+        return await deliver(request, tenant, body.user, place, body.status, delivery_id=body.id, keep_for=HOUR)
 
-    @app.exception_handler(ConflictError)  # others are at it (ClaimedError), or were faster because our lease had ended
     @app.exception_handler(UnavailableError)
     @app.exception_handler(OperationTimeoutError)
+    @app.exception_handler(InboxFullError)
     async def come_again(request: Request, error: Exception) -> JSONResponse:
-        # Not a 2xx: whoever is at it may die, and then this delivery is needed. And not a 4xx, not
-        # even 409: for many providers that is final. When it comes again, the receipt is there.
+        # Not a 4xx, not even 409 or 429: for many providers that is final.
         return JSONResponse({"detail": "come again"}, status_code=503, headers={"Retry-After": "1"})
 
     @app.exception_handler(InvalidInputError)

@@ -1,16 +1,20 @@
 """The agent works with a scripted model; between two of its steps it moves to another machine."""
 
+import os
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 from agent_loop import Agent, Decision, Question, Tool, tell
 from agent_script import CTX, USAGE, scripted
 from conftest import Open
-from turns import Turns
+from turns import Turns, until
 
-from greentic_session import Runner, TenantCtx
+from greentic_session import Runner, TenantCtx, create_session_store
 from greentic_session.conversation import (
     ConversationStore,
     InMemoryConversationStore,
@@ -177,3 +181,56 @@ async def test_a_tool_that_there_is_not(world: World) -> None:
     async with world.machine(mistaken) as machine:
         assert "no such tool" in str(await machine.tell(Question("Fly!")))
     assert world.used == []
+
+
+PROCESS = Path(__file__).with_name("agent_process.py")
+
+
+async def test_a_machine_that_is_killed_in_the_middle_of_an_approved_tool(durable_url: str, tmp_path: Path) -> None:
+    """The approval is there, the next machine goes on, and the tool gets the same key."""
+    notes = tmp_path / "notes"
+
+    def start() -> "subprocess.Popen[str]":
+        environment = os.environ | {"STORE_URL": durable_url, "NOTES": str(notes), "PYTHONPATH": str(PROCESS.parents[2])}
+        return subprocess.Popen([sys.executable, PROCESS], env=environment, text=True)
+
+    def noted(what: str) -> list[str]:
+        lines = notes.read_text().splitlines() if notes.exists() else []
+        return [line.partition(" ")[2] for line in lines if line.startswith(f"{what} ")]
+
+    async def is_refunding() -> bool:
+        return len(noted("refund")) == 1
+
+    async def has_answered() -> bool:
+        return noted("say")[1:] == ["Your refund: paid."]
+
+    async def has_asked() -> bool:
+        return noted("say") == [MAY_I]
+
+    (tmp_path / "hold").touch()
+    async with create_session_store(durable_url) as store:
+        runner = Runner(store, _nobody)  # never entered: it delivers, and works on nothing
+        first = start()
+        try:
+            await tell(runner, CTX, CHAT, WHERE, "d1")
+            await until(has_asked)
+            await tell(runner, CTX, CHAT, Decision("u2", approve=True), "d2")
+            await until(is_refunding)
+        finally:
+            first.kill()
+            first.wait()
+        (tmp_path / "hold").unlink()
+        await later(store, 30)  # its lease
+        second = start()
+        try:
+            await until(has_answered)
+        finally:
+            second.terminate()
+            second.wait()
+    keys = noted("refund")
+    assert len(keys) == 2
+    assert keys[0] == keys[1]
+
+
+async def _nobody(_: Any) -> None:
+    raise AssertionError

@@ -180,7 +180,7 @@ async def test_buttons(telegram: Telegram, store: SessionStore) -> None:
         await telegram.write(1, "/order")
         assert await telegram.says(1) == ["Which pizza?"]
         funghi = telegram.notebook.buttons["Funghi"]
-        assert await telegram.press(2, funghi) is None
+        assert await telegram.press(2, funghi) == ""
         assert await telegram.says(2) == ["How many Funghi?"]
         await telegram.press(3, telegram.notebook.buttons["2"])
         assert await telegram.says(3) == ["2 x Funghi, coming up!"]
@@ -270,6 +270,7 @@ async def test_a_hundred_messages_at_once_are_enough(store: SessionStore, telegr
     for number in range(101):
         await telegram.write(1 + number, "Funghi")
     assert [text for _, text in telegram.notebook.said] == ["One at a time, please."]
+    assert await telegram.press(200, "question:Funghi") == "One at a time, please."
 
 
 async def test_a_restart_between_question_and_answer(telegram: Telegram, open_store: Open) -> None:

@@ -1,179 +1,239 @@
-"""Two processes that serve the webhook on one Redis.
+"""Two processes that serve the webhook on one store.
 
 A provider calls them over HTTP, and calls again until it gets a 2xx.
 """
 
-import asyncio
 import os
 import subprocess
 import sys
-import uuid
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
 import pytest_asyncio
+from conftest import DURABLE
+from fastapi_webhook import DAY, HOUR, MINUTE, place_of
 from redis_server import Server
+from turns import PATIENCE_S, until
 
-from greentic_session import RedisSessionStore, ReplyScope, TenantCtx
+from greentic_session import SessionStore, TenantCtx, create_session_store
+from greentic_session.testing import later
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = pytest.mark.asyncio
 
 PROCESS = Path(__file__).with_name("webhook_process.py")
 ROOT = PROCESS.parent.parent.parent
-COUNTER = "how-often-the-flow-ran"
-SECONDS = 30
+CTX = TenantCtx.new("prod", "acme", user="ada")
+
+
+class Process:
+    """A process that serves the webhook."""
+
+    def __init__(self, popen: "subprocess.Popen[str]") -> None:
+        self.popen = popen
+        assert popen.stdout is not None
+        self.url = f"http://127.0.0.1:{int(popen.stdout.readline())}"
+
+    async def post(self, path: str, **body: str) -> tuple[int, str]:
+        """Call it; return the status and the outcome."""
+        async with httpx.AsyncClient(base_url=self.url, timeout=PATIENCE_S) as client:
+            response = await client.post(path, json=body)
+        answer = response.json()
+        return response.status_code, answer.get("outcome") or answer["detail"]
+
+    async def checkout(self, order: str = "o1") -> tuple[int, str]:
+        return await self.post("/acme/checkout", user="ada", order=order)
+
+    async def callback(self, id: str = "c1", status: str = "paid", order: str = "o1") -> tuple[int, str]:
+        return await self.post("/acme/webhook", id=id, user="ada", payment=f"p-{order}", status=status)
+
+    def kill(self) -> None:
+        self.popen.kill()
+        self.popen.wait()
 
 
 @contextmanager
-def served(redis_url: str) -> Iterator[str]:
-    """Start a process that serves the webhook; yield its URL."""
-    environment = os.environ | {"STORE_URL": redis_url, "COUNTER": COUNTER, "PYTHONPATH": str(ROOT)}
-    with subprocess.Popen([sys.executable, PROCESS], env=environment, stdout=subprocess.PIPE, text=True) as process:
+def served(url: str, shop: Path) -> Iterator[Process]:
+    """Start a process."""
+    environment = os.environ | {"STORE_URL": url, "SHOP": str(shop), "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen([sys.executable, PROCESS], env=environment, stdout=subprocess.PIPE, text=True) as popen:
         try:
-            assert process.stdout is not None
-            yield f"http://127.0.0.1:{int(process.stdout.readline())}"
+            yield Process(popen)
         finally:
-            process.terminate()
+            popen.terminate()
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    with Server() as server:
-        yield server
+class Shop:
+    """What the processes did, as their shop noted it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def lines(self, name: str) -> list[list[str]]:
+        """Return what was asked for (``calls``) or ``done``: what, which order, with which key."""
+        file = self.path / name
+        return [line.split() for line in file.read_text().splitlines()] if file.exists() else []
+
+    def done(self) -> list[str]:
+        return [what for what, _, _ in self.lines("done")]
+
+    async def has_done(self, *what: str) -> None:
+        """Wait until just this is done."""
+
+        async def is_done() -> bool:
+            return self.done() == list(what)
+
+        await until(is_done)
+
+    async def is_asked(self, count: int) -> None:
+        """Wait until so much was asked for."""
+
+        async def is_asked() -> bool:
+            return len(self.lines("calls")) == count
+
+        await until(is_asked)
+
+    @contextmanager
+    def holding(self) -> Iterator[None]:
+        """Let nothing be done within the block."""
+        hold = self.path / "hold"
+        hold.touch()
+        yield
+        hold.unlink()
 
 
-@pytest.fixture(scope="module")
-def urls(server: Server) -> Iterator[list[str]]:
+@pytest.fixture(scope="module", params=DURABLE)
+def url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with ExitStack() as stack:
-        yield [stack.enter_context(served(server.url)) for _ in range(2)]
+        if request.param == "sqlite":
+            yield f"sqlite:///{tmp_path_factory.mktemp('store')}/shop.db"
+        else:
+            yield stack.enter_context(Server()).url
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def clients(urls: list[str]) -> AsyncIterator[list[httpx.AsyncClient]]:
-    async with (
-        httpx.AsyncClient(base_url=urls[0], timeout=SECONDS) as one,
-        httpx.AsyncClient(base_url=urls[1], timeout=SECONDS) as other,
-    ):
+@pytest.fixture(scope="module")
+def shop_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("shop")
+
+
+@pytest.fixture(scope="module")
+def processes(url: str, shop_path: Path) -> Iterator[list[Process]]:
+    with served(url, shop_path) as one, served(url, shop_path) as other:
         yield [one, other]
 
 
-@pytest.fixture
-def runs(server: Server) -> Iterator[Any]:
-    """Tells how often the flow has run in this test."""
-    with server.client() as client:
-        client.delete(COUNTER)
-        yield lambda: int(client.get(COUNTER) or 0)
+@pytest_asyncio.fixture
+async def store(url: str) -> AsyncIterator[SessionStore]:
+    """The store that the processes share, empty."""
+    async with create_session_store(url) as store:
+        yield store
+        await store.purge(TenantCtx.new("prod", "acme"))
 
 
 @pytest.fixture
-def tenant() -> str:
-    return f"t{uuid.uuid4().hex}"
+def shop(shop_path: Path) -> Shop:
+    for name in ("calls", "done", "hold"):
+        (shop_path / name).unlink(missing_ok=True)
+    return Shop(shop_path)
 
 
-async def start(client: httpx.AsyncClient, tenant: str) -> None:
-    response = await client.post(f"/{tenant}/start", json={"user": "ada", "chat": "c"})
-    assert response.json() == {"answer": "A table for how many?"}
+async def is_at(store: SessionStore, node: str | None) -> None:
+    """Wait until the order waits for its callback at this node, or waits no more."""
+
+    async def is_there() -> bool:
+        wait = await store.find_wait(CTX, "ada", place_of("p-o1"))
+        return node == (None if wait is None else wait.data.cursor.node_pointer)
+
+    await until(is_there)
 
 
-async def deliver_once(client: httpx.AsyncClient, tenant: str, id: str, text: str = "4") -> httpx.Response:
-    return await client.post(f"/{tenant}/webhook", json={"user": "ada", "chat": "c", "id": id, "text": text})
+async def ordered(store: SessionStore, process: Process) -> None:
+    """Check out, and wait until the order waits for its callback."""
+    assert await process.checkout() == (202, "claimed")
+    await is_at(store, "paid?")
 
 
-async def deliver(client: httpx.AsyncClient, tenant: str, id: str, text: str = "4") -> str | None:
-    """Deliver as a provider does; return the answer."""
-    for _ in range(100):
-        response = await deliver_once(client, tenant, id, text)
-        if response.status_code != 503:
-            answer: str | None = response.raise_for_status().json()["answer"]
-            return answer
-        await asyncio.sleep(int(response.headers["Retry-After"]) / 10)  # we are in a hurry
-    pytest.fail("the provider has given up")
+async def test_what_is_paid_is_shipped_once(processes: list[Process], store: SessionStore, shop: Shop) -> None:
+    one, other = processes
+    await ordered(store, one)
+    assert await other.callback("c0", "pending") == (202, "claimed")
+    assert (await other.callback("c1"))[0] == 202
+    await shop.has_done("charge", "ship")
+    await is_at(store, None)
+    for process in processes:  # after completion
+        assert await process.callback("c1") == (202, "duplicate")
+        assert await process.checkout() == (202, "duplicate")
+    assert shop.done() == ["charge", "ship"]
 
 
-async def test_a_flow_is_started_and_resumed(clients: list[httpx.AsyncClient], tenant: str, runs: Any) -> None:
-    await start(clients[0], tenant)
-    answer = await deliver(clients[1], tenant, "d1")
-    assert (answer or "").startswith("A table for 4, booked as ")
-    assert runs() == 1
+async def test_a_callback_before_the_park(processes: list[Process], store: SessionStore, shop: Shop) -> None:
+    one, other = processes
+    with shop.holding():
+        await one.checkout()
+        await shop.is_asked(1)
+        assert await other.callback() == (202, "kept")
+        assert await one.callback() == (202, "kept")  # the same
+        assert shop.done() == []
+    await shop.has_done("charge", "ship")
 
 
-async def test_a_delivery_that_comes_again_gets_the_same_answer(
-    clients: list[httpx.AsyncClient], tenant: str, runs: Any
+async def test_while_another_worker_is_at_it(processes: list[Process], store: SessionStore, shop: Shop) -> None:
+    one, other = processes
+    await ordered(store, one)
+    with shop.holding():
+        assert await one.callback("c1") == (202, "claimed")
+        await shop.is_asked(2)
+        assert await other.callback("c1") == (202, "queued")  # the same one, not settled yet
+        assert await other.callback("c2", "pending") == (202, "queued")
+    await shop.has_done("charge", "ship")
+
+
+async def test_too_late(processes: list[Process], store: SessionStore, shop: Shop) -> None:
+    one, other = processes
+    await ordered(store, one)
+    await later(store, 15 * MINUTE)
+    await is_at(store, "cancelled")
+    await later(store, DAY)
+    assert (await other.callback())[0] == 202
+    await shop.has_done("charge", "refund")
+
+
+async def test_what_nobody_waits_for_is_gone_after_an_hour(
+    processes: list[Process], store: SessionStore, shop: Shop
 ) -> None:
-    await start(clients[0], tenant)
-    answer = await deliver(clients[0], tenant, "d1")
-    for client in clients:
-        again = await deliver_once(client, tenant, "d1")
-        assert (again.status_code, again.json()) == (200, {"answer": answer})
-    assert runs() == 1
+    assert await processes[0].callback() == (202, "kept")
+    await later(store, HOUR)
+    assert await store.inbox(CTX, "ada", place_of("p-o1")) == []
 
 
-async def test_of_deliveries_that_come_at_once_one_is_run(clients: list[httpx.AsyncClient], tenant: str, runs: Any) -> None:
-    await start(clients[0], tenant)
-    answers = await asyncio.gather(*(deliver(clients[number % 2], tenant, "d1") for number in range(10)))
-    assert len(set(answers)) == 1
-    assert answers[0] is not None
-    assert runs() == 1
+async def test_a_process_that_is_killed(processes: list[Process], url: str, store: SessionStore, shop: Shop) -> None:
+    """The provider gets no answer, or calls again all the same; the other process does the rest."""
+    with served(url, shop.path) as mortal:
+        await ordered(store, mortal)
+        with shop.holding():
+            assert await mortal.callback() == (202, "claimed")
+            await shop.is_asked(2)
+            mortal.kill()
+            assert await processes[0].callback() == (202, "queued")  # a second try: nothing is added
+            await later(store, 30)  # its lease
+        await shop.has_done("charge", "ship")
+    charge, *ships = shop.lines("calls")
+    assert charge[0] == "charge"
+    assert [what for what, _, _ in ships] == ["ship", "ship"]
+    assert len({key for _, _, key in ships}) == 1  # so the shop knows that it is one and the same
+    await is_at(store, None)
+    assert await processes[1].callback() == (202, "duplicate")
 
 
-async def test_while_it_is_at_work_the_provider_shall_come_again(
-    clients: list[httpx.AsyncClient], tenant: str, server: Server
-) -> None:
-    await start(clients[0], tenant)
-    ctx = TenantCtx.new("prod", tenant)
-    async with RedisSessionStore.from_url(server.url) as store:
-        async with await store.claim_wait(ctx, "ada", ReplyScope("c")) or pytest.fail("nothing waits"):
-            response = await deliver_once(clients[0], tenant, "d1")
-        assert (response.status_code, response.headers["Retry-After"]) == (503, "1")
-    assert await deliver(clients[0], tenant, "d1") is not None
+async def test_an_id_that_is_none(processes: list[Process]) -> None:
+    status, detail = await processes[0].post("/a tenant/checkout", user="ada", order="o1")
+    assert status == 422
+    assert "TenantId" in detail
 
 
-async def test_a_delivery_that_comes_again_leaves_the_next_flow_alone(
-    clients: list[httpx.AsyncClient], tenant: str, runs: Any
-) -> None:
-    await start(clients[0], tenant)
-    first = await deliver(clients[0], tenant, "d1")
-    await start(clients[0], tenant)
-    assert await deliver(clients[1], tenant, "d1") == first
-    assert runs() == 1
-    second = await deliver(clients[1], tenant, "d2", "2")
-    assert (second or "").startswith("A table for 2, booked as ")
-    assert runs() == 2
-
-
-async def test_a_process_that_died_before_its_verdict(
-    clients: list[httpx.AsyncClient], tenant: str, server: Server, runs: Any
-) -> None:
-    await start(clients[0], tenant)
-    ctx, scope = TenantCtx.new("prod", tenant, user="ada"), ReplyScope("c")
-    async with RedisSessionStore.from_url(server.url) as store:
-        wait = await store.find_wait(ctx, "ada", scope) or pytest.fail("nothing waits")
-        answer = await deliver(clients[0], tenant, "d1")
-        await store.register_wait(ctx, "ada", scope, wait.key, wait.data)  # as if it had never been completed
-        assert await deliver(clients[1], tenant, "d1") == answer
-        assert await store.find_wait(ctx, "ada", scope) is None
-    assert runs() == 1
-
-
-async def test_nothing_waits(clients: list[httpx.AsyncClient], tenant: str, runs: Any) -> None:
-    assert await deliver(clients[0], tenant, "d1") is None
-    await start(clients[0], tenant)
-    assert await deliver(clients[0], f"{tenant}x", "d1") is None  # another tenant's
-    assert runs() == 0
-
-
-async def test_an_id_that_is_none(clients: list[httpx.AsyncClient]) -> None:
-    response = await deliver_once(clients[0], "a tenant", "d1")
-    assert response.status_code == 422
-    assert "TenantId" in response.json()["detail"]
-
-
-async def test_without_redis_the_provider_shall_come_again() -> None:
-    with Server() as gone, served(gone.url) as url:
+async def test_without_a_store_the_provider_shall_come_again(tmp_path: Path) -> None:
+    with Server() as gone, served(gone.url, tmp_path) as process:
         gone.kill()
-        async with httpx.AsyncClient(base_url=url, timeout=SECONDS) as client:
-            assert (await deliver_once(client, "t", "d1")).status_code == 503
+        assert await process.callback() == (503, "come again")

@@ -6,6 +6,7 @@ from contextlib import suppress
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 from greentic_session import (
@@ -195,6 +196,21 @@ def test_start(run: Callable[[Test], None]) -> None:
             assert await deliver(runner, scope=ReplyScope("c"), keep_for=60, delivery_id="d", sender="bob") == "kept"
         [claim] = worker.claims
         assert claim.is_new
+
+    run(test)
+
+
+def test_a_runner_that_is_never_entered_queues(run: Callable[[Test], None]) -> None:
+    """For a process that only takes messages in, while others work on them."""
+
+    async def test(store: InMemorySessionStore) -> None:
+        front, worker = Runner(store, Worker()), Worker(Claim.complete)
+        assert await deliver(front, start=Start(data())) == "queued"
+        async with Runner(store, worker):
+            while not worker.said:  # nothing else tells
+                await anyio.lowlevel.checkpoint()
+        assert worker.said == ["yes"]
+        assert await deliver(front) == "unmatched"
 
     run(test)
 
