@@ -4,6 +4,7 @@ import inspect
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from functools import partial
+from time import time as from_epoch
 from typing import Any
 
 import anyio
@@ -55,8 +56,8 @@ class OnATimer:
 
     @pytest.fixture
     def timer(self) -> Timer:
-        """A timer that only the test moves."""
-        return Timer()
+        """A timer that only the test moves. It begins now: some stores date replies by it."""
+        return Timer(from_epoch())
 
     @pytest.fixture
     def make_store(self, timer: Timer) -> Callable[..., Any]:
@@ -74,7 +75,7 @@ def run_on_trio(contract: OnATimer, name: str, make: Callable[..., Any]) -> None
 
     async def run() -> None:
         test = getattr(contract, name)
-        timer = Timer()
+        timer = Timer(from_epoch())
         make_store = partial(make, timer=timer)
         async with make_store() as store:
             given = {"store": store, "make_store": make_store, "time": Time.moved(timer.advance)}

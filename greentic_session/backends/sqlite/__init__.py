@@ -9,7 +9,7 @@ from greentic_session._sqlite.database import Database
 from greentic_session._sqlite.file import Durability
 from greentic_session._sqlite.url import checked_path
 from greentic_session.expiry import Seconds, Ttl
-from greentic_session.limits import DEFAULT_MAX_SNAPSHOT_BYTES, ReplyOptions
+from greentic_session.limits import DEFAULT_MAX_SNAPSHOT_BYTES, ReplyLimits, ReplyOptions
 from greentic_session.store import SessionStore
 
 from .backend import SQLiteBackend, upkeep
@@ -58,7 +58,8 @@ class SQLiteSessionStore(SessionStore):
         timer: Timer = time.time,
         **replies: Unpack[ReplyOptions],
     ) -> None:
-        database = Database(checked_path(path), [SESSIONS], durability=durability, timeout=timeout, upkeep=upkeep(timer))
+        keeping_up = upkeep(timer, ReplyLimits.of(replies))
+        database = Database(checked_path(path), [SESSIONS], durability=durability, timeout=timeout, upkeep=keeping_up)
         super().__init__(
             SQLiteBackend(database, timer),
             default_wait_ttl=default_wait_ttl,

@@ -5,24 +5,49 @@ import time
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from functools import partial
-from typing import Final, Self, TypeVar
+from typing import Final, Literal, Self, TypeVar
 
 from greentic_session import tenancy, transitions
+from greentic_session._concurrency.shield import shielded
 from greentic_session._expiry.expiring import Timer
 from greentic_session._sqlite.database import Database
 from greentic_session.admin import Inspector, Step
-from greentic_session.backend import Claimed, Claiming, Creation, Parking, SessionBackend, Settled, Update
+from greentic_session.backend import (
+    Backlog,
+    Claimed,
+    Claiming,
+    Creation,
+    Delivered,
+    Delivering,
+    Lying,
+    Parking,
+    PuttingOff,
+    Readiness,
+    Readying,
+    Rewriting,
+    SessionBackend,
+    Settled,
+    Staying,
+    Taking,
+    Update,
+)
+from greentic_session.backends.unreadable import put_off_unreadable
 from greentic_session.errors import CorruptSessionError
 from greentic_session.expiry import Never
 from greentic_session.ids import SessionKey
+from greentic_session.limits import ReplyLimits
 from greentic_session.models import ReplyScope, SessionData, TenantCtx, version_of
+from greentic_session.reply import DeliveryOutcome, Reply
 from greentic_session.tenancy import Owner
+from greentic_session.transitions import Leaving
 from greentic_session.wait import Wait
 
-from . import operations
+from . import operations, replying
 from .admin import SQLiteInspector
-from .rows import Row, delete, place_of, rows_between
+from .rows import Row, by_key, place_of, rows_between
+from .shelves import Shelves
 from .walking import END, STEP_BYTES, last_id, next_window
+from .walking_replies import forget_window, lying_behind
 
 __all__ = ["SQLiteBackend", "upkeep"]
 
@@ -50,12 +75,13 @@ class SQLiteBackend(SessionBackend):
     def __init__(self, database: Database, timer: Timer = time.time) -> None:
         self.database = database
         self.timer = timer
+        self._found_ready = False
 
     # -- sessions, by key
 
     async def create(self, creation: Creation) -> bool:
-        text = _text(creation.data, creation.text)
-        return await self._write(lambda c, now: operations.create(c, creation, text, now))
+        text, limits = _text(creation.data, creation.text), self.reply_limits
+        return await self._write(lambda c, now: operations.create(c, creation, text, now, limits))
 
     async def get(self, key: str) -> Wait | None:
         return await self._read(lambda c, now: operations.get(c, key, now))
@@ -67,10 +93,12 @@ class SQLiteBackend(SessionBackend):
         return version
 
     async def remove(self, key: str, ctx: TenantCtx | None) -> bool:
-        return await self._write(lambda c, now: operations.remove(c, key, ctx, now))
+        limits = self.reply_limits
+        return await self._write(lambda c, now: operations.remove(c, key, ctx, now, limits))
 
     async def touch(self, key: str, ttl_ms: int | None, ctx: TenantCtx | None) -> bool:
-        return await self._write(lambda c, now: operations.touch(c, key, ttl_ms, ctx, now))
+        limits = self.reply_limits
+        return await self._write(lambda c, now: operations.touch(c, key, ttl_ms, ctx, now, limits))
 
     async def remaining_ms(self, key: str, ctx: TenantCtx | None) -> int | Never | None:
         return await self._read(lambda c, now: operations.remaining_ms(c, key, ctx, now))
@@ -78,10 +106,9 @@ class SQLiteBackend(SessionBackend):
     # -- waits, by scope
 
     async def park(self, parking: Parking) -> Settled:
-        if parking.resume:
-            self._refuse_replies()
         place, text = place_of(parking.owner, parking.scope.scope_hash()), _text(parking.data, parking.text)
-        return Settled(await self._write(lambda c, now: operations.park(c, parking, place, text, now)))
+        limits = self.reply_limits
+        return await self._write(lambda c, now: operations.park(c, parking, place, text, now, limits))
 
     async def find(self, owner: Owner, scopes: tuple[ReplyScope, ...]) -> Wait | None:
         places = operations.places_of(owner, scopes)
@@ -100,7 +127,8 @@ class SQLiteBackend(SessionBackend):
 
     async def clear(self, owner: Owner, scope: ReplyScope) -> None:
         place = place_of(owner, scope.scope_hash())
-        await self._write(lambda c, _: operations.clear(c, place))
+        limits = self.reply_limits
+        await self._write(lambda c, now: operations.clear(c, place, now, limits))
 
     async def find_by_user(self, owner: Owner) -> Wait | None:
         return await self._read(lambda c, now: operations.find_by_user(c, owner, now))
@@ -108,23 +136,129 @@ class SQLiteBackend(SessionBackend):
     # -- claims
 
     async def claim(self, claiming: Claiming) -> Claimed | None:
-        places, timer = operations.places_of(claiming.owner, claiming.scopes), self.timer
-
-        def give_back(connection: sqlite3.Connection, wait: Wait | None) -> None:
-            if wait is not None:
-                operations.release(connection, wait.key, claiming.token, timer())
-
-        wait = await self.database.write(lambda c: operations.claim(c, claiming, places, timer()), give_back)
-        return None if wait is None else Claimed(wait)
+        places, limits = operations.places_of(claiming.owner, claiming.scopes), self.reply_limits
+        return await self._claim(
+            claiming.token,
+            lambda c, now: operations.claim(c, claiming, places, now, limits),
+            lambda claimed: None if claimed is None else claimed.wait.key,
+        )
 
     async def complete(self, owner: Owner, key: str, token: str) -> Settled | None:  # noqa: ARG002  # an owner's for good
-        return Settled() if await self._write(lambda c, now: operations.complete(c, key, token, now)) else None
+        limits = self.reply_limits
+        return await self._write(lambda c, now: operations.complete(c, key, token, now, limits))
 
     async def release(self, key: str, token: str) -> bool:
-        return await self._write(lambda c, now: operations.release(c, key, token, now))
+        limits = self.reply_limits
+        return await self._write(lambda c, now: operations.release(c, key, token, now, limits))
 
     async def renew(self, key: str, token: str, lease_ms: int) -> bool:
-        return await self._write(lambda c, now: operations.renew(c, key, token, lease_ms, now))
+        limits = self.reply_limits
+        return await self._write(lambda c, now: operations.renew(c, key, token, lease_ms, now, limits))
+
+    # -- replies
+
+    async def deliver(self, delivering: Delivering) -> Delivered:
+        beginning = delivering.beginning
+        text = b"" if beginning is None else _text(beginning.data, beginning.text)
+        delivered, begun = await self._claim(
+            delivering.token,
+            self._step(lambda shelves: replying.deliver(shelves, delivering, text)),
+            lambda result: None if result[1] is None else result[1].row.key,
+        )
+        if begun is None:
+            return delivered
+        claimed = await self._readable(begun, delivering.owner, delivering.token)
+        if claimed is None:
+            return Delivered(DeliveryOutcome.QUEUED, delivered.reply)
+        return Delivered(delivered.outcome, delivered.reply, claimed)
+
+    async def claim_ready(self, readying: Readying) -> Readiness:
+        ctx = readying.ctx
+        while True:
+            if not self._found_ready:
+                # What is asked all day, and mostly in vain: it waits for no lock.
+                due, now = await self._read(lambda c, now: (replying.soonest(c, ctx), now))
+                if due is None or due > now:
+                    return Readiness(next_ms=None if due is None else max(round((due - now) * 1000), 1))
+            found = await self._claim(
+                readying.token,
+                self._step(lambda shelves: replying.claim_ready(shelves, readying)),
+                lambda result: None if result is None or result[1] is None else result[1].row.key,
+            )
+            self._found_ready = found is None or found[1] is not None
+            if found is None:
+                continue
+            ready, begun = found
+            if begun is None:
+                return ready
+            claimed = await self._readable(begun, begun.row.owner, readying.token)
+            if claimed is not None:
+                return Readiness(claimed)
+
+    async def readiness(self, ctx: TenantCtx | None) -> Backlog:
+        return await self._read(lambda c, now: replying.readiness(c, ctx, now))
+
+    async def take(self, taking: Taking) -> tuple[Reply, ...] | None:
+        return await self._write(self._step(lambda shelves: replying.take(shelves, taking)))
+
+    async def stay(self, staying: Staying) -> bool:
+        text = None if staying.data is None else _text(staying.data, staying.text)
+        return await self._write(self._step(lambda shelves: replying.stay(shelves, staying, text)))
+
+    async def put_off(self, putting_off: PuttingOff) -> bool:
+        return await self._write(self._step(lambda shelves: replying.put_off(shelves, putting_off)))
+
+    async def inbox(self, owner: Owner, scope: ReplyScope) -> tuple[Reply, ...]:
+        place, limits = place_of(owner, scope.scope_hash()), self.reply_limits
+        return await self._read(lambda c, now: replying.inbox(c, place, limits, now))
+
+    async def lying(self, ctx: TenantCtx) -> AsyncGenerator[Lying, None]:
+        after = 0
+        while True:
+            found, after = await self._read(partial(lying_behind, ctx=ctx, after=after))
+            for lying in found:
+                yield lying
+            if after == END:
+                return
+
+    async def rewrite(self, rewriting: Rewriting) -> bool:
+        return await self._write(self._step(lambda shelves: replying.rewrite(shelves, rewriting)))
+
+    async def _claim(
+        self, token: str, work: Callable[[sqlite3.Connection, float], T], key_of: Callable[[T], str | None]
+    ) -> T:
+        """Run what may claim a session, which is given back where the caller is cancelled.
+
+        Args:
+            token: Of the claim.
+            work: What to do.
+            key_of: Returns the key of the session that was claimed; None where none was.
+        """
+        timer, limits = self.timer, self.reply_limits
+
+        def give_back(connection: sqlite3.Connection, result: T) -> None:
+            key = key_of(result)
+            if key is not None:
+                operations.release(connection, key, token, timer(), limits)
+
+        return await self.database.write(lambda c: work(c, timer()), give_back)
+
+    async def _readable(self, begun: replying.Begun, owner: Owner | None, token: str) -> Claimed | None:
+        """Return a claim that was made; None where its session cannot be read: then it rests."""
+        key = begun.row.key
+        try:
+            claimed = begun.claimed(owner)
+            if claimed is not None:
+                return claimed
+            error = CorruptSessionError("the stored text is that of another owner", session_key=key)
+        except CorruptSessionError as corrupt:
+            error = corrupt
+        await shielded(partial(put_off_unreadable, self, owner, key, token, error))
+        return None
+
+    def _step(self, do: Callable[[Shelves], T]) -> Callable[[sqlite3.Connection, float], T]:
+        limits = self.reply_limits
+        return lambda connection, now: operations.in_step(connection, now, limits, do)
 
     # -- the store as a whole
 
@@ -138,10 +272,19 @@ class SQLiteBackend(SessionBackend):
         return sum([step.removed async for step in self.purging(ctx, user)])
 
     async def purging(self, ctx: TenantCtx, user: str | None) -> AsyncGenerator[Step, None]:
-        last, after = await self._read(lambda c, _: last_id(c)), 0
+        last, after, limits = await self._read(lambda c, _: last_id(c)), 0, self.reply_limits
         while after < last:
-            step, after = await self._write(partial(_purge_window, ctx=ctx, user=user, after=after))
+            step, after = await self._write(partial(_purge_window, ctx=ctx, user=user, after=after, limits=limits))
             yield step
+        # What nobody waits for names users, too: kept replies, and ids of deliveries.
+        tables: tuple[Literal["replies", "deliveries"], ...] = ("replies", "deliveries")
+        for table in tables:
+            after = 0
+            while after != END:
+                forget = partial(forget_window, table=table, ctx=ctx, user=user, after=after)
+                step, after = await self._write(self._step(forget))
+                if step.looked:
+                    yield step
 
     def inspector(self) -> Inspector:
         return SQLiteInspector(self.database, self.timer)
@@ -167,12 +310,12 @@ class SQLiteBackend(SessionBackend):
         return await self._read(lambda c, _: last_id(c))
 
 
-def upkeep(timer: Timer) -> Callable[[sqlite3.Connection], float]:
-    """Return what frees expired sessions, a few at a time; for a `Database`."""
+def upkeep(timer: Timer, limits: ReplyLimits) -> Callable[[sqlite3.Connection], float]:
+    """Return what frees expired sessions and replies, a few at a time; for a `Database`."""
 
     def free(connection: sqlite3.Connection) -> float:
         now = timer()
-        soonest = operations.free_expired(connection, now, _FREED_ROWS)
+        soonest = operations.free_expired(connection, now, _FREED_ROWS, limits)
         if soonest is not None and soonest <= now:
             return _FREEING_PAUSE_S
         left = _LONGEST_SLEEP_S if soonest is None else soonest - now
@@ -204,16 +347,19 @@ def _readable(row: Row) -> Wait | None:
 
 
 def _purge_window(
-    connection: sqlite3.Connection, now: float, ctx: TenantCtx, user: str | None, after: int
+    connection: sqlite3.Connection, now: float, ctx: TenantCtx, user: str | None, after: int, limits: ReplyLimits
 ) -> tuple[Step, int]:
     window = next_window(connection, after)
     if window is None:
         return Step(0, 0), END
     looked = removed = 0
-    for row in list(rows_between(connection, *window)):
+    for found in list(rows_between(connection, *window)):
         looked += 1
-        if tenancy.administers(ctx, user, row.data):
-            removed += delete(connection, row) and transitions.is_live(row, now)
+        # What goes may end another one, which lived on for a reply.
+        row = by_key(connection, found.key) if found.takes_part else found
+        if row is not None and tenancy.administers(ctx, user, row.data):
+            removed += transitions.is_live(row, now)
+            operations.take_away(connection, row, Leaving.REMOVED, now, limits)
     return Step(looked, removed), window[1]
 
 

@@ -1,21 +1,41 @@
 """Operations on sessions within a transaction: what is stored is read, `transitions` decides.
 
-Each checks before it writes. `now` is the moment, in seconds since the Unix epoch.
+Each checks before it writes. `now` is the moment, in seconds since the Unix epoch. Where a session
+takes part in replies or deadlines, `replying` does the rest; others pay nothing for it.
 """
 
 import sqlite3
+from collections.abc import Callable
+from typing import Final, TypeVar
 
 from greentic_session import tenancy, transitions
 from greentic_session._expiry.expiring import NEVER_ENDS
-from greentic_session.backend import Claiming, Creation, Parking, Update
+from greentic_session.backend import Claimed, Claiming, Creation, Parking, Settled, Update
 from greentic_session.expiry import NEVER, Never
 from greentic_session.ids import SessionKey
+from greentic_session.limits import ReplyLimits
 from greentic_session.models import ReplyScope, TenantCtx
 from greentic_session.tenancy import Owner
+from greentic_session.transitions import Leaving
 from greentic_session.wait import Wait
 
-from .rows import Row, at_place, by_key, delete, insert, latest_of, place_of, scope_text, waits_of
+from . import replying
+from .rows import (
+    Row,
+    at_place,
+    by_key,
+    delete,
+    held_at,
+    insert,
+    latest_of,
+    place_of,
+    scope_text,
+    to_claim_at,
+    to_park_at,
+    waits_of,
+)
 from .schema import FREE
+from .shelves import Shelves
 
 __all__ = [
     "Places",
@@ -28,6 +48,7 @@ __all__ = [
     "find_key",
     "free_expired",
     "get",
+    "in_step",
     "list_waits",
     "park",
     "places_of",
@@ -35,12 +56,17 @@ __all__ = [
     "remaining_ms",
     "remove",
     "renew",
+    "take_away",
     "touch",
     "update",
 ]
 
+T = TypeVar("T")
+
 Places = tuple[tuple[bytes, ReplyScope], ...]
 """The names of places, and their scopes, best first."""
+NOTHING_ELSE: Final = Settled()
+"""What most verdicts and registrations do."""
 
 
 def places_of(owner: Owner, scopes: tuple[ReplyScope, ...]) -> Places:
@@ -51,12 +77,12 @@ def places_of(owner: Owner, scopes: tuple[ReplyScope, ...]) -> Places:
 # -- sessions, by key
 
 
-def create(connection: sqlite3.Connection, creation: Creation, text: bytes, now: float) -> bool:
+def create(connection: sqlite3.Connection, creation: Creation, text: bytes, now: float, limits: ReplyLimits) -> bool:
     """As `SessionBackend.create`."""
     row = by_key(connection, creation.key)
     if transitions.is_live(row, now):
         return False
-    delete(connection, row)
+    take_away(connection, row, Leaving.EXPIRED, now, limits)
     pointer = creation.pointer
     if pointer is not None:
         previous = latest_of(connection, pointer)
@@ -86,15 +112,20 @@ def update(connection: sqlite3.Connection, change: Update, text: bytes, now: flo
     connection.execute("UPDATE sessions SET text = ? WHERE id = ?", (text, found.id))
 
 
-def remove(connection: sqlite3.Connection, key: str, ctx: TenantCtx | None, now: float) -> bool:
+def remove(connection: sqlite3.Connection, key: str, ctx: TenantCtx | None, now: float, limits: ReplyLimits) -> bool:
     """As `SessionBackend.remove`."""
-    return delete(connection, transitions.visible(by_key(connection, key), ctx, now))
+    row = transitions.visible(by_key(connection, key), ctx, now)
+    return take_away(connection, row, Leaving.REMOVED, now, limits)
 
 
-def touch(connection: sqlite3.Connection, key: str, ttl_ms: int | None, ctx: TenantCtx | None, now: float) -> bool:
+def touch(
+    connection: sqlite3.Connection, key: str, ttl_ms: int | None, ctx: TenantCtx | None, now: float, limits: ReplyLimits
+) -> bool:
     """As `SessionBackend.touch`."""
     row = transitions.visible(by_key(connection, key), ctx, now)
-    if row is not None:
+    if row is not None and row.takes_part:
+        in_step(connection, now, limits, lambda shelves: replying.touch(shelves, shelves.taken_in(row), ttl_ms))
+    elif row is not None:
         _set_end(connection, row, transitions.end_after(ttl_ms, now))
     return row is not None
 
@@ -104,15 +135,21 @@ def remaining_ms(connection: sqlite3.Connection, key: str, ctx: TenantCtx | None
     row = transitions.visible(by_key(connection, key), ctx, now)
     if row is None:
         return None
-    return NEVER if row.end == NEVER_ENDS else max(round((row.end - now) * 1000), 1)
+    end = transitions.lifetime_end(row, now)
+    return NEVER if end == NEVER_ENDS else max(round((end - now) * 1000), 1)
 
 
 # -- waits, by scope
 
 
-def park(connection: sqlite3.Connection, parking: Parking, place: bytes, text: bytes, now: float) -> SessionKey | None:
+def park(
+    connection: sqlite3.Connection, parking: Parking, place: bytes, text: bytes, now: float, limits: ReplyLimits
+) -> Settled:
     """As `SessionBackend.park`."""
-    row, holder = by_key(connection, parking.key), at_place(connection, place)
+    row = by_key(connection, parking.key)
+    holder, is_concerned = to_park_at(connection, place)
+    if is_concerned or parking.resume or (row is not None and row.takes_part):
+        return in_step(connection, now, limits, lambda shelves: replying.park(shelves, parking, place, text)[1])
     if row is not None and holder is not None and row.id == holder.id:
         holder = row
     waits = () if parking.max_waits is None else list(waits_of(connection, parking.owner, now, parking.max_waits))
@@ -136,7 +173,7 @@ def park(connection: sqlite3.Connection, parking: Parking, place: bytes, text: b
             "UPDATE sessions SET scope = ?, end = ?, token = ?, text = ? WHERE id = ?",
             (scope_text(parking.scope), end, token or FREE, text, session.id),
         )
-    return None if parked.displaced is None else parked.displaced.key
+    return NOTHING_ELSE if parked.displaced is None else Settled(parked.displaced.key)
 
 
 def find(connection: sqlite3.Connection, owner: Owner, places: Places, now: float) -> Wait | None:
@@ -159,9 +196,10 @@ def list_waits(connection: sqlite3.Connection, owner: Owner, most: int | None, n
     return sorted(row.key for row in waits_of(connection, owner, now, most))
 
 
-def clear(connection: sqlite3.Connection, place: bytes) -> None:
+def clear(connection: sqlite3.Connection, place: bytes, now: float, limits: ReplyLimits) -> None:
     """As `SessionBackend.clear`."""
-    delete(connection, at_place(connection, place))
+    row = transitions.visible(held_at(connection, place, text=False), None, now)
+    take_away(connection, row, Leaving.REMOVED, now, limits)
 
 
 def find_by_user(connection: sqlite3.Connection, owner: Owner, now: float) -> Wait | None:
@@ -175,37 +213,56 @@ def find_by_user(connection: sqlite3.Connection, owner: Owner, now: float) -> Wa
 # -- claims
 
 
-def claim(connection: sqlite3.Connection, claiming: Claiming, places: Places, now: float) -> Wait | None:
+def claim(
+    connection: sqlite3.Connection, claiming: Claiming, places: Places, now: float, limits: ReplyLimits
+) -> Claimed | None:
     """As `SessionBackend.claim`."""
     for place, scope in places:
-        row = transitions.visible(at_place(connection, place, text=True), None, now)
-        if row is None:
+        found = to_claim_at(connection, place)
+        if found is None or not transitions.is_live(found[0], now):
             continue
+        row, takes_part = found
         held = transitions.claim(row, row.key, claiming.lease_ms, now)
         wait = _of_owner(row.wait(scope), claiming.owner)
-        if wait is not None:
-            _hold(connection, row, claiming.token, held)
-        return wait
+        if wait is None:
+            return None
+        if takes_part:
+            return in_step(connection, now, limits, lambda shelves: _claim_part(shelves, claiming, place, scope))  # noqa: B023
+        _hold(connection, row, claiming.token, held)
+        deadline = held.lease_end if held.lengthens else row.end
+        return Claimed(wait, deadline=None if deadline == NEVER_ENDS else deadline)
     return None
 
 
-def complete(connection: sqlite3.Connection, key: str, token: str, now: float) -> bool:
+def _claim_part(shelves: Shelves, claiming: Claiming, place: bytes, scope: ReplyScope) -> Claimed | None:
+    row = shelves.at(place, text=True)
+    return None if row is None else replying.claim(shelves, row, claiming, scope).claimed(claiming.owner)
+
+
+def complete(connection: sqlite3.Connection, key: str, token: str, now: float, limits: ReplyLimits) -> Settled | None:
     """As `SessionBackend.complete`."""
-    return delete(connection, _held(connection, key, token, now))
+    row = _held(connection, key, token, now)
+    if row is not None and row.takes_part:
+        return in_step(connection, now, limits, lambda shelves: replying.complete(shelves, shelves.taken_in(row)))
+    return NOTHING_ELSE if delete(connection, row) else None
 
 
-def release(connection: sqlite3.Connection, key: str, token: str, now: float) -> bool:
+def release(connection: sqlite3.Connection, key: str, token: str, now: float, limits: ReplyLimits) -> bool:
     """As `SessionBackend.release`."""
     row = _held(connection, key, token, now)
-    if row is not None:
+    if row is not None and row.takes_part:
+        in_step(connection, now, limits, lambda shelves: replying.release(shelves, shelves.taken_in(row)))
+    elif row is not None:
         connection.execute("UPDATE sessions SET token = ? WHERE id = ?", (FREE, row.id))
     return row is not None
 
 
-def renew(connection: sqlite3.Connection, key: str, token: str, lease_ms: int, now: float) -> bool:
+def renew(connection: sqlite3.Connection, key: str, token: str, lease_ms: int, now: float, limits: ReplyLimits) -> bool:
     """As `SessionBackend.renew`."""
     row = _held(connection, key, token, now)
-    if row is not None:
+    if row is not None and row.takes_part:
+        in_step(connection, now, limits, lambda shelves: shelves.lease(shelves.taken_in(row), token, lease_ms))
+    elif row is not None:
         _hold(connection, row, token, transitions.renew(row, lease_ms, now))
     return row is not None
 
@@ -213,17 +270,48 @@ def renew(connection: sqlite3.Connection, key: str, token: str, lease_ms: int, n
 # -- expiry
 
 
-def free_expired(connection: sqlite3.Connection, now: float, most: int) -> float | None:
-    """Remove some sessions that have expired; return when the next one will have, or None."""
+def free_expired(connection: sqlite3.Connection, now: float, most: int, limits: ReplyLimits) -> float | None:
+    """Free some of what has expired; return when the next one will have, or None."""
     expired = "SELECT id FROM sessions WHERE end < 9e999 AND end <= ? ORDER BY end LIMIT ?"
-    connection.execute(f"DELETE FROM sessions WHERE id IN ({expired})", (now, most))  # noqa: S608  # a constant
-    forgotten = "SELECT key FROM copies WHERE forgotten <= ? LIMIT ?"
-    connection.execute(f"DELETE FROM copies WHERE key IN ({forgotten})", (now, most))  # noqa: S608  # as above
-    found = connection.execute("SELECT min(end) FROM sessions WHERE end < 9e999").fetchone()
-    return None if found is None else found[0]
+    parts = connection.execute(
+        f"SELECT s.key FROM ({expired}) e JOIN turns USING (id) JOIN sessions s USING (id)",  # noqa: S608  # a constant
+        (now, most),
+    ).fetchall()
+    for (key,) in parts:
+        in_step(connection, now, limits, lambda shelves, key=key: shelves.freed(shelves.by_key(key)))  # type: ignore[misc]
+    connection.execute(f"DELETE FROM sessions WHERE id IN ({expired})", (now, most - len(parts)))  # noqa: S608  # as above
+    run_out = "SELECT place FROM replies WHERE kept IS NOT NULL AND kept <= ? ORDER BY kept LIMIT ?"
+    for (place,) in connection.execute(f"SELECT DISTINCT place FROM ({run_out})", (now, most)).fetchall():  # noqa: S608
+        in_step(connection, now, limits, lambda shelves, place=place: shelves.waiting(place))  # type: ignore[misc]
+    for table, id, end in (("copies", "key", "forgotten"), ("deliveries", "id", "end")):
+        over = f"SELECT {id} FROM {table} WHERE {end} < 9e999 AND {end} <= ? LIMIT ?"  # noqa: S608  # as above
+        connection.execute(f"DELETE FROM {table} WHERE {id} IN ({over})", (now, most))  # noqa: S608  # as above
+    ends = connection.execute(
+        """
+        SELECT min(end) FROM sessions WHERE end < 9e999
+        UNION ALL SELECT min(kept) FROM replies WHERE kept IS NOT NULL
+        UNION ALL SELECT min(end) FROM deliveries WHERE end < 9e999
+        """
+    )
+    return min((end for (end,) in ends if end is not None), default=None)
 
 
 # -- shared
+
+
+def in_step(connection: sqlite3.Connection, now: float, limits: ReplyLimits, do: Callable[[Shelves], T]) -> T:
+    """Do something to what takes part in replies or deadlines, in one step."""
+    shelves = Shelves(connection, now, limits)
+    result = do(shelves)
+    shelves.flush()
+    return result
+
+
+def take_away(connection: sqlite3.Connection, row: Row | None, leaving: Leaving, now: float, limits: ReplyLimits) -> bool:
+    """Remove a session with all that leads to it; say whether there is one."""
+    if row is not None and row.takes_part:
+        return in_step(connection, now, limits, lambda shelves: shelves.remove(shelves.taken_in(row), leaving))
+    return delete(connection, row)
 
 
 def _held(connection: sqlite3.Connection, key: str, token: str, now: float) -> Row | None:

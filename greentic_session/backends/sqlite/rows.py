@@ -3,15 +3,17 @@
 import hashlib
 import re
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 import msgspec
 
+from greentic_session._expiry.expiring import NEVER_ENDS
 from greentic_session.errors import GreenticError
 from greentic_session.ids import SessionKey
 from greentic_session.models import ReplyScope, SessionCursor, SessionData, TenantCtx
 from greentic_session.tenancy import Identity, Owner
+from greentic_session.transitions import Turn
 from greentic_session.wait import Wait, wait_of
 
 from .schema import FREE
@@ -21,27 +23,46 @@ __all__ = [
     "at_place",
     "by_key",
     "delete",
+    "first_due",
     "held_at",
     "insert",
     "latest_of",
     "place_of",
     "rows_between",
     "scope_text",
+    "to_claim_at",
+    "to_park_at",
     "waits_of",
 ]
 
-_HEAD: Final = "id, key, env, tenant, team, user, pointer, place, scope, end, token, lease_end, length(text)"
-_FROM: Final = f"SELECT {_HEAD} FROM sessions WHERE"  # noqa: S608  # constants of ours
-_FROM_TEXT: Final = f"SELECT {_HEAD}, text FROM sessions WHERE"  # noqa: S608  # as above
-_BY_KEY: Final = f"{_FROM} key = ?"
-_BY_KEY_TEXT: Final = f"{_FROM_TEXT} key = ?"
-_BY_PLACE: Final = f"{_FROM_TEXT} place = ?"
-_LATEST: Final = f"{_FROM} pointer = ? AND tenant = ? AND env = ? AND team = ?"
-_LATEST_TEXT: Final = f"{_FROM_TEXT} pointer = ? AND tenant = ? AND env = ? AND team = ?"
+_HEAD: Final = (
+    "s.id, s.key, s.env, s.tenant, s.team, s.user, s.pointer, s.place, s.scope, "
+    "s.end, s.token, s.lease_end, length(s.text), "
+    "t.deadline, t.rest_end, t.resume, t.put_off, t.is_new, t.about, t.failed, t.turn_key, t.due"
+)
+_TABLES: Final = "sessions s LEFT JOIN turns t ON t.id = s.id"
+_FROM: Final = f"SELECT {_HEAD} FROM {_TABLES} WHERE"  # noqa: S608  # constants of ours
+_FROM_TEXT: Final = f"SELECT {_HEAD}, s.text FROM {_TABLES} WHERE"  # noqa: S608  # as above
+_BY_KEY: Final = f"{_FROM} s.key = ?"
+_BY_KEY_TEXT: Final = f"{_FROM_TEXT} s.key = ?"
+_BY_PLACE: Final = f"{_FROM} s.place = ?"
+_BY_PLACE_TEXT: Final = f"{_FROM_TEXT} s.place = ?"
+_LATEST: Final = f"{_FROM} s.pointer = ? AND s.tenant = ? AND s.env = ? AND s.team = ?"
+_LATEST_TEXT: Final = f"{_FROM_TEXT} s.pointer = ? AND s.tenant = ? AND s.env = ? AND s.team = ?"
 _PLACED: Final = "SELECT id, key, end, token, lease_end FROM sessions WHERE place = ?"
 _PLACED_TEXT: Final = "SELECT id, key, end, token, lease_end, text FROM sessions WHERE place = ?"
+_TO_CLAIM_AT: Final = f"SELECT s.id, s.key, s.end, s.token, s.lease_end, t.id, s.text FROM {_TABLES} WHERE s.place = ?"  # noqa: S608
+_DUE: Final = f"SELECT {_HEAD}, s.text FROM turns t JOIN sessions s ON s.id = t.id WHERE"  # noqa: S608  # as above
+_DUE_OF_TENANT: Final = f"{_DUE} t.tenant = ? AND t.env = ? AND t.due < 9e999 ORDER BY t.due, t.id LIMIT 1"
+_DUE_OF_TEAM: Final = f"{_DUE} t.tenant = ? AND t.env = ? AND t.team = ? AND t.due < 9e999 ORDER BY t.due, t.id LIMIT 1"
+_LYING: Final = "EXISTS (SELECT 1 FROM replies WHERE place = ?1)"
+_TO_PARK_AT: Final = (
+    f"SELECT {_LYING}, s.id, s.key, s.end, s.token, s.lease_end, t.id "  # noqa: S608  # as above
+    f"FROM (SELECT 1) LEFT JOIN sessions s ON s.place = ?1 LEFT JOIN turns t ON t.id = s.id"
+)
 _SCOPE_HASH: Final = re.compile(b"[0-9a-f]{64}")
 _UNKNOWN_SCOPE: Final = ReplyScope("")
+_NO_PART: Final = (None,) * 9
 _SCOPES: Final = msgspec.json.Decoder(ReplyScope)
 
 
@@ -50,39 +71,67 @@ class Row:
 
     Args:
         columns: The columns of `_HEAD`, and the text where it was read, too.
+
+    Attributes:
+        takes_part: Whether it has a row in ``turns``.
     """
 
     __slots__ = (
         "_data",
+        "deadline",
+        "due",
         "end",
         "id",
         "identity",
+        "is_new",
         "key",
         "lease_end",
         "place",
         "pointer",
+        "put_off",
+        "rest_end",
+        "resume",
         "size",
         "stored_scope",
+        "takes_part",
         "text",
         "token",
-        "waits",
+        "turn",
     )
 
     def __init__(self, columns: tuple[Any, ...]) -> None:
-        id, key, env, tenant, team, user, pointer, place, scope, end, token, lease_end, size, *text = columns
+        id, key, env, tenant, team, user, pointer, place, scope, end, token, lease_end, size, deadline, *more = columns
         self.id: int = id
         self.key = SessionKey(key)
         self.identity: Identity = (env, tenant, team or None, user or None)
         self.pointer: str | None = pointer
         self.place: bytes | None = place
-        self.waits: bool = place is not None
         self.stored_scope: bytes | None = scope
         self.end: float = end
         self.token: str | None = None if token == FREE else token
         self.lease_end: float = lease_end
         self.size: int = size
-        self.text: bytes | None = text[0] if text else None
         self._data: SessionData | None = None
+        rest_end, resume, put_off, is_new, about, failed, turn_key, due, *text = more
+        self.text: bytes | None = text[0] if text else None
+        self.takes_part: bool = deadline is not None
+        if deadline is None:
+            # Nothing prolongs its life but leases, which move the deadline with the end.
+            self.deadline: float = NEVER_ENDS if place is None else end
+            self.rest_end: float = end
+            self.resume = self.is_new = False
+            self.put_off: float = 0.0
+            self.turn: Turn | None = None
+            self.due: float = NEVER_ENDS
+        else:
+            self.deadline, self.rest_end, self.put_off, self.due = deadline, rest_end, put_off, due
+            self.resume, self.is_new = bool(resume), bool(is_new)
+            self.turn = None if about is None else Turn(about, failed, turn_key)
+
+    @property
+    def waits(self) -> bool:
+        """Whether it is a wait."""
+        return self.place is not None
 
     @property
     def owner(self) -> Owner | None:
@@ -150,12 +199,40 @@ def at_place(connection: sqlite3.Connection, place: bytes, *, text: bool = False
     if found is None:
         return None
     id, key, end, token, lease_end, *more = found
-    return Row((id, key, "", "", "", "", None, place, None, end, token, lease_end, 0, *more))
+    return _placed(id, key, place, end, token, lease_end, more)
 
 
-def held_at(connection: sqlite3.Connection, place: bytes) -> Row | None:
-    """Return all of the session that waits at a place, live or not, with its text."""
-    return _first(connection, _BY_PLACE, (place,))
+def to_park_at(connection: sqlite3.Connection, place: bytes) -> tuple[Row | None, bool]:
+    """Return what `at_place` does, and whether replies or deadlines have a say at the place."""
+    lies, id, key, end, token, lease_end, part = connection.execute(_TO_PARK_AT, (place,)).fetchone()
+    if id is None:
+        return None, bool(lies)
+    return _placed(id, key, place, end, token, lease_end, ()), bool(lies) or part is not None
+
+
+def to_claim_at(connection: sqlite3.Connection, place: bytes) -> tuple[Row, bool] | None:
+    """Return what `at_place` does, with its text, and whether it takes part in replies."""
+    found = connection.execute(_TO_CLAIM_AT, (place,)).fetchone()
+    if found is None:
+        return None
+    id, key, end, token, lease_end, part, text = found
+    return _placed(id, key, place, end, token, lease_end, (text,)), part is not None
+
+
+def _placed(id: int, key: str, place: bytes, end: float, token: str, lease_end: float, more: Sequence[bytes]) -> Row:
+    return Row((id, key, "", "", "", "", None, place, None, end, token, lease_end, 0, *_NO_PART, *more))
+
+
+def held_at(connection: sqlite3.Connection, place: bytes, *, text: bool = True) -> Row | None:
+    """Return all of the session that waits at a place, live or not."""
+    return _first(connection, _BY_PLACE_TEXT if text else _BY_PLACE, (place,))
+
+
+def first_due(connection: sqlite3.Connection, env: str, tenant: str, team: str | None) -> Row | None:
+    """Return the wait of a tenant, or of one team of it, that is due first, with its text."""
+    if team is None:
+        return _first(connection, _DUE_OF_TENANT, (tenant, env))
+    return _first(connection, _DUE_OF_TEAM, (tenant, env, team))
 
 
 def latest_of(connection: sqlite3.Connection, owner: Owner, *, text: bool = False) -> Row | None:
@@ -169,9 +246,9 @@ def waits_of(
 ) -> Iterator[Row]:
     """Yield the live waits of an owner, in no order; `most` of them, if it is given."""
     env, tenant, team, user = owner
-    condition = "user = ? AND tenant = ? AND env = ? AND team = ? AND place IS NOT NULL AND end > ? LIMIT ?"
+    condition = "s.user = ? AND s.tenant = ? AND s.env = ? AND s.team = ? AND s.place IS NOT NULL AND s.end > ? LIMIT ?"
     found = connection.execute(
-        f"SELECT {_columns(text)} FROM sessions WHERE {condition}",  # noqa: S608  # constants of ours
+        f"SELECT {_columns(text)} FROM {_TABLES} WHERE {condition}",  # noqa: S608  # constants of ours
         (user, tenant, env, team or "", now, -1 if most is None else most),
     )
     return map(Row, found)
@@ -189,9 +266,10 @@ def rows_between(
         where: The env and tenant that they have; None for all.
         text: Whether their texts are read.
     """
-    condition = "id BETWEEN ? AND ?" + ("" if where is None else " AND env = ? AND tenant = ?")
+    condition = "s.id BETWEEN ? AND ?" + ("" if where is None else " AND s.env = ? AND s.tenant = ?")
+    tables = "sessions s NOT INDEXED LEFT JOIN turns t ON t.id = s.id"
     found = connection.execute(
-        f"SELECT {_columns(text)} FROM sessions NOT INDEXED WHERE {condition} ORDER BY id",  # noqa: S608  # as above
+        f"SELECT {_columns(text)} FROM {tables} WHERE {condition} ORDER BY s.id",  # noqa: S608  # as above
         (first, last, *(where or ())),
     )
     return map(Row, found)
@@ -203,7 +281,7 @@ def _first(connection: sqlite3.Connection, statement: str, values: tuple[Any, ..
 
 
 def _columns(text: bool) -> str:  # noqa: FBT001
-    return f"{_HEAD}, text" if text else _HEAD
+    return f"{_HEAD}, s.text" if text else _HEAD
 
 
 # -- writing
@@ -235,7 +313,7 @@ def insert(connection: sqlite3.Connection, key: str, identity: Identity, text: b
 
 
 def delete(connection: sqlite3.Connection, row: Row | None) -> bool:
-    """Remove a session with all that leads to it; say whether there is one."""
+    """Remove a session that takes no part in replies; say whether there is one."""
     if row is not None:
         connection.execute("DELETE FROM sessions WHERE id = ?", (row.id,))
     return row is not None

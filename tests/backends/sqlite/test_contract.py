@@ -4,6 +4,7 @@ import itertools
 from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -12,11 +13,16 @@ from time_passing import OnATimer, run_on_trio
 from timers import Timer
 
 from greentic_session import SQLiteSessionStore
-from greentic_session.testing import MakeStore, SessionStoreContract, session_store_machine
-from greentic_session.testing._sessions.machine import SessionStoreMachine
+from greentic_session.testing import (
+    MakeStore,
+    ReplyContract,
+    ReplyStoreMachine,
+    SessionStoreContract,
+    session_store_machine,
+)
 
 
-class TestContract(OnATimer, SessionStoreContract):
+class TestContract(OnATimer, SessionStoreContract, ReplyContract):
     @pytest.fixture
     def make_store(self, timer: Timer, databases: Callable[[], Path]) -> MakeStore:
         return lambda **options: SQLiteSessionStore.open(databases(), timer=timer, durability="process", **options)
@@ -30,7 +36,7 @@ def test_contract_on_trio(name: str, databases: Callable[[], Path]) -> None:
     run_on_trio(TestContract(), name, make)
 
 
-class Checked(SessionStoreMachine):
+class Checked(ReplyStoreMachine):
     """The contract's model; after every step the columns must say what the texts say."""
 
     async def check_everything(self) -> None:
@@ -48,8 +54,8 @@ def test_state_machine(examples: int, steps: int) -> None:
     with TemporaryDirectory() as directory:
         numbers = itertools.count()
 
-        def make_store() -> SQLiteSessionStore:
-            return SQLiteSessionStore.open(f"{directory}/{next(numbers)}.db", timer=timer, durability="process")
+        def make_store(**options: Any) -> SQLiteSessionStore:
+            return SQLiteSessionStore.open(f"{directory}/{next(numbers)}.db", timer=timer, durability="process", **options)
 
         machine = session_store_machine(make_store, timer.advance, base=Checked)
         run_state_machine_as_test(machine, settings=settings(max_examples=examples, stateful_step_count=steps))

@@ -1,0 +1,225 @@
+"""Rows of replies and of the ids of deliveries: reading and changing them."""
+
+import hashlib
+import sqlite3
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+import msgspec
+
+from greentic_session._expiry.expiring import NEVER_ENDS
+from greentic_session.models import ReplyScope
+from greentic_session.reply import Reply
+from greentic_session.tenancy import Owner
+from greentic_session.transitions import Kept, Received
+
+from .rows import scope_text
+
+__all__ = [
+    "Known",
+    "Letter",
+    "delete_letters",
+    "delivery_name",
+    "forget_delivery",
+    "held_by",
+    "insert_letter",
+    "keep_delivery",
+    "known_delivery",
+    "letters_at",
+    "place_of_letter",
+    "replies_of",
+    "reply_from",
+    "total_kept",
+    "update_letter",
+]
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_NOWHERE: Final = ReplyScope("")
+_SCOPES: Final = msgspec.json.Decoder(ReplyScope)
+_LETTER: Final = "serial, id, place, size, accepted, keep_until, token, held_until, kept, delivery"
+_REPLY: Final = "serial, id, body, scope, accepted_at, delivery_id, sender"
+_AT_ONCE: Final = 500
+"""How many serials one statement names."""
+
+
+class Letter:
+    """An unsettled reply as it is stored, without its body: `received` is for `transitions`.
+
+    Attributes:
+        serial: The order of acceptance.
+        place: Where it lies.
+        kept: When it runs out where nothing waits; None where something does.
+        delivery: The name of its delivery; None where it has no id.
+        received: What rules ask for; its reply has an id, and nothing else.
+    """
+
+    __slots__ = ("delivery", "kept", "place", "received", "serial")
+
+    def __init__(self, columns: tuple[Any, ...]) -> None:
+        serial, id, place, size, accepted, keep_until, token, held_until, kept, delivery = columns
+        self.serial: int = serial
+        self.place: bytes = place
+        self.kept: float | None = kept
+        self.delivery: bytes | None = delivery
+        reply = Reply(id, "", _NOWHERE, _EPOCH)
+        self.received = Received(reply, size, accepted, keep_until, token, held_until)
+
+
+class Known(msgspec.Struct, frozen=True, gc=False):
+    """An id of a delivery that is remembered.
+
+    Attributes:
+        serial: Of its reply; None once that was settled or removed.
+        end: Until when it is remembered then.
+    """
+
+    serial: int | None
+    end: float
+
+
+# -- replies
+
+
+def letters_at(connection: sqlite3.Connection, place: bytes) -> list[Letter]:
+    """Return what lies at a place, run out or not, oldest first."""
+    found = connection.execute(f"SELECT {_LETTER} FROM replies WHERE place = ? ORDER BY serial", (place,))  # noqa: S608
+    return list(map(Letter, found))
+
+
+def held_by(connection: sqlite3.Connection, token: str) -> list[tuple[int, bytes]]:
+    """Return the serials, and the places, of what a claim holds."""
+    return connection.execute("SELECT serial, place FROM replies WHERE token = ? ORDER BY serial", (token,)).fetchall()
+
+
+def place_of_letter(connection: sqlite3.Connection, serial: int) -> bytes | None:
+    """Return where a reply lies; None if it is gone."""
+    found = connection.execute("SELECT place FROM replies WHERE serial = ?", (serial,)).fetchone()
+    return None if found is None else found[0]
+
+
+def replies_of(connection: sqlite3.Connection, serials: Sequence[int]) -> tuple[Reply, ...]:
+    """Return replies in the order of their acceptance, with their bodies."""
+    found: list[tuple[Any, ...]] = []
+    for start in range(0, len(serials), _AT_ONCE):
+        some = serials[start : start + _AT_ONCE]
+        marks = ",".join("?" * len(some))
+        found += connection.execute(f"SELECT {_REPLY} FROM replies WHERE serial IN ({marks})", some)  # noqa: S608
+    return tuple([reply_from(columns[1:]) for columns in sorted(found, key=lambda columns: columns[0])])
+
+
+def reply_from(columns: tuple[Any, ...]) -> Reply:
+    """Return a reply from the columns id, body, scope, accepted_at, delivery_id and sender."""
+    id, body, scope, accepted_at, delivery_id, sender = columns
+    moment = _EPOCH + timedelta(seconds=accepted_at)
+    return Reply(id, body.decode(), _SCOPES.decode(scope), moment, delivery_id, sender)
+
+
+def insert_letter(
+    connection: sqlite3.Connection,
+    owner: Owner,
+    place: bytes,
+    at: ReplyScope,
+    received: Received,
+    delivery: bytes | None,
+) -> Letter:
+    """Put a reply at the end of the inbox of a place.
+
+    Args:
+        connection: Where to.
+        owner: Whose wait it answers.
+        place: The name of the place.
+        at: Its scope.
+        received: The reply.
+        delivery: The name of its delivery, which is new; None without an id.
+    """
+    env, tenant, team, user = owner
+    reply = received.reply
+    columns = (reply.id, place, env, tenant, team or "", user, scope_text(at), scope_text(reply.scope), delivery)
+    told = (reply.accepted_at - _EPOCH).total_seconds()
+    serial = connection.execute(
+        """
+        INSERT INTO replies (
+            id, place, env, tenant, team, user, at, scope, delivery, delivery_id, sender,
+            size, accepted, accepted_at, keep_until, token, held_until, kept, body
+        )
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL, 0, NULL, ?)
+        """,
+        (
+            *columns,
+            reply.delivery_id,
+            reply.sender,
+            received.size,
+            received.accepted,
+            told,
+            received.keep_until,
+            reply.text.encode(),
+        ),
+    ).lastrowid
+    assert serial is not None
+    if delivery is not None:
+        connection.execute(
+            "INSERT OR REPLACE INTO deliveries (name, env, tenant, team, user, reply, end) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (delivery, env, tenant, team or "", user, serial, NEVER_ENDS),
+        )
+    letter = Letter((serial, reply.id, place, received.size, 0.0, 0.0, None, 0.0, None, delivery))
+    letter.received = received
+    return letter
+
+
+def update_letter(connection: sqlite3.Connection, letter: Letter, received: Received, kept: float | None) -> None:
+    """Store what became of a reply, if anything did."""
+    if received is letter.received and kept == letter.kept:
+        return
+    letter.received, letter.kept = received, kept
+    connection.execute(
+        "UPDATE replies SET keep_until = ?, token = ?, held_until = ?, kept = ? WHERE serial = ?",
+        (received.keep_until, received.token, received.held_until, kept, letter.serial),
+    )
+
+
+def delete_letters(connection: sqlite3.Connection, letters: Iterable[Letter]) -> None:
+    """Take replies out of the store; the ids of their deliveries are somebody else's care."""
+    connection.executemany("DELETE FROM replies WHERE serial = ?", [(letter.serial,) for letter in letters])
+
+
+def total_kept(connection: sqlite3.Connection, owner: Owner, now: float) -> Kept:
+    """Count the replies of an owner at places where nothing waits."""
+    env, tenant, team, user = owner
+    statement = """
+        SELECT count(*), total(size) FROM replies
+        WHERE user = ? AND tenant = ? AND env = ? AND team = ? AND kept IS NOT NULL AND kept > ?
+    """
+    count, size = connection.execute(statement, (user, tenant, env, team or "", now)).fetchone()
+    return Kept(count, int(size))
+
+
+# -- ids of deliveries
+
+
+def delivery_name(owner: Owner, conversation: str, delivery_id: str | None) -> bytes | None:
+    """Return the name of a delivery: of one owner, conversation and id. None without an id."""
+    if delivery_id is None:
+        return None
+    env, tenant, team, user = owner  # ids hold no newline
+    of_owner = f"{env}\n{tenant}\n{team or ''}\n{user}\n".encode()
+    of_conversation = hashlib.sha256(conversation.encode()).digest()
+    return hashlib.sha256(of_owner + of_conversation + delivery_id.encode()).digest()
+
+
+def known_delivery(connection: sqlite3.Connection, name: bytes) -> Known | None:
+    """Return what is known of a delivery, forgotten by now or not."""
+    found = connection.execute("SELECT reply, end FROM deliveries WHERE name = ?", (name,)).fetchone()
+    return None if found is None else Known(*found)
+
+
+def keep_delivery(connection: sqlite3.Connection, letter: Letter, end: float) -> None:
+    """Remember the delivery of a reply that leaves the store, until `end`."""
+    connection.execute(
+        "UPDATE deliveries SET reply = NULL, end = ? WHERE name = ? AND reply = ?", (end, letter.delivery, letter.serial)
+    )
+
+
+def forget_delivery(connection: sqlite3.Connection, letter: Letter) -> None:
+    """Forget the delivery of a reply that leaves the store."""
+    connection.execute("DELETE FROM deliveries WHERE name = ? AND reply = ?", (letter.delivery, letter.serial))
