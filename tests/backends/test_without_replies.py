@@ -1,14 +1,13 @@
 """Stores that keep no replies yet: they say so, name the version, and go on with all the rest."""
 
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from typing import Any
 
 import anyio
 import pytest
 from cluster_servers import Cluster
 
-from greentic_session import RedisSessionStore, Runner, SessionStore, SQLiteSessionStore, Start
+from greentic_session import RedisSessionStore, Runner, SessionStore, Start
 from greentic_session.testing._sessions.samples import ALICE, CHAT, DAY, answer, data, park
 
 pytestmark = pytest.mark.asyncio
@@ -54,9 +53,4 @@ async def check(store: SessionStore) -> None:
 
 async def test_a_cluster(cluster: Cluster) -> None:
     async with RedisSessionStore.from_url(cluster.url) as store:
-        await check(store)
-
-
-async def test_sqlite(tmp_path: Path) -> None:
-    async with SQLiteSessionStore.open(tmp_path / "bot.db") as store:
         await check(store)

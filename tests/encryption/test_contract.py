@@ -89,7 +89,7 @@ class TestRedis(OnTheSharedRedis, SessionStoreContract):
 
 
 @pytest.mark.slow
-class TestSQLite(OnATimer, SessionStoreContract):
+class TestSQLite(OnATimer, SessionStoreContract, ReplyContract):
     @pytest.fixture
     def make_store(self, databases: Callable[[], Path], timer: Timer) -> MakeStore:
         return lambda **options: EncryptedSessionStore(SQLiteSessionStore.open(databases(), timer=timer, **options), RING)

@@ -16,12 +16,13 @@ from collections.abc import Awaitable, Callable
 
 import anyio
 
-from greentic_session import ClaimedError, ConflictError, ReplyScope, SQLiteSessionStore
+from greentic_session import Claim, ClaimedError, ConflictError, ReplyScope, SQLiteSessionStore, Start
 from greentic_session.testing._sessions.samples import ALICE, ctx, data
 
 __all__: list[str] = []  # run as a program
 
 PROCESSES = 4
+ANSWERER = "answerer"
 TASKS = 8
 
 
@@ -63,6 +64,10 @@ class Load:
         number: Which process.
         begin: Where to begin counting.
         acknowledged: The pipe that is told of what was acknowledged: "key count".
+
+    One task more delivers answers, and settles them now and then. It tells of each that was
+    accepted ("accepted-number count"), then up to which it will settle them ("begun-..."), and that
+    it has ("settled-...").
     """
 
     def __init__(self, path: str, number: int, begin: int, acknowledged: int) -> None:
@@ -72,6 +77,7 @@ class Load:
         async with SQLiteSessionStore.open(self._path, timeout=60) as store, anyio.create_task_group() as tasks:
             for task in range(TASKS):
                 tasks.start_soon(self._count, store, task)
+            tasks.start_soon(self._answer, store)
 
     async def _count(self, store: SQLiteSessionStore, task: int) -> None:
         count, user = self._begin, f"user-{self._number}"
@@ -94,12 +100,37 @@ class Load:
                 continue  # its lease was over
             os.write(self._acknowledged, f"{key} {count}\n".encode())
 
+    async def _answer(self, store: SQLiteSessionStore) -> None:
+        count, owner = self._begin, ctx(ANSWERER)
+        scope, start = ReplyScope(f"answers-{self._number}"), Start(data(owner), key=f"answered-{self._number}")
+        while True:
+            count += 1
+            body = f"{count} {'x' * random.randrange(3000)}"
+            delivery = await store.deliver(
+                owner, ANSWERER, scope, body, delivery_id=str(count), start=start, claim=count % 5 == 0, lease=0.05
+            )
+            self._tell(f"accepted-{self._number} {count}")
+            if delivery.claim is None:
+                continue  # or one that was killed has left its claim: its lease is short
+            try:
+                taken = (*delivery.claim.replies, *await delivery.claim.take())
+                last = int(taken[-1].body.split()[0])
+                self._tell(f"begun-{self._number} {last}")
+                await delivery.claim.stay()
+                self._tell(f"settled-{self._number} {last}")
+            except ConflictError:
+                pass  # as above
+
+    def _tell(self, line: str) -> None:
+        os.write(self._acknowledged, f"{line}\n".encode())
+
 
 class Herd:
     """The processes, and what they say was acknowledged.
 
     Attributes:
         counted: The last acknowledged count of each session.
+        accepted: Of each process, the counts of the answers that were accepted.
     """
 
     def __init__(self, path: str) -> None:
@@ -107,6 +138,7 @@ class Herd:
         self._running: dict[int, tuple[int, int]] = {}
         self._rest: dict[int, bytes] = {}
         self.counted: dict[str, int] = {}
+        self.accepted: dict[str, set[int]] = {}
 
     def of(self, number: int) -> dict[str, int]:
         """Return what one process counted."""
@@ -115,7 +147,8 @@ class Herd:
     def start(self, number: int) -> None:
         reading, writing = os.pipe()
         os.set_blocking(reading, False)
-        load = Load(self._path, number, max(self.of(number).values(), default=0) + 1000, writing)
+        told = (*self.of(number).values(), *self.accepted.get(str(number), ()))
+        load = Load(self._path, number, max(told, default=0) + 1000, writing)
         self._running[number] = (fork(load.run), reading)
         self._rest[number] = b""
         os.close(writing)
@@ -131,7 +164,10 @@ class Herd:
                 if not said:
                     break
                 *lines, self._rest[number] = (self._rest[number] + said).split(b"\n")
-                self.counted.update({key: int(count) for key, count in (line.decode().split() for line in lines)})
+                for key, count in (line.decode().split() for line in lines):
+                    if key.startswith("accepted-"):
+                        self.accepted.setdefault(key.removeprefix("accepted-"), set()).add(int(count))
+                    self.counted[key] = int(count)
 
     def end(self, number: int) -> None:
         child, reading = self._running[number]
@@ -153,14 +189,43 @@ def kill(path: str, rounds: int) -> None:
         herd.end(number)
         assert is_whole(path)
         assert_kept(path, herd.of(number))
+        assert_answered(path, herd, number)
         herd.start(number)
-    while not all(herd.of(number) for number in range(PROCESSES)):
+    while not all(herd.of(number) and herd.counted.get(f"settled-{number}") for number in range(PROCESSES)):
         time.sleep(0.01)
         herd.listen()
     for number in range(PROCESSES):
         herd.end(number)
     assert is_whole(path)
-    assert_kept(path, herd.counted)
+    for number in range(PROCESSES):
+        assert_kept(path, herd.of(number))
+        assert_answered(path, herd, number)
+    assert anyio.run(findings_in, path) == []
+
+
+async def findings_in(path: str) -> list[str]:
+    """Return what an examination of the file finds."""
+    async with SQLiteSessionStore.open(path, timeout=60) as store:
+        inspector = store.backend.inspector()
+        assert inspector is not None
+        return [finding.name for finding in (await inspector.examine(lambda _: None)).findings]
+
+
+def assert_answered(path: str, herd: Herd, number: int) -> None:
+    """Check that each answer that was accepted is there, in order, or was settled."""
+    accepted = herd.accepted.get(str(number))
+    if not accepted:
+        return  # perhaps there are no tables yet
+    with sqlite3.connect(path, timeout=30) as raw:
+        rows = raw.execute("SELECT body FROM replies WHERE at LIKE ? ORDER BY serial", (f'%"answers-{number}"%',)).fetchall()
+    raw.close()
+    lying = [int(body.split()[0]) for (body,) in rows]
+    assert lying == sorted(set(lying))
+    begun, settled = herd.counted.get(f"begun-{number}", 0), herd.counted.get(f"settled-{number}", 0)
+    lost = {count for count in accepted if count > begun} - set(lying)
+    assert not lost, f"{sorted(lost)} were accepted, and are gone"
+    again = [count for count in lying if count <= settled]
+    assert not again, f"{again} were settled, and are there"
 
 
 def assert_kept(path: str, counted: dict[str, int]) -> None:
@@ -260,5 +325,54 @@ def race(path: str, rounds: int) -> None:  # noqa: PLR0915  # one story
     assert is_whole(path)
 
 
+def answer(path: str, rounds: int) -> None:
+    """Let processes deliver the same answers, and run for what is ready: each is settled once."""
+    settled = f"{path}.settled"
+
+    async def one(number: int) -> None:
+        chance = random.Random(number)
+        lines: list[str] = []
+
+        async def settle(claim: Claim) -> None:
+            taken = (*claim.replies, *(await claim.take() if chance.random() < 0.5 else ()))
+            if chance.random() < 0.2:
+                await claim.release()
+            else:
+                await claim.stay()
+                lines.extend(reply.body for reply in taken)
+
+        async with SQLiteSessionStore.open(path, timeout=60) as store:
+            for turn in chance.sample(range(rounds), rounds):
+                user, scope = f"user-{turn % 5}", ReplyScope(f"chat-{turn % 7}")
+                owner = ctx(user, tenant=f"tenant-{turn % 3}")
+                delivery = await store.deliver(
+                    owner, user, scope, str(turn), delivery_id=f"d-{turn}", start=Start(data(owner)), claim=turn % 2 == 0
+                )
+                assert delivery.accepted
+                if delivery.claim is not None:
+                    await settle(delivery.claim)
+                for claim in await store.claim_ready(limit=2, lease=600):
+                    await settle(claim)
+        with open(settled, "a", encoding="ascii") as file:  # noqa: ASYNC230, PTH123  # short
+            file.write("".join(f"{line}\n" for line in lines))
+
+    async def rest() -> list[str]:
+        found = []
+        async with SQLiteSessionStore.open(path) as store:
+            while claims := await store.claim_ready(limit=100):
+                for claim in claims:
+                    found.extend(reply.body for reply in claim.replies)
+                    await claim.stay()
+        return found
+
+    children = [fork(lambda number=number: one(number)) for number in range(PROCESSES)]  # type: ignore[misc]  # as above
+    assert all_well(children)
+    with open(settled, encoding="ascii") as file:  # noqa: PTH123  # as above
+        bodies = file.read().split()
+    assert sorted([*bodies, *anyio.run(rest)]) == sorted(str(turn) for turn in range(rounds))
+    assert anyio.run(findings_in, path) == []
+    assert is_whole(path)
+
+
 if __name__ == "__main__":
-    {"kill": kill, "open": open_at_once, "race": race}[sys.argv[1]](sys.argv[2], int(sys.argv[3]))
+    {"answer": answer, "kill": kill, "open": open_at_once, "race": race}[sys.argv[1]](sys.argv[2], int(sys.argv[3]))

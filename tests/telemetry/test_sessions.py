@@ -62,7 +62,7 @@ class TestContractInRedis(OnTheSharedRedis, SessionStoreContract):
 
 
 @pytest.mark.slow
-class TestContractInSQLite(OnATimer, SessionStoreContract):
+class TestContractInSQLite(OnATimer, SessionStoreContract, ReplyContract):
     @pytest.fixture
     def make_store(self, observed: Observed, databases: Callable[[], Path], timer: Timer) -> MakeStore:
         return lambda **options: instrument(

@@ -50,7 +50,7 @@ async def migrate(
     Raises:
         GreenticError: A side failed. What was copied until then is; call it again.
         InvalidInputError: A URL cannot be read, a namespace cannot be one there, or both sides are
-            the same.
+            the same; or the source holds replies or deadlines, and one side cannot carry them.
         TypeError: An argument has a wrong type.
     """
     if to_namespace is not None and isinstance(target, str) and scheme_of(target) == SQLITE_SCHEME:
@@ -70,6 +70,10 @@ async def _copy(origin: Endpoint, goal: Endpoint, on_progress: OnProgress | None
     source, target = origin.source(report), goal.target(origin.side.id, report)
     conversations = Conversations(origin.side, goal.side, report)
     await source.check()
+    if not (origin.side.carries_replies and goal.side.carries_replies) and await origin.side.holds_replies():
+        raise InvalidInputError(
+            "the source holds replies or deadlines, which cannot be copied there: let them be settled first, or remove them"
+        )
     of_source, of_target = await asyncio.gather(origin.side.size(), goal.side.size())
     progress = Progress(on_progress, 3 * of_source + max(of_source, of_target))
     found = 0

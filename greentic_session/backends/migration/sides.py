@@ -97,9 +97,12 @@ class Side(ABC):
     Attributes:
         name: Tells which store it is; never a password.
         conversations: The conversations there.
+        carries_replies: Whether replies, deadlines and what goes with them can be copied from and
+            to here.
     """
 
     conversations: ConversationBackend
+    carries_replies: bool = False
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -112,6 +115,10 @@ class Side(ABC):
     @abstractmethod
     def walk_conversations(self, looked: Looked) -> AsyncIterator[Group]:
         """Yield the names of all conversations: ``env:tenant:team or -:id``."""
+
+    async def holds_replies(self) -> bool:
+        """Say whether replies, deadlines or what goes with them are there."""
+        return False
 
     @abstractmethod
     async def size(self) -> int:

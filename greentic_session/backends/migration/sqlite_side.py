@@ -11,7 +11,7 @@ from typing import Final
 from greentic_session import transitions
 from greentic_session._expiry.expiring import NEVER_ENDS
 from greentic_session._sqlite.database import Database
-from greentic_session.backends.sqlite.copying import Copied, claim_on, copies_between, expunge, store_copy
+from greentic_session.backends.sqlite.copying import Copied, claim_on, copies_between, expunge, holds_replies, store_copy
 from greentic_session.backends.sqlite.rows import Row, by_key, rows_between, scope_text
 from greentic_session.backends.sqlite.schema import SESSIONS
 from greentic_session.backends.sqlite.walking import END, next_window
@@ -52,6 +52,10 @@ class SQLiteSide(Side):
             names = [":".join((env, tenant, team or NO_TEAM, id)).encode() for (env, tenant, team), id in found]
             for start in range(0, len(names), _STEP):
                 yield None, names[start : start + _STEP]
+
+    async def holds_replies(self) -> bool:
+        """See `Side.holds_replies`."""
+        return await self.database.read(holds_replies)
 
     async def size(self) -> int:
         """See `Side.size`."""

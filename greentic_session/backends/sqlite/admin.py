@@ -32,6 +32,7 @@ from greentic_session.conversation.backends.sqlite.inspector import (
 from greentic_session.errors import CorruptSessionError, CorruptStoreError
 from greentic_session.tenancy import Partition
 
+from .examining import REPLY_FAULTS, REPLY_TABLES, examine_replies
 from .rows import Row, by_key, place_of, rows_between
 from .walking import END, STEP_BYTES, next_window
 
@@ -115,6 +116,14 @@ class SQLiteInspector(Inspector):
                 notes.total += count
                 for name, key in findings:
                     notes.note(name, key)
+            for table in REPLY_TABLES:
+                after = 0
+                while after < END:
+                    count, findings, after = await self._database.read(partial(examine_replies, table=table, after=after))
+                    looked(count)
+                    notes.total += count
+                    for name, key in findings:
+                        notes.note(name, key)
             async for count, inconsistencies in examine_conversations(self._database):
                 looked(count)
                 notes.total += count
@@ -151,7 +160,7 @@ class _Notes:
             Finding(
                 name=name, fault=fault, what=what, advice=advice, count=self._counts[name], keys=tuple(self._shown[name])
             )
-            for name, (fault, what, advice) in {**FAULTS, **CONVERSATION_FAULTS}.items()
+            for name, (fault, what, advice) in {**FAULTS, **REPLY_FAULTS, **CONVERSATION_FAULTS}.items()
             if name in self._counts
         ]
         return Examination(looked=self.total, findings=findings)

@@ -44,6 +44,7 @@ from greentic_session.wait import Wait
 
 from . import operations, replying
 from .admin import SQLiteInspector
+from .aging import pass_time
 from .rows import Row, by_key, place_of, rows_between
 from .shelves import Shelves
 from .walking import END, STEP_BYTES, last_id, next_window
@@ -255,6 +256,10 @@ class SQLiteBackend(SessionBackend):
             error = corrupt
         await shielded(partial(put_off_unreadable, self, owner, key, token, error))
         return None
+
+    async def pass_time(self, passed_ms: int) -> None:
+        """Let so much time pass for all that is in the file: for tests."""
+        await self.database.write(lambda connection: pass_time(connection, passed_ms / 1000))
 
     def _step(self, do: Callable[[Shelves], T]) -> Callable[[sqlite3.Connection, float], T]:
         limits = self.reply_limits

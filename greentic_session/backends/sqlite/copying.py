@@ -11,13 +11,16 @@ from typing import Final, NamedTuple
 
 from greentic_session import transitions
 from greentic_session._expiry.expiring import NEVER_ENDS
+from greentic_session.limits import ReplyLimits
 from greentic_session.models import version_of
 from greentic_session.tenancy import Identity, Owner
+from greentic_session.transitions import Leaving
 
 from .rows import Row, by_key, delete, held_at, insert, latest_of, place_of
 from .schema import FREE
+from .shelves import Shelves
 
-__all__ = ["Copied", "Outcome", "claim_on", "copies_between", "expunge", "store_copy"]
+__all__ = ["Copied", "Outcome", "claim_on", "copies_between", "expunge", "holds_replies", "store_copy"]
 
 _MONTH_S: Final = 30 * 86_400.0
 _NEAR_S: Final = 1.0
@@ -105,7 +108,7 @@ def store_copy(connection: sqlite3.Connection, copy: Copied, now: float) -> Outc
     if holder is not None:
         _clear_place(connection, holder, copy.source, now)
     if session is None:
-        delete(connection, row)
+        _take_out(connection, row, now)
     elif not leads and session.pointer is not None and copy.latest is None:
         connection.execute("UPDATE sessions SET pointer = NULL WHERE id = ?", (session.id,))
     if leads and copy.latest is not None:
@@ -136,8 +139,32 @@ def store_copy(connection: sqlite3.Connection, copy: Copied, now: float) -> Outc
             """,
             (pointer, place, scope, copy.end, token, copy.lease_end, copy.text, session.id),
         )
+    if place is not None:
+        _meet(connection, copy.key, place, now)
     _remember(connection, copy.key, _Mark(copy.source, version_of(copy.text), copy.end, wanted, copy.token), now)
     return "stored"
+
+
+def _take_out(connection: sqlite3.Connection, row: Row | None, now: float) -> bool:
+    """Remove a session, and what has to do with it; say whether there is one."""
+    if row is None or not row.takes_part:
+        return delete(connection, row)
+    shelves = Shelves(connection, now, ReplyLimits())
+    leaving = Leaving.REMOVED if transitions.is_live(row, now) else Leaving.EXPIRED
+    removed = shelves.remove(shelves.taken_in(row), leaving)
+    shelves.flush()
+    return removed
+
+
+def _meet(connection: sqlite3.Connection, key: str, place: bytes, now: float) -> None:
+    """Let a wait that has come have what lies at its place."""
+    shelves = Shelves(connection, now, ReplyLimits())
+    row = shelves.by_key(key)
+    if row is not None and shelves.inbox(place):
+        shelves.prune(place)
+        shelves.settle_in(row, place)
+        shelves.refresh(row)
+        shelves.flush()
 
 
 def expunge(connection: sqlite3.Connection, source: str, key: str, now: float) -> bool | None:
@@ -150,7 +177,7 @@ def expunge(connection: sqlite3.Connection, source: str, key: str, now: float) -
     if session is not None and not _is_as_left(connection, session, source, now):
         return False
     connection.execute("DELETE FROM copies WHERE key = ? AND source = ?", (key, source))
-    return delete(connection, session) or None
+    return _take_out(connection, session, now) or None
 
 
 def copies_between(connection: sqlite3.Connection, source: str, after: str, most: int) -> list[str]:
@@ -159,6 +186,13 @@ def copies_between(connection: sqlite3.Connection, source: str, after: str, most
         "SELECT key FROM copies WHERE key > ? AND source = ? ORDER BY key LIMIT ?", (after, source, most)
     )
     return [key for (key,) in found]
+
+
+def holds_replies(connection: sqlite3.Connection) -> bool:
+    """Say whether anything takes part in replies or deadlines here."""
+    tables = ("turns", "replies", "deliveries")
+    looks = [connection.execute(f"SELECT 1 FROM {table} LIMIT 1") for table in tables]  # noqa: S608  # constants
+    return any(look.fetchone() for look in looks)
 
 
 def claim_on(session: Row, now: float) -> str:
@@ -181,6 +215,7 @@ def _is_as_left(connection: sqlite3.Connection, session: Row, source: str, now: 
     mark = _mark_of(connection, session.key)
     return (
         mark is not None
+        and not session.takes_part  # its runners have been at it
         and mark.source == source
         and mark.scope_hash == session.scope_hash
         and _near(mark.end, session.end)
@@ -212,7 +247,7 @@ def _may_lead(connection: sqlite3.Connection, copy: Copied, now: float) -> bool:
 
 def _clear_place(connection: sqlite3.Connection, holder: Row, source: str, now: float) -> None:
     if not transitions.is_live(holder, now):
-        delete(connection, holder)
+        _take_out(connection, holder, now)
         return
     connection.execute("UPDATE sessions SET place = NULL, scope = NULL WHERE id = ?", (holder.id,))
     mark = _Mark(source, version_of(holder.text or b""), holder.end, "", claim_on(holder, now))

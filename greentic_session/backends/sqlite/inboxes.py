@@ -197,19 +197,18 @@ def total_kept(connection: sqlite3.Connection, owner: Owner, now: float) -> Kept
 # -- ids of deliveries
 
 
-def delivery_name(owner: Owner, conversation: str, delivery_id: str | None) -> bytes | None:
-    """Return the name of a delivery: of one owner, conversation and id. None without an id."""
+def delivery_name(conversation: str, delivery_id: str | None) -> bytes | None:
+    """Return what a delivery is called, with its owner; None without an id."""
     if delivery_id is None:
         return None
-    env, tenant, team, user = owner  # ids hold no newline
-    of_owner = f"{env}\n{tenant}\n{team or ''}\n{user}\n".encode()
-    of_conversation = hashlib.sha256(conversation.encode()).digest()
-    return hashlib.sha256(of_owner + of_conversation + delivery_id.encode()).digest()
+    return hashlib.sha256(conversation.encode()).digest() + hashlib.sha256(delivery_id.encode()).digest()
 
 
-def known_delivery(connection: sqlite3.Connection, name: bytes) -> Known | None:
+def known_delivery(connection: sqlite3.Connection, owner: Owner, name: bytes) -> Known | None:
     """Return what is known of a delivery, forgotten by now or not."""
-    found = connection.execute("SELECT reply, end FROM deliveries WHERE name = ?", (name,)).fetchone()
+    env, tenant, team, user = owner
+    statement = "SELECT reply, end FROM deliveries WHERE name = ? AND user = ? AND tenant = ? AND env = ? AND team = ?"
+    found = connection.execute(statement, (name, user, tenant, env, team or "")).fetchone()
     return None if found is None else Known(*found)
 
 

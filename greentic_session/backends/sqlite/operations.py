@@ -279,7 +279,8 @@ def free_expired(connection: sqlite3.Connection, now: float, most: int, limits: 
     ).fetchall()
     for (key,) in parts:
         in_step(connection, now, limits, lambda shelves, key=key: shelves.freed(shelves.by_key(key)))  # type: ignore[misc]
-    connection.execute(f"DELETE FROM sessions WHERE id IN ({expired})", (now, most - len(parts)))  # noqa: S608  # as above
+    plain = f"DELETE FROM sessions WHERE id IN ({expired}) AND NOT EXISTS (SELECT 1 FROM turns WHERE id = sessions.id)"  # noqa: S608
+    connection.execute(plain, (now, most))
     run_out = "SELECT place FROM replies WHERE kept IS NOT NULL AND kept <= ? ORDER BY kept LIMIT ?"
     for (place,) in connection.execute(f"SELECT DISTINCT place FROM ({run_out})", (now, most)).fetchall():  # noqa: S608
         in_step(connection, now, limits, lambda shelves, place=place: shelves.waiting(place))  # type: ignore[misc]

@@ -177,15 +177,15 @@ def deliver(shelves: Shelves, delivering: Delivering, begin_text: bytes) -> tupl
     owner, now, limits = delivering.owner, shelves.now, shelves.limits
     scope, letter = delivering.scopes[0], None
     place = place_of(owner, scope.scope_hash())
-    name = delivery_name(owner, scope.conversation, delivering.delivery_id)
+    name = delivery_name(scope.conversation, delivering.delivery_id)
     if name is not None:
-        known = known_delivery(shelves.connection, name)
+        known = known_delivery(shelves.connection, owner, name)
         if known is not None and known.serial is not None:
             # What has run out at its place is found out by looking there.
             lies_at = place_of_letter(shelves.connection, known.serial)
             if lies_at is not None:
                 shelves.waiting(lies_at)
-                known = known_delivery(shelves.connection, name)
+                known = known_delivery(shelves.connection, owner, name)
                 if known is not None and known.serial is not None:
                     serial = known.serial
                     letter = next(one for one in shelves.inbox(lies_at) if one.serial == serial)

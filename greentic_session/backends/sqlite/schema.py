@@ -43,8 +43,8 @@ the place and ``scope`` that of the delivery, ``delivery`` the name of its deliv
 what is told of ``accepted``, ``kept`` when it runs out where nothing waits (NULL where something
 does).
 
-``deliveries`` has the remembered ids of deliveries under their ``name``: with the ``reply``, while
-that is unsettled, then until ``end``.
+``deliveries`` has the remembered ids of deliveries, each under its ``name``, the SHA-256 of the
+conversation and of the id: with the ``reply``, while that is unsettled, then until ``end``.
 
 ``copies`` has what `migrate` copied here and how it left it, for 30 days at most; no operation of a
 store looks at it.
@@ -170,7 +170,7 @@ SESSIONS: Final = SchemaPart(
                 end REAL NOT NULL
             )
             """,
-            "CREATE UNIQUE INDEX deliveries_by_name ON deliveries (name)",
+            "CREATE UNIQUE INDEX deliveries_by_name ON deliveries (name, user, tenant, env, team)",
             "CREATE INDEX deliveries_by_end ON deliveries (end) WHERE end < 9e999",
         ],
     ],

@@ -135,6 +135,10 @@ class Shelves:
         if row.stored_scope != scope_json:
             self.connection.execute("UPDATE sessions SET scope = ? WHERE id = ?", (scope_json, row.id))
         row.place, row.stored_scope = place, scope_json
+        self.settle_in(row, place)
+
+    def settle_in(self, row: Row, place: bytes) -> None:
+        """Let what lies at a place be the inbox of the wait that is there now."""
         for letter in self.inbox(place):
             update_letter(self.connection, letter, letter.received, None)
         self.change(row)
@@ -223,7 +227,7 @@ class Shelves:
 
     def accept(self, owner: Owner, place: bytes, at: ReplyScope, received: Received) -> Letter:
         """Put a reply at the end of an inbox."""
-        name = delivery_name(owner, received.reply.scope.conversation, received.reply.delivery_id)
+        name = delivery_name(received.reply.scope.conversation, received.reply.delivery_id)
         inbox = self.inbox(place)
         letter = insert_letter(self.connection, owner, place, at, received, name)
         inbox.append(letter)

@@ -12,11 +12,11 @@ async def later(store: SessionStore, seconds: Seconds) -> None:
     """Let time pass for a store: its lifetimes, leases, delays and deadlines are so much nearer.
 
     What is ready by that is yielded by `SessionStore.iter_ready` at once. Stores that share a
-    backend share its time. Moments that have been told (`Reply.accepted_at`, `Claim.deadline`) are
+    backend or a file share its time. Moments that have been told (`Reply.accepted_at`, `Claim.deadline`) are
     told as before.
 
     Args:
-        store: One in memory or on one Redis, also one that is wrapped. On Redis what is stored is
+        store: One in memory, in SQLite or on one Redis, also one that is wrapped. On Redis what is stored is
             shortened, every key of the namespace, so deadlines that are told afterwards are told
             nearer: it is for a Redis of the tests.
         seconds: How much.
@@ -43,7 +43,7 @@ async def later(store: SessionStore, seconds: Seconds) -> None:
     backend = _innermost(store.backend)
     if isinstance(backend, MemoryBackend):
         backend.move_timer(passed_ms)
-    elif (pass_time := getattr(backend, "pass_time", None)) is not None:  # a Redis's; it is not imported without redis-py
+    elif (pass_time := getattr(backend, "pass_time", None)) is not None:  # they need an extra
         await pass_time(passed_ms)
     else:
         raise NotImplementedError(f"the time of a store in {backend.system} cannot be moved yet")

@@ -21,6 +21,11 @@ def test_of_four_processes_one_wins_each_race(tmp_path: Path, rounds: int) -> No
     run("race", tmp_path / "bot.db", rounds)
 
 
+@pytest.mark.parametrize("rounds", [40, pytest.param(600, marks=pytest.mark.slow)])
+def test_of_four_processes_one_settles_each_answer(tmp_path: Path, rounds: int) -> None:
+    run("answer", tmp_path / "bot.db", rounds)
+
+
 @pytest.mark.parametrize("rounds", [8, pytest.param(200, marks=pytest.mark.slow)])
 def test_nothing_acknowledged_is_lost_when_processes_are_killed_under_load(tmp_path: Path, rounds: int) -> None:
     run("kill", tmp_path / "bot.db", rounds)
