@@ -169,6 +169,10 @@ class Herd:
                         self.accepted.setdefault(key.removeprefix("accepted-"), set()).add(int(count))
                     self.counted[key] = int(count)
 
+    def end_all(self) -> None:
+        for number in list(self._running):
+            self.end(number)
+
     def end(self, number: int) -> None:
         child, reading = self._running[number]
         os.kill(child, signal.SIGKILL)
@@ -181,6 +185,14 @@ class Herd:
 def kill(path: str, rounds: int) -> None:
     """Kill processes at random moments; nothing that was acknowledged is lost."""
     herd = Herd(path)
+    try:
+        kill_some(path, herd, rounds)
+    finally:
+        herd.end_all()
+
+
+def kill_some(path: str, herd: Herd, rounds: int) -> None:
+    """Do so, and leave what still runs to the caller."""
     for number in range(PROCESSES):
         herd.start(number)
     for _ in range(rounds):
@@ -217,7 +229,9 @@ def assert_answered(path: str, herd: Herd, number: int) -> None:
     if not accepted:
         return  # perhaps there are no tables yet
     with sqlite3.connect(path, timeout=30) as raw:
-        rows = raw.execute("SELECT body FROM replies WHERE at LIKE ? ORDER BY serial", (f'%"answers-{number}"%',)).fetchall()
+        rows = raw.execute(
+            "SELECT body FROM replies WHERE CAST(at AS TEXT) LIKE ? ORDER BY serial", (f'%"answers-{number}"%',)
+        ).fetchall()
     raw.close()
     lying = [int(body.split()[0]) for (body,) in rows]
     assert lying == sorted(set(lying))
