@@ -371,7 +371,7 @@ def answer(path: str, rounds: int) -> None:
             file.write("".join(f"{line}\n" for line in lines))
 
     async def rest() -> list[str]:
-        found = []
+        found: list[str] = []
         async with SQLiteSessionStore.open(path) as store:
             while claims := await store.claim_ready(limit=100):
                 for claim in claims:

@@ -72,7 +72,8 @@ async def _copy(origin: Endpoint, goal: Endpoint, on_progress: OnProgress | None
     await source.check()
     if not (origin.side.carries_replies and goal.side.carries_replies) and await origin.side.holds_replies():
         raise InvalidInputError(
-            "the source holds replies or deadlines, which cannot be copied there: let them be settled first, or remove them"
+            "the source holds replies or deadlines, which are not copied yet on this way: let runners settle them, "
+            "or remove what waits for them"
         )
     of_source, of_target = await asyncio.gather(origin.side.size(), goal.side.size())
     progress = Progress(on_progress, 3 * of_source + max(of_source, of_target))

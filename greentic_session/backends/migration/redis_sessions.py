@@ -10,7 +10,6 @@ from greentic_session._redis.scanning import together
 from greentic_session._redis.scripts import Script
 from greentic_session.backends.redis.keys import COPIED_KIND, SCOPE_KIND, SESSION_KIND, Keys, tag_of, tag_without_user
 from greentic_session.backends.redis.owner_pointers import new_nonce
-from greentic_session.errors import InvalidInputError
 
 from .exported import Exported, identity_of
 from .redis_side import ClusterSide, RedisSide, ServerSide, redis_side_of
@@ -45,16 +44,7 @@ class RedisSource(Source):
         self._report = report
 
     async def check(self) -> None:
-        """See `Source.check`: any namespace may be copied from, an empty one, too.
-
-        Raises:
-            InvalidInputError: It holds replies or deadlines, which a copy would lose.
-        """
-        if await self._side.holds_replies():
-            raise InvalidInputError(
-                "the source holds replies or deadlines, which are not copied yet: let runners settle them, "
-                "or remove what waits for them"
-            )
+        """See `Source.check`: any namespace may be copied from, an empty one, too."""
 
     def sessions(self, looked: Looked) -> AsyncIterator[Group]:
         """See `Source.sessions`."""

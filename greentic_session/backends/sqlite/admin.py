@@ -24,6 +24,7 @@ from greentic_session.admin import (
     Setting,
     Tally,
 )
+from greentic_session.backends.standing import details_of, tally_of
 from greentic_session.conversation.backends.sqlite.inspector import (
     CONVERSATION_FAULTS,
     count_conversations,
@@ -33,6 +34,7 @@ from greentic_session.errors import CorruptSessionError, CorruptStoreError
 from greentic_session.tenancy import Partition
 
 from .examining import REPLY_FAULTS, REPLY_TABLES, examine_replies
+from .inboxes import accepted
 from .rows import Row, by_key, place_of, rows_between
 from .walking import END, STEP_BYTES, next_window
 
@@ -46,6 +48,11 @@ _LONG_LOG_BYTES: Final = 256 * 1024 * 1024
 
 _FLOWS: Final = "SELECT id, substr(text, 1, 2048) FROM sessions NOT INDEXED WHERE id BETWEEN ? AND ?"
 """The beginnings of texts: more of them is not read."""
+_LYING: Final = """
+    SELECT t.id, count(*) FROM turns t JOIN sessions s ON s.id = t.id JOIN replies r ON r.place = s.place
+    WHERE t.id BETWEEN ? AND ? GROUP BY t.id
+"""
+"""How many replies lie at the places of sessions that have some."""
 _FLOW: Final = re.compile(rb'\},"flow_id":"([A-Za-z0-9._-]+)"')
 """The flow in a text. Nothing before it reads alike: within a string the quotes are escaped."""
 
@@ -102,6 +109,10 @@ class SQLiteInspector(Inspector):
         """See `Inspector.details`."""
         timer = self._timer
         return await self._database.read(lambda c: [_details(c, key, timer()) for key in keys])
+
+    async def accepted(self) -> int | None:
+        """See `Inspector.accepted`: replies are numbered."""
+        return await self._database.read(accepted)
 
     async def examine(self, looked: Looked) -> Examination:
         """See `Inspector.examine`; SQLite's own ``integrity_check`` comes first."""
@@ -217,14 +228,15 @@ def _survey(
         return 0, [], END
     rows = [row for row in rows_between(connection, *window) if transitions.is_live(row, now)]
     flows = dict(connection.execute(_FLOWS, window).fetchall())
+    lying = dict(connection.execute(_LYING, window).fetchall())
     found = []
     for row in rows:
         env, tenant, team, user = row.identity
         if selection is None or (_is_selected(selection, (env, tenant, team)) and selection.user in (None, user)):
             left = _left_ms(row, now)
             soon = left is not None and left <= SOON_MS
-            is_claimed = row.waits and row.token is not None and row.lease_end > now
-            tally = Tally(1, row.waits, soon, row.size, claimed=is_claimed, due=row.waits and soon)
+            standing = transitions.standing(row, row.due, now)
+            tally = tally_of(standing, waits=row.waits, soon=soon, size=row.size, replies=lying.get(row.id, 0))
             found.append((Group(env, tenant, team, _flow_in(flows.get(row.id))), tally))
     return len(rows), found, window[1]
 
@@ -244,11 +256,14 @@ def _details(connection: sqlite3.Connection, key: str, now: float) -> Details | 
     row = by_key(connection, key)
     if row is None or not transitions.is_live(row, now):
         return None
-    is_claimed = row.token is not None and row.lease_end > now
-    left = _left_ms(row, now)
+    standing = transitions.standing(row, row.due, now)
+    is_claimed = standing.is_claimed
+    lying = connection.execute(_LYING, (row.id, row.id)).fetchone()
     return Details(
-        ttl_ms=left,
-        deadline_ms=left if row.waits else None,
+        ttl_ms=_left_ms(row, now),
+        **details_of(standing),
+        resumes=row.resume,
+        replies=0 if lying is None else lying[1],
         size=row.size,
         waits=row.waits,
         scope=row.known_scope,

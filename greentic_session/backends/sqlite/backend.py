@@ -42,7 +42,7 @@ from greentic_session.tenancy import Owner
 from greentic_session.transitions import Leaving
 from greentic_session.wait import Wait
 
-from . import operations, replying
+from . import deliveries, operations, replying
 from .admin import SQLiteInspector
 from .aging import pass_time
 from .rows import Row, by_key, place_of, rows_between
@@ -163,7 +163,7 @@ class SQLiteBackend(SessionBackend):
         text = b"" if beginning is None else _text(beginning.data, beginning.text)
         delivered, begun = await self._claim(
             delivering.token,
-            self._step(lambda shelves: replying.deliver(shelves, delivering, text)),
+            self._step(lambda shelves: deliveries.deliver(shelves, delivering, text)),
             lambda result: None if result[1] is None else result[1].row.key,
         )
         if begun is None:
@@ -178,12 +178,12 @@ class SQLiteBackend(SessionBackend):
         while True:
             if not self._found_ready:
                 # What is asked all day, and mostly in vain: it waits for no lock.
-                due, now = await self._read(lambda c, now: (replying.soonest(c, ctx), now))
+                due, now = await self._read(lambda c, now: (deliveries.soonest(c, ctx), now))
                 if due is None or due > now:
                     return Readiness(next_ms=None if due is None else max(round((due - now) * 1000), 1))
             found = await self._claim(
                 readying.token,
-                self._step(lambda shelves: replying.claim_ready(shelves, readying)),
+                self._step(lambda shelves: deliveries.claim_ready(shelves, readying)),
                 lambda result: None if result is None or result[1] is None else result[1].row.key,
             )
             self._found_ready = found is None or found[1] is not None
@@ -197,7 +197,7 @@ class SQLiteBackend(SessionBackend):
                 return Readiness(claimed)
 
     async def readiness(self, ctx: TenantCtx | None) -> Backlog:
-        return await self._read(lambda c, now: replying.readiness(c, ctx, now))
+        return await self._read(lambda c, now: deliveries.readiness(c, ctx, now))
 
     async def take(self, taking: Taking) -> tuple[Reply, ...] | None:
         return await self._write(self._step(lambda shelves: replying.take(shelves, taking)))
@@ -211,7 +211,13 @@ class SQLiteBackend(SessionBackend):
 
     async def inbox(self, owner: Owner, scope: ReplyScope) -> tuple[Reply, ...]:
         place, limits = place_of(owner, scope.scope_hash()), self.reply_limits
-        return await self._read(lambda c, now: replying.inbox(c, place, limits, now))
+        return await self._read(lambda c, now: deliveries.inbox(c, place, limits, now))
+
+    async def retry(self, key: str) -> bool:
+        return await self._write(self._step(lambda shelves: replying.retry(shelves, key)))
+
+    async def drop(self, key: str) -> Reply | None:
+        return await self._write(self._step(lambda shelves: replying.drop(shelves, key)))
 
     async def lying(self, ctx: TenantCtx) -> AsyncGenerator[Lying, None]:
         after = 0
@@ -223,7 +229,7 @@ class SQLiteBackend(SessionBackend):
                 return
 
     async def rewrite(self, rewriting: Rewriting) -> bool:
-        return await self._write(self._step(lambda shelves: replying.rewrite(shelves, rewriting)))
+        return await self._write(self._step(lambda shelves: deliveries.rewrite(shelves, rewriting)))
 
     async def _claim(
         self, token: str, work: Callable[[sqlite3.Connection, float], T], key_of: Callable[[T], str | None]

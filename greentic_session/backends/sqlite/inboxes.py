@@ -19,6 +19,7 @@ from .rows import scope_text
 __all__ = [
     "Known",
     "Letter",
+    "accepted",
     "delete_letters",
     "delivery_name",
     "forget_delivery",
@@ -192,6 +193,12 @@ def total_kept(connection: sqlite3.Connection, owner: Owner, now: float) -> Kept
     """
     count, size = connection.execute(statement, (user, tenant, env, team or "", now)).fetchone()
     return Kept(count, int(size))
+
+
+def accepted(connection: sqlite3.Connection) -> int:
+    """Return how many replies were accepted, or copied here."""
+    found = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'replies'").fetchone()
+    return 0 if found is None else int(found[0])
 
 
 # -- ids of deliveries

@@ -3,62 +3,29 @@
 Each checks before it writes. What they are about is read through `Shelves`; `transitions` decides.
 """
 
-import sqlite3
-from datetime import UTC, datetime, timedelta
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from greentic_session import tenancy, transitions
 from greentic_session._expiry.expiring import NEVER_ENDS
 from greentic_session.backend import (
-    Backlog,
-    Beginning,
     Claimed,
     Claiming,
-    Delivered,
-    Delivering,
-    Lying,
     Parking,
     PuttingOff,
-    Readiness,
-    Readying,
-    Rewriting,
     Settled,
     Staying,
     Taking,
 )
-from greentic_session.limits import ReplyLimits
-from greentic_session.models import ReplyScope, TenantCtx
-from greentic_session.reply import DeliveryOutcome, Reply
+from greentic_session.models import ReplyScope
+from greentic_session.reply import Reply
 from greentic_session.tenancy import Owner
-from greentic_session.transitions import Kept, Leaving, Received
+from greentic_session.transitions import Leaving
 
-from .inboxes import Letter, delivery_name, known_delivery, letters_at, place_of_letter, replies_of, total_kept
-from .rows import Row, first_due, held_at, place_of, waits_of
+from .inboxes import Letter, replies_of
+from .rows import Row, waits_of
 from .shelves import Shelves
 
-__all__ = [
-    "Begun",
-    "claim",
-    "claim_ready",
-    "complete",
-    "deliver",
-    "inbox",
-    "park",
-    "put_off",
-    "readiness",
-    "release",
-    "rewrite",
-    "soonest",
-    "stay",
-    "take",
-    "touch",
-]
-
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_MAX_FREED: Final = 50
-"""How many waits that have expired one search for what is ready frees."""
-_MAX_COUNTED: Final = 10_000
-"""How many waits are counted as ready at most: it takes a few milliseconds."""
+__all__ = ["Begun", "claim", "complete", "drop", "park", "put_off", "release", "retry", "stay", "take", "touch"]
 
 
 class Begun(NamedTuple):
@@ -169,176 +136,6 @@ def release(shelves: Shelves, row: Row) -> None:
     shelves.refresh(row)
 
 
-# -- deliveries
-
-
-def deliver(shelves: Shelves, delivering: Delivering, begin_text: bytes) -> tuple[Delivered, Begun | None]:
-    """As `SessionBackend.deliver`; the claim is told apart."""
-    owner, now, limits = delivering.owner, shelves.now, shelves.limits
-    scope, letter = delivering.scopes[0], None
-    place = place_of(owner, scope.scope_hash())
-    name = delivery_name(scope.conversation, delivering.delivery_id)
-    if name is not None:
-        known = known_delivery(shelves.connection, owner, name)
-        if known is not None and known.serial is not None:
-            # What has run out at its place is found out by looking there.
-            lies_at = place_of_letter(shelves.connection, known.serial)
-            if lies_at is not None:
-                shelves.waiting(lies_at)
-                known = known_delivery(shelves.connection, owner, name)
-                if known is not None and known.serial is not None:
-                    serial = known.serial
-                    letter = next(one for one in shelves.inbox(lies_at) if one.serial == serial)
-                    place = lies_at
-        if letter is None and known is not None and known.end > now:
-            return Delivered(DeliveryOutcome.DUPLICATE), None
-    row = None
-    if letter is None and len(delivering.scopes) > 1:
-        plain = place_of(owner, delivering.scopes[-1].scope_hash())
-        if shelves.waiting(place) is None and (row := shelves.waiting(plain)) is not None:
-            scope, place = delivering.scopes[-1], plain  # without its correlation
-    row = shelves.waiting(place, text=True)
-    kept = total_kept(shelves.connection, owner, now) if row is None and delivering.keep_ms is not None else Kept()
-    received = None if letter is None else letter.received
-    outcome = transitions.deliver(delivering, row, shelves.received(place), received, kept, limits, now)
-    if outcome is DeliveryOutcome.UNMATCHED:
-        return Delivered(outcome), None
-    if letter is None:
-        if row is None and delivering.beginning is not None:
-            row = _begin(shelves, owner, scope, place, delivering.beginning, begin_text)
-        letter = shelves.accept(owner, place, scope.normalized(), _received(delivering, outcome, now))
-        if row is None:
-            shelves.prune(place)
-        reply = letter.received.reply
-    else:
-        [reply] = replies_of(shelves.connection, [letter.serial])
-    if outcome is not DeliveryOutcome.CLAIMED or row is None:
-        if row is not None:
-            shelves.refresh(row)
-        return Delivered(outcome, reply), None
-    told = scope if place == place_of(owner, scope.scope_hash()) else row.known_scope
-    begun = _start_turn(shelves, row, told, delivering.token, delivering.turn_key, delivering.lease_ms)
-    return Delivered(outcome, reply), begun
-
-
-def _begin(shelves: Shelves, owner: Owner, scope: ReplyScope, place: bytes, beginning: Beginning, text: bytes) -> Row:
-    key = beginning.key
-    if shelves.freed(shelves.by_key(key)) is not None:
-        raise tenancy.taken(key)
-    row, _ = park(
-        shelves,
-        Parking(
-            owner,
-            scope,
-            key,
-            beginning.data,
-            beginning.ttl_ms,
-            max_waits=beginning.max_waits,
-            resume=beginning.resume,
-        ),
-        place,
-        text,
-    )
-    row.is_new, row.text = True, text
-    return row
-
-
-def _received(delivering: Delivering, outcome: DeliveryOutcome, now: float) -> Received:
-    reply = Reply(
-        delivering.reply_id,
-        delivering.text,
-        delivering.scopes[0],
-        _EPOCH + timedelta(seconds=now),
-        delivering.delivery_id,
-        delivering.sender,
-    )
-    keep_ms = delivering.keep_ms if outcome is DeliveryOutcome.KEPT else None
-    return Received(reply, delivering.size, now, 0.0 if keep_ms is None else transitions.end_after(keep_ms, now))
-
-
-def _start_turn(shelves: Shelves, row: Row, scope: ReplyScope | None, token: str, turn_key: str, lease_ms: int) -> Begun:
-    letters: list[Letter] = [] if row.place is None else shelves.inbox(row.place)
-    begun = transitions.begin(row, [letter.received for letter in letters], turn_key, shelves.now)
-    row.turn = begun.turn
-    held = [letter for letter in letters if letter.received is begun.held]
-    shelves.lease(row, token, lease_ms)
-    for letter in held:
-        shelves.hold(row, letter)
-    return Begun(
-        row,
-        scope,
-        begun.turn.key,
-        begun.attempt,
-        replies_of(shelves.connection, [letter.serial for letter in held]),
-        timed_out=begun.held is None,
-    )
-
-
-# -- what is ready
-
-
-def soonest(connection: sqlite3.Connection, ctx: TenantCtx | None) -> float | None:
-    """Return since when something is ready, or when it will be: one look at an index."""
-    if ctx is None:
-        found = connection.execute("SELECT rank FROM tenants ORDER BY rank LIMIT 1").fetchone()
-    else:
-        where, values = _of(ctx)
-        statement = f"SELECT due FROM turns t WHERE {where} AND due < 9e999 ORDER BY due LIMIT 1"  # noqa: S608  # a constant
-        found = connection.execute(statement, values).fetchone()
-    return None if found is None else found[0]
-
-
-def _of(ctx: TenantCtx) -> tuple[str, list[str]]:
-    """Return the condition that turns are those that a context administers, and its values."""
-    if ctx.effective_team is None:
-        return "t.tenant = ? AND t.env = ?", [ctx.tenant_id, ctx.env]
-    return "t.tenant = ? AND t.env = ? AND t.team = ?", [ctx.tenant_id, ctx.env, ctx.effective_team]
-
-
-def claim_ready(shelves: Shelves, readying: Readying) -> tuple[Readiness, Begun | None] | None:
-    """As `SessionBackend.claim_ready`; the claim is told apart.
-
-    None: what it met had expired, and it is to be asked again.
-    """
-    ctx, now = readying.ctx, shelves.now
-    for _ in range(_MAX_FREED):
-        shelves.flush()  # what was freed is in nobody's way any more
-        if ctx is None:
-            first = shelves.connection.execute("SELECT env, tenant FROM tenants ORDER BY rank, id LIMIT 1").fetchone()
-            row = None if first is None else first_due(shelves.connection, first[0], first[1], None)
-        else:
-            row = first_due(shelves.connection, ctx.env, ctx.tenant_id, ctx.effective_team)
-        row = shelves.known(row)
-        if row is None:
-            return Readiness(), None
-        if row.due > now:
-            return Readiness(next_ms=max(round((row.due - now) * 1000), 1)), None
-        if shelves.freed(row) is not None:
-            shelves.serve(row.identity)
-            scope = row.known_scope
-            begun = _start_turn(shelves, row, scope, readying.token, readying.turn_key, readying.lease_ms)
-            return Readiness(), begun
-    return None
-
-
-def readiness(connection: sqlite3.Connection, ctx: TenantCtx | None, now: float) -> Backlog:
-    """As `SessionBackend.readiness`: within 5 ms it counts some thousands."""
-    values: list[float | str]
-    if ctx is None:
-        of, values = "tenants x CROSS JOIN turns t ON t.tenant = x.tenant AND t.env = x.env WHERE x.rank <= ?", [now]
-    else:
-        where, names = _of(ctx)
-        of, values = f"turns t WHERE {where}", [*names]
-    seen = f"SELECT t.id, t.due FROM {of} AND t.due < 9e999 AND t.due <= ? LIMIT ?"  # noqa: S608  # constants
-    seen_rows = connection.execute(
-        f"SELECT count(*), count(s.id), min(f.due) FROM ({seen}) f "  # noqa: S608  # as above
-        "LEFT JOIN sessions s ON s.id = f.id AND s.end > ?",
-        (*values, now, _MAX_COUNTED + 1, now),
-    )
-    looked, count, oldest = seen_rows.fetchone()
-    return Backlog(count, round((now - oldest) * 1000) if count else None, is_capped=looked > _MAX_COUNTED)
-
-
 # -- claims that hold replies
 
 
@@ -385,38 +182,27 @@ def put_off(shelves: Shelves, putting_off: PuttingOff) -> bool:
     return True
 
 
-# -- what lies there
+# -- by hand
 
 
-def inbox(connection: sqlite3.Connection, place: bytes, limits: ReplyLimits, now: float) -> tuple[Reply, ...]:
-    """As `SessionBackend.inbox`; what has run out is left where it is."""
-    letters = letters_at(connection, place)
-    if not letters:
-        return ()
-    return replies_of(connection, _unsettled(held_at(connection, place, text=False), letters, limits, now))
+def retry(shelves: Shelves, key: str) -> bool:
+    """As `SessionBackend.retry`."""
+    row = shelves.by_key(key)
+    is_put_off = transitions.retry(row, key, shelves.now)
+    if row is not None and is_put_off:
+        row.put_off = 0.0
+        shelves.refresh(row)
+    return is_put_off
 
 
-def _unsettled(wait: Row | None, letters: list[Letter], limits: ReplyLimits, now: float) -> list[int]:
-    """Return the serials of what has not run out at a place."""
-    if wait is not None and transitions.is_live(wait, now):
-        return [letter.serial for letter in letters]
-    lying = tuple([letter.received for letter in letters])
-    if wait is not None:
-        lying = transitions.leave(lying, wait.token, Leaving.EXPIRED, wait.end, now, limits).staying
-    there = {received.reply.id for received in lying if transitions.kept_until(received, limits) > now}
-    return [letter.serial for letter in letters if letter.received.reply.id in there]
-
-
-def rewrite(shelves: Shelves, rewriting: Rewriting) -> bool:
-    """As `SessionBackend.rewrite`."""
-    lying: Lying = rewriting.lying
-    place = place_of(lying.owner, lying.scope.scope_hash())
-    shelves.waiting(place)
-    letter = shelves.letter_of(place, lying.reply.id)
+def drop(shelves: Shelves, key: str) -> Reply | None:
+    """As `SessionBackend.drop`."""
+    row = shelves.by_key(key)
+    place = None if row is None else row.place
+    dropped = transitions.drop(row, key, () if place is None else shelves.received(place), shelves.now)
+    letter = None if dropped is None or place is None else shelves.letter_of(place, dropped.reply.id)
     if letter is None:
-        return False
-    changed = shelves.connection.execute(
-        "UPDATE replies SET body = ? WHERE serial = ? AND body = ?",
-        (rewriting.text.encode(), letter.serial, lying.reply.text.encode()),
-    )
-    return changed.rowcount == 1
+        return None
+    [reply] = replies_of(shelves.connection, [letter.serial])
+    shelves.take_out(letter, Leaving.REMOVED)
+    return reply

@@ -132,7 +132,7 @@ SESSIONS: Final = SchemaPart(
             "CREATE INDEX tenants_by_rank ON tenants (rank)",
             """
             CREATE TABLE replies (
-                serial INTEGER PRIMARY KEY,
+                serial INTEGER PRIMARY KEY AUTOINCREMENT,
                 id TEXT NOT NULL,
                 place BLOB NOT NULL,
                 env TEXT NOT NULL,

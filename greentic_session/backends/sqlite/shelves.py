@@ -282,6 +282,11 @@ class Shelves:
         self.unplace(row)
         return self._leave(place, row.token, leaving, self.now)
 
+    def take_out(self, letter: Letter, leaving: Leaving) -> None:
+        """Let a reply leave its inbox."""
+        self._take_out([letter], leaving)
+        self.refresh_place(letter.place, None)
+
     def forget(self, serials: Sequence[int]) -> None:
         """Take replies out, with the ids of their deliveries."""
         places = {place for serial in serials if (place := place_of_letter(self.connection, serial)) is not None}

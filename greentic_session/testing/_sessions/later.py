@@ -12,13 +12,13 @@ async def later(store: SessionStore, seconds: Seconds) -> None:
     """Let time pass for a store: its lifetimes, leases, delays and deadlines are so much nearer.
 
     What is ready by that is yielded by `SessionStore.iter_ready` at once. Stores that share a
-    backend or a file share its time. Moments that have been told (`Reply.accepted_at`, `Claim.deadline`) are
-    told as before.
+    backend or a file share its time. Moments that have been told (`Reply.accepted_at`,
+    `Claim.deadline`) are told as before.
 
     Args:
-        store: One in memory, in SQLite or on one Redis, also one that is wrapped. On Redis what is stored is
-            shortened, every key of the namespace, so deadlines that are told afterwards are told
-            nearer: it is for a Redis of the tests.
+        store: One in memory, in SQLite or on one Redis, also one that is wrapped. In SQLite and on
+            Redis what is stored is shortened, in all of the file or the namespace, so deadlines
+            that are told afterwards are told nearer: it is for a file or a Redis of the tests.
         seconds: How much.
 
     Raises:
