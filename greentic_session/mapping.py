@@ -7,6 +7,9 @@ with its length in front (a netstring), so that different parts always give diff
 
 `text_to_id` and `text_to_hashed_id` make legal ids of users, tenants and teams out of any text:
 e-mail addresses, telephone numbers, names of other systems.
+
+`runner_wait` and `runner_namespace` give the names that greentic-runner, the Rust host of flows,
+derives from an event that it receives: so Python finds what it has parked, and the other way round.
 """
 
 import hashlib
@@ -14,13 +17,21 @@ import hmac
 import re
 from typing import Final
 
+from msgspec import Struct
+
+from ._base.hiding import Hiding, outline
+from ._json.fields import check_text, check_type
 from .errors import InvalidInputError
 from .ids import MAX_ID_CHARACTERS, SessionKey, plain, stranger_in
 from .models import TenantCtx
+from .scope import ReplyScope
 from .tenancy import check_ctx
 
 __all__ = [
+    "RunnerWait",
     "canonical_session_key",
+    "runner_namespace",
+    "runner_wait",
     "telegram_update_to_session_key",
     "text_to_hashed_id",
     "text_to_id",
@@ -34,6 +45,29 @@ A text that begins so is encoded, too: nothing looks like it by chance.
 """
 _ENCODED: Final = re.compile(r"[^A-Za-z0-9.-]")
 _MIN_SECRET_BYTES: Final = 16
+_ENDPOINT: Final = re.compile(r"[A-Za-z0-9._-]{1,128}")
+"""What greentic-runner takes for the id of an endpoint; it ignores any other."""
+
+
+class RunnerWait(Hiding, Struct, frozen=True):
+    """Names under which greentic-runner parks a flow.
+
+    Attributes:
+        ctx: Env, tenant and user.
+        user_id: The user of the wait: ``sess`` and 16 hex digits, a hash of `session_hint`.
+        scope: The scope of the wait: that of the event without its correlation.
+        session_key: The key: `session_hint`, ``::``, and the hash of `scope`.
+        session_hint: The conversation of the event, as one text.
+    """
+
+    ctx: TenantCtx
+    user_id: str
+    scope: ReplyScope
+    session_key: SessionKey
+    session_hint: str
+
+    def __repr__(self) -> str:
+        return outline(self, *self.__struct_fields__)
 
 
 def telegram_update_to_session_key(
@@ -95,6 +129,95 @@ def canonical_session_key(
         if not isinstance(part, str):
             raise TypeError(f"a part of a session key must be a str, not {type(part).__name__}")
     return SessionKey(_joined(ctx, *map(plain, parts)))
+
+
+def runner_namespace(env: str) -> str:
+    """Return the namespace of greentic-runner's sessions in Redis: ``greentic:session:{env}``.
+
+    A host may be told another one in ``GREENTIC_RUNNER_SESSION_NAMESPACE``.
+
+    Raises:
+        InvalidInputError: `env` is empty.
+        TypeError: It is no str.
+
+    >>> runner_namespace("prod")
+    'greentic:session:prod'
+    """
+    check_text("env", env, optional=False)
+    if not env.strip():
+        raise InvalidInputError("env must not be empty")
+    return f"greentic:session:{env.strip()}"
+
+
+def runner_wait(
+    tenant: str,
+    flow_id: str,
+    *,
+    env: str = "local",
+    pack_id: str | None = None,
+    session_hint: str | None = None,
+    provider: str | None = None,
+    endpoint_id: str | None = None,
+    channel: str | None = None,
+    conversation: str | None = None,
+    user: str | None = None,
+    activity_id: str | None = None,
+    reply_scope: ReplyScope | None = None,
+) -> RunnerWait:
+    """Return the names under which greentic-runner parks the flow of an event.
+
+    The arguments are the fields of its ingress envelope; what is missing is filled in as it does.
+    It replaces an illegal env or tenant by a default one, which all of these would share: here that
+    is an error.
+
+    Args:
+        tenant: The tenant's id.
+        flow_id: The flow that the event was for.
+        env: The env's id.
+        pack_id: The pack of the flow.
+        session_hint: The conversation as one text, if whoever sent the event gave one.
+        provider: The messaging provider.
+        endpoint_id: The endpoint among those of one provider (``messaging_endpoint_id``).
+        channel: The channel; by default the flow.
+        conversation: The conversation in the channel; by default the channel.
+        user: The provider's id of the user; by default `session_hint`, or `activity_id`.
+        activity_id: The provider's id of the event.
+        reply_scope: The scope of the event; by default the conversation.
+
+    Raises:
+        InvalidInputError: The env or the tenant is no legal id, a text holds a lone surrogate, or
+            the key would have more than 1,024 UTF-8 bytes.
+        TypeError: An argument has a wrong type.
+
+    >>> parked = runner_wait("demo", "flow.main", provider="telegram", channel="c", user="7")
+    >>> parked.session_hint, parked.user_id
+    ('demo:telegram:c:c:7', 'sessf866dec1bf50d67e')
+    """
+    check_text("tenant", tenant, optional=False)
+    check_text("flow_id", flow_id, optional=False)
+    given = (pack_id, session_hint, provider, endpoint_id, channel, conversation, user, activity_id)
+    for text in given:
+        check_text("a part of an envelope", text)
+    if reply_scope is not None:
+        check_type("reply_scope", reply_scope, ReplyScope)
+    channel = flow_id if channel is None else channel
+    conversation = channel if conversation is None else conversation
+    if user is None:
+        user = next((text for text in (session_hint, activity_id) if text is not None), "user")
+    provider = "provider" if provider is None else provider
+    hint = f"{tenant}:{provider}:{channel}:{conversation}:{user}" if session_hint is None else session_hint
+    if endpoint_id is not None and _ENDPOINT.fullmatch(endpoint_id) and not hint.startswith(f"ep={endpoint_id}::"):
+        hint = f"ep={endpoint_id}::{hint}"
+    if pack_id is not None:
+        hint = f"{hint}::pack={pack_id}"
+    scope = (
+        ReplyScope(conversation)
+        if reply_scope is None
+        else ReplyScope(reply_scope.conversation, thread=reply_scope.thread, reply_to=reply_scope.reply_to)
+    )
+    user_id = f"sess{_hashed(hint)[:16]}"
+    key = SessionKey(f"{hint}::{scope.scope_hash()}")
+    return RunnerWait(TenantCtx.new(env, tenant, user=user_id), user_id, scope, key, hint)
 
 
 def text_to_id(text: str) -> str:
