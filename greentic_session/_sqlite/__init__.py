@@ -20,6 +20,8 @@ It knows nothing of sessions. A backend brings a `SchemaPart` and runs functions
   group from its commit.
 - A function for `read` is short, because others wait for it; a long walk is made of many.
   `read_apart` is for some thousand rows, `read_alone` for minutes: each has another thread.
+- Reads by one key that many callers do at once are `look_up`s: those that wait are read by one
+  statement.
 - A function whose caller has been cancelled has run to its end, or never will; `undo` gives back
   what only that caller could.
 - `Database` is in `database`, `SchemaPart` in `schema`: importing the package alone needs no

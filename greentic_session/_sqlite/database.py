@@ -3,7 +3,7 @@
 import os
 import sqlite3
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Hashable, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeVar, cast
 
@@ -13,13 +13,15 @@ from greentic_session.errors import InvalidInputError, UnavailableError
 from greentic_session.expiry import Seconds, milliseconds
 
 from .file import Durability, File
-from .job import Job
+from .job import Job, Lookup
 from .schema import SchemaPart
 from .worker import Upkeep, Worker
 
 __all__ = ["Database"]
 
 T = TypeVar("T")
+K = TypeVar("K", bound=Hashable)
+F = TypeVar("F")
 
 
 class Database:
@@ -104,6 +106,28 @@ class Database:
         """
         return cast("T", await self._run(self._reader, Job(work, None, new_signal())))
 
+    def look_up(
+        self,
+        select: Callable[[sqlite3.Connection, Sequence[K]], Mapping[K, F]],
+        key: K,
+        make: Callable[[F | None], T],
+    ) -> Coroutine[Any, Any, T]:
+        """Read what is stored under a key, on one state of the database, and make a result of it.
+
+        Lookups that wait at the same time are read together. That takes half of the time of as many
+        reads, of which each has a statement of its own.
+
+        Args:
+            select: Reads what is stored under some keys; what is absent it leaves out. Lookups are
+                of a kind if they have the same. It fails only if the storage does.
+            key: Under which key.
+            make: Makes the result, in the reader's thread; its error is raised.
+
+        Raises:
+            GreenticError: As `write`.
+        """
+        return self._run(self._reader, Lookup(select, key, make, new_signal()))
+
     async def read_apart(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Run an operation that reads for longer, so that others need not wait for it.
 
@@ -135,7 +159,7 @@ class Database:
         worker.submit(job)
         try:
             assert job.signal is not None
-            await job.signal.wait()
+            await job.signal
         except BaseException as error:
             # A coroutine that is closed (GeneratorExit) cannot wait.
             signal = worker.abandon(job, waits=not isinstance(error, GeneratorExit))

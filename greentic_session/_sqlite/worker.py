@@ -11,10 +11,10 @@ import sqlite3
 import threading
 import time
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from queue import Empty, SimpleQueue
-from typing import Final, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 from greentic_session._concurrency.signal import Signal, new_signal, set_all
 from greentic_session.errors import GreenticError, UnavailableError
@@ -22,7 +22,7 @@ from greentic_session.errors import GreenticError, UnavailableError
 from .errors import is_of_the_storage, translate
 from .file import File, Patience
 from .forking import Holder
-from .job import Job
+from .job import Job, Lookup, Select
 from .schema import is_current
 
 __all__ = ["Upkeep", "Worker"]
@@ -262,10 +262,14 @@ class Worker:
             wanted = [job for job in jobs if not job.abandoned and job.error is None]
             for job in wanted:
                 job.begun = True
+        found = {} if self._writes else self._look_up(connection, wanted)
         for job in wanted:
             before = connection.total_changes
             try:
-                job.result = job.work(connection)
+                if isinstance(job, Lookup):
+                    job.result = job.make(found[job.select].get(job.key))
+                else:
+                    job.result = job.work(connection)
             except sqlite3.Error as error:
                 if is_of_the_storage(error) or not connection.in_transaction:
                     raise
@@ -276,6 +280,14 @@ class Worker:
             if job.error is not None and connection.total_changes != before:
                 return False
         return True
+
+    def _look_up(self, connection: sqlite3.Connection, jobs: Sequence[Job]) -> dict[Select, Mapping[Any, Any]]:
+        """Return what is stored under the keys of all lookups, by their kinds."""
+        keys: dict[Select, list[Any]] = {}
+        for job in jobs:
+            if isinstance(job, Lookup):
+                keys.setdefault(job.select, []).append(job.key)
+        return {select: select(connection, asked) for select, asked in keys.items()}
 
     def _fail(self, jobs: Sequence[Job], error: Exception) -> None:
         """Let an error be that of all jobs that have none of their own."""

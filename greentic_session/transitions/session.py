@@ -12,7 +12,16 @@ from greentic_session.tenancy import Owner
 __all__ = ["Session", "check_update", "check_version", "end_after", "is_live", "latest_or_only", "visible"]
 
 
-class Session(Protocol):
+class Lasting(Protocol):
+    """What is stored for a time."""
+
+    @property
+    def end(self) -> float:
+        """When it expires, in seconds by the clock of the backend."""
+        raise NotImplementedError
+
+
+class Session(Lasting, Protocol):
     """What is stored of one session."""
 
     @property
@@ -31,11 +40,6 @@ class Session(Protocol):
         raise NotImplementedError
 
     @property
-    def end(self) -> float:
-        """When it expires, in seconds by the clock of the backend."""
-        raise NotImplementedError
-
-    @property
     def token(self) -> str | None:
         """The token of the claim on it; None where there is none."""
         raise NotImplementedError
@@ -49,7 +53,7 @@ class Session(Protocol):
 S = TypeVar("S", bound=Session)
 
 
-def is_live(session: Session | None, now: float) -> bool:
+def is_live(session: Lasting | None, now: float) -> bool:
     """Say whether a session is there: one that has expired is absent from every operation."""
     return session is not None and session.end > now
 

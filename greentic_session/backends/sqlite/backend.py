@@ -45,6 +45,7 @@ from greentic_session.wait import Wait
 from . import deliveries, operations, replying
 from .admin import SQLiteInspector
 from .aging import pass_time
+from .lookups import placed, wait_of_owner
 from .rows import Row, by_key, place_of, rows_between
 from .shelves import Shelves
 from .walking import END, STEP_BYTES, last_id, next_window
@@ -112,8 +113,12 @@ class SQLiteBackend(SessionBackend):
         return await self._write(lambda c, now: operations.park(c, parking, place, text, now, limits))
 
     async def find(self, owner: Owner, scopes: tuple[ReplyScope, ...]) -> Wait | None:
-        places = operations.places_of(owner, scopes)
-        return await self._read(lambda c, now: operations.find(c, owner, places, now))
+        if len(scopes) > 1:
+            places = operations.places_of(owner, scopes)
+            return await self._read(lambda c, now: operations.find(c, owner, places, now))
+        (scope,), timer = scopes, self.timer
+        place = place_of(owner, scope.scope_hash())
+        return await self.database.look_up(placed, place, lambda found: wait_of_owner(found, owner, scope, timer()))
 
     async def find_key(self, owner: Owner, scope: ReplyScope) -> SessionKey | None:
         place = place_of(owner, scope.scope_hash())
