@@ -20,10 +20,10 @@ async def store(redis_url: str, namespace: str) -> AsyncIterator[RedisSessionSto
         yield store
 
 
-def kinds(raw: redis.Redis, listed: str) -> list[str]:
+def kinds(raw: redis.Redis, listed: str, told: str = "one.kind") -> list[str]:
     text = script_text(LUA, "belongings")
-    text += f"local kinds = {{}} for number, one in ipairs({listed}) do kinds[number] = one.kind end return kinds"
-    return [kind.decode().removeprefix(":") for kind in raw.eval(text, 0, "ns")]
+    text += f"local kinds = {{}} for number, one in ipairs({listed}) do kinds[number] = {told} end return kinds"
+    return [(kind or b"").decode().removeprefix(":") for kind in raw.eval(text, 0, "ns")]
 
 
 def test_the_lists_are_the_same_in_lua_and_in_python(raw: redis.Redis) -> None:
@@ -51,7 +51,8 @@ async def test_with_a_session_goes_what_the_list_says(
     await store.register_wait(ALICE, "alice", CHAT, "k", data(), 60)
     claim = await store.claim_wait(ALICE, "alice", CHAT)
     assert claim is not None
-    raw.set(f"{namespace}:copied:k", "source", ex=60)  # it stays: then the copy is not made again
+    for kind in SESSION_KINDS:  # those that a wait does not have, too
+        raw.set(f"{namespace}:{kind}k", "source", ex=60, nx=True)
     if how == "remove":
         await store.remove_session("k")
     elif how == "complete":
@@ -60,4 +61,7 @@ async def test_with_a_session_goes_what_the_list_says(
         await store.purge(ctx(None))
     else:
         await store.clear_wait(ALICE, "alice", CHAT)
-    assert list(raw.scan_iter(f"{namespace}:*")) == [f"{namespace}:copied:k".encode()]
+    staying = [
+        f"{namespace}:{kind}k".encode() for kind in kinds(raw, "OF_SESSION", "one.stays and one.kind or false") if kind
+    ]
+    assert list(raw.scan_iter(f"{namespace}:*")) == staying

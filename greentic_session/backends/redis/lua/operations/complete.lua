@@ -20,11 +20,11 @@ local function remove()
   if led[1] ~= key or call('GETRANGE', session, '0', tostring(#prefix - 1)) ~= prefix then return false end
   local is_latest = led[2] == key
   local set, index = set_at(path), index_at(path)
-  -- @include belongings
   local members = redis.pcall('SCARD', set)
 
-  -- With the only wait goes an index, too: one is left where the reference has cleared the others.
-  call('UNLINK', session, scope, is_latest and pointer or scope, members == 1 and index or scope, unpack(keys_beside(key)))
+  -- With the only wait goes an index, too: one is left where the reference has cleared the others. (Its
+  -- keys by name: to make the lists of belongings.lua takes as long as all the commands here.)
+  call('UNLINK', session, scope, is_latest and pointer or scope, members == 1 and index or scope, own, KEYS[1])
   if known[4] == '1' then
     -- @include lasting
     unnote_lasting(key)

@@ -78,7 +78,6 @@ repeat
   end
   if known and (known[6] == '1' or known[7] == '1') then call('HSET', own, MOVED, '', UNSEEN, '') end
   if left then call('HSET', own, POINTER_REACH, string.format('%.0f', left - ttl)) end
-  if token then call('DEL', claim_key(key)) end
 
   local had_lifetime = true
   if ttl ~= -1 then
@@ -104,16 +103,18 @@ repeat
     unnote_lasting(key)
   end
 
-  if members == 0 then
-    call('SADD', set, key)
-    call('UNLINK', index_at(path_of_waits(set))) -- of waits that the reference has cleared
-  elseif members > 1 or listed[1] ~= key then
+  local index = index_at(path_of_waits(set))
+  if members > 1 or (members == 1 and listed[1] ~= key) then
+    if token then call('DEL', claim_key(key)) end
     -- @include wait_index
-    members = add_wait(set, index_at(path_of_waits(set)), members, key, hash, ttl)
-    local known_types, is_settled = pcall(sync_lifetimes, set, index_at(path_of_waits(set)), members)
+    members = add_wait(set, index, members, key, hash, ttl)
+    local known_types, is_settled = pcall(sync_lifetimes, set, index, members)
     settled = known_types and is_settled
     break
   end
+  if members == 0 then call('SADD', set, key) end
+  -- The only wait has no index: one may be left of waits that the reference has cleared, or be 0.1.0's.
+  if token then call('UNLINK', index, claim_key(key)) else call('UNLINK', index) end
   if ttl ~= -1 then call('PEXPIRE', set, lifetime) elseif members > 0 then call('PERSIST', set) end
 until true
 
