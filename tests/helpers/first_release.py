@@ -82,7 +82,7 @@ class FirstRelease:
             checked = version_of(more[0])
 
     def touch(self, key: str, ttl_ms: int) -> bool:
-        return self._run("touch", [self._keys.session(key)], key, ttl_ms, "") != 0
+        return bool(self._run("touch", [self._keys.session(key)], key, ttl_ms, ""))
 
     def remove(self, key: str) -> None:
         if self._run("remove", [self._keys.session(key)], key, "") == 0:
@@ -121,7 +121,7 @@ class FirstRelease:
             raise tenancy.claim_over(key)
 
     def renew(self, key: str, token: str, lease_ms: int) -> bool:
-        return self._run("renew", [self._keys.claim(key)], key, token, lease_ms) != 0
+        return bool(self._run("renew", [self._keys.claim(key)], key, token, lease_ms))
 
     def _scope(self, who: TenantCtx, scope: ReplyScope) -> str:
         return self._keys.wait(_owner(who), scope)
@@ -131,7 +131,9 @@ class FirstRelease:
 
 
 def _owner(who: TenantCtx) -> tenancy.Owner:
-    return tenancy.lookup_owner(who, who.effective_user or "")
+    owner = tenancy.lookup_owner(who, who.effective_user or "")
+    assert owner is not None
+    return owner
 
 
 def _text(data: SessionData) -> tuple[bytes, str]:

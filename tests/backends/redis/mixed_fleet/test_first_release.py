@@ -1,4 +1,4 @@
-"""Runtimes of 0.1.0 and of this version by turns on one namespace, beside a model: the store in memory."""
+"""Runtimes of 0.1.0 and of this version by turns on one namespace, beside a model in memory."""
 
 import random
 from collections.abc import Awaitable, Callable, Iterator
@@ -121,7 +121,7 @@ class Newer(Runtime):
 
     async def claim(self, step: Step) -> tuple[Any, Any] | None:
         claim = await self._store.claim_wait(step.who, step.user, step.scope, lease=LEASE_S)
-        return claim and (claim, (claim.key, claim.data.context_json))
+        return None if claim is None else (claim, (claim.key, claim.data.context_json))
 
     async def finish(self, claim: Any, step: Step) -> Any:
         if step.how in ("park", "move"):
