@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 
 import pytest
 import redis
-from first_release import FirstRelease
 from redis_invariants import State, check
+from samples.first_release import FirstRelease
 
 from greentic_session import InMemorySessionStore, RedisSessionStore, ReplyScope, SessionData, SessionStore, TenantCtx
 from greentic_session.backends.redis.staging import STAGED_BYTES

@@ -16,7 +16,7 @@ from greentic_session import ReplyScope, SessionData, TenantCtx, tenancy
 from greentic_session.backends.redis.keys import Keys, identity_text, owner_path, owner_text, payload_prefix
 from greentic_session.models import version_of
 
-_FOLDER = Path(__file__).parent.parent / "vectors" / "redis_0_1_0"
+_FOLDER = Path(__file__).parent.parent.parent / "vectors" / "redis_0_1_0"
 _INCLUDE = re.compile(r"^-- @include (\w+)\n", re.MULTILINE)
 _REFUSED = {b"held": tenancy.scope_held, b"over": tenancy.claim_over}
 
