@@ -1,4 +1,4 @@
-"""``demo``: a runner is killed and another goes on; or recorded Telegram updates are played."""
+"""``demo``: a burst, a reminder and a worker that dies; or recorded Telegram updates are played."""
 
 import argparse
 from typing import Final
@@ -60,7 +60,7 @@ def _run(args: argparse.Namespace, console: Console) -> int:
 
 DEMO: Final = Command(
     "demo",
-    "kill a runner in the middle of a turn, and let another one go on from a temporary SQLite file; with --updates, --ttl "
+    "show a burst of messages, a reminder, and a worker that is killed, on a temporary SQLite file; with --updates, --ttl "
     "or --store play recorded Telegram updates instead, in memory unless --store names a store",
     _configure,
     _run,

@@ -32,11 +32,13 @@ class Step(msgspec.Struct, frozen=True):
         order: The state.
         says: What the bot answers.
         node: The node to be resumed with the next answer; None when the flow is done.
+        pays: Whether the order is to be paid now.
     """
 
     order: Order
     says: str
     node: str | None = None
+    pays: bool = False
 
 
 def is_start(text: str) -> bool:
@@ -73,7 +75,7 @@ def _ask_quantity(order: Order, text: str) -> Step:
 def _confirm(order: Order, text: str) -> Step:
     match text.strip().lower():
         case "yes":
-            return Step(order, f"Ordered: {order.quantity} x {order.item}.")
+            return Step(order, f"Ordered: {order.quantity} x {order.item}.", pays=True)
         case "no":
             return Step(order, "Nothing ordered.")
         case _:

@@ -1,6 +1,6 @@
-"""The story of a runner that is killed in the middle of a turn, and of another one that goes on.
+"""The story of a burst of messages, a reminder, and a worker that is killed while it takes money.
 
-The runners are real processes, one of them is really killed (SIGKILL), and all that they know is in
+The workers are real processes, one of them is really killed (SIGKILL), and all that they know is in
 one SQLite file.
 """
 
@@ -9,231 +9,219 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Final
+from types import TracebackType
+from typing import Final, Self, TypeVar
 
 import anyio
 import msgspec
+from anyio import to_thread
 
-from greentic_session import create_session_store
+from greentic_session import ReplyScope, SessionData, SessionStore, Start, TenantCtx, create_session_store
+from greentic_session.conversation import ConversationStore, create_conversation_store, link_conversation
 from greentic_session.conversation import Message as Said
-from greentic_session.conversation import create_conversation_store
 from greentic_session.errors import UnavailableError
 
-from .process import SLOW, Report
-from .routing import tenant_of, tenant_partition, user_of
-from .runner import Outcome
-from .telegram import Chat, Message, Update, User
+from .flow import FLOW_ID, Order
+from .worker import NEW, Began, Paying, Report, Says
 
 __all__ = ["tell"]
 
-_LEASE_S: Final = 2.0
-_RETRY_PAUSE_S: Final = 0.4
-_MAX_RETRIES: Final = 100
-_CUSTOMER: Final = User(5101)
-_CHAT: Final = Chat(5101, "private")
-_NOON: Final = 1_767_265_200
+R = TypeVar("R", bound=Report)
+
+_LEASE_S: Final = 3.0
+_PATIENCE_S: Final = 1.5
+_USER: Final = "ada"
+_CTX: Final = TenantCtx.new("demo", "trattoria", user=_USER)
+_CHAT: Final = ReplyScope("telegram:5101")
+_BURST: Final = ("/order", "Pizza Margherita", "2")
+_LAST: Final = "yes"
 _BOLD, _DIM, _RED, _GREEN, _CYAN = "1", "2", "1;31", "32", "36"
 
 
-def tell(*, lease: float = _LEASE_S) -> None:
+def tell(*, lease: float = _LEASE_S, patience: float = _PATIENCE_S) -> None:
     """Play the story on a temporary SQLite file, and print it.
 
     Args:
-        lease: For how many seconds the claim of a killed runner holds.
+        lease: For how many seconds the claim of a killed worker holds.
+        patience: After how many seconds without an answer the customer is reminded.
 
     Raises:
         GreenticError: The store failed.
-        UnavailableError: Besides that: a runner ended by itself, or Python has no SQLite.
+        UnavailableError: Besides that: the workers ended by themselves, or Python has no SQLite.
     """
     with tempfile.TemporaryDirectory(prefix="greentic-session-") as directory:
         path = Path(directory, "bot.db")
-        create_session_store(f"sqlite:///{path}")  # no I/O: it says so where Python has no SQLite
-        _Story(path, lease).play()
-        anyio.run(_print_what_is_left, path)
+        verdict = anyio.run(_play, path, lease, patience)
+        _print_soundness(path)
+    _print("")
+    _print(_painted(_BOLD, verdict))
 
 
-class _Process:
-    """A runner's process."""
+class _Workers:
+    """The processes of the workers, who write what they do into one pipe, line by line.
 
-    def __init__(self, name: str, path: Path, lease: float, *words: str) -> None:
-        self.name = name
-        self._process = subprocess.Popen(  # noqa: S603  # of ours
-            [sys.executable, "-m", "greentic_session.demo.process", str(path), str(lease), *words],
-            bufsize=0,  # nothing is left to be flushed when the process is gone
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-        )
+    Args:
+        path: The file that they share.
+        lease: As for `tell`.
+        patience: The same.
+    """
 
-    @property
-    def id(self) -> int:
-        return self._process.pid
+    def __init__(self, path: Path, lease: float, patience: float) -> None:
+        self._arguments = [str(path), str(lease), str(patience)]
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._ends = ExitStack()
 
-    def begin(self, update: Update) -> Outcome | None:
-        """Hand an update over; return what became of it, None where its turn goes on."""
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        try:
-            self._process.stdin.write(msgspec.json.encode(update) + b"\n")
-            self._process.stdin.flush()
-        except OSError:
-            pass  # the answer is missing, too
-        answer = self._process.stdout.readline()
-        if not answer:
-            raise UnavailableError(f"runner {self.name} has ended")
-        return msgspec.json.decode(answer, type=Report).outcome
+    def __enter__(self) -> Self:
+        reading, writing = os.pipe()
+        self._reports = self._ends.enter_context(os.fdopen(reading, "rb"))
+        with os.fdopen(writing, "wb") as output:
+            for name in "AB":
+                command = [sys.executable, "-m", "greentic_session.demo.process", name, *self._arguments]
+                self._processes[name] = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=output)  # noqa: S603  # of ours
+        return self
 
-    def handle(self, update: Update) -> Outcome:
-        """Hand an update over, and return what became of it."""
-        outcome = self.begin(update)
-        assert outcome is not None  # no slow one
-        return outcome
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        for process in self._processes.values():
+            process.kill()
+            with process:
+                pass
+        self._ends.close()
 
-    def kill(self) -> None:
-        self._process.kill()
-        self._process.wait()
+    async def report(self, type: type[R]) -> R:
+        """Return the next report; it is of this type."""
+        line = await to_thread.run_sync(self._reports.readline, abandon_on_cancel=True)
+        if not line:
+            raise UnavailableError("the workers have ended")
+        return msgspec.json.decode(line, type=type)
 
-    def stop(self) -> None:
-        self._process.kill()
-        with self._process:
-            pass
-
-
-@contextmanager
-def _runner(name: str, path: Path, lease: float, *words: str) -> Iterator[_Process]:
-    process = _Process(name, path, lease, *words)
-    try:
-        yield process
-    finally:
-        process.stop()
+    def kill(self, name: str) -> int:
+        """Kill a worker; return its process id."""
+        process = self._processes[name]
+        process.kill()
+        process.wait()
+        return process.pid
 
 
-class _Story:
-    """The messages of one customer, and which runner gets each."""
-
-    def __init__(self, path: Path, lease: float) -> None:
-        self._path = path
-        self._lease = lease
-        self._update_id = 100
-
-    def play(self) -> None:
-        with ExitStack() as stack:
-            first = stack.enter_context(_runner("A", self._path, self._lease))
-            second = stack.enter_context(_runner("B", self._path, self._lease))
-            slow = stack.enter_context(_runner("C", self._path, self._lease, SLOW))
-            _title("A runner is killed in the middle of a turn. Another one goes on.")
-            _print("A flow takes an order in three questions. Its runners are processes that share")
-            _print("one SQLite file, and remember nothing between two messages.")
-            _print("")
-            self._turn(first, self._next("/order"))
-            self._turn(second, self._next("Pizza Margherita"))
-            answer = self._next("2")
-            self._begin(slow, answer)
-            _print("")
-            _print(_painted(_RED, f"    kill -9 {slow.id}") + ": runner C is dead, and its turn is not done.")
-            slow.kill()
-            killed = time.monotonic()
-            _print("    Nobody has acknowledged the message, so it is delivered again:")
-            _print("")
-            self._take_over(first, answer, killed)
-            self._turn(second, answer, "delivered once more")
-            self._turn(second, self._next("yes"))
-        _print("")
-
-    def _next(self, text: str) -> Update:
-        self._update_id += 1
-        message = Message(self._update_id, _CHAT, _NOON + self._update_id, _CUSTOMER, text)
-        return Update(self._update_id, message)
-
-    def _turn(self, runner: _Process, update: Update, remark: str = "") -> None:
-        self._print_turn(runner, update, runner.handle(update), remark)
-
-    def _begin(self, runner: _Process, update: Update) -> None:
-        _print_message(runner, update)
-        if runner.begin(update) is not None:
-            raise UnavailableError("the turn of a slow runner has ended")
-        _print_step(f"claims the wait for {self._lease:g} seconds, and asks a model ...")
-
-    def _take_over(self, runner: _Process, update: Update, killed: float) -> None:
-        """Deliver an update until the lease of the killed runner is over."""
-        outcome = runner.handle(update)
-        if outcome.resumed_at is None:
-            _print_message(runner, update, "delivered again")
-            _print_step(_note(outcome))
-            _print("")
-        for _ in range(_MAX_RETRIES):
-            if outcome.resumed_at is not None:
-                break
-            time.sleep(_RETRY_PAUSE_S)
-            outcome = runner.handle(update)
-        _print(f"    {time.monotonic() - killed:.1f} seconds after the kill the lease is over:")
-        _print("")
-        self._print_turn(runner, update, outcome, "delivered again")
-
-    def _print_turn(self, runner: _Process, update: Update, outcome: Outcome, remark: str) -> None:
-        _print_message(runner, update, remark)
-        if outcome.resumed_at is not None:
-            _print_step(_painted(_GREEN, f"resumes at {outcome.resumed_at}"))
-        if outcome.says is not None:
-            _print_step(f"says {outcome.says!r}")
-        if outcome.parked_at is not None:
-            _print_step(_painted(_DIM, f"parks at {outcome.parked_at}"))
-        if outcome.resumed_at is None and outcome.parked_at is None:
-            _print_step(_painted(_DIM, _note(outcome)))
-
-
-def _note(outcome: Outcome) -> str:
-    return outcome.note or "nothing waits for this answer any more"
-
-
-async def _print_what_is_left(path: Path) -> None:
-    """Print the transcript, the sessions that are left, and whether the file is sound."""
-    import sqlite3  # noqa: PLC0415  # the command line does without
-
-    update = Message(1, _CHAT, _NOON, _CUSTOMER, "")
-    ctx = tenant_partition(tenant_of(update))
+async def _play(path: Path, lease: float, patience: float) -> str:
+    """Tell the story; return what is to be said of it at the end."""
     url = f"sqlite:///{path}"
     async with create_session_store(url) as store, create_conversation_store(url) as conversations:
-        (summary,) = await conversations.list(ctx)
-        messages = await conversations.messages(ctx, summary.id)
-        _title("What the file has now")
-        for message in messages:
-            _print(f"    {_painted(_CYAN, f'{message.role:<9}')}  {message.text}")
-        waiting = [wait async for wait in store.iter_sessions(ctx)]
-    with sqlite3.connect(path) as connection:
-        (sound,) = connection.execute("PRAGMA integrity_check").fetchone()
-    connection.close()
-    _print("")
-    _print(f"    flows that wait: {len(waiting) or 'none'}; PRAGMA integrity_check: {sound}")
-    _print("")
-    _print(_painted(_BOLD, _verdict(messages)))
+        conversation = await conversations.create(_CTX)
+        start = Start(link_conversation(SessionData.new(_CTX, FLOW_ID, NEW, context=Order()), conversation.id))
+        with _Workers(path, lease, patience) as workers:
+            _print(_painted(_BOLD, "A burst, a reminder, and a worker that dies while it takes the money."))
+            _print("")
+            _print("A flow takes an order. Its workers, A and B, are processes that share one")
+            _print("SQLite file, and remember nothing between two messages.")
+            await _tell_of_a_burst(store, workers, start)
+            await _tell_of_a_reminder(workers, patience)
+            payments = await _tell_of_a_death(store, workers)
+            while await store.find_wait(_CTX, _USER, _CHAT):  # noqa: ASYNC110  # the last verdict is on its way
+                await anyio.sleep(0.02)
+            return _verdict(await _print_what_is_left(store, conversations, conversation.id), payments)
 
 
-def _verdict(messages: list[Said]) -> str:
-    asked = [message.text for message in messages if message.role == "assistant"]
+async def _tell_of_a_burst(store: SessionStore, workers: _Workers, start: Start) -> None:
+    _title("Three messages at once. Each is in the file before anybody works on it.")
+    for number, text in enumerate(_BURST):
+        delivery = await store.deliver(_CTX, _USER, _CHAT, text, delivery_id=f"update-{number}", start=start, claim=False)
+        _print(f"{_USER} writes {text!r}: {delivery.outcome}")
+    _print("")
+    for _ in _BURST:
+        await _tell_of_a_turn(workers)
+    again = await store.deliver(_CTX, _USER, _CHAT, _BURST[0], delivery_id="update-0", claim=False)
+    _print(f"{_USER}'s first message is delivered once more: {_painted(_DIM, again.outcome)}")
+
+
+async def _tell_of_a_reminder(workers: _Workers, patience: float) -> None:
+    _title(f"{_USER.capitalize()} falls silent. {patience:g} seconds stand for ten minutes.")
+    await _tell_of_a_turn(workers)
+
+
+async def _tell_of_a_death(store: SessionStore, workers: _Workers) -> set[str]:
+    """Kill the worker that asks the bank; return the keys that the bank has seen."""
+    _title(f"{_USER.capitalize()} answers, and a worker dies.")
+    await store.deliver(_CTX, _USER, _CHAT, _LAST, delivery_id="update-last", claim=False)
+    first = await _tell_of_a_payment(workers)
+    pid = workers.kill(first.worker)
+    killed = time.monotonic()
+    _print(_painted(_RED, f"    kill -9 {pid}") + f": worker {first.worker} is dead, and its turn has no verdict.")
+    second = await _tell_of_a_payment(workers, killed)
+    keys = {first.key, second.key}
+    _print_step("the bank " + ("knows this key, and takes nothing twice" if len(keys) == 1 else "TAKES IT AGAIN"))
+    _print_says(await workers.report(Says))
+    return keys
+
+
+async def _tell_of_a_turn(workers: _Workers) -> None:
+    _print_began(await workers.report(Began))
+    _print_says(await workers.report(Says))
+
+
+async def _tell_of_a_payment(workers: _Workers, killed: float | None = None) -> Paying:
+    """Print how a worker asks the bank; where another one was killed, how long that is ago."""
+    began = await workers.report(Began)
+    if killed is not None:
+        _print(f"    {time.monotonic() - killed:.1f} seconds later its lease has ended:")
+    _print_began(began)
+    paying = await workers.report(Paying)
+    order = paying.order
+    _print_step(f"asks the bank for {order.quantity} x {order.item}, key {paying.key[:8]}...")
+    return paying
+
+
+def _print_began(began: Began) -> None:
+    what = "finds that nobody has answered" if began.text is None else f"works on {began.text!r}"
+    attempt = f", attempt {began.attempt}" if began.attempt > 1 else ""
+    _print(f"{_painted(_BOLD, f'worker {began.worker}')}  {_painted(_GREEN, what)}{attempt}")
+
+
+def _print_says(says: Says) -> None:
+    _print_step(f"says {says.text!r}")
+
+
+async def _print_what_is_left(store: SessionStore, conversations: ConversationStore[Said], conversation: str) -> list[Said]:
+    """Print the transcript, and the waits and answers that are left; return the transcript."""
+    messages = await conversations.messages(_CTX, conversation)
+    waits = [wait async for wait in store.iter_sessions(_CTX.with_user(None))]
+    answers = await store.inbox(_CTX, _USER, _CHAT)
+    _title("What the file has now")
+    for message in messages:
+        _print(f"    {_painted(_CYAN, f'{message.role:<9}')}  {message.text}")
+    _print("")
+    _print(f"    flows that wait: {len(waits) or 'none'}; answers that lie there: {len(answers) or 'none'}")
+    return messages
+
+
+def _verdict(messages: list[Said], payments: set[str]) -> str:
     said = [message.text for message in messages if message.role == "user"]
-    once = len(set(asked)) == len(asked)
-    all_there = said == ["/order", "Pizza Margherita", "2", "yes"]
-    return f"Every question was asked {'once' if once else 'AGAIN'}, and {'no' if all_there else 'AN'} answer was lost."
+    asked = [message.text for message in messages if message.role == "assistant"]
+    lost = "No" if said == [*_BURST, _LAST] else "AN"
+    once = "once" if len(set(asked)) == len(asked) and len(payments) == 1 else "TWICE"
+    return f"{lost} answer was lost, nobody was forgotten, and everything was done {once}."
 
 
-def _print_message(runner: _Process, update: Update, remark: str = "") -> None:
-    assert update.message is not None
-    assert update.message.sender is not None
-    end = f"  ({remark})" if remark else ""
-    text = f"{user_of(update.message.sender)} writes {update.message.text!r}{end}"
-    _print(f"{_painted(_BOLD, f'runner {runner.name}')}  {text}")
+def _print_soundness(path: Path) -> None:
+    import sqlite3  # noqa: PLC0415  # the command line does without
+
+    connection = sqlite3.connect(path)
+    (sound,) = connection.execute("PRAGMA integrity_check").fetchone()
+    connection.close()
+    _print(f"    PRAGMA integrity_check: {sound}")
+
+
+def _title(text: str) -> None:
+    _print("")
+    _print(_painted(_BOLD, text))
+    _print("")
 
 
 def _print_step(text: str) -> None:
     _print(f"          {text}")
-
-
-def _title(text: str) -> None:
-    _print(_painted(_BOLD, text))
-    _print("")
 
 
 def _painted(colour: str, text: str) -> str:

@@ -1,4 +1,4 @@
-"""The story of the demo: a runner is killed in the middle of a turn, and another one goes on."""
+"""The story of the demo: a burst, a reminder, and a worker that is killed while it takes money."""
 
 import io
 import re
@@ -11,14 +11,14 @@ from greentic_session import UnavailableError
 from greentic_session import __main__ as command_line
 from greentic_session.demo import takeover
 
-LEASE_S = 0.5
+PATIENCE_S = 0.3
 
 
 @pytest.fixture(scope="module")
 def story() -> str:
     output = io.StringIO()
     with redirect_stdout(output):
-        takeover.tell(lease=LEASE_S)
+        takeover.tell(patience=PATIENCE_S)  # the lease must outlast whatever keeps a worker from renewing it
     return output.getvalue()
 
 
@@ -30,19 +30,29 @@ def test_it_fits_on_a_terminal(story: str) -> None:
     assert "\x1b" not in story
 
 
-def test_a_killed_runner_is_followed_by_another_that_knows_the_state(story: str) -> None:
-    killed, after = re.split(r"\n    kill -9 \d+: runner C is dead", story)
-    assert killed.endswith(
-        f"runner C  tg-5101 writes '2'\n          claims the wait for {LEASE_S:g} seconds, and asks a model ...\n"
-    )
-    turn = (
-        "runner A  tg-5101 writes '2'  (delivered again)\n"
-        "          resumes at ask_quantity\n"
-        "          says '2 x Pizza Margherita: shall I order that? (yes/no)'\n"
-        "          parks at confirm\n"
-    )
-    assert turn in after
-    assert "(delivered once more)\n          already processed, ignored" in after
+def test_a_burst_is_worked_on_in_order(story: str) -> None:
+    worked = re.findall(r"^worker [AB]  works on (.*)\n +says (.*)$", story, re.MULTILINE)
+    assert worked == [
+        ("'/order'", "'What would you like?'"),
+        ("'Pizza Margherita'", "'How many times Pizza Margherita?'"),
+        ("'2'", "'2 x Pizza Margherita: shall I order that? (yes/no)'"),
+    ]
+    assert story.count(": queued\n") == 3
+    assert "first message is delivered once more: duplicate\n" in story
+
+
+def test_who_falls_silent_is_reminded(story: str) -> None:
+    assert re.search(r"^worker [AB]  finds that nobody has answered\n +says 'Are you still there\?'$", story, re.MULTILINE)
+
+
+def test_a_killed_worker_is_followed_by_another_with_the_same_key(story: str) -> None:
+    turn = r"worker ([AB])  works on 'yes'(.*)\n +asks the bank for 2 x Pizza Margherita, key (\w+)\.\.\."
+    first, second = re.findall(turn, story)
+    assert {first[0], second[0]} == {"A", "B"}
+    assert (first[1], second[1]) == ("", ", attempt 2")
+    assert first[2] == second[2]
+    assert re.search(rf"^    kill -9 \d+: worker {first[0]} is dead", story, re.MULTILINE)
+    assert "the bank knows this key, and takes nothing twice\n          says 'Ordered: 2 x Pizza Margherita.'\n" in story
 
 
 def test_nothing_is_asked_twice_and_nothing_is_lost(story: str) -> None:
@@ -55,11 +65,12 @@ def test_nothing_is_asked_twice_and_nothing_is_lost(story: str) -> None:
         ("assistant", "How many times Pizza Margherita?"),
         ("user", "2"),
         ("assistant", "2 x Pizza Margherita: shall I order that? (yes/no)"),
+        ("assistant", "Are you still there?"),
         ("user", "yes"),
         ("assistant", "Ordered: 2 x Pizza Margherita."),
     ]
-    assert "flows that wait: none; PRAGMA integrity_check: ok" in left
-    assert story.endswith("Every question was asked once, and no answer was lost.\n")
+    assert "flows that wait: none; answers that lie there: none\n    PRAGMA integrity_check: ok\n" in left
+    assert story.endswith("\nNo answer was lost, nobody was forgotten, and everything was done once.\n")
 
 
 def test_the_command_without_options_tells_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -69,13 +80,13 @@ def test_the_command_without_options_tells_it(monkeypatch: pytest.MonkeyPatch) -
     assert told == ["story"] * 2
 
 
-def test_a_runner_that_ends_by_itself_is_an_error(
+def test_workers_that_end_by_themselves_are_an_error(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sys, "executable", "false")
-    with pytest.raises(UnavailableError, match="runner A has ended"):
-        takeover.tell(lease=LEASE_S)
-    assert capsys.readouterr().out.startswith("A runner is killed")
+    with pytest.raises(UnavailableError, match="the workers have ended"):
+        takeover.tell()
+    assert capsys.readouterr().out.startswith("A burst, a reminder")
 
 
 class Terminal(io.StringIO):

@@ -136,7 +136,7 @@ def test_its_version_and_licence(wheel: Path) -> None:
 
 def test_what_was_installed_runs_the_demo(installed: Path) -> None:
     said = run([".venv/bin/python", "-W", "error", "-m", "greentic_session"], installed)
-    assert "Every question was asked once, and no answer was lost." in said
+    assert "No answer was lost, nobody was forgotten, and everything was done once." in said
 
 
 def test_what_was_installed_reaches_redis(installed: Path, redis_url: str, namespace: str) -> None:
@@ -150,5 +150,5 @@ def test_the_demo_of_readme_in_a_clone(sdist: Path, tmp_path: Path) -> None:
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin" / "python3").symlink_to(sys.executable)
     path = f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}"
-    assert "no answer was lost" in run(["bash", "-ec", DEMO], clone, PATH=path)
+    assert "No answer was lost" in run(["bash", "-ec", DEMO], clone, PATH=path)
     assert "'greentic-session[redis]'" in run([".venv/bin/python", "-c", ASK_FOR_REDIS], clone)
