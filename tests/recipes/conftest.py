@@ -13,7 +13,7 @@ from greentic_session import InMemorySessionStore, RedisUrlWithNamespace, Sessio
 Open = Callable[[], AbstractAsyncContextManager[SessionStore]]
 """Opens the storage of the test, as a process does that begins; also again, or twice at once."""
 
-DURABLE = ["redis"]
+DURABLE = ["sqlite", "redis"]
 """What processes share, and what outlives them."""
 
 
