@@ -35,7 +35,7 @@ from greentic_session.reply import DeliveryOutcome, Reply
 from greentic_session.tenancy import Owner
 from greentic_session.wait import Wait, wait_of
 
-from .keys import REPLIES_KIND, Keys, key_of, owner_of, owner_text, scope_of
+from .keys import REPLIES_KIND, Keys, key_of, owner_of, owner_text, payload_prefix, scope_of
 from .reply_answers import beside, claimed_of, delivery_name, limits_of, replies_of, reply_of
 from .scripts import GIVE_BACK, Answer, ms, past_lua, script, text_of
 
@@ -81,9 +81,9 @@ class RedisReplies(SessionBackend):
             case b"duplicate" | b"unmatched":
                 return Delivered(DeliveryOutcome(outcome.decode()))
             case b"queued" | b"kept":
-                return Delivered(DeliveryOutcome(outcome.decode()), reply_of(more[0]))
+                return Delivered(DeliveryOutcome(outcome.decode()), reply_of(more[0], delivering))
             case b"claimed":
-                return await self._delivered_claim(delivering, reply_of(more[0]), more[1:])
+                return await self._delivered_claim(delivering, reply_of(more[0], delivering), more[1:])
             case b"inbox full":
                 raise InboxFullError("this inbox has as many replies as this store allows")
             case b"owner full":
@@ -110,6 +110,7 @@ class RedisReplies(SessionBackend):
             "1" if delivering.claims else "",
             "" if delivering.keep_ms is None else delivering.keep_ms,
             limits_of(self.reply_limits),
+            payload_prefix(owner),
             *[msgspec.json.encode(scope) for scope in scopes],
         )
         undo = GIVE_BACK.command(self._client, len(places), (*places, namespace, delivering.token, name, whose))
@@ -134,7 +135,7 @@ class RedisReplies(SessionBackend):
         except CorruptSessionError as error:
             await self._put_off_unreadable(delivering.owner, key_of(key), delivering.token, error)
             return Delivered(DeliveryOutcome.QUEUED, reply)
-        return Delivered(DeliveryOutcome.CLAIMED, reply, claimed_of(wait, more))
+        return Delivered(DeliveryOutcome.CLAIMED, reply, claimed_of(wait, more, delivering))
 
     def _read(self, owner: Owner | None, key: bytes, text: bytes, scope: bytes) -> Wait:
         wait = wait_of(key_of(key), text, scope_of(scope) or ReplyScope(""))

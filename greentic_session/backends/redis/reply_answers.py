@@ -48,27 +48,31 @@ def limits_of(limits: ReplyLimits) -> str:
     return f"{terms_of(limits)} {limits.max_replies} {limits.max_inbox_bytes} {owner_factor}"
 
 
-def reply_of(told: Sequence[bytes]) -> Reply:
+def reply_of(told: Sequence[bytes], own: Delivering | None = None) -> Reply:
     """Return a reply as `told_reply` in `lua/includes/inboxes.lua` tells it.
+
+    Of the caller's `own` only the rest is told.
 
     Raises:
         InternalError: It is not one.
     """
     reply_id, body, text, accepted = told
+    at = _EPOCH + timedelta(microseconds=int(accepted))
+    if own is not None and body is None:
+        return Reply(own.reply_id, own.text, own.scopes[0], at, own.delivery_id, own.sender)
     try:
         delivery_id, sender, scope = _BESIDE_DECODER.decode(text)
     except (msgspec.MsgspecError, GreenticError) as error:
         raise foreign() from error
-    at = _EPOCH + timedelta(microseconds=int(accepted))
     return Reply(reply_id.decode(), body.decode("utf-8", "surrogatepass"), scope, at, delivery_id, sender)
 
 
-def replies_of(told: Sequence[Sequence[bytes]]) -> tuple[Reply, ...]:
+def replies_of(told: Sequence[Sequence[bytes]], own: Delivering | None = None) -> tuple[Reply, ...]:
     """Return several of them."""
-    return tuple([reply_of(each) for each in told])
+    return tuple([reply_of(each, own) for each in told])
 
 
-def claimed_of(wait: Wait, told: Sequence[Any]) -> Claimed:
+def claimed_of(wait: Wait, told: Sequence[Any], own: Delivering | None = None) -> Claimed:
     """Return a claim as `told_claim` in `lua/includes/places.lua` tells it, behind the text.
 
     Of a session that takes no part in replies only the deadline is told.
@@ -81,7 +85,7 @@ def claimed_of(wait: Wait, told: Sequence[Any]) -> Claimed:
         wait,
         turn_key.decode() or None,
         number(attempt),
-        replies_of(held),
+        replies_of(held, own),
         deadline,
         bool(number(timed_out)),
         bool(number(is_new)),

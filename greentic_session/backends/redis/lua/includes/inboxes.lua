@@ -21,7 +21,6 @@
 -- @include replies
 -- @include ready_index
 -- @inline
-local ORDER, SCOPE_OF_PLACE = '#', 's'
 
 local function inbox_at(owner, hash)
   local packed = redis.call('HGET', replies_key(owner, hash), ORDER)
@@ -156,7 +155,10 @@ end
 
 -- A reply as the client reads it: its id, body, what stands beside it, when it was accepted
 -- (microseconds since the epoch).
+-- Of the one that this very client has just delivered it knows the rest.
+local own_reply
 local function told_reply(inbox, received)
+  if received.id == own_reply then return {received.id, false, false, received.told} end
   local key = replies_key(inbox.owner, inbox.hash)
   local found = redis.call('HMGET', key, 'b:' .. received.id, 'h:' .. received.id)
   return {received.id, found[1] or '', found[2] or '', received.told}

@@ -48,6 +48,9 @@ local function pointer_key(owner) return pointer_at(owner_path(owner)) end
 local function mending_key(owner) return mending_at(owner_path(owner)) end
 local function replies_at(path, hash) return ns .. REPLIES .. path .. ':' .. hash end
 local function replies_key(owner, hash) return replies_at(owner_path(owner), hash) end
-local function delivered_key(owner, name) return ns .. DELIVERED .. owner_path(owner) .. ':' .. name end
+local function delivered_at(path, name) return ns .. DELIVERED .. path .. ':' .. name end
+local function delivered_key(owner, name) return delivered_at(owner_path(owner), name) end
 local function kept_key(owner) return ns .. KEPT .. owner_path(owner) end
 local function ready_key(rest) return ns .. READY .. rest end
+local function places_at(path) return ready_key(path:match('^(.*):')) end
+local function place_name(path, hash) return path:match('[^:]*$') .. ':' .. hash end

@@ -1,33 +1,31 @@
 -- The index of what is ready, or will be, in sorted sets:
---   {ns}:ready:tenants                  "env:tenant" by rank: when its first wait is due, or when
---                                       it had its last turn, whichever is later
---   {ns}:ready:{env}:{tenant}           teams by when their first wait is due
---   {ns}:ready:{env}:{tenant}:{team}    "user:hash" of places by when they are due
+--   {ns}:ready:tenants                "env:tenant" by rank: when its first wait is due, or when it
+--                                     had its last turn, whichever is later
+--   {ns}:ready:{env}:{tenant}         teams by when their first wait is due
+--   {ns}:ready:{env}:{tenant}:{team}  "user:hash" of places by when they are due
 -- and {ns}:ready:served, a hash: when each tenant had its last turn. So of all tenants that have
--- something the one whose turn is longest ago is the next, and whatever others have, each step
--- costs the logarithm of it. An entry may be of a wait that the reference has cleared: whoever
--- meets it looks. No entry lives longer than a wait: each key ends with the longest.
+-- something the one whose turn is longest ago is the next, and whatever others have, each step costs
+-- the logarithm of it. A team and a tenant may be named too early, never too late: where the first
+-- place goes, nobody looks for the next one until claim_ready.lua meets them. An entry may be of a
+-- wait that the reference has cleared: who meets it looks. No entry outlives its wait for long: a
+-- place's key lives as long as the longest wait in it and an hour, the others as long as that.
 -- @include instant
+-- @include keys
 -- @inline
-
 local TENANTS, SERVED = 'tenants', 'served'
-
-local function ready_parts(owner)
-  local env, tenant, team, user = owner_path(owner):match('^([^:]*):([^:]*):([^:]*):([^:]*)$')
-  local of_tenant = env .. ':' .. tenant
-  return of_tenant, team, user, ready_key(of_tenant), ready_key(of_tenant .. ':' .. team)
-end
+local SPARE_MS = 3600000
 
 local function first_of(set)
   local found = redis.call('ZRANGE', set, '0', '0', 'WITHSCORES')
   return found[1], tonumber(found[2])
 end
 
-local function rank_tenant(of_tenant, team, teams, places)
-  local _, due = first_of(places)
+-- Bring the ranks of a team and its tenant in order.
+local function rank_tenant(of_tenant, team)
+  local teams, tenants, served = ready_key(of_tenant), ready_key(TENANTS), ready_key(SERVED)
+  local _, due = first_of(ready_key(of_tenant .. ':' .. team))
   if due then redis.call('ZADD', teams, written(due), team) else redis.call('ZREM', teams, team) end
   local _, earliest = first_of(teams)
-  local tenants, served = ready_key(TENANTS), ready_key(SERVED)
   if not earliest then
     redis.call('ZREM', tenants, of_tenant)
     redis.call('HDEL', served, of_tenant)
@@ -51,29 +49,37 @@ local function outlive(key, is_made, ending)
 end
 
 local function ready_since(owner, hash)
-  local _, _, user, _, places = ready_parts(owner)
-  return tonumber(redis.call('ZSCORE', places, user .. ':' .. hash) or 'inf')
+  local path = owner_path(owner)
+  return tonumber(redis.call('ZSCORE', places_at(path), place_name(path, hash)) or 'inf')
 end
 
 -- Say when a place is due; never, where that is infinite.
 local function put_ready(owner, hash, due, ends)
-  local of_tenant, team, user, teams, places = ready_parts(owner)
+  local path = owner_path(owner)
+  local of_tenant, team = path:match('^([^:]*:[^:]*):([^:]*):')
+  local places, teams, name = places_at(path), ready_key(of_tenant), place_name(path, hash)
   if due == math.huge then
-    if redis.call('ZREM', places, user .. ':' .. hash) == 1 then rank_tenant(of_tenant, team, teams, places) end
+    redis.call('ZREM', places, name)
     return
   end
+  local left = redis.call('PTTL', places)
+  redis.call('ZADD', places, written(due), name)
+  local named = tonumber(redis.call('ZSCORE', teams, team) or 'inf')
+  local rank = tonumber(redis.call('ZSCORE', ready_key(TENANTS), of_tenant) or 'inf')
+  local is_short = left ~= -1 and ends - instant() > left
   local made = {}
-  for _, key in ipairs({places, teams, ready_key(TENANTS)}) do made[key] = redis.call('EXISTS', key) == 0 end
-  redis.call('ZADD', places, written(due), user .. ':' .. hash)
-  rank_tenant(of_tenant, team, teams, places)
-  for key, is_made in pairs(made) do outlive(key, is_made, ends) end
+  for _, key in ipairs(is_short and {places, teams, ready_key(TENANTS)} or {}) do
+    made[key] = redis.call('EXISTS', key) == 0 or (key == places and left == -2)
+  end
+  if due < named or due < rank then rank_tenant(of_tenant, team) end
+  for key, is_made in pairs(made) do outlive(key, is_made, ends + SPARE_MS) end
 end
 
 -- Let a tenant have had its turn.
-local function serve(owner, at)
-  local of_tenant, team, _, teams, places = ready_parts(owner)
+local function serve(of_tenant, team, at)
   redis.call('HSET', ready_key(SERVED), of_tenant, written(at))
   local ttl = redis.call('PTTL', ready_key(TENANTS))
-  if ttl == -1 then redis.call('PERSIST', ready_key(SERVED)) else redis.call('PEXPIRE', ready_key(SERVED), math.max(ttl, 1)) end
-  rank_tenant(of_tenant, team, teams, places)
+  if ttl == -1 then redis.call('PERSIST', ready_key(SERVED))
+  else redis.call('PEXPIRE', ready_key(SERVED), math.max(ttl, 1)) end
+  rank_tenant(of_tenant, team)
 end

@@ -28,6 +28,9 @@ local TURN = 'i' -- how many attempts failed, its key, and what it is about, wit
 local TOKEN, HELD = 'k', 'l' -- of the last claim that nobody gave back; the places where that holds replies
 local TERMS = 'y' -- for how long the store that set a deadline or accepted a reply keeps things; see terms.lua
 
+-- Fields of an inbox, see inboxes.lua: what the rules want to know, packed; the scope of the place.
+local ORDER, SCOPE_OF_PLACE = '#', 's'
+
 -- Lasting sessions, without a lifetime or with one of more than a day, are checked once a day; see
 -- lasting.lua.
 local CHECK_AFTER_MS = 86400000

@@ -17,7 +17,7 @@ for number = 1, #KEYS do
   -- @include fast_path
   if key == nil then break end
   if key then
-    if place then break end
+    if known[2] then break end
     if call('GETRANGE', session, '0', tostring(#prefix - 1)) ~= prefix then break end
     local led = call('PTTL', scope)
     if (ttl ~= -1 and ttl < lease) or (led ~= -1 and led < lease) then break end

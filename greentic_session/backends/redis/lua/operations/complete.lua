@@ -13,18 +13,36 @@ local function remove()
   local call, hash = redis.call, claimed_at(KEYS[1], token)
   if not hash then return false end
   local session, own = session_key(key), record_key(key)
-  local known = call('HMGET', own, SCOPE_HASH, LATEST_OF, NONCE, NOTED, PLACE)
-  if known[1] ~= hash or known[2] or known[3] or known[5] then return false end
+  local known = call('HMGET', own, SCOPE_HASH, LATEST_OF, NONCE, NOTED, PLACE, HELD)
+  if known[1] ~= hash or known[2] or known[3] then return false end
   local scope, pointer = scope_at(path, hash), pointer_at(path)
   local led = call('MGET', scope, pointer) -- of another type it is nil
   if led[1] ~= key or call('GETRANGE', session, '0', tostring(#prefix - 1)) ~= prefix then return false end
-  local is_latest = led[2] == key
+  local is_latest, inbox = led[2] == key, scope
+  -- It takes part in replies: the usual one holds all that lies at its place, and nothing elsewhere.
+  if known[5] then
+    if known[5] ~= hash or known[6] ~= hash then return false end
+    inbox = replies_at(path, hash)
+    local packed = call('HGET', inbox, ORDER)
+    local head = packed and cmsgpack.unpack(packed)
+    if not head or head[1] ~= key then return false end
+    for number = 8, #head do
+      if head[number][5] ~= token then return false end
+    end
+    local window = string.match(head[6], '%d+$')
+    for number = 8, #head do
+      local name = head[number][7]
+      if name ~= '' then call('SET', delivered_at(path, name), '', 'PX', window) end
+    end
+    call('ZREM', places_at(path), place_name(path, hash))
+  end
   local set, index = set_at(path), index_at(path)
   local members = redis.pcall('SCARD', set)
 
   -- With the only wait goes an index, too: one is left where the reference has cleared the others. (Its
   -- keys by name: to make the lists of belongings.lua takes as long as all the commands here.)
-  call('UNLINK', session, scope, is_latest and pointer or scope, members == 1 and index or scope, own, KEYS[1])
+  call('UNLINK', session, scope, is_latest and pointer or scope, members == 1 and index or scope, inbox, own,
+    KEYS[1])
   if known[4] == '1' then
     -- @include lasting
     unnote_lasting(key)

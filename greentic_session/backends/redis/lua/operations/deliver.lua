@@ -1,25 +1,76 @@
 -- Accept a reply, and claim its wait if that is free.
--- KEYS     the scope where it was delivered; behind that the one that is meant where no wait is
---          there and one is here
+-- KEYS     the scope where it was delivered; behind that the one that is meant where no wait is there
+--          and one is here
 -- ARGV     namespace, owner, id, body, its bytes of UTF-8, what stands beside it (only the client
---          reads that), token, idempotency key of a new turn, lease in ms, name of the delivery or
---          "", "1" if a free wait is claimed, for how many ms it is kept where nothing waits or "",
---          the terms of the store (see terms.lua) and behind them max_replies, max_inbox_bytes and
---          how many inboxes' worth an owner may have of kept replies; for each scope that as JSON;
---          and where there is something to begin with: session key, text or the nonce under which
---          it is staged, its SHA-1, lifetime in ms or -1, "forget" or "resume", how many waits the
---          user may have or "", the bytes of a staged text or ""
--- Returns  {"duplicate"}; {"unmatched"}; {"inbox full"}; {"owner full"}; {"queued", reply};
---          {"kept", reply}; {"claimed", reply, then what told_claim in places.lua tells: instead of
---          the number of the scope that as JSON, the text is false where the client has given it};
---          of the beginning {"exists"} if a live session has its key, and what park.lua answers
--- @include places
+--          reads that), token, idempotency key of a new turn, lease in ms, name of the delivery or "",
+--          "1" if a free wait is claimed, for how many ms it is kept where nothing waits or "", the
+--          terms of the store (see terms.lua) and behind them max_replies, max_inbox_bytes and how many
+--          inboxes' worth an owner may have of kept replies, how the owner's payloads begin; for each
+--          scope that as JSON; and where there is something to begin with: session key, text or the
+--          nonce under which it is staged, its SHA-1, lifetime in ms or -1, "forget" or "resume", how
+--          many waits the user may have or "", the bytes of a staged text or ""
+-- Returns  {"duplicate"}; {"unmatched"}; {"inbox full"}; {"owner full"}; {"queued", reply}; {"kept",
+--          reply}; {"claimed", reply, then what told_claim in places.lua tells: instead of the number
+--          of the scope that as JSON, the text is false where the client has given it}; of the
+--          beginning {"exists"} if a live session has its key, and what park.lua answers. Of this very
+--          reply only the id is told, and when it was accepted
+-- @include staging
 local owner, id, body, size, beside, token, turn_key = ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5]), ARGV[6], ARGV[7], ARGV[8]
 local lease, name, claims, keep_for, settings = tonumber(ARGV[9]), ARGV[10], ARGV[11] == '1', tonumber(ARGV[12]), ARGV[13]
-local begins = 14 + #KEYS
+local begins = 15 + #KEYS
 local begun_key, begun_text, is_staged = ARGV[begins], ARGV[begins + 1], (ARGV[begins + 6] or '') ~= ''
 local most, most_bytes, factor = settings:match('(%d+) (%d+) (%d+)$')
 local limits = {max_replies = tonumber(most), max_bytes = tonumber(most_bytes), owner_factor = tonumber(factor)}
+local call, path, prefix = redis.call, path_of_scope(KEYS[1]), ARGV[14]
+
+-- The usual case: a wait of ours that takes part in nothing yet, is free, and the only one of its
+-- user. No function is made for it.
+repeat
+  if not claims then break end
+  local scope, hash = KEYS[1], hash_of_scope(KEYS[1])
+  -- @include fast_path
+  if not key or known[2] or known[3] or prefix == '' then break end
+  if call('GETRANGE', session, '0', tostring(#prefix - 1)) ~= prefix or call('SCARD', set_at(path)) ~= 1 then break end
+  local inbox, claim, delivered = replies_at(path, hash), claim_key(key), name ~= '' and delivered_key(owner, name)
+  if call('EXISTS', inbox, claim, delivered or inbox) ~= 0 then break end
+  local grace, window = settings:match('^(%d+) %d+ (%d+)')
+  grace, window = tonumber(grace), tonumber(window)
+  local life = ttl == -1 and math.huge or math.max(ttl, grace, lease)
+  if life ~= ttl and ttl ~= -1 and is_lasting(life) then break end
+  local time = call('TIME')
+  local at = time[1] * 1000 + time[2] / 1000
+  local deadline, ends, due = 'inf', at + life, at + lease
+  -- @include put_ready_soon
+  if not put then break end
+  if ttl ~= -1 then
+    deadline = string.format('%.3f', at + math.max(ttl, lease))
+    if life > ttl then
+      local lifetime = string.format('%.0f', math.ceil(life))
+      call('PEXPIRE', session, lifetime)
+      call('PEXPIRE', record_key(key), lifetime)
+      call('PEXPIRE', scope, lifetime)
+      if kept ~= -1 and kept < life then call('PEXPIRE', set_at(path), lifetime) end
+    end
+  end
+  call('SET', claim, token .. ':' .. hash .. ':r', 'PX', ARGV[9])
+  call('HSET', record_key(key), PLACE, hash, DEADLINE, deadline, REST_END, deadline, RESUME, '', PUT_OFF, '0.000', IS_NEW, '',
+    TURN, '0 ' .. turn_key .. ' ' .. id, TOKEN, token, HELD, hash, TERMS, settings:match('^%d+ %d+ %d+'))
+  local key_end, ids_end = ends, 0
+  if delivered then
+    key_end = math.max(ends, at + window)
+    ids_end = key_end + window
+    call('SET', delivered, hash .. ':' .. id)
+    if ids_end < math.huge then call('PEXPIRE', delivered, string.format('%.0f', math.ceil(ids_end - at))) end
+  end
+  local told = string.format('%.0f', at * 1000)
+  call('HSET', inbox, ORDER, cmsgpack.pack({key, ends, token, ids_end, key_end, settings:match('^%d+ %d+ %d+'), false,
+    {id, size, at, 0, token, due, name, told}}), 'b:' .. id, body, 'h:' .. id, beside, SCOPE_OF_PLACE, ARGV[15])
+  if key_end < math.huge then call('PEXPIRE', inbox, string.format('%.0f', math.ceil(key_end - at))) end
+  local reply = {id, false, false, told}
+  return {'claimed', reply, ARGV[15], key, call('GET', session), deadline, turn_key, 1, 0, 0, reply}
+until true
+
+-- @include places
 local terms, at = read_terms(settings:match('^%d+ %d+ %d+')), instant()
 
 local ACCEPTED_MS = 86400000 -- for how long replies are counted; then it begins anew
@@ -81,7 +132,7 @@ local function deliver_thoroughly()
   local outcome = deliver(delivery, wait, inbox.replies, received, kept, limits, at)
   if outcome ~= 'claimed' and outcome ~= 'queued' and outcome ~= 'kept' then return {outcome} end
 
-  local scope = number and ARGV[13 + number]
+  local scope = number and ARGV[14 + number]
   if not received then
     if not wait and begun_key then
       if redis.call('EXISTS', session_key(begun_key)) == 1 then return {'exists'} end
@@ -106,7 +157,9 @@ local function deliver_thoroughly()
     inbox.key_end = -1 -- the key may be new
   end
   if wait and wait.terms.text == '' then wait.terms = terms end
-  local reply = told_reply(inbox, received)
+  local is_own = received.id == id
+  local reply = is_own and {id, false, false, received.told} or told_reply(inbox, received)
+  if is_own then own_reply = id end
   if outcome == 'claimed' then
     scope = scope or redis.call('HGET', replies_key(owner, hash), SCOPE_OF_PLACE) or ''
     local text = not (wait.is_new and wait.key == begun_key) and text_of(wait.session)
