@@ -1,12 +1,12 @@
 -- The wait at a scope where all is as usual, in as few commands as it takes: our record says that
 -- the session waits there, and the user's set outlives it. That is what `find_wait` in waits.lua
--- would find out, too, but for whose the text is: who asks sees to that. Whose the scope is, and its
--- hash, are read from its key: a request that is short travels faster, and Redis reads more of them
--- at a time.
+-- would find out, too, but for whose the text is: who asks sees to that. Whose the scope is, and
+-- its hash, are read from its key: a request that is short travels faster, and Redis reads more of
+-- them at a time.
 -- Reads  call; scope (its key); path (the owner's)
--- Sets   known (of its record: the scope, its place if it takes part in replies, whose latest it is),
---        kept (lifetime of the user's set), key (session key): false if nothing is there; nil if it
---        is for the rules to say; session (its key), ttl (lifetime in ms)
+-- Sets   known (of its record: the scope, its place if it takes part in replies, whose latest it
+--        is), kept (lifetime of the user's set), key (session key): false if nothing is there; nil
+--        if it is for the rules to say; session (its key), ttl (lifetime in ms)
 local key, session, ttl, known, kept = call('GET', scope), nil, nil, nil, nil
 if key then
   known = call('HMGET', record_key(key), SCOPE_HASH, PLACE, LATEST_OF)

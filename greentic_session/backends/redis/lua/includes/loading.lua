@@ -73,7 +73,6 @@ end
 
 -- Whether the lifetimes of a session and its record differ. We set both in one script; the
 -- reference knows one of them.
-local APART_MS = 50
 local function is_rewritten(session)
   local own = redis.call('PTTL', record_key(session.key))
   return (own == -1) ~= (session.ttl == -1) or math.abs(own - session.ttl) > APART_MS

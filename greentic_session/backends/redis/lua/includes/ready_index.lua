@@ -4,11 +4,12 @@
 --   {ns}:ready:{env}:{tenant}         teams by when their first wait is due
 --   {ns}:ready:{env}:{tenant}:{team}  "user:hash" of places by when they are due
 -- and {ns}:ready:served, a hash: when each tenant had its last turn. So of all tenants that have
--- something the one whose turn is longest ago is the next, and whatever others have, each step costs
--- the logarithm of it. A team and a tenant may be named too early, never too late: where the first
--- place goes, nobody looks for the next one until claim_ready.lua meets them. An entry may be of a
--- wait that the reference has cleared: who meets it looks. No entry outlives its wait for long: a
--- place's key lives as long as the longest wait in it and an hour, the others as long as that.
+-- something the one whose turn is longest ago is the next, and whatever others have, each step
+-- costs the logarithm of it. A team and a tenant may be named too early, never too late: where the
+-- first place goes, nobody looks for the next one until claim_ready.lua meets them. An entry may be
+-- of a wait that the reference has cleared: who meets it looks. No entry outlives its wait for
+-- long: a place's key lives as long as the longest wait in it and an hour, the others as long as
+-- that.
 -- @include instant
 -- @include keys
 -- @inline

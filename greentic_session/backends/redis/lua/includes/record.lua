@@ -28,6 +28,8 @@ local TURN = 'i' -- how many attempts failed, its key, and what it is about, wit
 local TOKEN, HELD = 'k', 'l' -- of the last claim that nobody gave back; the places where that holds replies
 local TERMS = 'y' -- for how long the store that set a deadline or accepted a reply keeps things; see terms.lua
 
+local APART_MS = 50 -- lifetimes of a session and its record that are further apart were not set by us
+
 -- Fields of an inbox, see inboxes.lua: what the rules want to know, packed; the scope of the place.
 local ORDER, SCOPE_OF_PLACE = '#', 's'
 

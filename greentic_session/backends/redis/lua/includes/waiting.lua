@@ -34,18 +34,19 @@ local function waiting(session, hash, looks_on)
     session = session, key = session.key, owner = session.owner, hash = hash, ends = ends, deadline = ends, rest_end = ends,
     resume = false, is_new = false, put_off = 0, lease_end = 0, held = {}, terms = read_terms(), was_part = session.place,
   }
+  local theirs = hash ~= nil and is_theirs(session, hash)
   if not session.place then
     local noted = tonumber(redis.call('HGET', record_key(session.key), DEADLINE) or 'inf')
-    if math.abs(noted - ends) <= APART_MS then wait.deadline, wait.rest_end = noted, noted end
+    if theirs then wait.deadline = math.huge
+    elseif math.abs(noted - ends) <= APART_MS then wait.deadline, wait.rest_end = noted, noted end
   else
     local own = redis.call('HMGET', record_key(session.key), DEADLINE, REST_END, RESUME, PUT_OFF, TURN, TOKEN, IS_NEW, HELD,
       TERMS)
     wait.token = own[6] and own[6] ~= '' and own[6] or nil
     wait.terms = read_terms(own[9])
     for place in (own[8] or ''):gmatch('%x+') do wait.held[#wait.held + 1] = place end
-    local moved = hash and session.place ~= hash
-    if moved or (session.owner_written and session.scope_hash ~= '' and is_rewritten(session)) then
-      wait.deadline = math.huge -- the reference has parked it
+    if (theirs and not (session.scope_hash == '' and session.place == hash)) or (hash and session.place ~= hash) then
+      wait.deadline = math.huge
     else
       wait.deadline, wait.rest_end = tonumber(own[1]) or ends, tonumber(own[2]) or ends
       wait.resume, wait.is_new = own[3] == '1', own[7] == '1'

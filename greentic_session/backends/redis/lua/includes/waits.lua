@@ -16,6 +16,11 @@ local function waits_at(session, owner, hash)
   return session.ttl == -1 and not session.reparked and redis.call('PTTL', scope_key(owner, hash)) == -1
 end
 
+-- Whether it was the reference that parked a session where it waits: such a wait has no deadline.
+local function is_theirs(session, hash)
+  return not session.owner_written or session.scope_hash ~= hash or is_rewritten(session)
+end
+
 -- Remove a scope key, if it leads to this session.
 local function unlink_scope(owner, hash, key)
   local scope = scope_key(owner, hash)

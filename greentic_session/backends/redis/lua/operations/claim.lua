@@ -3,12 +3,12 @@
 -- KEYS     the scopes, best first
 -- ARGV     namespace, how the owner's payloads begin, token, lease in ms, the session key of which
 --          the text is read behind the script, or ""; on a cluster nonce and reach of a reservation
--- Returns  {"found", number of the scope that matched, session key, text, or false where it is
---          read behind the script, or is staged under the token: of another session; the deadline as ms
---          since the epoch or "inf"}, and of a session that takes part in replies what told_claim in
---          places.lua tells behind that; {"claimed", session key}; {"absent"} if nothing waits; on a
---          cluster {"short", session key} if the session's owner pointer would not live as long as
---          the lease
+-- Returns  {"found", number of the scope that matched, session key, text, or false where it is read
+--          behind the script, or is staged under the token: of another session; the deadline as ms
+--          since the epoch or "inf"}, and of a session that takes part in replies what told_claim
+--          in places.lua tells behind that; {"claimed", session key}; {"absent"} if nothing waits;
+--          on a cluster {"short", session key} if the session's owner pointer would not live as
+--          long as the lease
 -- @include staging
 local prefix, token, lease = ARGV[2], ARGV[3], tonumber(ARGV[4])
 local call, path, nonce = redis.call, path_of_scope(KEYS[1]), token
@@ -60,7 +60,7 @@ for number = 1, #KEYS do
     redis.call('SET', claim_key(session.key), token .. ':' .. hash, 'PX', lease)
     if lengthened then set_lifetime(session, lease) end
     extend_key(scope_key(owner, hash), lease)
-    local ttl = lengthened and lease or session.ttl
+    local ttl = is_theirs(session, hash) and -1 or lengthened and lease or session.ttl
     return {'found', number - 1, session.key, found, ttl == -1 and 'inf' or string.format('%.3f', now() + ttl)}
   end
 end

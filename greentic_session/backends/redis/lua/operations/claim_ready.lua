@@ -1,7 +1,7 @@
 -- Claim a wait that is ready: of all tenants, or of one, or of a team of it.
 -- KEYS[1]  the prefix of the index
--- ARGV     namespace, "env:tenant" or "", team or "", token, idempotency key of a new turn, lease in
---          ms
+-- ARGV     namespace, "env:tenant" or "", team or "", token, idempotency key of a new turn, lease
+--          in ms
 -- Returns  {"idle"}; {"idle", in how many ms there may be something}; {"again"} where what was met
 --          was ready no more; {"claimed", the owner, then what told_claim in places.lua tells:
 --          instead of the number of the scope that as JSON}

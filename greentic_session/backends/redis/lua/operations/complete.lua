@@ -19,7 +19,8 @@ local function remove()
   local led = call('MGET', scope, pointer) -- of another type it is nil
   if led[1] ~= key or call('GETRANGE', session, '0', tostring(#prefix - 1)) ~= prefix then return false end
   local is_latest, inbox = led[2] == key, scope
-  -- It takes part in replies: the usual one holds all that lies at its place, and nothing elsewhere.
+  -- It takes part in replies: the usual one holds all that lies at its place, and nothing
+  -- elsewhere.
   if known[5] then
     if known[5] ~= hash or known[6] ~= hash then return false end
     inbox = replies_at(path, hash)

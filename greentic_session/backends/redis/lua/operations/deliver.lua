@@ -1,19 +1,20 @@
 -- Accept a reply, and claim its wait if that is free.
--- KEYS     the scope where it was delivered; behind that the one that is meant where no wait is there
---          and one is here
+-- KEYS     the scope where it was delivered; behind that the one that is meant where no wait is
+--          there and one is here
 -- ARGV     namespace, owner, id, body, its bytes of UTF-8, what stands beside it (only the client
---          reads that), token, idempotency key of a new turn, lease in ms, name of the delivery or "",
---          "1" if a free wait is claimed, for how many ms it is kept where nothing waits or "", the
---          terms of the store (see terms.lua) and behind them max_replies, max_inbox_bytes and how many
---          inboxes' worth an owner may have of kept replies, how the owner's payloads begin; for each
---          scope that as JSON; and where there is something to begin with: session key, text or the
---          nonce under which it is staged, its SHA-1, lifetime in ms or -1, "forget" or "resume", how
---          many waits the user may have or "", the bytes of a staged text or ""
--- Returns  {"duplicate"}; {"unmatched"}; {"inbox full"}; {"owner full"}; {"queued", reply}; {"kept",
---          reply}; {"claimed", reply, then what told_claim in places.lua tells: instead of the number
---          of the scope that as JSON, the text is false where the client has given it}; of the
---          beginning {"exists"} if a live session has its key, and what park.lua answers. Of this very
---          reply only the id is told, and when it was accepted
+--          reads that), token, idempotency key of a new turn, lease in ms, name of the delivery or
+--          "", "1" if a free wait is claimed, for how many ms it is kept where nothing waits or "",
+--          the terms of the store (see terms.lua) and behind them max_replies, max_inbox_bytes and
+--          how many inboxes' worth an owner may have of kept replies, how the owner's payloads
+--          begin; for each scope that as JSON; and where there is something to begin with: session
+--          key, text or the nonce under which it is staged, its SHA-1, lifetime in ms or -1,
+--          "forget" or "resume", how many waits the user may have or "", the bytes of a staged text
+--          or ""
+-- Returns  {"duplicate"}; {"unmatched"}; {"inbox full"}; {"owner full"}; {"queued", reply};
+--          {"kept", reply}; {"claimed", reply, then what told_claim in places.lua tells: instead of
+--          the number of the scope that as JSON, the text is false where the client has given it};
+--          of the beginning {"exists"} if a live session has its key, and what park.lua answers. Of
+--          this very reply only the id is told, and when it was accepted
 -- @include staging
 local owner, id, body, size, beside, token, turn_key = ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5]), ARGV[6], ARGV[7], ARGV[8]
 local lease, name, claims, keep_for, settings = tonumber(ARGV[9]), ARGV[10], ARGV[11] == '1', tonumber(ARGV[12]), ARGV[13]
@@ -33,6 +34,7 @@ repeat
   if call('GETRANGE', session, '0', tostring(#prefix - 1)) ~= prefix or call('SCARD', set_at(path)) ~= 1 then break end
   local inbox, claim, delivered = replies_at(path, hash), claim_key(key), name ~= '' and delivered_key(owner, name)
   if call('EXISTS', inbox, claim, delivered or inbox) ~= 0 then break end
+  if ttl ~= -1 and math.abs(call('PTTL', record_key(key)) - ttl) > APART_MS then break end -- see is_theirs
   local grace, window = settings:match('^(%d+) %d+ (%d+)')
   grace, window = tonumber(grace), tonumber(window)
   local life = ttl == -1 and math.huge or math.max(ttl, grace, lease)

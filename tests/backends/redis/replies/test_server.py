@@ -1,0 +1,233 @@
+"""Replies on a server: what a poll costs, that scripts come back, and that every key ends by itself."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import redis
+from redis_server import Server
+
+from greentic_session import RedisSessionStore, Start
+from greentic_session.errors import ConflictError
+from greentic_session.models import ReplyScope
+from greentic_session.testing._sessions.samples import (
+    ALICE,
+    CHAT,
+    DAY,
+    MINUTE,
+    OTHER,
+    answer,
+    bodies,
+    claim_answer,
+    ctx,
+    data,
+    park,
+    ready,
+)
+
+pytestmark = pytest.mark.asyncio
+
+YEAR = 365 * DAY
+REPLIES = ("replies", "delivered", "kept", "ready", "made")
+
+
+def calls(raw: redis.Redis) -> dict[str, int]:
+    stats: Any = raw.info("commandstats")
+    return {name.removeprefix("cmdstat_"): each["calls"] for name, each in stats.items()}
+
+
+def kinds(raw: redis.Redis, namespace: str) -> set[str]:
+    return {key.decode().removeprefix(f"{namespace}:").split(":")[0] for key in raw.scan_iter(f"{namespace}:*")}
+
+
+async def test_an_idle_poll_is_one_command(shared: Server) -> None:
+    with shared.client() as raw:
+        async with RedisSessionStore.from_url(shared.url, namespace="idle") as store:
+            for number in range(50):
+                who = ctx(f"user-{number}", tenant=f"tenant-{number % 5}")
+                await park(store, f"k-{number}", ttl=DAY, on_timeout="resume") if number == 0 else None
+                await store.register_wait(who, f"user-{number}", CHAT, f"w-{number}", data(who), DAY, on_timeout="resume")
+            assert await store.claim_ready() == []
+            before = calls(raw)
+            for _ in range(10):
+                assert await store.claim_ready() == []
+            after = calls(raw)
+        spent = {name: after[name] - before.get(name, 0) for name in after if after[name] != before.get(name, 0)}
+        spent.pop("info", None)
+        assert spent == {"evalsha": 10, "zrange": 10, "time": 10}
+
+
+async def test_plain_operations_leave_no_key_of_replies(store: RedisSessionStore, raw: redis.Redis, namespace: str) -> None:
+    await park(store)
+    await park(store, "l", OTHER)
+    claim = await store.claim_wait(ALICE, "alice", CHAT)
+    assert claim is not None
+    await claim.renew(MINUTE)
+    await claim.park(CHAT, data(), DAY)
+    claim = await store.claim_wait(ALICE, "alice", CHAT)
+    assert claim is not None
+    await claim.release()
+    await store.touch("k", MINUTE)
+    await store.clear_wait(ALICE, "alice", OTHER)
+    assert not kinds(raw, namespace) & set(REPLIES)
+    fields = raw.hkeys(f"{namespace}:own:k")
+    assert not {field.decode() for field in fields} & set("rdtqaziky")  # nothing in the record, either
+
+
+async def test_a_settled_wait_takes_part_no_more(store: RedisSessionStore, raw: redis.Redis, namespace: str) -> None:
+    await park(store)
+    await (await claim_answer(store)).stay()
+    assert not kinds(raw, namespace) & {"replies", "kept", "delivered"}
+    assert raw.hget(f"{namespace}:own:k", "r") is None
+    assert raw.zcard(f"{namespace}:ready:dev:acme:ops") == 0
+
+
+async def test_scripts_that_the_server_forgets_are_sent_again(store: RedisSessionStore, raw: redis.Redis) -> None:
+    for round_ in range(2):
+        steps: list[Callable[[], Any]] = [
+            lambda: answer(store, "1", start=Start(data(), key=f"k-{round_}"), delivery_id=f"d-{round_}"),
+            lambda: store.inbox(ALICE, "alice", CHAT),
+            store.claim_ready,
+        ]
+        for step in steps:
+            raw.script_flush()
+            result = await step()
+        await answer(store, "2")
+        claim = (await answer(store, "1", delivery_id=f"d-{round_}")).claim
+        if claim is None:
+            # The first delivery's claim is live still: its lease ends with its session.
+            await store.clear_wait(ALICE, "alice", CHAT)
+            continue
+        for verdict in (claim.take, lambda: claim.release(MINUTE)):  # noqa: B023
+            raw.script_flush()
+            result = await verdict()
+        assert result is None
+        await store.clear_wait(ALICE, "alice", CHAT)
+    assert await store.inbox(ALICE, "alice", CHAT) == []
+
+
+async def all_sorts(store: RedisSessionStore) -> None:
+    """Leave something of every kind, all with lifetimes."""
+    await park(store, "settled", CHAT, MINUTE)
+    await (await claim_answer(store, delivery_id="settled")).stay()
+    await answer(store, "queued", delivery_id="queued", claim=False)
+    await park(store, "due", OTHER, MINUTE, on_timeout="resume")
+    await answer(store, "kept", scope=ReplyScope("kept"), delivery_id="kept", keep_for=MINUTE)
+    await park(store, "worked", ReplyScope("worked"), DAY)
+    await answer(store, "worked", scope=ReplyScope("worked"), delivery_id="worked")
+    await park(store, "displacing", ReplyScope("worked"), MINUTE)
+    await park(store, "delayed", ReplyScope("delayed"), MINUTE)
+    delayed = (await answer(store, "delayed", scope=ReplyScope("delayed"))).claim
+    assert delayed is not None
+    await delayed.release(3 * DAY)
+    await ready(store)  # leaves a note of its token
+    other = ctx("bob", tenant="other", team=None)
+    await store.register_wait(other, "bob", CHAT, "b", data(other), MINUTE)
+    await store.deliver(other, "bob", CHAT, "x", claim=False)
+
+
+async def test_every_key_ends_by_itself(
+    store: RedisSessionStore, raw: redis.Redis, namespace: str, advance: Callable[[float], None]
+) -> None:
+    await all_sorts(store)
+    assert kinds(raw, namespace) >= set(REPLIES)
+    endless = [key for key in raw.scan_iter(f"{namespace}:*") if raw.pttl(key) == -1]
+    assert endless == []
+    advance(YEAR)
+    assert list(raw.scan_iter(f"{namespace}:*")) == []
+
+
+async def test_what_was_for_good_ends_with_its_wait(
+    store: RedisSessionStore, raw: redis.Redis, namespace: str, advance: Callable[[float], None]
+) -> None:
+    await store.register_wait(ALICE, "alice", CHAT, "k", data())  # for good
+    await answer(store, "1", delivery_id="d", claim=False)
+    await answer(store, "2", delivery_id="e", claim=False)
+    advance(YEAR)
+    assert bodies(await store.inbox(ALICE, "alice", CHAT)) == ["1", "2"]
+    await store.remove_session("k")
+    assert kinds(raw, namespace) <= {"delivered", "ready"}
+    advance(YEAR)
+    assert kinds(raw, namespace) <= {"ready"}
+    await store.claim_ready()
+    assert list(raw.scan_iter(f"{namespace}:*")) == []
+
+
+async def test_doctor_and_purge_know_all_of_it(store: RedisSessionStore, raw: redis.Redis, namespace: str) -> None:
+    await all_sorts(store)
+    inspector = store.backend.inspector()
+    assert inspector is not None
+    assert [finding for finding in (await inspector.examine(lambda _: None)).findings] == []
+    raw.zrem(f"{namespace}:ready:dev:acme:ops", f"alice:{CHAT.scope_hash()}")
+    [finding] = (await inspector.examine(lambda _: None)).findings
+    assert (finding.name, finding.fault, finding.count) == ("unready", True, 1)
+    await store.purge(ctx(None, team=None))
+    await store.purge(ctx(None, tenant="other", team=None))
+    assert kinds(raw, namespace) <= {"ready", "made"}
+    assert await store.claim_ready() == []
+    assert kinds(raw, namespace) <= {"made"}
+
+
+async def test_a_runner_that_stood_still_past_its_lease_settles_nothing(
+    store: RedisSessionStore, advance: Callable[[float], None]
+) -> None:
+    await park(store)
+    stale = await claim_answer(store, "1", lease=MINUTE)
+    advance(MINUTE)
+    second = await ready(store)
+    assert (second.attempt, second.idempotency_key) == (2, stale.idempotency_key)
+    for late in (stale.stay, stale.complete, lambda: stale.renew(MINUTE), lambda: stale.release(MINUTE), stale.take):
+        with pytest.raises(ConflictError):
+            await late()
+    assert bodies(await store.inbox(ALICE, "alice", CHAT)) == ["1"]
+    await second.complete()
+
+
+@pytest.mark.parametrize("first", ["deliver", "park"])
+async def test_two_scripts_in_any_order_lose_nothing(store: RedisSessionStore, first: str) -> None:
+    for number in range(20):
+        scope = ReplyScope(f"chat-{number}")
+        both = [
+            lambda scope=scope: answer(store, "yes", scope=scope, keep_for=DAY),
+            lambda scope=scope, number=number: park(store, f"k-{number}", scope),
+        ]
+        if first == "park":
+            both.reverse()
+        results = await asyncio.gather(*(call() for call in both))
+        [delivery] = [result for result in results if result is not None]
+        claim = delivery.claim or await ready(store)
+        assert (claim.key, bodies(claim.replies)) == (f"k-{number}", ["yes"])
+        await claim.complete()
+
+
+@pytest.mark.slow
+async def test_no_script_takes_long_with_100_000_ready_waits(shared: Server) -> None:
+    """The waits are written as a store writes them; those of one more tenant are ours."""
+    with shared.client() as raw:
+        raw.flushall()
+        async with RedisSessionStore.from_url(shared.url, namespace="many") as store:
+            crowd = ctx("crowd", tenant="crowd")
+            for number in range(200):
+                scope = ReplyScope(f"c{number}")
+                await store.register_wait(crowd, "crowd", scope, f"c-{number}", data(crowd), DAY)
+                await store.deliver(crowd, "crowd", scope, "x", claim=False)
+            places = "many:ready:dev:crowd:ops"
+            [(_, due)] = raw.zrange(places, 0, 0, withscores=True)
+            for start in range(0, 100_000, 10_000):
+                stale = {f"crowd:{number:064x}": due - 100_000 + number / 10 for number in range(start, start + 10_000)}
+                raw.zadd(places, stale)
+            await park(store)
+            await answer(store, claim=False)
+            raw.config_set("slowlog-log-slower-than", 5000)
+            raw.slowlog_reset()
+            claims = await store.claim_ready(limit=2)
+            assert "k" in {str(claim.key) for claim in claims}  # another tenant's turn comes at once
+            for claim in claims:
+                await claim.complete()
+            for number in range(100):
+                await park(store, f"k-{number}", ReplyScope(f"a{number}"))
+                await answer(store, scope=ReplyScope(f"a{number}"), claim=False)
+            await store.backend.readiness(None)
+            slow = [entry["command"][:9] for entry in raw.slowlog_get() if entry["command"].startswith(b"EVAL")]
+            assert slow == []
