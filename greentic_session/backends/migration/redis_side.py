@@ -10,7 +10,7 @@ from greentic_session._redis.executor import Executor
 from greentic_session._redis.scanning import glob_of, together, walk_servers
 from greentic_session._redis.sentinel_url import service_of
 from greentic_session._redis.url import connection_of, is_cluster, nodes_of
-from greentic_session.backends.redis.keys import READY_TENANTS, REPLIES_KIND, ClusterKeys, Keys
+from greentic_session.backends.redis.keys import READY_KIND, REPLIES_KIND, ClusterKeys, Keys
 from greentic_session.backends.redis.owner_pointers import Pointers
 from greentic_session.conversation.backends.redis.backend import RedisConversationBackend
 from greentic_session.conversation.backends.redis.keys import ClusterKeys as ConversationClusterKeys
@@ -23,6 +23,8 @@ __all__ = ["ClusterSide", "RedisSide", "ServerSide", "redis_side_of"]
 _TIMEOUT = 30.0
 """For how many seconds a call may take: what copies can wait."""
 _CONNECTIONS = 8
+_COLONS_OF_PLACES = 2
+"""Of the names in the index of what is ready: those of a tenant and a team."""
 _STEP = 50
 """How many names there are in a group at most."""
 
@@ -95,10 +97,14 @@ class ServerSide(RedisSide):
         return bool(await self.client.call(("EXISTS", self.keys.session(key)), repeatable=True))
 
     async def holds_replies(self) -> bool:
-        if await self.client.call(("EXISTS", self.keys.ready(READY_TENANTS)), repeatable=True):
-            return True
-        async with aclosing(self.walk(REPLIES_KIND, lambda _: None, "hash")) as found:
-            return await anext(found, None) is not None
+        async with aclosing(self.walk(REPLIES_KIND, _unheard, "hash")) as found:
+            if await anext(found, None) is not None:
+                return True
+        async with aclosing(self.walk(READY_KIND, _unheard, "zset")) as found:
+            async for _, names in found:
+                if any(name.count(b":") == _COLONS_OF_PLACES for name in names):
+                    return True
+        return False
 
 
 class ClusterSide(RedisSide):
@@ -126,6 +132,10 @@ class ClusterSide(RedisSide):
         if tag is None:
             return False
         return bool(await self.client.call(("EXISTS", self.keys.within(tag).session(key)), repeatable=True))
+
+
+def _unheard(looked: int) -> None:
+    """Tell nobody."""
 
 
 def _groups(keys: Keys, names: list[bytes]) -> list[Group]:

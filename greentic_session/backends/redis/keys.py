@@ -22,7 +22,6 @@ __all__ = [
     "LEFTOVER_KINDS_OF_ALL",
     "NAMING_KINDS",
     "READY_KIND",
-    "READY_TENANTS",
     "RECORD_KIND",
     "REPLIES_KIND",
     "REPLY_KINDS",
@@ -130,8 +129,6 @@ KEPT_KIND: Final = "kept:"
 """The same of what tells where replies are kept though nothing waits."""
 READY_KIND: Final = "ready:"
 """The same of the index of what is ready."""
-READY_TENANTS: Final = "tenants"
-"""What follows that in the key that names the tenants."""
 
 REPLY_KINDS: Final = (REPLIES_KIND, DELIVERED_KIND, KEPT_KIND)
 """What belongs to a user, of replies: the user's name follows."""

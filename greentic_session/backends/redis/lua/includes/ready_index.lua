@@ -60,7 +60,8 @@ local function put_ready(owner, hash, due, ends)
   local of_tenant, team = path:match('^([^:]*:[^:]*):([^:]*):')
   local places, teams, name = places_at(path), ready_key(of_tenant), place_name(path, hash)
   if due == math.huge then
-    redis.call('ZREM', places, name)
+    local gone = redis.call('ZREM', places, name)
+    if gone == 1 and redis.call('EXISTS', places) == 0 then rank_tenant(of_tenant, team) end
     return
   end
   local left = redis.call('PTTL', places)

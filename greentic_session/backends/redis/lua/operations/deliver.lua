@@ -68,6 +68,7 @@ repeat
   call('HSET', inbox, ORDER, cmsgpack.pack({key, ends, token, ids_end, key_end, settings:match('^%d+ %d+ %d+'), false,
     {id, size, at, 0, token, due, name, told}}), 'b:' .. id, body, 'h:' .. id, beside, SCOPE_OF_PLACE, ARGV[15])
   if key_end < math.huge then call('PEXPIRE', inbox, string.format('%.0f', math.ceil(key_end - at))) end
+  -- @include count_accepted
   local reply = {id, false, false, told}
   return {'claimed', reply, ARGV[15], key, call('GET', session), deadline, turn_key, 1, 0, 0, reply}
 until true
@@ -75,18 +76,8 @@ until true
 -- @include places
 local terms, at = read_terms(settings:match('^%d+ %d+ %d+')), instant()
 
-local ACCEPTED_MS = 86400000 -- for how long replies are counted; then it begins anew
-
--- Count what is accepted, for whoever asks how many replies a second come in. Not on a cluster,
--- where that would be a key for each user.
-local function count_accepted()
-  if in_slot() then return end
-  local counter = ns .. ACCEPTED
-  if redis.call('INCR', counter) == 1 then redis.call('PEXPIRE', counter, ACCEPTED_MS) end
-end
-
 local function receive(inbox, outcome)
-  count_accepted()
+  -- @include count_accepted
   local received = {
     id = id, size = size, accepted = at, keep_until = outcome == 'kept' and at + keep_for or 0, token = '', held_until = 0,
     delivered = name, told = string.format('%.0f', at * 1000),
