@@ -328,7 +328,10 @@ class Shelves(Expiring[Entry | Inbox | KnownDelivery]):
         known = self.deliveries.get(owner, {}).get((conversation, delivery_id))
         if known is not None and known.inbox is not None:
             self._inbox(owner, known.inbox.scope, now)  # frees it, if it has run out
-        return None if known is None or known.end <= now else known
+        if known is not None and known.end <= now:
+            self._forget(known)  # here, not only when it is swept: another takes its name
+            return None
+        return known
 
     def _note(self, owner: Owner, received: Received, end: float | None, now: float) -> None:
         """Remember the delivery of a reply that leaves the store until `end`; None: forget it."""

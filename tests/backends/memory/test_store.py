@@ -176,6 +176,19 @@ async def test_lifetimes_that_change_leave_nothing_behind() -> None:
     check_indices(store)
 
 
+@pytest.mark.asyncio
+async def test_a_delivery_that_comes_again_when_it_is_forgotten_leaves_nothing_behind() -> None:
+    timer = Timer(0.5)  # what ends is swept at the next full second
+    store = InMemorySessionStore(timer=timer, dedupe_window=100)
+    await store.register_wait(ALICE, "alice", CHAT, "k", data())
+    for _ in range(3):
+        delivery = await store.deliver(ALICE, "alice", CHAT, "yes", delivery_id="d")
+        assert delivery.claim is not None
+        await delivery.claim.stay()
+        timer.advance(100)
+        check_indices(store)
+
+
 def test_an_idle_store_frees_what_expires() -> None:
     store = InMemorySessionStore()
 
