@@ -1,25 +1,32 @@
 """Benchmark of the command line: ``python -m benchmarks.cli``; ``--help`` lists the options.
 
 Runs `greentic-session` commands on a store with sessions of 100 tenants, each in a new process:
-`stats`, `doctor`, `waits` of a tenant, and `purge` of that tenant. Meanwhile another client sends
-PINGs, which shows how long a command holds up the server.
+`stats`, `doctor`, `waits` of a tenant, `top` in a terminal, and `purge` of that tenant. Meanwhile
+another client sends PINGs, which shows how long a command holds up the server. Of more than 20,000
+waits the others are cloned within the server.
 """
 
 import argparse
 import asyncio
+import json
 import statistics
 import subprocess
 import sys
 from collections.abc import Callable
 
+import redis
+
 from benchmarks.harness.command import Outcome, make_parser, positive, run_on_server
 from benchmarks.harness.monitoring import observe
-from benchmarks.harness.population import SNAPSHOT, prepare_wait
+from benchmarks.harness.population import USUAL_BYTES, make_snapshot_for, prepare_wait
 from benchmarks.harness.progress import progress
 from benchmarks.harness.report import Row, Target
 from benchmarks.harness.sizes import Sizes
 from benchmarks.harness.store import register
 from greentic_session import RedisSessionStore
+
+from .cloning import clone
+from .watching import watch
 
 __all__ = ["main", "parse_arguments"]
 
@@ -28,16 +35,25 @@ _COMMANDS = {
     "stats": (),
     "doctor": (),
     "waits": _TENANT,
+    "top": (),
     "purge": (*_TENANT, "--yes"),
 }
 _MAX_SECONDS = {"stats": 10.0}
+_MAX_REGISTERED = 20_000
+"""So many waits are registered by the store; others are clones of them."""
+_READY = 500
+"""How many of them are ready: a reply lies there, and nobody is at it."""
+_CLAIMED = 50
+_WATCHED_S = 10.0
+"""For how many seconds `top` is watched once it has counted everything."""
 _BATCH_SESSIONS = 200
 """Number of sessions that are registered at once."""
 _TTLS_S = (7 * 86_400, 1800)
 """Lifetimes of the sessions, in turn."""
 _NOTES = [
     "Seconds of a command from its start to its end, the start of Python included; medians over the rounds.",
-    "Sessions of 4 KiB, all waits, a user each, 100 tenants; so a fifth of the server's keys are sessions.",
+    "All sessions are waits, of a user each and of 100 tenants; so a fifth of the server's keys are sessions.",
+    "top: to the end of its first count, and 10 s more, in which it asks every second what is ready.",
     "Longest wait: the slowest PING of another client while the command ran. Client, command and server share the cores.",
 ]
 
@@ -45,6 +61,7 @@ _NOTES = [
 class _Sizes(Sizes):
     sessions: int = 100_000
     rounds: int = 3
+    bytes: int = USUAL_BYTES
 
 
 _QUICK_SIZES = _Sizes(sessions=2000, rounds=1)
@@ -55,44 +72,63 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         "benchmarks.cli", "Benchmark of the command line.", few="sessions", rounds="runs of each command", seed=False
     )
     parser.add_argument("--sessions", type=positive, help="number of sessions in the store")
+    parser.add_argument("--bytes", type=positive, help="bytes of a session's text")
     return parser.parse_args(argv)
 
 
-async def _fill(url: str, sessions: int, tick: Callable[[], object]) -> None:
+async def _fill(url: str, sizes: _Sizes, tick: Callable[[], object]) -> None:
+    registered, snapshot = min(sizes.sessions, _MAX_REGISTERED), make_snapshot_for(sizes.bytes)
     async with RedisSessionStore.from_url(url) as store:
-        for start in range(0, sessions, _BATCH_SESSIONS):
-            numbers = range(start, min(start + _BATCH_SESSIONS, sessions))
-            await asyncio.gather(*(register(store, prepare_wait(n, SNAPSHOT), _TTLS_S[n % len(_TTLS_S)]) for n in numbers))
+        for start in range(0, registered, _BATCH_SESSIONS):
+            numbers = range(start, min(start + _BATCH_SESSIONS, registered))
+            await asyncio.gather(*(register(store, prepare_wait(n, snapshot), _TTLS_S[n % len(_TTLS_S)]) for n in numbers))
             tick()
+        for number in range(min(_READY + _CLAIMED, registered)):
+            ctx, user, scope, _, _ = prepare_wait(number, snapshot)
+            if number < _READY:
+                await store.deliver(ctx, user, scope, "yes", claim=False)
+            else:
+                await store.claim_wait(ctx, user, scope, lease=3600)
+    with redis.Redis.from_url(url) as raw:
+        await asyncio.to_thread(clone, raw, min(registered, 2000), sizes.sessions - registered, _TTLS_S, lambda: None)
 
 
-async def _run(command: str, url: str) -> tuple[float, float]:
-    """Return the seconds of a command, and the slowest PING meanwhile in milliseconds."""
-    arguments = (sys.executable, "-m", "greentic_session", command, "--store", url, "--json", *_COMMANDS[command])
+async def _run(command: str, url: str, waits: int) -> tuple[float, float, float, float]:
+    """Return the seconds of a command, the slowest PING meanwhile, and scripts, in milliseconds."""
+    arguments = (sys.executable, "-m", "greentic_session", command, "--store", url, *_COMMANDS[command])
 
     async def run() -> int:
-        process = await asyncio.create_subprocess_exec(*arguments, stdout=subprocess.DEVNULL)
-        return await process.wait()
+        if command == "top":
+            return await watch(arguments, _WATCHED_S)
+        process = await asyncio.create_subprocess_exec(*arguments, "--json", stdout=subprocess.PIPE)
+        told, _ = await process.communicate()
+        if command == "stats" and (found := json.loads(told)["total"]["waits"]) != waits:
+            raise RuntimeError(f"{found} waits were found, of {waits}")
+        return process.returncode or 0
 
     observation = await observe(url, run)
     if observation.answer:
         raise RuntimeError(f"{command} ended with {observation.answer}")
-    return observation.seconds, observation.slowest_ping_ms
+    scripts = observation.script_times_ms or [0.0]
+    return observation.seconds, observation.slowest_ping_ms, scripts[-1], scripts[int(len(scripts) * 0.95)]
 
 
 async def _measure(url: str, sizes: _Sizes) -> Outcome:
     rows = []
-    with progress(-(-sizes.sessions // _BATCH_SESSIONS) + len(_COMMANDS) * sizes.rounds) as tick:
-        await _fill(url, sizes.sessions, tick)
+    batches = -(-min(sizes.sessions, _MAX_REGISTERED) // _BATCH_SESSIONS)
+    with progress(batches + len(_COMMANDS) * sizes.rounds) as tick:
+        await _fill(url, sizes, tick)
         for command in _COMMANDS:
             runs = []
             for _ in range(sizes.rounds):
-                runs.append(await _run(command, url))
+                runs.append(await _run(command, url, sizes.sessions))
                 tick()
-            seconds, ping_ms = (statistics.median(figures) for figures in zip(*runs, strict=True))
+            seconds, ping_ms, script_ms, most_ms = (statistics.median(figures) for figures in zip(*runs, strict=True))
             target = Target("value", "max", _MAX_SECONDS[command]) if command in _MAX_SECONDS else None
             rows.append(Row(measurement=command, contestant="takes", value=seconds, unit="s", target=target))
             rows.append(Row(measurement=command, contestant="longest wait of another client", value=ping_ms, unit="ms"))
+            rows.append(Row(measurement=command, contestant="longest script", value=script_ms, unit="ms"))
+            rows.append(Row(measurement=command, contestant="95 % of the scripts", value=most_ms, unit="ms"))
     return Outcome(rows=rows, settings=sizes.as_settings(), notes=_NOTES)
 
 

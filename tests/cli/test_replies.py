@@ -3,11 +3,11 @@
 import asyncio
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-from runs.cli import Cli, Kept, data_of, park
+from runs.cli import Cli, Kept, data_of, in_redis, park
 
 from greentic_session import ReplyScope, SessionStore, TenantCtx
 from greentic_session.cli import opening
@@ -41,17 +41,51 @@ async def at_work(store: SessionStore) -> None:
     await put_off.release(300)
 
 
+Act = Callable[[Callable[[SessionStore], Awaitable[object]]], None]
+"""Does something with the store that the command line looks after."""
+
+
+@pytest.fixture(params=["memory", "redis"])
+def kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
 @pytest.fixture
-def store(monkeypatch: pytest.MonkeyPatch) -> SessionStore:
+def act(kind: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Act:
+    """A fleet at work, on each kind of store."""
+    if kind == "redis":
+        url, namespace = request.getfixturevalue("redis_url"), request.getfixturevalue("namespace")
+        in_redis(url, namespace, at_work)
+        return lambda do: in_redis(url, namespace, do)
     store = Kept()
     asyncio.run(at_work(store))
     monkeypatch.setattr(opening, "create_session_store", lambda _url: store)
-    return store
+
+    async def run(do: Callable[[SessionStore], Awaitable[object]]) -> None:
+        await do(store)
+
+    return lambda do: asyncio.run(run(do))
 
 
 @pytest.fixture
-def cli(store: SessionStore, capsys: pytest.CaptureFixture[str]) -> Cli:
+def cli(kind: str, act: Act, request: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str]) -> Cli:
+    if kind == "redis":
+        url, namespace = request.getfixturevalue("redis_url"), request.getfixturevalue("namespace")
+        return Cli(capsys, "--store", url, "--namespace", namespace)
     return Cli(capsys, "--store", "memory://")
+
+
+async def deliver_again(store: SessionStore) -> None:
+    """Deliver what was delivered before, and find that the store remembers it."""
+    again = await store.deliver(ALICE, "alice", place(1), BODY, delivery_id="d-1")
+    assert again.outcome == "duplicate"
+
+
+async def find_nothing(store: SessionStore) -> None:
+    """Find neither a reply nor the id of one."""
+    assert await store.inbox(ALICE, "alice", place(1)) == []
+    again = await store.deliver(ALICE, "alice", place(1), BODY, delivery_id="d-1")
+    assert again.outcome == "unmatched"
 
 
 def keys(told: Any) -> list[str]:
@@ -127,7 +161,7 @@ def test_stats_by_flow(cli: Cli) -> None:
     assert rows["other.flow"][:4] == ["1", "1", "1m", "0s"]
 
 
-def test_retry(cli: Cli, store: SessionStore) -> None:
+def test_retry(cli: Cli) -> None:
     assert cli("retry", "k3") == (0, "it is not put off any more\n", "")
     assert keys(cli.json("waits", *ACME, "--ready")) == ["k1", "k3", "k4"]
     assert cli.json("retry", "k3") == {"retried": False}
@@ -135,7 +169,7 @@ def test_retry(cli: Cli, store: SessionStore) -> None:
     assert cli("retry", "k9")[0] == 3
 
 
-def test_drop(cli: Cli, store: SessionStore) -> None:
+def test_drop(cli: Cli, act: Act) -> None:
     first = cli.json("show", "k1")["inbox"][0]["id"]
     assert cli("drop", "k1", "--yes") == (0, f"removed reply {first}; the same delivery will not come again\n", "")
     assert [reply["delivery_id"] for reply in cli.json("show", "k1")["inbox"]] == ["d-2"]
@@ -144,8 +178,7 @@ def test_drop(cli: Cli, store: SessionStore) -> None:
     assert cli("drop", "k9", "--yes")[0] == 3
     code, _, err = cli("drop", "k2", "--yes")
     assert (code, err) == (1, "error: another runner holds the claim on this wait\n")
-    again = asyncio.run(store.deliver(ALICE, "alice", place(1), BODY, delivery_id="d-1"))
-    assert again.outcome == "duplicate"
+    act(deliver_again)
 
 
 def test_drop_asks(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -160,12 +193,10 @@ def test_drop_asks(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(cli.json("show", "k1")["inbox"]) == 1
 
 
-def test_purge_leaves_nothing_behind(cli: Cli, store: SessionStore) -> None:
+def test_purge_leaves_nothing_behind(cli: Cli, act: Act) -> None:
     assert cli("purge", *ACME, "--yes")[0] == 0
     assert cli.json("stats")["total"]["sessions"] == 0
-    assert asyncio.run(store.inbox(ALICE, "alice", place(1))) == []
-    again = asyncio.run(store.deliver(ALICE, "alice", place(1), BODY, delivery_id="d-1"))
-    assert again.outcome == "unmatched"
+    act(find_nothing)
 
 
 def test_tables_fit_80_columns(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -177,3 +208,34 @@ def test_tables_fit_80_columns(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> Non
         assert max(map(len, lines)) <= 80
         assert max(len(line.rstrip()) for line in lines) > 60
     assert any(len(line) > 80 for line in cli("waits", *ACME, "--wide")[1].splitlines())
+
+
+def contents(raw: Any, namespace: str) -> dict[bytes, object]:
+    """Return what each key holds: a DUMP of a large hash has its fields in any order."""
+    readers: dict[bytes, Callable[[bytes], object]] = {
+        b"string": raw.get,
+        b"hash": raw.hgetall,
+        b"set": raw.smembers,
+        b"zset": lambda key: raw.zrange(key, 0, -1, withscores=True),
+    }
+    return {key: readers[raw.type(key)](key) for key in raw.scan_iter(f"{namespace}:*")}
+
+
+def test_doctor_finds_replies_in_order(cli: Cli) -> None:
+    told = cli.json("doctor")
+    assert told["indices"]["agree"] is True
+    assert [finding for finding in told["indices"]["findings"] if finding["fault"]] == []
+
+
+@pytest.mark.parametrize("kind", ["redis"], indirect=True)
+def test_doctor_finds_what_no_runner_is_told_of_and_mends_nothing(cli: Cli, raw: Any, namespace: str) -> None:
+    for key in raw.scan_iter(f"{namespace}:ready:*"):
+        raw.delete(key)
+    before = contents(raw, namespace)
+    told = cli.json("doctor", "--reveal", code=1)
+    found = {finding["name"]: finding for finding in told["indices"]["findings"]}
+    assert found["unready"]["fault"] is True
+    assert found["unready"]["count"] >= 2
+    assert all("replies:" in key for key in found["unready"]["keys"])
+    assert contents(raw, namespace) == before
+    assert "no runner finds them" in cli("doctor")[1]
