@@ -4,10 +4,11 @@ import asyncio
 import os
 import sys
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
-from runs.cli import Cli, Kept, data_of, in_redis, park
+from runs.cli import Cli, Kept, data_of, in_file, in_redis, park
 
 from greentic_session import ReplyScope, SessionStore, TenantCtx
 from greentic_session.cli import opening
@@ -41,11 +42,16 @@ async def at_work(store: SessionStore) -> None:
     await put_off.release(300)
 
 
+@pytest.fixture
+def file_url(databases: Callable[[], Path]) -> str:
+    return f"sqlite:///{databases()}"
+
+
 Act = Callable[[Callable[[SessionStore], Awaitable[object]]], None]
 """Does something with the store that the command line looks after."""
 
 
-@pytest.fixture(params=["memory", "redis"])
+@pytest.fixture(params=["memory", "redis", "sqlite"])
 def kind(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
@@ -57,6 +63,10 @@ def act(kind: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPat
         url, namespace = request.getfixturevalue("redis_url"), request.getfixturevalue("namespace")
         in_redis(url, namespace, at_work)
         return lambda do: in_redis(url, namespace, do)
+    if kind == "sqlite":
+        url = request.getfixturevalue("file_url")
+        in_file(url, at_work)
+        return lambda do: in_file(url, do)
     store = Kept()
     asyncio.run(at_work(store))
     monkeypatch.setattr(opening, "create_session_store", lambda _url: store)
@@ -72,7 +82,7 @@ def cli(kind: str, act: Act, request: pytest.FixtureRequest, capsys: pytest.Capt
     if kind == "redis":
         url, namespace = request.getfixturevalue("redis_url"), request.getfixturevalue("namespace")
         return Cli(capsys, "--store", url, "--namespace", namespace)
-    return Cli(capsys, "--store", "memory://")
+    return Cli(capsys, "--store", request.getfixturevalue("file_url") if kind == "sqlite" else "memory://")
 
 
 async def deliver_again(store: SessionStore) -> None:

@@ -264,6 +264,7 @@ def _details(connection: sqlite3.Connection, key: str, now: float) -> Details | 
         **details_of(standing),
         resumes=row.resume,
         replies=0 if lying is None else lying[1],
+        age_ms=None if row.since is None else round((now - row.since) * 1000),
         size=row.size,
         waits=row.waits,
         scope=row.known_scope,

@@ -5,6 +5,8 @@ from typing import Final
 
 from greentic_session.transitions import name_of_deadline
 
+from .rows import earlier
+
 __all__ = ["pass_time"]
 
 _MOMENTS: Final = {
@@ -22,6 +24,8 @@ def pass_time(connection: sqlite3.Connection, passed: float) -> None:
     """Set every moment back by so many seconds; 0, which is none, and infinity stay."""
     heard = connection.execute("SELECT id, deadline FROM turns WHERE about GLOB 'deadline:*'").fetchall()
     heard = [(id, deadline, name_of_deadline(deadline)) for id, deadline in heard]
+    for id, scope in connection.execute("SELECT id, scope FROM sessions WHERE scope IS NOT NULL").fetchall():
+        connection.execute("UPDATE sessions SET scope = ? WHERE id = ?", (earlier(scope, passed), id))
     for table, moments in _MOMENTS.items():
         changes = ", ".join(f"{moment} = iif({moment} = 0, 0, {moment} - :passed)" for moment in moments)
         connection.execute(f"UPDATE {table} SET {changes}", {"passed": passed})  # noqa: S608  # constants of ours

@@ -164,14 +164,14 @@ def park(
     session = parked.session
     if session is None:
         delete(connection, row)
-        insert(connection, parking.key, parking.owner, text, end, place=place, scope=scope_text(parking.scope))
+        insert(connection, parking.key, parking.owner, text, end, place=place, scope=scope_text(parking.scope, now))
     else:
         token = session.token if parking.token is None else None
         if parked.moves:  # else its indices stay as they are
             connection.execute("UPDATE sessions SET place = ? WHERE id = ?", (place, session.id))
         connection.execute(
             "UPDATE sessions SET scope = ?, end = ?, token = ?, text = ? WHERE id = ?",
-            (scope_text(parking.scope), end, token or FREE, text, session.id),
+            (scope_text(parking.scope, now), end, token or FREE, text, session.id),
         )
     return NOTHING_ELSE if parked.displaced is None else Settled(parked.displaced.key)
 

@@ -23,6 +23,7 @@ __all__ = [
     "at_place",
     "by_key",
     "delete",
+    "earlier",
     "first_due",
     "held_at",
     "insert",
@@ -61,6 +62,8 @@ _TO_PARK_AT: Final = (
     f"FROM (SELECT 1) LEFT JOIN sessions s ON s.place = ?1 LEFT JOIN turns t ON t.id = s.id"
 )
 _SCOPE_HASH: Final = re.compile(b"[0-9a-f]{64}")
+_SINCE: Final = re.compile(rb',"since":([0-9.]+)\}$')
+"""The last field of a scope: within a string its quotes would be escaped."""
 _UNKNOWN_SCOPE: Final = ReplyScope("")
 _NO_PART: Final = (None,) * 9
 _SCOPES: Final = msgspec.json.Decoder(ReplyScope)
@@ -151,6 +154,12 @@ class Row:
             return None if self.stored_scope is None else _SCOPES.decode(self.stored_scope)
         except (msgspec.MsgspecError, GreenticError, UnicodeError, RecursionError, TypeError):
             return None
+
+    @property
+    def since(self) -> float | None:
+        """Since when it waits where it does; None where nobody knows."""
+        found = None if not isinstance(self.stored_scope, bytes) else _SINCE.search(self.stored_scope)
+        return None if found is None else float(found[1])
 
     @property
     def scope_hash(self) -> str:
@@ -328,6 +337,12 @@ def place_of(owner: Owner, scope_hash: str) -> bytes:
     return hashlib.sha256(f"{env}\n{tenant}\n{team or ''}\n{user}\n{scope_hash}".encode()).digest()
 
 
-def scope_text(scope: ReplyScope) -> bytes:
-    """Return a scope as it is stored."""
-    return msgspec.json.encode(scope)
+def earlier(scope: bytes, passed: float) -> bytes:
+    """Return a stored scope whose wait is there so many seconds longer."""
+    return _SINCE.sub(lambda found: b',"since":%.3f}' % (float(found[1]) - passed), scope)
+
+
+def scope_text(scope: ReplyScope, since: float | None = None) -> bytes:
+    """Return a scope as it is stored; that of a wait tells since when it waits there."""
+    text = msgspec.json.encode(scope)
+    return text if since is None else b'%b,"since":%.3f}' % (text[:-1], since)

@@ -10,7 +10,8 @@ or not: SQLite then writes only the page in which they are.
 ``env`` ... ``user``  whose it is; ``''`` where it has no team or no user
 ``pointer``           the user whose latest session it is; NULL for nobody's
 ``place``             SHA-256 of owner and scope, under which it waits; NULL where it is no wait
-``scope``             that scope, as JSON; of a copied wait whose scope nobody knows, its SHA-256
+``scope``             that scope, as JSON, with ``since``, the moment since when it waits there;
+                      of a copied wait whose scope nobody knows, its SHA-256
 ``end``               when its lifetime ends: seconds since the Unix epoch, infinite for never
 ``token``             of the claim on it; `FREE` without one
 ``lease_end``         when that claim ends

@@ -129,7 +129,7 @@ class Shelves:
 
         What had run out there is gone by then.
         """
-        scope_json = scope_text(scope)
+        scope_json = scope_text(scope, self.now)
         if row.place != place:
             self.connection.execute("UPDATE sessions SET place = ? WHERE id = ?", (place, row.id))
         if row.stored_scope != scope_json:
