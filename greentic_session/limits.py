@@ -11,7 +11,7 @@ from .errors import InvalidInputError
 from .expiry import Seconds, Ttl, default_ttl_ms, milliseconds
 from .models import SessionData
 
-__all__ = ["DEFAULT_MAX_SNAPSHOT_BYTES", "Limits", "ReplyLimits", "ReplyOptions", "split_reply_options"]
+__all__ = ["DEFAULT_MAX_SNAPSHOT_BYTES", "Limits", "ReplyLimits", "ReplyOptions", "StoreOptions", "split_reply_options"]
 
 DEFAULT_MAX_SNAPSHOT_BYTES: Final = 16 * 1024 * 1024
 """How long the wire text of a session may be, in bytes, unless its store says otherwise."""
@@ -55,6 +55,24 @@ class ReplyOptions(TypedDict, total=False):
     max_replies: int
     max_inbox_bytes: int
     max_reply_bytes: int
+
+
+class StoreOptions(ReplyOptions, total=False):
+    """The options of every store, as its constructor takes them.
+
+    Attributes:
+        default_wait_ttl: The lifetime of a wait that names none; None for ever.
+        default_session_ttl: The same for `create_session`.
+        max_snapshot_bytes: The longest wire text of a session, in bytes.
+        max_waits_per_user: How many live waits one user (of one env, tenant and team) may have;
+            None for any number. What a runtime without this option parks counts, too, and is not
+            refused.
+    """
+
+    default_wait_ttl: Ttl
+    default_session_ttl: Ttl
+    max_snapshot_bytes: int
+    max_waits_per_user: int | None
 
 
 def split_reply_options(options: dict[str, Any]) -> ReplyOptions:
@@ -130,29 +148,25 @@ class Limits(msgspec.Struct, frozen=True):
     replies: ReplyLimits = ReplyLimits()
 
     @classmethod
-    def of(
-        cls,
-        default_wait_ttl: Ttl,
-        default_session_ttl: Ttl,
-        max_snapshot_bytes: int,
-        max_waits_per_user: int | None = None,
-        replies: ReplyOptions | None = None,
-    ) -> Self:
-        """Check a store's options.
+    def of(cls, options: StoreOptions) -> Self:
+        """Check a store's options; those that are not given have their defaults.
 
         Raises:
             InvalidInputError: One of them is out of range.
-            TypeError: One of them has a wrong type.
+            TypeError: One of them has a wrong type, or there is no such option.
         """
+        rest = options.copy()
+        max_snapshot_bytes = rest.pop("max_snapshot_bytes", DEFAULT_MAX_SNAPSHOT_BYTES)
         check_int("max_snapshot_bytes", max_snapshot_bytes, 1, sys.maxsize)
+        max_waits_per_user = rest.pop("max_waits_per_user", None)
         if max_waits_per_user is not None:
             check_int("max_waits_per_user", max_waits_per_user, 1, sys.maxsize)
         return cls(
-            default_ttl_ms(default_wait_ttl, "default_wait_ttl"),
-            default_ttl_ms(default_session_ttl, "default_session_ttl"),
+            default_ttl_ms(rest.pop("default_wait_ttl", None), "default_wait_ttl"),
+            default_ttl_ms(rest.pop("default_session_ttl", None), "default_session_ttl"),
             max_snapshot_bytes,
             max_waits_per_user,
-            ReplyLimits.of(replies or {}),
+            ReplyLimits.of(rest),
         )
 
     def admit(self, data: SessionData, *, as_text: bool) -> bytes | None:

@@ -15,7 +15,7 @@ from ._operations.replies import ReplyOperations
 from .backend import Creation, Parking, SessionBackend, Update
 from .expiry import Never, Ttl, ttl_ms
 from .ids import SessionKey, check_session_key
-from .limits import DEFAULT_MAX_SNAPSHOT_BYTES, Limits, ReplyOptions
+from .limits import Limits, StoreOptions
 from .models import ReplyScope, SessionData, TenantCtx
 from .reply import OnTimeout, resumes_on_timeout
 from .wait import SessionIterator, Wait
@@ -48,14 +48,10 @@ class SessionStore(ReplyOperations, Closing):
 
     Args:
         backend: Where the sessions are kept.
-        default_wait_ttl: The lifetime of a wait that names none.
-        default_session_ttl: The same for `create_session`.
-        max_snapshot_bytes: The longest wire text of a session, in bytes.
-        max_waits_per_user: How many live waits one user (of one env, tenant and team) may have;
-            None for any number. What a runtime without this option parks counts, too, and is not
-            refused.
-        replies: Options for replies: `dedupe_window`, `reply_grace`, `timeout_grace` (seconds),
-            `max_replies`, `max_inbox_bytes`, `max_reply_bytes`; see `limits.ReplyOptions`.
+        options: The options of every store: `default_wait_ttl`, `default_session_ttl` (lifetimes
+            where a call names none), `max_snapshot_bytes`, `max_waits_per_user`; and for replies
+            `dedupe_window`, `reply_grace`, `timeout_grace` (seconds), `max_replies`,
+            `max_inbox_bytes`, `max_reply_bytes`. `limits.StoreOptions` describes them.
 
     Raises:
         InvalidInputError: An option is out of range.
@@ -77,14 +73,9 @@ class SessionStore(ReplyOperations, Closing):
     def __init__(
         self,
         backend: SessionBackend,
-        *,
-        default_wait_ttl: Ttl = None,
-        default_session_ttl: Ttl = None,
-        max_snapshot_bytes: int = DEFAULT_MAX_SNAPSHOT_BYTES,
-        max_waits_per_user: int | None = None,
-        **replies: Unpack[ReplyOptions],
+        **options: Unpack[StoreOptions],
     ) -> None:
-        self._limits = Limits.of(default_wait_ttl, default_session_ttl, max_snapshot_bytes, max_waits_per_user, replies)
+        self._limits = Limits.of(options)
         self._bell = Bell()
         self._backend = backend
         backend.limit_replies(self._limits.replies)

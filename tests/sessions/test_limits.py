@@ -48,7 +48,7 @@ sessions = st.builds(
 
 
 def limit(size: int) -> Limits:
-    return Limits.of(None, None, size)
+    return Limits.of({"max_snapshot_bytes": size})
 
 
 def session(snapshot: str) -> SessionData:
@@ -119,8 +119,8 @@ def test_no_session(wrong: Any, *, as_text: bool) -> None:
 
 
 def test_options() -> None:
-    assert Limits.of(None, NEVER, 1) == Limits(None, None, 1)
-    assert Limits.of(1.5, 2, 3) == Limits(1500, 2000, 3)
+    assert Limits.of({"default_session_ttl": NEVER, "max_snapshot_bytes": 1}) == Limits(None, None, 1)
+    assert Limits.of({"default_wait_ttl": 1.5, "default_session_ttl": 2, "max_snapshot_bytes": 3}) == Limits(1500, 2000, 3)
 
 
 @pytest.mark.parametrize(
@@ -134,15 +134,15 @@ def test_no_size(wrong: Any, kind: type[Exception]) -> None:
 
 def test_no_lifetime() -> None:
     with pytest.raises(InvalidInputError, match=r"^default_wait_ttl must be "):
-        Limits.of(0, None, 1)
+        Limits.of({"default_wait_ttl": 0})
     with pytest.raises(InvalidInputError, match=r"^default_session_ttl must be "):
-        Limits.of(None, math.inf, 1)
+        Limits.of({"default_session_ttl": math.inf})
 
 
 @pytest.mark.parametrize("as_text", [False, True])
 @pytest.mark.parametrize("snapshot", ["{}", "é", "x" * 100_000])
 def test_a_context_that_is_too_long(snapshot: str, *, as_text: bool) -> None:
-    limits = Limits.of(None, None, 2**24)
+    limits = Limits.of({})
     long = TenantCtx.new("dev", "acme").with_attributes({"note": "x" * 65_536})
     data = SessionData(tenant_ctx=long, flow_id="f", cursor=SessionCursor("n"), context_json=snapshot)
     with pytest.raises(InvalidInputError, match=r"^the tenant context is \d+ bytes long, and the limit is 65536$"):

@@ -11,8 +11,7 @@ from typing import Unpack
 from greentic_session import tenancy
 from greentic_session._expiry.expiring import Timer
 from greentic_session.backends.memory.backend import MemoryBackend
-from greentic_session.expiry import Ttl
-from greentic_session.limits import DEFAULT_MAX_SNAPSHOT_BYTES, ReplyOptions
+from greentic_session.limits import StoreOptions
 from greentic_session.models import ReplyScope, SessionData, TenantCtx
 from greentic_session.store import SessionStore
 from greentic_session.wait import Wait
@@ -28,13 +27,9 @@ class InMemorySessionStore(SessionStore):
     starts when something may expire.
 
     Args:
-        default_wait_ttl: The lifetime of a wait that names none.
-        default_session_ttl: The same for `create_session`.
-        max_snapshot_bytes: The longest wire text of a session, in bytes.
-        max_waits_per_user: How many live waits one user may have; None for any number.
         timer: Tells the time in seconds, from any start, never going back: lifetimes are measured
             by it. With a timer of your own (in tests) there is no daemon thread.
-        replies: Options for replies, as for `SessionStore`.
+        options: The options of every `SessionStore`.
 
     Raises:
         InvalidInputError: An option is out of range.
@@ -57,21 +52,13 @@ class InMemorySessionStore(SessionStore):
     def __init__(
         self,
         *,
-        default_wait_ttl: Ttl = None,
-        default_session_ttl: Ttl = None,
-        max_snapshot_bytes: int = DEFAULT_MAX_SNAPSHOT_BYTES,
-        max_waits_per_user: int | None = None,
         timer: Timer = time.monotonic,
-        **replies: Unpack[ReplyOptions],
+        **options: Unpack[StoreOptions],
     ) -> None:
         self._memory = MemoryBackend(timer)
         super().__init__(
             self._memory,
-            default_wait_ttl=default_wait_ttl,
-            default_session_ttl=default_session_ttl,
-            max_snapshot_bytes=max_snapshot_bytes,
-            max_waits_per_user=max_waits_per_user,
-            **replies,
+            **options,
         )
 
     # The two overrides below answer the usual call without the lock and without repeating the

@@ -12,7 +12,7 @@ from greentic_session._redis.cluster import ClusterAddress, ClusterClient
 from greentic_session._redis.connect import caller_client_of, make_clients
 from greentic_session._redis.namespace import DEFAULT_NAMESPACE
 from greentic_session.expiry import Seconds, Ttl
-from greentic_session.limits import DEFAULT_MAX_SNAPSHOT_BYTES, ReplyOptions, split_reply_options
+from greentic_session.limits import DEFAULT_MAX_SNAPSHOT_BYTES, StoreOptions, split_reply_options
 from greentic_session.store import SessionStore
 
 from .cluster import RedisClusterBackend
@@ -34,10 +34,6 @@ class RedisSessionStore(SessionStore):
         client: A ``redis.asyncio.Redis`` or ``RedisCluster`` of yours; whether it decodes responses
             does not matter.
         namespace: The prefix of every key.
-        default_wait_ttl: The lifetime of a wait that names none.
-        default_session_ttl: The same for `create_session`.
-        max_snapshot_bytes: The longest wire text of a session, in bytes.
-        max_waits_per_user: How many live waits one user may have; None for any number.
         timeout: For how many seconds an operation may take, connecting included.
         max_connections: How many connections there may be. Operations share them, so nearly always
             one carries all; more are opened where operations would wait behind long answers, and
@@ -45,7 +41,7 @@ class RedisSessionStore(SessionStore):
         stale_reads: Let `get_session`, `get_versioned`, `find_wait` and `find_wait_by_scope` read
             from a replica, which may not know yet what was written a moment ago; by connections of
             its own, up to as many. It needs a client of a Sentinel, or of a cluster.
-        replies: Options for replies, as for `SessionStore`.
+        options: The options of every `SessionStore`.
 
     Raises:
         InvalidInputError: An option is out of range.
@@ -57,25 +53,17 @@ class RedisSessionStore(SessionStore):
         client: Redis | RedisCluster | ClusterAddress,
         *,
         namespace: str = DEFAULT_NAMESPACE,
-        default_wait_ttl: Ttl = None,
-        default_session_ttl: Ttl = None,
-        max_snapshot_bytes: int = DEFAULT_MAX_SNAPSHOT_BYTES,
-        max_waits_per_user: int | None = None,
         timeout: Seconds = 5.0,
         max_connections: int = 16,
         stale_reads: bool = False,
-        **replies: Unpack[ReplyOptions],
+        **options: Unpack[StoreOptions],
     ) -> None:
         shared, reading = make_clients(client, timeout, max_connections, stale_reads=stale_reads)
         super().__init__(
             RedisClusterBackend(shared, ClusterKeys(namespace), reading)
             if isinstance(shared, ClusterClient)
             else RedisBackend(shared, Keys(namespace), reading),
-            default_wait_ttl=default_wait_ttl,
-            default_session_ttl=default_session_ttl,
-            max_snapshot_bytes=max_snapshot_bytes,
-            max_waits_per_user=max_waits_per_user,
-            **replies,
+            **options,
         )
 
     @classmethod

@@ -8,14 +8,22 @@ from greentic_session._expiry.expiring import Timer
 from greentic_session._sqlite.database import Database
 from greentic_session._sqlite.file import Durability
 from greentic_session._sqlite.url import checked_path
-from greentic_session.expiry import Seconds, Ttl
-from greentic_session.limits import DEFAULT_MAX_SNAPSHOT_BYTES, ReplyLimits, ReplyOptions
+from greentic_session.expiry import Seconds
+from greentic_session.limits import Limits, StoreOptions
 from greentic_session.store import SessionStore
 
 from .backend import SQLiteBackend, upkeep
 from .schema import SESSIONS
 
 __all__ = ["SQLiteSessionStore"]
+
+
+class SQLiteStoreOptions(StoreOptions, total=False):
+    """The options of a `SQLiteSessionStore`, which describes them."""
+
+    durability: Durability
+    timeout: Seconds
+    timer: Timer
 
 
 class SQLiteSessionStore(SessionStore):
@@ -30,15 +38,11 @@ class SQLiteSessionStore(SessionStore):
     Args:
         path: The file; a relative path is resolved now. It is made at the first operation, with its
             directory, for its owner only.
-        default_wait_ttl: The lifetime of a wait that names none.
-        default_session_ttl: The same for `create_session`.
-        max_snapshot_bytes: The longest wire text of a session, in bytes.
-        max_waits_per_user: How many live waits one user may have; None for any number.
         durability: ``"power"``: what was acknowledged survives a power cut. ``"process"``: it
             survives the death of the process only; writes wait for no disk.
         timeout: For how many seconds an operation waits for the locks of other processes.
         timer: Tells the time in seconds since the Unix epoch; the same in all processes.
-        replies: Options for replies, as for `SessionStore`.
+        options: The options of every `SessionStore`.
 
     Raises:
         InvalidInputError: An option is out of range, or `path` is ``:memory:`` or empty.
@@ -49,40 +53,20 @@ class SQLiteSessionStore(SessionStore):
         self,
         path: str | os.PathLike[str],
         *,
-        default_wait_ttl: Ttl = None,
-        default_session_ttl: Ttl = None,
-        max_snapshot_bytes: int = DEFAULT_MAX_SNAPSHOT_BYTES,
-        max_waits_per_user: int | None = None,
         durability: Durability = "power",
         timeout: Seconds = 5.0,
         timer: Timer = time.time,
-        **replies: Unpack[ReplyOptions],
+        **options: Unpack[StoreOptions],
     ) -> None:
-        keeping_up = upkeep(timer, ReplyLimits.of(replies))
+        keeping_up = upkeep(timer, Limits.of(options).replies)
         database = Database(checked_path(path), [SESSIONS], durability=durability, timeout=timeout, upkeep=keeping_up)
         super().__init__(
             SQLiteBackend(database, timer),
-            default_wait_ttl=default_wait_ttl,
-            default_session_ttl=default_session_ttl,
-            max_snapshot_bytes=max_snapshot_bytes,
-            max_waits_per_user=max_waits_per_user,
-            **replies,
+            **options,
         )
 
     @classmethod
-    def open(
-        cls,
-        path: str | os.PathLike[str],
-        *,
-        default_wait_ttl: Ttl = None,
-        default_session_ttl: Ttl = None,
-        max_snapshot_bytes: int = DEFAULT_MAX_SNAPSHOT_BYTES,
-        max_waits_per_user: int | None = None,
-        durability: Durability = "power",
-        timeout: Seconds = 5.0,
-        timer: Timer = time.time,
-        **replies: Unpack[ReplyOptions],
-    ) -> Self:
+    def open(cls, path: str | os.PathLike[str], **options: Unpack[SQLiteStoreOptions]) -> Self:
         """Return a store in a file; the arguments are the constructor's. No I/O.
 
         >>> import anyio, tempfile
@@ -97,14 +81,4 @@ class SQLiteSessionStore(SessionStore):
         ...     anyio.run(survive, directory)
         'order'
         """
-        return cls(
-            path,
-            default_wait_ttl=default_wait_ttl,
-            default_session_ttl=default_session_ttl,
-            max_snapshot_bytes=max_snapshot_bytes,
-            max_waits_per_user=max_waits_per_user,
-            durability=durability,
-            timeout=timeout,
-            timer=timer,
-            **replies,
-        )
+        return cls(path, **options)
