@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from adapters import FRAMEWORKS, NOT_IMPORTABLE
 
 import greentic_session
 
@@ -79,8 +80,6 @@ EXTRAS = {
     "pydantic",
     "pydantic_ai",
 }
-INTEGRATED = {"integrations.openai_agents": {"agents"}}
-"""By adapter: the framework that it may import."""
 
 
 def name_of(module: str) -> str:
@@ -177,7 +176,7 @@ def test_optional_dependencies_stay_in_their_packages(module: str) -> None:
         optional -= {"rich"}
     if module == "cli.completion":
         optional -= {"shtab"}
-    optional -= INTEGRATED.get(module, set())
+    optional -= {FRAMEWORKS.get(module, "").split(".")[0]}
     if module.startswith("telemetry"):
         optional -= {"opentelemetry"}
     assert optional == set()
@@ -249,7 +248,7 @@ def test_a_name_that_is_not_there() -> None:
         _ = greentic_session.nonsense  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]  # that is what is refused
 
 
-@pytest.mark.parametrize("module", [module for module in MODULES if not module.startswith("__main__")])
+@pytest.mark.parametrize("module", sorted({*MODULES} - NOT_IMPORTABLE - {"__main__"}))
 def test_all_names_what_a_module_defines(module: str) -> None:
     loaded = importlib.import_module(f"greentic_session.{name_of(module)}".rstrip("."))
     for name in getattr(loaded, "__all__", []):

@@ -15,6 +15,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from adapters import NOT_IMPORTABLE
 
 import greentic_session
 from greentic_session import errors
@@ -22,7 +23,7 @@ from greentic_session import errors
 NAMES = sorted(
     module.name
     for module in pkgutil.walk_packages(greentic_session.__path__, "greentic_session.")
-    if not module.name.endswith("__main__")
+    if not module.name.endswith("__main__") and module.name.removeprefix("greentic_session.") not in NOT_IMPORTABLE
 )
 PUBLIC = ["greentic_session", *(name for name in NAMES if not any(part[0] == "_" for part in name.split(".")))]
 EXAMPLES = 25

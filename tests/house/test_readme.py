@@ -159,6 +159,23 @@ def test_the_session_of_openai_agents(block: str, monkeypatch: pytest.MonkeyPatc
     assert asyncio.run(talk()) == ["Hello.", "Hello again."]
 
 
+@runs("from google.adk.agents import BaseAgent")
+def test_the_session_service_of_google_adk(block: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    pytest.importorskip("google.adk", reason="install the extra: python -m pip install 'greentic-session[google-adk]'")
+    from google.adk.agents import BaseAgent
+
+    monkeypatch.chdir(tmp_path)
+
+    async def made() -> str:
+        names = run(block)
+        async with names["conversations"]:
+            runner = names["make_runner"](BaseAgent(name="clerk"))
+            session = await runner.session_service.create_session(app_name=runner.app_name, user_id="ann", session_id="s1")
+            return str(session.id)
+
+    assert asyncio.run(made()) == "s1"
+
+
 @runs("async def copy(")
 def test_the_copy_by_readable_files(block: str, tmp_path: Path) -> None:
     urls = [f"sqlite:///{tmp_path}/{name}.db" for name in ("here", "there")]

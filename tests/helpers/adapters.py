@@ -1,0 +1,21 @@
+"""Adapters of the package, and the frameworks that they import."""
+
+import importlib.util
+
+__all__ = ["FRAMEWORKS", "NOT_IMPORTABLE"]
+
+FRAMEWORKS = {"integrations.google_adk": "google.adk", "integrations.openai_agents": "agents"}
+"""By module of the package: the framework that it imports, if only for types."""
+
+
+def _is_installed(framework: str) -> bool:
+    try:
+        return importlib.util.find_spec(framework) is not None
+    except ModuleNotFoundError:  # its parent is missing
+        return False
+
+
+NOT_IMPORTABLE = {
+    module for module, framework in FRAMEWORKS.items() if framework != "agents" and not _is_installed(framework)
+}
+"""Adapters that cannot be imported here; that of openai-agents can be anywhere."""
