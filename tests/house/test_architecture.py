@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from adapters import FRAMEWORKS, NOT_IMPORTABLE
+from frameworks.adapters import FRAMEWORKS, NOT_IMPORTABLE
 
 import greentic_session
 

@@ -15,7 +15,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from adapters import NOT_IMPORTABLE
+from frameworks.adapters import NOT_IMPORTABLE
 
 import greentic_session
 from greentic_session import errors

@@ -146,7 +146,7 @@ def test_the_transcript_that_is_shortened(block: str) -> None:
 @runs("from agents import Agent, Runner")
 def test_the_session_of_openai_agents(block: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     pytest.importorskip("agents", reason="install the extra: python -m pip install 'greentic-session[openai-agents]'")
-    from scripted_agent import Scripted, clerk, said
+    from frameworks.scripted_agent import Scripted, clerk, said
 
     monkeypatch.chdir(tmp_path)
 

@@ -10,7 +10,7 @@ from greentic_session.conversation import ConversationStore, create_conversation
 from greentic_session.integrations.openai_agents import AgentSessions
 
 agents = pytest.importorskip("agents", reason="install the extra: python -m pip install 'greentic-session[openai-agents]'")
-from scripted_agent import Scripted, calling, clerk, said  # noqa: E402  # it needs the framework
+from frameworks.scripted_agent import Scripted, calling, clerk, said  # noqa: E402  # it needs the framework
 
 pytestmark = pytest.mark.asyncio
 
