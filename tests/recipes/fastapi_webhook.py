@@ -36,16 +36,16 @@ MINUTE, HOUR, DAY = 60, 3600, 24 * 3600
 
 
 class Shop(Protocol):
-    """What is done elsewhere, each with a key: what was done under a key is not done again."""
+    """What is done elsewhere, each with a key: what was done under a key is not done again.
 
-    async def charge(self, order: str, key: str) -> str:
-        """Ask the provider for a payment; return its id. It calls the webhook, maybe at once."""
+    `charge` asks the provider for a payment and returns its id; the webhook may be called at once.
+    """
 
-    async def ship(self, order: str, key: str) -> None:
-        """Send the goods."""
+    async def charge(self, order: str, key: str) -> str: ...
 
-    async def refund(self, order: str, key: str) -> None:
-        """Pay back."""
+    async def ship(self, order: str, key: str) -> None: ...
+
+    async def refund(self, order: str, key: str) -> None: ...
 
 
 class Checkout(BaseModel):
