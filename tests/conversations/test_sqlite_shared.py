@@ -10,13 +10,13 @@ from pathlib import Path
 import anyio
 import pytest
 from conversation_databases import connected, make, rows
-from races.threads import in_threads, wait_until
+from races.conversations import check_many_threads
+from races.threads import wait_until
 
 from greentic_session import ReplyScope, SessionData, TenantCtx, create_session_store
 from greentic_session.conversation import (
     Conversation,
     Message,
-    TokenUsage,
     create_conversation_store,
     link_conversation,
     linked_conversation,
@@ -44,30 +44,8 @@ NEURON = json.dumps(
 @pytest.mark.parametrize("rounds", [50, pytest.param(1000, marks=pytest.mark.slow)])
 def test_many_threads_lose_and_reorder_nothing(rounds: int, tmp_path: Path) -> None:
     store = make(tmp_path / "bot.db")
-
-    async def begin() -> None:
-        await store.create(OPS, id="c")
-
-    async def run(number: int) -> None:
-        for index in range(rounds):
-            await store.append(OPS, "c", *said(f"{number} {index}"))
-            await store.update_state(OPS, "c", add_usage=TokenUsage(1), custom={str(number): index})
-            await store.create(OPS, id=f"{number} {index}")
-            await store.list(OPS, limit=3)
-            if index % 2:
-                await store.delete(OPS, f"{number} {index}")
-
-    async def check() -> None:
-        loaded = await store.load(OPS, "c")
-        found = [message.text.split() for message in loaded.messages]
-        for number in range(4):
-            assert [int(index) for who, index in found if who == str(number)] == list(range(rounds))
-        assert loaded.state.token_usage == TokenUsage(4 * rounds)
-        await store.aclose()
-
-    anyio.run(begin)
-    in_threads(4, run, backends=("asyncio", "trio"))
-    anyio.run(check)
+    assert check_many_threads(store, rounds) == 1 + 2 * rounds
+    anyio.run(store.aclose)
     assert rows(tmp_path / "bot.db") == {
         "conversation": 1 + 2 * rounds,
         "conversation_header": 1 + 2 * rounds,

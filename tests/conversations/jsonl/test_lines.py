@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+from samples.damage import changed
 
 from greentic_session.conversation import (
     InMemoryConversationStore,
@@ -76,14 +77,6 @@ async def test_what_was_edited_by_hand_is_read(text: bytes) -> None:
     assert read_lines(text.replace(b'":', b'" : ')).messages == [part.replace(b'":', b'" : ') for part in sound.messages]
     edited = read_lines(text.replace(b"good day", "schönen Tag".encode()))
     assert b"sch" in edited.messages[1]
-
-
-def changed(old: bytes, new: bytes) -> Callable[[bytes], bytes]:
-    def change(text: bytes) -> bytes:
-        assert old in text
-        return text.replace(old, new)
-
-    return change
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import msgspec
 import pytest
+from samples.damage import changed
 
 from greentic_session.conversation import InMemoryConversationStore, import_conversations
 from greentic_session.conversation.envelope import write_envelope
@@ -136,14 +137,6 @@ def test_any_other_end_is_one_unreadable_message(end: bytes) -> None:
 @pytest.mark.parametrize("end", [b"+", b"+ ", b"\0" * 4096, b"hello\0"])
 def test_the_start_of_a_write_is_left_out(end: bytes) -> None:
     assert read_log(USUAL + end).messages == read_log(USUAL).messages
-
-
-def changed(old: bytes, new: bytes) -> Callable[[bytes], bytes]:
-    def change(text: bytes) -> bytes:
-        assert old in text
-        return text.replace(old, new)
-
-    return change
 
 
 @pytest.mark.parametrize(
