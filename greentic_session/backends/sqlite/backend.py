@@ -113,7 +113,7 @@ class SQLiteBackend(SessionBackend):
         return await self._write(lambda c, now: operations.park(c, parking, place, text, now, limits))
 
     async def find(self, owner: Owner, scopes: tuple[ReplyScope, ...]) -> Wait | None:
-        if len(scopes) > 1:
+        if len(scopes) != 1:
             places = operations.places_of(owner, scopes)
             return await self._read(lambda c, now: operations.find(c, owner, places, now))
         (scope,), timer = scopes, self.timer
