@@ -63,7 +63,7 @@ def _rows(report: Report) -> list[tuple[str, str]]:
     return [
         (what, ", ".join(f"{count:,} {word}" for count, word in zip(counts, words, strict=True) if count is not None))
         for what, counts in (("sessions", sessions), ("conversations", conversations))
-    ]
+    ] + ([("replies", f"{report.replies:,} copied")] if report.replies else [])
 
 
 MIGRATE: Final = Command(

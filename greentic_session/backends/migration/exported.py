@@ -1,4 +1,4 @@
-"""A session on its way from one store to another."""
+"""Sessions, inboxes and ids of deliveries on their way from one store to another."""
 
 import asyncio
 from typing import NamedTuple, Self
@@ -6,7 +6,120 @@ from typing import NamedTuple, Self
 from greentic_session._base.hiding import outline
 from greentic_session.tenancy import Identity
 
-__all__ = ["Exported", "identity_of"]
+__all__ = ["DEADLINE", "Exported", "ExportedDelivery", "ExportedInbox", "ExportedReply", "ExportedTurn", "identity_of"]
+
+DEADLINE = "deadline"
+"""What a turn is about that is for the deadline of its session."""
+
+
+class ExportedTurn(NamedTuple):
+    """What a session has that takes part in replies and deadlines.
+
+    Moments are told in milliseconds from when they were read, negative once they have passed.
+
+    Attributes:
+        deadline: When it is forgotten or resumed; None for no deadline.
+        rest: When it ends, once nothing unsettled lies at its place; None for never.
+        resume: Whether it is resumed at its deadline.
+        put_off: When it may be ready again; None where it was not put off.
+        is_new: Whether its first verdict is still due.
+        about: What its open turn is about: the id of a reply, or `DEADLINE`; empty without one.
+        failed: How many attempts of that ended by their lease or were put off.
+        key: The idempotency key of it.
+    """
+
+    deadline: int | None
+    rest: int | None
+    resume: bool
+    put_off: int | None
+    is_new: bool
+    about: str
+    failed: int
+    key: str
+
+    def __repr__(self) -> str:
+        return outline(self, *self._fields)
+
+    def aged(self, passed: int) -> Self:
+        """Return it as it is so many milliseconds later."""
+        return self._replace(
+            deadline=None if self.deadline is None else self.deadline - passed,
+            rest=None if self.rest is None else self.rest - passed,
+            put_off=None if self.put_off is None else self.put_off - passed,
+        )
+
+
+class ExportedReply(NamedTuple):
+    """An unsettled reply. Moments are told as in `ExportedTurn`.
+
+    Attributes:
+        id: Its id.
+        scope: The scope that it was delivered to, as JSON.
+        delivery_id: The sender's id of the delivery; None without one.
+        sender: Who answers; None where nobody said so.
+        size: The length of its plain body, in bytes.
+        accepted: When it was accepted.
+        told: What is told of that: microseconds since the Unix epoch.
+        keep: Until when it is kept where nothing waits; None where nobody said so.
+        token: Of the claim that holds it, or held it last; empty without one.
+        held: When the lease of that claim ends.
+        body: The body as it is stored.
+    """
+
+    id: str
+    scope: bytes
+    delivery_id: str | None
+    sender: str | None
+    size: int
+    accepted: int
+    told: int
+    keep: int | None
+    token: str
+    held: int
+    body: bytes
+
+    def __repr__(self) -> str:
+        return outline(self, *self._fields)
+
+
+class ExportedInbox(NamedTuple):
+    """All that lies at one place, oldest first.
+
+    Attributes:
+        seen: When it was read, by the loop's clock.
+        owner: Whose it is, as in `Exported`.
+        scope: The scope of the place, as JSON.
+        replies: What lies there.
+    """
+
+    seen: float
+    owner: bytes
+    scope: bytes
+    replies: tuple[ExportedReply, ...]
+
+    def __repr__(self) -> str:
+        return outline(self, *self._fields)
+
+
+class ExportedDelivery(NamedTuple):
+    """An id of a delivery that was settled or removed, and is remembered.
+
+    Attributes:
+        seen: When it was read, by the loop's clock.
+        owner: Whose it is, as in `Exported`.
+        conversation: SHA-256 of its conversation.
+        id: SHA-256 of the id.
+        left: For how many milliseconds more it is remembered.
+    """
+
+    seen: float
+    owner: bytes
+    conversation: bytes
+    id: bytes
+    left: int
+
+    def __repr__(self) -> str:
+        return outline(self, *self._fields)
 
 
 class Exported(NamedTuple):
@@ -16,6 +129,7 @@ class Exported(NamedTuple):
         believed: Whether only a scope key tells that it waits there.
         seen: When it was read, by the loop's clock.
         lease: What is left of the claim, in ms.
+        turn: What it has that takes part in replies or deadlines; None where it has nothing.
     """
 
     believed: bool
@@ -30,6 +144,7 @@ class Exported(NamedTuple):
     unseen: bytes
     claim: bytes
     lease: int
+    turn: ExportedTurn | None = None
 
     def __repr__(self) -> str:
         return outline(self, *self._fields)
@@ -40,7 +155,8 @@ class Exported(NamedTuple):
         ttl, lease = self.ttl if self.ttl == -1 else self.ttl - passed, self.lease - passed
         if self.ttl != -1 and ttl <= 0:
             return None
-        aged = self._replace(ttl=ttl, lease=lease, seen=self.seen + passed / 1000)
+        turn = None if self.turn is None else self.turn.aged(passed)
+        aged = self._replace(ttl=ttl, lease=lease, seen=self.seen + passed / 1000, turn=turn)
         return aged if lease > 0 else aged._replace(claim=b"", lease=0)
 
 

@@ -12,6 +12,7 @@ from greentic_session._sqlite.url import SQLITE_SCHEME, path_of
 from greentic_session.errors import InvalidInputError
 
 from .conversations import Conversations
+from .replies import copy_replies, remove_settled
 from .report import OnProgress, Progress, Report
 from .sides import Endpoint, Group
 
@@ -70,7 +71,8 @@ async def _copy(origin: Endpoint, goal: Endpoint, on_progress: OnProgress | None
     source, target = origin.source(report), goal.target(origin.side.id, report)
     conversations = Conversations(origin.side, goal.side, report)
     await source.check()
-    if not (origin.side.carries_replies and goal.side.carries_replies) and await origin.side.holds_replies():
+    carries_replies = source.replies is not None and target.replies is not None
+    if not carries_replies and await origin.side.holds_replies():
         raise InvalidInputError(
             "the source holds replies or deadlines, which are not copied yet on this way: let runners settle them, "
             "or remove what waits for them"
@@ -103,9 +105,13 @@ async def _copy(origin: Endpoint, goal: Endpoint, on_progress: OnProgress | None
 
     await _each(source.sessions(progress.advance), write_sessions)
     await _each(source.waits(progress.advance), write_waits)
+    if source.replies is not None and target.replies is not None:
+        found += await copy_replies(source.replies, target.replies, report)
     await _each(origin.side.walk_conversations(progress.advance), write_conversations)
     if found:
         await _each(target.copies(progress.advance), remove)
+        if source.replies is not None and target.replies is not None:
+            await remove_settled(source.replies, target.replies)
     progress.finish()
     return report
 

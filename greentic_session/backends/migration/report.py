@@ -21,6 +21,7 @@ class Report(msgspec.Struct, kw_only=True):
             alone. So was what would have displaced them.
         removed: How many copies were removed because the source has the session no more.
         corrupt: How many texts of the source nothing tells the owner of; they were not copied.
+        replies: How many unsettled replies were written.
         waits: How many waits were written that only a scope key of the reference's tells of.
         conversations: How many conversations were written.
         conversations_unchanged: How many of them were there already, and alike.
@@ -33,6 +34,7 @@ class Report(msgspec.Struct, kw_only=True):
     kept: int = 0
     removed: int = 0
     corrupt: int = 0
+    replies: int = 0
     waits: int = 0
     conversations: int = 0
     conversations_unchanged: int = 0

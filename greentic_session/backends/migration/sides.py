@@ -7,10 +7,10 @@ from typing import Any, NamedTuple, TypeAlias
 
 from greentic_session.conversation.backend import ConversationBackend
 
-from .exported import Exported
+from .exported import Exported, ExportedDelivery, ExportedInbox
 from .report import Report
 
-__all__ = ["Endpoint", "Group", "Looked", "Side", "Source", "Target"]
+__all__ = ["Endpoint", "Group", "Looked", "ReplySource", "ReplyTarget", "Side", "Source", "Target"]
 
 Group: TypeAlias = tuple[Any, list[bytes]]
 """Some names of a kind, and where they are: for the side itself."""
@@ -18,8 +18,54 @@ Looked: TypeAlias = Callable[[int], None]
 """Told of how many more names were looked at."""
 
 
+class ReplySource(ABC):
+    """Where replies come from, and what goes with them."""
+
+    @abstractmethod
+    def inboxes(self) -> AsyncIterator[ExportedInbox]:
+        """Yield what lies at each place, once."""
+
+    @abstractmethod
+    def deliveries(self) -> AsyncIterator[list[ExportedDelivery]]:
+        """Yield the ids of deliveries that were settled or removed, and are remembered."""
+
+    @abstractmethod
+    async def lacks(self, ids: list[str]) -> list[str]:
+        """Return those of some replies that do not lie here unsettled."""
+
+
+class ReplyTarget(ABC):
+    """Where replies go to, and what goes with them."""
+
+    @abstractmethod
+    async def put_inbox(self, inbox: ExportedInbox) -> int:
+        """Put what is new of an inbox behind what lies at its place, in one atomic step.
+
+        What was copied before, or is known by the id of its delivery, is left out. Return how many
+        replies were added.
+        """
+
+    @abstractmethod
+    async def put_deliveries(self, deliveries: list[ExportedDelivery]) -> None:
+        """Remember ids of deliveries that are not known yet."""
+
+    @abstractmethod
+    def copies(self) -> AsyncIterator[list[str]]:
+        """Yield the ids of the replies that were copied here."""
+
+    @abstractmethod
+    async def remove(self, ids: list[str]) -> None:
+        """Settle those of some copies that nobody holds: that has happened where they came from."""
+
+
 class Source(ABC):
-    """Where sessions come from."""
+    """Where sessions come from.
+
+    Attributes:
+        replies: Where their replies come from; None where those cannot be copied.
+    """
+
+    replies: ReplySource | None = None
 
     @abstractmethod
     async def check(self) -> None:
@@ -56,7 +102,12 @@ class Target(ABC):
 
     Args:
         report: Where all is counted.
+
+    Attributes:
+        replies: Where their replies go to; None where those cannot be copied.
     """
+
+    replies: ReplyTarget | None = None
 
     def __init__(self, report: Report) -> None:
         self.report = report
@@ -97,12 +148,9 @@ class Side(ABC):
     Attributes:
         name: Tells which store it is; never a password.
         conversations: The conversations there.
-        carries_replies: Whether replies, deadlines and what goes with them can be copied from and
-            to here.
     """
 
     conversations: ConversationBackend
-    carries_replies: bool = False
 
     def __init__(self, name: str) -> None:
         self.name = name

@@ -11,7 +11,15 @@ from typing import Final
 from greentic_session import transitions
 from greentic_session._expiry.expiring import NEVER_ENDS
 from greentic_session._sqlite.database import Database
-from greentic_session.backends.sqlite.copying import Copied, claim_on, copies_between, expunge, holds_replies, store_copy
+from greentic_session.backends.sqlite.copying import (
+    Copied,
+    claim_on,
+    copies_between,
+    expunge,
+    holds_replies,
+    store_copy,
+    turn_of,
+)
 from greentic_session.backends.sqlite.rows import Row, by_key, rows_between, scope_text
 from greentic_session.backends.sqlite.schema import SESSIONS
 from greentic_session.backends.sqlite.walking import END, next_window
@@ -24,6 +32,7 @@ from greentic_session.tenancy import NO_TEAM, Identity
 from .exported import Exported, identity_of
 from .report import Report
 from .sides import Endpoint, Group, Looked, Side, Source, Target
+from .sqlite_replies import SQLiteReplySource, SQLiteReplyTarget, copied_turn, exported_turn
 
 __all__ = ["SQLiteSide", "SQLiteSource", "SQLiteTarget", "sqlite_endpoint"]
 
@@ -79,6 +88,7 @@ class SQLiteSource(Source):
 
     def __init__(self, side: SQLiteSide, report: Report) -> None:  # noqa: ARG002  # columns tell whose all are
         self._database = side.database
+        self.replies = SQLiteReplySource(side.database)
 
     async def check(self) -> None:
         """See `Source.check`."""
@@ -126,6 +136,7 @@ class SQLiteTarget(Target):
         super().__init__(report)
         self._database = side.database
         self._source = source
+        self.replies = SQLiteReplyTarget(side.database, source)
 
     async def put(self, session: Exported) -> bytes | None:
         """See `Target.put`."""
@@ -147,6 +158,7 @@ class SQLiteTarget(Target):
             token=current.claim.decode().partition(":")[0],
             lease_end=now + current.lease / 1000,
             believed=current.believed,
+            turn=copied_turn(current.turn, now),
         )
         outcome = await self._database.write(lambda c: store_copy(c, copied, time.time()))
         return outcome.encode()
@@ -193,6 +205,7 @@ def _exported(connection: sqlite3.Connection, key: str, seen: float) -> Exported
         claim=f"{token}:{hash}".encode() if token else b"",
         lease=round((row.lease_end - now) * 1000) if token else 0,
         unseen=b"" if _is_session(row) else b"1",
+        turn=exported_turn(turn_of(row), now),
     )
 
 

@@ -16,6 +16,7 @@ _MOMENTS: Final = {
     "replies": ("accepted", "keep_until", "held_until", "kept"),
     "deliveries": ("end",),
     "copies": ("end", "forgotten"),
+    "copied_replies": ("forgotten",),
 }
 """The moments in each table; what is told of them (`accepted_at`) stays."""
 

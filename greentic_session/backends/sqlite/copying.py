@@ -14,20 +14,64 @@ from greentic_session._expiry.expiring import NEVER_ENDS
 from greentic_session.limits import ReplyLimits
 from greentic_session.models import version_of
 from greentic_session.tenancy import Identity, Owner
-from greentic_session.transitions import Leaving
+from greentic_session.transitions import Leaving, Turn, name_of_deadline
 
 from .rows import Row, by_key, delete, held_at, insert, latest_of, place_of
 from .schema import FREE
 from .shelves import Shelves
 
-__all__ = ["Copied", "Outcome", "claim_on", "copies_between", "expunge", "holds_replies", "store_copy"]
+__all__ = [
+    "Copied",
+    "CopiedTurn",
+    "Outcome",
+    "claim_on",
+    "copies_between",
+    "expunge",
+    "holds_replies",
+    "store_copy",
+    "turn_of",
+]
 
 _MONTH_S: Final = 30 * 86_400.0
+_NOTHING: Final = "000 "
+"""How a turn signs that is like none."""
 _NEAR_S: Final = 1.0
 """How far apart two ends of lifetimes may be that count as one."""
 
 Outcome = str
 """``stored``; ``same`` if nothing was to be done; ``kept`` if it may not be."""
+
+
+class CopiedTurn(NamedTuple):
+    """What a session of another store has that takes part in replies or deadlines.
+
+    Moments are seconds since the Unix epoch, by this machine's clock.
+
+    Attributes:
+        deadline: When it is forgotten or resumed.
+        rest_end: When it ends, once nothing unsettled lies at its place.
+        resume: Whether it is resumed.
+        put_off: When it may be ready again; 0 where it was not put off.
+        is_new: Whether its first verdict is still due.
+        turn: Its open turn.
+    """
+
+    deadline: float
+    rest_end: float
+    resume: bool
+    put_off: float
+    is_new: bool
+    turn: Turn | None
+
+    def sign(self) -> str:
+        """Return what tells it from another one, apart from moments."""
+        turn = self.turn
+        if turn is None:
+            about = ""
+        else:
+            is_heard = turn.about == name_of_deadline(self.deadline)
+            about = f"{'' if is_heard else turn.about} {turn.failed} {turn.key}"
+        return f"{self.resume:d}{self.is_new:d}{self.put_off != 0:d} {about}"
 
 
 class Copied(NamedTuple):
@@ -46,6 +90,7 @@ class Copied(NamedTuple):
         token: Of the claim on it, or empty.
         lease_end: When that ends.
         believed: Whether this is that other pass.
+        turn: What it has that takes part in replies or deadlines; None where it has nothing.
     """
 
     source: str
@@ -59,6 +104,7 @@ class Copied(NamedTuple):
     token: str
     lease_end: float
     believed: bool
+    turn: CopiedTurn | None = None
 
 
 class _Mark(NamedTuple):
@@ -139,9 +185,9 @@ def store_copy(connection: sqlite3.Connection, copy: Copied, now: float) -> Outc
             """,
             (pointer, place, scope, copy.end, token, copy.lease_end, copy.text, session.id),
         )
-    if place is not None:
-        _meet(connection, copy.key, place, now)
-    _remember(connection, copy.key, _Mark(copy.source, version_of(copy.text), copy.end, wanted, copy.token), now)
+    _take_part(connection, copy, None if session is None else session.place, now)
+    version = _version_of(copy.text, copy.turn)
+    _remember(connection, copy.key, _Mark(copy.source, version, copy.end, wanted, copy.token), now)
     return "stored"
 
 
@@ -156,15 +202,30 @@ def _take_out(connection: sqlite3.Connection, row: Row | None, now: float) -> bo
     return removed
 
 
-def _meet(connection: sqlite3.Connection, key: str, place: bytes, now: float) -> None:
-    """Let a wait that has come have what lies at its place."""
+def _take_part(connection: sqlite3.Connection, copy: Copied, left: bytes | None, now: float) -> None:
+    """Let a session that was stored have what it takes part in, and what lies at its place.
+
+    Args:
+        connection: Where it was stored.
+        copy: The session.
+        left: Where it waited before; None where it did not.
+        now: The moment.
+    """
     shelves = Shelves(connection, now, ReplyLimits())
-    row = shelves.by_key(key)
-    if row is not None and shelves.inbox(place):
-        shelves.prune(place)
-        shelves.settle_in(row, place)
-        shelves.refresh(row)
-        shelves.flush()
+    row = shelves.by_key(copy.key)
+    if left is not None and row is not None and row.place != left:
+        shelves.prune(left)
+    if row is None or (copy.turn is None and not row.takes_part and not (row.place and shelves.inbox(row.place))):
+        return
+    part = copy.turn or CopiedTurn(copy.end if row.waits else NEVER_ENDS, copy.end, False, 0.0, False, None)  # noqa: FBT003
+    row.deadline, row.rest_end, row.resume, row.put_off = part.deadline, part.rest_end, part.resume, part.put_off
+    row.is_new, row.turn = part.is_new, part.turn
+    if row.place is not None and shelves.inbox(row.place):
+        shelves.prune(row.place)
+        shelves.settle_in(row, row.place)
+        row.end = max(row.end, transitions.storage_end(row, shelves.received(row.place), shelves.limits))
+    shelves.restore(row)
+    shelves.flush()
 
 
 def expunge(connection: sqlite3.Connection, source: str, key: str, now: float) -> bool | None:
@@ -200,6 +261,18 @@ def claim_on(session: Row, now: float) -> str:
     return session.token if session.token is not None and session.lease_end > now else ""
 
 
+def turn_of(session: Row) -> CopiedTurn | None:
+    """Return what a session has that takes part in replies or deadlines."""
+    if not session.takes_part:
+        return None
+    return CopiedTurn(session.deadline, session.rest_end, session.resume, session.put_off, session.is_new, session.turn)
+
+
+def _version_of(text: bytes, turn: CopiedTurn | None) -> str:
+    """Return what tells whether somebody has changed a session."""
+    return version_of(text) if turn is None or turn.sign() == _NOTHING else f"{version_of(text)} {turn.sign()}"
+
+
 def _mark_of(connection: sqlite3.Connection, key: str) -> _Mark | None:
     found = connection.execute("SELECT source, version, end, scope_hash, token FROM copies WHERE key = ?", (key,)).fetchone()
     return None if found is None else _Mark(*found)
@@ -215,12 +288,11 @@ def _is_as_left(connection: sqlite3.Connection, session: Row, source: str, now: 
     mark = _mark_of(connection, session.key)
     return (
         mark is not None
-        and not session.takes_part  # its runners have been at it
         and mark.source == source
         and mark.scope_hash == session.scope_hash
         and _near(mark.end, session.end)
         and claim_on(session, now) in ("", mark.token)  # a copied claim may have ended
-        and version_of(session.text or b"") == mark.version
+        and _version_of(session.text or b"", turn_of(session)) == mark.version
     )
 
 
@@ -229,6 +301,7 @@ def _is_same(connection: sqlite3.Connection, session: Row, copy: Copied, wanted:
     latest = None if copy.latest is None else latest_of(connection, copy.latest)
     return (
         session.text == copy.text
+        and _version_of(b"", turn_of(session)) == _version_of(b"", copy.turn)
         and session.scope_hash == wanted
         and _near(session.end, copy.end)
         and (session.pointer == pointer or (session.pointer is None and latest is not None))
@@ -249,8 +322,15 @@ def _clear_place(connection: sqlite3.Connection, holder: Row, source: str, now: 
     if not transitions.is_live(holder, now):
         _take_out(connection, holder, now)
         return
-    connection.execute("UPDATE sessions SET place = NULL, scope = NULL WHERE id = ?", (holder.id,))
-    mark = _Mark(source, version_of(holder.text or b""), holder.end, "", claim_on(holder, now))
+    if holder.takes_part:
+        shelves = Shelves(connection, now, ReplyLimits())
+        shelves.displace(shelves.taken_in(holder))
+        shelves.flush()
+    else:
+        connection.execute("UPDATE sessions SET place = NULL, scope = NULL WHERE id = ?", (holder.id,))
+    displaced = by_key(connection, holder.key)
+    part = None if displaced is None else turn_of(displaced)
+    mark = _Mark(source, _version_of(holder.text or b"", part), holder.end, "", claim_on(holder, now))
     _remember(connection, holder.key, mark, now)
 
 

@@ -144,7 +144,7 @@ def insert_letter(
             id, place, env, tenant, team, user, at, scope, delivery, delivery_id, sender,
             size, accepted, accepted_at, keep_until, token, held_until, kept, body
         )
-        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL, 0, NULL, ?)
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL, ?)
         """,
         (
             *columns,
@@ -154,6 +154,8 @@ def insert_letter(
             received.accepted,
             told,
             received.keep_until,
+            received.token,
+            received.held_until,
             reply.text.encode(),
         ),
     ).lastrowid

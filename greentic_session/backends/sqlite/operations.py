@@ -65,6 +65,8 @@ T = TypeVar("T")
 
 Places = tuple[tuple[bytes, ReplyScope], ...]
 """The names of places, and their scopes, best first."""
+_FORGOTTEN: Final = (("copies", "key", "forgotten"), ("copied_replies", "id", "forgotten"), ("deliveries", "id", "end"))
+"""What is remembered for a time: the table, its key, and when that is over."""
 NOTHING_ELSE: Final = Settled()
 """What most verdicts and registrations do."""
 
@@ -284,7 +286,7 @@ def free_expired(connection: sqlite3.Connection, now: float, most: int, limits: 
     run_out = "SELECT place FROM replies WHERE kept IS NOT NULL AND kept <= ? ORDER BY kept LIMIT ?"
     for (place,) in connection.execute(f"SELECT DISTINCT place FROM ({run_out})", (now, most)).fetchall():  # noqa: S608
         in_step(connection, now, limits, lambda shelves, place=place: shelves.waiting(place))  # type: ignore[misc]
-    for table, id, end in (("copies", "key", "forgotten"), ("deliveries", "id", "end")):
+    for table, id, end in _FORGOTTEN:
         over = f"SELECT {id} FROM {table} WHERE {end} < 9e999 AND {end} <= ? LIMIT ?"  # noqa: S608  # as above
         connection.execute(f"DELETE FROM {table} WHERE {id} IN ({over})", (now, most))  # noqa: S608  # as above
     ends = connection.execute(

@@ -47,8 +47,8 @@ does).
 ``deliveries`` has the remembered ids of deliveries, each under its ``name``, the SHA-256 of the
 conversation and of the id: with the ``reply``, while that is unsettled, then until ``end``.
 
-``copies`` has what `migrate` copied here and how it left it, for 30 days at most; no operation of a
-store looks at it.
+``copies`` has what `migrate` copied here and how it left it, for 30 days at most, and
+``copied_replies`` which replies; no operation of a store looks at them.
 """
 
 from typing import Final
@@ -155,6 +155,7 @@ SESSIONS: Final = SchemaPart(
                 body BLOB NOT NULL
             )
             """,
+            "CREATE INDEX replies_by_id ON replies (id)",
             "CREATE INDEX replies_by_place ON replies (place)",
             "CREATE INDEX replies_by_token ON replies (token) WHERE token IS NOT NULL",
             "CREATE INDEX kept_by_owner ON replies (user, tenant, env, team, kept, size) WHERE kept IS NOT NULL",
@@ -173,6 +174,14 @@ SESSIONS: Final = SchemaPart(
             """,
             "CREATE UNIQUE INDEX deliveries_by_name ON deliveries (name, user, tenant, env, team)",
             "CREATE INDEX deliveries_by_end ON deliveries (end) WHERE end < 9e999",
+            """
+            CREATE TABLE copied_replies (
+                id TEXT PRIMARY KEY NOT NULL,
+                source TEXT NOT NULL,
+                forgotten REAL NOT NULL
+            ) WITHOUT ROWID
+            """,
+            "CREATE INDEX copied_replies_by_end ON copied_replies (forgotten)",
         ],
     ],
 )

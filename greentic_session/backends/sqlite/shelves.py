@@ -195,6 +195,12 @@ class Shelves:
         self._set_due(row, transitions.due_at(row, inbox, self.now, row.due) if row.waits else NEVER_ENDS)
         self.change(row)
 
+    def restore(self, row: Row) -> None:
+        """See to when a session that was copied is ready; its end is that of what was copied."""
+        inbox = () if row.place is None else self.received(row.place)
+        self._set_due(row, transitions.due_at(row, inbox, self.now, row.due) if row.waits else NEVER_ENDS)
+        self.change(row)
+
     def lease(self, row: Row, token: str, lease_ms: int) -> None:
         """Let a claim hold a session, and the replies that it holds already, from now on."""
         row.token, row.lease_end = token, transitions.end_after(lease_ms, self.now)
