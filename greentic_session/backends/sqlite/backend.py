@@ -116,7 +116,7 @@ class SQLiteBackend(SessionBackend):
         if len(scopes) != 1:
             places = operations.places_of(owner, scopes)
             return await self._read(lambda c, now: operations.find(c, owner, places, now))
-        (scope,), timer = scopes, self.timer
+        scope, timer = scopes[0], self.timer
         place = place_of(owner, scope.scope_hash())
         return await self.database.look_up(placed, place, lambda found: wait_of_owner(found, owner, scope, timer()))
 

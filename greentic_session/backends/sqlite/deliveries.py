@@ -194,12 +194,13 @@ def claim_ready(shelves: Shelves, readying: Readying) -> tuple[Readiness, Begun 
 
 def readiness(connection: sqlite3.Connection, ctx: TenantCtx | None, now: float) -> Backlog:
     """As `SessionBackend.readiness`: within 5 ms it counts some thousands."""
-    values: list[float | str]
-    if ctx is None:
-        of, values = "tenants x CROSS JOIN turns t ON t.tenant = x.tenant AND t.env = x.env WHERE x.rank <= ?", [now]
-    else:
+    of, values = (
+        "tenants x CROSS JOIN turns t ON t.tenant = x.tenant AND t.env = x.env WHERE x.rank <= ?",
+        list[object]((now,)),
+    )
+    if ctx is not None:
         where, names = _of(ctx)
-        of, values = f"turns t WHERE {where}", [*names]
+        of, values = f"turns t WHERE {where}", list[object](names)
     seen = f"SELECT t.id, t.due FROM {of} AND t.due < 9e999 AND t.due <= ? LIMIT ?"  # noqa: S608  # constants
     seen_rows = connection.execute(
         f"SELECT count(*), count(s.id), min(f.due) FROM ({seen}) f "  # noqa: S608  # as above
