@@ -114,8 +114,7 @@ class Database:
     ) -> Coroutine[Any, Any, T]:
         """Read what is stored under a key, on one state of the database, and make a result of it.
 
-        Lookups that wait at the same time are read together. That takes half of the time of as many
-        reads, of which each has a statement of its own.
+        Lookups that wait at the same time are read by one statement for many, and not by one each.
 
         Args:
             select: Reads what is stored under some keys; what is absent it leaves out. Lookups are
