@@ -119,9 +119,8 @@ async def take_order(bot: Bot, claim: Claim) -> None:
 
     async def finish() -> None:
         # Not complete(): an answer that is behind this one, another /order for one, finds its flow.
-        await claim.park(
-            claim.scope, new_order(claim.data.tenant_ctx, order.chat, order.topic), ttl=MINUTE, on_timeout="forget"
-        )
+        data = new_order(claim.data.tenant_ctx, order.chat, order.topic)
+        await claim.park(claim.scope, data, ttl=MINUTE, on_timeout="forget")
 
     try:
         if claim.reply is None:  # the deadline

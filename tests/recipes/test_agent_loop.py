@@ -100,6 +100,7 @@ async def test_a_decision_on_another_machine(world: World) -> None:
         assert await machine.tell(Decision("u2", approve=True)) == ["Your refund: paid."]
         assert await machine.tell(Decision("u2", approve=True)) == ["That is over."]
     assert world.used == [("look_up", {"parcel": 7}), ("refund", {"euros": 5})]
+    assert len(set(world.keys)) == 2
     (summary,) = await world.conversations.list(CTX)
     conversation = await world.conversations.load(CTX, summary.id)
     roles = [message.role for message in conversation.messages]
@@ -136,6 +137,24 @@ async def test_questions_at_once_are_answered_one_after_the_other(world: World) 
         await machine.turns.reach(3)
     assert world.said == ["A", "B", "C"]
     assert len(await world.conversations.list(CTX)) == 3
+
+
+async def test_a_machine_that_fails_before_its_first_answer(world: World, open_store: Open) -> None:
+    """The question is in the transcript once."""
+
+    async def fails(transcript: list[Message]) -> Any:
+        raise ConnectionError("no model")
+
+    async with world.machine(fails) as machine:
+        assert await tell(machine.runner, CTX, CHAT, WHERE)
+    async with open_store() as store:
+        await later(store, 1)  # it was put off for so long
+    async with world.machine() as machine:
+        await machine.turns.reach(1)
+    assert world.said == [MAY_I]
+    (summary,) = await world.conversations.list(CTX)
+    roles = [message.role for message in await world.conversations.messages(CTX, summary.id)]
+    assert roles == ["user", "assistant", "tool", "assistant"]
 
 
 async def test_a_machine_that_fails_after_the_tool_was_used(world: World, open_store: Open) -> None:
