@@ -143,7 +143,8 @@ class ReplyOperations(ClaimOperations):
                     break
                 claims.append(found)
         except BaseException:
-            await shielded(lambda: _give_back(claims), persistent=True)
+            if claims:
+                await shielded(lambda: _give_back(claims), persistent=True)
             raise
         return claims
 

@@ -66,6 +66,7 @@ READS = [
     _plain("list_waits_for_user", lambda store: store.list_waits_for_user(ALICE, "alice")),
     _plain("find_by_user", lambda store: by_user(store, ALICE, "alice")),
     _plain("health", lambda store: store.health()),
+    _plain("inbox", lambda store: store.inbox(ALICE, "alice", CHAT)),
     _plain("iter_sessions", _walk, calls=2),
 ]
 WRITES = [
@@ -77,9 +78,14 @@ WRITES = [
     _plain("clear_wait", lambda store: store.clear_wait(ALICE, "alice", CHAT), writes=True),
     _plain("claim_wait", lambda store: store.claim_wait(ALICE, "alice", CHAT), writes=True),
     _plain("purge", lambda store: store.purge(ALICE), writes=True, calls=2),
+    _plain("deliver", lambda store: store.deliver(ALICE, "alice", CHAT, "yes", delivery_id="d"), writes=True),
+    _plain("claim_ready", lambda store: store.claim_ready(), writes=True),
     _of_claim("park", lambda claim: claim.park(OTHER, data(node="b"), MINUTE)),
     _of_claim("complete", lambda claim: claim.complete()),
     _of_claim("release", lambda claim: claim.release()),
     _of_claim("renew", lambda claim: claim.renew(MINUTE)),
+    _of_claim("stay", lambda claim: claim.stay(data(node="b"))),
+    _of_claim("take", lambda claim: claim.take()),
+    _of_claim("put off", lambda claim: claim.release(MINUTE)),
 ]
 OPERATIONS = READS + WRITES

@@ -9,7 +9,7 @@ import msgspec
 
 from greentic_session import tenancy
 from greentic_session._concurrency.shield import shielded
-from greentic_session._redis.answers import foreign, number
+from greentic_session._redis.answers import foreign, number, reading_answers
 from greentic_session._redis.client import RedisClient
 from greentic_session._redis.executor import Arg
 from greentic_session._redis.scanning import glob_of, walk
@@ -58,6 +58,7 @@ _STEP = 40
 """How many inboxes a walk reads in one step, at most."""
 
 
+@reading_answers
 class RedisReplies(SessionBackend):
     """The operations on replies and deadlines, in one namespace of one Redis.
 

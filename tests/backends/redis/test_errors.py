@@ -91,7 +91,7 @@ def calls_of_conversations(store: RedisConversationStore[Message], held: Convers
 
 def claimable(server: Impostor) -> Callable[[], None]:
     text = data().to_json()
-    answer = b"*4\r\n$5\r\nfound\r\n:0\r\n$1\r\nk\r\n$%d\r\n%s\r\n" % (len(text), text)
+    answer = b"*5\r\n$5\r\nfound\r\n:0\r\n$1\r\nk\r\n$%d\r\n%s\r\n$3\r\ninf\r\n" % (len(text), text)
     return lambda: server.answers.append(answer)
 
 

@@ -26,6 +26,7 @@ local function claim_first(of_tenant, of_team)
   local wait, inbox = open_place(owner, hash)
   if not wait then
     put_ready(owner, hash, math.huge)
+    serve(of_tenant, of_team, instant()) -- it may have many of these: others have their turns in between
   elseif due_at(wait, inbox.replies, instant(), when) > instant() then
     wait.was_due = when
     refresh(wait) -- the reference has parked it anew

@@ -40,8 +40,8 @@ local function remove()
   local set, index = set_at(path), index_at(path)
   local members = redis.pcall('SCARD', set)
 
-  -- With the only wait goes an index, too: one is left where the reference has cleared the others. (Its
-  -- keys by name: to make the lists of belongings.lua takes as long as all the commands here.)
+  -- With the only wait goes an index, too: one is left where the reference has cleared the others.
+  -- (Its keys by name: to make the lists of belongings.lua takes as long as all the commands here.)
   call('UNLINK', session, scope, is_latest and pointer or scope, members == 1 and index or scope, inbox, own,
     KEYS[1])
   if known[4] == '1' then

@@ -113,7 +113,8 @@ repeat
     break
   end
   if members == 0 then call('SADD', set, key) end
-  -- The only wait has no index: one may be left of waits that the reference has cleared, or be 0.1.0's.
+  -- The only wait has no index: one may be left of waits that the reference has cleared, or be
+  -- 0.1.0's.
   if token then call('UNLINK', index, claim_key(key)) else call('UNLINK', index) end
   if ttl ~= -1 then call('PEXPIRE', set, lifetime) elseif members > 0 then call('PERSIST', set) end
 until true
