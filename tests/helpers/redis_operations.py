@@ -40,13 +40,13 @@ def _plain(
     return Operation(name, ready, writes, calls)
 
 
-def _of_claim(name: str, call: Callable[[Claim], Awaitable[object]]) -> Operation:
+def _of_claim(name: str, call: Callable[[Claim], Awaitable[object]], *, writes: bool = True) -> Operation:
     async def ready(store: SessionStore) -> Call:
         claim = await store.claim_wait(ALICE, "alice", CHAT)
         assert claim is not None
         return lambda: call(claim)
 
-    return Operation(f"claim.{name}", ready, writes=True)
+    return Operation(f"claim.{name}", ready, writes)
 
 
 async def _walk(store: SessionStore) -> list[str]:
@@ -79,13 +79,13 @@ WRITES = [
     _plain("claim_wait", lambda store: store.claim_wait(ALICE, "alice", CHAT), writes=True),
     _plain("purge", lambda store: store.purge(ALICE), writes=True, calls=2),
     _plain("deliver", lambda store: store.deliver(ALICE, "alice", CHAT, "yes", delivery_id="d"), writes=True),
-    _plain("claim_ready", lambda store: store.claim_ready(), writes=True),
+    _plain("claim_ready", lambda store: store.claim_ready()),  # nothing is
     _of_claim("park", lambda claim: claim.park(OTHER, data(node="b"), MINUTE)),
     _of_claim("complete", lambda claim: claim.complete()),
     _of_claim("release", lambda claim: claim.release()),
     _of_claim("renew", lambda claim: claim.renew(MINUTE)),
     _of_claim("stay", lambda claim: claim.stay(data(node="b"))),
-    _of_claim("take", lambda claim: claim.take()),
+    _of_claim("take", lambda claim: claim.take(), writes=False),  # nothing is there
     _of_claim("put off", lambda claim: claim.release(MINUTE)),
 ]
 OPERATIONS = READS + WRITES

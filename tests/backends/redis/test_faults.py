@@ -440,7 +440,7 @@ async def test_a_server_that_is_loading(server: Server) -> None:
 
 
 async def test_a_server_that_is_full(server: Server) -> None:
-    refused = {"create_session", "update_session", "register_wait", "claim_wait", "claim.park"}
+    refused = {"create_session", "update_session", "register_wait", "claim_wait", "claim.park", "claim.stay", "deliver"}
     for operation in OPERATIONS:
         async with fresh(server.url) as store:
             await prepare(store)

@@ -44,6 +44,9 @@ repeat
   local deadline, ends, due = 'inf', at + life, at + lease
   -- @include put_ready_soon
   if not put then break end
+  -- First: a full server refuses a script only before it has written.
+  call('SET', claim, token .. ':' .. hash .. ':r', 'PX', ARGV[9])
+  call('ZADD', places_at(path), string.format('%.3f', due), place_name(path, hash))
   if ttl ~= -1 then
     deadline = string.format('%.3f', at + math.max(ttl, lease))
     if life > ttl then
@@ -54,7 +57,6 @@ repeat
       if kept ~= -1 and kept < life then call('PEXPIRE', set_at(path), lifetime) end
     end
   end
-  call('SET', claim, token .. ':' .. hash .. ':r', 'PX', ARGV[9])
   call('HSET', record_key(key), PLACE, hash, DEADLINE, deadline, REST_END, deadline, RESUME, '', PUT_OFF, '0.000', IS_NEW, '',
     TURN, '0 ' .. turn_key .. ' ' .. id, TOKEN, token, HELD, hash, TERMS, settings:match('^%d+ %d+ %d+'))
   local key_end, ids_end = ends, 0
