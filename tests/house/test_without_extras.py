@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-MISSING = ("redis", "hiredis", "cryptography", "opentelemetry")
+MISSING = ("redis", "hiredis", "cryptography", "opentelemetry", "rich", "shtab")
 PACKAGES = ("greentic_session", "greentic_session.conversation", "greentic_session.encryption", "greentic_session.telemetry")
 LAZY = {"greentic_session": "RedisSessionStore", "greentic_session.conversation": "RedisConversationStore"}
 
