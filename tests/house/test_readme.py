@@ -6,6 +6,7 @@ Their code runs, their commands are those that CI runs, their tables name what t
 import ast
 import asyncio
 import inspect
+import json
 import os
 import re
 import subprocess
@@ -30,6 +31,7 @@ from greentic_session import (
     SessionCursor,
     SessionData,
     SessionStore,
+    Start,
     TenantCtx,
 )
 from greentic_session._operations.claims import ClaimOperations
@@ -174,6 +176,29 @@ def test_the_session_service_of_google_adk(block: str, monkeypatch: pytest.Monke
             return str(session.id)
 
     assert asyncio.run(made()) == "s1"
+
+
+@runs("from pydantic_ai import Agent")
+def test_the_agent_of_pydantic_ai(block: str) -> None:
+    pytest.importorskip("pydantic_ai", reason="install the extra: python -m pip install 'greentic-session[pydantic-ai]'")
+    from pydantic_ai.models.test import TestModel
+
+    async def talk() -> list[Any]:
+        names, heard = run(block), asyncio.Queue[Any]()
+        names["print"] = lambda _, output: heard.put_nowait(output)
+        ctx = TenantCtx.new("dev", "tenant-42", user="user-7")
+        start = Start(SessionData.new(ctx, "desk", "begin"))
+        with names["agent"].override(model=TestModel()):
+            async with names["sessions"], names["conversations"], names["runner"] as runner:
+                prompt = '{"type": "prompt", "text": "Pay 7 euros"}'
+                await runner.deliver(ctx, "user-7", ReplyScope("chat-1"), prompt, start=start)
+                [call] = (await heard.get()).approvals
+                decision = json.dumps({"type": "decision", "approvals": {call.tool_call_id: True}})
+                await runner.deliver(ctx, "user-7", ReplyScope("chat-1"), decision)
+                return [call.tool_name, await heard.get()]
+
+    name, said = asyncio.run(asyncio.wait_for(talk(), 60))
+    assert (name, "paid" in said) == ("pay", True)
 
 
 @runs("async def copy(")

@@ -78,15 +78,21 @@ async def scenario(service: Any) -> list[Any]:
     for _ in range(2):
         await service.delete_session(**ANN, session_id="s1")
     seen += [await service.get_session(**ANN, session_id="s1"), await service.get_session(**ANN, session_id="no")]
-    late: Any = {"app:motd": "late"}
-    with pytest.raises(SessionNotFoundError):
-        await service.append_event(session, event("late", **late))
     seen.append(told(await service.get_session(**ANN, session_id="s2")))
     return seen
 
 
 async def test_it_does_what_the_frameworks_own_does(service: ConversationSessionService) -> None:
     assert await scenario(service) == await scenario(InMemorySessionService())
+
+
+async def test_an_event_of_a_deleted_session_writes_nothing(service: ConversationSessionService) -> None:
+    session = await service.create_session(**ANN, session_id="s1", state={"app:motd": "hi"})
+    await service.delete_session(**ANN, session_id="s1")
+    late: Any = {"app:motd": "late", "user:lang": "en"}
+    with pytest.raises(SessionNotFoundError):
+        await service.append_event(session, event("late", **late))
+    assert told(await service.create_session(**ANN, session_id="s2")) == ({"app:motd": "hi"}, [])
 
 
 class Clerk(BaseAgent):  # type: ignore[misc]  # untyped where it is not installed

@@ -4,7 +4,11 @@ import importlib.util
 
 __all__ = ["FRAMEWORKS", "NOT_IMPORTABLE"]
 
-FRAMEWORKS = {"integrations.google_adk": "google.adk", "integrations.openai_agents": "agents"}
+FRAMEWORKS = {
+    "integrations.google_adk": "google.adk",
+    "integrations.openai_agents": "agents",
+    "integrations.pydantic_ai": "pydantic_ai",
+}
 """By module of the package: the framework that it imports, if only for types."""
 
 
