@@ -128,14 +128,10 @@ async def test_what_was_written_down_is_not_repeated(histories: ConversationStor
     desk = Desk("Hello.")
     office = Office(desk, histories)
     turns = AgentTurns(desk.agent, histories, office.say, ttl=600)
-    async with office.sessions as sessions:
-        start = Start(SessionData.new(ANN, "desk", "begin"))
-        body = msgspec.json.encode(Prompt("hi")).decode()
-        await sessions.deliver(ANN, "ann", CHAT, body, start=start)
-        async with Runner(sessions, _failing_once(turns)):
-            with anyio.fail_after(60):
-                await office.heard.acquire()
-                await office.heard.acquire()
+    async with office.sessions, Runner(office.sessions, _failing_once(turns)) as office.runner:
+        await office.tell(Prompt("hi"))
+        with anyio.fail_after(60):
+            await office.heard.acquire()
     assert (office.said, len(desk.asked)) == (["Hello.", "Hello."], 1)
 
 
