@@ -122,7 +122,14 @@ def takeable(inbox: Sequence[Received], limit: int, now: float) -> tuple[Receive
 
 
 def give_back(received: Received, now: float, limits: ReplyLimits, *, waits: bool) -> Received:
-    """Return a reply whose claim ends without a verdict; where nothing waits, it is kept."""
+    """Return a reply whose claim ends now without a verdict; where nothing waits, it is kept.
+
+    One whose lease had ended before is as that has left it: see `lapse`.
+    """
+    return _let_go(received, now, limits, waits=waits) if received.held_until > now else received
+
+
+def _let_go(received: Received, now: float, limits: ReplyLimits, *, waits: bool) -> Received:
     keep_until = received.keep_until if waits else max(received.keep_until, now + limits.reply_grace_ms / 1000)
     return replace(received, token=None, held_until=0.0, keep_until=keep_until)
 
@@ -131,7 +138,7 @@ def lapse(received: Received, now: float, limits: ReplyLimits) -> Received:
     """Return a reply at a place where nothing waits, once the lease of its claim has ended."""
     if received.token is None or received.held_until > now:
         return received
-    return give_back(received, received.held_until, limits, waits=False)
+    return _let_go(received, received.held_until, limits, waits=False)
 
 
 def kept_until(received: Received, limits: ReplyLimits) -> float:

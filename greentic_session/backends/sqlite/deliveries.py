@@ -88,7 +88,7 @@ def deliver(shelves: Shelves, delivering: Delivering, begin_text: bytes) -> tupl
             shelves.refresh(row)
         return Delivered(outcome, reply), None
     told = scope if place == place_of(owner, scope.scope_hash()) else row.known_scope
-    begun = _start_turn(shelves, row, told, delivering.token, delivering.turn_key, delivering.lease_ms)
+    begun = _start_turn(shelves, row, told, delivering.token, delivering.turn_key, delivering.lease_ms, reply)
     return Delivered(outcome, reply), begun
 
 
@@ -127,22 +127,27 @@ def _received(delivering: Delivering, outcome: DeliveryOutcome, now: float) -> R
     return Received(reply, delivering.size, now, 0.0 if keep_ms is None else transitions.end_after(keep_ms, now))
 
 
-def _start_turn(shelves: Shelves, row: Row, scope: ReplyScope | None, token: str, turn_key: str, lease_ms: int) -> Begun:
+def _start_turn(
+    shelves: Shelves,
+    row: Row,
+    scope: ReplyScope | None,
+    token: str,
+    turn_key: str,
+    lease_ms: int,
+    known: Reply | None = None,
+) -> Begun:
+    """Let a claim begin an attempt; `known` is a reply that need not be read again."""
     letters: list[Letter] = [] if row.place is None else shelves.inbox(row.place)
     begun = transitions.begin(row, [letter.received for letter in letters], turn_key, shelves.now)
     row.turn = begun.turn
-    held = [letter for letter in letters if letter.received is begun.held]
+    held = next((letter for letter in letters if letter.received is begun.held), None)
     shelves.lease(row, token, lease_ms)
-    for letter in held:
-        shelves.hold(row, letter)
-    return Begun(
-        row,
-        scope,
-        begun.turn.key,
-        begun.attempt,
-        replies_of(shelves.connection, [letter.serial for letter in held]),
-        timed_out=begun.held is None,
-    )
+    replies: tuple[Reply, ...] = ()
+    if held is not None:
+        is_known = known is not None and known.id == held.received.reply.id
+        replies = (known,) if known is not None and is_known else replies_of(shelves.connection, [held.serial])
+        shelves.hold(row, held)
+    return Begun(row, scope, begun.turn.key, begun.attempt, replies, timed_out=begun.held is None)
 
 
 # -- what is ready

@@ -124,7 +124,8 @@ def claim(shelves: Shelves, row: Row, claiming: Claiming, scope: ReplyScope) -> 
 def complete(shelves: Shelves, row: Row) -> Settled:
     """Remove the session of a live claim."""
     shelves.settle(row)
-    leftovers = shelves.leave(row, Leaving.LEFT_OVER)
+    lies = row.place is not None and shelves.inbox(row.place)
+    leftovers = shelves.leave(row, Leaving.LEFT_OVER) if lies else ()
     shelves.remove(row, Leaving.REMOVED)
     return Settled(leftovers=leftovers)
 

@@ -35,6 +35,11 @@ from .schema import FREE
 
 __all__ = ["Shelves"]
 
+_RANK: Final = """
+    SELECT (SELECT min(due) FROM turns WHERE tenant = :tenant AND env = :env AND due < 9e999), x.id, x.rank, x.served
+    FROM (SELECT 1) LEFT JOIN tenants x ON x.tenant = :tenant AND x.env = :env
+"""
+"""When the first of a tenant's is due, and which rank it has had."""
 _GONE: Final = float("-inf")
 """The end of a session that was removed: before every moment."""
 
@@ -375,14 +380,13 @@ class Shelves:
 
     def _rank(self, env: str, tenant: str, *, is_served: bool) -> None:
         execute = self.connection.execute
-        (due,) = execute("SELECT min(due) FROM turns WHERE tenant = ? AND env = ? AND due < 9e999", (tenant, env)).fetchone()
-        found = execute("SELECT id, rank, served FROM tenants WHERE tenant = ? AND env = ?", (tenant, env)).fetchone()
-        served = self.now if is_served else 0.0 if found is None else found[2]
+        due, id, rank_before, served = execute(_RANK, {"env": env, "tenant": tenant}).fetchone()
+        served = self.now if is_served else served or 0.0
         rank = None if due is None else max(due, served)
-        if found is not None:
-            if rank == found[1] and not is_served:
-                return
-            execute("DELETE FROM tenants WHERE id = ?", (found[0],))
-        if rank is not None:
-            # Behind all that have the same rank: its id is the highest.
-            execute("INSERT INTO tenants (env, tenant, rank, served) VALUES (?, ?, ?, ?)", (env, tenant, rank, served))
+        if rank is None:
+            if id is not None:
+                execute("DELETE FROM tenants WHERE id = ?", (id,))
+        elif is_served or rank != rank_before:
+            # Behind all that have the same rank: the new row's id is the highest.
+            statement = "INSERT OR REPLACE INTO tenants (env, tenant, rank, served) VALUES (?, ?, ?, ?)"
+            execute(statement, (env, tenant, rank, served))

@@ -282,6 +282,17 @@ class TurnsContract:
             await time.wait_out(time.brief)
             assert await store.inbox(ALICE, "alice", CHAT) == []
 
+    async def test_what_a_lease_has_ended_is_not_given_back_once_more(self, make_store: MakeStore, time: Time) -> None:
+        async with make_store(reply_grace=time.brief) as store:
+            await park(store)
+            await claim_answer(store, "1", lease=time.moment)
+            await park(store, "newer", ttl=time.moment)  # it waits while that lease ends, and goes with its reply
+            await time.wait_out(time.brief)
+            await store.remove_session("k")  # which had that claim
+            assert await store.inbox(ALICE, "alice", CHAT) == []
+            await park(store, "third")
+            assert await store.claim_ready() == []
+
     async def test_a_wait_that_takes_a_place_has_its_inbox(self, store: SessionStore) -> None:
         await park(store)
         await answer(store, "1", claim=False)
