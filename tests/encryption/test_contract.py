@@ -84,7 +84,7 @@ class TestTheBackendAlone(OnATimer, SessionStoreContract, ReplyContract):
 
 
 @pytest.mark.slow
-class TestRedis(OnTheSharedRedis, SessionStoreContract):
+class TestRedis(OnTheSharedRedis, SessionStoreContract, ReplyContract):
     make = staticmethod(in_redis)
 
 

@@ -53,7 +53,7 @@ class TestContractInMemory(OnATimer, SessionStoreContract, ReplyContract):
 
 
 @pytest.mark.slow
-class TestContractInRedis(OnTheSharedRedis, SessionStoreContract):
+class TestContractInRedis(OnTheSharedRedis, SessionStoreContract, ReplyContract):
     @pytest.fixture
     def make_store(self, observed: Observed, redis_url: str, namespaces: Callable[[], str]) -> MakeStore:
         return lambda **options: instrument(

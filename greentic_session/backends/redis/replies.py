@@ -138,7 +138,9 @@ class RedisReplies(SessionBackend):
             return Delivered(DeliveryOutcome.QUEUED, reply)
         return Delivered(DeliveryOutcome.CLAIMED, reply, claimed_of(wait, more, delivering))
 
-    def _read(self, owner: Owner | None, key: bytes, text: bytes, scope: bytes) -> Wait:
+    def _read(self, owner: Owner | None, key: bytes, text: bytes | None, scope: bytes) -> Wait:
+        if text is None:
+            raise foreign()
         wait = wait_of(key_of(key), text, scope_of(scope) or ReplyScope(""))
         read = tenancy.owner_of(wait.data)
         if read is None or (owner is not None and read != owner):

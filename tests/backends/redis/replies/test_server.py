@@ -245,7 +245,8 @@ async def test_a_step_takes_as_few_commands_with_100_000_ready_waits(shared: Ser
             await ready(store, lease=DAY)  # the crowd has had its turn
             await step(0)
             alone = await spent(partial(step, 1))
-            [(_, due)] = raw.zrange("many:ready:dev:crowd:ops", 0, 0, withscores=True)
+            first: Any = raw.zrange("many:ready:dev:crowd:ops", 0, 0, withscores=True)
+            [(_, due)] = first
             for start in range(0, 100_000, 10_000):
                 stale = {f"crowd:{number:064x}": due + number for number in range(start, start + 10_000)}
                 raw.zadd("many:ready:dev:crowd:ops", stale)
