@@ -15,7 +15,7 @@ from timers import Timer
 
 from greentic_session import ConflictError, InvalidInputError, NotFoundError, TenantCtx, UnavailableError
 from greentic_session.conversation import Conversation, SQLiteConversationStore, create_conversation_store
-from greentic_session.conversation.backends.sqlite import backend, tables
+from greentic_session.conversation.backends.sqlite import backend, removal
 from greentic_session.testing._conversations.samples import OPS, PARTITIONS, said, texts
 
 EMPTY = {"conversation": 0, "conversation_header": 0, "conversation_message": 0, "conversation_garbage": 0}
@@ -59,8 +59,8 @@ async def test_what_is_removed_leaves_nothing_behind(path: Path) -> None:
 async def test_a_long_conversation_is_removed_in_steps_and_before_delete_returns(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tables, "_MAX_MESSAGES_AT_ONCE", 5)
-    monkeypatch.setattr(tables, "_MAX_GARBAGE_PER_STEP", 7)
+    monkeypatch.setattr(removal, "_MAX_MESSAGES_AT_ONCE", 5)
+    monkeypatch.setattr(removal, "_MAX_GARBAGE_PER_STEP", 7)
     async with make(path) as store:
         for id in ("kept", "deleted", "purged"):
             ctx = OPS if id != "purged" else OPS.with_team(None)
@@ -85,7 +85,7 @@ async def test_a_long_conversation_is_removed_in_steps_and_before_delete_returns
 
 @pytest.mark.asyncio
 async def test_a_delete_does_not_wait_for_what_others_have_left(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tables, "_MAX_MESSAGES_AT_ONCE", 5)
+    monkeypatch.setattr(removal, "_MAX_MESSAGES_AT_ONCE", 5)
     monkeypatch.setattr("greentic_session.conversation.backends.sqlite.Upkeep", lambda timer: lambda connection: 60.0)
     async with make(path) as store:
         for id in ("replaced", "deleted"):
@@ -105,7 +105,7 @@ async def test_a_delete_does_not_wait_for_what_others_have_left(path: Path, monk
 async def test_what_is_replaced_or_expired_is_freed_by_the_upkeep_of_a_store(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tables, "_MAX_MESSAGES_AT_ONCE", 5)
+    monkeypatch.setattr(removal, "_MAX_MESSAGES_AT_ONCE", 5)
     timer = Timer()
     async with make(path, timer=timer, ttl=60) as store:
         for id in ("replaced", "a", "b"):

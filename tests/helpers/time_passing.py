@@ -31,7 +31,7 @@ def pass_time(raw: redis.Redis | redis.RedisCluster, seconds: float, prefix: str
         primaries = raw.get_primaries()  # type: ignore[no-untyped-call]  # redis-py says nothing of it
         nodes = [raw.get_redis_connection(node) for node in primaries]
     for node in nodes:
-        node.eval(_PASS_TIME, 1, prefix, prefix, int(seconds * 1000))
+        node.eval(_PASS_TIME, 0, prefix, int(seconds * 1000))  # a key would be of one node only
 
 
 def passing(clients: Iterable[redis.Redis], prefix: str = "") -> Callable[[float], None]:
