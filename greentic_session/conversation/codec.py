@@ -93,7 +93,8 @@ class Codec(Generic[M]):
         if message_type is Message:
             self._write, self._read = write_message, read_message  # type: ignore[assignment]  # M is Message
         elif dumping:
-            self._write, self._read = _writer(message_type), message_type.validate_json
+            adapter: Any = message_type
+            self._write, self._read = _writer(adapter), adapter.validate_json
         else:
             self._write = lambda message: codec.encode_alike(codec.SNAPSHOT_ENCODER, message, "message")
             self._read = msgspec.json.Decoder[M](message_type).decode

@@ -177,7 +177,7 @@ def test_optional_dependencies_stay_in_their_packages(module: str) -> None:
     if module == "cli.completion":
         optional -= {"shtab"}
     optional -= {FRAMEWORKS.get(module, "").split(".")[0]}
-    if module == "integrations.pydantic_ai":
+    if module == "integrations.pydantic_agents":
         optional -= {"pydantic"}  # which it brings
     if module.startswith("telemetry"):
         optional -= {"opentelemetry"}

@@ -7,7 +7,7 @@ __all__ = ["FRAMEWORKS", "NOT_IMPORTABLE"]
 FRAMEWORKS = {
     "integrations.google_adk": "google.adk",
     "integrations.openai_agents": "agents",
-    "integrations.pydantic_ai": "pydantic_ai",
+    "integrations.pydantic_agents": "pydantic_ai",
 }
 """By module of the package: the framework that it imports, if only for types."""
 

@@ -16,7 +16,7 @@ from pydantic_ai import Agent, DeferredToolRequests  # it needs the framework
 from pydantic_ai.messages import ModelRequest, ModelResponse, TextPart, ToolCallPart, UserPromptPart
 from pydantic_ai.models.function import FunctionModel
 
-from greentic_session.integrations.pydantic_ai import MODEL_MESSAGE, AgentTurns, Decision, Prompt
+from greentic_session.integrations.pydantic_agents import MODEL_MESSAGE, AgentTurns, Decision, Prompt
 
 pytestmark = pytest.mark.asyncio
 
