@@ -54,7 +54,7 @@ class Replay:
         ]
         version = b"" if encoded is None else version_of(encoded).encode()
         arguments = [(command, at) for command in self._commands for at in range(len(command))]
-        staged = [key for _, key, *_ in commands if _STAGED in key] if not token else []
+        staged = [] if token else [command[1] for command in commands if len(command) > 1 and _STAGED in command[1]]
         self._nonce = staged[0].rpartition(b":")[2] if staged else b""
         self._staged = [
             (command, at, command[at]) for command, at in arguments if staged and _is_named(command[at], self._nonce)

@@ -102,6 +102,8 @@ class RedisClient:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: int | None = None
         self._undoing = Undoing(self.call, timeout)
+        self._sent = 0
+        self._loaded_after: dict[Arg, int] = {}
         self._closed = False
 
     async def call(
@@ -122,7 +124,7 @@ class RedisClient:
             command: The command and its arguments.
             repeatable: Whether sending it twice does what sending it once does.
             script: If the command is EVALSHA, the script: sent with EVAL where the server answers
-                that it does not know it.
+                that it does not know it, once for all calls that this meets at a time.
             deadline: When the call ends, by the loop's clock; by default in a `timeout`.
             before: A packed command to be sent right before it, whose answer nobody wants.
             undo: A command that undoes it, for the time after it; sent if the caller is cancelled
@@ -153,6 +155,7 @@ class RedisClient:
                 if ahead is None and behind is None
                 else joined(packed, loop.create_future(), deadline, before=before, undo=undo, ahead=ahead, behind=behind)
             )
+            number = self._sent = self._sent + 1
             long = call.long = self._lengths.is_long(about, call.packed)
             try:
                 # Whoever waits goes first.
@@ -169,8 +172,12 @@ class RedisClient:
                 text = str(error)
                 if script is not None and text.startswith("NOSCRIPT"):
                     # It has restarted, or somebody flushed its scripts. EVAL runs and loads it, in
-                    # one step; nothing was done before, so this is no repetition.
-                    packed, script = pack(("EVAL", script, *command[2:])), None
+                    # one step; nothing was done before, so this is no repetition. Where another
+                    # call has sent it since this one went out, its SHA-1 will do by now: a script
+                    # is long, and hundreds of calls may be under way.
+                    if self._loaded_after.get(command[1], 0) < number:
+                        self._loaded_after[command[1]] = self._sent
+                        packed, script = pack(("EVAL", script, *command[2:])), None
                     continue
                 if is_demotion(text):
                     # A primary no more. Behind an address that fails over, new connections lead to

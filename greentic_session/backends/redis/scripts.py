@@ -140,8 +140,8 @@ class Scripts:
 
         `terms` are those of the store, for one that is to be resumed.
         """
-        keys, place = self._keys, owner_path(parking.owner)
-        leading = (keys.scope(place, parking.scope.scope_hash()), keys.waits(place), keys.latest(place))
+        keys = self._keys
+        scope = keys.scope(owner_path(parking.owner), parking.scope.scope_hash())
         on_conflict = ("" if parking.replace else "fail:") + (parking.token or "")
         json, version, owner = text
         at_deadline = "keep" if parking.resume is None else "forget"
@@ -150,12 +150,12 @@ class Scripts:
         about = (payload_prefix(parking.owner), scope_json, ms(parking.ttl_ms), on_conflict, parking.max_waits or "")
 
         def run(text: Arg, size: int | str, ahead: tuple[Arg, ...] | None) -> Awaitable[Answer]:
-            words = (*leading, self._namespace, parking.key, text, version, owner, *about, size, at_deadline, *self._hold)
-            return _PARK.run(self._executor, 3, words, ahead=ahead)
+            words = (scope, self._namespace, parking.key, text, version, owner, *about, size, at_deadline, *self._hold)
+            return _PARK.run(self._executor, 1, words, ahead=ahead)
 
         if self._plain is None:
             return past_lua(self._keys, json, run)
-        return self._noted(leading[0], parking.key, past_lua(self._keys, json, run))
+        return self._noted(scope, parking.key, past_lua(self._keys, json, run))
 
     async def _noted(self, scope: str, key: str, parking: Awaitable[Answer]) -> Answer:
         """Park, and remember what waits there from now on."""

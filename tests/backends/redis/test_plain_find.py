@@ -1,5 +1,6 @@
 """Finding by a block of plain commands, where the client remembers which session waits."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
@@ -222,3 +223,20 @@ async def test_what_is_removed_before_its_text_is_read_was_not_claimed(
         await claim.release()
     assert not list(raw.scan_iter(f"{namespace}:claim:*"))
     check(raw, namespace)
+
+
+# -- scripts that the server does not know
+
+
+async def test_a_script_is_sent_whole_once_for_all_calls_that_are_under_way(
+    store: RedisSessionStore, raw: redis.Redis
+) -> None:
+    async def register(number: int) -> None:
+        await store.register_wait(ctx(f"u{number}"), f"u{number}", CHAT, f"k{number}", data(ctx(f"u{number}")), 60)
+
+    await register(0)
+    for _ in range(2):  # again after it was forgotten
+        raw.script_flush()
+        calls(raw)
+        await asyncio.gather(*(register(number) for number in range(50)))
+        assert calls(raw)["eval"] == 1

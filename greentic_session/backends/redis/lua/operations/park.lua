@@ -1,5 +1,5 @@
 -- Store a session and make it the one wait of a scope.
--- KEYS     the scope, the user's set, the user's pointer
+-- KEYS[1]  the scope
 -- ARGV     namespace, session key, text or the nonce under which it is staged, its SHA-1, owner,
 --          how the owner's payloads begin, the scope as JSON, lifetime in ms or -1, "" to replace
 --          who waits there, "fail:" not to, and behind it the token of the claim that this ends, if
@@ -18,20 +18,28 @@
 local key, text, sha, owner, prefix, scope = ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7]
 local lifetime, on_conflict, most = ARGV[8], ARGV[9], tonumber(ARGV[10]) -- most: nil for any number
 local is_staged, nonce, reach = ARGV[11] ~= '', ARGV[13], ARGV[14]
-local choice, terms = ARGV[12]:match('^(%l+) ?(.*)$')
+local choice, terms = ARGV[12], nil
+if choice ~= 'forget' and choice ~= 'keep' then choice, terms = choice:match('^(%l+) ?(.*)$') end
 local bytes, hash, ttl = is_staged and ARGV[11] or #text, hash_of_scope(KEYS[1]), tonumber(lifetime)
 local fails = on_conflict:sub(1, 5) == 'fail:'
 local token = fails and on_conflict:sub(6) or on_conflict
 if token == '' then token = nil end
 
-local call, set, target, own = redis.call, KEYS[2], session_key(key), record_key(key)
+local call, path, target, own = redis.call, path_of_scope(KEYS[1]), session_key(key), record_key(key)
+local set = set_at(path)
 local parked, settled, due = false, true, {}
 
 -- The usual case: a new session, or one that waits here already, claimed or not, and no other. No
 -- function is made for it.
 repeat
   if (nonce and ttl == -1) or choice == 'resume' then break end
-  local holder = call('GET', KEYS[1])
+  local holder, held = nil, nil
+  if token then
+    local led = call('MGET', KEYS[1], claim_key(key)) -- of another type it is nil: then the rules say so
+    holder, held = led[1], led[2]
+  else
+    holder = call('GET', KEYS[1])
+  end
   if holder and holder ~= key then break end
   local is_new = not holder
   local listed = call('SRANDMEMBER', set, '2') -- now: it fails for a wrong type
@@ -42,9 +50,9 @@ repeat
   if holder then
     known = call('HMGET', own, OWNER, SCOPE_HASH, LATEST_OF, NOTED, REPARKED, MOVED, UNSEEN, PLACE)
     if known[1] ~= owner or known[2] ~= hash or (known[3] and known[3] ~= owner) or known[8] then break end
-    if token and redis.pcall('GET', claim_key(key)) ~= token .. ':' .. hash then break end
+    if token and held ~= token .. ':' .. hash then break end
     if call('GETRANGE', target, '0', tostring(#prefix - 1)) ~= prefix then break end
-    is_latest = known[3] and redis.pcall('GET', KEYS[3]) == key
+    is_latest = known[3] and redis.pcall('GET', pointer_at(path)) == key
     if nonce then
       -- @include owner_pointer
       local reserved = call('HMGET', own, NONCE, POINTER_REACH)
@@ -53,10 +61,10 @@ repeat
       if left < ttl then break end
     end
   else
-    if token or nonce == '' or redis.pcall('GET', KEYS[3]) == key then break end
+    if token or nonce == '' or redis.pcall('GET', pointer_at(path)) == key then break end
     -- A record: somebody else has removed what it is about. An inbox: of somebody who waited here,
     -- or will.
-    local inbox = replies_at(path_of_waits(set), hash)
+    local inbox = replies_at(path, hash)
     if call('EXISTS', own, claim_key(key), nonce and barred_key(nonce) or inbox, inbox) ~= 0 then break end
     left = nonce and tonumber(reach)
   end
@@ -83,11 +91,11 @@ repeat
   if ttl ~= -1 then
     call('PEXPIRE', own, lifetime)
     if is_new then call('SET', KEYS[1], key, 'PX', lifetime) else call('PEXPIRE', KEYS[1], lifetime) end
-    if is_latest then call('PEXPIRE', KEYS[3], lifetime) end
+    if is_latest then call('PEXPIRE', pointer_at(path), lifetime) end
   else
     had_lifetime = call('PERSIST', own) == 1
     if is_new then call('SET', KEYS[1], key) else call('PERSIST', KEYS[1]) end
-    if is_latest then call('PERSIST', KEYS[3]) end
+    if is_latest then call('PERSIST', pointer_at(path)) end
   end
   local is_noted = known and known[4] == '1'
   if is_lasting(ttl) and not (is_noted and not had_lifetime) and not nonce then
@@ -103,7 +111,7 @@ repeat
     unnote_lasting(key)
   end
 
-  local index = index_at(path_of_waits(set))
+  local index = index_at(path)
   if members > 1 or (members == 1 and listed[1] ~= key) then
     if token then call('DEL', claim_key(key)) end
     -- @include wait_index
