@@ -145,8 +145,7 @@ class RedisClient:
             loop = self.check_loop()
         if deadline is None:
             deadline = loop.time() + self._timeout
-        packed = pack(command)
-        about = ahead.about if isinstance(ahead, Packed) else command
+        packed, about = pack(command), ahead.about if isinstance(ahead, Packed) else command
         while True:
             if self._alarm is None or deadline < self._alarm.when():
                 self._look_at(loop, deadline)
@@ -172,12 +171,8 @@ class RedisClient:
                 text = str(error)
                 if script is not None and text.startswith("NOSCRIPT"):
                     # It has restarted, or somebody flushed its scripts. EVAL runs and loads it, in
-                    # one step; nothing was done before, so this is no repetition. Where another
-                    # call has sent it since this one went out, its SHA-1 will do by now: a script
-                    # is long, and hundreds of calls may be under way.
-                    if self._loaded_after.get(command[1], 0) < number:
-                        self._loaded_after[command[1]] = self._sent
-                        packed, script = pack(("EVAL", script, *command[2:])), None
+                    # one step; nothing was done before, so this is no repetition.
+                    packed, script = self._loading(command, script, packed, number)
                     continue
                 if is_demotion(text):
                     # A primary no more. Behind an address that fails over, new connections lead to
@@ -203,6 +198,17 @@ class RedisClient:
                     self._undoing.take_back(call)
                     call.connection.give_up(call)
                 raise
+
+    def _loading(self, command: tuple[Arg, ...], script: str, packed: bytes, number: int) -> tuple[bytes, str | None]:
+        """Return what is sent next of a script that the server did not know, packed.
+
+        And the script, if that is its SHA-1 once more: where another call has sent the script since
+        this one went out. It is long, and hundreds of calls may be under way.
+        """
+        if self._loaded_after.get(command[1], 0) >= number:
+            return packed, script
+        self._loaded_after[command[1]] = self._sent
+        return pack(("EVAL", script, *command[2:])), None
 
     async def ping(self) -> None:
         """Return if Redis answers.
