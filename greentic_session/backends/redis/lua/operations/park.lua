@@ -18,7 +18,7 @@
 local key, text, sha, owner, prefix, scope = ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7]
 local lifetime, on_conflict, most = ARGV[8], ARGV[9], tonumber(ARGV[10]) -- most: nil for any number
 local is_staged, nonce, reach = ARGV[11] ~= '', ARGV[13], ARGV[14]
-local choice, terms = ARGV[12], nil
+local choice, terms = ARGV[12], ''
 if choice ~= 'forget' and choice ~= 'keep' then choice, terms = choice:match('^(%l+) ?(.*)$') end
 local bytes, hash, ttl = is_staged and ARGV[11] or #text, hash_of_scope(KEYS[1]), tonumber(lifetime)
 local fails = on_conflict:sub(1, 5) == 'fail:'
