@@ -147,3 +147,17 @@ async def test_a_corrupt_session_that_is_free_queues(store: RedisSessionStore, r
     delivery = await answer(store, "1")
     assert (delivery.outcome, delivery.claim) == ("queued", None)
     assert bodies(await store.inbox(ALICE, "alice", CHAT)) == ["1"]
+
+
+async def test_what_lies_at_a_wait_for_good_that_the_reference_clears_ends(
+    store: RedisSessionStore, reference: Reference, advance: Callable[[float], None]
+) -> None:
+    await store.register_wait(ALICE, "alice", CHAT, "k", data())
+    await answer(store, "1", delivery_id="d", claim=False)
+    reference.clear_wait(ALICE, CHAT)
+    for number in range(3):  # whoever notes such a session checks those that are due, a day later
+        advance(DAY + MINUTE)
+        await store.register_wait(ALICE, "alice", OTHER, f"l-{number}", data())
+    names = [key.decode().removeprefix(f"{reference.namespace}:") for key in reference.raw.keys(f"{reference.namespace}:*")]
+    assert [name for name in names if name.startswith(("replies:", "delivered:", "kept:"))] == []
+    assert await store.claim_ready() == []

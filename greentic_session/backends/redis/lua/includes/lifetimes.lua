@@ -11,6 +11,20 @@ local function expire_beside(key, ttl)
   if is_lasting(ttl) then note_lasting(key, ttl) else unnote_lasting(key) end
 end
 
+-- What lies at the place of a session that the reference has removed, and what tells of it, ends in
+-- a day, if nobody comes by there before and sees to it (see open_place).
+local function end_inbox(owner, hash, key)
+  local path, inbox = owner_path(owner), replies_key(owner, hash)
+  redis.pcall('ZREM', places_at(path), place_name(path, hash))
+  local packed = redis.pcall('HGET', inbox, ORDER)
+  local head = type(packed) == 'string' and cmsgpack.unpack(packed)
+  if not head or head[1] ~= key then return end
+  redis.call('PEXPIRE', inbox, CHECK_AFTER_MS)
+  for number = 8, #head do
+    if head[number][7] ~= '' then redis.call('PEXPIRE', delivered_at(path, head[number][7]), CHECK_AFTER_MS) end
+  end
+end
+
 -- Check a few lasting sessions: what leads to one that is gone is removed, the others are due again
 -- in a day, if they live as long.
 local function check_lasting(due)
@@ -19,7 +33,10 @@ local function check_lasting(due)
     if ttl ~= -2 then
       if is_lasting(ttl) then note_lasting(key, ttl) else unnote_lasting(key) end
     else
-      local owner = redis.pcall('HGET', record_key(key), OWNER)
+      local owner, place = redis.pcall('HGET', record_key(key), OWNER), redis.pcall('HGET', record_key(key), PLACE)
+      if type(owner) == 'string' and type(place) == 'string' and #place == HASH_LENGTH then
+        end_inbox(owner, place, key)
+      end
       discard_leftovers(key)
       if type(owner) == 'string' then
         redis.pcall('SREM', set_key(owner), key)

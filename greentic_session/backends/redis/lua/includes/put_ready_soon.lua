@@ -1,5 +1,5 @@
--- Whether a place that becomes ready at a moment to come is put into the index of what is ready by one
--- ZADD: where something else there is due before. Else it is for `put_ready` to do.
+-- Whether a place that becomes ready at a moment to come is put into the index of what is ready by
+-- one ZADD: where something else there is due before. Else it is for `put_ready` to do.
 -- Reads  call, path (the owner's), due, ends (of the storage; infinite for never), at
 -- Sets   put
 local put = false
