@@ -161,6 +161,41 @@ class DeadlinesContract:
         assert await store.claim_ready() == []
         assert await store.get_session("k") == data(node="k")  # it ends when its storage would have
 
+    async def test_a_displaced_session_lives_as_long_as_its_storage_would_have(
+        self, store: SessionStore, time: Time
+    ) -> None:
+        await park(store, ttl=time.brief, on_timeout="resume")
+        await park(store, "newer")
+        left = await store.remaining_ttl("k")
+        assert isinstance(left, float)
+        assert left > DAY  # until somebody would have heard the deadline
+        await store.touch("k", time.moment)
+        await time.wait_out(time.moment)
+        assert await store.get_session("k") is None  # it has no deadline to be heard
+        await park(store, "l", OTHER, ttl=time.moment)
+        await answer(store, scope=OTHER, claim=False)
+        await park(store, "m", OTHER)
+        await time.wait_out(time.moment)
+        assert await store.get_session("l") == data(node="l")  # it lived for the reply that lay there
+
+    async def test_stay_lets_a_wait_live_for_a_grace_from_now(self, store: SessionStore, time: Time) -> None:
+        await park(store, ttl=time.moment, on_timeout="resume")
+        await time.wait_out(time.brief)
+        await (await ready(store)).stay()
+        left = await store.remaining_ttl("k")
+        assert isinstance(left, float)
+        assert left > 30 * DAY - (time.brief - time.moment)
+
+    async def test_a_deadline_that_is_put_off_is_heard(self, make_store: MakeStore, time: Time) -> None:
+        async with make_store(reply_grace=time.brief, timeout_grace=time.brief) as store:
+            await park(store, ttl=time.moment, on_timeout="resume")
+            await time.wait_out(time.moment)
+            await (await ready(store)).release(3 * time.brief)
+            assert await store.claim_ready() == []
+            await time.wait_out(3 * time.brief)
+            claim = await ready(store)
+            assert (claim.timed_out, claim.attempt) == (True, 2)
+
     async def test_a_deadline_passes_while_somebody_is_at_it(self, store: SessionStore, time: Time) -> None:
         await park(store, ttl=time.moment, on_timeout="resume")
         claim = await claim_answer(store, lease=time.brief)
@@ -214,6 +249,36 @@ class DeadlinesContract:
             await park(store, "m", OTHER, ttl=time.moment)  # displaces, with the inbox
             await time.wait_out(time.moment)
             assert (await ready(store)).key == "m"
+
+    async def test_a_delay_lengthens_a_wait_for_nothing_but_itself(self, store: SessionStore, time: Time) -> None:
+        await park(store, ttl=time.moment)
+        plain = await store.claim_wait(ALICE, "alice", CHAT, lease=time.moment)
+        assert plain is not None
+        await plain.release(time.brief)
+        await time.wait_out(time.brief)
+        assert await store.get_session("k") is None
+
+    async def test_a_reply_that_was_given_back_has_no_more_time_than_others(self, make_store: MakeStore, time: Time) -> None:
+        async with make_store(reply_grace=2 * time.brief) as store:
+            await park(store, ttl=time.moment)
+            claim = await claim_answer(store, lease=time.brief)
+            await time.wait_out(time.moment)
+            await claim.release()
+            await time.wait_out(2 * time.brief - time.moment)
+            assert await store.get_session("k") is None
+            assert await store.inbox(ALICE, "alice", CHAT) == []
+
+    async def test_a_deadline_tells_of_the_lease_that_lengthened_it(self, store: SessionStore, time: Time) -> None:
+        await park(store, ttl=time.moment)
+        claim = await claim_answer(store, lease=DAY)
+        assert claim.reply is not None
+        assert claim.deadline is not None
+        assert claim.deadline - claim.reply.accepted_at > timedelta(hours=23)
+        await claim.release()
+        await park(store, ttl=time.moment, on_timeout="resume")
+        claim = await ready(store, lease=DAY)
+        assert claim.deadline is not None
+        assert claim.deadline - claim.replies[0].accepted_at < timedelta(hours=23)  # moves no deadline
 
     async def test_a_lease_lengthens_a_wait_that_is_forgotten(self, store: SessionStore, time: Time) -> None:
         await park(store, ttl=time.moment)

@@ -277,6 +277,17 @@ class DeliveriesContract:
             await time.wait_out(time.brief)
             assert (await answer(store, delivery_id="d")).outcome == "claimed"
 
+    async def test_ids_of_what_ran_out_are_remembered_from_acceptance(self, make_store: MakeStore, time: Time) -> None:
+        async with make_store(reply_grace=time.moment, dedupe_window=2 * time.brief) as store:
+            await park(store, ttl=time.moment)
+            await answer(store, delivery_id="d", claim=False)
+            await time.wait_out(time.moment)
+            assert await inbox(store) == []
+            await park(store, "l")
+            assert (await answer(store, delivery_id="d")).outcome == "duplicate"
+            await time.wait_out(2 * time.brief - time.moment)
+            assert (await answer(store, delivery_id="d")).outcome == "claimed"
+
     async def test_without_an_id_nothing_is_a_duplicate(self, store: SessionStore) -> None:
         await park(store)
         claim = await claim_answer(store)

@@ -168,6 +168,21 @@ class InboxesContract:
             await park(store, scope=ReplyScope("c0"))  # what has a wait is not kept
             assert (await answer(store, scope=CHAT, keep_for=MINUTE)).outcome == "kept"
 
+    async def test_kept_replies_are_bounded_at_a_place_and_by_their_bytes(self, make_store: MakeStore) -> None:
+        async with make_store(max_replies=2, max_inbox_bytes=10) as store:
+            await answer(store, "x" * 5, keep_for=MINUTE)
+            with pytest.raises(InboxFullError):
+                await answer(store, "x" * 6, keep_for=MINUTE)  # of this place
+            await answer(store, "x" * 5, keep_for=MINUTE)
+            with pytest.raises(InboxFullError):
+                await answer(store, "", keep_for=MINUTE)
+            for number in range(9):
+                await answer(store, "x" * 10, scope=ReplyScope(f"c{number}"), keep_for=MINUTE)
+            with pytest.raises(InboxFullError):
+                await answer(store, "x", scope=OTHER, delivery_id="d", keep_for=MINUTE)  # of this owner
+            assert await inbox(store, OTHER) == []
+            assert (await answer(store, "", scope=OTHER, delivery_id="d", keep_for=MINUTE)).outcome == "kept"
+
     async def test_what_ran_out_counts_for_nothing(self, make_store: MakeStore, time: Time) -> None:
         async with make_store(max_replies=1) as store:
             for number in range(10):

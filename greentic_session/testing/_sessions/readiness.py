@@ -102,6 +102,14 @@ class ReadinessContract:
         order = [claim.reply and claim.reply.body for claim in await store.claim_ready(limit=3)]
         assert order == ["1", "2", "0"]
 
+    async def test_another_reply_does_not_send_a_wait_to_the_back(self, store: SessionStore, time: Time) -> None:
+        for number in range(2):
+            await queue(store, ALICE, number)
+            await time.wait_out(time.moment)
+        await answer(store, "more", scope=ReplyScope("c0"), claim=False)
+        order = [claim.reply and claim.reply.body for claim in await store.claim_ready(limit=2)]
+        assert order == ["0", "1"]
+
     async def test_what_a_dead_runner_held_is_ready_with_its_lease(self, store: SessionStore, time: Time) -> None:
         await queue(store, ALICE, 0)
         await ready(store, lease=time.moment)

@@ -76,13 +76,16 @@ class TurnsContract:
         second = await ready(store)
         assert (second.attempt, second.idempotency_key) == (1, first.idempotency_key)
 
-    async def test_each_attempt_begins_with_what_the_first_began_with(self, store: SessionStore) -> None:
+    async def test_each_attempt_begins_with_what_the_first_began_with(self, store: SessionStore, time: Time) -> None:
         await park(store)
         first = await claim_answer(store, "1")
         await answer(store, "2")
         assert bodies(await first.take()) == ["2"]
-        await first.release()
-        assert bodies((await ready(store)).replies) == ["1"]
+        await first.release(time.moment)
+        await time.wait_out(time.moment)
+        second = await ready(store)
+        assert (bodies(second.replies), second.attempt) == (["1"], 2)
+        assert second.idempotency_key == first.idempotency_key
 
     async def test_a_verdict_begins_a_new_turn(self, store: SessionStore) -> None:
         await park(store)
