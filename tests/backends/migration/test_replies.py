@@ -1,5 +1,7 @@
 """A namespace that holds replies or deadlines is not copied: they would be lost."""
 
+from collections.abc import Awaitable, Callable
+
 import pytest
 from migration_places import Pair
 from redis_invariants import dump
@@ -30,8 +32,9 @@ async def a_deadline(store: SessionStore) -> None:
 @pytest.mark.parametrize("pair", [("server", "server")], indirect=True, ids=["server-server"])
 @pytest.mark.parametrize("holds", [a_reply, a_kept_reply, a_reply_that_is_worked_on, a_deadline])
 @pytest.mark.asyncio
-async def test_what_holds_replies_is_refused_before_anything_is_copied(pair: Pair, holds: object) -> None:
-    assert callable(holds)
+async def test_what_holds_replies_is_refused_before_anything_is_copied(
+    pair: Pair, holds: Callable[[SessionStore], Awaitable[None]]
+) -> None:
     await park(pair.source.store, "other")
     await holds(pair.source.store)
     with pytest.raises(InvalidInputError, match="replies or deadlines"):
