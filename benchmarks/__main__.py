@@ -1,6 +1,6 @@
 """Command ``python -m benchmarks``: the benchmark of the Redis store.
 
-With ``--only sqlite``, that of the SQLite store.
+With ``--only sqlite``, that of the SQLite store; with ``--only replies``, that of replies.
 """
 
 import argparse
@@ -9,11 +9,13 @@ from collections.abc import Sequence
 from types import ModuleType
 
 from .redis import __main__ as redis
+from .replies import __main__ as replies
 from .sqlite import __main__ as sqlite
 
 __all__ = ["main", "parse_arguments"]
 
-_SQLITE = "sqlite"
+_ALONE = {"sqlite": sqlite, "replies": replies}
+"""What stands alone, by its name."""
 
 
 def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -35,11 +37,12 @@ def _choose(argv: Sequence[str] | None) -> tuple[ModuleType, list[str]]:
     chooser = argparse.ArgumentParser(prog="python -m benchmarks", add_help=False, allow_abbrev=False)
     chooser.add_argument("--only", nargs="+", default=[])
     chosen, rest = chooser.parse_known_args(given)
-    if _SQLITE not in chosen.only:
+    alone = [name for name in chosen.only if name in _ALONE]
+    if not alone:
         return redis, given
-    if chosen.only != [_SQLITE]:
-        chooser.error(f"--only {_SQLITE} needs no Redis, and stands alone")
-    return sqlite, rest
+    if len(chosen.only) > 1:
+        chooser.error(f"--only {alone[0]} stands alone")
+    return _ALONE[alone[0]], rest
 
 
 if __name__ == "__main__":

@@ -9,8 +9,11 @@ __all__ = ["progress"]
 
 
 @contextlib.contextmanager
-def progress(steps: int) -> Iterator[Callable[[], object]]:
-    """Yield a function to call after each of the steps. The bar needs the extra `bench`."""
+def progress(steps: int | None) -> Iterator[Callable[[], object]]:
+    """Yield a function to call after each of the steps (None: nobody knows how many).
+
+    The bar needs the extra `bench`.
+    """
     if not sys.stderr.isatty() or importlib.util.find_spec("tqdm") is None:
         yield lambda: None
         return

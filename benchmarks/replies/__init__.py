@@ -1,0 +1,1 @@
+"""Benchmark of replies: deliveries beside plain claims, latency, deadlines, and idle runners."""

@@ -1,0 +1,27 @@
+"""The benchmark of replies runs. Speed is not asserted."""
+
+from pathlib import Path
+
+import pytest
+from runs.benchmarks import contestants_of, measure
+
+from benchmarks import __main__ as command
+
+
+def test_the_command_chooses_the_benchmark(capsys: pytest.CaptureFixture[str]) -> None:
+    assert command.parse_arguments(["--only", "replies", "--parts", "idle"]).parts == ["idle"]
+    with pytest.raises(SystemExit):
+        command.parse_arguments(["--only", "replies", "sqlite"])
+    assert "stands alone" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_it_has_every_row_and_target_that_is_promised(tmp_path: Path) -> None:
+    options = ("--only", "replies", "--parts", "throughput", "deadlines", "idle", "plain")
+    report = measure(tmp_path, "benchmarks", *options).report
+    found = contestants_of(report)
+    for backend in ("memory", "sqlite", "redis"):
+        assert found[f"{backend}: a claim, 100 tasks"] == {"deliver + complete", "claim_wait + complete"}
+        assert len(found[f"{backend}: 1,000 deadlines due at once"]) == 2
+    assert {"redis: an idle iter_ready, 10 waits with a deadline", "memory: register_wait"} <= set(found)
+    assert {row["target"]["limit"] for row in report["rows"] if row["target"]} == {0.8, 2000, 128, 1.1}
