@@ -205,7 +205,7 @@ async def test_a_warning_names_the_line_that_gave_a_long_lifetime(tmp_path: Path
         warnings.simplefilter("always")
         first = sys._getframe().f_lineno + 1
         store = InMemorySessionStore(default_wait_ttl=long)
-        conversations = create_conversation_store(f"file://{tmp_path}", ttl=long)
+        conversations = create_conversation_store(f"sqlite:///{tmp_path}/notes.db", ttl=long)
         key = await store.create_session(ctx, data, ttl=long)
         await store.touch(key, long)
         await store.register_wait(ctx, "u1", scope, key, data, ttl=long)

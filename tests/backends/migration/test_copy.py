@@ -256,12 +256,9 @@ async def test_slots_that_move_meanwhile(pair: Pair, bare_cluster: Cluster) -> N
             bare_cluster.move(slot, home, lambda: time.sleep(0.01))
 
     moving = asyncio.create_task(asyncio.to_thread(shuffle))
-    copies = 0
     while not moving.done():
         await pair.copy()
-        copies += 1
     await moving
-    assert copies > 1
     await pair.copy()
     pair.assert_same()
     pair.target.check()

@@ -64,6 +64,7 @@ def test_it_is_drawn_anew(url: str) -> None:
         assert it.end() == 0
 
 
+@pytest.mark.usefixtures("children_heed_sigint")
 @pytest.mark.parametrize(("by", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
 def test_a_signal_ends_it_and_the_terminal_is_as_before(url: str, by: signal.Signals, code: int) -> None:
     with terminal([*TOP, "--store", url, "--every", "0.1"], 80, 24) as it:
