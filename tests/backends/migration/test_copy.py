@@ -176,6 +176,20 @@ async def test_whatever_happens_in_the_source_between_two_copies_is_carried_over
 
 @ROUTES
 @pytest.mark.asyncio
+async def test_a_wait_for_good_that_was_displaced_since_waits_nowhere(pair: Pair) -> None:
+    """Without a lifetime the record does not tell whether the reference has moved it."""
+    await pair.source.store.register_wait(ALICE, "alice", CHAT, "k", data(), ttl=NEVER)
+    await pair.copy()
+    await pair.source.store.register_wait(ALICE, "alice", CHAT, "k2", data(), ttl=NEVER)
+    await pair.source.store.remove_session("k2")
+    await pair.copy()
+    pair.assert_same()
+    assert await pair.target.store.find_wait(ALICE, "alice", CHAT) is None
+    await pair.assert_still()
+
+
+@ROUTES
+@pytest.mark.asyncio
 async def test_traffic_on_the_source_while_it_is_copied(pair: Pair) -> None:
     chance = random.Random(3)
     await build_world(pair.source.store)

@@ -14,7 +14,7 @@
 
 -- Where a session waits, as far as it tells itself.
 local function waits_where(session)
-  if not is_known(session) then return '?' end
+  if not is_known(session) and (not session.owner_written or session.scope_hash ~= '') then return '?' end
   if session.scope_hash == '' then
     return redis.pcall('SISMEMBER', set_key(session.owner), session.key) == 1 and '?' or '' -- see waits_at
   end
@@ -52,7 +52,8 @@ local function of_scope(name)
   if not session or not session.owner or owner_path(session.owner) ~= at or not waits_at(session, session.owner, hash) then
     return nil
   end
-  return waits_where(session) == '?' and told(session, hash) or nil
+  local where = waits_where(session)
+  return (where == '?' or where == '') and told(session, hash) or nil
 end
 
 local read_one = ARGV[2] == 'keys' and of_key or of_scope

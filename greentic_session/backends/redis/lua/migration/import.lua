@@ -25,6 +25,8 @@ if not session and redis.call('EXISTS', session_key(key)) == 1 then return {'kep
 if session and session.owner ~= owner then return {as_left(session, source) and 'other' or 'kept'} end
 if nonce and redis.call('EXISTS', barred_key(nonce)) == 1 then return {'barred'} end
 local wanted = hash ~= '?' and hash or session and session.scope_hash or ''
+-- Only a scope key told where it waits, and will again.
+if hash == '' and session and session.written_by_others then wanted = session.scope_hash end
 
 -- Whose pointer is to lead here, if one is, and may: one that leads to a session of this Redis's
 -- own stays.
@@ -99,7 +101,7 @@ elseif session.scope_hash ~= wanted then
   if session.scope_hash ~= '' then unlink_scope(owner, session.scope_hash, key) end
   redis.call('HDEL', own, SCOPE_JSON)
 end
-local still = session and session.written_by_others and session.scope_hash == wanted and '1' or ''
+local still = (believed or (session and session.written_by_others and session.scope_hash == wanted)) and '1' or ''
 redis.call('HSET', own, OWNER, owner, SCOPE_HASH, wanted, TEXT_SHA, sha, TEXT_BYTES, #text, MOVED, still, UNSEEN, unseen)
 if nonce then
   redis.call('HSET', own, NONCE, nonce, POINTER_REACH, string.format('%.0f', reach - math.max(ttl, 0)))
