@@ -55,7 +55,7 @@ class Database:
         if durability not in ("power", "process"):
             raise InvalidInputError("durability must be 'power' or 'process'")
         seconds = milliseconds(timeout, "timeout") / 1000
-        self.file = File(path, parts, durability, seconds)
+        self.file: File = File(path, parts, durability, seconds)
         self._timeout = seconds
         self._reader = Worker(self.file, "read", seconds)
         self._long_reader = Worker(self.file, "read", seconds, max_jobs=1)

@@ -80,7 +80,7 @@ class File:
     def __init__(
         self, path: str | os.PathLike[str], parts: Sequence[SchemaPart], durability: Durability, timeout: float
     ) -> None:
-        self.path = os.path.abspath(path)  # noqa: PTH100  # resolve() would follow symbolic links now
+        self.path: str = os.path.abspath(path)  # noqa: PTH100  # resolve() would follow symbolic links now
         self.parts = parts
         self.timeout = timeout
         self._synchronous = _SYNCHRONOUS[durability]

@@ -39,5 +39,5 @@ async def _serve(name: str, path: str, lease: float, patience: float) -> None:
 
 
 if __name__ == "__main__":
-    _, _name, _path, _lease, _patience = sys.argv
+    _name, _path, _lease, _patience = sys.argv[1:]
     anyio.run(_serve, _name, _path, float(_lease), float(_patience))

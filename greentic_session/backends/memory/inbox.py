@@ -19,8 +19,8 @@ class Inbox:
     __slots__ = ("bucket", "end", "owner", "replies", "scope")
 
     def __init__(self, owner: Owner, scope: ReplyScope) -> None:
-        self.owner = owner
-        self.scope = scope
+        self.owner: Owner = owner
+        self.scope: ReplyScope = scope
         self.replies: dict[str, Received] = {}
         self.end: float = NEVER_ENDS
         self.bucket: set[Any] | None = None
@@ -40,9 +40,9 @@ class KnownDelivery:
     __slots__ = ("bucket", "end", "inbox", "name", "owner", "reply_id")
 
     def __init__(self, owner: Owner, name: tuple[str, str], inbox: Inbox, reply_id: str) -> None:
-        self.owner = owner
-        self.name = name
+        self.owner: Owner = owner
+        self.name: tuple[str, str] = name
         self.inbox: Inbox | None = inbox
-        self.reply_id = reply_id
+        self.reply_id: str = reply_id
         self.end: float = NEVER_ENDS
         self.bucket: set[Any] | None = None

@@ -51,7 +51,8 @@ class Replies(Shelves, SessionBackend):
         """Let so much time pass: for tests."""
         with self._lock:
             timer, passed = self.timer, passed_ms / 1000
-            self.timer = lambda: timer() + passed
+            moved: Timer = lambda: timer() + passed
+            self.timer = moved
             self._epoch -= passed  # the calendar is the same
 
     def _park(self, parking: Parking, now: float) -> tuple[Entry, Settled]:

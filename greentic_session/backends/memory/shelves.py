@@ -45,7 +45,7 @@ class Shelves(Expiring[Entry | Inbox | KnownDelivery]):
         self.inboxes: dict[Owner, dict[ReplyScope, Inbox]] = {}
         self.kept: dict[Owner, set[Inbox]] = {}
         self.deliveries: dict[Owner, dict[tuple[str, str], KnownDelivery]] = {}
-        self.ready = ReadyIndex()
+        self.ready: ReadyIndex = ReadyIndex()
 
     def shard(self, key: str) -> dict[str, Entry]:
         """Return the part of the sessions that `key` is in, if it is there."""

@@ -12,6 +12,7 @@ from greentic_session._redis.sentinel_url import service_of
 from greentic_session._redis.url import connection_of, is_cluster, nodes_of
 from greentic_session.backends.redis.keys import READY_KIND, REPLIES_KIND, ClusterKeys, Keys
 from greentic_session.backends.redis.owner_pointers import Pointers
+from greentic_session.conversation.backend import ConversationBackend
 from greentic_session.conversation.backends.redis.backend import RedisConversationBackend
 from greentic_session.conversation.backends.redis.keys import ClusterKeys as ConversationClusterKeys
 from greentic_session.conversation.backends.redis.keys import Keys as ConversationKeys
@@ -41,7 +42,7 @@ class RedisSide(Side):
     def __init__(self, name: str, client: Executor, names: ConversationKeys) -> None:
         super().__init__(name)
         self.client = client
-        self.conversations = RedisConversationBackend(client, names)
+        self.conversations: ConversationBackend = RedisConversationBackend(client, names)
 
     @abstractmethod
     def walk(self, kind: str, looked: Looked, redis_type: str = "string") -> AsyncIterator[Group]:

@@ -23,6 +23,7 @@ from greentic_session.backends.sqlite.copying import (
 from greentic_session.backends.sqlite.rows import Row, by_key, rows_between, scope_text
 from greentic_session.backends.sqlite.schema import SESSIONS
 from greentic_session.backends.sqlite.walking import END, next_window
+from greentic_session.conversation.backend import ConversationBackend
 from greentic_session.conversation.backends.sqlite.backend import SQLiteConversationBackend
 from greentic_session.conversation.backends.sqlite.schema import CONVERSATIONS
 from greentic_session.conversation.backends.sqlite.tables import Tables
@@ -31,7 +32,7 @@ from greentic_session.tenancy import NO_TEAM, Identity
 
 from .exported import Exported, identity_of
 from .report import Report
-from .sides import Endpoint, Group, Looked, Side, Source, Target
+from .sides import Endpoint, Group, Looked, ReplySource, ReplyTarget, Side, Source, Target
 from .sqlite_replies import SQLiteReplySource, SQLiteReplyTarget, copied_turn, exported_turn
 
 __all__ = ["SQLiteSide", "SQLiteSource", "SQLiteTarget", "sqlite_endpoint"]
@@ -51,8 +52,8 @@ class SQLiteSide(Side):
 
     def __init__(self, path: str) -> None:
         super().__init__(f"sqlite {path}")
-        self.database = Database(path, [SESSIONS, CONVERSATIONS], timeout=30.0)
-        self.conversations = SQLiteConversationBackend(self.database, Tables("", time.time))
+        self.database: Database = Database(path, [SESSIONS, CONVERSATIONS], timeout=30.0)
+        self.conversations: ConversationBackend = SQLiteConversationBackend(self.database, Tables("", time.time))
 
     async def walk_conversations(self, looked: Looked) -> AsyncIterator[Group]:
         """See `Side.walk_conversations`."""
@@ -88,7 +89,7 @@ class SQLiteSource(Source):
 
     def __init__(self, side: SQLiteSide, report: Report) -> None:  # noqa: ARG002  # columns tell whose all are
         self._database = side.database
-        self.replies = SQLiteReplySource(side.database)
+        self.replies: ReplySource | None = SQLiteReplySource(side.database)
 
     async def check(self) -> None:
         """See `Source.check`."""
@@ -136,7 +137,7 @@ class SQLiteTarget(Target):
         super().__init__(report)
         self._database = side.database
         self._source = source
-        self.replies = SQLiteReplyTarget(side.database, source)
+        self.replies: ReplyTarget | None = SQLiteReplyTarget(side.database, source)
 
     async def put(self, session: Exported) -> bytes | None:
         """See `Target.put`."""

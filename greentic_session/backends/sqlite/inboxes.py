@@ -64,7 +64,7 @@ class Letter:
         self.kept: float | None = kept
         self.delivery: bytes | None = delivery
         reply = Reply(id, "", _NOWHERE, _EPOCH)
-        self.received = Received(reply, size, accepted, keep_until, token, held_until)
+        self.received: Received = Received(reply, size, accepted, keep_until, token, held_until)
 
 
 class Known(msgspec.Struct, frozen=True, gc=False):

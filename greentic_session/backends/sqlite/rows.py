@@ -105,7 +105,7 @@ class Row:
     def __init__(self, columns: tuple[Any, ...]) -> None:
         id, key, env, tenant, team, user, pointer, place, scope, end, token, lease_end, size, deadline, *more = columns
         self.id: int = id
-        self.key = SessionKey(key)
+        self.key: SessionKey = SessionKey(key)
         self.identity: Identity = (env, tenant, team or None, user or None)
         self.pointer: str | None = pointer
         self.place: bytes | None = place
@@ -122,7 +122,8 @@ class Row:
             # Nothing prolongs its life but leases, which move the deadline with the end.
             self.deadline: float = NEVER_ENDS if place is None else end
             self.rest_end: float = end
-            self.resume = self.is_new = False
+            self.resume: bool = False
+            self.is_new: bool = False
             self.put_off: float = 0.0
             self.turn: Turn | None = None
             self.due: float = NEVER_ENDS

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import copy
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, ClassVar
 
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -26,7 +26,7 @@ words = st.lists(st.sampled_from(["x", "y", "z"]), max_size=3)
 class ConversationStoreMachine(CallsAStore, ConversationModel, RuleBasedStateMachine):
     """Operations on a store and on the model, side by side."""
 
-    refusals = (ConflictError, NotFoundError)
+    refusals: ClassVar[tuple[type[Exception], ...]] = (ConflictError, NotFoundError)
 
     make_store: MakeConversationStore
     advance: Callable[[float], Awaitable[None] | None]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, ClassVar
 
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
@@ -54,7 +54,7 @@ nodes = st.sampled_from(["n1", "n2", "n3"])
 class SessionStoreMachine(CallsAStore, Model, RuleBasedStateMachine):
     """Operations on a store and on the model, side by side."""
 
-    refusals = (ConflictError, InvalidInputError, NotFoundError)
+    refusals: ClassVar[tuple[type[Exception], ...]] = (ConflictError, InvalidInputError, NotFoundError)
 
     make_store: Callable[..., Any]
     advance: Callable[[float], Awaitable[None] | None]

@@ -36,13 +36,13 @@ class ReplyStoreMachine(ReplyModel, SessionStoreMachine):
     def __init__(self) -> None:
         super().__init__()
         self.run(self.store.aclose())
-        self.store = self.make_store(
+        self.store: Any = self.make_store(
             reply_grace=GRACE * self.unit,
             timeout_grace=TIMEOUT_GRACE * self.unit,
             dedupe_window=WINDOW * self.unit,
             max_replies=MAX_REPLIES,
         )
-        self.count = 0
+        self.count: int = 0
 
     @rule(seconds=st.sampled_from([0.5, 1.0, 3.0]))
     def pass_time(self, seconds: float) -> None:
@@ -51,7 +51,7 @@ class ReplyStoreMachine(ReplyModel, SessionStoreMachine):
         if waiting is not None:
             self.run(waiting)
         for _ in range(int(seconds * 2)):
-            self.now += 0.5
+            self.now: float = self.now + 0.5
             self.expire()
 
     # -- deliveries
