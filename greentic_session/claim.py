@@ -2,11 +2,12 @@
 
 import logging
 import os
+import time
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from functools import partial
 from types import TracebackType
-from typing import Final, Literal, NamedTuple, Self, TypeVar, cast
+from typing import Final, Literal, Self, TypeVar, TypeVarTuple, cast
 
 import anyio
 
@@ -14,6 +15,7 @@ from . import tenancy
 from ._concurrency.bell import Bell
 from ._concurrency.keep_alive import KeepAlive
 from ._concurrency.shield import shielded
+from ._concurrency.terms import Terms
 from ._json.fields import check_int
 from .backend import Claimed, Parking, PuttingOff, SessionBackend, Staying, Taking
 from .errors import ConflictError, GreenticError
@@ -24,24 +26,14 @@ from .models import ReplyScope, SessionData, TenantCtx
 from .reply import OnTimeout, Reply, resumes_on_timeout
 from .transitions import backoff_s
 
-__all__ = ["Claim", "Terms"]
+__all__ = ["Claim"]
 
 T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 
 _log = logging.getLogger("greentic_session")
 
 _MAX_TAKEN: Final = 2**31 - 1
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_LAST_MOMENT: Final = datetime.max.replace(tzinfo=UTC)
-
-
-class Terms(NamedTuple):
-    """How a claim was made; `sent` is by the clock of the event loop."""
-
-    lease_ms: int
-    sent: float
-    is_plain: bool
-    keeps_alive: bool
 
 
 class Claim:
@@ -79,11 +71,22 @@ class Claim:
     '{"asked":2}'
     """
 
-    _keeper: KeepAlive | None = None
-    _leftovers: tuple[Reply, ...] = ()
-    _over = False
-    _own_key: str | None = None
-    _taken: tuple[Reply, ...] = ()
+    __slots__ = (
+        "__weakref__",
+        "_backend",
+        "_bell",
+        "_claimed",
+        "_ctx",
+        "_keeper",
+        "_leftovers",
+        "_limits",
+        "_over",
+        "_own_key",
+        "_owner",
+        "_taken",
+        "_terms",
+        "_token",
+    )
 
     def __init__(
         self,
@@ -104,6 +107,11 @@ class Claim:
         self._token = token
         self._bell = bell
         self._terms = terms
+        self._keeper: KeepAlive | None = None
+        self._leftovers: tuple[Reply, ...] = ()
+        self._over = False
+        self._own_key: str | None = None
+        self._taken: tuple[Reply, ...] = ()
 
     @property
     def key(self) -> SessionKey:
@@ -147,13 +155,7 @@ class Claim:
 
         UTC, or None.
         """
-        seconds = self._claimed.deadline
-        if seconds is None:
-            return None
-        try:
-            return _EPOCH + timedelta(seconds=seconds)
-        except OverflowError:  # a lifetime may be longer than the calendar
-            return _LAST_MOMENT
+        return self._claimed.deadline_date
 
     @property
     def is_new(self) -> bool:
@@ -244,7 +246,7 @@ class Claim:
             max_waits=self._limits.max_waits_per_user,
             resume=None if on_timeout is None else resumes_on_timeout(on_timeout),
         )
-        settled = await self._apart(lambda: self._backend.park(parking))
+        settled = await self._apart(self._backend.park, parking)
         self._end()
         self._leftovers = settled.leftovers
         return settled.displaced
@@ -256,10 +258,7 @@ class Claim:
             ConflictError: The claim is over.
         """
         self._check_live()
-        if self._keeper is None:
-            settled = await self._backend.complete(self._owner, self.key, self._token)
-        else:
-            settled = await self._apart(lambda: self._backend.complete(self._owner, self.key, self._token))
+        settled = await self._apart(self._backend.complete, self._owner, self._claimed.wait.key, self._token)
         self._end()
         if settled is None:
             raise tenancy.claim_over(self.key)
@@ -288,7 +287,7 @@ class Claim:
             text = self._limits.admit(data, as_text=self._backend.keeps_text)
             tenancy.wait_owner(self._ctx.with_user(self._owner[3]), self._owner[3], data)
         staying = Staying(self._owner, self.key, self._token, data, text)
-        was_live = await self._apart(lambda: self._backend.stay(staying))
+        was_live = await self._apart(self._backend.stay, staying)
         self._end()
         if not was_live:
             raise tenancy.claim_over(self.key)
@@ -338,11 +337,9 @@ class Claim:
         delay_ms = 0 if not isinstance(delay, bool) and delay == 0 else milliseconds(delay, "delay")
         if delay_ms:
             putting_off = PuttingOff(self._owner, self.key, self._token, delay_ms)
-            was_live = await self._apart(lambda: self._backend.put_off(putting_off))
-        elif self._keeper is None:
-            was_live = await self._backend.release(self.key, self._token)
+            was_live = await self._apart(self._backend.put_off, putting_off)
         else:
-            was_live = await self._apart(lambda: self._backend.release(self.key, self._token))
+            was_live = await self._apart(self._backend.release, self._claimed.wait.key, self._token)
         self._end()
         if not was_live:
             raise tenancy.claim_over(self.key)
@@ -359,7 +356,7 @@ class Claim:
         """
         self._check_live()
         lease_ms = milliseconds(lease, "lease")
-        was_live = await self._apart(lambda: self._renew_for(lease_ms))
+        was_live = await self._apart(self._renew_for, lease_ms)
         if not was_live:
             raise tenancy.claim_over(self.key)
 
@@ -378,24 +375,27 @@ class Claim:
             keeper.renewed(lease_ms / 1000, sent)
         return was_live
 
-    async def _apart(self, call: Callable[[], Awaitable[T]]) -> T:
-        """Await a call that renews or ends the claim; renewals are kept out meanwhile."""
-        if self._keeper is None:
-            return await call()
-        async with self._keeper.lock:
+    def _apart(self, call: Callable[[*Ts], Awaitable[T]], *args: *Ts) -> Awaitable[T]:
+        """Make a call that renews or ends the claim; renewals are kept out meanwhile."""
+        return call(*args) if self._keeper is None else self._without_renewals(self._keeper, call, *args)
+
+    async def _without_renewals(self, keeper: KeepAlive, call: Callable[[*Ts], Awaitable[T]], *args: *Ts) -> T:
+        async with keeper.lock:
             self._check_live()
-            return await call()
+            return await call(*args)
 
     def _end(self) -> None:
         self._over = True
         if self._keeper is not None:
             self._keeper.over()
-        self._bell.ring()
+        if self._bell.is_heard:
+            self._bell.ring()
 
     async def __aenter__(self) -> Self:
         terms = self._terms
         if terms.keeps_alive and not self._over and self._keeper is None:
-            keeper = KeepAlive(self._renew, terms.lease_ms / 1000, terms.sent)
+            sent = anyio.current_time() - (time.monotonic() - terms.sent)
+            keeper = KeepAlive(self._renew, terms.lease_ms / 1000, sent)
             await keeper.begin()
             self._keeper = keeper
         return self

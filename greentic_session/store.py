@@ -277,7 +277,8 @@ class SessionStore(ReplyOperations, Closing):
         most, resume = self._limits.max_waits_per_user, resumes_on_timeout(on_timeout)
         parking = Parking(owner, scope, key, data, lifetime, text, replace=replace, max_waits=most, resume=resume)
         settled = await self._backend.park(parking)
-        self._bell.ring()
+        if self._bell.is_heard:
+            self._bell.ring()
         return settled.displaced
 
     async def find_wait(self, ctx: TenantCtx, user_id: str, scope: ReplyScope, *, fallback: bool = False) -> Wait | None:

@@ -1,6 +1,6 @@
 """Tokens of claims: secrets of which a part tells which process holds the claim."""
 
-import base64
+import binascii
 import functools
 import hashlib
 import os
@@ -33,7 +33,7 @@ class Holder(Struct, frozen=True):
 
 def claim_token() -> str:
     """Return a new token of a claim, of 32 characters: 12 tell who holds it, 20 nobody guesses."""
-    return _public(os.getpid()) + base64.b64encode(os.urandom(_SECRET_BYTES)).decode()
+    return _public(os.getpid()) + binascii.b2a_base64(os.urandom(_SECRET_BYTES), newline=False).decode()
 
 
 def holder_of(token: str | None) -> Holder | None:

@@ -13,24 +13,29 @@ __all__ = ["Bell", "Listener"]
 
 
 class Bell:
-    """Wakes its listeners, from any thread."""
+    """Wakes its listeners, from any thread.
+
+    Attributes:
+        is_heard: Whether anybody has ever listened. Most programs never do, and every operation
+            rings: the hottest ones ask first.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._listeners: weakref.WeakSet[Listener] = weakref.WeakSet()
-        self._was_asked = False
+        self.is_heard: bool = False
 
     def listener(self) -> "Listener":
         """Return a listener in the running event loop; it is forgotten when its caller drops it."""
         listener = Listener()
         with self._lock:
             self._listeners.add(listener)
-            self._was_asked = True
+            self.is_heard = True
         return listener
 
     def ring(self) -> None:
         """Wake every listener."""
-        if not self._was_asked:  # most programs never listen, and every operation rings
+        if not self.is_heard:
             return
         with self._lock:
             listeners = list(self._listeners)

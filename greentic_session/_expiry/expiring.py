@@ -72,12 +72,21 @@ class Expiring(Closable, ABC, Generic[E]):
         self._set_end(entry, NEVER_ENDS if ttl_ms is None else now + ttl_ms / 1000, now)
 
     def _set_end(self, entry: E, end: float, now: float) -> None:
-        """Let an entry end at a moment; free some that have ended. With the lock held."""
+        """Let an entry end at a moment; free some that have ended. With the lock held.
+
+        An entry that gets a longer life stays in its bucket, and gets another when that is due: to
+        prolong a life costs next to nothing, however often it is done.
+        """
         wheel = self._wheel
+        soonest = wheel.next_due
+        if entry.bucket is not None and entry.end <= end < NEVER_ENDS:
+            entry.end = end
+            if soonest <= now and not self._sweeping:
+                self._sweep(now, _SWEPT_PER_WRITE)
+            return
         if entry.bucket is not None:
             entry.bucket.discard(entry)
             entry.bucket = None
-        soonest = wheel.next_due
         entry.end = end
         if end != NEVER_ENDS:
             entry.bucket = wheel.add(entry, now, end)
@@ -93,7 +102,10 @@ class Expiring(Closable, ABC, Generic[E]):
                 entry = self._wheel.take_due(now)
                 if entry is None:
                     return
-                self._drop(entry)
+                if entry.end > now:  # it was prolonged
+                    entry.bucket = self._wheel.add(entry, now, entry.end)
+                else:
+                    self._drop(entry)
         finally:
             self._sweeping = False
 

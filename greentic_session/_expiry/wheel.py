@@ -47,7 +47,7 @@ class ExpiryWheel(Generic[E]):
         return bucket
 
     def take_due(self, now: float) -> E | None:
-        """Take out one entry that has ended; None if there is none."""
+        """Take out one entry that has ended, unless it was prolonged; None if there is none."""
         while self.next_due <= now:
             bucket = self._buckets[self.next_due]
             if bucket:

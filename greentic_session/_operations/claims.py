@@ -1,15 +1,15 @@
 """Claiming a wait: the plain operation, and what all claims of a store share."""
 
 import os
-
-import anyio
+import time
 
 from greentic_session import tenancy
 from greentic_session._base.holder import claim_token
 from greentic_session._concurrency.bell import Bell
+from greentic_session._concurrency.terms import PLAIN, Terms
 from greentic_session._json.fields import check_bool
 from greentic_session.backend import Claiming, SessionBackend
-from greentic_session.claim import Claim, Terms
+from greentic_session.claim import Claim
 from greentic_session.expiry import Seconds, milliseconds
 from greentic_session.limits import Limits
 from greentic_session.models import ReplyScope, TenantCtx
@@ -73,12 +73,15 @@ class ClaimOperations:
         owner = tenancy.lookup_owner(ctx, user_id)
         scopes = tenancy.candidates(scope, fallback=fallback)
         lease_ms = milliseconds(lease, "lease")
-        check_bool("keep_alive", keep_alive)
         if owner is None:
+            check_bool("keep_alive", keep_alive)
             return None
-        token, sent = claim_token(), anyio.current_time() if keep_alive else 0.0
+        token, terms = claim_token(), PLAIN
+        if keep_alive is not False:
+            check_bool("keep_alive", keep_alive)
+        if keep_alive:
+            terms = Terms(lease_ms, time.monotonic(), is_plain=True, keeps_alive=True)
         claimed = await self._backend.claim(Claiming(owner, scopes, token, lease_ms))
         if claimed is None:
             return None
-        terms = Terms(lease_ms, sent, True, keep_alive)  # noqa: FBT003  # in the order of their names
         return Claim(self._backend, self._limits, ctx, owner, claimed, token, self._bell, terms)

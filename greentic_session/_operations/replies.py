@@ -1,16 +1,16 @@
 """The operations of a store on replies: checks, and calls of the backend."""
 
+import time
 import uuid
 from typing import Any
-
-import anyio
 
 from greentic_session import tenancy
 from greentic_session._base.holder import claim_token
 from greentic_session._concurrency.shield import shielded
+from greentic_session._concurrency.terms import Terms
 from greentic_session._json.fields import check_bool, check_int, check_type
 from greentic_session.backend import Beginning, Claimed, Delivering, Readying
-from greentic_session.claim import Claim, Terms
+from greentic_session.claim import Claim
 from greentic_session.errors import ConflictError, InvalidInputError
 from greentic_session.expiry import Seconds, milliseconds, ttl_ms
 from greentic_session.ids import SessionKey
@@ -92,7 +92,7 @@ class ReplyOperations(ClaimOperations):
         if size > most:
             raise InvalidInputError(f"the body is {size} bytes long, and the limit is {most}")
         check_bool("claim", claim)
-        (reply_id, token, turn_key), sent = new_tokens(), anyio.current_time()
+        (reply_id, token, turn_key), sent = new_tokens(), time.monotonic()
         delivering = Delivering(
             owner,
             scopes,
@@ -184,7 +184,7 @@ class ReplyOperations(ClaimOperations):
 
     async def _claim_one(self, ctx: TenantCtx | None, lease_ms: int) -> Claim | float | None:
         """Claim one wait that is ready, or say in how many seconds there may be one."""
-        token, sent = claim_token(), anyio.current_time()
+        token, sent = claim_token(), time.monotonic()
         ready = await self._backend.claim_ready(Readying(ctx, token, new_token(), lease_ms))
         if ready.claimed is None:
             return None if ready.next_ms is None else ready.next_ms / 1000

@@ -1,5 +1,8 @@
 """The arguments and answers of a backend's operations on sessions, waits and claims."""
 
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
 from msgspec import Struct
 
 from greentic_session._base.hiding import Hiding, outline
@@ -10,6 +13,9 @@ from greentic_session.tenancy import Owner
 from greentic_session.wait import Wait
 
 __all__ = ["Claimed", "Claiming", "Creation", "Parking", "Settled", "Update"]
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_LAST_MOMENT: Final = datetime.max.replace(tzinfo=UTC)
 
 
 class Creation(Hiding, Struct, frozen=True, gc=False):
@@ -127,6 +133,16 @@ class Claimed(Hiding, Struct, frozen=True, gc=False):
     deadline: float | None = None
     timed_out: bool = False
     is_new: bool = False
+
+    @property
+    def deadline_date(self) -> datetime | None:
+        """The deadline by the calendar, in UTC."""
+        if self.deadline is None:
+            return None
+        try:
+            return _EPOCH + timedelta(seconds=self.deadline)
+        except OverflowError:  # a lifetime may be longer than the calendar
+            return _LAST_MOMENT
 
     def __repr__(self) -> str:
         return outline(self, *self.__struct_fields__)  # without keys, tokens and texts

@@ -89,7 +89,8 @@ def storage_end(wait: Waiting, inbox: Sequence[Received], limits: ReplyLimits) -
     """
     grace, end = limits.reply_grace_ms / 1000, wait.rest_end
     if inbox:
-        end = max(end, max(received.accepted for received in inbox) + grace)
+        last = inbox[0].accepted if len(inbox) == 1 else max(received.accepted for received in inbox)
+        end = max(end, last + grace)
     if wait.put_off and (inbox or wait.resume):
         end = max(end, wait.put_off + grace)
     return end

@@ -7,7 +7,7 @@ from greentic_session._expiry.expiring import NEVER_ENDS
 from .deadlines import name_of_deadline
 from .waiting import Received, Waiting
 
-__all__ = ["busy_until", "due_at", "is_free", "is_held_now", "oldest", "subject"]
+__all__ = ["about", "busy_until", "due_at", "is_free", "is_held_now", "oldest", "subject"]
 
 
 def is_held_now(received: Received, now: float) -> bool:
@@ -17,17 +17,28 @@ def is_held_now(received: Received, now: float) -> bool:
 
 def busy_until(inbox: Sequence[Received], now: float) -> float:
     """Return when no live claim holds anything of a place; 0 where none does."""
-    return max((received.held_until for received in inbox if is_held_now(received, now)), default=0.0)
+    until = 0.0
+    for received in inbox:
+        if received.held_until > until and is_held_now(received, now):
+            until = received.held_until
+    return until
 
 
 def oldest(inbox: Sequence[Received], now: float) -> Received | None:
     """Return the oldest unsettled reply that no live claim holds."""
-    return next((received for received in inbox if not is_held_now(received, now)), None)
+    for received in inbox:
+        if not is_held_now(received, now):
+            return received
+    return None
 
 
 def subject(wait: Waiting, inbox: Sequence[Received], now: float) -> str | None:
     """Return what a turn that begins now is about: the oldest reply, else the passed deadline."""
-    first = oldest(inbox, now)
+    return about(wait, oldest(inbox, now), now)
+
+
+def about(wait: Waiting, first: Received | None, now: float) -> str | None:
+    """Return what a turn is about that begins with this reply, or with none."""
     if first is not None:
         return first.reply.id
     return name_of_deadline(wait.deadline) if wait.resume and wait.deadline <= now else None

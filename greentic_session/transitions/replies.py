@@ -113,7 +113,7 @@ def _check_size(delivering: Delivering, inbox: Sequence[Received], limits: Reply
 
 def hold(received: Received, token: str, until: float) -> Received:
     """Return a reply that a claim holds until its lease ends."""
-    return replace(received, token=token, held_until=until)
+    return Received(received.reply, received.size, received.accepted, received.keep_until, token, until)
 
 
 def takeable(inbox: Sequence[Received], limit: int, now: float) -> tuple[Received, ...]:

@@ -5,7 +5,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from .readiness import oldest, subject
+from .readiness import about, oldest, subject
 from .waiting import Received, Turn, Waiting
 
 __all__ = ["Begun", "backoff_s", "begin", "fail", "join", "take_turn"]
@@ -42,8 +42,9 @@ def begin(wait: Waiting, inbox: Sequence[Received], turn_key: str, now: float) -
         turn_key: The idempotency key of a new turn.
         now: The moment.
     """
-    about = subject(wait, inbox, now) or ""
-    return Begun(_open_turn(wait, about) or Turn(about, 0, turn_key), oldest(inbox, now))
+    first = oldest(inbox, now)
+    subject_now = about(wait, first, now) or ""
+    return Begun(_open_turn(wait, subject_now) or Turn(subject_now, 0, turn_key), first)
 
 
 def join(wait: Waiting, inbox: Sequence[Received], now: float) -> Turn | None:
@@ -53,8 +54,8 @@ def join(wait: Waiting, inbox: Sequence[Received], now: float) -> Turn | None:
     """
     if wait.turn is None:
         return None
-    about = subject(wait, inbox, now)
-    return None if about is None else _open_turn(wait, about)
+    subject_now = subject(wait, inbox, now)
+    return None if subject_now is None else _open_turn(wait, subject_now)
 
 
 def take_turn(wait: Waiting, taken: Sequence[Received], turn_key: str) -> Turn | None:
@@ -74,9 +75,9 @@ def backoff_s(attempt: int) -> int:
     return min(1 << min(attempt - 1, _MAX_DOUBLINGS), _MAX_BACKOFF_S)
 
 
-def _open_turn(wait: Waiting, about: str) -> Turn | None:
+def _open_turn(wait: Waiting, subject_now: str) -> Turn | None:
     turn = wait.turn
-    if turn is None or turn.about != about:
+    if turn is None or turn.about != subject_now:
         return None
     # A claim that was given back took its token along; one that is still there ended by its lease.
     return turn if wait.token is None else fail(turn)

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import Any, Final
 
-from greentic_session import tenancy
 from greentic_session._expiry.expiring import NEVER_ENDS
 from greentic_session.models import ReplyScope, SessionData
 from greentic_session.tenancy import Owner
@@ -24,7 +23,8 @@ class Entry:
     `wait.scope` says where it waits, if it does; `owner` whose it is (None: nobody's), `pointer`
     whose latest session. `inbox` is that of its place, where one is; `held` is where the replies
     lie that its claim holds; `due` is since when it is ready, or when it will be; `parked` is since
-    when it waits where it does.
+    when it waits where it does. All of them are slots, also those that most sessions never use:
+    every operation looks at some.
 
     Writers hold the lock. A reader without it may follow an index to an entry and read `wait`, then
     `end`, while a writer is at work; what it finds was true when it read `wait`, if the scope in
@@ -34,31 +34,28 @@ class Entry:
     """
 
     __slots__ = (
-        "__dict__",
         "bucket",
         "deadline",
+        "due",
         "end",
+        "held",
+        "inbox",
+        "is_new",
         "lease_end",
         "owner",
         "parked",
         "pointer",
+        "put_off",
         "rest_end",
+        "resume",
         "token",
+        "turn",
         "wait",
     )
 
-    # What `transitions.Waiting` names besides. Most sessions never have any of it, and pay nothing.
-    resume: bool = False
-    put_off: float = 0.0
-    turn: Turn | None = None
-    is_new: bool = False
-    due: float = NEVER_ENDS
-    inbox: Inbox | None = None
-    held: Sequence[tuple[Inbox, str]] = ()
-
-    def __init__(self, wait: Wait) -> None:
+    def __init__(self, wait: Wait, owner: Owner | None) -> None:
         self.wait: Wait = wait
-        self.owner: Owner | None = tenancy.owner_of(wait.data)
+        self.owner: Owner | None = owner
         self.pointer: Owner | None = None
         self.end: float = NEVER_ENDS
         self.bucket: set[Any] | None = None
@@ -67,6 +64,13 @@ class Entry:
         self.deadline: float = NEVER_ENDS
         self.rest_end: float = NEVER_ENDS
         self.parked: float = NEVER_ENDS
+        self.resume: bool = False
+        self.put_off: float = 0.0
+        self.turn: Turn | None = None
+        self.is_new: bool = False
+        self.due: float = NEVER_ENDS
+        self.inbox: Inbox | None = None
+        self.held: Sequence[tuple[Inbox, str]] = ()
 
     @property
     def data(self) -> SessionData:

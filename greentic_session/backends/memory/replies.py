@@ -58,8 +58,9 @@ class Replies(Shelves, SessionBackend):
     def _park(self, parking: Parking, now: float) -> tuple[Entry, Settled]:
         owner, key, place = parking.owner, parking.key, parking.scope.normalized()
         wait = Wait(key, parking.data, parking.scope)
-        waits = self.waits.get(owner, {}).values()
-        parked = transitions.park(parking, self.shard(key).get(key), self._at(owner, place), now, waits)
+        shard, waits = self.shard(key), self.waits.get(owner)
+        session, holder = shard.get(key), None if waits is None else waits.get(place)
+        parked = transitions.park(parking, session, holder, now, () if waits is None else waits.values())
 
         # Decided; from here on only writes.
         leftovers: tuple[Reply, ...] = ()
@@ -74,12 +75,14 @@ class Replies(Shelves, SessionBackend):
         if displaced is not None:
             self._displace(displaced, now)
         else:
-            self._freed(self._at(owner, place), now)
+            if holder is not None and holder is not entry:
+                self._freed(self._at(owner, place), now)
             if self.inboxes and owner in self.inboxes:
                 self._inbox(owner, place, now)
         if entry is None:
-            self._freed(self.shard(key).get(key), now)
-            entry = self._add(wait)
+            if session is not None:
+                self._freed(shard.get(key), now)
+            entry = shard[key] = Entry(wait, owner)
         else:
             if parked.moves:
                 if entry.inbox is not None:
@@ -91,12 +94,9 @@ class Replies(Shelves, SessionBackend):
             self._place(entry, owner, place)
         if parking.token is not None:
             entry.token = None
-        if entry.put_off:
-            entry.put_off = 0.0
+        entry.put_off = 0.0
         entry.parked = now
-        resume = transitions.resumes(parking, entry)
-        if resume is not entry.resume:
-            entry.resume = resume
+        entry.resume = resume = transitions.resumes(parking, entry)
         self._live(entry, transitions.begin_lifetime(parking.ttl_ms, now, self.reply_limits, resume=resume), now)
         if displaced is None and not leftovers:
             return entry, NOTHING_ELSE
@@ -114,13 +114,16 @@ class Replies(Shelves, SessionBackend):
                     return Delivered(DeliveryOutcome.DUPLICATE)
                 place = known.inbox.scope
                 received = known.inbox.replies[known.reply_id]
+                entry = self._waiting(owner, place, now)
             else:
-                waits = self._waiting(owner, delivering.scopes[-1].normalized(), now)
-                if waits is not None and self._waiting(owner, scope.normalized(), now) is None:
-                    scope = delivering.scopes[-1]  # without its correlation
                 place = scope.normalized()
-            inbox = self._inbox(owner, place, now)
-            entry = self._waiting(owner, place, now)
+                entry = self._waiting(owner, place, now)
+                if entry is None and len(delivering.scopes) > 1:
+                    without = delivering.scopes[1].normalized()  # its correlation
+                    entry = self._waiting(owner, without, now)
+                    if entry is not None:
+                        scope, place = delivering.scopes[1], without
+            inbox = self._inbox(owner, place, now) if entry is None else entry.inbox
             replies = () if inbox is None else inbox.all()
             kept = self._kept(owner, now) if entry is None and delivering.keep_ms is not None else Kept()
             outcome = transitions.deliver(delivering, entry, replies, received, kept, limits, now)
@@ -170,25 +173,20 @@ class Replies(Shelves, SessionBackend):
 
     def _start_turn(self, entry: Entry, wait: Wait, token: str, turn_key: str, lease_ms: int, now: float) -> Claimed:
         begun = transitions.begin(entry, () if entry.inbox is None else entry.inbox.all(), turn_key, now)
-        entry.turn, entry.held = begun.turn, ()
+        turn, held = begun.turn, begun.held
+        entry.turn, entry.held = turn, ()
         self._lease(entry, token, lease_ms, now)
-        if begun.held is not None:
-            self._hold(entry, begun.held)
-        return self._claimed(
-            entry,
-            wait,
-            begun.turn.key,
-            begun.attempt,
-            replies=() if begun.held is None else (begun.held.reply,),
-            timed_out=begun.held is None,
-        )
+        if held is not None:
+            self._hold(entry, held)
+        replies = () if held is None else (held.reply,)
+        return self._claimed(entry, wait, turn.key, begun.attempt, replies, timed_out=held is None)
 
     async def claim_ready(self, readying: Readying) -> Readiness:
         with self._lock:
             self.check_open()
             now = self.timer()
             while True:
-                first = self.ready.first(readying.ctx)
+                first = self.ready.first(readying.ctx, now)
                 if first is None:
                     return Readiness()
                 due, entry = first
@@ -206,6 +204,7 @@ class Replies(Shelves, SessionBackend):
             self.check_open()
             now = self.timer()
             count, oldest = 0, now
+            self.ready.end_leases(now, _MAX_COUNTED)
             for seen, (due, entry) in enumerate(self.ready.until(ctx, now)):
                 if seen >= _MAX_COUNTED:
                     return Backlog(count, round((now - oldest) * 1000) if count else None, is_capped=True)
@@ -288,8 +287,8 @@ class Replies(Shelves, SessionBackend):
         wait: Wait,
         turn_key: str | None = None,
         attempt: int = 1,
-        *,
         replies: tuple[Reply, ...] = (),
+        *,
         timed_out: bool = False,
     ) -> Claimed:
         deadline = None if entry.deadline == NEVER_ENDS else self._epoch + entry.deadline

@@ -92,8 +92,8 @@ class Shelves(Expiring[Entry | Inbox | KnownDelivery]):
         entry = self.shard(key).get(key)
         return entry if transitions.is_held(entry, token, now) else None
 
-    def _add(self, wait: Wait) -> Entry:
-        entry = self.shard(wait.key)[wait.key] = Entry(wait)
+    def _add(self, wait: Wait, owner: Owner | None) -> Entry:
+        entry = self.shard(wait.key)[wait.key] = Entry(wait, owner)
         return entry
 
     def _place(self, entry: Entry, owner: Owner, place: ReplyScope) -> None:
@@ -112,18 +112,24 @@ class Shelves(Expiring[Entry | Inbox | KnownDelivery]):
 
     def _unplace(self, entry: Entry) -> None:
         """Make it no wait any more; it stays readable. Its inbox is somebody else's care."""
-        scope = entry.wait.scope
-        if scope is None or entry.owner is None:
+        wait = entry.wait
+        if wait.scope is not None:
+            entry.wait = Wait(wait.key, wait.data)
+            self._unindex(entry, wait.scope)
+
+    def _unindex(self, entry: Entry, scope: ReplyScope) -> None:
+        """Let nothing lead from a scope to what was the wait there."""
+        owner = entry.owner
+        if owner is None:
             return
-        entry.wait = Wait(entry.wait.key, entry.wait.data)
         entry.inbox = None
         if entry.due != NEVER_ENDS:
             entry.due = NEVER_ENDS
-            self.ready.discard(entry, entry.owner)
-        waits = self.waits[entry.owner]
+            self.ready.discard(entry, owner)
+        waits = self.waits[owner]
         del waits[scope.normalized()]
         if not waits:
-            del self.waits[entry.owner]
+            del self.waits[owner]
 
     def _displace(self, entry: Entry, now: float) -> None:
         """Make it no wait any more, for another takes its place and its inbox."""
@@ -145,15 +151,15 @@ class Shelves(Expiring[Entry | Inbox | KnownDelivery]):
         """Remove a session with all that leads to it; say whether there was one."""
         if entry is None:
             return False
-        left_at = min(entry.end, now)
-        entry.end = GONE
+        end, entry.end = entry.end, GONE
         if entry.bucket is not None:  # first: to free its inbox may sweep
             entry.bucket.discard(entry)
             entry.bucket = None
         del self.shard(entry.wait.key)[entry.wait.key]
         if entry.inbox is not None:
-            self._leave(entry, leaving, now, left_at)
-        self._unplace(entry)
+            self._leave(entry, leaving, now, min(end, now))
+        if entry.wait.scope is not None:  # it may stay in there, for no reader follows what has ended
+            self._unindex(entry, entry.wait.scope)
         if entry.held:
             self._give_back(entry, now)
         if entry.pointer is not None:
@@ -182,6 +188,8 @@ class Shelves(Expiring[Entry | Inbox | KnownDelivery]):
             entry.due = due
             if due == NEVER_ENDS:
                 self.ready.discard(entry, entry.owner)
+            elif entry.token is not None and due == entry.lease_end:
+                self.ready.lend(entry, entry.owner, due)
             else:
                 self.ready.put(entry, entry.owner, due)
         if end != entry.end:
@@ -244,16 +252,20 @@ class Shelves(Expiring[Entry | Inbox | KnownDelivery]):
             self._set_end(inbox, end, now)
         elif not inbox.replies:
             self._unkeep(inbox)
-            inboxes = self.inboxes.get(inbox.owner)
-            if inboxes is not None and inboxes.get(inbox.scope) is inbox:
-                del inboxes[inbox.scope]
-                if not inboxes:
-                    del self.inboxes[inbox.owner]
+            self._drop_inbox(inbox)
             wait = self._at(inbox.owner, inbox.scope)
             if wait is not None:
                 wait.inbox = None
             return None
         return inbox
+
+    def _drop_inbox(self, inbox: Inbox) -> None:
+        """Let nothing lead to an inbox in which nothing lies."""
+        inboxes = self.inboxes.get(inbox.owner)
+        if inboxes is not None and inboxes.get(inbox.scope) is inbox:
+            del inboxes[inbox.scope]
+            if not inboxes:
+                del self.inboxes[inbox.owner]
 
     def _refresh_place(self, inbox: Inbox, but: Entry | None, now: float) -> None:
         """See to an inbox that changed, and to its wait, if that is another than `but`."""
@@ -277,8 +289,14 @@ class Shelves(Expiring[Entry | Inbox | KnownDelivery]):
             received = inbox.replies.get(reply_id)
             if received is not None and received.token == token:
                 del inbox.replies[reply_id]
-                self._note(inbox.owner, received, transitions.id_end(received, Leaving.SETTLED, now, self.reply_limits), now)
-                self._refresh_place(inbox, entry, now)
+                if received.reply.delivery_id is not None:
+                    end = transitions.id_end(received, Leaving.SETTLED, now, self.reply_limits)
+                    self._note(inbox.owner, received, end, now)
+                if inbox is not entry.inbox:
+                    self._refresh_place(inbox, entry, now)
+                elif not inbox.replies:
+                    entry.inbox = None
+                    self._drop_inbox(inbox)
 
     def _give_back(self, entry: Entry, now: float) -> None:
         """Let go of what a claim holds: it ends without a verdict."""

@@ -161,6 +161,10 @@ class ReadinessContract:
         assert (await store.backend.readiness(None)).count == 2
         await store.touch("k", DAY)
         assert (await store.backend.readiness(None)).count == 1
+        await ready(store, lease=time.moment)
+        assert (await store.backend.readiness(None)).count == 0
+        await time.wait_out(time.moment)
+        assert (await store.backend.readiness(None)).count == 1  # its runner is dead
 
     # -- iter_ready
 

@@ -89,7 +89,7 @@ async def test_all_deadlines_that_are_due_at_once_are_heard_once() -> None:
         for claim in claims:
             await claim.stay()
     assert sorted(heard) == sorted(f"k{number}" for number in range(42))
-    assert store._memory.ready.first(None) is None
+    assert store._memory.ready.first(None, timer()) is None
     assert store._memory.ready._queues == {}
 
 

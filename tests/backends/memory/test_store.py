@@ -125,8 +125,13 @@ def check_replies(store: InMemorySessionStore, entries: dict[str, Any]) -> None:
             queued |= {id(entry): (rank, env, tenant, team) for rank, _, entry in waits._heap}
             assert all(waits._heap[(at - 1) >> 1][:2] <= waits._heap[at][:2] for at in range(1, len(waits)))
             assert waits._at == {item[2]: at for at, item in enumerate(waits._heap)}
+    ready = memory.ready
+    lent = {id(entry): (end, *entry.owner[:3]) for entry, end in ready._lent.items() if entry.owner is not None}
     due = {id(entry): (entry.due, *entry.owner[:3]) for entry in entries.values() if entry.due != float("inf")}
-    assert queued == due
+    assert queued | lent == due
+    assert not queued.keys() & lent.keys()
+    assert {(end, id(entry)) for entry, end in ready._lent.items()} <= {(end, id(entry)) for end, _, entry in ready._ends}
+    assert len(ready._ends) <= 2 * len(lent) + 64
 
 
 CLOCK = Timer()
