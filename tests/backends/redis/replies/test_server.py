@@ -219,6 +219,20 @@ async def test_two_scripts_in_any_order_lose_nothing(store: RedisSessionStore, f
         await claim.complete()
 
 
+async def test_deadlines_shorter_than_their_scripts_are_heard(store: RedisSessionStore) -> None:
+    """Redis removes at once what ends while its lifetime is set."""
+    count, heard = 1000, set[str]()
+    people = [ctx(f"u{number}") for number in range(count)]
+    calls = (
+        store.register_wait(who, str(who.user_id), CHAT, f"k-{who.user_id}", data(who), 0.001, on_timeout="resume")
+        for who in people
+    )
+    await asyncio.gather(*calls)
+    while claims := await store.claim_ready(limit=100, lease=DAY):
+        heard |= {claim.key for claim in claims}
+    assert len(heard) == count
+
+
 @pytest.mark.slow
 async def test_a_step_takes_as_few_commands_with_100_000_ready_waits(shared: Server) -> None:
     """The crowd's waits are gone, as the reference leaves them, and their entries are there."""

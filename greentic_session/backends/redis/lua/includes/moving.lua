@@ -46,8 +46,8 @@ local function prepare_move(parking, session, parked_at)
     if parking.choice ~= 'keep' then wait.resume = parking.choice == 'resume' end
     if parking.terms ~= '' and (wait.resume or wait.terms.text == '') then wait.terms = read_terms(parking.terms) end
     if wait.terms.text == '' then wait.terms = inbox.terms end
-    wait.ends = parking.ttl == -1 and math.huge or at + parking.ttl
-    parked.ttl = parking.ttl
+    wait.ends = parking.stored_ttl == -1 and math.huge or at + parking.stored_ttl
+    parked.ttl = parking.stored_ttl
     begin_lifetime(wait, parking.ttl, at)
     opened[owner .. ' ' .. hash] = {wait = wait, inbox = inbox}
     refresh(wait)

@@ -61,6 +61,10 @@ local function park(parking)
   if takes_part then
     -- @include moving
     move = prepare_move(parking, session, parked_at)
+    -- Its lifetime is set behind all the rest: a short one could end before that, and Redis removes
+    -- at once what ends while its lifetime is set.
+    if ttl ~= -1 then ttl = math.max(ttl, 60000) end
+    parking.stored_ttl, lifetime = ttl, string.format('%.0f', ttl)
   end
 
   -- @include store_text
