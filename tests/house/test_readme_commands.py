@@ -48,9 +48,10 @@ def test_a_wrong_command_is_noticed() -> None:
 
 def test_every_benchmark_is_in_its_readme() -> None:
     shown = {command.module for path, command in COMMANDS if path == "benchmarks/README.md"}
-    # These two are `python -m benchmarks`, and the same with `--only sqlite`.
-    assert set(BENCHMARKS) - shown == {"benchmarks.redis", "benchmarks.sqlite"}
-    assert Command("benchmarks", ("--only", "sqlite")) in [command for _, command in COMMANDS]
+    # These are `python -m benchmarks`, and the same with `--only`.
+    assert set(BENCHMARKS) - shown == {"benchmarks.redis", "benchmarks.sqlite", "benchmarks.replies"}
+    for part in ("sqlite", "replies"):
+        assert Command("benchmarks", ("--only", part)) in [command for _, command in COMMANDS]
 
 
 def test_every_chart_is_in_its_readme() -> None:
