@@ -207,7 +207,7 @@ async def test_a_sentinel_that_is_silent_costs_a_moment_only() -> None:
             fleet.pause_sentinel(number)
         async with RedisSessionStore.from_url(fleet.url, timeout=0.6) as store:
             started = asyncio.get_running_loop().time()
-            with pytest.raises(UnavailableError, match="lead to no primary"):
+            with pytest.raises(UnavailableError, match=r"lead to no primary|did not answer in time"):
                 await store.health()
             assert asyncio.get_running_loop().time() - started < 20
             for number in range(3):
