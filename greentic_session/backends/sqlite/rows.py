@@ -56,10 +56,10 @@ _TO_CLAIM_AT: Final = f"SELECT s.id, s.key, s.end, s.token, s.lease_end, t.id, s
 _DUE: Final = f"SELECT {_HEAD}, s.text FROM turns t JOIN sessions s ON s.id = t.id WHERE"  # noqa: S608  # as above
 _DUE_OF_TENANT: Final = f"{_DUE} t.tenant = ? AND t.env = ? AND t.due < 9e999 ORDER BY t.due, t.id LIMIT 1"
 _DUE_OF_TEAM: Final = f"{_DUE} t.tenant = ? AND t.env = ? AND t.team = ? AND t.due < 9e999 ORDER BY t.due, t.id LIMIT 1"
-_LYING: Final = "EXISTS (SELECT 1 FROM replies WHERE place = ?1)"
+_LYING: Final = "EXISTS (SELECT 1 FROM replies WHERE place = :place)"
 _TO_PARK_AT: Final = (
     f"SELECT {_LYING}, s.id, s.key, s.end, s.token, s.lease_end, t.id "  # noqa: S608  # as above
-    f"FROM (SELECT 1) LEFT JOIN sessions s ON s.place = ?1 LEFT JOIN turns t ON t.id = s.id"
+    f"FROM (SELECT 1) LEFT JOIN sessions s ON s.place = :place LEFT JOIN turns t ON t.id = s.id"
 )
 _SCOPE_HASH: Final = re.compile(b"[0-9a-f]{64}")
 _SINCE: Final = re.compile(rb',"since":([0-9.]+)\}$')
@@ -214,7 +214,7 @@ def at_place(connection: sqlite3.Connection, place: bytes, *, text: bool = False
 
 def to_park_at(connection: sqlite3.Connection, place: bytes) -> tuple[Row | None, bool]:
     """Return what `at_place` does, and whether replies or deadlines have a say at the place."""
-    lies, id, key, end, token, lease_end, part = connection.execute(_TO_PARK_AT, (place,)).fetchone()
+    lies, id, key, end, token, lease_end, part = connection.execute(_TO_PARK_AT, {"place": place}).fetchone()
     if id is None:
         return None, bool(lies)
     return _placed(id, key, place, end, token, lease_end, ()), bool(lies) or part is not None
