@@ -95,11 +95,11 @@ def in_version_1(path: Path) -> None:
     async def run() -> None:
         database = Database(path, [first])
         for number, end in enumerate((9e999, 9e999, time.time() + 3600)):
-            values = (f"k{number}", data(node=f"k{number}").to_json(), end)
+            values = (f"k{number}", end, data(node=f"k{number}").to_json())
             await database.write(
                 lambda c, values=values: c.execute(  # type: ignore[misc]  # mypy infers no default
                     "INSERT INTO sessions (key, env, tenant, team, user, end, token, lease_end, text) "
-                    "VALUES (?1, 'dev', 'acme', 'ops', 'alice', ?3, '--------------------------------', 0.5, ?2)",
+                    "VALUES (?, 'dev', 'acme', 'ops', 'alice', ?, '--------------------------------', 0.5, ?)",
                     values,
                 )
             )
