@@ -8,7 +8,7 @@ from greentic_session.models import ReplyScope, SessionData, TenantCtx
 from greentic_session.reply import DeliveryOutcome, Reply
 from greentic_session.tenancy import Owner
 
-from .arguments import Claimed
+from .arguments import Claimed, Parking
 
 __all__ = [
     "Backlog",
@@ -46,6 +46,12 @@ class Beginning(Hiding, Struct, frozen=True, gc=False):
 
     def __repr__(self) -> str:
         return outline(self, *self.__struct_fields__)  # without keys, tokens and texts
+
+    def parking(self, owner: Owner, scope: ReplyScope) -> Parking:
+        """Return what parks the session there."""
+        return Parking(
+            owner, scope, self.key, self.data, self.ttl_ms, self.text, max_waits=self.max_waits, resume=self.resume
+        )
 
 
 class Delivering(Hiding, Struct, frozen=True, gc=False):

@@ -146,16 +146,7 @@ class Replies(Shelves, SessionBackend):
         key = beginning.key
         if self._freed(self.shard(key).get(key), now):
             raise tenancy.taken(key)
-        parking = Parking(
-            owner,
-            scope,
-            key,
-            beginning.data,
-            beginning.ttl_ms,
-            max_waits=beginning.max_waits,
-            resume=beginning.resume,
-        )
-        entry, _ = self._park(parking, now)
+        entry, _ = self._park(beginning.parking(owner, scope), now)
         entry.is_new = True
         return entry
 

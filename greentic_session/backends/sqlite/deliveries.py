@@ -14,7 +14,6 @@ from greentic_session.backend import (
     Delivered,
     Delivering,
     Lying,
-    Parking,
     Readiness,
     Readying,
     Rewriting,
@@ -96,20 +95,7 @@ def _begin(shelves: Shelves, owner: Owner, scope: ReplyScope, place: bytes, begi
     key = beginning.key
     if shelves.freed(shelves.by_key(key)) is not None:
         raise tenancy.taken(key)
-    row, _ = replying.park(
-        shelves,
-        Parking(
-            owner,
-            scope,
-            key,
-            beginning.data,
-            beginning.ttl_ms,
-            max_waits=beginning.max_waits,
-            resume=beginning.resume,
-        ),
-        place,
-        text,
-    )
+    row, _ = replying.park(shelves, beginning.parking(owner, scope), place, text)
     row.is_new, row.text = True, text
     return row
 
