@@ -17,6 +17,7 @@ from google.adk.events.event import Event
 from google.adk.sessions import BaseSessionService, Session
 from google.adk.sessions.base_session_service import GetSessionConfig, ListSessionsResponse
 
+from greentic_session._json.fields import check_instance
 from greentic_session.conversation import Conversation, ConversationStore
 from greentic_session.conversation.rules import partition_of
 from greentic_session.errors import ConflictError, NotFoundError
@@ -54,9 +55,7 @@ class ConversationSessionService(BaseSessionService):  # type: ignore[misc]  # u
     """
 
     def __init__(self, conversations: ConversationStore[dict[str, Any]], ctx: TenantCtx) -> None:
-        given: object = conversations
-        if not isinstance(given, ConversationStore):
-            raise TypeError(f"conversations must be a ConversationStore, not {type(given).__name__}")
+        check_instance("conversations", conversations, ConversationStore)
         partition_of(ctx)
         self._conversations = conversations
         self._ctx = ctx

@@ -5,6 +5,7 @@ It needs the framework: ``python -m pip install 'greentic-session[openai-agents]
 
 from typing import TYPE_CHECKING, Any
 
+from greentic_session._json.fields import check_instance
 from greentic_session.conversation import ConversationStore
 from greentic_session.conversation.rules import check_conversation_id, partition_of
 from greentic_session.errors import ConflictError, NotFoundError
@@ -30,9 +31,7 @@ class AgentSessions:
     """
 
     def __init__(self, conversations: ConversationStore[dict[str, Any]], ctx: TenantCtx) -> None:
-        given: object = conversations
-        if not isinstance(given, ConversationStore):
-            raise TypeError(f"conversations must be a ConversationStore, not {type(given).__name__}")
+        check_instance("conversations", conversations, ConversationStore)
         partition_of(ctx)
         self._conversations = conversations
         self._ctx = ctx

@@ -11,6 +11,7 @@ from pydantic import TypeAdapter
 from pydantic_ai import Agent, DeferredToolRequests, DeferredToolResults, ToolDenied
 from pydantic_ai.messages import ModelMessage
 
+from greentic_session._json.fields import check_instance
 from greentic_session.claim import Claim
 from greentic_session.conversation import Conversation, ConversationStore, link_conversation, linked_conversation
 from greentic_session.errors import NotFoundError
@@ -82,9 +83,7 @@ class AgentTurns:
     """
 
     def __init__(self, agent: Agent[Any, Any], conversations: ConversationStore[Any], say: Say, *, ttl: Ttl = None) -> None:
-        given: object = conversations
-        if not isinstance(given, ConversationStore):
-            raise TypeError(f"conversations must be a ConversationStore, not {type(given).__name__}")
+        check_instance("conversations", conversations, ConversationStore)
         self._agent = agent
         self._conversations = conversations
         self._say = say
