@@ -120,17 +120,14 @@ class SQLiteInspector(Inspector):
         try:
             for problem in await self._database.read_alone(problems_of):
                 notes.note("damaged", problem)
-            after, timer = 0, self._timer
-            while after < END:
-                count, findings, after = await self._database.read(partial(_examine, after=after, timer=timer))
-                looked(count)
-                notes.total += count
-                for name, key in findings:
-                    notes.note(name, key)
-            for table in REPLY_TABLES:
+            steps = [
+                partial(_examine, timer=self._timer),
+                *(partial(examine_replies, table=table) for table in REPLY_TABLES),
+            ]
+            for step in steps:
                 after = 0
                 while after < END:
-                    count, findings, after = await self._database.read(partial(examine_replies, table=table, after=after))
+                    count, findings, after = await self._database.read(partial(step, after=after))
                     looked(count)
                     notes.total += count
                     for name, key in findings:
