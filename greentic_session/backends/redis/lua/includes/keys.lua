@@ -34,7 +34,6 @@ local function index_at(path) return ns .. INDEX .. path end
 -- The parts of keys that a script is given.
 local function hash_of_scope(scope) return scope:sub(-HASH_LENGTH) end
 local function path_of_scope(scope) return scope:sub(#ns + #SCOPE + 1, -HASH_LENGTH - 2) end
-local function path_of_waits(set) return set:sub(#ns + #WAITS + 1) end
 
 -- The keys that belong to a user, by the owner's path or by the owner.
 local function scope_at(path, hash) return ns .. SCOPE .. path .. ':' .. hash end

@@ -9,7 +9,7 @@
 --            is a session, and of all that travels with a session (belongings.lua) the value or "",
 --            and how long it lives in ms: claim, its lease}}
 -- Of a session whose record does not know where it waits (the reference wrote since, or it alone),
--- the scope is "?"; "scopes" are for those, and give no others.
+-- the scope is "?". "scopes" are for those, and for what waits nowhere as far as its record knows.
 -- @include session
 
 -- Where a session waits, as far as it tells itself.
