@@ -1,9 +1,19 @@
 """What tests of commands share."""
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
+from runs.cli import fill, in_file
+
+
+@pytest.fixture
+def url(databases: Callable[[], Path]) -> str:
+    """A SQLite file with a few waits."""
+    url = f"sqlite:///{databases()}"
+    in_file(url, fill)
+    return url
 
 
 @pytest.fixture

@@ -1,9 +1,6 @@
 """The lists of what belongs to a session and to a user, in Lua and in Python; who follows them."""
 
-from collections.abc import AsyncIterator
-
 import pytest
-import pytest_asyncio
 import redis
 
 from greentic_session import RedisSessionStore
@@ -12,12 +9,6 @@ from greentic_session.backends.redis.keys import LEFTOVER_KINDS, REPLY_KINDS, SE
 from greentic_session.testing._sessions.samples import ALICE, CHAT, ctx, data
 
 LUA = "greentic_session.backends.redis.lua"
-
-
-@pytest_asyncio.fixture
-async def store(redis_url: str, namespace: str) -> AsyncIterator[RedisSessionStore]:
-    async with RedisSessionStore.from_url(redis_url, namespace=namespace) as store:
-        yield store
 
 
 def kinds(raw: redis.Redis, listed: str, told: str = "one.kind") -> list[str]:

@@ -6,11 +6,9 @@ The dumps recorded from the reference, lifetimes, and who may ever share a key.
 import asyncio
 import time
 import uuid
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-import pytest_asyncio
 import redis
 from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
@@ -26,12 +24,6 @@ from greentic_session.backends.redis.keys import Keys, owner_path
 from greentic_session.testing._sessions.samples import ALICE, CHAT, ctx, data
 
 pytestmark = pytest.mark.asyncio
-
-
-@pytest_asyncio.fixture
-async def store(redis_url: str, namespace: str) -> AsyncIterator[RedisSessionStore]:
-    async with RedisSessionStore.from_url(redis_url, namespace=namespace) as store:
-        yield store
 
 
 # -- the recorded dumps

@@ -7,6 +7,7 @@ import pytest
 import pytest_asyncio
 import redis
 from redis_invariants import check
+from redis_server import Server
 
 from greentic_session import NEVER, RedisSessionStore, ReplyScope
 from greentic_session._redis.client import RedisClient
@@ -21,10 +22,10 @@ LARGE = "x" * (2 * STAGED_BYTES)
 RIGHTS = "+get +set +del +exists +evalsha +eval +scan +ping +time +@string +@hash +@set +@sortedset +@keyspace"
 
 
-@pytest_asyncio.fixture
-async def store(redis_url: str, namespace: str) -> AsyncIterator[RedisSessionStore]:
-    async with RedisSessionStore.from_url(redis_url, namespace=namespace) as store:
-        yield store
+@pytest.fixture
+def redis_url(shared: Server) -> str:
+    """A server whose counts and users are these tests' own."""
+    return shared.url
 
 
 @pytest_asyncio.fixture
@@ -144,7 +145,7 @@ async def test_without_the_rights_the_script_finds_and_no_caller_hears_of_it(
     raw: redis.Redis, redis_url: str, namespace: str, rights: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def grant(*words: str) -> None:
-        raw.execute_command("ACL", "SETUSER", "limited", *words)  # type: ignore[no-untyped-call]
+        raw.execute_command("ACL", "SETUSER", "limited", *words)  # type: ignore[no-untyped-call]  # redis-py's
 
     grant("reset", "on", ">pass", f"~{namespace}:*", *RIGHTS.split(), *([rights] if rights else []))
     try:
@@ -162,7 +163,7 @@ async def test_without_the_rights_the_script_finds_and_no_caller_hears_of_it(
             assert await key_of(store) == "k"
             assert calls(raw)["exec"] == 1
     finally:
-        raw.execute_command("ACL", "DELUSER", "limited")  # type: ignore[no-untyped-call]
+        raw.execute_command("ACL", "DELUSER", "limited")  # type: ignore[no-untyped-call]  # redis-py's
 
 
 # -- claims: the text is read behind the script
@@ -207,7 +208,7 @@ async def test_what_is_removed_before_its_text_is_read_was_not_claimed(
     call = RedisClient.call
 
     async def interrupted(client: RedisClient, *args: object, **options: object) -> object:
-        answer = await call(client, *args, **options)  # type: ignore[arg-type]
+        answer = await call(client, *args, **options)  # type: ignore[arg-type]  # as they came
         if options.get("behind") is None or not isinstance(answer, tuple) or answer[1] is None:
             return answer
         monkeypatch.setattr(RedisClient, "call", call)

@@ -101,11 +101,10 @@ class Newer(Runtime):
 
     async def do(self, step: Step) -> Any:
         store, (operation, who, scope, key, data, ttl, _), user = self._store, step, step.user
-        fails = {"on_conflict": "fail"} if operation == "register or fail" else {}
         actions: dict[str, Callable[[], Awaitable[Any]]] = {
             "create": lambda: store.create_session(who, data, key=key, ttl=ttl),
             "register": lambda: store.register_wait(who, user, scope, key, data, ttl),
-            "register or fail": lambda: store.register_wait(who, user, scope, key, data, ttl, **fails),  # type: ignore[arg-type]
+            "register or fail": lambda: store.register_wait(who, user, scope, key, data, ttl, on_conflict="fail"),
             "update": lambda: store.update_session(key, data),
             "touch": lambda: store.touch(key, ttl),
             "remove": lambda: store.remove_session(key),
