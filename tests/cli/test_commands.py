@@ -467,12 +467,17 @@ def test_as_a_command(redis_url: str, namespace: str) -> None:
     assert run_module("show", "k1", *store).returncode == 3
 
 
-def test_without_the_extra_it_names_it() -> None:
-    code = "import sys; sys.modules['redis'] = None; from greentic_session.cli import main; sys.exit(main(sys.argv[1:]))"
-    command = [sys.executable, "-c", code, "stats", "--store", "redis://127.0.0.1"]
-    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
+@pytest.mark.parametrize(
+    ("missing", "command", "extra"),
+    [("redis", ["stats", "--store", "redis://127.0.0.1"], "redis"), ("rich", ["top", "--store", "memory://"], "cli")],
+)
+def test_without_the_extra_it_names_it(missing: str, command: list[str], extra: str) -> None:
+    code = (
+        f"import sys; sys.modules[{missing!r}] = None; from greentic_session.cli import main; sys.exit(main(sys.argv[1:]))"
+    )
+    done = subprocess.run([sys.executable, "-c", code, *command], check=False, capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stdout) == (1, "")
-    assert "greentic-session[redis]" in done.stderr
+    assert f"greentic-session[{extra}]" in done.stderr
     assert done.stderr.count("\n") == 1
 
 

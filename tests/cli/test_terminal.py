@@ -1,11 +1,8 @@
 """Tables in a real terminal: no wider than it, drawn by rich; all of a cell with ``--wide``."""
 
 import sys
-from collections.abc import Callable
-from pathlib import Path
 
 import pytest
-from runs.cli import fill, in_file
 
 pytest.importorskip("termios")  # terminals of another kind
 
@@ -13,13 +10,6 @@ from terminal import terminal
 
 COMMAND = (sys.executable, "-m", "greentic_session")
 BOLD = b"\x1b[1m"
-
-
-@pytest.fixture
-def url(databases: Callable[[], Path]) -> str:
-    url = f"sqlite:///{databases()}"
-    in_file(url, fill)
-    return url
 
 
 @pytest.mark.parametrize("columns", [80, 50, 200])

@@ -1,12 +1,17 @@
 """What tests of Runners wait for: turns that end, and what other processes do."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import TypeAlias
 
 import anyio
 
-from greentic_session import Claim
+from greentic_session import Claim, Runner, SessionStore
 
-__all__ = ["PATIENCE_S", "Turns", "until"]
+__all__ = ["PATIENCE_S", "People", "Turns", "until"]
+
+Tell: TypeAlias = Callable[[str, str], Awaitable[None]]
 
 PATIENCE_S = 60.0
 """For how many seconds a test waits for what surely comes."""
@@ -35,6 +40,28 @@ class Turns:
         with anyio.fail_after(PATIENCE_S):
             while self.ended < count:
                 await self._changed.wait()
+
+
+class People:
+    """What people are told by processes at work.
+
+    Args:
+        work: A handler that tells whom what.
+    """
+
+    def __init__(self, work: Callable[[Tell, Claim], Awaitable[object]]) -> None:
+        self._work = work
+        self.told: list[tuple[str, str]] = []
+
+    async def _tell(self, whom: str, text: str) -> None:
+        self.told.append((whom, text))
+
+    @asynccontextmanager
+    async def at_work(self, store: SessionStore) -> AsyncIterator[Runner]:
+        """A process at work; `turns` counts its turns."""
+        self.turns = Turns(partial(self._work, self._tell))
+        async with Runner(store, self.turns) as runner:
+            yield runner
 
 
 async def until(condition: Callable[[], Awaitable[bool]]) -> None:

@@ -1,15 +1,11 @@
 """A question to five people: the first answer counts, whoever gives it."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from functools import partial
-
 import pytest
 from any_of_five import HOUR, PANEL, Question, answer, ask, work
 from conftest import Open
-from turns import Turns
+from turns import People
 
-from greentic_session import ReplyScope, Runner, SessionStore, TenantCtx
+from greentic_session import ReplyScope, TenantCtx
 from greentic_session.testing import later
 
 pytestmark = pytest.mark.asyncio
@@ -18,21 +14,11 @@ FIVE = ["ann", "bob", "cem", "dan", "eva"]
 LUNCH = Question("Pizza or soup?", FIVE)
 
 
-class Office:
+class Office(People):
     """What the five are told."""
 
     def __init__(self) -> None:
-        self.told: list[tuple[str, str]] = []
-
-    async def _tell(self, whom: str, text: str) -> None:
-        self.told.append((whom, text))
-
-    @asynccontextmanager
-    async def at_work(self, store: SessionStore) -> AsyncIterator[Runner]:
-        """A process at work; `turns` counts its turns."""
-        self.turns = Turns(partial(work, self._tell))
-        async with Runner(store, self.turns) as runner:
-            yield runner
+        super().__init__(work)
 
     async def hears(self, turns: int) -> list[tuple[str, str]]:
         await self.turns.reach(turns)

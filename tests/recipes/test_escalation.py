@@ -1,15 +1,11 @@
 """An alarm: ask A, remind A, ask B, give up; whoever takes it ends it, also in another process."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from functools import partial
-
 import pytest
 from conftest import Open
 from escalation import MINUTE, ON_CALL, Alarm, Step, raise_alarm, take_alarm, work
-from turns import Turns
+from turns import People
 
-from greentic_session import ReplyScope, Runner, SessionStore, TenantCtx
+from greentic_session import ReplyScope, TenantCtx
 from greentic_session.testing import later
 
 pytestmark = pytest.mark.asyncio
@@ -18,24 +14,8 @@ FIRE = Alarm("fire", [Step("ann", "Please take"), Step("ann", "Reminder"), Step(
 CTX = TenantCtx.new("prod", "acme", user=ON_CALL)
 
 
-class Phones:
-    """What people are told."""
-
-    def __init__(self) -> None:
-        self.told: list[tuple[str, str]] = []
-
-    async def _tell(self, whom: str, text: str) -> None:
-        self.told.append((whom, text))
-
-    @asynccontextmanager
-    async def at_work(self, store: SessionStore) -> AsyncIterator[Runner]:
-        self.turns = Turns(partial(work, self._tell))
-        async with Runner(store, self.turns) as runner:
-            yield runner
-
-
 async def test_nobody_takes_it(open_store: Open) -> None:
-    phones = Phones()
+    phones = People(work)
     told = [("ann", "Please take: fire"), ("ann", "Reminder: fire"), ("bob", "Please take: fire")]
     async with open_store() as store, phones.at_work(store) as runner:
         await raise_alarm(runner, "acme", "a1", FIRE)
@@ -52,7 +32,7 @@ async def test_nobody_takes_it(open_store: Open) -> None:
 
 async def test_whoever_takes_it_ends_it(open_store: Open) -> None:
     """The first one, too, when the second has been asked; and nobody is asked any more."""
-    phones = Phones()
+    phones = People(work)
     async with open_store() as store, phones.at_work(store) as runner:
         await raise_alarm(runner, "acme", "a1", FIRE)
         for turn in (1, 2):
@@ -67,7 +47,7 @@ async def test_whoever_takes_it_ends_it(open_store: Open) -> None:
 
 
 async def test_a_step_that_was_due_while_no_process_ran(open_store: Open) -> None:
-    phones = Phones()
+    phones = People(work)
     async with open_store() as store:
         async with phones.at_work(store) as runner:
             await raise_alarm(runner, "acme", "a1", FIRE)

@@ -5,14 +5,14 @@
 import logging
 import sqlite3
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import anyio
 import pytest
-import pytest_asyncio
 from races.threads import wait_until
+from sqlite_raw import execute
 from timers import Timer
 
 from greentic_session import (
@@ -49,28 +49,8 @@ TABLES = ("sessions", "turns", "tenants", "replies", "deliveries")
 
 
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "bot.db"
-
-
-@pytest.fixture
 def timer() -> Timer:
     return Timer(time.time())
-
-
-@pytest_asyncio.fixture
-async def store(path: Path, timer: Timer) -> AsyncIterator[SQLiteSessionStore]:
-    async with SQLiteSessionStore.open(path, timer=timer, durability="process") as store:
-        yield store
-
-
-def execute(path: Path, statement: str, *values: object) -> list[tuple[Any, ...]]:
-    """Do as another program would that writes into the file."""
-    raw = sqlite3.connect(path, isolation_level=None, timeout=30)
-    try:
-        return raw.execute(statement, values).fetchall()
-    finally:
-        raw.close()
 
 
 def counts(path: Path) -> dict[str, int]:

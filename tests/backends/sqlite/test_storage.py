@@ -5,20 +5,19 @@
 import asyncio
 import gc
 import os
-import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import anyio
 import pytest
-import pytest_asyncio
 from cancelling import CancelledAt
 from paths import ROOT
 from races.threads import wait_until
 from sqlite_notes import Held, descriptors, threads
+from sqlite_raw import execute
 from timers import Timer
 
 from greentic_session import (
@@ -38,31 +37,6 @@ pytestmark = pytest.mark.asyncio
 
 BOB = ctx("bob", tenant="other")
 _PAUSE_S = 60.0
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "bot.db"
-
-
-@pytest.fixture
-def timer() -> Timer:
-    return Timer()
-
-
-@pytest_asyncio.fixture
-async def store(path: Path, timer: Timer) -> AsyncIterator[SQLiteSessionStore]:
-    async with SQLiteSessionStore.open(path, timer=timer, durability="process") as store:
-        yield store
-
-
-def execute(path: Path, statement: str, *values: object) -> list[tuple[object, ...]]:
-    """Do as another program would that writes into the file."""
-    raw = sqlite3.connect(path, isolation_level=None, timeout=30)
-    try:
-        return raw.execute(statement, values).fetchall()
-    finally:
-        raw.close()
 
 
 async def examine(store: SQLiteSessionStore) -> Examination:

@@ -1,10 +1,8 @@
 """``top`` in a real terminal: it is drawn, hears q, and leaves the terminal as it was."""
 
 import signal
-import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 import pytest
 from runs.cli import Cli, fill, in_file, in_redis
@@ -18,13 +16,6 @@ from terminal import terminal
 TOP = (sys.executable, "-m", "greentic_session", "top")
 LEFT = b"\x1b[?1049l"
 """Back from the other screen."""
-
-
-@pytest.fixture
-def url(databases: Callable[[], Path]) -> str:
-    url = f"sqlite:///{databases()}"
-    in_file(url, fill)
-    return url
 
 
 def has(*words: str) -> Callable[[Sequence[str]], bool]:
@@ -101,15 +92,6 @@ def test_without_a_terminal_it_says_so(url: str, capsys: pytest.CaptureFixture[s
 @pytest.mark.parametrize("every", ["0", "61", "soon"])
 def test_a_wrong_pause(url: str, every: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert Cli(capsys)("top", "--store", url, "--every", every)[0] == 2
-
-
-def test_without_the_extra_it_names_it() -> None:
-    code = "import sys; sys.modules['rich'] = None; from greentic_session.cli import main; sys.exit(main(sys.argv[1:]))"
-    command = [sys.executable, "-c", code, "top", "--store", "memory://"]
-    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
-    assert (done.returncode, done.stdout) == (1, "")
-    assert "greentic-session[cli]" in done.stderr
-    assert done.stderr.count("\n") == 1
 
 
 def test_the_url_is_not_shown(url: str) -> None:

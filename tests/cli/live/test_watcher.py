@@ -77,7 +77,7 @@ async def test_a_storage_that_begins_to_count_anew() -> None:
         async def accepted() -> int:
             return next(answers)
 
-        inspector.accepted = accepted  # type: ignore[method-assign]
+        inspector.accepted = accepted  # type: ignore[method-assign]  # played
         watcher, rates = watcher_of(store, timer, inspector), []
         for _ in range(4):
             await watcher.look()
@@ -140,7 +140,7 @@ async def test_it_says_how_far_a_count_is() -> None:
             await go_on.wait()
             return {Group("", "", None): Tally(sessions=1), Group("dev", "acme", None): Tally(conversations=1)}
 
-        inspector.survey = survey  # type: ignore[method-assign,assignment]
+        inspector.survey = survey  # type: ignore[method-assign,assignment]  # played
         watcher = watcher_of(store, Timer(), inspector)
         counting = asyncio.create_task(watcher.count())
         await began.wait()

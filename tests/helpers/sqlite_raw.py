@@ -1,0 +1,16 @@
+"""A SQLite file, as another program sees it."""
+
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+__all__ = ["execute"]
+
+
+def execute(path: Path, statement: str, *values: object) -> list[tuple[Any, ...]]:
+    """Do as another program would that writes into the file."""
+    raw = sqlite3.connect(path, isolation_level=None, timeout=30)
+    try:
+        return raw.execute(statement, values).fetchall()
+    finally:
+        raw.close()
