@@ -50,7 +50,7 @@ async def _commands_of(server: Server, store: SessionStore, polls: int) -> tuple
     async def counted(readying: object) -> object:
         nonlocal asked
         asked += 1
-        return await ask(readying)  # type: ignore[arg-type]
+        return await ask(readying)  # type: ignore[arg-type]  # as it came
 
     async def idle() -> None:
         async for _ in store.iter_ready(poll=_POLL_S):

@@ -42,14 +42,14 @@ async def main(users: int) -> dict[str, float]:
     for _ in range(BLOCKS):
         store = InMemorySessionStore()
 
-        async def release(ctx, user, scope, *_):  # type: ignore[no-untyped-def]
+        async def release(ctx, user, scope, *_):  # type: ignore[no-untyped-def]  # any store's
             await (await store.claim_wait(ctx, user, scope)).release()  # type: ignore[union-attr]  # noqa: B023  # awaited at once
 
-        async def park(ctx, user, scope, key, data, ttl):  # type: ignore[no-untyped-def]  # noqa: ARG001
+        async def park(ctx, user, scope, key, data, ttl):  # type: ignore[no-untyped-def]  # any store's  # noqa: ARG001
             async with await store.claim_wait(ctx, user, scope) as claim:  # type: ignore[union-attr]  # noqa: B023
                 await claim.park(scope, data, ttl)
 
-        async def complete(ctx, user, scope, *_):  # type: ignore[no-untyped-def]
+        async def complete(ctx, user, scope, *_):  # type: ignore[no-untyped-def]  # any store's
             await (await store.claim_wait(ctx, user, scope)).complete()  # type: ignore[union-attr]  # noqa: B023
 
         await measure("register_wait", store.register_wait)

@@ -42,7 +42,7 @@ class Moody(ForwardingBackend):
 
     async def stay(self, staying: object) -> bool:
         self.asked.append("stay")
-        return await super().stay(staying)  # type: ignore[arg-type]
+        return await super().stay(staying)  # type: ignore[arg-type]  # as it came
 
 
 async def away() -> None:

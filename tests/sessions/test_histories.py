@@ -80,7 +80,7 @@ def test_a_search_gives_up(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def deliver(reply: str, at: float, outcome: str = "queued", token: str = "", held: str = "", **more: float | bool) -> Call:
-    return Call("deliver", "p", at, at + 0.1, outcome, token, reply, held, 10.0, **more)  # type: ignore[arg-type]
+    return Call("deliver", "p", at, at + 0.1, outcome, token, reply, held, 10.0, **more)  # type: ignore[arg-type]  # any
 
 
 def ready(token: str, held: str, at: float) -> Call:

@@ -95,7 +95,7 @@ async def test_while_the_store_is_away_nothing_is_told(monkeypatch: pytest.Monke
 
 async def test_bad_arguments() -> None:
     with pytest.raises(TypeError, match="SessionStore"):
-        await watch_ready("memory://")  # type: ignore[arg-type]
+        await watch_ready("memory://")  # type: ignore[arg-type]  # refused
     async with InMemorySessionStore() as store:
         with pytest.raises(InvalidInputError, match="every"):
             await watch_ready(store, every=0)

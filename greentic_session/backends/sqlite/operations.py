@@ -280,12 +280,12 @@ def free_expired(connection: sqlite3.Connection, now: float, most: int, limits: 
         (now, most),
     ).fetchall()
     for (key,) in parts:
-        in_step(connection, now, limits, lambda shelves, key=key: shelves.freed(shelves.by_key(key)))  # type: ignore[misc]
+        in_step(connection, now, limits, lambda shelves, key=key: shelves.freed(shelves.by_key(key)))  # type: ignore[misc]  # no default is inferred
     plain = f"DELETE FROM sessions WHERE id IN ({expired}) AND NOT EXISTS (SELECT 1 FROM turns WHERE id = sessions.id)"  # noqa: S608
     connection.execute(plain, (now, most))
     run_out = "SELECT place FROM replies WHERE kept IS NOT NULL AND kept <= ? ORDER BY kept LIMIT ?"
     for (place,) in connection.execute(f"SELECT DISTINCT place FROM ({run_out})", (now, most)).fetchall():  # noqa: S608
-        in_step(connection, now, limits, lambda shelves, place=place: shelves.waiting(place))  # type: ignore[misc]
+        in_step(connection, now, limits, lambda shelves, place=place: shelves.waiting(place))  # type: ignore[misc]  # no default is inferred
     for table, id, end in _FORGOTTEN:
         over = f"SELECT {id} FROM {table} WHERE {end} < 9e999 AND {end} <= ? LIMIT ?"  # noqa: S608  # as above
         connection.execute(f"DELETE FROM {table} WHERE {id} IN ({over})", (now, most))  # noqa: S608  # as above

@@ -85,7 +85,7 @@ class InboxesContract:
                 {"scope": ReplyScope("a\nb")},
                 {"start": Start(data(), ttl=0)},
                 {"start": Start(data(), key="")},
-                {"start": Start(data(), on_timeout="other")},  # type: ignore[arg-type]
+                {"start": Start(data(), on_timeout="other")},  # type: ignore[arg-type]  # refused
                 {"start": Start(data(ctx(None)))},
             ]
             for options in bad:

@@ -278,7 +278,7 @@ class ReadinessContract:
         assert again is not None  # it leaves as plain claims do: the wait is free at once
         assert again.attempt == 1
         with pytest.raises(TypeError):
-            await store.claim_wait(ALICE, "alice", CHAT, keep_alive=1)  # type: ignore[arg-type]
+            await store.claim_wait(ALICE, "alice", CHAT, keep_alive=1)  # type: ignore[arg-type]  # refused
 
     async def test_a_claim_that_is_lost_cancels_its_block(self, store: SessionStore) -> None:
         await park(store)

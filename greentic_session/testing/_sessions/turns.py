@@ -367,7 +367,7 @@ class TurnsContract:
             with pytest.raises(InvalidInputError):
                 await claim.release(delay)
         with pytest.raises(TypeError):
-            await claim.release("1")  # type: ignore[arg-type]
+            await claim.release("1")  # type: ignore[arg-type]  # refused
         await claim.release(2 * DAY)
         await time.wait_out(time.brief)
         assert await store.find_wait_by_scope(ALICE, "alice", CHAT) == "k"  # the delay lengthens the lifetime
