@@ -8,7 +8,7 @@ import msgspec
 import pytest
 import pytest_asyncio
 
-from greentic_session import InMemorySessionStore, ReplyScope, Runner, SessionData, Start, TenantCtx
+from greentic_session import Claim, InMemorySessionStore, ReplyScope, Runner, SessionData, Start, TenantCtx
 from greentic_session.conversation import ConversationStore, create_conversation_store
 
 pytest.importorskip("pydantic_ai", reason="install the extra: python -m pip install 'greentic-session[pydantic-ai]'")
@@ -143,11 +143,9 @@ def _failing_once(turns: AgentTurns) -> Any:
             await turns.work(claim)
             return
         failed.append(True)
-        park, claim.park = claim.park, _broken
-        try:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Claim, "park", _broken)
             await turns.work(claim)
-        finally:
-            claim.park = park
 
     return work
 
