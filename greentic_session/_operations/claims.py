@@ -59,7 +59,6 @@ class ClaimOperations:
                 suits the wait.
             fallback: Where `scope` has a correlation and nothing waits there, try it without. Then
                 an answer to an old question may find a newer one.
-
             keep_alive: Whether the lease is renewed, at a third of itself, within ``async with``.
 
         Returns:

@@ -39,7 +39,6 @@ class ReadyIterator(AsyncIterator[Claim]):
             self._listener = self._bell.listener()
         while True:
             self._listener.reset()  # before it asks: what becomes ready after that rings
-            pause: float | None = None
             if not self._is_open():
                 raise StopAsyncIteration
             try:
