@@ -4,9 +4,10 @@ To be imported without `sqlite3`. No message quotes a URL: it may hold what nobo
 """
 
 import os
+import re
 from typing import Final
+from urllib.parse import unquote_to_bytes
 
-from greentic_session._urls.paths import decode_path
 from greentic_session.errors import InvalidInputError
 
 __all__ = ["SQLITE_SCHEME", "checked_path", "path_of"]
@@ -31,7 +32,21 @@ def path_of(url: str) -> str:
         raise InvalidInputError(
             "the URL of a SQLite database is sqlite:///path with three slashes; an absolute path begins with a fourth"
         )
-    return checked_path(decode_path(url[len(_PREFIX) :], "a SQLite database"))
+    return checked_path(_decoded(url[len(_PREFIX) :]))
+
+
+def _decoded(path: str) -> str:
+    """Return the path of a URL, which ends with it, without its escapes."""
+    if "?" in path or "#" in path:
+        raise InvalidInputError("the URL of a SQLite database ends with the path; a ? in that is %3F, a # is %23")
+    if re.search("%(?![0-9A-Fa-f]{2})", path):
+        raise InvalidInputError("the URL of a SQLite database has a % that is no escape; in a path it is %25")
+    if re.search("[\\x00-\\x20\\x7f]|%00", path):
+        raise InvalidInputError("the URL of a SQLite database has a space or control character; a space is %20")
+    try:
+        return unquote_to_bytes(path).decode()
+    except UnicodeError:
+        raise InvalidInputError("the URL of a SQLite database is no valid Unicode") from None  # the cause quotes the URL
 
 
 def checked_path(path: str | os.PathLike[str]) -> str:

@@ -23,7 +23,7 @@ ROOT = Path(greentic_session.__file__).parent
 FLOORS = [
     ["errors"],
     ["ids", "expiry", "_base", "_concurrency"],
-    ["_json", "_expiry", "_urls"],
+    ["_json", "_expiry"],
     ["_redis", "_sqlite", "_crypto"],
     ["scope"],
     ["models"],

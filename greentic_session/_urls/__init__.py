@@ -1,1 +1,0 @@
-"""Parts of URLs that several kinds of stores read alike."""
