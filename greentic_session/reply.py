@@ -8,7 +8,7 @@ import msgspec
 
 from ._base.hiding import Hiding, outline
 from ._json import codec
-from .errors import InvalidInputError
+from .errors import InboxFullError, InvalidInputError
 from .expiry import Ttl
 from .ids import plain
 from .models import ReplyScope, SessionData
@@ -20,6 +20,8 @@ __all__ = [
     "Reply",
     "Start",
     "check_label",
+    "inbox_full",
+    "owner_full",
     "resumes_on_timeout",
     "text_of_body",
 ]
@@ -173,3 +175,13 @@ def resumes_on_timeout(on_timeout: str) -> bool:
     if on_timeout not in ("forget", "resume"):
         raise InvalidInputError("on_timeout must be 'forget' or 'resume'")
     return on_timeout == "resume"
+
+
+def inbox_full() -> InboxFullError:
+    """Return the error for a reply that would be one too many, or too long, for its inbox."""
+    return InboxFullError("this inbox has as many replies as this store allows")
+
+
+def owner_full() -> InboxFullError:
+    """Return the error for a reply that would be kept, and is one too many of its owner's."""
+    return InboxFullError("this owner has as many kept replies as this store allows")

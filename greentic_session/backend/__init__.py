@@ -12,7 +12,7 @@ Everywhere: a session that has expired is absent. Removing a session removes eve
 leads to it, and the claim on it. A driver's errors leave as GreenticErrors.
 """
 
-from .arguments import Claimed, Claiming, Creation, Parking, Settled, Update
+from .arguments import NOTHING_ELSE, Claimed, Claiming, Creation, Parking, Settled, Update
 from .interface import SessionBackend
 from .replies import (
     Backlog,
@@ -29,6 +29,7 @@ from .replies import (
 )
 
 __all__ = [
+    "NOTHING_ELSE",
     "Backlog",
     "Beginning",
     "Claimed",

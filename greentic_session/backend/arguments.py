@@ -1,10 +1,11 @@
 """The arguments and answers of a backend's operations on sessions, waits and claims."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Final
 
 from msgspec import Struct
 
+from greentic_session._base.dates import date_of
 from greentic_session._base.hiding import Hiding, outline
 from greentic_session.ids import SessionKey
 from greentic_session.models import ReplyScope, SessionData, TenantCtx
@@ -12,9 +13,8 @@ from greentic_session.reply import Reply
 from greentic_session.tenancy import Owner
 from greentic_session.wait import Wait
 
-__all__ = ["Claimed", "Claiming", "Creation", "Parking", "Settled", "Update"]
+__all__ = ["NOTHING_ELSE", "Claimed", "Claiming", "Creation", "Parking", "Settled", "Update"]
 
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _LAST_MOMENT: Final = datetime.max.replace(tzinfo=UTC)
 
 
@@ -140,7 +140,7 @@ class Claimed(Hiding, Struct, frozen=True, gc=False):
         if self.deadline is None:
             return None
         try:
-            return _EPOCH + timedelta(seconds=self.deadline)
+            return date_of(self.deadline)
         except OverflowError:  # a lifetime may be longer than the calendar
             return _LAST_MOMENT
 
@@ -162,3 +162,7 @@ class Settled(Hiding, Struct, frozen=True, gc=False):
 
     def __repr__(self) -> str:
         return outline(self, *self.__struct_fields__)  # without keys, tokens and texts
+
+
+NOTHING_ELSE: Final = Settled()
+"""What most verdicts and registrations do."""

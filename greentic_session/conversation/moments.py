@@ -5,9 +5,10 @@ Microseconds since the Unix epoch inside, UTC datetimes outside, RFC 3339 in JSO
 
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Final, TypeAlias
 
+from greentic_session._base.dates import EPOCH
 from greentic_session.errors import InvalidInputError
 
 __all__ = ["MAX_MOMENT", "Clock", "as_datetime", "as_moment", "later", "utc_now"]
@@ -18,7 +19,6 @@ Clock: TypeAlias = Callable[[], int]
 MAX_MOMENT: Final = 2**53 - 1
 """The latest moment, in the year 2255: the largest integer that a double of Redis or Lua holds."""
 
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 
 
@@ -42,7 +42,7 @@ def as_datetime(moment: int) -> datetime:
     >>> as_datetime(1_500_000).isoformat()
     '1970-01-01T00:00:01.500000+00:00'
     """
-    return _EPOCH + timedelta(microseconds=moment)
+    return EPOCH + timedelta(microseconds=moment)
 
 
 def as_moment(value: object, name: str) -> int:
@@ -52,6 +52,7 @@ def as_moment(value: object, name: str) -> int:
         InvalidInputError: The datetime has no time zone, or is before 1970 or after 2255.
         TypeError: The value is no datetime.
 
+    >>> from datetime import UTC
     >>> as_moment(datetime(1970, 1, 2, tzinfo=UTC), "created_at")
     86400000000
     """
@@ -59,7 +60,7 @@ def as_moment(value: object, name: str) -> int:
         raise TypeError(f"{name} must be a datetime, not {type(value).__name__}")
     if value.utcoffset() is None:
         raise InvalidInputError(f"{name} must have a time zone")
-    moment = (value - _EPOCH) // _MICROSECOND
+    moment = (value - EPOCH) // _MICROSECOND
     if not 0 <= moment <= MAX_MOMENT:
         raise InvalidInputError(f"{name} must be from 1970 to 2255")
     return moment

@@ -26,7 +26,7 @@ from .deadlines import (
 from .operators import Standing, drop, retry, standing
 from .parking import Parked, park, resumes
 from .readiness import busy_until, due_at, is_free, is_held_now, oldest, subject
-from .replies import Kept, Leaving, Left, deliver, give_back, hold, id_end, kept_until, lapse, leave, takeable
+from .replies import Kept, Leaving, Left, deliver, give_back, hold, id_end, kept_until, lapse, leave, receive, takeable
 from .session import Session, check_update, check_version, end_after, is_live, latest_or_only, visible
 from .turns import Begun, backoff_s, begin, fail, join, take_turn
 from .waiting import Received, Turn, Waiting
@@ -74,6 +74,7 @@ __all__ = [
     "name_of_deadline",
     "oldest",
     "park",
+    "receive",
     "renew",
     "resumes",
     "retry",

@@ -1,17 +1,18 @@
 """Replies: what a delivery does, and what becomes of an inbox when its wait leaves."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from enum import Enum
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from greentic_session.backend import Delivering
-from greentic_session.errors import InboxFullError
 from greentic_session.limits import ReplyLimits
-from greentic_session.reply import DeliveryOutcome
+from greentic_session.reply import DeliveryOutcome, Reply, inbox_full, owner_full
 
 from .readiness import busy_until, is_free, is_held_now
+from .session import end_after
 from .waiting import Received, Waiting
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "kept_until",
     "lapse",
     "leave",
+    "receive",
     "takeable",
 ]
 
@@ -95,7 +97,7 @@ def deliver(
             return DeliveryOutcome.UNMATCHED
         _check_size(delivering, inbox, limits)
         if kept.count >= limits.max_kept_replies or kept.size + delivering.size > limits.max_kept_bytes:
-            raise InboxFullError("this owner has as many kept replies as this store allows")
+            raise owner_full()
         return DeliveryOutcome.KEPT
     # What is parked now is claimed by nobody, but a claim that was displaced there may be at work.
     free = busy_until(inbox, now) == 0.0 if wait is None else is_free(wait, inbox, now)
@@ -108,7 +110,28 @@ def deliver(
 def _check_size(delivering: Delivering, inbox: Sequence[Received], limits: ReplyLimits) -> None:
     size = sum(received.size for received in inbox)
     if len(inbox) >= limits.max_replies or size + delivering.size > limits.max_inbox_bytes:
-        raise InboxFullError("this inbox has as many replies as this store allows")
+        raise inbox_full()
+
+
+def receive(delivering: Delivering, outcome: DeliveryOutcome, accepted_at: datetime, now: float) -> Received:
+    """Return the reply that is accepted now, as it lies in its inbox.
+
+    Args:
+        delivering: What is delivered.
+        outcome: What `deliver` has decided.
+        accepted_at: This moment by the calendar.
+        now: The moment.
+    """
+    reply = Reply(
+        delivering.reply_id,
+        delivering.text,
+        delivering.scopes[0],
+        accepted_at,
+        delivering.delivery_id,
+        delivering.sender,
+    )
+    keep_ms = delivering.keep_ms if outcome is DeliveryOutcome.KEPT else None
+    return Received(reply, delivering.size, now, 0.0 if keep_ms is None else end_after(keep_ms, now))
 
 
 def hold(received: Received, token: str, until: float) -> Received:

@@ -14,6 +14,7 @@ from greentic_session import tenancy, transitions
 from greentic_session._expiry.expiring import NEVER_ENDS
 from greentic_session.admin import Inspector, Step
 from greentic_session.backend import (
+    NOTHING_ELSE,
     Claimed,
     Claiming,
     Creation,
@@ -32,7 +33,7 @@ from greentic_session.wait import Wait
 
 from .admin import MemoryInspector
 from .entry import Entry
-from .replies import NOTHING_ELSE, Replies, matched
+from .replies import Replies, matched
 
 __all__ = ["MemoryBackend"]
 

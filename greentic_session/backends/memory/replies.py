@@ -1,12 +1,14 @@
 """Replies in memory: parking with all that it means for an inbox, deliveries, and what is ready."""
 
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Final
 
 from greentic_session import tenancy, transitions
+from greentic_session._base.dates import date_of
 from greentic_session._expiry.expiring import NEVER_ENDS, Timer
 from greentic_session.backend import (
+    NOTHING_ELSE,
     Backlog,
     Beginning,
     Claimed,
@@ -24,18 +26,14 @@ from greentic_session.backend import (
 from greentic_session.models import ReplyScope, TenantCtx
 from greentic_session.reply import DeliveryOutcome, Reply
 from greentic_session.tenancy import Owner
-from greentic_session.transitions import Kept, Leaving, Received
+from greentic_session.transitions import Kept, Leaving
 from greentic_session.wait import Wait
 
 from .entry import Entry
 from .shelves import Shelves
 
-__all__ = ["NOTHING_ELSE", "Replies", "matched"]
+__all__ = ["Replies", "matched"]
 
-NOTHING_ELSE: Final = Settled()
-"""What most verdicts and registrations do."""
-
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MAX_COUNTED: Final = 2000
 """How many waits that are ready are counted, at most: that takes 1 to 3 ms."""
 
@@ -132,7 +130,7 @@ class Replies(Shelves, SessionBackend):
             if received is None:
                 if entry is None and delivering.beginning is not None:
                     entry = self._begin(owner, scope, delivering.beginning, now)
-                received = self._received(delivering, outcome, now)
+                received = transitions.receive(delivering, outcome, self._moment(now), now)
                 self._accept(owner, place, received, entry, now)
             if outcome is not DeliveryOutcome.CLAIMED or entry is None:
                 if entry is not None:
@@ -149,18 +147,6 @@ class Replies(Shelves, SessionBackend):
         entry, _ = self._park(beginning.parking(owner, scope), now)
         entry.is_new = True
         return entry
-
-    def _received(self, delivering: Delivering, outcome: DeliveryOutcome, now: float) -> Received:
-        reply = Reply(
-            delivering.reply_id,
-            delivering.text,
-            delivering.scopes[0],
-            self._moment(now),
-            delivering.delivery_id,
-            delivering.sender,
-        )
-        keep_ms = delivering.keep_ms if outcome is DeliveryOutcome.KEPT else None
-        return Received(reply, delivering.size, now, 0.0 if keep_ms is None else transitions.end_after(keep_ms, now))
 
     def _start_turn(self, entry: Entry, wait: Wait, token: str, turn_key: str, lease_ms: int, now: float) -> Claimed:
         begun = transitions.begin(entry, () if entry.inbox is None else entry.inbox.all(), turn_key, now)
@@ -287,7 +273,7 @@ class Replies(Shelves, SessionBackend):
 
     def _moment(self, moment: float) -> datetime:
         """Return a moment of the timer by the calendar."""
-        return _EPOCH + timedelta(seconds=self._epoch + moment)
+        return date_of(self._epoch + moment)
 
 
 def matched(entry: Entry, scope: ReplyScope) -> Wait:

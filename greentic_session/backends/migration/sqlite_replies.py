@@ -3,12 +3,13 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from functools import partial
 from typing import Final
 
 import msgspec
 
+from greentic_session._base.dates import EPOCH
 from greentic_session._expiry.expiring import NEVER_ENDS
 from greentic_session._sqlite.database import Database
 from greentic_session.backends.sqlite.copying import CopiedTurn
@@ -37,7 +38,6 @@ __all__ = ["SQLiteReplySource", "SQLiteReplyTarget", "copied_turn", "exported_tu
 _STEP: Final = 100
 """How many copies are looked at in a step."""
 _HASH_BYTES: Final = 32
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _SCOPES: Final = msgspec.json.Decoder(ReplyScope)
 
 
@@ -177,7 +177,7 @@ def _received(reply: ExportedReply, base: float) -> Received:
             reply.id,
             reply.body.decode(),
             _SCOPES.decode(reply.scope),
-            _EPOCH + timedelta(microseconds=reply.told),
+            EPOCH + timedelta(microseconds=reply.told),
             reply.delivery_id,
             reply.sender,
         ),

@@ -29,9 +29,9 @@ from greentic_session.backend import (
     Taking,
 )
 from greentic_session.backends.unreadable import put_off_unreadable
-from greentic_session.errors import CorruptSessionError, GreenticError, InboxFullError
+from greentic_session.errors import CorruptSessionError, GreenticError
 from greentic_session.models import ReplyScope, TenantCtx
-from greentic_session.reply import DeliveryOutcome, Reply
+from greentic_session.reply import DeliveryOutcome, Reply, inbox_full, owner_full
 from greentic_session.tenancy import Owner
 from greentic_session.wait import Wait, wait_of
 
@@ -86,9 +86,9 @@ class RedisReplies(SessionBackend):
             case b"claimed":
                 return await self._delivered_claim(delivering, reply_of(more[0], delivering), more[1:])
             case b"inbox full":
-                raise InboxFullError("this inbox has as many replies as this store allows")
+                raise inbox_full()
             case b"owner full":
-                raise InboxFullError("this owner has as many kept replies as this store allows")
+                raise owner_full()
             case _:
                 raise _not_begun(outcome, delivering.beginning)
 

@@ -2,25 +2,23 @@
 
 import hashlib
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from datetime import timedelta
+from typing import Any
 
 import msgspec
 
+from greentic_session._base.dates import EPOCH
 from greentic_session._redis.answers import foreign, number
-from greentic_session.backend import Claimed, Delivering, Settled
+from greentic_session.backend import Claimed, Delivering
 from greentic_session.errors import GreenticError
 from greentic_session.limits import ReplyLimits
 from greentic_session.models import ReplyScope
 from greentic_session.reply import Reply
 from greentic_session.wait import Wait
 
-__all__ = ["NOTHING_ELSE", "beside", "claimed_of", "delivery_name", "limits_of", "replies_of", "reply_of", "terms_of"]
+__all__ = ["beside", "claimed_of", "delivery_name", "limits_of", "replies_of", "reply_of", "terms_of"]
 
-NOTHING_ELSE: Final = Settled()
-"""What most verdicts and registrations do."""
 
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _BESIDE_DECODER = msgspec.json.Decoder(tuple[str | None, str | None, ReplyScope])
 
 
@@ -57,7 +55,7 @@ def reply_of(told: Sequence[bytes], own: Delivering | None = None) -> Reply:
         InternalError: It is not one.
     """
     reply_id, body, text, accepted = told
-    at = _EPOCH + timedelta(microseconds=int(accepted))
+    at = EPOCH + timedelta(microseconds=int(accepted))
     if own is not None and body is None:
         return Reply(own.reply_id, own.text, own.scopes[0], at, own.delivery_id, own.sender)
     try:

@@ -9,7 +9,7 @@ from greentic_session._redis.client import RedisClient
 from greentic_session._redis.executor import Executor
 from greentic_session._redis.scanning import glob_of, stride, walk
 from greentic_session.admin import Inspector, Step
-from greentic_session.backend import Claimed, Claiming, Creation, Parking, Settled, Update
+from greentic_session.backend import NOTHING_ELSE, Claimed, Claiming, Creation, Parking, Settled, Update
 from greentic_session.expiry import Never
 from greentic_session.ids import SessionKey
 from greentic_session.limits import ReplyLimits
@@ -19,7 +19,6 @@ from greentic_session.wait import Wait
 
 from .keys import LEFTOVER_KINDS, LEFTOVER_KINDS_OF_ALL, Keys, glob_of_kinds
 from .replies import RedisReplies
-from .reply_answers import NOTHING_ELSE
 from .slot import Slot, meant_by
 
 __all__ = ["RedisBackend"]

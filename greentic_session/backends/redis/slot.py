@@ -17,7 +17,7 @@ from greentic_session import tenancy
 from greentic_session._concurrency.shield import shielded
 from greentic_session._redis.answers import foreign, number
 from greentic_session._redis.executor import Executor
-from greentic_session.backend import Claimed, Claiming, Creation, Parking, Settled, Update
+from greentic_session.backend import NOTHING_ELSE, Claimed, Claiming, Creation, Parking, Settled, Update
 from greentic_session.errors import CorruptSessionError
 from greentic_session.expiry import NEVER, Never
 from greentic_session.ids import SessionKey
@@ -28,7 +28,7 @@ from greentic_session.tenancy import Owner
 from greentic_session.wait import Wait, wait_of
 
 from .keys import Keys, identity_text, key_of, payload_prefix, scope_of
-from .reply_answers import NOTHING_ELSE, claimed_of, replies_of, terms_of
+from .reply_answers import claimed_of, replies_of, terms_of
 from .scripts import FOR_EVER, THOROUGH, Answer, Scripts, text_of
 
 __all__ = ["BarredError", "Removal", "ShortError", "Slot", "meant_by", "wait_of"]

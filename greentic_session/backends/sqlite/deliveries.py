@@ -4,10 +4,10 @@ As in `replying`, each checks before it writes, and `transitions` decides.
 """
 
 import sqlite3
-from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from greentic_session import tenancy, transitions
+from greentic_session._base.dates import date_of
 from greentic_session.backend import (
     Backlog,
     Beginning,
@@ -22,7 +22,7 @@ from greentic_session.limits import ReplyLimits
 from greentic_session.models import ReplyScope, TenantCtx
 from greentic_session.reply import DeliveryOutcome, Reply
 from greentic_session.tenancy import Owner
-from greentic_session.transitions import Kept, Leaving, Received
+from greentic_session.transitions import Kept, Leaving
 
 from . import replying
 from .inboxes import Letter, delivery_name, known_delivery, letters_at, place_of_letter, replies_of, total_kept
@@ -32,7 +32,6 @@ from .shelves import Shelves
 
 __all__ = ["claim_ready", "deliver", "inbox", "readiness", "rewrite", "soonest"]
 
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MAX_FREED: Final = 50
 """How many waits that have expired one search for what is ready frees."""
 _MAX_COUNTED: Final = 10_000
@@ -76,7 +75,9 @@ def deliver(shelves: Shelves, delivering: Delivering, begin_text: bytes) -> tupl
     if letter is None:
         if row is None and delivering.beginning is not None:
             row = _begin(shelves, owner, scope, place, delivering.beginning, begin_text)
-        letter = shelves.accept(owner, place, scope.normalized(), _received(delivering, outcome, now))
+        letter = shelves.accept(
+            owner, place, scope.normalized(), transitions.receive(delivering, outcome, date_of(now), now)
+        )
         if row is None:
             shelves.prune(place)
         reply = letter.received.reply
@@ -98,19 +99,6 @@ def _begin(shelves: Shelves, owner: Owner, scope: ReplyScope, place: bytes, begi
     row, _ = replying.park(shelves, beginning.parking(owner, scope), place, text)
     row.is_new, row.text = True, text
     return row
-
-
-def _received(delivering: Delivering, outcome: DeliveryOutcome, now: float) -> Received:
-    reply = Reply(
-        delivering.reply_id,
-        delivering.text,
-        delivering.scopes[0],
-        _EPOCH + timedelta(seconds=now),
-        delivering.delivery_id,
-        delivering.sender,
-    )
-    keep_ms = delivering.keep_ms if outcome is DeliveryOutcome.KEPT else None
-    return Received(reply, delivering.size, now, 0.0 if keep_ms is None else transitions.end_after(keep_ms, now))
 
 
 def _start_turn(

@@ -3,11 +3,11 @@
 import hashlib
 import sqlite3
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import msgspec
 
+from greentic_session._base.dates import EPOCH, date_of
 from greentic_session._expiry.expiring import NEVER_ENDS
 from greentic_session.models import ReplyScope
 from greentic_session.reply import Reply
@@ -35,7 +35,6 @@ __all__ = [
     "update_letter",
 ]
 
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _NOWHERE: Final = ReplyScope("")
 _SCOPES: Final = msgspec.json.Decoder(ReplyScope)
 _LETTER: Final = "serial, id, place, size, accepted, keep_until, token, held_until, kept, delivery"
@@ -63,7 +62,7 @@ class Letter:
         self.place: bytes = place
         self.kept: float | None = kept
         self.delivery: bytes | None = delivery
-        reply = Reply(id, "", _NOWHERE, _EPOCH)
+        reply = Reply(id, "", _NOWHERE, EPOCH)
         self.received: Received = Received(reply, size, accepted, keep_until, token, held_until)
 
 
@@ -112,7 +111,7 @@ def replies_of(connection: sqlite3.Connection, serials: Sequence[int]) -> tuple[
 def reply_from(columns: tuple[Any, ...]) -> Reply:
     """Return a reply from the columns id, body, scope, accepted_at, delivery_id and sender."""
     id, body, scope, accepted_at, delivery_id, sender = columns
-    moment = _EPOCH + timedelta(seconds=accepted_at)
+    moment = date_of(accepted_at)
     return Reply(id, body.decode(), _SCOPES.decode(scope), moment, delivery_id, sender)
 
 
@@ -137,7 +136,7 @@ def insert_letter(
     env, tenant, team, user = owner
     reply = received.reply
     columns = (reply.id, place, env, tenant, team or "", user, scope_text(at), scope_text(reply.scope), delivery)
-    told = (reply.accepted_at - _EPOCH).total_seconds()
+    told = (reply.accepted_at - EPOCH).total_seconds()
     serial = connection.execute(
         """
         INSERT INTO replies (

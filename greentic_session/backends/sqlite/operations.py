@@ -10,7 +10,7 @@ from typing import Final, TypeVar
 
 from greentic_session import tenancy, transitions
 from greentic_session._expiry.expiring import NEVER_ENDS
-from greentic_session.backend import Claimed, Claiming, Creation, Parking, Settled, Update
+from greentic_session.backend import NOTHING_ELSE, Claimed, Claiming, Creation, Parking, Settled, Update
 from greentic_session.expiry import NEVER, Never
 from greentic_session.ids import SessionKey
 from greentic_session.limits import ReplyLimits
@@ -67,8 +67,6 @@ Places = tuple[tuple[bytes, ReplyScope], ...]
 """The names of places, and their scopes, best first."""
 _FORGOTTEN: Final = (("copies", "key", "forgotten"), ("copied_replies", "id", "forgotten"), ("deliveries", "id", "end"))
 """What is remembered for a time: the table, its key, and when that is over."""
-NOTHING_ELSE: Final = Settled()
-"""What most verdicts and registrations do."""
 
 
 def places_of(owner: Owner, scopes: tuple[ReplyScope, ...]) -> Places:

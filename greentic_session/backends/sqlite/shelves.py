@@ -197,12 +197,13 @@ class Shelves:
             self.remove(row, Leaving.EXPIRED)
             return
         row.end = end
-        self._set_due(row, transitions.due_at(row, inbox, self.now, row.due) if row.waits else NEVER_ENDS)
-        self.change(row)
+        self._see_due(row, inbox)
 
     def restore(self, row: Row) -> None:
         """See to when a session that was copied is ready; its end is that of what was copied."""
-        inbox = () if row.place is None else self.received(row.place)
+        self._see_due(row, () if row.place is None else self.received(row.place))
+
+    def _see_due(self, row: Row, inbox: Sequence[Received]) -> None:
         self._set_due(row, transitions.due_at(row, inbox, self.now, row.due) if row.waits else NEVER_ENDS)
         self.change(row)
 
@@ -301,9 +302,9 @@ class Shelves:
     def forget(self, serials: Sequence[int]) -> None:
         """Take replies out, with the ids of their deliveries."""
         places = {place for serial in serials if (place := place_of_letter(self.connection, serial)) is not None}
+        doomed = set(serials)
         for place in sorted(places):
-            doomed = [letter for letter in self.inbox(place) if letter.serial in set(serials)]
-            self._take_out(doomed, None)
+            self._take_out([letter for letter in self.inbox(place) if letter.serial in doomed], None)
             self.refresh_place(place, None)
 
     def _leave(self, place: bytes, token: str | None, leaving: Leaving, left_at: float) -> tuple[Reply, ...]:
