@@ -6,6 +6,7 @@ from runs.benchmarks import COMMANDS, without
 NEED_NO_SERVER = {"benchmarks.memory", "benchmarks.encryption", "benchmarks.sqlite"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("module", sorted(set(COMMANDS) - NEED_NO_SERVER))
 def test_without_a_server_a_benchmark_says_how_to_get_one(module: str) -> None:
     done = without("server", module)

@@ -498,7 +498,7 @@ def check_nothing_lost(told: dict[str, Any], read: Conversation[Message], **tran
     assert asyncio.run(there_and_back()) == read
 
 
-@settings(max_examples=150)
+@settings(max_examples=60)
 @given(neuron_texts)
 def test_nothing_of_neuron_is_lost(told: dict[str, Any]) -> None:
     read = Conversation.from_neuron(json.dumps(told))
@@ -513,7 +513,7 @@ def test_nothing_of_neuron_is_lost(told: dict[str, Any]) -> None:
     check_nothing_lost(told, read, state=told["state"] | {"token_usage": usage}, **times)
 
 
-@settings(max_examples=150)
+@settings(max_examples=60)
 @given(fluers_texts)
 def test_nothing_of_fluers_is_lost(told: dict[str, Any]) -> None:
     read = Conversation.from_fluers(json.dumps(told).encode(), "c")

@@ -25,7 +25,7 @@ from greentic_session.testing._conversations.samples import OPS, said
 
 TIMER = Timer()
 Machine = conversation_store_machine(partial(InMemoryConversationStore, timer=TIMER), TIMER.advance)
-TestMachine, TestMachineAtLength = machine_tests(Machine, 60, 600)
+TestMachine, TestMachineAtLength = machine_tests(Machine, 40, 600)
 
 
 class TestContract(OnATimer, ConversationStoreContract):

@@ -21,7 +21,7 @@ EXAMPLES = tempfile.TemporaryDirectory()
 Machine = conversation_store_machine(
     lambda **options: make(Path(EXAMPLES.name) / f"{next(NUMBERS)}.db", timer=TIMER, **options), TIMER.advance
 )
-TestMachine, TestMachineAtLength = machine_tests(Machine, 60, 250)
+TestMachine, TestMachineAtLength = machine_tests(Machine, 25, 250)
 
 
 class TestContract(OnATimer, ConversationStoreContract):

@@ -120,10 +120,10 @@ class TestConversationsOnAnAdapter(OnATimer, ConversationStoreContract):
 
 CLOCK = Timer()
 SessionMachine = session_store_machine(partial(in_memory, timer=CLOCK), CLOCK.advance, base=ReplyStoreMachine)
-SessionMachine.TestCase.settings = settings(max_examples=40, stateful_step_count=30)
+SessionMachine.TestCase.settings = settings(max_examples=20, stateful_step_count=30)
 TestSessionMachine = SessionMachine.TestCase
 
 TIMER = Timer()
 ConversationMachine = conversation_store_machine(partial(conversations_in_memory, timer=TIMER), TIMER.advance)
-ConversationMachine.TestCase.settings = settings(max_examples=40, stateful_step_count=30)
+ConversationMachine.TestCase.settings = settings(max_examples=20, stateful_step_count=30)
 TestConversationMachine = ConversationMachine.TestCase

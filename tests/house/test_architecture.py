@@ -9,6 +9,7 @@ import pkgutil
 import re
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -86,6 +87,7 @@ def name_of(module: str) -> str:
     return module.removesuffix("__init__").removesuffix(".")
 
 
+@cache
 def imports_of(module: str) -> set[str]:
     """Return the full names of all that a module imports, at any depth of its code."""
     path = ROOT / (module.replace(".", "/") + ".py")
@@ -123,21 +125,21 @@ def inside_conversation(name: str) -> str:
     return name.removeprefix("conversation").removeprefix(".")
 
 
-@pytest.mark.parametrize("module", MODULES)
-def test_arrows_point_down(module: str) -> None:
-    here = name_of(module)
-    for target in own_imports(module):
-        same_package = here != "" and target.split(".")[0] == here.split(".")[0]
-        assert floor_of(target) < floor_of(here) or same_package, f"{here or '__init__'} imports {target}"
+def test_arrows_point_down() -> None:
+    for module in MODULES:
+        here = name_of(module)
+        for target in own_imports(module):
+            same_package = here != "" and target.split(".")[0] == here.split(".")[0]
+            assert floor_of(target) < floor_of(here) or same_package, f"{here or '__init__'} imports {target}"
 
 
-@pytest.mark.parametrize("module", [module for module in MODULES if module.startswith("conversation.")])
-def test_arrows_point_down_within_conversation(module: str) -> None:
-    here = inside_conversation(name_of(module))
-    for target in map(inside_conversation, filter(lambda name: name.startswith("conversation"), own_imports(module))):
-        same_package = "." in here and target.split(".")[0] == here.split(".")[0]
-        floors = floor_of(target, CONVERSATION_FLOORS), floor_of(here, CONVERSATION_FLOORS)
-        assert floors[0] < floors[1] or same_package, f"{here} imports {target}"
+def test_arrows_point_down_within_conversation() -> None:
+    for module in (module for module in MODULES if module.startswith("conversation.")):
+        here = inside_conversation(name_of(module))
+        for target in map(inside_conversation, filter(lambda name: name.startswith("conversation"), own_imports(module))):
+            same_package = "." in here and target.split(".")[0] == here.split(".")[0]
+            floors = floor_of(target, CONVERSATION_FLOORS), floor_of(here, CONVERSATION_FLOORS)
+            assert floors[0] < floors[1] or same_package, f"{here} imports {target}"
 
 
 def test_there_is_no_circle() -> None:
@@ -155,8 +157,8 @@ def test_there_is_no_circle() -> None:
         visit(name, ())
 
 
-@pytest.mark.parametrize("module", MODULES)
-def test_optional_dependencies_stay_in_their_packages(module: str) -> None:
+def optional_dependencies_elsewhere(module: str) -> set[str]:
+    """Return what a module imports, although it is not the package where that is needed."""
     optional = {name.split(".")[0] for name in imports_of(module)} & EXTRAS
     if module.startswith("testing"):
         optional -= {"pytest", "pytest_asyncio", "hypothesis"}
@@ -181,7 +183,11 @@ def test_optional_dependencies_stay_in_their_packages(module: str) -> None:
         optional -= {"pydantic"}  # which it brings
     if module.startswith("telemetry"):
         optional -= {"opentelemetry"}
-    assert optional == set()
+    return optional
+
+
+def test_optional_dependencies_stay_in_their_packages() -> None:
+    assert {module: found for module in MODULES if (found := optional_dependencies_elsewhere(module))} == {}
 
 
 def test_a_bare_import_brings_nothing_optional() -> None:
@@ -250,11 +256,10 @@ def test_a_name_that_is_not_there() -> None:
         _ = greentic_session.nonsense  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]  # that is what is refused
 
 
-@pytest.mark.parametrize("module", sorted({*MODULES} - NOT_IMPORTABLE - {"__main__"}))
-def test_all_names_what_a_module_defines(module: str) -> None:
-    loaded = importlib.import_module(f"greentic_session.{name_of(module)}".rstrip("."))
-    for name in getattr(loaded, "__all__", []):
-        assert hasattr(loaded, name)
+def test_all_names_what_a_module_defines() -> None:
+    for module in sorted({*MODULES} - NOT_IMPORTABLE - {"__main__"}):
+        loaded = importlib.import_module(f"greentic_session.{name_of(module)}".rstrip("."))
+        assert [name for name in getattr(loaded, "__all__", []) if not hasattr(loaded, name)] == [], module
 
 
 def test_modules_are_short_enough_to_hold_in_mind() -> None:

@@ -114,7 +114,7 @@ def keys(server: Server) -> int:
 @pytest.mark.parametrize(
     ("mode", "modules", "passed"),
     [
-        (
+        pytest.param(
             "strict",
             {
                 "asyncio": (IN_REDIS + IN_MEMORY).format(mark="@pytest.mark.asyncio"),
@@ -124,10 +124,16 @@ def keys(server: Server) -> int:
                 "asyncio_run": ASYNCIO_RUN,
             },
             20,
+            id="strict",
         ),
-        ("auto", {"asyncio": (IN_REDIS + IN_MEMORY).format(mark=""), "sqlite": IN_SQLITE.format(mark="")}, 6),
+        pytest.param(
+            "auto",
+            {"asyncio": (IN_REDIS + IN_MEMORY).format(mark=""), "sqlite": IN_SQLITE.format(mark="")},
+            6,
+            id="auto",
+            marks=pytest.mark.slow,
+        ),
     ],
-    ids=["strict", "auto"],
 )
 def test_each_test_has_stores_of_its_own_and_leaves_nothing(
     pytester: pytest.Pytester,
@@ -236,6 +242,7 @@ def test_without_a_server_one_line_says_how_to_get_one(pytester: pytest.Pytester
     assert skip.endswith(advice)
 
 
+@pytest.mark.slow
 def test_where_ci_is_set_it_fails(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, advice: str) -> None:
     monkeypatch.setenv("CI", "true")
     result = run(pytester, (IN_REDIS + IN_MEMORY).format(mark="@pytest.mark.asyncio"), "-p", "no:valkey")

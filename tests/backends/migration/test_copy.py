@@ -256,6 +256,7 @@ async def test_progress_goes_on_to_the_end(pair: Pair) -> None:
 # -- a cluster that changes
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pair", [("server", "cluster"), ("cluster", "server")], ids="-".join, indirect=True)
 @pytest.mark.asyncio
 async def test_slots_that_move_meanwhile(pair: Pair, bare_cluster: Cluster) -> None:

@@ -459,6 +459,7 @@ async def test_a_manual_failover_loses_nothing(broken: Cluster) -> None:
         check(raw, "greentic:session")
 
 
+@pytest.mark.slow
 @pytest.mark.asyncio
 async def test_a_primary_is_killed_under_load(broken: Cluster) -> None:
     """Acknowledged and replicated writes survive, all calls end in time, and the store goes on."""

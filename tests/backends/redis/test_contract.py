@@ -18,7 +18,7 @@ class TestContract(OnTheSharedRedis, SessionStoreContract, ReplyContract):
 
 
 @pytest.mark.parametrize(
-    ("examples", "steps"), [(12, 25), pytest.param(60, 50, marks=pytest.mark.slow)], ids=["some", "many"]
+    ("examples", "steps"), [(6, 25), pytest.param(60, 50, marks=pytest.mark.slow)], ids=["some", "many"]
 )
 def test_state_machine(shared: Server, examples: int, steps: int) -> None:
     with shared.client() as raw:

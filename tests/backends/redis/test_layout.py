@@ -291,7 +291,7 @@ def owner(who: TenantCtx) -> tuple[str, str, str | None, str]:
     return (who.env, who.tenant_id, who.team_id, who.user_id)
 
 
-@settings(max_examples=400)
+@settings(max_examples=150)
 @given(callers, callers, scopes, scopes, session_keys, session_keys)
 @example(ctx("a", team=None), ctx("a", team="--"), CHAT, CHAT, "k", "k")
 async def test_names_are_different_for_whoever_is_different(

@@ -47,7 +47,7 @@ class Checked(ReplyStoreMachine):
 
 
 @pytest.mark.parametrize(
-    ("examples", "steps"), [(15, 30), pytest.param(30, 50, marks=pytest.mark.slow)], ids=["some", "many"]
+    ("examples", "steps"), [(5, 25), pytest.param(40, 50, marks=pytest.mark.slow)], ids=["some", "many"]
 )
 def test_state_machine(examples: int, steps: int) -> None:
     timer = Timer()

@@ -151,7 +151,7 @@ ANSWERS = st.recursive(LEAVES, lambda inner: st.lists(inner, max_size=4), max_le
 
 
 @given(st.lists(st.tuples(ANSWERS, st.sampled_from(["before", "between", "never"])), min_size=1, max_size=30), st.data())
-@settings(max_examples=300)
+@settings(max_examples=150)
 def test_every_answer_goes_to_its_call_however_the_bytes_come(
     quiet: asyncio.AbstractEventLoop, answers: list[tuple[object, str]], more: st.DataObject
 ) -> None:
