@@ -146,12 +146,11 @@ def park(
     connection: sqlite3.Connection, parking: Parking, place: bytes, text: bytes, now: float, limits: ReplyLimits
 ) -> Settled:
     """As `SessionBackend.park`."""
-    row = by_key(connection, parking.key)
     holder, is_concerned = to_park_at(connection, place)
+    # Who parks again where they wait, as most do, is read once.
+    row = holder if holder is not None and holder.key == parking.key else by_key(connection, parking.key)
     if is_concerned or parking.resume or (row is not None and row.takes_part):
         return in_step(connection, now, limits, lambda shelves: replying.park(shelves, parking, place, text)[1])
-    if row is not None and holder is not None and row.id == holder.id:
-        holder = row
     waits = () if parking.max_waits is None else list(waits_of(connection, parking.owner, now, parking.max_waits))
     parked = transitions.park(parking, row, holder, now, waits)
 

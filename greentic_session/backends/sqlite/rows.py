@@ -58,7 +58,7 @@ _DUE_OF_TENANT: Final = f"{_DUE} t.tenant = ? AND t.env = ? AND t.due < 9e999 OR
 _DUE_OF_TEAM: Final = f"{_DUE} t.tenant = ? AND t.env = ? AND t.team = ? AND t.due < 9e999 ORDER BY t.due, t.id LIMIT 1"
 _LYING: Final = "EXISTS (SELECT 1 FROM replies WHERE place = :place)"
 _TO_PARK_AT: Final = (
-    f"SELECT {_LYING}, s.id, s.key, s.end, s.token, s.lease_end, t.id "  # noqa: S608  # as above
+    f"SELECT {_LYING}, t.id, s.id, s.key, s.env, s.tenant, s.team, s.user, s.end, s.token, s.lease_end "  # noqa: S608
     f"FROM (SELECT 1) LEFT JOIN sessions s ON s.place = :place LEFT JOIN turns t ON t.id = s.id"
 )
 _SCOPE_HASH: Final = re.compile(b"[0-9a-f]{64}")
@@ -66,6 +66,7 @@ _SINCE: Final = re.compile(rb',"since":([0-9.]+)\}$')
 """The last field of a scope: within a string its quotes would be escaped."""
 _UNKNOWN_SCOPE: Final = ReplyScope("")
 _NO_PART: Final = (None,) * 9
+_NOBODY: Final = ("",) * 4
 _SCOPES: Final = msgspec.json.Decoder(ReplyScope)
 
 
@@ -213,11 +214,11 @@ def at_place(connection: sqlite3.Connection, place: bytes, *, text: bool = False
 
 
 def to_park_at(connection: sqlite3.Connection, place: bytes) -> tuple[Row | None, bool]:
-    """Return what `at_place` does, and whether replies or deadlines have a say at the place."""
-    lies, id, key, end, token, lease_end, part = connection.execute(_TO_PARK_AT, {"place": place}).fetchone()
+    """Return what `at_place` does, with its owner, and whether replies or deadlines have a say."""
+    lies, part, id, key, *identity, end, token, lease_end = connection.execute(_TO_PARK_AT, {"place": place}).fetchone()
     if id is None:
         return None, bool(lies)
-    return _placed(id, key, place, end, token, lease_end, ()), bool(lies) or part is not None
+    return _placed(id, key, place, end, token, lease_end, (), identity), bool(lies) or part is not None
 
 
 def to_claim_at(connection: sqlite3.Connection, place: bytes) -> tuple[Row, bool] | None:
@@ -229,8 +230,17 @@ def to_claim_at(connection: sqlite3.Connection, place: bytes) -> tuple[Row, bool
     return _placed(id, key, place, end, token, lease_end, (text,)), part is not None
 
 
-def _placed(id: int, key: str, place: bytes, end: float, token: str, lease_end: float, more: Sequence[bytes]) -> Row:
-    return Row((id, key, "", "", "", "", None, place, None, end, token, lease_end, 0, *_NO_PART, *more))
+def _placed(
+    id: int,
+    key: str,
+    place: bytes,
+    end: float,
+    token: str,
+    lease_end: float,
+    more: Sequence[bytes],
+    identity: Sequence[str] = _NOBODY,
+) -> Row:
+    return Row((id, key, *identity, None, place, None, end, token, lease_end, 0, *_NO_PART, *more))
 
 
 def held_at(connection: sqlite3.Connection, place: bytes, *, text: bool = True) -> Row | None:

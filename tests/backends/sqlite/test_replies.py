@@ -140,7 +140,7 @@ async def test_a_program_that_uses_none_of_it_pays_no_statement_for_it(store: SQ
     statements = Statements(store)
     expected: list[tuple[int, Callable[[], Any]]] = [
         (3, lambda: park(store)),
-        (3, lambda: park(store)),
+        (2, lambda: park(store)),
         (1, lambda: store.find_wait(ALICE, "alice", CHAT)),
         (1, lambda: store.remaining_ttl("k")),
         (2, lambda: store.touch("k", DAY)),
