@@ -8,7 +8,8 @@ import pytest
 from cluster_servers import Cluster
 
 from greentic_session import RedisSessionStore, Runner, SessionStore, Start
-from greentic_session.testing._sessions.samples import ALICE, CHAT, DAY, answer, data, park
+from greentic_session.testing._sessions.calls import answer, park
+from greentic_session.testing._sessions.samples import ALICE, CHAT, DAY, data
 
 pytestmark = pytest.mark.asyncio
 

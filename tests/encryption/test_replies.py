@@ -15,19 +15,8 @@ from greentic_session import (
     Start,
 )
 from greentic_session.encryption import EncryptedSessionStore, EncryptionKey, Keyring
-from greentic_session.testing._sessions.samples import (
-    ALICE,
-    CHAT,
-    MINUTE,
-    OTHER,
-    answer,
-    bodies,
-    claim_answer,
-    ctx,
-    data,
-    park,
-    ready,
-)
+from greentic_session.testing._sessions.calls import answer, bodies, claim_answer, park, ready
+from greentic_session.testing._sessions.samples import ALICE, CHAT, MINUTE, OTHER, ctx, data
 
 pytestmark = pytest.mark.asyncio
 

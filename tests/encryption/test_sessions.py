@@ -36,7 +36,8 @@ from greentic_session.backend import SessionBackend
 from greentic_session.backends.encrypted import EncryptedBackend
 from greentic_session.encryption import EncryptedSessionStore, EncryptionKey, Keyring
 from greentic_session.models import version_of
-from greentic_session.testing._sessions.samples import ALICE, CHAT, by_user, ctx, data
+from greentic_session.testing._sessions.calls import by_user
+from greentic_session.testing._sessions.samples import ALICE, CHAT, ctx, data
 
 BROKEN = {
     "another key of the same id": Keyring(STRANGE),

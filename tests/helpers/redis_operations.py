@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 from greentic_session import Claim, SessionStore
 from greentic_session.models import ReplyScope
-from greentic_session.testing._sessions.samples import ALICE, CHAT, MINUTE, by_user, data
+from greentic_session.testing._sessions.calls import by_user
+from greentic_session.testing._sessions.samples import ALICE, CHAT, MINUTE, data
 
 __all__ = ["OPERATIONS", "OTHER", "READS", "WRITES", "Operation", "prepare"]
 

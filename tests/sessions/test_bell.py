@@ -8,7 +8,8 @@ import pytest
 
 from greentic_session import InMemorySessionStore
 from greentic_session._concurrency.bell import Bell
-from greentic_session.testing._sessions.samples import DAY, answer, bodies, park
+from greentic_session.testing._sessions.calls import answer, bodies, park
+from greentic_session.testing._sessions.samples import DAY
 
 
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])

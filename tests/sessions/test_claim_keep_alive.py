@@ -10,7 +10,8 @@ from greentic_session import Claim, ConflictError, SessionStore, UnavailableErro
 from greentic_session._concurrency import keep_alive
 from greentic_session.backends.forwarding import ForwardingBackend
 from greentic_session.backends.memory.backend import MemoryBackend
-from greentic_session.testing._sessions.samples import ALICE, CHAT, DAY, OTHER, claim_answer, park, ready
+from greentic_session.testing._sessions.calls import claim_answer, park, ready
+from greentic_session.testing._sessions.samples import ALICE, CHAT, DAY, OTHER
 
 LEASE = 0.15
 """A lease that a test waits out, in seconds."""

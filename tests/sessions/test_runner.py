@@ -21,7 +21,8 @@ from greentic_session import (
     Start,
 )
 from greentic_session.testing import later
-from greentic_session.testing._sessions.samples import ALICE, CHAT, DAY, answer, bodies, ctx, data, park, ready
+from greentic_session.testing._sessions.calls import answer, bodies, park, ready
+from greentic_session.testing._sessions.samples import ALICE, CHAT, DAY, ctx, data
 
 Test = Callable[[InMemorySessionStore], Awaitable[None]]
 

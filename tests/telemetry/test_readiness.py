@@ -12,7 +12,8 @@ from greentic_session.backends.memory import replies
 from greentic_session.models import ReplyScope
 from greentic_session.telemetry import instrument, watch_ready
 from greentic_session.testing import later
-from greentic_session.testing._sessions.samples import ALICE, DAY, MINUTE, answer, ctx, park
+from greentic_session.testing._sessions.calls import answer, park
+from greentic_session.testing._sessions.samples import ALICE, DAY, MINUTE, ctx
 
 pytestmark = pytest.mark.asyncio
 

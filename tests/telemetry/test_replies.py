@@ -6,7 +6,8 @@ from opentelemetry.sdk.trace import ReadableSpan
 
 from greentic_session import InMemorySessionStore
 from greentic_session.telemetry import instrument
-from greentic_session.testing._sessions.samples import ALICE, CHAT, MINUTE, OTHER, answer, claim_answer, park, ready
+from greentic_session.testing._sessions.calls import answer, claim_answer, park, ready
+from greentic_session.testing._sessions.samples import ALICE, CHAT, MINUTE, OTHER
 
 pytestmark = pytest.mark.asyncio
 

@@ -9,7 +9,8 @@ from greentic_session.errors import InvalidInputError, UnavailableError
 from greentic_session.models import ReplyScope, TenantCtx
 from greentic_session.store import SessionStore
 
-from .samples import ALICE, CHAT, MINUTE, MakeStore, by_user, ctx, data
+from .calls import by_user
+from .samples import ALICE, CHAT, MINUTE, MakeStore, ctx, data
 
 __all__ = ["AdministrationContract"]
 

@@ -12,7 +12,8 @@ from greentic_session.errors import ConflictError, GreenticError, NotFoundError,
 from greentic_session.models import ReplyScope, TenantCtx
 from greentic_session.store import SessionStore
 
-from .samples import ALICE, CHAT, MINUTE, by_user, ctx, data
+from .calls import by_user
+from .samples import ALICE, CHAT, MINUTE, ctx, data
 
 __all__ = ["SessionsContract"]
 

@@ -9,7 +9,8 @@ from greentic_session import Start
 from greentic_session.errors import InvalidInputError
 from greentic_session.store import SessionStore
 
-from .samples import ALICE, CHAT, DAY, OTHER, MakeStore, Time, answer, bodies, claim_answer, data, park, ready
+from .calls import answer, bodies, claim_answer, park, ready
+from .samples import ALICE, CHAT, DAY, OTHER, MakeStore, Time, data
 
 __all__ = ["DeadlinesContract"]
 

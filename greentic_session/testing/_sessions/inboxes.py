@@ -16,30 +16,12 @@ from greentic_session.errors import (
 from greentic_session.models import ReplyScope
 from greentic_session.store import SessionStore
 
-from .samples import (
-    ALICE,
-    CHAT,
-    DAY,
-    MINUTE,
-    OTHER,
-    MakeStore,
-    Time,
-    answer,
-    bodies,
-    claim_answer,
-    ctx,
-    data,
-    park,
-)
+from .calls import answer, bodies, claim_answer, inbox, park
+from .samples import ALICE, CHAT, DAY, MINUTE, OTHER, MakeStore, Time, ctx, data
 
 __all__ = ["InboxesContract"]
 
 BOB = ctx("bob")
-
-
-async def inbox(store: SessionStore, scope: ReplyScope = CHAT) -> list[str]:
-    """Return what lies at a place of alice's."""
-    return bodies(await store.inbox(ALICE, "alice", scope))
 
 
 class InboxesContract:

@@ -9,7 +9,8 @@ from greentic_session.expiry import NEVER
 from greentic_session.models import ReplyScope
 from greentic_session.store import SessionStore
 
-from .samples import ALICE, CHAT, DAY, MINUTE, MakeStore, Time, by_user, ctx, data
+from .calls import by_user
+from .samples import ALICE, CHAT, DAY, MINUTE, MakeStore, Time, ctx, data
 
 __all__ = ["LifetimesContract"]
 

@@ -6,7 +6,8 @@ from greentic_session.admin import Details, Selection, Tally
 from greentic_session.errors import ClaimedError, NotFoundError
 from greentic_session.store import SessionStore
 
-from .samples import ALICE, CHAT, DAY, MINUTE, OTHER, Time, answer, bodies, claim_answer, ctx, data, park, ready
+from .calls import answer, bodies, claim_answer, park, ready
+from .samples import ALICE, CHAT, DAY, MINUTE, OTHER, Time, ctx, data
 
 __all__ = ["OperatorsContract"]
 

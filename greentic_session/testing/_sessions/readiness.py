@@ -15,8 +15,9 @@ from greentic_session.errors import ConflictError, InvalidInputError
 from greentic_session.models import ReplyScope, TenantCtx
 from greentic_session.store import SessionStore
 
+from .calls import answer, bodies, claim_answer, park, ready
 from .claims import CancelledAt
-from .samples import ALICE, CHAT, DAY, MINUTE, MakeStore, Time, answer, bodies, claim_answer, ctx, data, park, ready
+from .samples import ALICE, CHAT, DAY, MINUTE, MakeStore, Time, ctx, data
 
 __all__ = ["ReadinessContract"]
 

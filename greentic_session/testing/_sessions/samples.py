@@ -1,14 +1,12 @@
 """Samples of the contract tests: users of the tenant acme, one flow, one chat."""
 
 import inspect
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Self
 
 import anyio
-import pytest
 
-from greentic_session import Claim, Delivery, Reply
 from greentic_session.models import ReplyScope, SessionCursor, SessionData, TenantCtx
 from greentic_session.store import SessionStore
 
@@ -21,14 +19,8 @@ __all__ = [
     "OTHER",
     "MakeStore",
     "Time",
-    "answer",
-    "bodies",
-    "by_user",
-    "claim_answer",
     "ctx",
     "data",
-    "park",
-    "ready",
 ]
 
 MakeStore = Callable[..., SessionStore]
@@ -82,38 +74,3 @@ CORRELATED = ReplyScope("telegram:chat-1", correlation="cid-7")
 def data(owner: TenantCtx = ALICE, node: str = "node.ask", *, snapshot: str = '{"step":1}') -> SessionData:
     """Return a paused flow of `owner`."""
     return SessionData(tenant_ctx=owner, flow_id="order.flow", cursor=SessionCursor(node), context_json=snapshot)
-
-
-async def by_user(store: SessionStore, caller: TenantCtx, user: str) -> tuple[str, SessionData] | None:
-    """Call `find_by_user`, which warns that it is deprecated."""
-    with pytest.warns(DeprecationWarning, match="use find_wait_by_scope or list_waits_for_user instead"):
-        return await store.find_by_user(caller, user)
-
-
-async def park(store: SessionStore, key: str = "k", scope: ReplyScope = CHAT, ttl: float = DAY, **options: Any) -> None:
-    """Park a flow of alice's."""
-    await store.register_wait(ALICE, "alice", scope, key, data(node=key), ttl, **options)
-
-
-async def answer(store: SessionStore, body: Any = "yes", scope: ReplyScope = CHAT, **options: Any) -> Delivery:
-    """Deliver a reply to alice's wait."""
-    return await store.deliver(ALICE, "alice", scope, body, **options)
-
-
-async def claim_answer(store: SessionStore, body: Any = "yes", **options: Any) -> Claim:
-    """Deliver a reply to alice's wait, which is free; return the claim on it."""
-    delivery = await answer(store, body, **options)
-    assert delivery.outcome == "claimed"
-    assert delivery.claim is not None
-    return delivery.claim
-
-
-async def ready(store: SessionStore, **options: Any) -> Claim:
-    """Return the claim on what is ready: it is one wait."""
-    [claim] = await store.claim_ready(**options)
-    return claim
-
-
-def bodies(replies: Iterable[Reply]) -> list[str]:
-    """Return what replies say."""
-    return [reply.body for reply in replies]

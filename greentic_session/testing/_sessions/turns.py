@@ -6,22 +6,8 @@ from greentic_session.errors import ConflictError, InvalidInputError, TenantMism
 from greentic_session.models import ReplyScope
 from greentic_session.store import SessionStore
 
-from .samples import (
-    ALICE,
-    CHAT,
-    DAY,
-    MINUTE,
-    OTHER,
-    MakeStore,
-    Time,
-    answer,
-    bodies,
-    claim_answer,
-    ctx,
-    data,
-    park,
-    ready,
-)
+from .calls import answer, bodies, claim_answer, park, ready
+from .samples import ALICE, CHAT, DAY, MINUTE, OTHER, MakeStore, Time, ctx, data
 
 __all__ = ["TurnsContract"]
 

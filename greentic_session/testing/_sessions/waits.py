@@ -10,7 +10,8 @@ from greentic_session.models import ReplyScope
 from greentic_session.store import SessionStore
 
 from .by_key import STRANGERS
-from .samples import ALICE, CHAT, DAY, MINUTE, MakeStore, Time, by_user, ctx, data
+from .calls import by_user
+from .samples import ALICE, CHAT, DAY, MINUTE, MakeStore, Time, ctx, data
 
 __all__ = ["WaitsContract"]
 

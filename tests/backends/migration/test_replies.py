@@ -8,7 +8,8 @@ from redis_invariants import dump
 
 from greentic_session import InvalidInputError
 from greentic_session.store import SessionStore
-from greentic_session.testing._sessions.samples import ALICE, DAY, answer, park
+from greentic_session.testing._sessions.calls import answer, park
+from greentic_session.testing._sessions.samples import ALICE, DAY
 
 
 async def a_reply(store: SessionStore) -> None:

@@ -25,7 +25,8 @@ from greentic_session.backends.migration import Report, migrate
 from greentic_session.backends.migration.exported import Exported
 from greentic_session.backends.migration.migrate import _endpoint_of
 from greentic_session.conversation import Message, create_conversation_store
-from greentic_session.testing._sessions.samples import ALICE, CHAT, by_user, ctx, data
+from greentic_session.testing._sessions.calls import by_user
+from greentic_session.testing._sessions.samples import ALICE, CHAT, ctx, data
 
 pytestmark = pytest.mark.asyncio
 

@@ -11,19 +11,8 @@ from greentic_session.backends.migration import Report, migrate
 from greentic_session.claim import Claim
 from greentic_session.store import SessionStore
 from greentic_session.testing import later
-from greentic_session.testing._sessions.samples import (
-    ALICE,
-    CHAT,
-    DAY,
-    MINUTE,
-    OTHER,
-    answer,
-    bodies,
-    claim_answer,
-    data,
-    park,
-    ready,
-)
+from greentic_session.testing._sessions.calls import answer, bodies, claim_answer, park, ready
+from greentic_session.testing._sessions.samples import ALICE, CHAT, DAY, MINUTE, OTHER, data
 
 pytestmark = pytest.mark.asyncio
 

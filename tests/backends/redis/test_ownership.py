@@ -24,7 +24,8 @@ from greentic_session import (
     TenantMismatchError,
 )
 from greentic_session.encryption import EncryptedSessionStore, EncryptionKey, Keyring
-from greentic_session.testing._sessions.samples import ALICE, CHAT, by_user, ctx, data
+from greentic_session.testing._sessions.calls import by_user
+from greentic_session.testing._sessions.samples import ALICE, CHAT, ctx, data
 
 pytestmark = pytest.mark.asyncio
 

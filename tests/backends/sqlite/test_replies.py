@@ -29,19 +29,8 @@ from greentic_session.errors import InternalError
 from greentic_session.limits import ReplyLimits
 from greentic_session.store import SessionStore
 from greentic_session.testing import later
-from greentic_session.testing._sessions.samples import (
-    ALICE,
-    CHAT,
-    DAY,
-    OTHER,
-    answer,
-    bodies,
-    claim_answer,
-    ctx,
-    data,
-    park,
-    ready,
-)
+from greentic_session.testing._sessions.calls import answer, bodies, claim_answer, park, ready
+from greentic_session.testing._sessions.samples import ALICE, CHAT, DAY, OTHER, ctx, data
 
 pytestmark = pytest.mark.asyncio
 

@@ -15,7 +15,8 @@ from greentic_session.backends.redis.slot import wait_of
 from greentic_session.errors import ConflictError, InvalidInputError, NotFoundError, TenantMismatchError
 from greentic_session.ids import MAX_ID_CHARACTERS
 from greentic_session.models import Impersonation, InvocationDeadline
-from greentic_session.testing._sessions.samples import ALICE, CHAT, by_user, ctx, data
+from greentic_session.testing._sessions.calls import by_user
+from greentic_session.testing._sessions.samples import ALICE, CHAT, ctx, data
 
 pytestmark = pytest.mark.asyncio
 

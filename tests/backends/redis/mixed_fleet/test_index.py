@@ -11,7 +11,8 @@ from reference_fleet import Reference
 from samples.mixed_fleet import BOB, OTHER, THIRD, found, listed, park
 
 from greentic_session import ConflictError, NotFoundError, RedisSessionStore, TenantMismatchError
-from greentic_session.testing._sessions.samples import ALICE, CHAT, by_user, ctx, data
+from greentic_session.testing._sessions.calls import by_user
+from greentic_session.testing._sessions.samples import ALICE, CHAT, ctx, data
 
 pytestmark = pytest.mark.asyncio
 

@@ -14,7 +14,8 @@ from reference_fleet import Reference
 
 from greentic_session import ReplyScope
 from greentic_session.backends.redis import RedisSessionStore
-from greentic_session.testing._sessions.samples import ALICE, CHAT, by_user, data
+from greentic_session.testing._sessions.calls import by_user
+from greentic_session.testing._sessions.samples import ALICE, CHAT, data
 
 pytestmark = pytest.mark.asyncio
 

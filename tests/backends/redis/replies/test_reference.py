@@ -7,19 +7,8 @@ from redis_invariants import dump
 from reference_fleet import Reference
 
 from greentic_session import RedisSessionStore
-from greentic_session.testing._sessions.samples import (
-    ALICE,
-    CHAT,
-    DAY,
-    MINUTE,
-    OTHER,
-    answer,
-    bodies,
-    claim_answer,
-    data,
-    park,
-    ready,
-)
+from greentic_session.testing._sessions.calls import answer, bodies, claim_answer, park, ready
+from greentic_session.testing._sessions.samples import ALICE, CHAT, DAY, MINUTE, OTHER, data
 
 pytestmark = pytest.mark.asyncio
 

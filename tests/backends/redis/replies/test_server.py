@@ -12,20 +12,8 @@ from redis_server import Server
 from greentic_session import Claim, RedisSessionStore, Start
 from greentic_session.errors import ConflictError
 from greentic_session.models import ReplyScope
-from greentic_session.testing._sessions.samples import (
-    ALICE,
-    CHAT,
-    DAY,
-    MINUTE,
-    OTHER,
-    answer,
-    bodies,
-    claim_answer,
-    ctx,
-    data,
-    park,
-    ready,
-)
+from greentic_session.testing._sessions.calls import answer, bodies, claim_answer, park, ready
+from greentic_session.testing._sessions.samples import ALICE, CHAT, DAY, MINUTE, OTHER, ctx, data
 
 pytestmark = pytest.mark.asyncio
 
