@@ -6,12 +6,11 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from greentic_session import InvalidInputError, ReplyScope, SQLiteSessionStore, Start
+from greentic_session import InvalidInputError, SQLiteSessionStore, Start
 from greentic_session.backends.migration import Report, migrate
 from greentic_session.claim import Claim
-from greentic_session.store import SessionStore
 from greentic_session.testing import later
-from greentic_session.testing._sessions.calls import answer, bodies, claim_answer, park, ready
+from greentic_session.testing._sessions.calls import answer, bodies, claim_answer, inbox, park, ready
 from greentic_session.testing._sessions.samples import ALICE, CHAT, DAY, MINUTE, OTHER, data
 
 pytestmark = pytest.mark.asyncio
@@ -45,11 +44,6 @@ async def files(tmp_path: Path) -> AsyncIterator[Files]:
     yield files
     for store in (files.source, files.target):
         await store.aclose()
-
-
-async def inbox(store: SessionStore, scope: ReplyScope = CHAT) -> list[str]:
-    """Return what lies at a place of alice's."""
-    return bodies(await store.inbox(ALICE, "alice", scope))
 
 
 async def test_an_inbox_is_carried_in_its_order(files: Files) -> None:
