@@ -205,9 +205,9 @@ class Worker:
                 job.done = True
                 if job.abandoned and (undoing := job.undoing()) is not None:
                     undoings.append(undoing)
-        set_all(job.signal for job in jobs if job.signal is not None)
-        for undoing in undoings:
+        for undoing in undoings:  # ahead of whatever a caller does next
             self._queue.put(undoing)
+        set_all(job.signal for job in jobs if job.signal is not None)
         if self._writes:
             self._bound_wal()
 

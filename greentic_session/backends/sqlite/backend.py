@@ -253,7 +253,11 @@ class SQLiteBackend(SessionBackend):
             if key is not None:
                 operations.release(connection, key, token, timer(), limits)
 
-        return await self.database.write(lambda c: work(c, timer()), give_back)
+        try:
+            return await self.database.write(lambda c: work(c, timer()), give_back)
+        except BaseException:
+            self._found_ready = True  # what is given back: a read would not wait for that
+            raise
 
     async def _readable(self, begun: replying.Begun, owner: Owner | None, token: str) -> Claimed | None:
         """Return a claim that was made; None where its session cannot be read: then it rests."""
