@@ -10,7 +10,8 @@ import redis
 from redis_server import Server
 
 from greentic_session import Claim, RedisSessionStore, Start
-from greentic_session.errors import ConflictError
+from greentic_session.backend import Readiness, Readying
+from greentic_session.errors import ConflictError, InternalError
 from greentic_session.models import ReplyScope
 from greentic_session.testing._sessions.calls import answer, bodies, claim_answer, park, ready
 from greentic_session.testing._sessions.samples import ALICE, CHAT, DAY, MINUTE, OTHER, ctx, data
@@ -30,20 +31,39 @@ def kinds(raw: redis.Redis, namespace: str) -> set[str]:
     return {key.decode().removeprefix(f"{namespace}:").split(":")[0] for key in raw.scan_iter(f"{namespace}:*")}
 
 
+async def spent_in_polls(store: RedisSessionStore, raw: redis.Redis, polls: int) -> dict[str, int]:
+    """Return which commands so many polls of an idle `iter_ready` take."""
+    ask, before, left = store.backend.claim_ready, dict[str, int](), polls + 1  # the first one sends the script
+
+    async def poll(readying: Readying) -> Readiness:
+        nonlocal left
+        if left == 0:
+            raise InternalError("that is enough")
+        answer = await ask(readying)
+        if left == polls + 1:
+            before.update(calls(raw))
+        left -= 1
+        return answer
+
+    vars(store.backend)["claim_ready"] = poll
+    with pytest.raises(InternalError):
+        await anext(store.iter_ready(poll=0.001))
+    spent = {name: count - before.get(name, 0) for name, count in calls(raw).items()}
+    return {name: count for name, count in spent.items() if count and name != "info"}
+
+
 async def test_an_idle_poll_is_one_command(shared: Server) -> None:
+    """Of `iter_ready`, and so of a Runner, however many waits there are."""
     with shared.client() as raw:
-        async with RedisSessionStore.from_url(shared.url, namespace="idle") as store:
-            for number in range(50):
-                who = ctx(f"user-{number}", tenant=f"tenant-{number % 5}")
-                await store.register_wait(who, f"user-{number}", CHAT, f"w-{number}", data(who), DAY, on_timeout="resume")
-            assert await store.claim_ready() == []
-            before = calls(raw)
-            for _ in range(10):
-                assert await store.claim_ready() == []
-            after = calls(raw)
-        spent = {name: after[name] - before.get(name, 0) for name in after if after[name] != before.get(name, 0)}
-        spent.pop("info", None)
-        assert spent == {"evalsha": 10, "zrange": 10, "time": 10}
+        for count in (10, 300):
+            raw.flushall()
+            async with RedisSessionStore.from_url(shared.url, namespace="idle") as store:
+                for number in range(count):
+                    who = ctx(f"user-{number}", tenant=f"tenant-{number % 5}")
+                    await store.register_wait(
+                        who, f"user-{number}", CHAT, f"w-{number}", data(who), DAY, on_timeout="resume"
+                    )
+                assert await spent_in_polls(store, raw, 10) == {"evalsha": 10, "zrange": 10, "time": 10}
 
 
 async def test_plain_operations_leave_no_key_of_replies(store: RedisSessionStore, raw: redis.Redis, namespace: str) -> None:
