@@ -9,6 +9,7 @@ from typing import Any, Final, Self, TypeAlias
 import anyio
 from anyio.abc import TaskGroup
 
+from ._concurrency.together import first_error
 from ._json.fields import check_int
 from ._operations.delivery import Delivery
 from .claim import Claim
@@ -174,7 +175,7 @@ class Runner:
                 is_begun = True
         finally:
             if group is not None and not is_begun:
-                self._end_turn()
+                self._end_turns()
         return Delivery(delivery.outcome, delivery.reply)
 
     async def __aenter__(self) -> Self:
@@ -205,7 +206,7 @@ class Runner:
                 await group.__aexit__(type(cancellation), cancellation, traceback)
         except BaseExceptionGroup as errors:
             if exc is None or cancellation is not None:
-                raise _first_of(errors) from None
+                raise first_error(errors) from None
 
     async def _finish(self) -> None:
         """Let the turns finish, for some time; then cancel them."""
@@ -229,6 +230,27 @@ class Runner:
                         return  # the store is closed
                     self._begin_turn()
                     self._group.start_soon(self._turn, claim)
+                if self._ready.was_ready:
+                    await self._take_more(self._group)
+
+    async def _take_more(self, group: TaskGroup) -> None:
+        """Begin turns for what is ready by now, more and more at the same time.
+
+        At most half of the room is kept for them while the store is asked: deliveries need some.
+        """
+        wanted = 2
+        while wanted <= (room := (self._concurrency - self._turns + 1) // 2):
+            self._turns += wanted
+            claims: list[Claim] = []
+            try:
+                claims = await self._ready.claim_more(wanted)
+            finally:
+                self._end_turns(wanted - len(claims))
+            for claim in claims:
+                group.start_soon(self._turn, claim)
+            if len(claims) < wanted:
+                return
+            wanted = min(2 * wanted, room)
 
     async def _next_end(self) -> None:
         """Wait until a turn ends."""
@@ -241,8 +263,8 @@ class Runner:
         if self._turns >= self._concurrency and self._asking is not None:
             self._asking.cancel()
 
-    def _end_turn(self) -> None:
-        self._turns -= 1
+    def _end_turns(self, count: int = 1) -> None:
+        self._turns -= count
         freed, self._freed = self._freed, None
         if freed is not None:
             freed.set()
@@ -257,7 +279,7 @@ class Runner:
             name = type(error).__name__
             _log.warning("a turn ended with an error (%s); it is tried again later", name)
         finally:
-            self._end_turn()
+            self._end_turns()
 
     async def _attempt(self, claim: Claim) -> Exception | None:
         """Await the handler; return what is for `on_failure`."""
@@ -287,9 +309,3 @@ class Runner:
 
 def _seconds(value: Seconds | None, name: str) -> float | None:
     return None if value is None else milliseconds(value, name) / 1000
-
-
-def _first_of(errors: BaseExceptionGroup[BaseException]) -> BaseException:
-    """Return the first error of a group, of groups within it, too."""
-    first = errors.exceptions[0]
-    return _first_of(first) if isinstance(first, BaseExceptionGroup) else first

@@ -17,19 +17,30 @@ class ReadyIterator(AsyncIterator[Claim]):
 
     Args:
         claim: Claims one wait; returns in how many seconds to come back, where nothing is ready.
+        claim_together: Claims so many waits, at the most, asking for all at the same time.
         is_open: Says whether the store is still open.
         bell: Rings when this store may have made something ready.
         poll: For how many seconds, at most, it sleeps.
+
+    Attributes:
+        was_ready: Whether the last claim was there at once.
     """
 
     def __init__(
-        self, claim: Callable[[], Awaitable[Claim | float | None]], is_open: Callable[[], bool], bell: Bell, poll: float
+        self,
+        claim: Callable[[], Awaitable[Claim | float | None]],
+        claim_together: Callable[[int], Awaitable[list[Claim]]],
+        is_open: Callable[[], bool],
+        bell: Bell,
+        poll: float,
     ) -> None:
         self._claim = claim
+        self._claim_together = claim_together
         self._is_open = is_open
         self._bell = bell
         self._poll = poll
         self._listener: Listener | None = None
+        self.was_ready: bool = False
 
     def __aiter__(self) -> Self:
         return self
@@ -37,6 +48,7 @@ class ReadyIterator(AsyncIterator[Claim]):
     async def __anext__(self) -> Claim:
         if self._listener is None:
             self._listener = self._bell.listener()
+        self.was_ready = True
         while True:
             self._listener.reset()  # before it asks: what becomes ready after that rings
             if not self._is_open():
@@ -47,5 +59,16 @@ class ReadyIterator(AsyncIterator[Claim]):
                 found = None  # away; it asks again
             if isinstance(found, Claim):
                 return found
+            self.was_ready = False
             pause = self._poll if found is None else min(found, self._poll)
             await self._listener.wait(pause)
+
+    async def claim_more(self, most: int) -> list[Claim]:
+        """Return claims on what is ready now, without sleeping; fewer than `most` if that is all.
+
+        They are asked for at the same time: for who has begun to work on one, and has room.
+        """
+        try:
+            return await self._claim_together(most)
+        except (UnavailableError, OperationTimeoutError):
+            return []

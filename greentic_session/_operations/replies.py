@@ -8,6 +8,7 @@ from greentic_session import tenancy
 from greentic_session._base.holder import claim_token
 from greentic_session._concurrency.shield import shielded
 from greentic_session._concurrency.terms import Terms
+from greentic_session._concurrency.together import together
 from greentic_session._json.fields import check_bool, check_int, check_type
 from greentic_session.backend import Beginning, Claimed, Delivering, Readying
 from greentic_session.claim import Claim
@@ -135,18 +136,7 @@ class ReplyOperations(ClaimOperations):
         tenancy.check_administration(ctx)
         check_int("limit", limit, 1, _MAX_CLAIMS)
         lease_ms = milliseconds(lease, "lease")
-        claims: list[Claim] = []
-        try:
-            while len(claims) < limit:
-                found = await self._claim_one(ctx, lease_ms)
-                if not isinstance(found, Claim):
-                    break
-                claims.append(found)
-        except BaseException:
-            if claims:
-                await shielded(lambda: _give_back(claims), persistent=True)
-            raise
-        return claims
+        return await self._claim_in_turn(ctx, lease_ms, limit)
 
     def iter_ready(self, ctx: TenantCtx | None = None, *, lease: Seconds = 30.0, poll: Seconds = 0.5) -> ReadyIterator:
         """Yield claims on what is ready, for ever, as `claim_ready` does.
@@ -165,7 +155,13 @@ class ReplyOperations(ClaimOperations):
         self._backend.check_open()
         tenancy.check_administration(ctx)
         lease_ms, pause = milliseconds(lease, "lease"), milliseconds(poll, "poll") / 1000
-        return ReadyIterator(lambda: self._claim_one(ctx, lease_ms), lambda: not self._backend.closed, self._bell, pause)
+        return ReadyIterator(
+            lambda: self._claim_one(ctx, lease_ms),
+            lambda most: self._claim_together(ctx, lease_ms, most),
+            lambda: not self._backend.closed,
+            self._bell,
+            pause,
+        )
 
     async def inbox(self, ctx: TenantCtx, user_id: str, scope: ReplyScope) -> list[Reply]:
         """Return the unsettled replies at exactly this scope, oldest first; nothing is changed.
@@ -194,6 +190,32 @@ class ReplyOperations(ClaimOperations):
             raise tenancy.absent(ready.claimed.wait.key)
         return self._made(data.tenant_ctx, owner, ready.claimed, token, lease_ms, sent)
 
+    async def _claim_in_turn(self, ctx: TenantCtx | None, lease_ms: int, most: int) -> list[Claim]:
+        """Claim so many waits that are ready, at the most, in the order in which they are due."""
+        claims: list[Claim] = []
+        try:
+            while len(claims) < most:
+                found = await self._claim_one(ctx, lease_ms)
+                if not isinstance(found, Claim):
+                    break
+                claims.append(found)
+        except BaseException:
+            await _give_back(claims)
+            raise
+        return claims
+
+    async def _claim_together(self, ctx: TenantCtx | None, lease_ms: int, most: int) -> list[Claim]:
+        """Do the same in no order: all are asked for at the same time."""
+        if self._backend.answers_at_once:
+            return await self._claim_in_turn(ctx, lease_ms, most)
+        answers: list[Claim | float | None] = []
+        try:
+            await together(lambda: self._claim_one(ctx, lease_ms), most, answers)
+        except BaseException:
+            await _give_back(_claims_of(answers))
+            raise
+        return _claims_of(answers)
+
     def _made(self, ctx: TenantCtx, owner: Owner, claimed: Claimed, token: str, lease_ms: int, sent: float) -> Claim:
         terms = Terms(lease_ms, sent, is_plain=False, keeps_alive=True)
         return Claim(self._backend, self._limits, ctx, owner, claimed, token, self._bell, terms)
@@ -220,9 +242,19 @@ def _delivery_owner(ctx: TenantCtx, user_id: str) -> Owner:
     return (ctx.env, ctx.tenant_id, ctx.effective_team, user)
 
 
+def _claims_of(answers: list[Claim | float | None]) -> list[Claim]:
+    return [answer for answer in answers if isinstance(answer, Claim)]
+
+
 async def _give_back(claims: list[Claim]) -> None:
-    for claim in claims:
-        try:
-            await claim.release()
-        except ConflictError:
-            pass  # over by now
+    """Release claims that nobody will ever have, although the caller may be cancelled."""
+
+    async def release() -> None:
+        for claim in claims:
+            try:
+                await claim.release()
+            except ConflictError:
+                pass  # over by now
+
+    if claims:
+        await shielded(release, persistent=True)

@@ -34,11 +34,14 @@ class SessionBackend(Closable, ABC):
         keeps_text: Whether it keeps wire texts. Then `create`, `update` and `register` are given
             that of `data`, which was made to see that it is not too long. Else their `text` is
             None; so it is from a wrapper that changes the data.
+        answers_at_once: Whether its operations are over before anything else runs, so that nothing
+            is won by several at a time.
         reply_limits: What there may be of replies, and for how long; `limit_replies` sets it.
     """
 
     system: str = "other"
     keeps_text: bool = False
+    answers_at_once: bool = False
     reply_limits: ReplyLimits = ReplyLimits()
 
     @abstractmethod

@@ -51,6 +51,7 @@ class ForwardingBackend(Wrapping[SessionBackend], SessionBackend):
     def __init__(self, backend: SessionBackend) -> None:
         super().__init__(backend)
         self.keeps_text: bool = backend.keeps_text
+        self.answers_at_once: bool = backend.answers_at_once
 
     async def _around(self, operation: str, party: Party, work: Awaitable[T]) -> T:  # noqa: ARG002  # for subclasses
         """Do what stands around an operation, and return what it returned.

@@ -20,6 +20,7 @@ from greentic_session import (
     Runner,
     Start,
 )
+from greentic_session.backend import Readiness, Readying
 from greentic_session.testing import later
 from greentic_session.testing._sessions.calls import answer, bodies, park, ready
 from greentic_session.testing._sessions.samples import ALICE, CHAT, DAY, ctx, data
@@ -185,6 +186,67 @@ def test_one_at_a_time_still_claims_what_it_delivers(run: Callable[[Test], None]
             await quiet()
         assert worker.said == ["1", "2", "3"]
         assert worker.most == 1
+
+    run(test)
+
+
+def test_a_backlog_is_taken_several_at_a_time(run: Callable[[Test], None]) -> None:
+    async def test(store: InMemorySessionStore) -> None:
+        backend, claim_ready = vars(store._memory), store._memory.claim_ready
+        asking = most = asked = 0
+
+        async def ask(readying: Readying) -> Readiness:
+            nonlocal asking, most, asked
+            asking, asked = asking + 1, asked + 1
+            most = max(most, asking)
+            await anyio.lowlevel.checkpoint()
+            asking -= 1
+            return await claim_ready(readying)
+
+        backend.update(claim_ready=ask, answers_at_once=False)
+        worker = Worker(Claim.complete)
+        for number in range(100):
+            await park(store, f"k{number}", ReplyScope(f"c{number}"))
+            await answer(store, str(number), ReplyScope(f"c{number}"), claim=False)
+        async with Runner(store, worker, concurrency=20) as runner:
+            await quiet()
+            assert sorted(worker.said, key=int) == [str(number) for number in range(100)]
+            assert worker.most <= 20
+            assert 4 <= most <= 10  # half of the room is kept for deliveries
+            asked = 0
+            await park(store)
+            assert await deliver(runner) == "claimed"
+            await quiet()
+            store.wake()
+            await quiet()
+            assert asked <= 4  # nothing is ready: one at a time
+
+    run(test)
+
+
+def test_what_is_asked_for_when_it_ends_is_given_back(run: Callable[[Test], None]) -> None:
+    async def test(store: InMemorySessionStore) -> None:
+        backend, claim_ready = vars(store._memory), store._memory.claim_ready
+        asked = 0
+
+        async def ask(readying: Readying) -> Readiness:
+            nonlocal asked
+            asked += 1
+            if asked == 3:
+                await anyio.sleep(DAY)
+            return await claim_ready(readying)
+
+        backend.update(claim_ready=ask, answers_at_once=False)
+        worker = Worker(Claim.complete)
+        for number in range(3):
+            await park(store, f"k{number}", ReplyScope(f"c{number}"))
+            await answer(store, str(number), ReplyScope(f"c{number}"), claim=False)
+        async with Runner(store, worker):
+            await quiet()
+        assert worker.said == ["0"]
+        del backend["claim_ready"]
+        claims = await store.claim_ready(limit=3)
+        assert [(claim.attempt, *bodies(claim.replies)) for claim in claims] == [(1, "2"), (1, "1")]
 
     run(test)
 

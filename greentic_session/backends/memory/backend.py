@@ -49,6 +49,7 @@ class MemoryBackend(Replies):
     """
 
     system = "memory"
+    answers_at_once = True
 
     # -- sessions, by key
 

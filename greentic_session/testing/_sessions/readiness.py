@@ -273,6 +273,26 @@ class ReadinessContract:
                     assert (await _given_back(store)).attempt == 1
                 await store.clear_wait(ALICE, "alice", CHAT)
 
+    async def test_a_call_for_many_that_is_cancelled_holds_none(self, store: SessionStore) -> None:
+        for number in range(4):
+            await queue(store, ALICE, number)
+        point, cancelled = 0, True
+        while cancelled:
+            point += 1
+            with anyio.CancelScope() as scope:
+                await CancelledAt(store.claim_ready(limit=9), point, scope)
+            cancelled = scope.cancelled_caught
+            if cancelled:
+                claims: list[Claim] = []
+                with anyio.fail_after(30):
+                    while len(claims) < 4:
+                        claims += await store.claim_ready(limit=9)
+                        await anyio.lowlevel.checkpoint()
+                assert {claim.attempt for claim in claims} == {1}
+                for claim in claims:
+                    await claim.release()
+        assert await store.claim_ready(limit=9) == []
+
     # -- keeping alive
 
     async def test_a_plain_claim_that_is_kept_alive_leaves_as_others_do(self, store: SessionStore) -> None:
