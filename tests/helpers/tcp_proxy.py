@@ -43,7 +43,8 @@ class TcpProxy:
         """
         self._cuts = 0
         self._allowed = 0
-        self._skipped = 0
+        self._to_come = 0
+        """How many commands come through before replies are cut."""
         self._reset = False
         self.most_at_once = 0
         """How many commands came in one piece, at most."""
@@ -71,10 +72,11 @@ class TcpProxy:
             after: How many bytes of the reply come through; fewer than the reply has, and than 16
                 KiB.
             times: How many replies are cut.
-            skip: How many replies come through whole before.
+            skip: How many commands are answered whole before, if each is sent behind the answer of
+                the one before: a server may send one reply in several pieces.
             reset: Whether the client sees a reset, and not an orderly end.
         """
-        self._allowed, self._cuts, self._skipped, self._reset = after, times, skip, reset
+        self._allowed, self._cuts, self._to_come, self._reset = after, times, skip + 1 if skip else 0, reset
 
     def hold(self, *, after: int = 0) -> None:
         """Let `count` more bytes pass on the next connection that is answered, and hold the rest.
@@ -149,7 +151,9 @@ class TcpProxy:
                     break
                 names = [name.decode() for name in _COMMAND.findall(data)]
                 counted = [name for name in names if name not in _HANDSHAKE | _WITH_A_SCRIPT]
-                self.commands += [name for name in counted if name in _IN_ONE_PIECE] or counted
+                counted = [name for name in counted if name in _IN_ONE_PIECE] or counted
+                self.commands += counted
+                self._to_come -= len(counted)
                 self.most_at_once = max(self.most_at_once, len(names))
                 pair[1].write(data)
                 await pair[1].drain()
@@ -159,9 +163,7 @@ class TcpProxy:
         with contextlib.suppress(OSError):
             while data := await reader.read(16384):
                 await self._flowing.wait()
-                if self._cuts and self._skipped:
-                    self._skipped -= 1
-                elif self._cuts:
+                if self._cuts and self._to_come <= 0:
                     self._cuts -= 1
                     pair[0].write(data[: self._allowed])
                     await pair[0].drain()
