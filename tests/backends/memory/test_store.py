@@ -136,7 +136,7 @@ def check_replies(store: InMemorySessionStore, entries: dict[str, Any]) -> None:
 
 CLOCK = Timer()
 Machine = session_store_machine(partial(InMemorySessionStore, timer=CLOCK), CLOCK.advance, base=Checked)
-TestMachine, TestMachineAtLength = machine_tests(Machine, 25, 250, steps=30)
+TestMachine, TestMachineAtLength = machine_tests(Machine, 25, 120, steps=30)
 
 
 def held(store: InMemorySessionStore) -> int:

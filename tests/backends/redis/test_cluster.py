@@ -525,16 +525,16 @@ async def test_a_node_is_added_and_another_one_leaves(broken: Cluster) -> None:
 
 @pytest.mark.slow
 @pytest.mark.asyncio
-async def test_a_hundred_thousand_users_are_spread_evenly(broken: Cluster) -> None:
+async def test_tens_of_thousands_of_users_are_spread_evenly(broken: Cluster) -> None:
     async with RedisSessionStore.from_url(broken.url, timeout=60) as store:
 
         async def park(start: int) -> None:
-            for number in range(start, 100_000, 100):
+            for number in range(start, 40_000, 100):
                 one = ctx(f"user-{number}")
                 await store.register_wait(one, f"user-{number}", SCOPE, f"key-{number}", data(one))
 
         await asyncio.gather(*map(park, range(100)))
         sizes = [client.dbsize() for client in broken.clients()]
         assert max(sizes) < 1.1 * min(sizes)
-        assert sum(sizes) == 100_000 * 5  # session, record, scope, set, owner pointer
-        assert sum([1 async for _ in store.iter_sessions(ctx(None, team=None))]) == 100_000
+        assert sum(sizes) == 40_000 * 5  # session, record, scope, set, owner pointer
+        assert sum([1 async for _ in store.iter_sessions(ctx(None, team=None))]) == 40_000
