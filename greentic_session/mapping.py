@@ -19,7 +19,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from ._base.hiding import Hiding, outline
+from ._base.hiding import Outlined
 from ._json.fields import check_text, check_type
 from .errors import InvalidInputError
 from .ids import MAX_ID_CHARACTERS, SessionKey, plain, stranger_in
@@ -49,7 +49,7 @@ _ENDPOINT: Final = re.compile(r"[A-Za-z0-9._-]{1,128}")
 """What greentic-runner takes for the id of an endpoint; it ignores any other."""
 
 
-class RunnerWait(Hiding, Struct, frozen=True):
+class RunnerWait(Outlined, Struct, frozen=True):
     """Names under which greentic-runner parks a flow.
 
     Attributes:
@@ -65,9 +65,6 @@ class RunnerWait(Hiding, Struct, frozen=True):
     scope: ReplyScope
     session_key: SessionKey
     session_hint: str
-
-    def __repr__(self) -> str:
-        return outline(self, *self.__struct_fields__)
 
 
 def telegram_update_to_session_key(

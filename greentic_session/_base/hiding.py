@@ -4,9 +4,9 @@ A repr ends up in logs and error trackers, a pickle in files and queues.
 """
 
 from collections.abc import Sized
-from typing import Any, NoReturn, Self, cast
+from typing import Any, ClassVar, NoReturn, Self, cast
 
-__all__ = ["Hiding", "Secret", "outline"]
+__all__ = ["Hiding", "Outlined", "Secret", "outline"]
 
 
 class Hiding:
@@ -16,6 +16,19 @@ class Hiding:
 
     def __rich_repr__(self) -> list[tuple[str, Any]]:
         return [("hidden", repr(self))]  # rich would ask msgspec's, which hides nothing
+
+
+class Outlined(Hiding):
+    """A base of structs whose repr tells how long fields are, without keys, tokens and texts.
+
+    It stands before `msgspec.Struct`, too.
+    """
+
+    __slots__ = ()
+    __struct_fields__: ClassVar[tuple[str, ...]]
+
+    def __repr__(self) -> str:
+        return outline(self, *self.__struct_fields__)
 
 
 class Secret(Hiding):

@@ -6,7 +6,7 @@ from typing import Final
 from msgspec import Struct
 
 from greentic_session._base.dates import date_of
-from greentic_session._base.hiding import Hiding, outline
+from greentic_session._base.hiding import Outlined
 from greentic_session.ids import SessionKey
 from greentic_session.models import ReplyScope, SessionData, TenantCtx
 from greentic_session.reply import Reply
@@ -18,7 +18,7 @@ __all__ = ["NOTHING_ELSE", "Claimed", "Claiming", "Creation", "Parking", "Settle
 _LAST_MOMENT: Final = datetime.max.replace(tzinfo=UTC)
 
 
-class Creation(Hiding, Struct, frozen=True, gc=False):
+class Creation(Outlined, Struct, frozen=True, gc=False):
     """A new session that waits for nothing.
 
     Attributes:
@@ -35,11 +35,8 @@ class Creation(Hiding, Struct, frozen=True, gc=False):
     ttl_ms: int | None
     text: bytes | None = None
 
-    def __repr__(self) -> str:
-        return outline(self, *self.__struct_fields__)  # without keys, tokens and texts
 
-
-class Update(Hiding, Struct, frozen=True, gc=False):
+class Update(Outlined, Struct, frozen=True, gc=False):
     """New data of a session.
 
     Attributes:
@@ -56,11 +53,8 @@ class Update(Hiding, Struct, frozen=True, gc=False):
     if_version: str | None
     text: bytes | None = None
 
-    def __repr__(self) -> str:
-        return outline(self, *self.__struct_fields__)  # without keys, tokens and texts
 
-
-class Parking(Hiding, Struct, frozen=True, gc=False):
+class Parking(Outlined, Struct, frozen=True, gc=False):
     """A session that waits at a scope from now on.
 
     Attributes:
@@ -89,11 +83,8 @@ class Parking(Hiding, Struct, frozen=True, gc=False):
     max_waits: int | None = None
     resume: bool | None = False
 
-    def __repr__(self) -> str:
-        return outline(self, *self.__struct_fields__)  # without keys, tokens and texts
 
-
-class Claiming(Hiding, Struct, frozen=True, gc=False):
+class Claiming(Outlined, Struct, frozen=True, gc=False):
     """A claim on the wait of the first of some scopes that has one.
 
     Attributes:
@@ -108,11 +99,8 @@ class Claiming(Hiding, Struct, frozen=True, gc=False):
     token: str
     lease_ms: int
 
-    def __repr__(self) -> str:
-        return outline(self, *self.__struct_fields__)  # without keys, tokens and texts
 
-
-class Claimed(Hiding, Struct, frozen=True, gc=False):
+class Claimed(Outlined, Struct, frozen=True, gc=False):
     """A claim that was made.
 
     Attributes:
@@ -144,11 +132,8 @@ class Claimed(Hiding, Struct, frozen=True, gc=False):
         except OverflowError:  # a lifetime may be longer than the calendar
             return _LAST_MOMENT
 
-    def __repr__(self) -> str:
-        return outline(self, *self.__struct_fields__)  # without keys, tokens and texts
 
-
-class Settled(Hiding, Struct, frozen=True, gc=False):
+class Settled(Outlined, Struct, frozen=True, gc=False):
     """What a verdict or a registration did.
 
     Attributes:
@@ -159,9 +144,6 @@ class Settled(Hiding, Struct, frozen=True, gc=False):
 
     displaced: SessionKey | None = None
     leftovers: tuple[Reply, ...] = ()
-
-    def __repr__(self) -> str:
-        return outline(self, *self.__struct_fields__)  # without keys, tokens and texts
 
 
 NOTHING_ELSE: Final = Settled()

@@ -2,7 +2,7 @@
 
 from msgspec import Struct
 
-from greentic_session._base.hiding import Hiding, outline
+from greentic_session._base.hiding import Hiding, Outlined, outline
 from greentic_session.ids import SessionKey
 from greentic_session.models import ReplyScope, SessionData, TenantCtx
 from greentic_session.reply import DeliveryOutcome, Reply
@@ -25,7 +25,7 @@ __all__ = [
 ]
 
 
-class Beginning(Hiding, Struct, frozen=True, gc=False):
+class Beginning(Outlined, Struct, frozen=True, gc=False):
     """A session to begin with, where a reply finds nothing that waits.
 
     Attributes:
@@ -44,9 +44,6 @@ class Beginning(Hiding, Struct, frozen=True, gc=False):
     max_waits: int | None = None
     text: bytes | None = None
 
-    def __repr__(self) -> str:
-        return outline(self, *self.__struct_fields__)  # without keys, tokens and texts
-
     def parking(self, owner: Owner, scope: ReplyScope) -> Parking:
         """Return what parks the session there."""
         return Parking(
@@ -54,7 +51,7 @@ class Beginning(Hiding, Struct, frozen=True, gc=False):
         )
 
 
-class Delivering(Hiding, Struct, frozen=True, gc=False):
+class Delivering(Outlined, Struct, frozen=True, gc=False):
     """A reply that comes in.
 
     Attributes:
@@ -88,9 +85,6 @@ class Delivering(Hiding, Struct, frozen=True, gc=False):
     keep_ms: int | None = None
     claims: bool = True
 
-    def __repr__(self) -> str:
-        return outline(self, *self.__struct_fields__)  # without keys, tokens and texts
-
 
 class Delivered(Hiding, Struct, frozen=True, gc=False):
     """What became of a reply.
@@ -109,7 +103,7 @@ class Delivered(Hiding, Struct, frozen=True, gc=False):
         return outline(self, "reply", "claimed", outcome=getattr(self, "outcome", None))
 
 
-class Readying(Hiding, Struct, frozen=True, gc=False):
+class Readying(Outlined, Struct, frozen=True, gc=False):
     """A claim on whichever wait is ready, and whose turn it is.
 
     Attributes:
@@ -123,9 +117,6 @@ class Readying(Hiding, Struct, frozen=True, gc=False):
     token: str
     turn_key: str
     lease_ms: int
-
-    def __repr__(self) -> str:
-        return outline(self, *self.__struct_fields__)  # without keys, tokens and texts
 
 
 class Readiness(Hiding, Struct, frozen=True, gc=False):
@@ -158,7 +149,7 @@ class Backlog(Struct, frozen=True, gc=False):
     is_capped: bool = False
 
 
-class Taking(Hiding, Struct, frozen=True, gc=False):
+class Taking(Outlined, Struct, frozen=True, gc=False):
     """More replies that a live claim wants to hold.
 
     Attributes:
@@ -175,11 +166,8 @@ class Taking(Hiding, Struct, frozen=True, gc=False):
     turn_key: str
     limit: int
 
-    def __repr__(self) -> str:
-        return outline(self, *self.__struct_fields__)  # without keys, tokens and texts
 
-
-class Staying(Hiding, Struct, frozen=True, gc=False):
+class Staying(Outlined, Struct, frozen=True, gc=False):
     """A verdict by which a wait stays where it is.
 
     Attributes:
@@ -196,11 +184,8 @@ class Staying(Hiding, Struct, frozen=True, gc=False):
     data: SessionData | None = None
     text: bytes | None = None
 
-    def __repr__(self) -> str:
-        return outline(self, *self.__struct_fields__)  # without keys, tokens and texts
 
-
-class PuttingOff(Hiding, Struct, frozen=True, gc=False):
+class PuttingOff(Outlined, Struct, frozen=True, gc=False):
     """A claim that is given back, its wait being ready no earlier than after a delay.
 
     Attributes:
@@ -215,11 +200,8 @@ class PuttingOff(Hiding, Struct, frozen=True, gc=False):
     token: str
     delay_ms: int
 
-    def __repr__(self) -> str:
-        return outline(self, *self.__struct_fields__)  # without keys, tokens and texts
 
-
-class Lying(Hiding, Struct, frozen=True, gc=False):
+class Lying(Outlined, Struct, frozen=True, gc=False):
     """An unsettled reply, and where it lies.
 
     Attributes:
@@ -232,11 +214,8 @@ class Lying(Hiding, Struct, frozen=True, gc=False):
     scope: ReplyScope
     reply: Reply
 
-    def __repr__(self) -> str:
-        return outline(self, *self.__struct_fields__)  # without keys, tokens and texts
 
-
-class Rewriting(Hiding, Struct, frozen=True, gc=False):
+class Rewriting(Outlined, Struct, frozen=True, gc=False):
     """Another stored text of a reply, whose body is the same.
 
     Attributes:
@@ -246,6 +225,3 @@ class Rewriting(Hiding, Struct, frozen=True, gc=False):
 
     lying: Lying
     text: str
-
-    def __repr__(self) -> str:
-        return outline(self, *self.__struct_fields__)  # without keys, tokens and texts

@@ -11,7 +11,7 @@ from typing import Final, Literal, TypeAlias, TypeVar
 from msgspec import Raw, Struct
 from msgspec.structs import replace
 
-from greentic_session._base.hiding import Hiding, outline
+from greentic_session._base.hiding import Hiding, Outlined, outline
 from greentic_session.conversation.moments import later
 from greentic_session.conversation.rules import SCHEMA_VERSION, changed, check_schema, taken
 from greentic_session.errors import InvalidInputError
@@ -82,7 +82,7 @@ class Lifetime(Struct, frozen=True):
         return self.ttl_ms if self.sliding else None
 
 
-class Header(Hiding, Struct, frozen=True, kw_only=True):
+class Header(Outlined, Struct, frozen=True, kw_only=True):
     """A conversation without its messages.
 
     Attributes:
@@ -121,16 +121,13 @@ class Header(Hiding, Struct, frozen=True, kw_only=True):
     state_extra: dict[str, Raw] = {}
     usage_extra: dict[str, Raw] = {}
 
-    def __repr__(self) -> str:
-        return outline(self, *self.__struct_fields__)
-
     @property
     def revision(self) -> Revision:
         """The revision of the conversation."""
         return Revision(self.birth, self.updated_at)
 
 
-class Change(Hiding, Struct, frozen=True, kw_only=True):
+class Change(Outlined, Struct, frozen=True, kw_only=True):
     """Changes by one `update_state`.
 
     Attributes:
@@ -150,9 +147,6 @@ class Change(Hiding, Struct, frozen=True, kw_only=True):
     metadata: dict[str, str] = {}
     remove_custom: frozenset[str] = frozenset()
     remove_metadata: frozenset[str] = frozenset()
-
-    def __repr__(self) -> str:
-        return outline(self, *self.__struct_fields__)
 
 
 class Reading(Struct, frozen=True):

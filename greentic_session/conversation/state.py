@@ -5,7 +5,7 @@ from typing import Any
 from msgspec import Struct, field
 from msgspec.structs import force_setattr
 
-from greentic_session._base.hiding import Hiding, outline
+from greentic_session._base.hiding import Hiding, Outlined, outline
 from greentic_session._json.fields import check_int
 from greentic_session.conversation.envelope import COUNTERS
 from greentic_session.conversation.header import MAX_COUNT
@@ -56,7 +56,7 @@ class TokenUsage(Hiding, Struct, frozen=True):
         return {name: count for name in COUNTERS if (count := getattr(self, name)) is not None}
 
 
-class ConversationState(Hiding, Struct):
+class ConversationState(Outlined, Struct):
     """State of an agent session; mutable, and checked when it is saved.
 
     Attributes:
@@ -75,6 +75,3 @@ class ConversationState(Hiding, Struct):
     event_count: int = 0
     custom: dict[str, Any] = field(default_factory=dict)
     extra: dict[str, Any] = field(default_factory=dict)
-
-    def __repr__(self) -> str:
-        return outline(self, *self.__struct_fields__)

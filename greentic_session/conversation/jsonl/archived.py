@@ -2,7 +2,7 @@
 
 from msgspec import Struct
 
-from greentic_session._base.hiding import Hiding, outline
+from greentic_session._base.hiding import Outlined
 from greentic_session.conversation.header import Header
 from greentic_session.conversation.rules import check_conversation_id, partition_of
 from greentic_session.errors import InvalidInputError
@@ -16,7 +16,7 @@ class UnreadableFileError(Exception):
     """A file is no conversation's, or is damaged; the text says why, and quotes nothing of it."""
 
 
-class Archived(Hiding, Struct, frozen=True, kw_only=True):
+class Archived(Outlined, Struct, frozen=True, kw_only=True):
     """A whole conversation in a file.
 
     Attributes:
@@ -32,9 +32,6 @@ class Archived(Hiding, Struct, frozen=True, kw_only=True):
     header: Header
     messages: list[bytes]
     expires_at_ms: int | None
-
-    def __repr__(self) -> str:
-        return outline(self, *self.__struct_fields__)
 
 
 def checked_identity(env: str, tenant: str, team: str | None, id: str) -> tuple[Partition, str]:
