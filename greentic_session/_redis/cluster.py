@@ -28,7 +28,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from time import monotonic
-from typing import Any, TypeAlias, TypedDict
+from typing import Any, TypeAlias, Unpack
 
 import anyio
 from redis import exceptions as driver
@@ -46,7 +46,7 @@ from greentic_session.errors import (
 
 from .client import RedisClient
 from .connection import LostError
-from .executor import Arg, Executor, Packed
+from .executor import Arg, Executor, Packed, Ways
 
 __all__ = ["Address", "ClusterAddress", "ClusterClient"]
 
@@ -82,16 +82,6 @@ class ClusterAddress(Secret):
 
     def __repr__(self) -> str:
         return outline(self, "settings", nodes=getattr(self, "nodes", None))
-
-
-class _Ways(TypedDict):
-    """How a command is sent, as `RedisClient.call` has it."""
-
-    repeatable: bool
-    script: str | None
-    undo: tuple[Arg, ...] | None
-    ahead: tuple[Arg, ...] | Packed | None
-    behind: tuple[Arg, ...] | None
 
 
 class ClusterClient:
@@ -150,7 +140,7 @@ class ClusterClient:
         key = command[3] if script is not None else command[1]
         slot = key_slot(key if isinstance(key, bytes) else str(key).encode())
         client, failure, begun = self._slots[slot], None, monotonic()
-        ways: _Ways = {"repeatable": repeatable, "script": script, "undo": undo, "ahead": ahead, "behind": behind}
+        ways: Ways = {"repeatable": repeatable, "script": script, "undo": undo, "ahead": ahead, "behind": behind}
         if client is not None and not stale:
             try:
                 return await client.call(command, **ways)
@@ -228,7 +218,7 @@ class ClusterClient:
         command: tuple[Arg, ...],
         failure: GreenticError | None,
         seconds: float,
-        ways: "_Ways",
+        ways: Ways,
         *,
         stale: bool,
     ) -> Any:
@@ -406,17 +396,7 @@ class _Stale:
     def __init__(self, cluster: ClusterClient) -> None:
         self._cluster = cluster
 
-    async def call(
-        self,
-        command: tuple[Arg, ...],
-        *,
-        repeatable: bool = False,
-        script: str | None = None,
-        undo: tuple[Arg, ...] | None = None,
-        ahead: tuple[Arg, ...] | Packed | None = None,
-        behind: tuple[Arg, ...] | None = None,
-    ) -> Any:
-        ways: _Ways = {"repeatable": repeatable, "script": script, "undo": undo, "ahead": ahead, "behind": behind}
+    async def call(self, command: tuple[Arg, ...], **ways: Unpack[Ways]) -> Any:
         return await self._cluster.call(command, **ways, stale=True)
 
     async def ping(self) -> None:

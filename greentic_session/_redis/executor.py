@@ -4,11 +4,11 @@ A client to one server, or to the nodes of a cluster.
 """
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple, Protocol, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias, TypedDict, Unpack
 
 from greentic_session._base.hiding import outline
 
-__all__ = ["Arg", "Executor", "Packed", "ServerExecutor"]
+__all__ = ["Arg", "Executor", "Packed", "ServerExecutor", "Ways"]
 
 Arg: TypeAlias = bytes | str | int
 """A word of a command."""
@@ -31,6 +31,16 @@ class Packed(NamedTuple):
         return outline(self, "text", "about", commands=self.commands)
 
 
+class Ways(TypedDict, total=False):
+    """How a command is sent: the keywords of `RedisClient.call`, which has their defaults."""
+
+    repeatable: bool
+    script: str | None
+    undo: tuple[Arg, ...] | None
+    ahead: tuple[Arg, ...] | Packed | None
+    behind: tuple[Arg, ...] | None
+
+
 class Executor(Protocol):
     """A way to Redis: to one server, or to the nodes of a cluster.
 
@@ -40,16 +50,7 @@ class Executor(Protocol):
 
     moving: bool
 
-    async def call(
-        self,
-        command: tuple[Arg, ...],
-        *,
-        repeatable: bool = False,
-        script: str | None = None,
-        undo: tuple[Arg, ...] | None = None,
-        ahead: tuple[Arg, ...] | Packed | None = None,
-        behind: tuple[Arg, ...] | None = None,
-    ) -> Any:
+    async def call(self, command: tuple[Arg, ...], **ways: Unpack[Ways]) -> Any:
         """As `RedisClient.call`."""
 
     async def ping(self) -> None:
