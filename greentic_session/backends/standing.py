@@ -27,13 +27,13 @@ def details_of(standing: Standing) -> StandingDetails:
     }
 
 
-def tally_of(standing: Standing, *, waits: bool, soon: bool, size: int, replies: int) -> Tally:
+def tally_of(standing: Standing, *, waits: bool, left_ms: int | None, size: int, replies: int) -> Tally:
     """Return what one session counts for.
 
     Args:
         standing: How it stands.
         waits: Whether it is a wait.
-        soon: Whether it ends soon.
+        left_ms: How long it lives, in milliseconds; None for ever.
         size: The length of its text, in bytes.
         replies: How many unsettled replies lie at its place.
     """
@@ -41,7 +41,7 @@ def tally_of(standing: Standing, *, waits: bool, soon: bool, size: int, replies:
     return Tally(
         sessions=1,
         waits=waits,
-        soon=soon,
+        soon=left_ms is not None and left_ms <= SOON_MS,
         size=size,
         claimed=waits and standing.is_claimed,
         ready=standing.ready_s is not None,

@@ -8,18 +8,7 @@ from anyio.lowlevel import checkpoint
 from greentic_session import transitions
 from greentic_session._base.holder import holder_of
 from greentic_session._expiry.expiring import NEVER_ENDS
-from greentic_session.admin import (
-    SOON_MS,
-    Details,
-    Examination,
-    Finding,
-    Group,
-    Inspector,
-    Looked,
-    Selection,
-    Setting,
-    Tally,
-)
+from greentic_session.admin import Details, Examination, Finding, Group, Inspector, Looked, Selection, Setting, Tally
 from greentic_session.backends.memory.entry import Entry
 from greentic_session.backends.standing import details_of, tally_of
 from greentic_session.models import ReplyScope
@@ -123,11 +112,10 @@ class MemoryInspector(Inspector):
 
 
 def _tally(entry: Entry, now: float) -> Tally:
-    left = _left_ms(entry, now)
     return tally_of(
         transitions.standing(entry, entry.due, now),
         waits=entry.wait.scope is not None,
-        soon=left is not None and left <= SOON_MS,
+        left_ms=_left_ms(entry, now),
         size=len(entry.wait.data.to_json()),
         replies=0 if entry.inbox is None else len(entry.inbox.replies),
     )

@@ -12,18 +12,7 @@ from greentic_session._base.holder import holder_of
 from greentic_session._expiry.expiring import NEVER_ENDS, Timer
 from greentic_session._sqlite.database import Database
 from greentic_session._sqlite.inspection import Condition, condition_of, is_on_a_network, problems_of
-from greentic_session.admin import (
-    SOON_MS,
-    Details,
-    Examination,
-    Finding,
-    Group,
-    Inspector,
-    Looked,
-    Selection,
-    Setting,
-    Tally,
-)
+from greentic_session.admin import Details, Examination, Finding, Group, Inspector, Looked, Selection, Setting, Tally
 from greentic_session.backends.standing import details_of, tally_of
 from greentic_session.conversation.backends.sqlite.inspector import (
     CONVERSATION_FAULTS,
@@ -230,10 +219,8 @@ def _survey(
     for row in rows:
         env, tenant, team, user = row.identity
         if selection is None or (_is_selected(selection, (env, tenant, team)) and selection.user in (None, user)):
-            left = _left_ms(row, now)
-            soon = left is not None and left <= SOON_MS
-            standing = transitions.standing(row, row.due, now)
-            tally = tally_of(standing, waits=row.waits, soon=soon, size=row.size, replies=lying.get(row.id, 0))
+            standing, left_ms = transitions.standing(row, row.due, now), _left_ms(row, now)
+            tally = tally_of(standing, waits=row.waits, left_ms=left_ms, size=row.size, replies=lying.get(row.id, 0))
             found.append((Group(env, tenant, team, _flow_in(flows.get(row.id))), tally))
     return len(rows), found, window[1]
 
