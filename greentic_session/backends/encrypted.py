@@ -31,25 +31,7 @@ from greentic_session._concurrency.shield import shielded
 from greentic_session._crypto.keyring import Keyring
 from greentic_session._crypto.sealing import Box, Resealing, Sealer, parts
 from greentic_session.admin import Inspector, Step
-from greentic_session.backend import (
-    Backlog,
-    Claimed,
-    Claiming,
-    Creation,
-    Delivered,
-    Delivering,
-    Lying,
-    Parking,
-    PuttingOff,
-    Readiness,
-    Readying,
-    Rewriting,
-    SessionBackend,
-    Settled,
-    Staying,
-    Taking,
-    Update,
-)
+from greentic_session.backend import SessionBackend, arguments, replies
 from greentic_session.backends.sealed_replies import ReplySealer
 from greentic_session.backends.unreadable import put_off_unreadable
 from greentic_session.errors import ConflictError, DecryptionError, NotFoundError, TenantMismatchError
@@ -144,8 +126,8 @@ class EncryptedSessionStore(SessionStore):
         resealing = Resealing()
         async for wait in self._sealed.iter_sessions(ctx):
             await resealing.see_to(self._encrypted.reseal(wait, ctx))
-        async with aclosing(self._encrypted.lying_sealed(ctx)) as replies:
-            async for lying in replies:
+        async with aclosing(self._encrypted.lying_sealed(ctx)) as walk:
+            async for lying in walk:
                 await resealing.see_to(self._encrypted.reseal_reply(lying))
         return resealing.end()
 
@@ -206,7 +188,7 @@ class EncryptedBackend(Wrapping[SessionBackend], SessionBackend):
                 return False
             data = self._seal(found.key, self.opened(found.key, found.data, None))
             try:
-                await self._inner.update(Update(found.key, data, None, found.version))
+                await self._inner.update(arguments.Update(found.key, data, None, found.version))
             except (ConflictError, TenantMismatchError):  # written meanwhile, or even somebody else's by now
                 found = await self._inner.get(found.key)
             except NotFoundError:
@@ -217,7 +199,7 @@ class EncryptedBackend(Wrapping[SessionBackend], SessionBackend):
 
     # -- sessions, by key
 
-    async def create(self, creation: Creation) -> bool:
+    async def create(self, creation: arguments.Creation) -> bool:
         sealed = self._seal(creation.key, creation.data)
         return await self._inner.create(replace(creation, data=sealed, text=None))
 
@@ -228,7 +210,7 @@ class EncryptedBackend(Wrapping[SessionBackend], SessionBackend):
         text = found.data.to_json() if found.text is None else found.text  # whose version is asked for by whoever reads
         return Wait(found.key, self.opened(found.key, found.data, None), found.scope, text)
 
-    async def update(self, update: Update) -> str:
+    async def update(self, update: arguments.Update) -> str:
         return await self._inner.update(replace(update, data=self._seal(update.key, update.data), text=None))
 
     async def remove(self, key: str, ctx: TenantCtx | None) -> bool:
@@ -242,7 +224,7 @@ class EncryptedBackend(Wrapping[SessionBackend], SessionBackend):
 
     # -- waits, by scope
 
-    async def park(self, parking: Parking) -> Settled:
+    async def park(self, parking: arguments.Parking) -> arguments.Settled:
         sealed = replace(parking, data=self._seal(parking.key, parking.data), text=None)
         return self._opened_settled(await self._inner.park(sealed), parking.owner)
 
@@ -263,7 +245,7 @@ class EncryptedBackend(Wrapping[SessionBackend], SessionBackend):
 
     # -- claims
 
-    async def claim(self, claiming: Claiming) -> Claimed | None:
+    async def claim(self, claiming: arguments.Claiming) -> arguments.Claimed | None:
         claimed = await self._inner.claim(claiming)
         if claimed is None:
             return None
@@ -273,7 +255,7 @@ class EncryptedBackend(Wrapping[SessionBackend], SessionBackend):
             await shielded(partial(self._inner.release, claimed.wait.key, claiming.token))
             raise
 
-    async def complete(self, owner: Owner, key: str, token: str) -> Settled | None:
+    async def complete(self, owner: Owner, key: str, token: str) -> arguments.Settled | None:
         settled = await self._inner.complete(owner, key, token)
         return None if settled is None else self._opened_settled(settled, owner)
 
@@ -289,7 +271,7 @@ class EncryptedBackend(Wrapping[SessionBackend], SessionBackend):
         super().limit_replies(limits)
         self._inner.limit_replies(limits)
 
-    async def deliver(self, delivering: Delivering) -> Delivered:
+    async def deliver(self, delivering: replies.Delivering) -> replies.Delivered:
         sealed = replace(delivering, text=self._replies.seal(delivering))
         if (beginning := delivering.beginning) is not None:
             data = self._seal(beginning.key, beginning.data)
@@ -298,14 +280,14 @@ class EncryptedBackend(Wrapping[SessionBackend], SessionBackend):
         owner, claimed = delivering.owner, delivered.claimed
         reply = None if delivered.reply is None else self._replies.opened(owner, delivered.reply)
         if claimed is None:
-            return Delivered(delivered.outcome, reply)
+            return replies.Delivered(delivered.outcome, reply)
         try:
-            return Delivered(delivered.outcome, reply, self._opened_claim(claimed, owner))
+            return replies.Delivered(delivered.outcome, reply, self._opened_claim(claimed, owner))
         except DecryptionError as error:
             await shielded(partial(put_off_unreadable, self._inner, owner, claimed.wait.key, delivering.token, error))
-            return Delivered(DeliveryOutcome.QUEUED, reply)
+            return replies.Delivered(DeliveryOutcome.QUEUED, reply)
 
-    async def claim_ready(self, readying: Readying) -> Readiness:
+    async def claim_ready(self, readying: replies.Readying) -> replies.Readiness:
         while True:
             ready = await self._inner.claim_ready(readying)
             if ready.claimed is None:
@@ -313,23 +295,23 @@ class EncryptedBackend(Wrapping[SessionBackend], SessionBackend):
             wait = ready.claimed.wait
             owner = owner_of(wait.data)
             try:
-                return Readiness(self._opened_claim(ready.claimed, owner))
+                return replies.Readiness(self._opened_claim(ready.claimed, owner))
             except DecryptionError as error:
                 await shielded(partial(put_off_unreadable, self._inner, owner, wait.key, readying.token, error))
 
-    async def readiness(self, ctx: TenantCtx | None) -> Backlog:
+    async def readiness(self, ctx: TenantCtx | None) -> replies.Backlog:
         return await self._inner.readiness(ctx)
 
-    async def take(self, taking: Taking) -> tuple[Reply, ...] | None:
+    async def take(self, taking: replies.Taking) -> tuple[Reply, ...] | None:
         taken = await self._inner.take(taking)
         return None if taken is None else self._opened_replies(taken, taking.owner)
 
-    async def stay(self, staying: Staying) -> bool:
+    async def stay(self, staying: replies.Staying) -> bool:
         if staying.data is not None:
             staying = replace(staying, data=self._seal(staying.key, staying.data), text=None)
         return await self._inner.stay(staying)
 
-    async def put_off(self, putting_off: PuttingOff) -> bool:
+    async def put_off(self, putting_off: replies.PuttingOff) -> bool:
         return await self._inner.put_off(putting_off)
 
     async def inbox(self, owner: Owner, scope: ReplyScope) -> tuple[Reply, ...]:
@@ -341,19 +323,19 @@ class EncryptedBackend(Wrapping[SessionBackend], SessionBackend):
     async def drop(self, key: str) -> Reply | None:
         return await self._inner.drop(key)  # as it is stored: nobody reads what an operator removes
 
-    async def lying(self, ctx: TenantCtx) -> AsyncGenerator[Lying, None]:
-        async with aclosing(self._inner.lying(ctx)) as replies:
-            async for lying in replies:
+    async def lying(self, ctx: TenantCtx) -> AsyncGenerator[replies.Lying, None]:
+        async with aclosing(self._inner.lying(ctx)) as walk:
+            async for lying in walk:
                 yield replace(lying, reply=self._replies.opened(lying.owner, lying.reply))
 
-    def lying_sealed(self, ctx: TenantCtx) -> AsyncGenerator[Lying, None]:
+    def lying_sealed(self, ctx: TenantCtx) -> AsyncGenerator[replies.Lying, None]:
         """Yield the unsettled replies of `ctx` as they are stored."""
         return self._inner.lying(ctx)
 
-    async def rewrite(self, rewriting: Rewriting) -> bool:
+    async def rewrite(self, rewriting: replies.Rewriting) -> bool:
         return await self._inner.rewrite(rewriting)
 
-    async def reseal_reply(self, lying: Lying) -> bool:
+    async def reseal_reply(self, lying: replies.Lying) -> bool:
         """Write the body of a reply anew, under the primary key.
 
         Returns:
@@ -361,21 +343,21 @@ class EncryptedBackend(Wrapping[SessionBackend], SessionBackend):
         """
         if self._sealer.is_current(lying.reply.text):
             return False
-        return await self._inner.rewrite(Rewriting(lying, self._replies.resealed(lying)))
+        return await self._inner.rewrite(replies.Rewriting(lying, self._replies.resealed(lying)))
 
-    def _opened_claim(self, claimed: Claimed, owner: Owner | None) -> Claimed:
+    def _opened_claim(self, claimed: arguments.Claimed, owner: Owner | None) -> arguments.Claimed:
         wait = self.opened_wait(claimed.wait, owner)
         if owner is None or not claimed.replies:
             return replace(claimed, wait=wait)
         return replace(claimed, wait=wait, replies=self._opened_replies(claimed.replies, owner))
 
-    def _opened_settled(self, settled: Settled, owner: Owner) -> Settled:
+    def _opened_settled(self, settled: arguments.Settled, owner: Owner) -> arguments.Settled:
         if not settled.leftovers:
             return settled
         return replace(settled, leftovers=self._opened_replies(settled.leftovers, owner))
 
-    def _opened_replies(self, replies: tuple[Reply, ...], owner: Owner) -> tuple[Reply, ...]:
-        return tuple([self._replies.opened(owner, reply) for reply in replies])
+    def _opened_replies(self, sealed: tuple[Reply, ...], owner: Owner) -> tuple[Reply, ...]:
+        return tuple([self._replies.opened(owner, reply) for reply in sealed])
 
     # -- the store as a whole
 

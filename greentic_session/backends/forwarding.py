@@ -5,25 +5,7 @@ from typing import TypeAlias, TypeVar
 
 from greentic_session._base.lifecycle import Wrapping
 from greentic_session.admin import Inspector, Step
-from greentic_session.backend import (
-    Backlog,
-    Claimed,
-    Claiming,
-    Creation,
-    Delivered,
-    Delivering,
-    Lying,
-    Parking,
-    PuttingOff,
-    Readiness,
-    Readying,
-    Rewriting,
-    SessionBackend,
-    Settled,
-    Staying,
-    Taking,
-    Update,
-)
+from greentic_session.backend import SessionBackend, arguments, replies
 from greentic_session.expiry import Never
 from greentic_session.ids import SessionKey
 from greentic_session.limits import ReplyLimits
@@ -65,13 +47,13 @@ class ForwardingBackend(Wrapping[SessionBackend], SessionBackend):
 
     # -- sessions, by key
 
-    async def create(self, creation: Creation) -> bool:
+    async def create(self, creation: arguments.Creation) -> bool:
         return await self._around("create_session", creation.data.tenant_ctx, self._inner.create(creation))
 
     async def get(self, key: str) -> Wait | None:
         return await self._around("get_session", None, self._inner.get(key))
 
-    async def update(self, update: Update) -> str:
+    async def update(self, update: arguments.Update) -> str:
         return await self._around("update_session", update.data.tenant_ctx, self._inner.update(update))
 
     async def remove(self, key: str, ctx: TenantCtx | None) -> bool:
@@ -85,7 +67,7 @@ class ForwardingBackend(Wrapping[SessionBackend], SessionBackend):
 
     # -- waits, by scope
 
-    async def park(self, parking: Parking) -> Settled:
+    async def park(self, parking: arguments.Parking) -> arguments.Settled:
         operation = "register_wait" if parking.token is None else "claim.park"
         return await self._around(operation, parking.owner, self._inner.park(parking))
 
@@ -106,10 +88,10 @@ class ForwardingBackend(Wrapping[SessionBackend], SessionBackend):
 
     # -- claims
 
-    async def claim(self, claiming: Claiming) -> Claimed | None:
+    async def claim(self, claiming: arguments.Claiming) -> arguments.Claimed | None:
         return await self._around("claim_wait", claiming.owner, self._inner.claim(claiming))
 
-    async def complete(self, owner: Owner, key: str, token: str) -> Settled | None:
+    async def complete(self, owner: Owner, key: str, token: str) -> arguments.Settled | None:
         return await self._around("claim.complete", owner, self._inner.complete(owner, key, token))
 
     async def release(self, key: str, token: str) -> bool:
@@ -124,22 +106,22 @@ class ForwardingBackend(Wrapping[SessionBackend], SessionBackend):
         super().limit_replies(limits)
         self._inner.limit_replies(limits)
 
-    async def deliver(self, delivering: Delivering) -> Delivered:
+    async def deliver(self, delivering: replies.Delivering) -> replies.Delivered:
         return await self._around("deliver", delivering.owner, self._inner.deliver(delivering))
 
-    async def claim_ready(self, readying: Readying) -> Readiness:
+    async def claim_ready(self, readying: replies.Readying) -> replies.Readiness:
         return await self._around("claim_ready", readying.ctx, self._inner.claim_ready(readying))
 
-    async def readiness(self, ctx: TenantCtx | None) -> Backlog:
+    async def readiness(self, ctx: TenantCtx | None) -> replies.Backlog:
         return await self._inner.readiness(ctx)  # an observer's question, which nobody observes
 
-    async def take(self, taking: Taking) -> tuple[Reply, ...] | None:
+    async def take(self, taking: replies.Taking) -> tuple[Reply, ...] | None:
         return await self._around("claim.take", taking.owner, self._inner.take(taking))
 
-    async def stay(self, staying: Staying) -> bool:
+    async def stay(self, staying: replies.Staying) -> bool:
         return await self._around("claim.stay", staying.owner, self._inner.stay(staying))
 
-    async def put_off(self, putting_off: PuttingOff) -> bool:
+    async def put_off(self, putting_off: replies.PuttingOff) -> bool:
         return await self._around("claim.release", putting_off.owner, self._inner.put_off(putting_off))
 
     async def inbox(self, owner: Owner, scope: ReplyScope) -> tuple[Reply, ...]:
@@ -151,10 +133,10 @@ class ForwardingBackend(Wrapping[SessionBackend], SessionBackend):
     async def drop(self, key: str) -> Reply | None:
         return await self._inner.drop(key)
 
-    def lying(self, ctx: TenantCtx) -> AsyncGenerator[Lying, None]:
+    def lying(self, ctx: TenantCtx) -> AsyncGenerator[replies.Lying, None]:
         return self._inner.lying(ctx)
 
-    async def rewrite(self, rewriting: Rewriting) -> bool:
+    async def rewrite(self, rewriting: replies.Rewriting) -> bool:
         return await self._inner.rewrite(rewriting)
 
     # -- the store as a whole

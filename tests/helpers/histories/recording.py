@@ -10,18 +10,7 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, TypeVar
 
-from greentic_session.backend import (
-    Claimed,
-    Delivered,
-    Delivering,
-    Parking,
-    PuttingOff,
-    Readiness,
-    Readying,
-    SessionBackend,
-    Settled,
-    Staying,
-)
+from greentic_session.backend import SessionBackend, arguments, replies
 from greentic_session.backends.forwarding import ForwardingBackend
 from greentic_session.errors import ConflictError
 from greentic_session.models import ReplyScope
@@ -75,7 +64,7 @@ class RecordingBackend(ForwardingBackend):
         self._write(json.dumps([_ANSWER, number, {**answer(answered), "end": time.monotonic()}]) + "\n")
         return answered
 
-    async def deliver(self, delivering: Delivering) -> Delivered:
+    async def deliver(self, delivering: replies.Delivering) -> replies.Delivered:
         return await self._recorded(
             self._inner.deliver(delivering),
             lambda delivered: {"outcome": str(delivered.outcome), **_made(delivered.claimed)},
@@ -87,7 +76,7 @@ class RecordingBackend(ForwardingBackend):
             claims=delivering.claims,
         )
 
-    async def claim_ready(self, readying: Readying) -> Readiness:
+    async def claim_ready(self, readying: replies.Readying) -> replies.Readiness:
         return await self._recorded(
             self._inner.claim_ready(readying),
             lambda readiness: {"outcome": "claimed" if readiness.claimed else "nothing", **_made(readiness.claimed)},
@@ -96,12 +85,12 @@ class RecordingBackend(ForwardingBackend):
             seconds=readying.lease_ms / 1000,
         )
 
-    async def stay(self, staying: Staying) -> bool:
+    async def stay(self, staying: replies.Staying) -> bool:
         return await self._recorded(
             self._inner.stay(staying), _done, what="verdict", place=str(staying.key), token=staying.token
         )
 
-    async def park(self, parking: Parking) -> Settled:
+    async def park(self, parking: arguments.Parking) -> arguments.Settled:
         if parking.token is None:
             return await self._inner.park(parking)
         return await self._recorded(
@@ -115,7 +104,7 @@ class RecordingBackend(ForwardingBackend):
     async def release(self, key: str, token: str) -> bool:
         return await self._recorded(self._inner.release(key, token), _done, what="release", place=key, token=token)
 
-    async def put_off(self, putting_off: PuttingOff) -> bool:
+    async def put_off(self, putting_off: replies.PuttingOff) -> bool:
         return await self._recorded(
             self._inner.put_off(putting_off),
             _done,
@@ -143,7 +132,7 @@ def _done(was_live: bool) -> dict[str, Any]:  # noqa: FBT001  # what the backend
     return {"outcome": "done" if was_live else "over"}
 
 
-def _made(claimed: Claimed | None) -> dict[str, Any]:
+def _made(claimed: arguments.Claimed | None) -> dict[str, Any]:
     if claimed is None:
         return {}
     held = claimed.replies[0].delivery_id if claimed.replies else ""
