@@ -24,6 +24,7 @@ __all__ = [
     "add_tenant",
     "parser_of",
     "read",
+    "seconds_from",
     "selection_of",
 ]
 
@@ -34,6 +35,18 @@ _DEMO_ONLY: Final = ("updates", "ttl")
 _QUOTED: Final = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\"""")
 """What argparse quotes."""
 _OPTION: Final = re.compile("--[a-z]+(?:-[a-z]+)*")
+
+
+def seconds_from(least: float, most: float) -> Callable[[str], float]:
+    """Return the type of an option in seconds, which refuses what is out of range."""
+
+    def seconds(text: str) -> float:
+        value = float(text)
+        if not least <= value <= most:
+            raise argparse.ArgumentTypeError(f"must be from {least:g} to {most:g} seconds")
+        return value
+
+    return seconds
 
 
 class _Parser(argparse.ArgumentParser):

@@ -9,6 +9,7 @@ from greentic_session.demo.playback import DEFAULT_TTL, play
 from greentic_session.demo.recording import RecordingError, lines, open_recording
 from greentic_session.demo.takeover import tell
 
+from .arguments import seconds_from
 from .command import Command, Exit
 from .console import Console
 from .opening import open_conversations, open_sessions
@@ -30,17 +31,10 @@ def _configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--ttl",
         metavar="SECONDS",
-        type=_seconds,
+        type=seconds_from(0.001, 3600),
         default=argparse.SUPPRESS,
         help=f"how long a question waits for its answer (default: {DEFAULT_TTL}); a slow store needs more",
     )
-
-
-def _seconds(text: str) -> float:
-    value = float(text)
-    if not 0.001 <= value <= 3600:
-        raise argparse.ArgumentTypeError("must be from 0.001 to 3600 seconds")
-    return value
 
 
 def _run(args: argparse.Namespace, console: Console) -> int:

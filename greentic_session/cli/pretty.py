@@ -2,8 +2,6 @@
 
 import sys
 from collections.abc import Container, Sequence
-from types import TracebackType
-from typing import Self
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TaskProgressColumn, TextColumn
@@ -50,12 +48,8 @@ class Bar:
         self._bar: Progress | None = None
         self._has_total: bool | None = None
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
+        """Take it off the terminal; idempotent."""
         if self._bar is not None:
             self._bar.stop()
             self._bar = None

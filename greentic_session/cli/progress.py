@@ -2,7 +2,6 @@
 
 import sys
 import time
-from types import TracebackType
 from typing import Any, Final, Self
 
 from .drawing import pretty
@@ -34,11 +33,9 @@ class Progress:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._bar is not None:
-            self._bar.__exit__(exc_type, exc, traceback)
+            self._bar.close()
         elif self._shows and self._drawn:
             sys.stderr.write("\r\x1b[K")
             sys.stderr.flush()

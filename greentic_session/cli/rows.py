@@ -11,7 +11,7 @@ from greentic_session.wait import Wait
 
 from .words import brief, duration
 
-__all__ = ["as_json", "claim_text", "deadline_text", "holder_text", "scope_text", "state_text"]
+__all__ = ["as_json", "claim_text", "deadline_text", "holder_text", "scope_text", "state_text", "whose"]
 
 
 def scope_text(details: Details) -> str:
@@ -71,18 +71,26 @@ def _is_here(holder: Holder) -> bool:
     return holder.host == this_process().host
 
 
-def as_json(wait: Wait, details: Details) -> dict[str, Any]:
-    """Return what programs are told.
-
-    Lifetimes in seconds (null: for ever), sizes in bytes; no snapshot.
-    """
-    ctx, cursor = wait.data.tenant_ctx, wait.data.cursor
+def whose(wait: Wait) -> dict[str, str | None]:
+    """Return the key of a session and whose it is, as tables and programs are told."""
+    ctx = wait.data.tenant_ctx
     return {
         "key": wait.key,
         "env": ctx.env,
         "tenant": ctx.tenant_id,
         "team": ctx.effective_team,
         "user": ctx.effective_user,
+    }
+
+
+def as_json(wait: Wait, details: Details) -> dict[str, Any]:
+    """Return what programs are told.
+
+    Lifetimes in seconds (null: for ever), sizes in bytes; no snapshot.
+    """
+    cursor = wait.data.cursor
+    return {
+        **whose(wait),
         "flow_id": wait.data.flow_id,
         "pack_id": wait.data.pack_id,
         "node_pointer": cursor.node_pointer,

@@ -14,7 +14,7 @@ from .arguments import add_key, add_reveal
 from .command import Command, Exit
 from .console import Console
 from .opening import Opened, opened
-from .rows import as_json, claim_text, deadline_text, scope_text
+from .rows import as_json, claim_text, deadline_text, scope_text, whose
 from .words import duration, size
 
 __all__ = ["REMOVE", "SHOW"]
@@ -44,13 +44,9 @@ def _show(args: argparse.Namespace, console: Console) -> int:
 
 
 def _lines(wait: Wait, details: Details, snapshot: str) -> Mapping[str, str | None]:
-    ctx, cursor = wait.data.tenant_ctx, wait.data.cursor
+    cursor = wait.data.cursor
     return {
-        "key": wait.key,
-        "env": ctx.env,
-        "tenant": ctx.tenant_id,
-        "team": ctx.effective_team,
-        "user": ctx.effective_user,
+        **whose(wait),
         "flow": wait.data.flow_id,
         "pack": wait.data.pack_id,
         "node": cursor.node_pointer,

@@ -8,6 +8,7 @@ from greentic_session._redis.namespace import DEFAULT_NAMESPACE
 from greentic_session._redis.scheme import scheme_of
 from greentic_session.errors import InvalidInputError, UnavailableError
 
+from .arguments import seconds_from
 from .command import Command, Exit
 from .console import Console
 from .drawing import pretty
@@ -23,18 +24,11 @@ def _configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--every",
         metavar="SECONDS",
-        type=_seconds,
+        type=seconds_from(0.1, 60),
         default=_EVERY_S,
         help=f"how long a picture stands, from 0.1 to 60 (default: {_EVERY_S:g})",
     )
     parser.add_argument("--once", action="store_true", help="write one picture, and end")
-
-
-def _seconds(text: str) -> float:
-    value = float(text)
-    if not 0.1 <= value <= 60:
-        raise argparse.ArgumentTypeError("must be from 0.1 to 60 seconds")
-    return value
 
 
 def _run(args: argparse.Namespace, _: Console) -> int:
