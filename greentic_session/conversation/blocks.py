@@ -4,7 +4,7 @@ All of them are frozen. Unknown fields are kept in `extra`, unknown blocks as `O
 """
 
 from collections.abc import Mapping
-from typing import Any, Final, TypeAlias, get_args
+from typing import Any, ClassVar, Final, TypeAlias, get_args
 
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
@@ -47,8 +47,11 @@ class Extensible(Hiding, Struct, frozen=True, kw_only=True, forbid_unknown_field
     """
 
     extra: Extra | UnsetType = msgspec.field(default=UNSET, name=_OFF_THE_WIRE)
+    _texts: ClassVar[tuple[str, ...]] = ()
+    """The fields that are checked to be texts, first of all."""
 
     def __post_init__(self) -> None:
+        _check_texts(self, *self._texts)
         if self.extra is UNSET:
             return
         if not isinstance(self.extra, Mapping):
@@ -73,10 +76,7 @@ class TextBlock(Extensible, frozen=True, tag_field="type", tag="text"):
     """
 
     text: str
-
-    def __post_init__(self) -> None:
-        _check_texts(self, "text")
-        super().__post_init__()
+    _texts: ClassVar[tuple[str, ...]] = ("text",)
 
 
 class ImageBlock(Extensible, frozen=True, tag_field="type", tag="image"):
@@ -90,10 +90,7 @@ class ImageBlock(Extensible, frozen=True, tag_field="type", tag="image"):
 
     media_type: str
     data: str
-
-    def __post_init__(self) -> None:
-        _check_texts(self, "media_type", "data")
-        super().__post_init__()
+    _texts: ClassVar[tuple[str, ...]] = ("media_type", "data")
 
 
 class ToolUseBlock(Extensible, frozen=True, tag_field="type", tag="tool_use"):
@@ -109,10 +106,7 @@ class ToolUseBlock(Extensible, frozen=True, tag_field="type", tag="tool_use"):
     id: str
     name: str
     input: Any
-
-    def __post_init__(self) -> None:
-        _check_texts(self, "id", "name")
-        super().__post_init__()
+    _texts: ClassVar[tuple[str, ...]] = ("id", "name")
 
 
 class ToolResultBlock(Extensible, frozen=True, tag_field="type", tag="tool_result"):
