@@ -45,9 +45,9 @@ import secrets
 from dataclasses import dataclass
 
 from greentic_session._redis.executor import Executor
-from greentic_session._redis.scripts import Script
 
 from .keys import owner_pointer_key
+from .scripts import script
 
 __all__ = ["Pointers", "Reservation", "new_nonce"]
 
@@ -61,12 +61,8 @@ _REMEMBERED = 65_536
 """How many keys a client remembers the slots of."""
 
 
-def _script(name: str, *answers: type) -> Script:
-    return Script("greentic_session.backends.redis.lua", name, answers, one_key=True)
-
-
-_RESERVE = _script("reserve", list)
-_UNRESERVE = _script("unreserve", int)
+_RESERVE = script("reserve", one_key=True)
+_UNRESERVE = script("unreserve", int, one_key=True)
 
 
 def new_nonce() -> str:

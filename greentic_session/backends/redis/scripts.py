@@ -43,9 +43,9 @@ def text_of(data: SessionData, text: bytes | None) -> Text:
     return json, version_of(json), identity_text(data.tenant_ctx)
 
 
-def script(name: str, *, repeatable: bool = False) -> Script:
-    """Return the script of a file of `lua/`, which answers with a list."""
-    return Script("greentic_session.backends.redis.lua", name, (list,), repeatable=repeatable)
+def script(name: str, *answers: type, repeatable: bool = False, one_key: bool = False) -> Script:
+    """Return the script of a file of `lua/`, which answers with a list if nothing else is said."""
+    return Script("greentic_session.backends.redis.lua", name, answers or (list,), repeatable=repeatable, one_key=one_key)
 
 
 _CLAIM = script("claim")

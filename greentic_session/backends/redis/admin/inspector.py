@@ -13,7 +13,6 @@ from greentic_session._redis.answers import reading_answers
 from greentic_session._redis.client import RedisClient
 from greentic_session._redis.executor import Arg, Executor, ServerExecutor
 from greentic_session._redis.scanning import glob_of, stride, together, walk_along
-from greentic_session._redis.scripts import Script
 from greentic_session.admin import (
     SOON_MS,
     Details,
@@ -34,6 +33,7 @@ from greentic_session.backends.redis.keys import (
     glob_of_kinds,
     scope_of,
 )
+from greentic_session.backends.redis.scripts import script
 from greentic_session.conversation.backends.redis.inspector import CONVERSATION_FAULTS, examine_conversations
 from greentic_session.tenancy import NO_TEAM, Partition
 
@@ -54,13 +54,9 @@ _MOST_NAMESPACES = 50
 """With how many the look-out for namespaces ends."""
 
 
-def _script(name: str, *answers: type) -> Script:
-    return Script("greentic_session.backends.redis.lua", name, answers, repeatable=True)
-
-
-_DETAILS = _script("details", list)
-_EXAMINE = _script("examine", list)
-_SURVEY = _script("survey", list)
+_DETAILS = script("details", repeatable=True)
+_EXAMINE = script("examine", repeatable=True)
+_SURVEY = script("survey", repeatable=True)
 
 
 class Tallies:
