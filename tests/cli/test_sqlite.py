@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from runs.cli import Cli, fill, in_file, in_redis
 
 from greentic_session import SessionStore, TenantCtx
@@ -79,16 +80,7 @@ def test_what_is_said_of_a_database() -> None:
         file_system="ext4",
     )
     assert {setting.level for setting in judge(well)} == {"ok"}
-    ill = Condition(
-        version="3.40.1",
-        journal="delete",
-        page_bytes=4096,
-        pages=100_000,
-        free_pages=60_000,
-        wal_bytes=2**30,
-        private=False,
-        file_system="nfs4",
-    )
+    ill = replace(well, journal="delete", free_pages=60_000, wal_bytes=2**30, private=False, file_system="nfs4")
     warned = {setting.name: setting.advice for setting in judge(ill) if setting.level == "warning"}
     assert set(warned) == {"journal", "free pages", "log", "file system", "rights"}
     assert "use Redis" in warned["file system"]

@@ -11,16 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from greentic_session import InvalidInputError, SchemaVersionError, TenantCtx
-from greentic_session.conversation import (
-    Conversation,
-    Extra,
+from greentic_session.conversation import Conversation, Extra, InMemoryConversationStore, Message, TokenUsage
+from greentic_session.conversation.blocks import (
     ImageBlock,
-    InMemoryConversationStore,
-    Message,
     OtherBlock,
     TextBlock,
     ThinkingBlock,
-    TokenUsage,
     ToolResultBlock,
     ToolUseBlock,
 )

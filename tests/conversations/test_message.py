@@ -10,10 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from greentic_session import InvalidInputError
-from greentic_session.conversation import (
-    Extra,
+from greentic_session.conversation import Extra, Message
+from greentic_session.conversation.blocks import (
     ImageBlock,
-    Message,
     OtherBlock,
     TextBlock,
     ThinkingBlock,

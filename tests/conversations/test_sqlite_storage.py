@@ -18,7 +18,18 @@ from greentic_session.conversation import Conversation, SQLiteConversationStore,
 from greentic_session.conversation.backends.sqlite import backend, removal
 from greentic_session.testing._conversations.samples import OPS, PARTITIONS, said, texts
 
-EMPTY = {"conversation": 0, "conversation_header": 0, "conversation_message": 0, "conversation_garbage": 0}
+
+def counts(conversations: int, messages: int, *, garbage: int = 0) -> dict[str, int]:
+    """Return how many rows each table has then."""
+    return {
+        "conversation": conversations,
+        "conversation_header": conversations,
+        "conversation_message": messages,
+        "conversation_garbage": garbage,
+    }
+
+
+EMPTY = counts(0, 0)
 
 
 @pytest.fixture
@@ -35,7 +46,7 @@ async def test_the_constructor_does_nothing_and_the_first_operation_makes_the_fi
         await store.health()
         assert path.stat().st_mode & 0o777 == 0o600
         await store.create(OPS, id="c")
-    assert rows(path) == EMPTY | {"conversation": 1, "conversation_header": 1}
+    assert rows(path) == counts(1, 0)
 
 
 @pytest.mark.asyncio
@@ -67,19 +78,9 @@ async def test_a_long_conversation_is_removed_in_steps_and_before_delete_returns
             await store.create(ctx, id=id)
             await store.append(ctx, id, *said("x") * 100)
         await store.delete(OPS, "deleted")
-        assert rows(path) == {
-            "conversation": 2,
-            "conversation_header": 2,
-            "conversation_message": 200,
-            "conversation_garbage": 0,
-        }
+        assert rows(path) == counts(2, 200)
         assert await store.purge(OPS.with_team(None)) == 1
-        assert rows(path) == {
-            "conversation": 1,
-            "conversation_header": 1,
-            "conversation_message": 100,
-            "conversation_garbage": 0,
-        }
+        assert rows(path) == counts(1, 100)
         assert len(await texts(store, OPS, "kept")) == 100
 
 
@@ -93,12 +94,7 @@ async def test_a_delete_does_not_wait_for_what_others_have_left(path: Path, monk
             await store.append(OPS, id, *said("x") * 20)
         await store.save(OPS, Conversation(id="replaced"), force=True)
         await store.delete(OPS, "deleted")
-        assert rows(path) == {
-            "conversation": 1,
-            "conversation_header": 1,
-            "conversation_message": 20,
-            "conversation_garbage": 1,
-        }
+        assert rows(path) == counts(1, 20, garbage=1)
 
 
 @pytest.mark.asyncio

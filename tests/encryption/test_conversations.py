@@ -197,13 +197,6 @@ async def test_it_has_the_options_of_the_store_that_it_wraps() -> None:
         await store.reencrypt(OPS)
 
 
-def test_what_is_no_store_is_refused() -> None:
-    with pytest.raises(TypeError, match="must be a ConversationStore"):
-        EncryptedConversationStore(RING, InMemoryConversationStore())  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  # that is what is refused
-    with pytest.raises(TypeError, match="must be a Keyring"):
-        EncryptedConversationStore(InMemoryConversationStore(), OLD)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  # that is what is refused
-
-
 def test_every_method_of_a_backend_is_handed_on() -> None:
     own = {name for parent in EncryptedConversationBackend.__mro__[:2] for name in vars(parent)}
     assert ConversationBackend.__abstractmethods__ <= own

@@ -25,17 +25,14 @@ from greentic_session import (
     InvalidInputError,
     NotFoundError,
     RedisSessionStore,
-    ReplyScope,
-    SessionCursor,
-    SessionData,
     SessionStore,
-    TenantCtx,
     UnavailableError,
 )
 from greentic_session.backend import SessionBackend
 from greentic_session.backends.encrypted import EncryptedBackend
-from greentic_session.encryption import EncryptedSessionStore, EncryptionKey, Keyring
-from greentic_session.models import version_of
+from greentic_session.conversation import InMemoryConversationStore
+from greentic_session.encryption import EncryptedConversationStore, EncryptedSessionStore, EncryptionKey, Keyring
+from greentic_session.models import ReplyScope, SessionCursor, SessionData, TenantCtx, version_of
 from greentic_session.testing._sessions.calls import by_user
 from greentic_session.testing._sessions.samples import ALICE, CHAT, ctx, data
 
@@ -373,11 +370,18 @@ async def test_closing_one_closes_both() -> None:
             await store.reencrypt(ALICE)
 
 
-def test_what_is_no_store_is_refused() -> None:
-    with pytest.raises(TypeError, match="must be a SessionStore"):
-        EncryptedSessionStore(RING, InMemorySessionStore())  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  # that is what is refused
+@pytest.mark.parametrize(
+    ("encrypted", "inner", "kind"),
+    [
+        (EncryptedSessionStore, InMemorySessionStore, "SessionStore"),
+        (EncryptedConversationStore, InMemoryConversationStore, "ConversationStore"),
+    ],
+)
+def test_what_is_no_store_is_refused(encrypted: Callable[..., object], inner: Callable[[], object], kind: str) -> None:
+    with pytest.raises(TypeError, match=f"must be a {kind}"):
+        encrypted(RING, inner())
     with pytest.raises(TypeError, match="must be a Keyring"):
-        EncryptedSessionStore(InMemorySessionStore(), OLD)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  # that is what is refused
+        encrypted(inner(), OLD)
 
 
 @pytest.mark.asyncio

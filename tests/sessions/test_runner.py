@@ -65,6 +65,19 @@ class Worker:
             self.running -= 1
 
 
+class Gated(Worker):
+    """A worker that waits at a gate before it does what it is told."""
+
+    def __init__(self, work: Callable[[Claim], Awaitable[object]] = Claim.stay) -> None:
+        self.gate = anyio.Event()
+
+        async def wait(claim: Claim) -> None:
+            await self.gate.wait()
+            await work(claim)
+
+        super().__init__(wait)
+
+
 async def deliver(runner: Runner, body: str = "yes", scope: ReplyScope = CHAT, **options: Any) -> str:
     delivery = await runner.deliver(ALICE, "alice", scope, body, **options)
     assert delivery.claim is None
@@ -94,18 +107,12 @@ async def fails(_: Claim) -> None:
 
 def test_a_burst_is_worked_on_in_order(run: Callable[[Test], None]) -> None:
     async def test(store: InMemorySessionStore) -> None:
-        gate, worker = anyio.Event(), Worker()
-
-        async def work(claim: Claim) -> None:
-            await gate.wait()
-            await claim.stay(data(node=f"{len(worker.said)}"))
-
-        worker.work = work
+        worker = Gated(lambda claim: claim.stay(data(node=f"{len(worker.said)}")))
         await park(store)
         async with Runner(store, worker) as runner:
             assert [await deliver(runner, body) for body in "123"] == ["claimed", "queued", "queued"]
             assert await deliver(runner, "4", ReplyScope("nowhere")) == "unmatched"
-            gate.set()
+            worker.gate.set()
         found = await store.get_session("k")
         assert found is not None
         while len(worker.said) < 3:  # what it did not take is there
@@ -151,13 +158,7 @@ def test_it_takes_what_its_context_administers(run: Callable[[Test], None]) -> N
 
 def test_concurrency(run: Callable[[Test], None]) -> None:
     async def test(store: InMemorySessionStore) -> None:
-        gate, worker = anyio.Event(), Worker()
-
-        async def work(claim: Claim) -> None:
-            await gate.wait()
-            await claim.complete()
-
-        worker.work = work
+        worker = Gated(Claim.complete)
         scopes = [ReplyScope(f"c{number}") for number in range(5)]
         for number, scope in enumerate(scopes):
             await park(store, f"k{number}", scope)
@@ -167,7 +168,7 @@ def test_concurrency(run: Callable[[Test], None]) -> None:
             assert outcomes == ["claimed", "claimed", "queued", "queued", "queued"]
             await quiet()
             assert len(worker.claims) == 2
-            gate.set()
+            worker.gate.set()
             await quiet()
             assert sorted(worker.said) == list("01234")
         assert worker.most == 2
@@ -399,13 +400,7 @@ def test_a_handlers_own_timeout_error_is_an_error_like_any_other(run: Callable[[
 
 def test_turns_finish_when_the_block_is_left(run: Callable[[Test], None]) -> None:
     async def test(store: InMemorySessionStore) -> None:
-        gate, worker = anyio.Event(), Worker()
-
-        async def work(claim: Claim) -> None:
-            await gate.wait()
-            await claim.stay()
-
-        worker.work = work
+        worker = Gated()
         await park(store)
         await park(store, "l", ReplyScope("other"))
         async with anyio.create_task_group() as tasks:
@@ -422,7 +417,7 @@ def test_turns_finish_when_the_block_is_left(run: Callable[[Test], None]) -> Non
                 # The runner is closing: what comes now is for others.
                 assert await deliver(runner, "2", ReplyScope("other")) == "queued"
                 assert not left.is_set()
-                gate.set()
+                worker.gate.set()
 
             tasks.start_soon(serve)
         assert worker.said == ["1"]

@@ -20,7 +20,7 @@ from greentic_session.conversation.header import Header, Lifetime, Stored
 from greentic_session.errors import ConflictError, NotFoundError, SchemaVersionError
 from greentic_session.models import TenantCtx
 
-from .samples import ODD_IDS, OPS, PARTITIONS, MakeConversationStore, StandingClock, said, texts
+from .samples import ODD_IDS, OPS, PARTITIONS, MakeConversationStore, StandingClock, said, texts, uses_of
 
 __all__ = ["ConversationsContract"]
 
@@ -300,17 +300,7 @@ class ConversationsContract:
     async def test_a_newer_schema_is_refused_by_name(self, store: ConversationStore[Message]) -> None:
         await newer(store)
         conversation = Conversation[Message].new("c")
-        for call in (
-            store.load(OPS, "c"),
-            store.append(OPS, "c", *said("x")),
-            store.messages(OPS, "c"),
-            store.pop(OPS, "c"),
-            store.clear(OPS, "c"),
-            store.compact(OPS, "c", 0, [], version="0.x"),
-            store.update_state(OPS, "c", cwd="/x"),
-            store.create(OPS, id="c"),
-            store.save(OPS, conversation),
-        ):
+        for call in (*uses_of(store), store.create(OPS, id="c"), store.save(OPS, conversation)):
             with pytest.raises(SchemaVersionError, match=r"unsupported session schema version 2 .*\(expected 1\)") as caught:
                 await call
             assert caught.value.conversation_id == "c"

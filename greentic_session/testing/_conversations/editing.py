@@ -9,7 +9,7 @@ from greentic_session.conversation import ConversationStore, Message, Messages, 
 from greentic_session.conversation.header import Lifetime
 from greentic_session.errors import ConflictError, CorruptSessionError, InvalidInputError
 
-from .samples import OPS, MakeConversationStore, said, texts
+from .samples import OPS, MakeConversationStore, append_in_turn, said, texts
 
 __all__ = ["EditingContract"]
 
@@ -177,17 +177,13 @@ class EditingContract:
         await begin(store)
         popped: list[str] = []
 
-        async def append(writer: int) -> None:
-            for index in range(15):
-                await store.append(OPS, "c", *said(f"{writer}-{index}"))
-
         async def pop() -> None:
             for _ in range(10):
                 popped.extend([message.text for message in await store.pop(OPS, "c", 2)])
 
         async with anyio.create_task_group() as tasks:
             for writer in range(3):
-                tasks.start_soon(append, writer)
+                tasks.start_soon(append_in_turn, store, writer, 15)
                 tasks.start_soon(pop)
         left = await texts(store)
         assert sorted(popped + left) == sorted(f"{writer}-{index}" for writer in range(3) for index in range(15))
@@ -195,10 +191,6 @@ class EditingContract:
     async def test_compactions_and_appends_at_once_lose_nothing(self, store: ConversationStore[Message]) -> None:
         """Each replaces all that it has read by one message that names it; one of two wins."""
         await begin(store)
-
-        async def append(writer: int) -> None:
-            for index in range(15):
-                await store.append(OPS, "c", *said(f"{writer}-{index}"))
 
         async def compact() -> None:
             for _ in range(10):
@@ -211,7 +203,7 @@ class EditingContract:
 
         async with anyio.create_task_group() as tasks:
             for writer in range(3):
-                tasks.start_soon(append, writer)
+                tasks.start_soon(append_in_turn, store, writer, 15)
                 tasks.start_soon(compact)
         found = " ".join(await texts(store)).split()
         assert sorted(found) == sorted(f"{writer}-{index}" for writer in range(3) for index in range(15))

@@ -13,7 +13,7 @@ from greentic_session.errors import ConflictError, NotFoundError, UnavailableErr
 from greentic_session.expiry import NEVER
 from greentic_session.testing._sessions.samples import DAY, Time
 
-from .samples import OPS, PARTITIONS, MakeConversationStore, StandingClock, said, texts
+from .samples import OPS, PARTITIONS, MakeConversationStore, StandingClock, said, texts, uses_of
 
 __all__ = ["ConversationPartitionsContract"]
 
@@ -236,14 +236,8 @@ class ConversationPartitionsContract:
         for call in (
             store.create(OPS),
             store.save(OPS, held),
-            store.load(OPS, "c"),
             store.delete(OPS, "c"),
-            store.append(OPS, "c", *said("x")),
-            store.messages(OPS, "c"),
-            store.pop(OPS, "c"),
-            store.clear(OPS, "c"),
-            store.compact(OPS, "c", 0, [], version="0.x"),
-            store.update_state(OPS, "c", cwd="/x"),
+            *uses_of(store),
             store.list(OPS),
             store.purge(OPS),
             store.health(),

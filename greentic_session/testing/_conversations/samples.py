@@ -3,13 +3,23 @@
 Acme's ops, one conversation, a few words.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from greentic_session.conversation import ConversationStore, Message
 from greentic_session.models import TenantCtx
 
-__all__ = ["ODD_IDS", "OPS", "PARTITIONS", "MakeConversationStore", "StandingClock", "said", "texts"]
+__all__ = [
+    "ODD_IDS",
+    "OPS",
+    "PARTITIONS",
+    "MakeConversationStore",
+    "StandingClock",
+    "append_in_turn",
+    "said",
+    "texts",
+    "uses_of",
+]
 
 MakeConversationStore = Callable[..., ConversationStore[Any]]
 """Makes a fresh, empty store with the given options (`ttl`, `sliding`, `message_type`, `clock`,
@@ -101,3 +111,22 @@ def said(*words: str) -> list[Message]:
 async def texts(store: ConversationStore[Any], ctx: TenantCtx = OPS, id: str = "c", last: int | None = None) -> list[str]:
     """Return the texts of the messages of a conversation."""
     return [message.text for message in await store.messages(ctx, id, last=last)]
+
+
+async def append_in_turn(store: ConversationStore[Message], writer: int, messages: int) -> None:
+    """Append so many messages to the conversation c, each by itself: ``1-0`` is the first of 1."""
+    for index in range(messages):
+        await store.append(OPS, "c", *said(f"{writer}-{index}"))
+
+
+def uses_of(store: ConversationStore[Message]) -> list[Coroutine[Any, Any, object]]:
+    """Return a call of each operation that reads or changes the conversation c, to be awaited."""
+    return [
+        store.load(OPS, "c"),
+        store.append(OPS, "c", *said("x")),
+        store.messages(OPS, "c"),
+        store.pop(OPS, "c"),
+        store.clear(OPS, "c"),
+        store.compact(OPS, "c", 0, [], version="0.x"),
+        store.update_state(OPS, "c", cwd="/x"),
+    ]

@@ -6,22 +6,19 @@ import anyio
 import msgspec
 import pytest
 
-from greentic_session.conversation import (
-    ConversationStore,
-    Extra,
+from greentic_session.conversation import ConversationStore, Extra, Message, TokenUsage
+from greentic_session.conversation.blocks import (
     ImageBlock,
-    Message,
     OtherBlock,
     TextBlock,
     ThinkingBlock,
-    TokenUsage,
     ToolResultBlock,
     ToolUseBlock,
 )
 from greentic_session.conversation.header import Lifetime
 from greentic_session.errors import ConflictError, CorruptSessionError, InvalidInputError
 
-from .samples import OPS, MakeConversationStore, said, texts
+from .samples import OPS, MakeConversationStore, append_in_turn, said, texts
 
 __all__ = ["TranscriptsContract"]
 
@@ -239,10 +236,6 @@ class TranscriptsContract:
         """A save that succeeds has seen every append before it; so none is ever lost."""
         await store.create(OPS, id="c")
 
-        async def append(writer: int) -> None:
-            for index in range(10):
-                await store.append(OPS, "c", *said(f"{writer}-{index}"))
-
         async def save() -> None:
             for _ in range(10):
                 conversation = await store.load(OPS, "c")
@@ -254,7 +247,7 @@ class TranscriptsContract:
 
         async with anyio.create_task_group() as tasks:
             for writer in range(4):
-                tasks.start_soon(append, writer)
+                tasks.start_soon(append_in_turn, store, writer, 10)
             tasks.start_soon(save)
         found = await texts(store)
         assert sorted(found) == sorted(f"{writer}-{index}" for writer in range(4) for index in range(10))
