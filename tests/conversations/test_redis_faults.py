@@ -11,7 +11,7 @@ import redis
 from cancelling import CancelledAt
 from conversation_keys import check, everything
 from conversation_operations import OPERATIONS, READS, WRITES, Operation, prepare
-from impatience import PATIENT, impatient
+from patience import PATIENT, impatient
 from redis_server import Server, free_port
 from tcp_proxy import TcpProxy
 

@@ -4,13 +4,13 @@ A client to a server, and what is under way on it.
 """
 
 import asyncio
-import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
+from collections.abc import AsyncIterator, Coroutine, Iterable
 from contextlib import asynccontextmanager
 from typing import Any
 
 import redis
+from patience import PATIENCE, until
 from redis.asyncio.connection import AbstractConnection, Connection
 from tcp_proxy import TcpProxy
 
@@ -21,9 +21,6 @@ from greentic_session._redis.url import connection_of
 __all__ = [
     "HELD_BYTES",
     "NAME",
-    "PATIENCE",
-    "PROMPT",
-    "SLACK",
     "buffered",
     "client_for",
     "connected",
@@ -33,19 +30,8 @@ __all__ = [
     "hold_long_answer",
     "kinds",
     "settle",
-    "timed",
-    "until",
 ]
 
-PATIENCE = 60.0
-"""Seconds that a call may take on a busy machine; no test waits for the end of them."""
-SLACK = PATIENCE / 3
-"""Seconds by which a busy machine may miss a deadline; the benchmarks measure the true number."""
-PROMPT = PATIENCE / 3
-"""Seconds within which a step that waits for nothing is done.
-
-A step that waited for a call's timeout would take longer.
-"""
 NAME = "shared"
 """The name of the client's connections."""
 HELD_BYTES = 2_000_000
@@ -95,14 +81,6 @@ def connections(raw: redis.Redis) -> int:
     return sum(client["name"] == NAME for client in raw.client_list())
 
 
-async def until(holds: Callable[[], bool], message: str, *, within: float = PATIENCE / 2) -> None:
-    """Return as soon as something holds."""
-    give_up = time.monotonic() + within
-    while not holds():
-        assert time.monotonic() < give_up, message
-        await asyncio.sleep(0.002)
-
-
 async def settle(raw: redis.Redis, most: int = 0) -> None:
     """Wait until the server has seen closed connections end; fail if more than `count` stay."""
     await until(lambda: connections(raw) <= most, f"more than {most} connections are left")
@@ -138,14 +116,6 @@ def counting() -> type[Counting]:
 async def ends(calls: list[Coroutine[Any, Any, Any]]) -> list[Any]:
     """Return what each of some calls returns or raises."""
     return await asyncio.gather(*calls, return_exceptions=True)
-
-
-async def timed(work: Awaitable[object]) -> tuple[object, float]:
-    """Return what something returns or raises, and how many seconds it took."""
-    loop = asyncio.get_running_loop()
-    started = loop.time()
-    [end] = await asyncio.gather(work, return_exceptions=True)
-    return end, loop.time() - started
 
 
 def kinds(outcomes: Iterable[object]) -> Counter[type]:

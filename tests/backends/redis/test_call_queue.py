@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 import redis
 from impostor import impostor
+from patience import until
 from redis_server import Server, free_port
-from shared_connection import client_for, connected, connections, echo, until
+from shared_connection import client_for, connected, connections, echo
 
 from greentic_session._redis.call_length import MAX_LONG_KEYS
 from greentic_session._redis.call_queue import MAX_FAILURES_PER_TURN as AT_ONCE

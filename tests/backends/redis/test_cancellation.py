@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import redis
 from cancelling import CancelledAt
-from impatience import PATIENT, impatient
+from patience import PATIENT, impatient
 from redis_operations import OPERATIONS, OTHER, Operation, prepare
 from redis_server import Server
 from tcp_proxy import TcpProxy

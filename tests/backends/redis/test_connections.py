@@ -18,11 +18,10 @@ from typing import Any
 import pytest
 import pytest_asyncio
 import trio
-from impatience import client_of
+from patience import client_of, until
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis_operations import OPERATIONS, Operation, prepare
 from redis_server import Server
-from shared_connection import until
 from tcp_proxy import TcpProxy
 
 from greentic_session import RedisSessionStore, create_session_store

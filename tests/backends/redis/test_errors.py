@@ -11,8 +11,8 @@ import pytest
 import redis
 import redis_operations
 from impostor import Impostor, impostor
+from patience import until
 from redis_server import Server
-from shared_connection import until
 
 from greentic_session import RedisSessionStore, create_session_store, errors
 from greentic_session.conversation import Conversation, Message, RedisConversationStore, create_conversation_store

@@ -17,14 +17,13 @@ from typing import Any
 import pytest
 import pytest_asyncio
 import redis
-from impatience import AT_ONCE, PATIENT, SHORT, client_of, impatient
+from patience import AT_ONCE, PATIENCE, PATIENT, SHORT, client_of, impatient, until
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as DriverConnectionError
 from redis_operations import OPERATIONS, OTHER, READS, WRITES, Operation, prepare
 from redis_server import Server, free_port, kill_under_load
-from shared_connection import PATIENCE, until
 from tcp_proxy import TcpProxy
 
 from greentic_session import RedisSessionStore, SessionStore

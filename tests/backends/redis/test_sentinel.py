@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from patience import until
 from redis.asyncio.sentinel import Sentinel
 from redis_operations import prepare
 from redis_server import Server, free_port
 from sentinel_servers import NAME, Fleet, start_sentinel
-from shared_connection import until
 
 from greentic_session import RedisSessionStore, ReplyScope, create_session_store
 from greentic_session._redis.client import RedisClient

@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any
 
 import pytest
-from impatience import AT_ONCE
+from patience import AT_ONCE
 from redis_server import Server
 from sentinel_servers import NAME, Fleet
 

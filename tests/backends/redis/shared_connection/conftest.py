@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 import redis
+from patience import PATIENCE
 from redis_server import Server
-from shared_connection import PATIENCE, connections
+from shared_connection import connections
 
 
 @pytest.fixture(scope="module")

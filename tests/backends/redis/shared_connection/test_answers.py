@@ -13,9 +13,9 @@ from typing import Any, cast
 import pytest
 import redis
 from cancelling import CancelledAt
-from impatience import PATIENT
+from patience import PATIENT, until
 from redis_server import Server
-from shared_connection import NAME, client_for, connected, connections, echo, settle, until
+from shared_connection import NAME, client_for, connected, connections, echo, settle
 from tcp_proxy import TcpProxy
 
 from greentic_session import RedisSessionStore

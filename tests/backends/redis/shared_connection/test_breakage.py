@@ -11,21 +11,10 @@ from typing import cast
 import pytest
 import redis
 from impostor import impostor
+from patience import PROMPT, SLACK, timed, until
 from redis.asyncio.connection import Connection
 from redis_server import Server
-from shared_connection import (
-    PROMPT,
-    SLACK,
-    client_for,
-    connected,
-    connections,
-    echo,
-    ends,
-    hold_long_answer,
-    kinds,
-    timed,
-    until,
-)
+from shared_connection import client_for, connected, connections, echo, ends, hold_long_answer, kinds
 from tcp_proxy import TcpProxy
 
 from greentic_session._redis.client import RedisClient

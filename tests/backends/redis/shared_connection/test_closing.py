@@ -5,8 +5,9 @@ from typing import Any, cast
 
 import pytest
 import redis
+from patience import PROMPT, SLACK, timed, until
 from redis_server import free_port
-from shared_connection import HELD_BYTES, PROMPT, SLACK, client_for, echo, hold_long_answer, kinds, timed, until
+from shared_connection import HELD_BYTES, client_for, echo, hold_long_answer, kinds
 from tcp_proxy import TcpProxy
 
 from greentic_session.errors import UnavailableError

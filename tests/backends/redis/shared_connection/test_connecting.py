@@ -5,21 +5,9 @@ from itertools import pairwise
 
 import pytest
 import redis
+from patience import PATIENCE, PROMPT, timed, until
 from redis_server import Server, free_port
-from shared_connection import (
-    HELD_BYTES,
-    PATIENCE,
-    PROMPT,
-    client_for,
-    connected,
-    counting,
-    echo,
-    ends,
-    hold_long_answer,
-    kinds,
-    timed,
-    until,
-)
+from shared_connection import HELD_BYTES, client_for, connected, counting, echo, ends, hold_long_answer, kinds
 from tcp_proxy import TcpProxy
 
 from greentic_session._redis.dialer import Opened

@@ -4,21 +4,9 @@ import asyncio
 
 import pytest
 import redis
+from patience import PROMPT, SLACK, timed, until
 from redis_server import Server
-from shared_connection import (
-    HELD_BYTES,
-    PROMPT,
-    SLACK,
-    buffered,
-    connected,
-    connections,
-    echo,
-    hold_long_answer,
-    kinds,
-    settle,
-    timed,
-    until,
-)
+from shared_connection import HELD_BYTES, buffered, connected, connections, echo, hold_long_answer, kinds, settle
 from tcp_proxy import TcpProxy
 
 from greentic_session._redis.client import RedisClient

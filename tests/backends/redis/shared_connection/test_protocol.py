@@ -11,8 +11,9 @@ import redis
 from cancelling import CancelledAt
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from patience import until
 from redis.exceptions import ResponseError
-from shared_connection import connected, echo, hold_long_answer, kinds, until
+from shared_connection import connected, echo, hold_long_answer, kinds
 from tcp_proxy import TcpProxy
 
 from greentic_session._redis.connection import SPIN_PAUSE_CALLS, SPIN_TURNS, Call, LostError, SharedConnection
