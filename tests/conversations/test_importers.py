@@ -11,15 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from greentic_session import InvalidInputError, SchemaVersionError, TenantCtx
-from greentic_session.conversation import Conversation, Extra, InMemoryConversationStore, Message, TokenUsage
-from greentic_session.conversation.blocks import (
-    ImageBlock,
-    OtherBlock,
-    TextBlock,
-    ThinkingBlock,
-    ToolResultBlock,
-    ToolUseBlock,
-)
+from greentic_session.conversation import Conversation, Extra, InMemoryConversationStore, Message, TextBlock, TokenUsage
+from greentic_session.conversation.blocks import ImageBlock, OtherBlock, ThinkingBlock, ToolResultBlock, ToolUseBlock
 from greentic_session.conversation.envelope import write_envelope
 from greentic_session.conversation.message import write_message
 from greentic_session.conversation.packing import pack

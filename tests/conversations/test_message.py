@@ -10,15 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from greentic_session import InvalidInputError
-from greentic_session.conversation import Extra, Message
-from greentic_session.conversation.blocks import (
-    ImageBlock,
-    OtherBlock,
-    TextBlock,
-    ThinkingBlock,
-    ToolResultBlock,
-    ToolUseBlock,
-)
+from greentic_session.conversation import Extra, Message, TextBlock
+from greentic_session.conversation.blocks import ImageBlock, OtherBlock, ThinkingBlock, ToolResultBlock, ToolUseBlock
 from greentic_session.conversation.message import read_message, write_message
 
 

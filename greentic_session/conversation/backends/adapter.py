@@ -203,13 +203,7 @@ class _AdapterBackend(ConversationBackend):
         return len(there)
 
     async def messages(
-        self,
-        partition: Partition,
-        id: str,
-        last: int | None,
-        life: Lifetime,
-        *,
-        fresh: bool = False,  # noqa: ARG002  # it always is
+        self, partition: Partition, id: str, last: int | None, life: Lifetime, *, fresh: bool = False
     ) -> Tail:
         header, messages, _ = await self._use(partition, id, life)
         return Tail(header.birth, len(messages), messages[0 if last is None else max(len(messages) - last, 0) :])

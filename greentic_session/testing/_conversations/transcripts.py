@@ -6,15 +6,8 @@ import anyio
 import msgspec
 import pytest
 
-from greentic_session.conversation import ConversationStore, Extra, Message, TokenUsage
-from greentic_session.conversation.blocks import (
-    ImageBlock,
-    OtherBlock,
-    TextBlock,
-    ThinkingBlock,
-    ToolResultBlock,
-    ToolUseBlock,
-)
+from greentic_session.conversation import ConversationStore, Extra, Message, TextBlock, TokenUsage
+from greentic_session.conversation.blocks import ImageBlock, OtherBlock, ThinkingBlock, ToolResultBlock, ToolUseBlock
 from greentic_session.conversation.header import Lifetime
 from greentic_session.errors import ConflictError, CorruptSessionError, InvalidInputError
 

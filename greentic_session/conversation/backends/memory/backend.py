@@ -116,13 +116,7 @@ class MemoryConversationBackend(Expiring[Entry], ConversationBackend):
             return len(entry.messages)
 
     async def messages(
-        self,
-        partition: Partition,
-        id: str,
-        last: int | None,
-        life: Lifetime,
-        *,
-        fresh: bool = False,  # noqa: ARG002  # it always is
+        self, partition: Partition, id: str, last: int | None, life: Lifetime, *, fresh: bool = False
     ) -> Tail:
         with self._lock:
             entry = self._use(partition, id, life)

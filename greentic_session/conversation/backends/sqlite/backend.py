@@ -70,13 +70,7 @@ class SQLiteConversationBackend(ConversationBackend):
         return await self.database.write(lambda connection: tables.append(connection, partition, id, texts, now, life))
 
     async def messages(
-        self,
-        partition: Partition,
-        id: str,
-        last: int | None,
-        life: Lifetime,
-        *,
-        fresh: bool = False,  # noqa: ARG002  # it always is
+        self, partition: Partition, id: str, last: int | None, life: Lifetime, *, fresh: bool = False
     ) -> Tail:
         return await self._read(partial(self._tables.messages, last=last), partition, id, life)
 
