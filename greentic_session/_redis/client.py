@@ -51,7 +51,7 @@ from .call_queue import MAX_FAILURES_PER_TURN, CallQueues
 from .connection import Call, SharedConnection
 from .dialer import Dialer, Finder
 from .errors import is_demotion, translate
-from .executor import Arg, Packed
+from .executor import NO_HOLD, Arg, Packed
 from .joined_calls import joined
 from .packing import pack
 from .undoing import Undoing
@@ -76,6 +76,7 @@ class RedisClient:
     """
 
     moving = False
+    hold = NO_HOLD
 
     def __init__(
         self,

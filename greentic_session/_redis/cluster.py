@@ -46,7 +46,7 @@ from greentic_session.errors import (
 
 from .client import RedisClient
 from .connection import LostError
-from .executor import Arg, Executor, Packed, Ways
+from .executor import NO_HOLD, Arg, Executor, Packed, Ways
 
 __all__ = ["Address", "ClusterAddress", "ClusterClient"]
 
@@ -95,6 +95,7 @@ class ClusterClient:
 
     moving = True
     """Slots may move: scripts must look whether theirs does."""
+    hold = NO_HOLD
 
     def __init__(self, address: ClusterAddress, *, timeout: float, max_connections: int) -> None:
         self._cluster = address
@@ -392,6 +393,7 @@ class _Stale:
     """Reads on the way to a cluster that a replica may answer."""
 
     moving = True
+    hold = NO_HOLD
 
     def __init__(self, cluster: ClusterClient) -> None:
         self._cluster = cluster

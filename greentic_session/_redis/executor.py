@@ -4,14 +4,16 @@ A client to one server, or to the nodes of a cluster.
 """
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple, Protocol, TypeAlias, TypedDict, Unpack
+from typing import Any, Final, NamedTuple, Protocol, TypeAlias, TypedDict, Unpack
 
 from greentic_session._base.hiding import outline
 
-__all__ = ["Arg", "Executor", "Packed", "ServerExecutor", "Ways"]
+__all__ = ["NO_HOLD", "Arg", "Executor", "Packed", "ServerExecutor", "Ways"]
 
 Arg: TypeAlias = bytes | str | int
 """A word of a command."""
+NO_HOLD: Final = "- - - - - -"
+"""The `hold` of a step on a cluster that is allowed nothing in particular."""
 
 
 class Packed(NamedTuple):
@@ -46,9 +48,11 @@ class Executor(Protocol):
 
     Attributes:
         moving: Whether keys may be on their way from one node to another: then scripts look first.
+        hold: On a cluster, what a script that has something around it is given last.
     """
 
     moving: bool
+    hold: str
 
     async def call(self, command: tuple[Arg, ...], **ways: Unpack[Ways]) -> Any:
         """As `RedisClient.call`."""

@@ -42,6 +42,8 @@ class Script:
         answers: Of which types its answer may be: int, bytes, list, NoneType.
         repeatable: Whether running it twice does what running it once does.
         one_key: Whether it touches its first key only: then it needs no guard while a slot moves.
+        around: On a cluster, the names of what stands before and behind its text, which is a
+            function ``step`` there. Then its last argument is the `hold` of the executor.
     """
 
     def __init__(
@@ -52,22 +54,33 @@ class Script:
         *,
         repeatable: bool = False,
         one_key: bool = False,
+        around: tuple[str, str] | None = None,
     ) -> None:
+        self._package = package
         self._answers = answers
         self._alone = _hashed(script_text(package, name))
         self._one_key = one_key
+        self._around = around
         self._repeatable = repeatable
 
     @cached_property
     def _guarded(self) -> tuple[str, str]:
-        return self._alone if self._one_key else _hashed(_GUARD + self._alone[1])
+        if self._around is None:
+            return self._alone if self._one_key else _hashed(_GUARD + self._alone[1])
+        before, behind = [script_text(self._package, name) for name in self._around]
+        return _hashed(f"{_GUARD}{before}local function step()\n{self._alone[1]}\nend\n{behind}")
 
     def command(self, executor: Executor, keys: int, words: tuple[Arg, ...]) -> tuple[Arg, ...]:
         """Return the command that runs it even where the server does not know it.
 
-        The arguments are those of `run`.
+        The arguments are those of `run`. It is for what must be done behind a call that was cut
+        off, so that nothing can be taken again: "late" tells it so, behind the `hold`.
         """
-        return ("EVAL", (self._guarded if executor.moving else self._alone)[1], keys, *words)
+        held = [f"{hold} late" for hold in self._held(executor)]
+        return ("EVAL", (self._guarded if executor.moving else self._alone)[1], keys, *words, *held)
+
+    def _held(self, executor: Executor) -> tuple[str, ...]:
+        return (executor.hold,) if executor.moving and self._around is not None else ()
 
     async def run(
         self,
@@ -94,7 +107,7 @@ class Script:
             InternalError: The answer is of another type.
         """
         sha, text = self._guarded if executor.moving else self._alone
-        words = ("EVALSHA", sha, keys, *words)
+        words = ("EVALSHA", sha, keys, *words, *self._held(executor))
         answer = await executor.call(words, repeatable=self._repeatable, script=text, undo=undo, ahead=ahead, behind=behind)
         if type(answer if behind is None else answer[0]) not in self._answers:
             raise foreign()

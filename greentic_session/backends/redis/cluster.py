@@ -6,58 +6,37 @@ asks the owner pointer of the key first. Storing a new session takes a reservati
 removing one takes its pointer away afterwards: a round trip more each.
 """
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 from typing import TypeVar
 
 from greentic_session import tenancy
-from greentic_session._concurrency.detached import Detached
 from greentic_session._redis.answers import reading_answers
-from greentic_session._redis.cluster import ClusterClient
-from greentic_session._redis.executor import Executor
-from greentic_session._redis.scanning import together, walk
 from greentic_session.admin import Inspector, Step
-from greentic_session.backend import Claimed, Claiming, Creation, Parking, SessionBackend, Settled, Update
-from greentic_session.errors import CorruptSessionError, GreenticError
+from greentic_session.backend import Claimed, Claiming, Creation, Parking, Settled, Update
+from greentic_session.errors import CorruptSessionError, GreenticError, OperationTimeoutError
 from greentic_session.expiry import Never
 from greentic_session.ids import SessionKey
 from greentic_session.models import ReplyScope, SessionData, TenantCtx
 from greentic_session.tenancy import Owner
 from greentic_session.wait import Wait
 
-from .keys import SESSION_KIND, ClusterKeys, identity_text, key_of, tag_of, tag_without_user
-from .owner_pointers import Pointers, Reservation, new_nonce
+from .keys import identity_text, key_of, tag_of, tag_without_user
+from .cluster_replies import ClusterReplies
+from .owner_pointers import Reservation
 from .slot import BarredError, Removal, ShortError, Slot, meant_by
 
 __all__ = ["RedisClusterBackend"]
 
 T = TypeVar("T")
 
-_AT_ONCE = 64
-"""How many slots a walk asks at a time."""
 _UNRESERVED = ("", "")
 
 
 @reading_answers
-class RedisClusterBackend(SessionBackend):
-    """Storage in one namespace of one cluster.
-
-    Args:
-        client: The way there.
-        keys: How keys are named.
-        reading: The same for reads that may be stale, where the caller asked for that; else
-            `client` again.
-    """
-
-    system = "redis"
-    keeps_text = True
-
-    def __init__(self, client: ClusterClient, keys: ClusterKeys, reading: Executor) -> None:
-        self.client = client
-        self._reading = reading
-        self._keys = keys
-        self._pointers = Pointers(client, keys.namespace)
-        self._detached = Detached()
+class RedisClusterBackend(ClusterReplies):
+    """Storage in one namespace of one cluster."""
 
     # -- sessions, by key
 
@@ -75,7 +54,7 @@ class RedisClusterBackend(SessionBackend):
                     replaced = held.nonce
                     continue
                 try:
-                    created = bool(await self._at(tag, held).create(creation))
+                    created = bool(await self._at(tag, lambda at: at.create(creation), held))
                 except BarredError:
                     replaced = held.nonce
                     continue
@@ -96,13 +75,13 @@ class RedisClusterBackend(SessionBackend):
             tag = self._pointers.remembered(key)
             if tag is not None:
                 try:
-                    return await self._at(tag).update(update)
+                    return await self._at(tag, lambda at: at.update(update))
                 except LookupError:
                     pass  # perhaps it is elsewhere
             asked = await self._pointers.follow(key)
             if asked is None:
                 raise tenancy.absent(key)
-            return await self._at(asked).update(update)
+            return await self._at(asked, lambda at: at.update(update))
 
     async def remove(self, key: str, ctx: TenantCtx | None) -> bool:
         async with self.client.in_time():
@@ -120,25 +99,26 @@ class RedisClusterBackend(SessionBackend):
     # -- waits, by scope
 
     async def park(self, parking: Parking) -> Settled:
-        if parking.resume:
-            self._refuse_replies()
         key = parking.key
+        lives_ms, due_ms = parking.ttl_ms, parking.ttl_ms if parking.resume else None
+        if parking.resume and lives_ms is not None:
+            lives_ms += self.reply_limits.timeout_grace_ms
         async with self.client.in_time():
             tag = tag_of(parking.owner)
 
-            async def park(*hold: str | int) -> Settled:
-                settled = await Slot(self.client, self._keys.within(tag), hold).park(parking)
+            async def park(held: Reservation | None = None) -> Settled:
+                settled = await self._at(tag, lambda at: at.park(parking), held, due_ms=due_ms)
                 self._pointers.remember(key, tag)
                 return settled
 
             if parking.token is not None or self._pointers.remembered(key) == tag:
                 try:
-                    return await park(*_UNRESERVED)
+                    return await park()
                 except ShortError:
                     pass  # it is not there, or its pointer would not live as long
             replaced = ""
             while True:
-                held = await self._reserve(key, tag, parking.ttl_ms, replaced)
+                held = await self._reserve(key, tag, lives_ms, replaced)
                 if held.tag != tag:
                     if parking.token is not None:
                         raise tenancy.claim_over(key)
@@ -150,7 +130,7 @@ class RedisClusterBackend(SessionBackend):
                     replaced = held.nonce
                     continue
                 try:
-                    return await park(held.nonce, held.lives)
+                    return await park(held)
                 except BarredError:
                     replaced = held.nonce
                 except BaseException:
@@ -158,42 +138,48 @@ class RedisClusterBackend(SessionBackend):
                     raise
 
     async def find(self, owner: Owner, scopes: tuple[ReplyScope, ...]) -> Wait | None:
-        return await self._look_at(tag_of(owner)).find(owner, scopes)
+        return await self._look_at(tag_of(owner), lambda at: at.find(owner, scopes))
 
     async def find_key(self, owner: Owner, scope: ReplyScope) -> SessionKey | None:
-        return await self._look_at(tag_of(owner)).find_key(owner, scope)
+        return await self._look_at(tag_of(owner), lambda at: at.find_key(owner, scope))
 
     async def list_waits(self, owner: Owner) -> list[SessionKey]:
-        return await self._at(tag_of(owner)).list_waits(owner)
+        return await self._at(tag_of(owner), lambda at: at.list_waits(owner))
 
     async def clear(self, owner: Owner, scope: ReplyScope) -> None:
         async with self.client.in_time():
-            if removed := await self._at(tag_of(owner)).clear(owner, scope):
+            if removed := await self._at(tag_of(owner), lambda at: at.clear(owner, scope)):
                 await self._ended(*removed)
 
     async def find_by_user(self, owner: Owner) -> Wait | None:
-        return await self._at(tag_of(owner)).find_by_user(owner)
+        return await self._at(tag_of(owner), lambda at: at.find_by_user(owner))
 
     # -- claims
 
     async def claim(self, claiming: Claiming) -> Claimed | None:
-        async with self.client.in_time():
-            tag, held = tag_of(claiming.owner), None
-            while True:
-                try:
-                    found = await self._at(tag, held).claim(claiming)
-                except ShortError as error:
-                    held = await self._reserve(error.key, tag, claiming.lease_ms, "")
-                    continue
-                if found is None:
-                    return None
-                self._pointers.remember(found.wait.key, tag)
-                return found
+        tag, held = tag_of(claiming.owner), None
+        try:
+            async with self.client.in_time():
+                while True:
+                    try:
+                        found = await self._at(tag, lambda at: at.claim(claiming), held)
+                    except ShortError as error:
+                        held = await self._reserve(error.key, tag, claiming.lease_ms, "")
+                        continue
+                    if found is None:
+                        return None
+                    self._pointers.remember(found.wait.key, tag)
+                    return found
+        except (asyncio.CancelledError, OperationTimeoutError):
+            places = tuple([self._keys.within(tag).wait(claiming.owner, scope) for scope in claiming.scopes])
+            self._give_back(tag, places, claiming.token)
+            raise
 
     async def complete(self, owner: Owner, key: str, token: str) -> Settled | None:
         async with self.client.in_time():
-            completed = await self._ended(key, await self._at(tag_of(owner)).complete(owner, key, token))
-            return Settled() if completed else None
+            removal = await self._at(tag_of(owner), lambda at: at.complete(owner, key, token))
+            await self._ended(key, removal)
+            return None if removal is None else Settled(leftovers=removal.leftovers)
 
     async def release(self, key: str, token: str) -> bool:
         async with self.client.in_time():
@@ -212,7 +198,7 @@ class RedisClusterBackend(SessionBackend):
         yielded: set[str] = set()
 
         async def read(tag: str, keys: list[bytes]) -> list[Wait]:
-            return [wait async for wait in self._at(tag).get_many(keys)]
+            return [wait async for wait in Slot(self.client, self._keys.within(tag)).get_many(keys)]
 
         async for found in self._steps(read):
             for wait in found:
@@ -229,7 +215,7 @@ class RedisClusterBackend(SessionBackend):
             return
 
         async def remove(tag: str, keys: list[bytes]) -> Step:
-            removed = await self._at(tag).purge(meant, keys)
+            removed = await self._at(tag, lambda at: at.purge(meant, keys))
             for key, nonce in removed:
                 await self._ended(key_of(key), Removal(nonce))
             return Step(len(keys), len(removed))
@@ -249,28 +235,6 @@ class RedisClusterBackend(SessionBackend):
 
     # -- within
 
-    def _at(self, tag: str, held: Reservation | None = None) -> Slot:
-        """Return the sessions of one slot, and what a reservation allows there."""
-        hold = _UNRESERVED if held is None else (held.nonce, held.lives)
-        return Slot(self.client, self._keys.within(tag), hold)
-
-    def _look_at(self, tag: str) -> Slot:
-        """Return the operations of one slot for reads, stale ones if the caller asked for them."""
-        return Slot(self._reading, self._keys.within(tag))
-
-    async def _where_it_is(
-        self, key: str, ask: Callable[[Slot], Awaitable[T]], is_there: Callable[[T], bool], *, stale: bool = False
-    ) -> T | None:
-        """Ask the remembered slot of a key; if nothing is there, the slot of its owner pointer."""
-        at = self._look_at if stale else self._at
-        tag = self._pointers.remembered(key)
-        if tag is not None:
-            found = await ask(at(tag))
-            if is_there(found):
-                return found
-        asked = await self._pointers.follow(key)
-        return None if asked is None else await ask(at(asked))
-
     async def _lengthened(self, key: str, ttl_ms: int | None, give: Callable[[Slot], Awaitable[bool]]) -> bool:
         """Lengthen the lifetime of a session, after that of its owner pointer if need be."""
         tag, held = self._pointers.remembered(key), None
@@ -279,7 +243,7 @@ class RedisClusterBackend(SessionBackend):
             tag = await self._pointers.follow(key)
         while tag is not None:
             try:
-                given = await give(self._at(tag, held))
+                given = await self._at(tag, give, held)
             except ShortError:
                 held = await self._reserve(key, tag, ttl_ms, "")
                 tag = held.tag
@@ -289,30 +253,6 @@ class RedisClusterBackend(SessionBackend):
             tag, held, certain = await self._pointers.follow(key), None, True
         return False
 
-    async def _reserve(self, key: str, tag: str, ttl_ms: int | None, replaced: str) -> Reservation:
-        """As `Pointers.reserve`; who is cancelled or fails leaves no reservation behind."""
-        nonce = new_nonce()
-        try:
-            return await self._pointers.reserve(key, tag, nonce, ttl_ms, replaced)
-        except BaseException:
-            self._leave(key, Reservation(nonce, tag, 0))
-            raise
-
-    def _leave(self, key: str, held: Reservation) -> None:
-        """End the unused reservation of this call, unless a session lives under its key."""
-
-        async def end() -> None:
-            async with self.client.in_time():
-                outcome, *_ = await self._vacate(key, held, "")
-                if outcome == b"free":
-                    await self._pointers.end(key, held.nonce)
-
-        self._detached.start(end)
-
-    async def _vacate(self, key: str, held: Reservation, owner: str) -> list[bytes]:
-        """Bar a reservation that another slot has, if nothing lives there."""
-        return await Slot(self.client, self._keys.within(held.tag)).vacate(key, held.nonce, owner)
-
     async def _ended(self, key: str, removal: Removal | None) -> bool:
         """Delete the owner pointer of a removed session; return whether a session was removed."""
         if removal is not None and removal.nonce is not None:
@@ -321,22 +261,6 @@ class RedisClusterBackend(SessionBackend):
             except GreenticError:
                 pass  # the session is gone, which is what counts; a lone pointer expires
         return removal is not None
-
-    async def _steps(self, do: Callable[[str, list[bytes]], Awaitable[T]]) -> AsyncGenerator[T, None]:
-        """Run `do` on all sessions, slot by slot; again if slots have moved meanwhile."""
-        while True:
-            servers = await self.client.servers()
-            before = self.client.owners()
-            for server in servers:
-                async for found in walk(server, self._keys.every(f"{SESSION_KIND}*"), "TYPE", "string"):
-                    self.check_open()
-                    work = list(self._keys.by_tag(dict.fromkeys(found), SESSION_KIND).items())
-                    for start in range(0, len(work), _AT_ONCE):
-                        for done in await together(*(do(tag, keys) for tag, keys in work[start : start + _AT_ONCE])):
-                            yield done
-            await self.client.servers()
-            if self.client.owners() == before:
-                return
 
 
 def _tag_without_user(data: SessionData, key: str) -> str:

@@ -247,6 +247,11 @@ class ClusterKeys:
         """Return the keys of one slot, by its hash tag."""
         return Keys(f"{self.namespace}:{{{tag}}}")
 
+    @property
+    def index(self) -> Keys:
+        """The keys of the slot of the index of what is ready; see `ready_entries`."""
+        return self.within(":ready")  # no user's: an env is not empty
+
     def every(self, rest: str) -> bytes:
         """Return the pattern of SCAN for keys with `rest` in any slot, and some others.
 

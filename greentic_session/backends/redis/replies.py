@@ -11,7 +11,7 @@ from greentic_session import tenancy
 from greentic_session._concurrency.shield import shielded
 from greentic_session._redis.answers import foreign, number, reading_answers
 from greentic_session._redis.client import RedisClient
-from greentic_session._redis.executor import Arg
+from greentic_session._redis.executor import Arg, Executor
 from greentic_session._redis.scanning import glob_of, walk
 from greentic_session._redis.scripts import Script
 from greentic_session.backend import (
@@ -37,24 +37,25 @@ from greentic_session.wait import Wait, wait_of
 
 from .keys import REPLIES_KIND, Keys, key_of, owner_of, owner_text, payload_prefix, scope_of
 from .reply_answers import beside, claimed_of, delivery_name, limits_of, replies_of, reply_of
-from .scripts import GIVE_BACK, Answer, ms, past_lua, script, text_of
+from .scripts import GIVE_BACK, Answer, ms, past_lua, script, step, text_of
+from .slot import BarredError, ShortError
 
-__all__ = ["RedisReplies"]
+__all__ = ["PASS_TIME", "STEP", "RedisReplies", "administered", "lying_of"]
 
 _CLAIM_READY = script("claim_ready")
 _COUNT_READY = script("count_ready", repeatable=True)
-_DELIVER = script("deliver")
-_DROP = script("drop")
-_INBOX = script("inbox", repeatable=True)
-_LYING = script("lying", repeatable=True)
-_PASS_TIME = Script("greentic_session.backends.redis.lua", "pass_time", (int,))
-_PUT_OFF = script("put_off")
-_RETRY = script("retry")
-_REWRITE = Script("greentic_session.backends.redis.lua", "rewrite", (int,))
-_STAY = script("stay")
-_TAKE = script("take")
+_DELIVER = step("deliver")
+_DROP = step("drop")
+_INBOX = step("inbox", repeatable=True)
+_LYING = step("lying", repeatable=True)
+PASS_TIME = Script("greentic_session.backends.redis.lua", "pass_time", (int,))
+_PUT_OFF = step("put_off")
+_RETRY = step("retry")
+_REWRITE = step("rewrite", int)
+_STAY = step("stay")
+_TAKE = step("take")
 
-_STEP = 40
+STEP = 40
 """How many inboxes a walk reads in one step, at most."""
 
 
@@ -89,6 +90,10 @@ class RedisReplies(SessionBackend):
                 raise inbox_full()
             case b"owner full":
                 raise owner_full()
+            case b"short" if delivering.beginning is not None:  # on a cluster, as the next one
+                raise ShortError(delivering.beginning.key)
+            case b"barred":
+                raise BarredError
             case _:
                 raise _not_begun(outcome, delivering.beginning)
 
@@ -132,13 +137,18 @@ class RedisReplies(SessionBackend):
             if text is None and delivering.beginning is not None:
                 wait = Wait(key_of(key), delivering.beginning.data, scope_of(scope), delivering.beginning.text)
             else:
-                wait = self._read(delivering.owner, key, text, scope)
+                wait = self.read_wait(delivering.owner, key, text, scope)
         except CorruptSessionError as error:
-            await self._put_off_unreadable(delivering.owner, key_of(key), delivering.token, error)
+            await self.put_off_unreadable(delivering.owner, key_of(key), delivering.token, error)
             return Delivered(DeliveryOutcome.QUEUED, reply)
         return Delivered(DeliveryOutcome.CLAIMED, reply, claimed_of(wait, more, delivering))
 
-    def _read(self, owner: Owner | None, key: bytes, text: bytes | None, scope: bytes) -> Wait:
+    def read_wait(self, owner: Owner | None, key: bytes, text: bytes | None, scope: bytes) -> Wait:
+        """Return a wait that was claimed.
+
+        Raises:
+            CorruptSessionError: Its text is none, or somebody else's.
+        """
         if text is None:
             raise foreign()
         wait = wait_of(key_of(key), text, scope_of(scope) or ReplyScope(""))
@@ -147,11 +157,12 @@ class RedisReplies(SessionBackend):
             raise CorruptSessionError("the stored text is somebody else's than its beginning says", session_key=wait.key)
         return wait
 
-    async def _put_off_unreadable(self, owner: Owner, key: str, token: str, error: CorruptSessionError) -> None:
+    async def put_off_unreadable(self, owner: Owner, key: str, token: str, error: CorruptSessionError) -> None:
+        """Give back the claim on such a wait, which rests then."""
         await shielded(partial(put_off_unreadable, self, owner, key, token, error))
 
     async def claim_ready(self, readying: Readying) -> Readiness:
-        tenant, team = _administered(readying.ctx)
+        tenant, team = administered(readying.ctx)
         prefix, namespace, token = self._keys.ready(""), self._keys.namespace, readying.token
         words = (prefix, namespace, tenant, team, token, readying.turn_key, readying.lease_ms)
         undo = GIVE_BACK.command(self._client, 0, (namespace, token))
@@ -166,14 +177,22 @@ class RedisReplies(SessionBackend):
                     owner, scope, key, text, *rest = more
                     whose = owner_of(owner)
                     try:
-                        return Readiness(claimed_of(self._read(whose, key, text, scope), rest))
+                        return Readiness(claimed_of(self.read_wait(whose, key, text, scope), rest))
                     except CorruptSessionError as error:
-                        await self._put_off_unreadable(whose, key_of(key), token, error)
+                        await self.put_off_unreadable(whose, key_of(key), token, error)
                 case _:
                     raise foreign()
 
     async def readiness(self, ctx: TenantCtx | None) -> Backlog:
-        words = (self._keys.ready(""), self._keys.namespace, *_administered(ctx))
+        return await self._count_ready(*administered(ctx))
+
+    async def readiness_of(self, path: str) -> Backlog:
+        """The same of one user, in the user's slot on a cluster."""
+        env, tenant, team, _ = path.split(":")
+        return await self._count_ready(f"{env}:{tenant}", team)
+
+    async def _count_ready(self, tenant: str, team: str) -> Backlog:
+        words = (self._keys.ready(""), self._keys.namespace, tenant, team)
         count, oldest, is_capped = await _COUNT_READY.run(self._client, 1, words)
         return Backlog(number(count), number(oldest) if count else None, bool(is_capped))
 
@@ -205,7 +224,7 @@ class RedisReplies(SessionBackend):
     async def pass_time(self, passed_ms: int) -> None:
         """Let so much time pass, in milliseconds: for tests, it looks at every key there is."""
         prefix = f"{self._keys.namespace}:"
-        await _PASS_TIME.run(self._client, 1, (prefix, prefix, passed_ms))
+        await PASS_TIME.run(self._client, 1, (prefix, prefix, passed_ms))
 
     async def inbox(self, owner: Owner, scope: ReplyScope) -> tuple[Reply, ...]:
         words = (self._keys.wait(owner, scope), self._keys.namespace, owner_text(owner))
@@ -236,17 +255,8 @@ class RedisReplies(SessionBackend):
     async def lying(self, ctx: TenantCtx) -> AsyncGenerator[Lying, None]:
         async with aclosing(self._inboxes()) as steps:
             async for names in steps:
-                at = 0
-                while at < len(names):
-                    words: tuple[Arg, ...] = (f"{self._keys.namespace}:", self._keys.namespace, *names[at:])
-                    looked, found = await _LYING.run(self._client, 1, words)
-                    at += number(looked)
-                    for owner_read, scope_read, *replies in found:
-                        owner, scope = owner_of(owner_read), scope_of(scope_read)
-                        if scope is None or not tenancy.owns(ctx, None, owner):
-                            continue
-                        for reply in replies_of(replies):
-                            yield Lying(owner, scope, reply)
+                for lying in await lying_of(self._client, self._keys, names, ctx):
+                    yield lying
 
     async def _inboxes(self) -> AsyncGenerator[list[bytes], None]:
         """Yield the places where something lies, a few at a time, each once or more."""
@@ -257,14 +267,28 @@ class RedisReplies(SessionBackend):
             self.check_open()
             names = [key[len(prefix.encode()) :] for key in dict.fromkeys(keys) if key not in seen]
             seen.update(keys)
-            for start in range(0, len(names), _STEP):
-                yield names[start : start + _STEP]
+            for start in range(0, len(names), STEP):
+                yield names[start : start + STEP]
 
     async def rewrite(self, rewriting: Rewriting) -> bool:
         lying = rewriting.lying
         texts = (lying.reply.id, lying.reply.text, rewriting.text)
         words = (self._keys.wait(lying.owner, lying.scope), self._keys.namespace, owner_text(lying.owner), *texts)
         return bool(await _REWRITE.run(self._client, 1, words))
+
+
+async def lying_of(client: Executor, keys: Keys, names: list[bytes], ctx: TenantCtx) -> list[Lying]:
+    """Return what lies at some places, of what a caller administers."""
+    lying, at = list[Lying](), 0
+    while at < len(names):
+        words: tuple[Arg, ...] = (f"{keys.namespace}:", keys.namespace, *names[at:])
+        looked, found = await _LYING.run(client, 1, words)
+        at += number(looked)
+        for owner_read, scope_read, *replies in found:
+            owner, scope = owner_of(owner_read), scope_of(scope_read)
+            if scope is not None and tenancy.owns(ctx, None, owner):
+                lying += [Lying(owner, scope, reply) for reply in replies_of(replies)]
+    return lying
 
 
 def _not_begun(outcome: bytes, beginning: Beginning | None) -> GreenticError:
@@ -282,7 +306,7 @@ def _not_begun(outcome: bytes, beginning: Beginning | None) -> GreenticError:
             return foreign()
 
 
-def _administered(ctx: TenantCtx | None) -> tuple[str, str]:
+def administered(ctx: TenantCtx | None) -> tuple[str, str]:
     """Return the tenant and the team that are meant, as scripts read them; "" for all."""
     if ctx is None:
         return "", ""

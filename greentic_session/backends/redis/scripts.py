@@ -20,7 +20,7 @@ from .keys import Keys, identity_text, key_of, owner_path, owner_text, payload_p
 from .plain_find import PlainFind
 from .staging import STAGED_BYTES, new_nonce, stage, take
 
-__all__ = ["FOR_EVER", "GIVE_BACK", "THOROUGH", "Answer", "Scripts", "Text", "ms", "past_lua", "script", "text_of"]
+__all__ = ["FOR_EVER", "GIVE_BACK", "THOROUGH", "Answer", "Scripts", "Text", "ms", "past_lua", "script", "step", "text_of"]
 
 FOR_EVER = -1
 """The lifetime, in ms, of what never expires."""
@@ -48,25 +48,34 @@ def script(name: str, *answers: type, repeatable: bool = False, one_key: bool = 
     return Script("greentic_session.backends.redis.lua", name, answers or (list,), repeatable=repeatable, one_key=one_key)
 
 
-_CLAIM = script("claim")
-_CLEAR = script("clear")
-_COMPLETE = script("complete")
+def step(name: str, *answers: type, repeatable: bool = False) -> Script:
+    """Return one that may make something ready: on a cluster it can be undone.
+
+    See `ready_entries`.
+    """
+    around = ("step_begins", "step_ends")
+    return Script("greentic_session.backends.redis.lua", name, answers or (list,), repeatable=repeatable, around=around)
+
+
+_CLAIM = step("claim")
+_CLEAR = step("clear")
+_COMPLETE = step("complete")
 _CREATE = script("create")
 _FIND = script("find", repeatable=True)
 _FIND_BY_USER = script("find_by_user", repeatable=True)
 _FIND_KEY = script("find_key", repeatable=True)
-GIVE_BACK = script("give_back")
+GIVE_BACK = step("give_back")
 """Gives back a claim whose caller does not get to know of it."""
 _LIST_WAITS = script("list_waits", repeatable=True)
-_PURGE = script("purge")
+_PURGE = step("purge")
 _GET_MANY = script("get_many", repeatable=True)
-_PARK = script("park")
-_RELEASE = script("release")
-_REMAINING = script("remaining", repeatable=True)
-_REMOVE = script("remove")
-_RENEW = script("renew")
-_REMOVE_LEFTOVERS = script("remove_leftovers")
-_TOUCH = script("touch")
+_PARK = step("park")
+_RELEASE = step("release")
+_REMAINING = step("remaining", repeatable=True)
+_REMOVE = step("remove")
+_RENEW = step("renew")
+_REMOVE_LEFTOVERS = step("remove_leftovers")
+_TOUCH = step("touch")
 _UPDATE = script("update")
 _VACATE = script("vacate")
 

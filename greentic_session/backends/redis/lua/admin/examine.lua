@@ -198,15 +198,20 @@ function check.delivered(name, rest)
   if not hash or redis.call('EXISTS', replies_at(path, hash)) == 0 then tell('leftover', name) end
 end
 
+-- On a cluster the index of all users is in a slot of its own.
+local function is_index_of_cluster() return ns:sub(-9) == ':{:ready}' end
+
+function check.named() redis.call('HLEN', ns .. NAMED) end
+
 function check.kept(_, rest) redis.call('HLEN', ns .. KEPT .. rest) end
 
 -- An entry may lead to what the reference has cleared: whoever meets it takes it out.
 function check.ready(name, rest)
-  if rest == 'served' then redis.call('HLEN', ready_key(rest)) else redis.call('ZCARD', ready_key(rest)) end
+  if rest == 'served' or rest == 'nonces' then redis.call('HLEN', ready_key(rest)) else redis.call('ZCARD', ready_key(rest)) end
   if redis.call('PTTL', ready_key(rest)) == -1 and rest:find(':.*:') then
     local first = redis.call('ZRANGE', ready_key(rest), '0', '0')[1] or ''
     local user, hash = first:match('^(.*):(%x+)$')
-    if not hash then tell('unknown', name) end
+    if not hash and not is_index_of_cluster() then tell('unknown', name) end
   end
 end
 
@@ -215,7 +220,7 @@ local CHECKS = {
   [WAITS] = check.set, [INDEX] = check.index, [POINTER] = check.pointer, [MENDING] = check.mending,
   [BARRED] = check.barred, [STAGED] = check.staged, [COPIED] = check.copied, [LASTING] = check.lasting,
   [REPLIES] = check.replies, [DELIVERED] = check.delivered, [KEPT] = check.kept, [READY] = check.ready,
-  [ACCEPTED] = check.accepted, [MADE] = check.made,
+  [ACCEPTED] = check.accepted, [MADE] = check.made, [NAMED] = check.named,
 }
 require_every(CHECKS, OF_SESSION, OF_USER, OF_PLACES, OF_NONE)
 for number = 2, #ARGV do

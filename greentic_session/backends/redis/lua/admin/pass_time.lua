@@ -62,6 +62,8 @@ for _, key in ipairs(keys) do
     if is(':own:') then record(key)
     elseif is(':replies:') then inbox(key)
     elseif is(':kept:') then kept(key)
+    elseif key:find('}:named', 1, true) then
+      each_field(key, function(field, value) return field == 'n' and value or nearer(value) end)
     elseif is(':ready:served') then each_field(key, function(_, value) return nearer(value) end) end
   end
   local ttl = redis.call('PTTL', key)

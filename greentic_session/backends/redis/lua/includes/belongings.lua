@@ -35,7 +35,7 @@ local OF_USER = {
 local OF_PLACES = {{kind = REPLIES}, {kind = DELIVERED}, {kind = KEPT}}
 
 -- Of none.
-local OF_NONE = {{kind = BARRED}, {kind = STAGED}, {kind = LASTING}, {kind = READY}, {kind = MADE}, {kind = ACCEPTED}}
+local OF_NONE = {{kind = BARRED}, {kind = STAGED}, {kind = LASTING}, {kind = READY}, {kind = MADE}, {kind = ACCEPTED}, {kind = NAMED}}
 
 local function key_of_kind(one, rest) return ns .. one.kind .. rest end
 

@@ -13,6 +13,7 @@ local POINTER, MENDING = ':user:', ':mending:' -- an owner's path follows
 local BARRED, STAGED, LASTING = ':barred:', ':staged:', ':lasting:sessions' -- a nonce, twice; nothing
 local REPLIES, DELIVERED, KEPT = ':replies:', ':delivered:', ':kept:' -- an owner's path follows
 local READY, MADE = ':ready:', ':made:' -- see ready_index.lua; the token of a claim
+local NAMED = ':named' -- nothing; see step_ends.lua
 local ACCEPTED = ':accepted' -- nothing: how many replies were accepted within a day
 local HASH_LENGTH = 64 -- hex digits of a SHA-256, at the end of a scope's key
 

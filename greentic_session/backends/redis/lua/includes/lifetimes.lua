@@ -60,10 +60,19 @@ end
 -- or the one that `nonce` has reserved, which lives for `reach` ms. Anywhere else it may.
 local function may_live(session, ttl, nonce, reach)
   if not session.nonce then return true end
-  local left = pointer_left(session.ttl, session.pointer_reach)
+  local left = session.pointer_life or pointer_left(session.ttl, session.pointer_reach)
   if nonce == session.nonce then left = math.max(left, tonumber(reach)) end
-  session.pointer_left = left - math.max(ttl, 0)
+  session.pointer_life, session.pointer_left = left, left - math.max(ttl, 0)
   return left >= (ttl == -1 and FOR_GOOD or ttl)
+end
+
+-- On a cluster: see that a session which lives longer for what takes part in replies does not
+-- outlive its owner pointer.
+local function require_pointer(session, ttl)
+  local reservation = session.nonce and rawget(redis, 'reservation')
+  if not reservation then return end
+  local nonce, reach = reservation()
+  if not may_live(session, ttl, nonce, reach) then redis.refuse({'outlives', session.key, ttl}) end
 end
 
 -- Give a session, and all that leads to it, a lifetime.
@@ -71,6 +80,7 @@ local function set_lifetime(session, ttl)
   if session.owner_written and session.ttl and not session.written_by_others and is_rewritten(session) then
     redis.call('HSET', record_key(session.key), MOVED, '1')
   end
+  require_pointer(session, ttl)
   if session.pointer_left then
     redis.call('HSET', record_key(session.key), POINTER_REACH, string.format('%.0f', session.pointer_left))
   end

@@ -7,6 +7,9 @@
 -- @include readiness
 -- @include turns
 -- @include inboxes
+local may_be_refused = in_slot() and rawget(redis, 'may_be_refused') -- see step_begins.lua
+if may_be_refused then may_be_refused() end
+
 local opened = {} -- what a script has looked at, by owner and hash
 
 -- Take out what lies at a place that its wait leaves, and none takes. Returns what that was, as the

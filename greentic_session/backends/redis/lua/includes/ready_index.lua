@@ -14,6 +14,7 @@
 -- @include keys
 -- @inline
 local TENANTS, SERVED = 'tenants', 'served'
+local NONCES, ENDS = 'nonces', 'ends' -- on a cluster: of each user's entry the nonce, and when it ends
 local SPARE_MS = 3600000
 
 local function first_of(set)
@@ -54,11 +55,9 @@ local function ready_since(owner, hash)
   return tonumber(redis.call('ZSCORE', places_at(path), place_name(path, hash)) or 'inf')
 end
 
--- Say when a place is due; never, where that is infinite.
-local function put_ready(owner, hash, due, ends)
-  local path = owner_path(owner)
-  local of_tenant, team = path:match('^([^:]*:[^:]*):([^:]*):')
-  local places, teams, name = places_at(path), ready_key(of_tenant), place_name(path, hash)
+-- Say when a place of a team is due, or on a cluster a user; never, where that is infinite.
+local function put_name(of_tenant, team, name, due, ends)
+  local places, teams = ready_key(of_tenant .. ':' .. team), ready_key(of_tenant)
   if due == math.huge then
     local gone = redis.call('ZREM', places, name)
     if gone == 1 and redis.call('EXISTS', places) == 0 then rank_tenant(of_tenant, team) end
@@ -75,6 +74,30 @@ local function put_ready(owner, hash, due, ends)
   end
   if due < named or due < rank then rank_tenant(of_tenant, team) end
   for key, is_made in pairs(made) do outlive(key, is_made, ends + SPARE_MS) end
+end
+
+-- Say when a place is due; never, where that is infinite. In the slot of a user there is only the
+-- set of places: what step_ends.lua asks.
+local function put_ready(owner, hash, due, ends)
+  local path = owner_path(owner)
+  local name = place_name(path, hash)
+  if not in_slot() then
+    local of_tenant, team = path:match('^([^:]*:[^:]*):([^:]*):')
+    return put_name(of_tenant, team, name, due, ends)
+  end
+  local places = places_at(path)
+  if due == math.huge then return redis.call('ZREM', places, name) end
+  local is_made = redis.call('EXISTS', places) == 0
+  redis.call('ZADD', places, written(due), name)
+  outlive(places, is_made, ends + SPARE_MS)
+end
+
+-- Take the entry of a user out, on a cluster.
+local function forget_entry(path)
+  local of_tenant, team, user = path:match('^([^:]*:[^:]*):([^:]*):(.*)$')
+  put_name(of_tenant, team, user, math.huge)
+  redis.call('HDEL', ready_key(NONCES), path)
+  redis.call('ZREM', ready_key(ENDS), path)
 end
 
 -- Let a tenant have had its turn.

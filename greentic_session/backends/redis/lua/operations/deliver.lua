@@ -27,7 +27,7 @@ local call, path, prefix = redis.call, path_of_scope(KEYS[1]), ARGV[14]
 -- The usual case: a wait of ours that takes part in nothing yet, is free, and the only one of its
 -- user. No function is made for it.
 repeat
-  if not claims then break end
+  if not claims or in_slot() then break end
   local scope, hash = KEYS[1], hash_of_scope(KEYS[1])
   -- @include fast_path
   if not key or known[2] or known[3] or prefix == '' then break end
@@ -132,10 +132,13 @@ local function deliver_thoroughly()
     if not wait and begun_key then
       if redis.call('EXISTS', session_key(begun_key)) == 1 then return {'exists'} end
       -- @include parking
+      local reservation, reserved, reach = in_slot() and rawget(redis, 'reservation'), nil, nil
+      if reservation then reserved, reach = reservation() end
+      if in_slot() then reserved = reserved or '' end
       local answer, begun = park({
         key = begun_key, text = begun_text, is_staged = is_staged, sha = ARGV[begins + 2], owner = owner, hash = hash, scope = scope,
         bytes = is_staged and ARGV[begins + 6] or #begun_text, ttl = tonumber(ARGV[begins + 3]), choice = ARGV[begins + 4],
-        terms = terms.text, most = tonumber(ARGV[begins + 5]),
+        terms = terms.text, most = tonumber(ARGV[begins + 5]), nonce = reserved, reach = reach,
       })
       if answer[1] ~= 'parked' then return answer end
       if begun then

@@ -1,0 +1,268 @@
+"""Replies and deadlines on a Redis Cluster: the operations of one Redis, in the slot of the user.
+
+What is ready is found by the index of `ready_entries`.
+"""
+
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+from greentic_session import tenancy
+from greentic_session._redis.answers import foreign, number, reading_answers
+from greentic_session._redis.executor import Arg
+from greentic_session._redis.scanning import together
+from greentic_session.backend import (
+    Backlog,
+    Beginning,
+    Claimed,
+    Delivered,
+    Delivering,
+    Lying,
+    PuttingOff,
+    Readiness,
+    Readying,
+    Rewriting,
+    Staying,
+    Taking,
+)
+from greentic_session.errors import CorruptSessionError, GreenticError, NotFoundError
+from greentic_session.models import ReplyScope, TenantCtx
+from greentic_session.reply import Reply
+from greentic_session.tenancy import Owner
+
+from .cluster_slots import ClusterSlots
+from .keys import REPLIES_KIND, Keys, key_of, owner_of, owner_text, tag_of
+from .owner_pointers import Reservation, new_nonce
+from .ready_entries import Named, OutlivesError, SlotExecutor, looking
+from .replies import PASS_TIME, administered, lying_of
+from .reply_answers import claimed_of, delivery_name
+from .scripts import GIVE_BACK, script, step
+from .single import RedisBackend
+from .slot import BarredError, ShortError
+
+if TYPE_CHECKING:
+    from greentic_session._redis.client import RedisClient
+
+__all__ = ["ClusterReplies"]
+
+T = TypeVar("T")
+
+_CLAIM_HERE = step("claim_here")
+_DUE_USERS = script("due_users", repeatable=True)
+_AT_ONCE = 64
+"""How many slots are asked at a time for what is ready there."""
+
+
+class _InSlot(RedisBackend):
+    """The operations on one Redis, in one slot."""
+
+    def __init__(self, cluster: "ClusterReplies", way: SlotExecutor, keys: Keys) -> None:
+        super().__init__(cast("RedisClient", way), keys)  # what it does here, it does in one slot
+        self.limit_replies(cluster.reply_limits)
+        self._cluster = cluster
+
+    async def put_off(self, putting_off: PuttingOff) -> bool:
+        # A step of its own: what came before it must not be done again.
+        return await self._cluster.put_off(putting_off)
+
+    async def release(self, key: str, token: str) -> bool:
+        return await self._cluster.release(key, token)
+
+
+@reading_answers
+class ClusterReplies(ClusterSlots):
+    """The operations on replies and deadlines, in one namespace of one cluster."""
+
+    async def deliver(self, delivering: Delivering) -> Delivered:
+        tag, beginning, held = tag_of(delivering.owner), delivering.beginning, None
+        due_ms = delivering.lease_ms if delivering.claims else 0
+        try:
+            async with self.client.in_time():
+                begins, replaced, live = beginning is not None and not self._entries.is_remembered(tag, due_ms), "", False
+                while True:
+                    if beginning is not None and begins and held is None and not live:
+                        got = await self._reserve(beginning.key, tag, self._lives_ms(beginning), replaced)
+                        if got.tag != tag:
+                            outcome, *_ = await self._vacate(beginning.key, got, "")
+                            live, replaced = outcome == b"live", got.nonce
+                            continue
+                        held = got
+                    try:
+                        delivered = await self._whole(tag, lambda slot: slot.deliver(delivering), held, due_ms=due_ms)
+                    except ShortError as error:
+                        if live:
+                            raise tenancy.taken(error.key) from None
+                        begins = True
+                    except BarredError:
+                        replaced, held = "" if held is None else held.nonce, None
+                    else:
+                        break
+        except BaseException as error:
+            if not isinstance(error, GreenticError) or error.code not in {"conflict", "rate_limited"}:
+                places = tuple([self._keys.within(tag).wait(delivering.owner, scope) for scope in delivering.scopes])
+                whose = (delivery_name(delivering), owner_text(delivering.owner))
+                self._give_back(tag, places, delivering.token, *whose)
+            if beginning is not None and held is not None:
+                self._leave(beginning.key, held)
+            raise
+        claimed = delivered.claimed
+        if claimed is not None:
+            self._pointers.remember(claimed.wait.key, tag)
+        if beginning is not None and held is not None and (claimed is None or claimed.wait.key != beginning.key):
+            self._leave(beginning.key, held)  # of no use, unless the session is there
+        return delivered
+
+    async def claim_ready(self, readying: Readying) -> Readiness:
+        tenant, team = administered(readying.ctx)
+        while True:
+            async with self.client.in_time():
+                seen = await self._entries.next(tenant, team)
+                if not isinstance(seen, Named):
+                    return Readiness(next_ms=seen)
+                claimed = await self._claim_here(seen, readying)
+            if claimed is not None:
+                return Readiness(claimed)
+
+    async def readiness(self, ctx: TenantCtx | None) -> Backlog:
+        index, (tenant, team) = self._keys.index, administered(ctx)
+        capped, *tags = await _DUE_USERS.run(self.client, 1, (index.ready(""), index.namespace, tenant, team))
+        counts = list[Backlog]()
+
+        async def count(tag: str) -> Backlog:
+            return await _InSlot(self, SlotExecutor(self.client), self._keys.within(tag)).readiness_of(tag)
+
+        for start in range(0, len(tags), _AT_ONCE):
+            counts += await together(*(count(tag.decode()) for tag in tags[start : start + _AT_ONCE]))
+        ages = [each.oldest_ms for each in counts if each.oldest_ms is not None]
+        total = sum(each.count for each in counts)
+        return Backlog(total, max(ages, default=None), bool(number(capped)) or any(each.is_capped for each in counts))
+
+    async def take(self, taking: Taking) -> tuple[Reply, ...] | None:
+        return await self._in_time(taking.owner, lambda slot: slot.take(taking))
+
+    async def stay(self, staying: Staying) -> bool:
+        return await self._in_time(staying.owner, lambda slot: slot.stay(staying))
+
+    async def put_off(self, putting_off: PuttingOff) -> bool:
+        def put_off(slot: RedisBackend) -> Awaitable[bool]:
+            return RedisBackend.put_off(slot, putting_off)
+
+        return await self._in_time(putting_off.owner, put_off)
+
+    async def inbox(self, owner: Owner, scope: ReplyScope) -> tuple[Reply, ...]:
+        return await self._in_time(owner, lambda slot: slot.inbox(owner, scope))
+
+    async def retry(self, key: str) -> bool:
+        return await self._by_key(key, lambda slot: slot.retry(key))
+
+    async def drop(self, key: str) -> Reply | None:
+        return await self._by_key(key, lambda slot: slot.drop(key))
+
+    async def lying(self, ctx: TenantCtx) -> AsyncGenerator[Lying, None]:
+        seen: set[tuple[str, bytes]] = set()  # SCAN may name a key twice
+
+        async def read(tag: str, names: list[bytes]) -> list[Lying]:
+            fresh = [name for name in names if (tag, name) not in seen]
+            seen.update([(tag, name) for name in fresh])
+            return await self._step(tag, lambda way: lying_of(way, self._keys.within(tag), fresh, ctx)) if fresh else []
+
+        async with aclosing(self._steps(read, REPLIES_KIND, "hash")) as steps:
+            async for found in steps:
+                for lying in found:
+                    yield lying
+
+    async def rewrite(self, rewriting: Rewriting) -> bool:
+        return await self._in_time(rewriting.lying.owner, lambda slot: slot.rewrite(rewriting))
+
+    async def pass_time(self, passed_ms: int) -> None:
+        """Let so much time pass, in milliseconds: for tests, it looks at every key there is."""
+        for server in await self.client.servers():
+            await PASS_TIME.run(server, 0, (f"{self._keys.namespace}:", passed_ms))
+
+    # -- within
+
+    def _lives_ms(self, beginning: Beginning) -> int | None:
+        """Return how long what is begun may live, at first."""
+        if beginning.ttl_ms is None:
+            return None
+        limits = self.reply_limits
+        more = limits.timeout_grace_ms if beginning.resume else 0
+        return max(beginning.ttl_ms + more, limits.reply_grace_ms)
+
+    async def _whole(
+        self,
+        tag: str,
+        do: Callable[[RedisBackend], Awaitable[T]],
+        held: Reservation | None = None,
+        *,
+        due_ms: int | None = None,
+    ) -> T:
+        keys = self._keys.within(tag)
+        return await self._step(tag, lambda way: do(_InSlot(self, way, keys)), held, due_ms=due_ms)
+
+    async def _in_time(self, owner: Owner, do: Callable[[RedisBackend], Awaitable[T]]) -> T:
+        async with self.client.in_time():
+            return await self._whole(tag_of(owner), do)
+
+    async def _by_key(self, key: str, do: Callable[[RedisBackend], Awaitable[T]]) -> T:
+        async with self.client.in_time():
+            tag = self._pointers.remembered(key)
+            if tag is not None:
+                try:
+                    return await self._whole(tag, do)
+                except NotFoundError:
+                    pass  # perhaps it is elsewhere
+            asked = await self._pointers.follow(key)
+            if asked is None:
+                raise tenancy.absent(key)
+            return await self._whole(asked, do)
+
+    async def _claim_here(self, seen: Named, readying: Readying) -> Claimed | None:
+        """Claim what an entry leads to; see that the entry tells what is left."""
+        tag, token = seen.tag, readying.token
+        keys, held = self._keys.within(tag), None
+        path = f"{':'.join(tag.split(':')[:3])}"
+        words = (keys.ready(path), keys.namespace, tag, token, readying.turn_key, readying.lease_ms)
+        try:
+            while True:
+                nonce = new_nonce()
+                try:
+                    answer = await _CLAIM_HERE.run(SlotExecutor(self.client, looking(seen, nonce, held)), 1, words)
+                except OutlivesError as error:
+                    held = await self._reserve(error.key, tag, error.ttl_ms, "")
+                    continue
+                outcome, *more, left = answer
+                if outcome != b"again":
+                    break
+            self._entries.forget(tag)
+            await self._entries.move(seen, nonce, number(left))
+        except BaseException:
+            self._give_back(tag, (f"{keys.namespace}:made:{token}",), token)
+            raise
+        if outcome == b"nothing":
+            return None
+        if outcome != b"claimed":
+            raise foreign()
+        return await self._read_claim(tag, token, more)
+
+    async def _read_claim(self, tag: str, token: str, told: list[Any]) -> Claimed | None:
+        owner, scope, key, text, *rest = told
+        whose, slot = owner_of(owner), _InSlot(self, SlotExecutor(self.client), self._keys.within(tag))
+        try:
+            claimed = claimed_of(slot.read_wait(whose, key, text, scope), rest)
+        except CorruptSessionError as error:
+            await slot.put_off_unreadable(whose, key_of(key), token, error)
+            return None
+        self._pointers.remember(claimed.wait.key, tag)
+        return claimed
+
+    def _give_back(self, tag: str, places: tuple[str, ...], token: str, *whose: str) -> None:
+        """Give back the claim of a call that was cut off, if it got one."""
+        words: tuple[Arg, ...] = (*places, self._keys.within(tag).namespace, token, *whose)
+
+        async def give_back() -> None:
+            async with self.client.in_time():
+                await self._step(tag, lambda way: GIVE_BACK.run(way, len(places), words))
+                await self._entries.name(tag, 0)  # where the server did so before, nobody has written it
+
+        self._detached.start(give_back)
