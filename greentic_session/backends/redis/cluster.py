@@ -22,8 +22,8 @@ from greentic_session.models import ReplyScope, SessionData, TenantCtx
 from greentic_session.tenancy import Owner
 from greentic_session.wait import Wait
 
-from .keys import identity_text, key_of, tag_of, tag_without_user
 from .cluster_replies import ClusterReplies
+from .keys import SESSION_KIND, identity_text, key_of, tag_of, tag_without_user
 from .owner_pointers import Reservation
 from .slot import BarredError, Removal, ShortError, Slot, meant_by
 
@@ -200,7 +200,7 @@ class RedisClusterBackend(ClusterReplies):
         async def read(tag: str, keys: list[bytes]) -> list[Wait]:
             return [wait async for wait in Slot(self.client, self._keys.within(tag)).get_many(keys)]
 
-        async for found in self._steps(read):
+        async for found in self._steps(read, SESSION_KIND, "TYPE", "string"):
             for wait in found:
                 if wait.key not in yielded and tenancy.administers(ctx, None, wait.data):
                     yielded.add(wait.key)
@@ -220,7 +220,10 @@ class RedisClusterBackend(ClusterReplies):
                 await self._ended(key_of(key), Removal(nonce))
             return Step(len(keys), len(removed))
 
-        async with aclosing(self._steps(remove)) as steps:
+        async with aclosing(self._steps(remove, SESSION_KIND, "TYPE", "string")) as steps:
+            async for step in steps:
+                yield step
+        async with aclosing(self._forgetting_replies(ctx, meant)) as steps:
             async for step in steps:
                 yield step
 

@@ -11,6 +11,7 @@ from greentic_session import tenancy
 from greentic_session._redis.answers import foreign, number, reading_answers
 from greentic_session._redis.executor import Arg
 from greentic_session._redis.scanning import together
+from greentic_session.admin import Step
 from greentic_session.backend import (
     Backlog,
     Beginning,
@@ -31,7 +32,7 @@ from greentic_session.reply import Reply
 from greentic_session.tenancy import Owner
 
 from .cluster_slots import ClusterSlots
-from .keys import REPLIES_KIND, Keys, key_of, owner_of, owner_text, tag_of
+from .keys import REPLIES_KIND, REPLY_KINDS, Keys, glob_of_kinds, key_of, owner_of, owner_text, tag_of
 from .owner_pointers import Reservation, new_nonce
 from .ready_entries import Named, OutlivesError, SlotExecutor, looking
 from .replies import PASS_TIME, administered, lying_of
@@ -48,6 +49,7 @@ __all__ = ["ClusterReplies"]
 T = TypeVar("T")
 
 _CLAIM_HERE = step("claim_here")
+_LOOK_HERE = step("look_here")
 _DUE_USERS = script("due_users", repeatable=True)
 _AT_ONCE = 64
 """How many slots are asked at a time for what is ready there."""
@@ -166,7 +168,7 @@ class ClusterReplies(ClusterSlots):
             seen.update([(tag, name) for name in fresh])
             return await self._step(tag, lambda way: lying_of(way, self._keys.within(tag), fresh, ctx)) if fresh else []
 
-        async with aclosing(self._steps(read, REPLIES_KIND, "hash")) as steps:
+        async with aclosing(self._steps(read, REPLIES_KIND, "TYPE", "hash")) as steps:
             async for found in steps:
                 for lying in found:
                     yield lying
@@ -180,6 +182,35 @@ class ClusterReplies(ClusterSlots):
             await PASS_TIME.run(server, 0, (f"{self._keys.namespace}:", passed_ms))
 
     # -- within
+
+    async def _forgetting_replies(self, ctx: TenantCtx, meant: tuple[str, str, str, str]) -> AsyncGenerator[Step, None]:
+        """Forget the replies and ids of whoever is purged, and what tells that something is ready.
+
+        The slots of others are left alone.
+        """
+        team, user = meant[2:]
+
+        def is_meant(tag: str) -> bool:
+            env, tenant, *within = tag.split(":")
+            in_team = not team or within[:1] == [team]
+            return [env, tenant] == [ctx.env, ctx.tenant_id] and in_team and (not user or within[1:] == [user])
+
+        async def forget(tag: str, names: list[bytes]) -> Step:
+            if is_meant(tag):
+                await self._at(tag, lambda at: at.remove_leftovers(meant, names))
+            return Step(len(names), 0)
+
+        async with aclosing(self._steps(forget, "", pattern=glob_of_kinds(REPLY_KINDS))) as steps:
+            async for done in steps:
+                yield done
+        async for seen in self._entries.every(f"{ctx.env}:{ctx.tenant_id}:"):
+            self.check_open()
+            if is_meant(seen.tag):
+                keys, nonce = self._keys.within(seen.tag), new_nonce()
+                way = SlotExecutor(self.client, looking(seen, nonce))
+                _, left = await _LOOK_HERE.run(way, 1, (keys.ready(_team_of(seen.tag)), keys.namespace))
+                if number(left) < 0:
+                    await self._entries.move(seen, nonce, -1)
 
     def _lives_ms(self, beginning: Beginning) -> int | None:
         """Return how long what is begun may live, at first."""
@@ -221,8 +252,7 @@ class ClusterReplies(ClusterSlots):
         """Claim what an entry leads to; see that the entry tells what is left."""
         tag, token = seen.tag, readying.token
         keys, held = self._keys.within(tag), None
-        path = f"{':'.join(tag.split(':')[:3])}"
-        words = (keys.ready(path), keys.namespace, tag, token, readying.turn_key, readying.lease_ms)
+        words = (keys.ready(_team_of(tag)), keys.namespace, tag, token, readying.turn_key, readying.lease_ms)
         try:
             while True:
                 nonce = new_nonce()
@@ -266,3 +296,8 @@ class ClusterReplies(ClusterSlots):
                 await self._entries.name(tag, 0)  # where the server did so before, nobody has written it
 
         self._detached.start(give_back)
+
+
+def _team_of(tag: str) -> str:
+    """Return what names the team of a user: ``env:tenant:team or -``."""
+    return tag.rpartition(":")[0]

@@ -131,14 +131,25 @@ class ClusterSlots(SessionBackend):
         return await Slot(self.client, self._keys.within(held.tag)).vacate(key, held.nonce, owner)
 
     async def _steps(
-        self, do: Callable[[str, list[bytes]], Awaitable[T]], kind: str = SESSION_KIND, of_type: str = "string"
+        self,
+        do: Callable[[str, list[bytes]], Awaitable[T]],
+        kind: str = SESSION_KIND,
+        *terms: str,
+        pattern: str | None = None,
     ) -> AsyncGenerator[T, None]:
-        """Run `do` on all keys of a kind, slot by slot; again if slots have moved meanwhile."""
+        """Run `do` on all keys of a kind, slot by slot; again if slots have moved meanwhile.
+
+        Args:
+            do: Is given the hash tag of a slot, and the keys there behind their kind.
+            kind: What stands before them.
+            terms: As for SCAN.
+            pattern: What the keys look like; behind the kind anything by default.
+        """
         while True:
             servers = await self.client.servers()
             before = self.client.owners()
             for server in servers:
-                async for found in walk(server, self._keys.every(f"{kind}*"), "TYPE", of_type):
+                async for found in walk(server, self._keys.every(pattern or f"{kind}*"), *terms):
                     self.check_open()
                     work = list(self._keys.by_tag(dict.fromkeys(found), kind).items())
                     for start in range(0, len(work), _AT_ONCE):

@@ -29,13 +29,14 @@ looker comes by, and sees to it. Each server has a clock of its own, so only len
 one to the other: those that are written begin before the step, those of a looker before it looks.
 """
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from time import monotonic
 from typing import Any
 
 from greentic_session._redis.answers import foreign, number
 from greentic_session._redis.executor import NO_HOLD, Arg, Executor, Packed, ServerExecutor
+from greentic_session._redis.scanning import glob_of
 from greentic_session._redis.scripts import Script
 
 from .keys import ClusterKeys
@@ -183,6 +184,19 @@ class Entries:
                     continue
                 case _:
                     raise foreign()
+
+    async def every(self, front: str) -> AsyncIterator[Named]:
+        """Yield the entries of users whose hash tags begin like this; some of them twice."""
+        key, cursor = self._within.ready("nonces"), b"0"
+        while True:
+            pattern = glob_of(front)
+            cursor, found = await self._executor.call(
+                ("HSCAN", key, cursor, "MATCH", pattern, "COUNT", 500), repeatable=True
+            )
+            for tag, nonce in zip(found[::2], found[1::2], strict=True):
+                yield Named(tag.decode(), nonce.decode(), 0, _MONTH)
+            if cursor == b"0":
+                return
 
     async def move(self, seen: Named, nonce: str, left_ms: int) -> None:
         """Let an entry be due later, if it is still that one; take it out where nothing is left.
