@@ -1,0 +1,156 @@
+"""What leads from one slot of a cluster to another: every order of the server steps of its users.
+
+Owner pointers lead from a session key to its session, entries of the index to what is ready. Two
+slots cannot be changed in one step, so what must hold is held against every order of the steps of
+several clients, and every point where one of them dies.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+
+import pytest
+import redis
+from interleavings import NAMESPACE, Work, explore, run_alone
+from redis_server import Server
+
+from greentic_session import Claim, SessionStore
+from greentic_session.models import TenantCtx
+from greentic_session.testing._sessions.samples import ALICE, CHAT, DAY, OTHER, ctx, data
+
+pytestmark = pytest.mark.asyncio  # an operation asks the loop for the time; it is driven by hand
+
+NEAR_MS = 2
+"""How much later an entry may be due than what it tells of: what is written is rounded."""
+BOB = ctx("bob")
+PEOPLE = (ALICE, BOB)
+
+# When the first place of a user is due, and when the entry of the user is.
+TOLD = """
+local told = {}
+for _, tag in ipairs(ARGV) do
+  local team, user = tag:match('^(.*):([^:]*)$')
+  told[#told + 1] = redis.call('ZRANGE', KEYS[1] .. ':{' .. tag .. '}:ready:' .. team, 0, 0, 'WITHSCORES')[2] or 'inf'
+  told[#told + 1] = redis.call('ZSCORE', KEYS[1] .. ':{:ready}:ready:' .. team, user) or 'inf'
+end
+local time = redis.call('TIME')
+told[#told + 1] = time[1] * 1000
+return told
+"""
+
+
+@pytest.fixture
+def raw(shared: Server) -> Iterator[redis.Redis]:
+    with shared.client() as client:
+        yield client
+
+
+def tag(who: TenantCtx) -> str:
+    return f"{who.env}:{who.tenant}:{who.team}:{who.user}"
+
+
+def told(raw: redis.Redis) -> list[tuple[float, float]]:
+    """Return when something of each user is due, and when the user's entry is."""
+    found = raw.eval(TOLD, 1, NAMESPACE, *map(tag, PEOPLE))
+    moments = [float(each) for each in found[:-1]]
+    return list(zip(moments[::2], moments[1::2], strict=True))
+
+
+def check_never_too_little(raw: redis.Redis) -> None:
+    for due, named in told(raw):
+        assert named <= due + NEAR_MS, f"something is due at {due}, its entry at {named}"
+
+
+def check_all_is_found(raw: redis.Redis, dead: frozenset[int]) -> None:
+    """Check that lookers find all that is ready, whoever has died."""
+    del dead
+
+    async def look(store: SessionStore) -> list[Claim]:
+        return await store.claim_ready(limit=10, lease=DAY)
+
+    run_alone(raw, look)
+    now = raw.time()
+    assert all(due > now[0] * 1000 for due, _ in told(raw)), "something is ready, and nobody finds it"
+    check_never_too_little(raw)
+
+
+# -- what clients do
+
+
+def park(who: TenantCtx, key: str, scope: object = CHAT) -> Work:
+    return lambda store: store.register_wait(who, who.user or "", scope, key, data(who), ttl=DAY)  # type: ignore[arg-type]
+
+
+def deliver(who: TenantCtx, *, claim: bool = False, scope: object = CHAT) -> Work:
+    return lambda store: store.deliver(who, who.user or "", scope, "yes", claim=claim, lease=DAY)  # type: ignore[arg-type]
+
+
+def look(limit: int = 1) -> Work:
+    return lambda store: store.claim_ready(limit=limit, lease=DAY)
+
+
+def answer_and(finish: Callable[[Claim], object]) -> Work:
+    """Deliver and claim, then finish by a verdict or without one."""
+
+    async def work(store: SessionStore) -> None:
+        delivery = await store.deliver(ALICE, "alice", CHAT, "yes", lease=DAY)
+        if delivery.claim is not None:
+            await finish(delivery.claim)  # type: ignore[misc]
+
+    return work
+
+
+def begin_with(raw: redis.Redis, works: Sequence[Work]) -> Callable[[], None]:
+    def prepare() -> None:
+        for work in works:
+            run_alone(raw, work)
+
+    return prepare
+
+
+PARKED = (park(ALICE, "a"), park(BOB, "b"), park(ALICE, "o", OTHER))
+READY = (*PARKED, deliver(ALICE))
+
+
+async def stale(store: SessionStore) -> None:
+    """Leave an entry that is due, and leads to nothing."""
+    await store.deliver(ALICE, "alice", CHAT, "yes", claim=False)
+    claim = await store.claim_wait(ALICE, "alice", CHAT)
+    assert claim is not None
+    await claim.take()
+    await claim.stay()
+
+
+STALE = (*PARKED, stale)
+
+SCENES: dict[str, tuple[Sequence[Work], Sequence[Work]]] = {
+    "two write one entry, and one looks": (PARKED, (deliver(ALICE), look(), deliver(ALICE, scope=OTHER))),
+    "one writes over what a looker finds empty": (STALE, (deliver(ALICE), look())),
+    "two write over what a looker finds empty": (STALE, (deliver(ALICE), look(), deliver(ALICE, scope=OTHER))),
+    "another slot's is written meanwhile": (STALE, (deliver(ALICE), look(), deliver(BOB))),
+    "two look at what is ready": (READY, (look(), look(), deliver(ALICE, scope=OTHER))),
+    "two look at what is empty": (STALE, (look(), look(), deliver(ALICE))),
+    "a claim ends while one looks": (PARKED, (answer_and(lambda claim: claim.release()), look(), deliver(ALICE))),
+    "a claim is put off while one looks": (READY, (answer_and(lambda claim: claim.release(60)), look())),
+    "a claim is settled while one writes": (PARKED, (answer_and(lambda claim: claim.complete()), look(), deliver(ALICE))),
+}
+
+
+@pytest.mark.parametrize("scene", ["one writes over what a looker finds empty"])
+async def test_an_entry_is_never_too_little(raw: redis.Redis, scene: str) -> None:
+    assert explore_scene(raw, scene) > 50
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scene", SCENES)
+async def test_entries_are_never_too_little(
+    raw: redis.Redis, scene: str, record_property: Callable[[str, object], None]
+) -> None:
+    seen = explore_scene(raw, scene)
+    record_property("interleavings", seen)
+    print(f"{seen} interleavings")  # noqa: T201  # shown with -rP
+
+
+def explore_scene(raw: redis.Redis, scene: str) -> int:
+    before, works = SCENES[scene]
+    check = partial(check_never_too_little, raw)
+    return explore(raw, begin_with(raw, before), works, check, partial(check_all_is_found, raw))
