@@ -192,9 +192,20 @@ def explore(
         How many orders there were.
     """
     seen, path = 0, list[int]()
+    raw.flushall()
+    prepare()
+    found = [(key, raw.pttl(key), raw.dump(key)) for key in raw.keys()]  # noqa: SIM118
+
+    def begin() -> None:
+        with raw.pipeline(transaction=False) as pipe:
+            pipe.flushall()
+            for key, ttl, value in found:
+                pipe.restore(key, max(cast("int", ttl), 0), cast("bytes", value))
+            pipe.execute()
+
     while True:
         seen += 1
-        taken = _run(raw, prepare, works, check, conclude, path, deaths=deaths, most=most)
+        taken = _run(raw, begin, works, check, conclude, path, deaths=deaths, most=most)
         # The next order: the last choice that has another one left.
         while taken and taken[-1][0] + 1 == taken[-1][1]:
             taken.pop()
@@ -205,7 +216,7 @@ def explore(
 
 def _run(
     raw: redis.Redis,
-    prepare: Callable[[], object],
+    begin: Callable[[], None],
     works: Sequence[Work],
     check: Callable[[], None],
     conclude: Callable[[frozenset[int]], None],
@@ -215,8 +226,7 @@ def _run(
     most: int,
 ) -> list[tuple[int, int]]:
     """Take one order; return each choice in it, and of how many."""
-    raw.flushall()
-    prepare()
+    begin()
     processes = list[_Process]()
     for work in works:
         store, tasks = store_on(raw)

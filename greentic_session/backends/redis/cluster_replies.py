@@ -34,7 +34,7 @@ from greentic_session.tenancy import Owner
 from .cluster_slots import ClusterSlots
 from .keys import REPLIES_KIND, REPLY_KINDS, Keys, glob_of_kinds, key_of, owner_of, owner_text, tag_of
 from .owner_pointers import Reservation, new_nonce
-from .ready_entries import Named, OutlivesError, SlotExecutor, looking
+from .ready_entries import Named, OutlivesError, SlotExecutor, left_of, looking
 from .replies import PASS_TIME, administered, lying_of
 from .reply_answers import claimed_of, delivery_name
 from .scripts import GIVE_BACK, script, step
@@ -209,8 +209,8 @@ class ClusterReplies(ClusterSlots):
                 keys, nonce = self._keys.within(seen.tag), new_nonce()
                 way = SlotExecutor(self.client, looking(seen, nonce))
                 _, left = await _LOOK_HERE.run(way, 1, (keys.ready(_team_of(seen.tag)), keys.namespace))
-                if number(left) < 0:
-                    await self._entries.move(seen, nonce, -1)
+                if left_of(left) is None:
+                    await self._entries.move(seen, nonce, None)
 
     def _lives_ms(self, beginning: Beginning) -> int | None:
         """Return how long what is begun may live, at first."""
@@ -265,7 +265,7 @@ class ClusterReplies(ClusterSlots):
                 if outcome != b"again":
                     break
             self._entries.forget(tag)
-            await self._entries.move(seen, nonce, number(left))
+            await self._entries.move(seen, nonce, left_of(left))
         except BaseException:
             self._give_back(tag, (f"{keys.namespace}:made:{token}",), token)
             raise

@@ -42,7 +42,7 @@ from greentic_session._redis.scripts import Script
 from .keys import ClusterKeys
 from .owner_pointers import Reservation, new_nonce
 
-__all__ = ["Entries", "Entry", "Named", "OutlivesError", "SlotExecutor", "UnnamedError", "hold_of", "looking"]
+__all__ = ["Entries", "Entry", "Named", "OutlivesError", "SlotExecutor", "UnnamedError", "hold_of", "left_of", "looking"]
 
 _MONTH = 32 * 86_400_000
 """For how many ms an entry lives at least that is written before its step was tried."""
@@ -127,6 +127,11 @@ def hold_of(entry: Entry | None = None, held: Reservation | None = None) -> str:
     return f"{named} {'- -' if held is None else f'{held.nonce} {held.lives}'} -"
 
 
+def left_of(told: int | bytes) -> int | None:
+    """Return in how many ms there is something, as a looker's step tells it; None for never."""
+    return None if told == b"" else number(told)
+
+
 def looking(entry: Named, nonce: str, held: Reservation | None = None) -> str:
     """Return what a looker's step is given: the entry is barred, and that nonce is the next."""
     pointer = "- -" if held is None else f"{held.nonce} {held.lives}"
@@ -198,15 +203,16 @@ class Entries:
             if cursor == b"0":
                 return
 
-    async def move(self, seen: Named, nonce: str, left_ms: int) -> None:
+    async def move(self, seen: Named, nonce: str, left_ms: int | None) -> None:
         """Let an entry be due later, if it is still that one; take it out where nothing is left.
 
         Args:
             seen: The entry.
             nonce: The nonce that it takes.
-            left_ms: In how many ms from when it was seen; below 0 for never.
+            left_ms: In how many ms from when it was seen, negative where it was due before; None
+                for never.
         """
-        due: Arg = f"{seen.at_ms + left_ms:.3f}" if left_ms >= 0 else ""
+        due: Arg = "" if left_ms is None else f"{seen.at_ms + left_ms:.3f}"
         await _MOVE.run(self._executor, 1, (*self._front(), seen.tag, seen.nonce, nonce, due))
 
     def _front(self) -> tuple[str, str]:

@@ -6,7 +6,7 @@
 -- Returns  what the step returns; {"unnamed", in how many ms the entry must be due, for how many it
 --          must live, the nonce of one that was given and is barred, or ""}; {"outlives", session
 --          key, ms} where an owner pointer would end before its session. To a looker, behind the
---          answer: in how many ms there is something, or -1 for never
+--          answer: in how many ms there is something, below 0 where there is; or "" for never
 local NEAR, SURE = 2, 1000 -- ms
 local NEVER_ENDS = 5 * 365 * 86400000
 local answer = step()
@@ -47,16 +47,16 @@ if allowed[6] then -- a looker: nobody may count on what is named now any more
   bar(known)
   if due == math.huge then
     server.call('DEL', named)
-    answer[#answer + 1] = -1
+    answer[#answer + 1] = ''
   else
     note_entry(allowed[1], due, begun + tonumber(allowed[3]))
-    answer[#answer + 1] = math.max(math.floor(due - at), 0)
+    answer[#answer + 1] = math.floor(due - at)
   end
   return answer
 end
 
 if due == math.huge then return answer end
-local function is_enough() return known and (by <= due + NEAR or allowed[7]) and ends >= at + lives - SURE end
+local function is_enough() return known and (by <= math.max(due, at) + NEAR or allowed[7]) and ends >= at + lives - SURE end
 if is_enough() then return answer end
 local given = allowed[1]
 local barred = given and is_barred(given)
