@@ -56,7 +56,7 @@ class _Way:
     hold = NO_HOLD
 
     def __init__(self, raw: redis.Redis) -> None:
-        self._raw = raw
+        self._execute: Callable[..., Any] = raw.execute_command
 
     def in_time(self) -> "_InTime":
         return _InTime()
@@ -66,13 +66,13 @@ class _Way:
 
     def _run(self, command: Sequence[Any], *, script: str | None = None, behind: Any = None, **_: Any) -> Any:
         answer = self._eval(command, script)
-        return answer if behind is None else (answer, self._raw.execute_command(*behind))
+        return answer if behind is None else (answer, self._execute(*behind))
 
     def _eval(self, command: Sequence[Any], script: str | None) -> Any:
         try:
-            return self._raw.execute_command(*command)
+            return self._execute(*command)
         except redis.exceptions.NoScriptError:
-            return self._raw.execute_command("EVAL", script, *command[2:])
+            return self._execute("EVAL", script, *command[2:])
 
 
 class _Tasks(Detached):
@@ -142,10 +142,10 @@ class _Process:
         try:
             current.send(None)
         except StopIteration:
-            self.running.pop(0)
+            del self.running[0]
         except GreenticError as error:
             self.failure = error
-            self.running.pop(0)
+            del self.running[0]
         self.running.extend(self._begun())
 
     def _begun(self) -> list[Coroutine[Any, Any, object]]:
@@ -174,7 +174,7 @@ def explore(
     conclude: Callable[[frozenset[int]], None],
     *,
     deaths: bool = True,
-    most: int = 10,
+    most: int = 8,
 ) -> int:
     """Take the server steps of several clients in every order, with one death at most in each.
 
@@ -200,7 +200,7 @@ def explore(
         with raw.pipeline(transaction=False) as pipe:
             pipe.flushall()
             for key, ttl, value in found:
-                pipe.restore(key, max(cast("int", ttl), 0), cast("bytes", value))
+                pipe.restore(key, max(ttl, 0), cast("bytes", value))
             pipe.execute()
 
     while True:

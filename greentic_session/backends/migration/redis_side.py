@@ -45,7 +45,7 @@ class RedisSide(Side):
         self.conversations: ConversationBackend = RedisConversationBackend(client, names)
 
     @abstractmethod
-    def walk(self, kind: str, looked: Looked, redis_type: str = "string") -> AsyncIterator[Group]:
+    def walk(self, kind: str, looked: Looked, redis_type: str = "string") -> AsyncGenerator[Group, None]:
         """Yield the names of all keys of a kind, some perhaps twice.
 
         Args:
@@ -55,7 +55,15 @@ class RedisSide(Side):
         """
 
     async def holds_replies(self) -> bool:
-        """Say whether unsettled replies or deadlines are kept; a cluster keeps none."""
+        """See `Side.holds_replies`."""
+        async with aclosing(self.walk(REPLIES_KIND, _unheard, "hash")) as found:
+            if await anext(found, None) is not None:
+                return True
+        async with aclosing(self.walk(READY_KIND, _unheard, "zset")) as found:
+            async for keys, names in found:
+                # On a cluster the index of users may name too much.
+                if not keys.is_index and any(name.count(b":") == _COLONS_OF_PLACES for name in names):
+                    return True
         return False
 
     @abstractmethod
@@ -97,16 +105,6 @@ class ServerSide(RedisSide):
     async def has(self, key: str) -> bool:
         return bool(await self.client.call(("EXISTS", self.keys.session(key)), repeatable=True))
 
-    async def holds_replies(self) -> bool:
-        async with aclosing(self.walk(REPLIES_KIND, _unheard, "hash")) as found:
-            if await anext(found, None) is not None:
-                return True
-        async with aclosing(self.walk(READY_KIND, _unheard, "zset")) as found:
-            async for _, names in found:
-                if any(name.count(b":") == _COLONS_OF_PLACES for name in names):
-                    return True
-        return False
-
 
 class ClusterSide(RedisSide):
     """A cluster.
@@ -121,7 +119,7 @@ class ClusterSide(RedisSide):
         self.keys: ClusterKeys = ClusterKeys(namespace)
         self.pointers: Pointers = Pointers(client, namespace)
 
-    async def walk(self, kind: str, looked: Looked, redis_type: str = "string") -> AsyncIterator[Group]:
+    async def walk(self, kind: str, looked: Looked, redis_type: str = "string") -> AsyncGenerator[Group, None]:
         pattern = self.keys.every(f"{kind}*")
         async for found in walk_servers(self.client, pattern, "TYPE", redis_type, looked=looked):
             for tag, names in self.keys.by_tag(found, kind).items():

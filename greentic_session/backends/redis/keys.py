@@ -130,6 +130,9 @@ KEPT_KIND: Final = "kept:"
 READY_KIND: Final = "ready:"
 """The same of the index of what is ready."""
 
+_INDEX_TAG: Final = ":ready"
+"""On a cluster, the hash tag of the index of what is ready; no user has it: an env is not empty."""
+
 REPLY_KINDS: Final = (REPLIES_KIND, DELIVERED_KIND, KEPT_KIND)
 """What belongs to a user, of replies: the user's name follows."""
 
@@ -177,6 +180,11 @@ class Keys:
 
     def __init__(self, namespace: str) -> None:
         self.namespace: str = check_namespace(namespace)
+
+    @property
+    def is_index(self) -> bool:
+        """Whether they are those of the index of what is ready, on a cluster."""
+        return self.namespace.endswith(f":{{{_INDEX_TAG}}}")
 
     def session(self, key: str) -> str:
         """Where a session's text is."""
@@ -250,7 +258,7 @@ class ClusterKeys:
     @property
     def index(self) -> Keys:
         """The keys of the slot of the index of what is ready; see `ready_entries`."""
-        return self.within(":ready")  # no user's: an env is not empty
+        return self.within(_INDEX_TAG)
 
     def every(self, rest: str) -> bytes:
         """Return the pattern of SCAN for keys with `rest` in any slot, and some others.

@@ -1,14 +1,18 @@
 """Replies and deadlines on a cluster: the contract, and what each operation costs."""
 
+import asyncio
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
 
 import pytest
 import pytest_asyncio
-from cluster_servers import Cluster
+import redis
+from cluster_servers import Cluster, slot_of
 from hypothesis import settings
 from hypothesis.stateful import run_state_machine_as_test
+from races.workers import plain_client
 from time_passing import UNIT, OnACluster, passing
 
 from greentic_session import RedisSessionStore, SessionStore
@@ -18,12 +22,22 @@ from greentic_session.testing import (
     ReplyStoreMachine,
     session_store_machine,
 )
+from greentic_session.testing._sessions.samples import ALICE, CHAT, DAY, ctx, data
+
+BOB = ctx("bob")
 
 
 @pytest.fixture
 def fresh(cluster: Cluster) -> Callable[[], str]:
     del cluster
     return lambda: f"test-{uuid.uuid4().hex}"
+
+
+@pytest.fixture
+def raw(cluster: Cluster) -> Iterator[redis.RedisCluster]:
+    with plain_client(cluster.url) as client:
+        assert isinstance(client, redis.RedisCluster)
+        yield client
 
 
 class TestReplies(OnACluster, ReplyContract):
@@ -49,3 +63,100 @@ def test_state_machine(cluster: Cluster, fresh: Callable[[], str], examples: int
 
     machine = session_store_machine(make_store, passing(clients), base=ReplyStoreMachine, unit=UNIT)
     run_state_machine_as_test(machine, settings=settings(max_examples=examples, stateful_step_count=steps))
+
+
+# -- what operations cost
+
+
+class Counted:
+    """How many round trips the calls of a store take."""
+
+    def __init__(self, store: SessionStore, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._trips = 0
+        client = store.backend.client  # type: ignore[attr-defined]
+        call = client.call
+
+        async def counted(*args: Any, **kwargs: Any) -> Any:
+            self._trips += 1
+            return await call(*args, **kwargs)
+
+        monkeypatch.setattr(client, "call", counted)
+
+    async def of(self, call: Awaitable[object]) -> int:
+        before = self._trips
+        await call
+        return self._trips - before
+
+
+@pytest.mark.asyncio
+async def test_what_an_operation_costs(cluster: Cluster, fresh: Callable[[], str], monkeypatch: pytest.MonkeyPatch) -> None:
+    async with RedisSessionStore.from_url(cluster.url, namespace=fresh()) as store:
+        trips = Counted(store, monkeypatch)
+        assert await trips.of(store.register_wait(ALICE, "alice", CHAT, "k", data(), DAY)) == 2  # as without replies
+        assert await trips.of(store.deliver(ALICE, "alice", CHAT, "one")) == 2  # no entry was known
+        assert await trips.of(store.deliver(ALICE, "alice", CHAT, "two")) == 1
+        assert await trips.of(store.inbox(ALICE, "alice", CHAT)) == 1
+        later = store.register_wait(BOB, "bob", CHAT, "b", data(BOB), DAY, on_timeout="resume")
+        assert await trips.of(later) == 3
+        assert await trips.of(store.claim_wait(BOB, "bob", CHAT)) == 1
+
+
+@pytest.mark.asyncio
+async def test_a_program_that_uses_none_of_this_has_no_key_of_it(
+    cluster: Cluster, fresh: Callable[[], str], raw: redis.RedisCluster
+) -> None:
+    namespace = fresh()
+    async with RedisSessionStore.from_url(cluster.url, namespace=namespace) as store:
+        await store.register_wait(ALICE, "alice", CHAT, "k", data(), DAY)
+        claim = await store.claim_wait(ALICE, "alice", CHAT)
+        assert claim is not None
+        await claim.park(CHAT, data(), DAY)
+    kinds = {key.decode().rpartition("}:")[2].split(":")[0] for key in raw.scan_iter(f"{namespace}:{{*")}
+    assert kinds == {"session", "own", "waits"}
+
+
+# -- while slots move
+
+
+@pytest.mark.slow
+@pytest.mark.asyncio
+async def test_no_reply_is_lost_while_slots_move(cluster: Cluster, fresh: Callable[[], str]) -> None:
+    people = [ctx(f"u{number}", tenant=f"t{number % 3}") for number in range(12)]
+    worked, sent, over = Counter[str](), list[str](), False
+    async with (
+        RedisSessionStore.from_url(cluster.url, namespace=fresh(), timeout=20) as store,
+        RedisSessionStore.from_url(cluster.url, namespace=store.backend._keys.namespace, timeout=20) as other,  # type: ignore[attr-defined]
+    ):
+        for who in people:
+            await store.register_wait(who, who.user_id or "", CHAT, f"k-{who.user_id}", data(who), DAY)
+
+        async def send() -> None:
+            for number in range(15):
+                for who in people:
+                    body = f"{who.user_id}-{number}"
+                    await store.deliver(who, who.user_id or "", CHAT, body, claim=False, delivery_id=body)
+                    sent.append(body)
+
+        async def work() -> None:
+            while not (over and sum(worked.values()) >= len(sent)):
+                for claim in await other.claim_ready(limit=4, lease=DAY):
+                    assert claim.reply is not None
+                    worked[claim.reply.body] += 1
+                    await claim.stay()
+                await asyncio.sleep(0.005)
+
+        async def move() -> None:
+            slots = [slot_of(f"dev:{who.tenant}:ops:{who.user_id}") for who in people] + [slot_of(":ready")]
+            while not over:
+                for slot in slots:
+                    there = cluster.primaries.index(cluster.owner(slot))
+                    target = cluster.primaries[(there + 1) % 3]
+                    await asyncio.to_thread(cluster.move, slot, target)
+
+        async with asyncio.TaskGroup() as tasks:
+            moving, working = tasks.create_task(move()), tasks.create_task(work())
+            await send()
+            over = True
+            await asyncio.wait_for(working, 40)
+            await moving
+    assert worked == Counter(sent)

@@ -5,15 +5,18 @@ slots cannot be changed in one step, so what must hold is held against every ord
 several clients, and every point where one of them dies.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from contextlib import suppress
 from functools import partial
+from typing import Any
 
 import pytest
 import redis
 from interleavings import NAMESPACE, Work, explore, run_alone
 from redis_server import Server
 
-from greentic_session import Claim, SessionStore
+from greentic_session import Claim, SessionStore, Start
+from greentic_session.errors import ConflictError, NotFoundError, TenantMismatchError
 from greentic_session.models import TenantCtx
 from greentic_session.testing._sessions.samples import ALICE, CHAT, DAY, OTHER, ctx, data
 
@@ -154,3 +157,82 @@ def explore_scene(raw: redis.Redis, scene: str) -> int:
     before, works = SCENES[scene]
     check = partial(check_never_too_little, raw)
     return explore(raw, begin_with(raw, before), works, check, partial(check_all_is_found, raw))
+
+
+# -- owner pointers
+
+
+def check_pointer(raw: redis.Redis, key: str = "k") -> None:
+    """Check that at most one user has a session under a key, and that its pointer leads there."""
+    living = [each for each in map(tag, PEOPLE) if raw.exists(f"{NAMESPACE}:{{{each}}}:session:{key}")]
+    assert len(living) <= 1, "two users have a session under one key"
+    for each in living:
+        pointer = raw.get(f"{NAMESPACE}:owner:{key}")
+        assert isinstance(pointer, bytes)
+        assert pointer.decode().partition(" ")[2] == each, "the pointer leads elsewhere"
+
+
+def check_key_is_free(raw: redis.Redis, dead: frozenset[int]) -> None:
+    """Check that whoever comes later can have the key, or removes who has it, whoever has died."""
+    del dead
+
+    async def come(store: SessionStore) -> None:
+        await store.remove_session("k")
+        await store.register_wait(BOB, "bob", CHAT, "k", data(BOB), ttl=DAY)
+        found = await store.get_session("k")
+        assert found is not None
+        assert found.tenant_ctx.user_id == "bob"
+
+    run_alone(raw, come)
+    check_pointer(raw)
+
+
+def trying(work: Work) -> Work:
+    """Return work that may be refused, for somebody else has the key."""
+
+    async def run(store: SessionStore) -> None:
+        with suppress(ConflictError, NotFoundError, TenantMismatchError):
+            await work(store)
+
+    return run
+
+
+def begin_at(who: TenantCtx) -> Work:
+    return lambda store: store.deliver(who, who.user or "", OTHER, "yes", start=Start(data(who), key="k", ttl=DAY))
+
+
+def create(who: TenantCtx) -> Work:
+    return lambda store: store.create_session(who, data(who), key="k", ttl=DAY)
+
+
+def remove(store: SessionStore) -> Coroutine[Any, Any, object]:
+    return store.remove_session("k")
+
+
+POINTER_SCENES: dict[str, tuple[Sequence[Work], Sequence[Work]]] = {
+    "two users want one key": ((), (park(ALICE, "k"), park(BOB, "k"))),
+    "two users create": ((), (create(ALICE), create(BOB), remove)),
+    "a removal, and two who want the key": (
+        (park(ALICE, "k"),),
+        (remove, park(BOB, "k"), park(ALICE, "k")),
+    ),
+    "a session is removed twice": ((park(ALICE, "k"),), (remove, remove, park(BOB, "k"))),
+    "a delivery begins what another user begins": ((), (begin_at(ALICE), begin_at(BOB))),
+}
+
+
+@pytest.mark.parametrize("scene", ["two users want one key"])
+async def test_a_pointer_leads_to_its_session(raw: redis.Redis, scene: str) -> None:
+    assert explore_pointers(raw, scene) > 50
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scene", POINTER_SCENES)
+async def test_pointers_lead_to_their_sessions(raw: redis.Redis, scene: str) -> None:
+    print(f"{explore_pointers(raw, scene)} interleavings")  # noqa: T201  # shown with -rP
+
+
+def explore_pointers(raw: redis.Redis, scene: str) -> int:
+    before, works = POINTER_SCENES[scene]
+    check, conclude = partial(check_pointer, raw), partial(check_key_is_free, raw)
+    return explore(raw, begin_with(raw, before), [trying(work) for work in works], check, conclude)
