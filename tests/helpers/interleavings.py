@@ -7,6 +7,7 @@ other, on a Redis of the tests; on it the scripts are those of a cluster.
 
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
 from dataclasses import dataclass, field
+from random import Random
 from typing import Any, TypeAlias, cast
 
 import redis
@@ -22,7 +23,7 @@ from greentic_session.errors import GreenticError
 __all__ = ["NAMESPACE", "Work", "explore", "run_alone", "store_on"]
 
 NAMESPACE = "steps"
-_FAIR = 60
+_FAIR = 200
 """How many steps there are behind that at most."""
 Work: TypeAlias = Callable[[SessionStore], Coroutine[Any, Any, object]]
 """What a client does."""
@@ -185,7 +186,7 @@ def explore(
         check: Called after every step: whether what must hold does.
         conclude: Called when all have ended, with the numbers of those that died.
         deaths: Whether clients die.
-        most: So many steps are in every order. Behind them the clients take turns: one that looks
+        most: So many steps are in every order. Behind them chance has it: one that looks
             between any two steps of another could keep that from its goal for ever.
 
     Returns:
@@ -234,6 +235,7 @@ def _run(
         running.send(None)
         processes.append(_Process(tasks, [running]))
     taken, dead, steps = list[tuple[int, int]](), frozenset[int](), 0
+    chance = Random(0)  # the same in every run
     while alive := [number for number, process in enumerate(processes) if process.running]:
         choices = [(number, False) for number in alive]
         if deaths and not dead:
@@ -243,7 +245,7 @@ def _run(
             taken.append((choice, len(choices)))
             number, dies = choices[choice]
         else:
-            number, dies = alive[steps % len(alive)], False
+            number, dies = chance.choice(alive), False  # in lockstep some would keep each other from it
         steps += 1
         if dies:
             processes[number].kill()
