@@ -1,15 +1,15 @@
-"""Stores that keep no replies yet: they say so, name the version, and go on with all the rest."""
+"""A backend without replies: its store says so, names the version, and does all the rest."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import anyio
 import pytest
-from cluster_servers import Cluster
 
-from greentic_session import RedisSessionStore, Runner, SessionStore, Start
-from greentic_session.testing._sessions.calls import answer, park
-from greentic_session.testing._sessions.samples import ALICE, CHAT, DAY, data
+from greentic_session import Runner, SessionStore, Start
+from greentic_session.backend import Parking, SessionBackend, Settled
+from greentic_session.backends.memory.backend import MemoryBackend
+from greentic_session.testing._sessions.samples import ALICE, CHAT, DAY, answer, data, park
 
 pytestmark = pytest.mark.asyncio
 
@@ -52,6 +52,19 @@ async def check(store: SessionStore) -> None:
     assert claim.leftovers == ()
 
 
-async def test_a_cluster(cluster: Cluster) -> None:
-    async with RedisSessionStore.from_url(cluster.url) as store:
+class WithoutReplies(MemoryBackend):
+    """A backend of somebody's own, from before there were replies."""
+
+    async def park(self, parking: Parking) -> Settled:
+        if parking.resume:
+            self._refuse_replies()
+        return await super().park(parking)
+
+
+for name in ("deliver", "claim_ready", "readiness", "take", "stay", "put_off", "inbox", "retry", "drop"):
+    setattr(WithoutReplies, name, getattr(SessionBackend, name))
+
+
+async def test_a_backend_of_ones_own() -> None:
+    async with SessionStore(WithoutReplies()) as store:
         await check(store)

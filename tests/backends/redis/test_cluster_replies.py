@@ -22,7 +22,7 @@ from greentic_session.testing import (
     ReplyStoreMachine,
     session_store_machine,
 )
-from greentic_session.testing._sessions.samples import ALICE, CHAT, DAY, ctx, data
+from greentic_session.testing._sessions.samples import ALICE, CHAT, DAY, OTHER, ctx, data
 
 BOB = ctx("bob")
 
@@ -63,6 +63,48 @@ def test_state_machine(cluster: Cluster, fresh: Callable[[], str], examples: int
 
     machine = session_store_machine(make_store, passing(clients), base=ReplyStoreMachine, unit=UNIT)
     run_state_machine_as_test(machine, settings=settings(max_examples=examples, stateful_step_count=steps))
+
+
+# -- what is left, and what is told of it
+
+
+async def some_of_all(store: SessionStore) -> None:
+    """Leave a queued reply, a kept one, a remembered id, a deadline, and a claim."""
+    await store.register_wait(ALICE, "alice", CHAT, "k", data(), DAY)
+    await store.deliver(ALICE, "alice", CHAT, "one", delivery_id="d-1")
+    await store.deliver(ALICE, "alice", CHAT, "two", delivery_id="d-2")
+    await store.deliver(ALICE, "alice", OTHER, "early", keep_for=DAY)
+    await store.register_wait(BOB, "bob", CHAT, "b", data(BOB), DAY, on_timeout="resume")
+    await store.deliver(BOB, "bob", CHAT, "ready", claim=False)
+
+
+@pytest.mark.asyncio
+async def test_the_doctor_finds_nothing(cluster: Cluster, fresh: Callable[[], str]) -> None:
+    async with RedisSessionStore.from_url(cluster.url, namespace=fresh()) as store:
+        await some_of_all(store)
+        inspector = store.backend.inspector()
+        assert (await inspector.examine(lambda _: None)).findings == []
+        [told] = await inspector.details(["b"])
+        assert told is not None
+        assert (told.resumes, told.replies) == (True, 1)
+        tallies = await inspector.survey(lambda _: None)
+        assert sum(tally.replies for tally in tallies.values()) == 3
+        assert sum(tally.ready for tally in tallies.values()) == 1
+        assert (await store.backend.readiness(None)).count == 1
+
+
+@pytest.mark.asyncio
+async def test_a_purge_leaves_no_key(cluster: Cluster, fresh: Callable[[], str], raw: redis.RedisCluster) -> None:
+    namespace = fresh()
+    async with RedisSessionStore.from_url(cluster.url, namespace=namespace) as store:
+        await some_of_all(store)
+        carol = ctx("carol", tenant="globex")
+        await store.register_wait(carol, "carol", CHAT, "c", data(carol), DAY)
+        await store.deliver(carol, "carol", CHAT, "hers", claim=False)
+        assert await store.purge(ctx(None, team=None)) == 2
+        left = [key.decode() for key in raw.scan_iter(f"{namespace}:*") if b":barred:" not in key]
+        assert not [key for key in left if "acme" in key]
+        assert [claim.reply.body for claim in await store.claim_ready(limit=9) if claim.reply] == ["hers"]
 
 
 # -- what operations cost
