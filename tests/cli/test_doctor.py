@@ -267,7 +267,7 @@ def test_every_name_that_the_scripts_tell_is_explained() -> None:
     for folder in ("backends/redis/lua/admin", "conversation/backends/redis/lua"):
         text = (Path(greentic_session.__file__).parent / folder / "examine.lua").read_text()
         told |= set(re.findall(r"tell\('(\w+)'", text))
-    assert told | {"lost", "pointer"} == FAULTS.keys() | CONVERSATION_FAULTS.keys()
+    assert told | {"lost", "pointer", "unnamed"} == FAULTS.keys() | CONVERSATION_FAULTS.keys()
 
 
 def test_in_memory(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

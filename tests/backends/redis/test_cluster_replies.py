@@ -94,6 +94,16 @@ async def test_the_doctor_finds_nothing(cluster: Cluster, fresh: Callable[[], st
 
 
 @pytest.mark.asyncio
+async def test_the_doctor_misses_an_entry(cluster: Cluster, fresh: Callable[[], str], raw: redis.RedisCluster) -> None:
+    namespace = fresh()
+    async with RedisSessionStore.from_url(cluster.url, namespace=namespace) as store:
+        await some_of_all(store)
+        raw.zrem(f"{namespace}:{{:ready}}:ready:dev:acme:ops", "bob")
+        [finding] = (await store.backend.inspector().examine(lambda _: None)).findings
+        assert (finding.fault, finding.count) == (True, 1)
+
+
+@pytest.mark.asyncio
 async def test_a_purge_leaves_no_key(cluster: Cluster, fresh: Callable[[], str], raw: redis.RedisCluster) -> None:
     namespace = fresh()
     async with RedisSessionStore.from_url(cluster.url, namespace=namespace) as store:

@@ -9,13 +9,17 @@ from greentic_session._redis.answers import reading_answers
 from greentic_session._redis.cluster import ClusterClient
 from greentic_session._redis.scanning import together, walk_along
 from greentic_session.admin import Details, Examination, Group, Inspector, Looked, Selection, Setting, Tally
-from greentic_session.backends.redis.keys import SESSION_KIND, ClusterKeys, glob_of_kinds
+from greentic_session.backends.redis.keys import READY_KIND, SESSION_KIND, ClusterKeys, glob_of_kinds
 from greentic_session.backends.redis.owner_pointers import Pointers
 
 from .inspector import STEP, SURVEYED_KINDS, Notes, Tallies, details, namespaces_on
 from .settings import read_settings
 
 __all__ = ["RedisClusterInspector"]
+
+
+_APART_MS = 60_000
+"""How far apart the clocks of two nodes may be."""
 
 
 @reading_answers
@@ -48,14 +52,19 @@ class RedisClusterInspector(Inspector):
         return found
 
     async def examine(self, looked: Looked) -> Examination:
-        """See `Inspector.examine`. A session's owner pointer is looked at, too."""
-        notes, session = Notes(), SESSION_KIND.encode()
+        """See `Inspector.examine`. A session's owner pointer is looked at, too.
+
+        And so is the index of what is ready, for each user who is to be named there.
+        """
+        notes, session, ready = Notes(), SESSION_KIND.encode(), READY_KIND.encode()
 
         async def look(tag: str, names: list[bytes]) -> None:
             await notes.look(self._client, self._keys.within(tag), names)
             for name in names:
                 if name.startswith(session) and await self._is_astray(tag, name.removeprefix(session)):
                     notes.note("pointer", name)
+                if name.startswith(ready) and await self._is_unnamed(tag, name.removeprefix(ready)):
+                    notes.note("unnamed", name)
 
         await self._walk("*", look, looked)
         return notes.examination()
@@ -87,6 +96,21 @@ class RedisClusterInspector(Inspector):
         if await self._pointers.follow(key) == tag:
             return False
         return (await details(self._client, self._keys.within(tag), [key]))[0] is not None  # else it has ended meanwhile
+
+    async def _is_unnamed(self, tag: str, team: bytes) -> bool:
+        keys, index = self._keys.within(tag), self._keys.index
+        if keys.is_index:
+            return False
+        team_name = team.decode("utf-8", "replace")
+        first = ("ZRANGE", keys.ready(team_name), 0, 0, "WITHSCORES")
+        due = await self._client.call(first, repeatable=True)
+        if not due:
+            return False
+        user = tag.rpartition(":")[2]
+        named = await self._client.call(("ZSCORE", index.ready(team_name), user), repeatable=True)
+        if named is not None and float(named) <= float(due[1]) + _APART_MS:
+            return False
+        return bool(await self._client.call(first, repeatable=True) == due)  # else somebody has worked on it meanwhile
 
     async def _details(self, key: str) -> Details | None:
         tag = await self._pointers.follow(key)

@@ -42,6 +42,11 @@ FAULTS: Final[Mapping[str, tuple[bool, str, str]]] = {
         "sessions that no owner pointer leads to, on a cluster: they cannot be read by their key",
         "Park the flow again; --reveal names the keys. Find out who wrote there: no operation of the store leaves this.",
     ),
+    "unnamed": (
+        True,
+        "users who have, or will have, something ready and are missing in the index across slots, on a cluster",
+        "Delete the key `named` in the slot of each (--reveal says whom): the next delivery there makes the entry anew.",
+    ),
     "lifetimes": (
         True,
         "waits of which not all parts have the same lifetime: they may end early, or in part",
