@@ -1,6 +1,7 @@
 """A backend without replies: its store says so, names the version, and does all the rest."""
 
 from collections.abc import Awaitable, Callable
+from time import time
 from typing import Any
 
 import anyio
@@ -66,5 +67,5 @@ for name in ("deliver", "claim_ready", "readiness", "take", "stay", "put_off", "
 
 
 async def test_a_backend_of_ones_own() -> None:
-    async with SessionStore(WithoutReplies()) as store:
+    async with SessionStore(WithoutReplies(time)) as store:
         await check(store)

@@ -49,6 +49,7 @@ _DROP = step("drop")
 _INBOX = step("inbox", repeatable=True)
 _LYING = step("lying", repeatable=True)
 PASS_TIME = Script("greentic_session.backends.redis.lua", "pass_time", (int,))
+"""Lets time pass for tests."""
 _PUT_OFF = step("put_off")
 _RETRY = step("retry")
 _REWRITE = step("rewrite", int)
