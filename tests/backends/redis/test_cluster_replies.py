@@ -151,6 +151,11 @@ async def test_what_an_operation_costs(cluster: Cluster, fresh: Callable[[], str
         later = store.register_wait(BOB, "bob", CHAT, "b", data(BOB), DAY, on_timeout="resume")
         assert await trips.of(later) == 3
         assert await trips.of(store.claim_wait(BOB, "bob", CHAT)) == 1
+        carol = ctx("carol")
+        await store.register_wait(carol, "carol", CHAT, "c", data(carol))
+        assert await trips.of(store.deliver(carol, "carol", CHAT, "one")) == 4  # an entry, as others have; one that lasts
+        await asyncio.sleep(1.1)  # what is to last is asked for to a second
+        assert await trips.of(store.deliver(carol, "carol", CHAT, "two")) == 1
 
 
 @pytest.mark.asyncio

@@ -73,4 +73,5 @@ if given and not barred then
   end
 end
 undo()
-return {'unnamed', math.max(math.floor(due - at), 0), math.ceil(lives), barred and given or ''}
+-- Twice as long as it must live now, so that the next steps find it living long enough.
+return {'unnamed', math.max(math.floor(due - at), 0), math.ceil(2 * lives), barred and given or ''}
