@@ -83,6 +83,7 @@ async def test_the_doctor_finds_nothing(cluster: Cluster, fresh: Callable[[], st
     async with RedisSessionStore.from_url(cluster.url, namespace=fresh()) as store:
         await some_of_all(store)
         inspector = store.backend.inspector()
+        assert inspector is not None
         assert (await inspector.examine(lambda _: None)).findings == []
         [told] = await inspector.details(["b"])
         assert told is not None
@@ -99,7 +100,9 @@ async def test_the_doctor_misses_an_entry(cluster: Cluster, fresh: Callable[[], 
     async with RedisSessionStore.from_url(cluster.url, namespace=namespace) as store:
         await some_of_all(store)
         raw.zrem(f"{namespace}:{{:ready}}:ready:dev:acme:ops", "bob")
-        [finding] = (await store.backend.inspector().examine(lambda _: None)).findings
+        inspector = store.backend.inspector()
+        assert inspector is not None
+        [finding] = (await inspector.examine(lambda _: None)).findings
         assert (finding.fault, finding.count) == (True, 1)
 
 
