@@ -175,7 +175,7 @@ def explore(
     conclude: Callable[[frozenset[int]], None],
     *,
     deaths: bool = True,
-    most: int = 8,
+    most: int = 7,
 ) -> int:
     """Take the server steps of several clients in every order, with one death at most in each.
 
