@@ -95,8 +95,8 @@ local function park(parking)
   add_wait(set_key(owner), index_key(owner), redis.call('SCARD', set_key(owner)), key, hash, ttl)
   local latest_of = session and session.pointer_owner
   local parked = {key = key, owner_written = owner, scope_hash = hash, pointer_owner = latest_of, owner = owner}
+  if nonce and move then parked.nonce, parked.pointer_life = nonce, left + math.max(parking.ttl, 0) end
   set_lifetime(parked, ttl)
-  if nonce then parked.nonce, parked.pointer_life = nonce, left + math.max(ttl, 0) end
   local answer = displaced and {'displaced', displaced.key} or {'parked'}
   if not move then return answer end
   local leftovers, wait = move.finish(parked)

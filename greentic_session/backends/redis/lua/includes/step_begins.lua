@@ -53,6 +53,11 @@ function redis.refuse(answer) refused = refused or answer end
 
 local function undo()
   for _, one in ipairs(notes) do
-    if one[2] then server.call('RESTORE', one[1], math.max(one[3], 0), one[2], 'REPLACE') else server.call('DEL', one[1]) end
+    local key, value, ttl = one[1], one[2], one[3]
+    if not value then
+      server.call('DEL', key)
+    else
+      server.call('RESTORE', key, ttl == -1 and 0 or math.max(ttl, 1), value, 'REPLACE') -- 0 is for ever
+    end
   end
 end
