@@ -1,12 +1,21 @@
-"""Four processes of Runners on one Redis: killed, stopped, cut off while the server restarts."""
+"""Four processes of Runners while servers restart, fail and hand over, and processes die.
+
+Each accepted reply has one verdict or lies there still, in order at each place: the history of all
+calls is explained by a sequential model.
+
+What a server has acknowledged and not yet sent to a replica is lost with it, as ever in Redis. That
+is not what is tried here, so one that is to fail takes no more writes first.
+"""
 
 import random
 import time
 from pathlib import Path
 
 import pytest
+from cluster_servers import Cluster, Node, slot_of
 from histories.fleet import Fleet, run_incidents
-from redis_server import Server
+from redis_server import Server, writes_stopped
+from sentinel_servers import Fleet as Service
 
 APPEND_ONLY = ("--appendonly", "yes", "--appendfsync", "always")
 
@@ -28,4 +37,89 @@ def test_no_reply_is_lost_and_none_has_two_verdicts(tmp_path: Path, each: int, i
         )
         history = fleet.finish()
     assert len(history.accepted) == 200 * each >= history.verdicts()
+    history.check()
+
+
+# -- on a cluster
+
+
+def pair_of_the_index(cluster: Cluster) -> tuple[Node, Node]:
+    """Return who has what tells across slots where something is ready, and its replica."""
+    primary = cluster.owner(slot_of(":ready"))
+    [replica] = [node for node in cluster.nodes if (node.id, primary.id) in primary.roles()]
+    return primary, replica
+
+
+def hand_over(cluster: Cluster) -> None:
+    """Ask a replica to take its primary's place."""
+    _, replica = pair_of_the_index(cluster)
+    replica.cluster("FAILOVER")
+    cluster.wait_until(lambda: replica.role() == "master")
+    cluster.wait_until_well()
+
+
+def lose_primary(cluster: Cluster) -> None:
+    """Kill a primary; start it again when its replica has taken its place."""
+    primary, replica = pair_of_the_index(cluster)
+    with primary.client() as raw, writes_stopped(raw):
+        primary.kill()
+    cluster.wait_until(lambda: replica.role() == "master")
+    primary.start()
+    cluster.wait_until_well()
+
+
+@pytest.mark.slow
+def test_on_a_cluster_that_fails_over(tmp_path: Path) -> None:
+    """2,400 replies to 60 places on three primaries and their replicas."""
+    chance = random.Random(3)
+    with Cluster() as cluster, Fleet(cluster.url, tmp_path, places=60, each=40) as fleet:
+        incidents = [
+            lambda: hand_over(cluster),
+            lambda: fleet.kill_one(chance),
+            lambda: lose_primary(cluster),
+            lambda: fleet.stop_one(chance),
+            lambda: hand_over(cluster),
+        ]
+        run_incidents(fleet, incidents)
+        history = fleet.finish()
+    assert len(history.accepted) == 60 * 40 >= history.verdicts()
+    history.check()
+
+
+# -- behind sentinels
+
+
+def switch(service: Service) -> None:
+    """Ask the sentinels for another primary."""
+    old = service.primary
+    with service.raw(old) as raw, writes_stopped(raw):
+        service.fail_over()
+        service.until(lambda: service.role(old)[0] == b"slave")
+    service.until(service.is_settled)
+
+
+def lose_the_primary(service: Service) -> None:
+    """Kill the primary; start it again when the sentinels have made another one."""
+    old = service.primary
+    with service.raw(old) as raw, writes_stopped(raw):
+        old.kill()
+    service.until(lambda: any(service.role(each)[0] == b"master" for each in service.servers if each is not old))
+    old.start()
+    service.until(service.is_settled)
+
+
+@pytest.mark.slow
+def test_behind_sentinels_that_switch(tmp_path: Path) -> None:
+    """4,000 replies to 100 places on a primary and two replicas."""
+    chance = random.Random(4)
+    with Service() as service, Fleet(service.url, tmp_path, places=100, each=40) as fleet:
+        incidents = [
+            lambda: switch(service),
+            lambda: fleet.kill_one(chance),
+            lambda: lose_the_primary(service),
+            lambda: switch(service),
+        ]
+        run_incidents(fleet, incidents)
+        history = fleet.finish()
+    assert len(history.accepted) == 100 * 40 >= history.verdicts()
     history.check()
