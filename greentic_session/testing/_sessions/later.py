@@ -2,6 +2,7 @@
 
 from greentic_session.backend import SessionBackend
 from greentic_session.backends.memory.backend import MemoryBackend
+from greentic_session.errors import InvalidInputError
 from greentic_session.expiry import Seconds, milliseconds
 from greentic_session.store import SessionStore
 
@@ -16,14 +17,13 @@ async def later(store: SessionStore, seconds: Seconds) -> None:
     `Claim.deadline`) are told as before.
 
     Args:
-        store: One in memory, in SQLite or on one Redis, also one that is wrapped. In SQLite and on
+        store: One in memory, in SQLite or on Redis, also one that is wrapped. In SQLite and on
             Redis what is stored is shortened, in all of the file or the namespace, so deadlines
             that are told afterwards are told nearer: it is for a file or a Redis of the tests.
         seconds: How much.
 
     Raises:
-        InvalidInputError: It is not more than zero.
-        NotImplementedError: The store is of another kind.
+        InvalidInputError: It is not more than zero, or the store is of another kind.
         TypeError: It is no length of time, or `store` is no SessionStore.
 
     >>> import anyio
@@ -46,7 +46,7 @@ async def later(store: SessionStore, seconds: Seconds) -> None:
     elif (pass_time := getattr(backend, "pass_time", None)) is not None:  # they need an extra
         await pass_time(passed_ms)
     else:
-        raise NotImplementedError(f"the time of a store in {backend.system} cannot be moved yet")
+        raise InvalidInputError(f"the time of a store in {backend.system} cannot be moved")
     store.wake()
 
 

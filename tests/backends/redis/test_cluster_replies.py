@@ -20,6 +20,7 @@ from greentic_session.testing import (
     MakeStore,
     ReplyContract,
     ReplyStoreMachine,
+    later,
     session_store_machine,
 )
 from greentic_session.testing._sessions.samples import ALICE, CHAT, DAY, OTHER, ctx, data
@@ -118,6 +119,17 @@ async def test_a_purge_leaves_no_key(cluster: Cluster, fresh: Callable[[], str],
         left = [key.decode() for key in raw.scan_iter(f"{namespace}:*") if b":barred:" not in key]
         assert not [key for key in left if "acme" in key]
         assert [claim.reply.body for claim in await store.claim_ready(limit=9) if claim.reply] == ["hers"]
+
+
+@pytest.mark.asyncio
+async def test_time_passes_on_all_nodes_where_a_test_says_so(cluster: Cluster, fresh: Callable[[], str]) -> None:
+    async with RedisSessionStore.from_url(cluster.url, namespace=fresh()) as store:
+        for number in range(9):
+            who = ctx(f"u{number}")
+            await store.register_wait(who, f"u{number}", CHAT, f"k{number}", data(who), DAY, on_timeout="resume")
+        assert await store.claim_ready(limit=10) == []
+        await later(store, DAY)
+        assert [claim.timed_out for claim in await store.claim_ready(limit=10)] == [True] * 9
 
 
 # -- what operations cost
