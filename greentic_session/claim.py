@@ -277,7 +277,6 @@ class Claim:
         Raises:
             ConflictError: The claim is over.
             InvalidInputError: `data` is too large; the claim goes on.
-            NotImplementedError: The backend keeps no replies yet.
             TenantMismatchError: `data` is of somebody else; the claim goes on.
             TypeError: It is no SessionData; the claim goes on.
         """
@@ -306,7 +305,6 @@ class Claim:
         Raises:
             ConflictError: The claim is over.
             InvalidInputError: `limit` is less than 1.
-            NotImplementedError: The backend keeps no replies yet.
             TypeError: It is no int.
         """
         self._check_live()
@@ -330,7 +328,6 @@ class Claim:
         Raises:
             ConflictError: The claim is over.
             InvalidInputError: `delay` is negative or too long.
-            NotImplementedError: There is a delay, and the backend keeps no replies yet.
             TypeError: It is neither a number nor a timedelta.
         """
         self._check_live()

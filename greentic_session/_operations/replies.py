@@ -80,7 +80,6 @@ class ReplyOperations(ClaimOperations):
             InboxFullError: The reply would be queued or kept, and is one too many. Nothing was
                 accepted, remembered or changed.
             InvalidInputError: The body is longer than `max_reply_bytes`, or cannot be written.
-            NotImplementedError: The backend keeps no replies yet.
             TenantMismatchError: `user_id` is not the user of `ctx`, or `start` is of somebody else.
             TooManyWaitsError: `start` is one wait too many for the user.
         """
@@ -130,7 +129,6 @@ class ReplyOperations(ClaimOperations):
 
         Raises:
             InvalidInputError: `ctx` has a user, or `limit` is less than 1.
-            NotImplementedError: The backend keeps no replies yet.
         """
         self._backend.check_open()
         tenancy.check_administration(ctx)
@@ -164,11 +162,7 @@ class ReplyOperations(ClaimOperations):
         )
 
     async def inbox(self, ctx: TenantCtx, user_id: str, scope: ReplyScope) -> list[Reply]:
-        """Return the unsettled replies at exactly this scope, oldest first; nothing is changed.
-
-        Raises:
-            NotImplementedError: The backend keeps no replies yet.
-        """
+        """Return the unsettled replies at exactly this scope, oldest first; nothing is changed."""
         self._backend.check_open()
         owner = tenancy.lookup_owner(ctx, user_id)
         tenancy.check_scope(scope)

@@ -2,7 +2,6 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, AsyncIterator
-from typing import NoReturn
 
 from greentic_session._base.lifecycle import Closable
 from greentic_session.admin import Inspector, Step
@@ -18,9 +17,6 @@ from .arguments import Claimed, Claiming, Creation, Parking, Settled, Update
 from .replies import Backlog, Delivered, Delivering, Lying, PuttingOff, Readiness, Readying, Rewriting, Staying, Taking
 
 __all__ = ["SessionBackend"]
-
-REPLIES_VERSION = "0.2.0"
-"""The version from which on every backend of this library keeps replies."""
 
 
 class SessionBackend(Closable, ABC):
@@ -143,6 +139,7 @@ class SessionBackend(Closable, ABC):
         """Take the options of the store, before the first operation."""
         self.reply_limits = limits
 
+    @abstractmethod
     async def deliver(self, delivering: Delivering) -> Delivered:
         """Accept a reply, and claim its wait if that is free and the caller wants it.
 
@@ -154,56 +151,48 @@ class SessionBackend(Closable, ABC):
             InboxFullError: The reply would be queued or kept, and is one too many.
             TooManyWaitsError: The beginning is one wait too many for its user.
         """
-        del delivering
-        self._refuse_replies()
 
+    @abstractmethod
     async def claim_ready(self, readying: Readying) -> Readiness:
         """Claim one wait that is ready: tenants take turns, each longest due first.
 
         A call that is cancelled, or late, gives back what it may have claimed. A session that
         cannot be read is given back and put off, and the next one is claimed.
         """
-        del readying
-        self._refuse_replies()
 
+    @abstractmethod
     async def readiness(self, ctx: TenantCtx | None) -> Backlog:
         """Count the waits that are ready, of all tenants or of those that a context administers.
 
         For observers, who ask every few seconds: it keeps a server busy for 5 ms at most, and stops
         counting rather than taking longer. What nobody has noticed to be gone may be counted.
         """
-        del ctx
-        self._refuse_replies()
 
+    @abstractmethod
     async def take(self, taking: Taking) -> tuple[Reply, ...] | None:
         """Let a live claim hold more of what lies at its place; None if it is over."""
-        del taking
-        self._refuse_replies()
 
+    @abstractmethod
     async def stay(self, staying: Staying) -> bool:
         """Settle what a live claim holds, and leave its wait as it is; False if it is over."""
-        del staying
-        self._refuse_replies()
 
+    @abstractmethod
     async def put_off(self, putting_off: PuttingOff) -> bool:
         """End a live claim, and let its wait be ready after a delay only; False if it is over."""
-        del putting_off
-        self._refuse_replies()
 
+    @abstractmethod
     async def inbox(self, owner: Owner, scope: ReplyScope) -> tuple[Reply, ...]:
         """Return the unsettled replies of a place, oldest first."""
-        del owner, scope
-        self._refuse_replies()
 
+    @abstractmethod
     async def retry(self, key: str) -> bool:
         """Make ready what is put off, for an operator; False if the session is not put off.
 
         Raises:
             NotFoundError: No live session has the key.
         """
-        del key
-        self._refuse_replies()
 
+    @abstractmethod
     async def drop(self, key: str) -> Reply | None:
         """Remove the oldest reply at the place of a wait, for an operator, and return it.
 
@@ -213,31 +202,14 @@ class SessionBackend(Closable, ABC):
             ClaimedError: A live claim holds it.
             NotFoundError: No live session has the key.
         """
-        del key
-        self._refuse_replies()
 
-    async def lying(self, ctx: TenantCtx) -> AsyncGenerator[Lying, None]:
-        """Yield the unsettled replies that `tenancy.owns` allows, each once, in bounded steps.
+    @abstractmethod
+    def lying(self, ctx: TenantCtx) -> AsyncGenerator[Lying, None]:
+        """Yield the unsettled replies that `tenancy.owns` allows, each once, in bounded steps."""
 
-        A backend that keeps no replies has none.
-        """
-        del ctx
-        nothing: tuple[Lying, ...] = ()
-        for reply in nothing:
-            yield reply
-
+    @abstractmethod
     async def rewrite(self, rewriting: Rewriting) -> bool:
         """Store another text of a reply; False if it is gone, or has another one by now."""
-        del rewriting
-        self._refuse_replies()
-
-    def _refuse_replies(self) -> NoReturn:
-        """Say that this backend keeps no replies and hears no deadlines.
-
-        Raises:
-            NotImplementedError: Always; it names the version that does.
-        """
-        raise NotImplementedError(f"replies on {self.system} come with greentic-session {REPLIES_VERSION}")
 
     # -- the store as a whole
 

@@ -37,8 +37,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
     except (InvalidInputError, NobodyThereError) as error:
         return console.fail(error, Exit.USAGE)
-    except NotImplementedError as error:  # a backend without replies
-        return console.fail(error, Exit.USAGE)
     except NotFoundError as error:
         return console.fail(error, Exit.ABSENT)
     except GreenticError as error:

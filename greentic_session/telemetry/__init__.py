@@ -149,7 +149,6 @@ async def watch_ready(
 
     Raises:
         InvalidInputError: `every` is out of range, or `ctx` has a user.
-        NotImplementedError: The backend keeps no replies yet.
         TypeError: An argument has a wrong type.
         UnavailableError: opentelemetry-api is not installed, or too old.
     """

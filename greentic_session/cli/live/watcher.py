@@ -84,21 +84,13 @@ class Watcher:
 
     async def look(self) -> None:
         """Ask what is ready, and how many replies were accepted: one short step each."""
-        try:
-            backlog = await self._backend.readiness(None)
-        except NotImplementedError:  # a backend without replies
-            total = self._seen.total
-            ready, is_capped = None if total is None else total.ready, False
-            oldest_ms = total.oldest_ms if total is not None and total.ready else None
-        else:
-            ready, is_capped, oldest_ms = backlog.count, backlog.is_capped, backlog.oldest_ms
+        backlog = await self._backend.readiness(None)
         accepted, now = await self._inspector.accepted(), self._timer()
         rate = None if accepted is None else self._rate_of(accepted, now)
-        if ready is not None:
-            self._ready.add(now, ready)
+        self._ready.add(now, backlog.count)
         if rate is not None:
             self._rate.add(now, rate)
-        self._see(ready=ready, is_capped=is_capped, oldest_ms=oldest_ms, rate=rate)
+        self._see(ready=backlog.count, is_capped=backlog.is_capped, oldest_ms=backlog.oldest_ms, rate=rate)
 
     async def count(self) -> None:
         """Count everything, in many short steps."""

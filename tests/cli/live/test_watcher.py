@@ -9,7 +9,6 @@ from runs.cli import park
 
 from greentic_session import InMemorySessionStore, ReplyScope, TenantCtx, UnavailableError
 from greentic_session.admin import Group, Inspector, Tally
-from greentic_session.backend import SessionBackend
 from greentic_session.cli.live.watcher import Watcher
 
 pytestmark = pytest.mark.asyncio
@@ -84,17 +83,6 @@ async def test_a_storage_that_begins_to_count_anew() -> None:
             rates.append(watcher.view().rate)
             timer.now += 1
         assert rates == [None, 10.0, None, 2.0]
-
-
-async def test_a_backend_without_replies_tells_what_was_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    async with InMemorySessionStore() as store:
-        monkeypatch.setattr(type(store.backend), "readiness", SessionBackend.readiness)
-        watcher = watcher_of(store, Timer())
-        await watcher.look()
-        assert watcher.view().ready is None
-        await watcher.count()
-        await watcher.look()
-        assert watcher.view().ready == 0
 
 
 async def test_it_goes_on_where_the_store_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
