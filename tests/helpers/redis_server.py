@@ -35,7 +35,7 @@ def writes_stopped(primary: redis.Redis) -> Iterator[None]:
 
     So another one that takes over from it meanwhile has all that was ever acknowledged.
     """
-    primary.execute_command("CLIENT", "PAUSE", 60_000, "WRITE")
+    primary.client_pause(60_000, all=False)
     try:
         give_up = time.monotonic() + 30
         sent: Any = primary.info("replication")
@@ -45,7 +45,7 @@ def writes_stopped(primary: redis.Redis) -> Iterator[None]:
         yield
     finally:
         with suppress(redis.RedisError):  # it may be dead
-            primary.execute_command("CLIENT", "UNPAUSE")
+            primary.client_unpause()
 
 
 def _have_all(primary: redis.Redis, sent: int) -> bool:

@@ -52,10 +52,8 @@ class TestReplies(OnACluster, ReplyContract):
         return lambda **options: RedisSessionStore.from_url(cluster.url, namespace=fresh(), **options)
 
 
-@pytest.mark.parametrize(
-    ("examples", "steps"), [(3, 20), pytest.param(20, 50, marks=pytest.mark.slow)], ids=["some", "many"]
-)
-def test_state_machine(cluster: Cluster, fresh: Callable[[], str], examples: int, steps: int) -> None:
+@pytest.mark.slow
+def test_state_machine(cluster: Cluster, fresh: Callable[[], str]) -> None:
     clients = cluster.clients()
 
     def make_store(**options: Any) -> RedisSessionStore:
@@ -63,7 +61,7 @@ def test_state_machine(cluster: Cluster, fresh: Callable[[], str], examples: int
         return RedisSessionStore.from_url(cluster.url, namespace=fresh(), **options)
 
     machine = session_store_machine(make_store, passing(clients), base=ReplyStoreMachine, unit=UNIT)
-    run_state_machine_as_test(machine, settings=settings(max_examples=examples, stateful_step_count=steps))
+    run_state_machine_as_test(machine, settings=settings(max_examples=20, stateful_step_count=50))
 
 
 # -- what is left, and what is told of it
@@ -163,13 +161,13 @@ async def test_what_an_operation_costs(cluster: Cluster, fresh: Callable[[], str
         assert await trips.of(store.deliver(ALICE, "alice", CHAT, "one")) == 2  # no entry was known
         assert await trips.of(store.deliver(ALICE, "alice", CHAT, "two")) == 1
         assert await trips.of(store.inbox(ALICE, "alice", CHAT)) == 1
-        later = store.register_wait(BOB, "bob", CHAT, "b", data(BOB), DAY, on_timeout="resume")
-        assert await trips.of(later) == 3
+        waiting = store.register_wait(BOB, "bob", CHAT, "b", data(BOB), DAY, on_timeout="resume")
+        assert await trips.of(waiting) == 3
         assert await trips.of(store.claim_wait(BOB, "bob", CHAT)) == 1
         carol = ctx("carol")
         await store.register_wait(carol, "carol", CHAT, "c", data(carol))
         assert await trips.of(store.deliver(carol, "carol", CHAT, "one")) == 4  # an entry, as others have; one that lasts
-        await asyncio.sleep(1.1)  # what is to last is asked for to a second
+        await later(store, 2)  # what is to last is asked for to a second
         assert await trips.of(store.deliver(carol, "carol", CHAT, "two")) == 1
 
 

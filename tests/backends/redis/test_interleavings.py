@@ -3,6 +3,9 @@
 Owner pointers lead from a session key to its session, entries of the index to what is ready. Two
 slots cannot be changed in one step, so what must hold is held against every order of the steps of
 several clients, and every point where one of them dies.
+
+The first seven steps are in every order: some 19,200 orders of steps in nine scenes of entries, and
+6,100 in five of owner pointers; `-rP` shows how many there were in each.
 """
 
 from collections.abc import Callable, Coroutine, Iterator, Sequence
@@ -133,7 +136,7 @@ SCENES: dict[str, tuple[Sequence[Work], Sequence[Work]]] = {
     "two look at what is ready": (READY, (look(), look(), deliver(ALICE, scope=OTHER))),
     "two look at what is empty": (STALE, (look(), look(), deliver(ALICE))),
     "a claim ends while one looks": (PARKED, (answer_and(lambda claim: claim.release()), look(), deliver(ALICE))),
-    "a claim is put off while one looks": (READY, (answer_and(lambda claim: claim.release(60)), look())),
+    "a claim is put off while one looks": (READY, (answer_and(lambda claim: claim.release(DAY)), look())),
     "a claim is settled while one writes": (PARKED, (answer_and(lambda claim: claim.complete()), look(), deliver(ALICE))),
 }
 

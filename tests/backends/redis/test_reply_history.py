@@ -70,9 +70,9 @@ def lose_primary(cluster: Cluster) -> None:
 
 @pytest.mark.slow
 def test_on_a_cluster_that_fails_over(tmp_path: Path) -> None:
-    """2,400 replies to 60 places on three primaries and their replicas."""
+    """2,400 replies to 200 places on three primaries and their replicas."""
     chance = random.Random(3)
-    with Cluster() as cluster, Fleet(cluster.url, tmp_path, places=60, each=40) as fleet:
+    with Cluster() as cluster, Fleet(cluster.url, tmp_path, places=200, each=12) as fleet:
         incidents = [
             lambda: hand_over(cluster),
             lambda: fleet.kill_one(chance),
@@ -82,11 +82,23 @@ def test_on_a_cluster_that_fails_over(tmp_path: Path) -> None:
         ]
         run_incidents(fleet, incidents)
         history = fleet.finish()
-    assert len(history.accepted) == 60 * 40 >= history.verdicts()
+    assert len(history.accepted) == 200 * 12 >= history.verdicts()
     history.check()
 
 
 # -- behind sentinels
+
+
+def successor(service: Service, old: Server) -> Server:
+    """Return who has become the primary beside an old one, as soon as it has."""
+    found = list[Server]()
+
+    def is_there() -> bool:
+        found[:] = [server for server in service.servers if server is not old and service.role(server)[0] == b"master"]
+        return bool(found)
+
+    service.until(is_there)
+    return found[0]
 
 
 def switch(service: Service) -> None:
@@ -94,7 +106,8 @@ def switch(service: Service) -> None:
     old = service.primary
     with service.raw(old) as raw, writes_stopped(raw):
         service.fail_over()
-        service.until(lambda: service.role(old)[0] == b"slave")
+        # Sentinels would do so: but they publish there, too, which is a write that waits.
+        raw.slaveof("127.0.0.1", str(successor(service, old).port))
     service.until(service.is_settled)
 
 
@@ -103,23 +116,22 @@ def lose_the_primary(service: Service) -> None:
     old = service.primary
     with service.raw(old) as raw, writes_stopped(raw):
         old.kill()
-    service.until(lambda: any(service.role(each)[0] == b"master" for each in service.servers if each is not old))
+    successor(service, old)
     old.start()
     service.until(service.is_settled)
 
 
 @pytest.mark.slow
 def test_behind_sentinels_that_switch(tmp_path: Path) -> None:
-    """4,000 replies to 100 places on a primary and two replicas."""
+    """2,000 replies to 100 places on a primary and two replicas."""
     chance = random.Random(4)
-    with Service() as service, Fleet(service.url, tmp_path, places=100, each=40) as fleet:
+    with Service() as service, Fleet(service.url, tmp_path, places=100, each=20) as fleet:
         incidents = [
             lambda: switch(service),
             lambda: fleet.kill_one(chance),
             lambda: lose_the_primary(service),
-            lambda: switch(service),
         ]
         run_incidents(fleet, incidents)
         history = fleet.finish()
-    assert len(history.accepted) == 100 * 40 >= history.verdicts()
+    assert len(history.accepted) == 100 * 20 >= history.verdicts()
     history.check()
