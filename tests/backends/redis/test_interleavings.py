@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 import redis
-from interleavings import NAMESPACE, Work, explore, run_alone
+from races.interleavings import NAMESPACE, Work, explore, run_alone
 from redis_server import Server
 
 from greentic_session import Claim, SessionStore, Start
