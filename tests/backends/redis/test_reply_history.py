@@ -107,7 +107,7 @@ def switch(service: Service) -> None:
     with service.raw(old) as raw, writes_stopped(raw):
         service.fail_over()
         # Sentinels would do so: but they publish there, too, which is a write that waits.
-        raw.slaveof("127.0.0.1", str(successor(service, old).port))
+        raw.slaveof("127.0.0.1", successor(service, old).port)
     service.until(service.is_settled)
 
 

@@ -11,6 +11,7 @@ from random import Random
 from typing import Any, TypeAlias, cast
 
 import redis
+from redis.exceptions import NoScriptError
 
 from greentic_session import SessionStore
 from greentic_session._concurrency.detached import Detached
@@ -72,7 +73,7 @@ class _Way:
     def _eval(self, command: Sequence[Any], script: str | None) -> Any:
         try:
             return self._execute(*command)
-        except redis.exceptions.NoScriptError:
+        except NoScriptError:
             return self._execute("EVAL", script, *command[2:])
 
 
