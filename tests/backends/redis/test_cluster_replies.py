@@ -61,7 +61,7 @@ def test_state_machine(cluster: Cluster, fresh: Callable[[], str]) -> None:
         return RedisSessionStore.from_url(cluster.url, namespace=fresh(), **options)
 
     machine = session_store_machine(make_store, passing(clients), base=ReplyStoreMachine, unit=UNIT)
-    run_state_machine_as_test(machine, settings=settings(max_examples=20, stateful_step_count=50))
+    run_state_machine_as_test(machine, settings=settings(max_examples=10, stateful_step_count=40))
 
 
 # -- what is left, and what is told of it
