@@ -32,15 +32,15 @@ one to the other: those that are written begin before the step, those of a looke
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from time import monotonic
-from typing import Any
+from typing import Any, Unpack
 
 from greentic_session._redis.answers import foreign, number
-from greentic_session._redis.executor import NO_HOLD, Arg, Executor, Packed, ServerExecutor
+from greentic_session._redis.executor import NO_HOLD, Arg, Executor, ServerExecutor, Ways
 from greentic_session._redis.scanning import glob_of
-from greentic_session._redis.scripts import Script
 
 from .keys import ClusterKeys
 from .owner_pointers import Reservation, new_nonce
+from .scripts import script
 
 __all__ = ["Entries", "Entry", "Named", "OutlivesError", "SlotExecutor", "UnnamedError", "hold_of", "left_of", "looking"]
 
@@ -50,13 +50,9 @@ _REMEMBERED = 65_536
 """How many users a client remembers the entries of."""
 
 
-def _script(name: str, *answers: type) -> Script:
-    return Script("greentic_session.backends.redis.lua", name, answers)
-
-
-_MOVE = _script("move_ready", int)
-_NAME = _script("name_ready", list)
-_NEXT = _script("next_ready", list)
+_MOVE = script("move_ready", int)
+_NAME = script("name_ready")
+_NEXT = script("next_ready")
 
 
 class UnnamedError(Exception):
@@ -233,27 +229,16 @@ class SlotExecutor(Executor):
         self._executor = executor
         self.hold = hold
 
-    async def call(
-        self,
-        command: tuple[Arg, ...],
-        *,
-        repeatable: bool = False,
-        script: str | None = None,
-        undo: tuple[Arg, ...] | None = None,
-        ahead: tuple[Arg, ...] | Packed | None = None,
-        behind: tuple[Arg, ...] | None = None,
-    ) -> Any:
+    async def call(self, command: tuple[Arg, ...], **ways: Unpack[Ways]) -> Any:
         """As `RedisClient.call`.
 
         Raises:
             OutlivesError: It takes a reservation.
             UnnamedError: It takes an entry.
         """
-        answer = await self._executor.call(
-            command, repeatable=repeatable, script=script, undo=undo, ahead=ahead, behind=behind
-        )
-        if script is not None:
-            told = answer if behind is None else answer[0]
+        answer = await self._executor.call(command, **ways)
+        if ways.get("script") is not None:
+            told = answer if ways.get("behind") is None else answer[0]
             if isinstance(told, list) and told:
                 _check(told)
         return answer

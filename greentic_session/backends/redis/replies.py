@@ -13,7 +13,6 @@ from greentic_session._redis.answers import foreign, number, reading_answers
 from greentic_session._redis.client import RedisClient
 from greentic_session._redis.executor import Arg, Executor
 from greentic_session._redis.scanning import glob_of, walk
-from greentic_session._redis.scripts import Script
 from greentic_session.backend import (
     Backlog,
     Beginning,
@@ -48,7 +47,7 @@ _DELIVER = step("deliver")
 _DROP = step("drop")
 _INBOX = step("inbox", repeatable=True)
 _LYING = step("lying", repeatable=True)
-PASS_TIME = Script("greentic_session.backends.redis.lua", "pass_time", (int,))
+PASS_TIME = script("pass_time", int)
 """Lets time pass for tests."""
 _PUT_OFF = step("put_off")
 _RETRY = step("retry")
