@@ -211,9 +211,13 @@ class SessionStoreMachine(CallsAStore, Model, RuleBasedStateMachine):
         """Claim.complete and Claim.release."""
         session, held = choose.draw(st.sampled_from(self.claimed()))
         self.run(held.claim.complete() if complete else held.claim.release())
+        self.end_turn(session, held, complete=complete)
         self.end_claim(session)
         if complete:
             self.forget(session)
+
+    def end_turn(self, session: Session, held: Held, *, complete: bool) -> None:
+        """Take note of what else ends with a claim; for machines whose claims hold replies."""
 
     @precondition(lambda self: self.claimed())
     @rule(choose=st.data(), lease=leases)

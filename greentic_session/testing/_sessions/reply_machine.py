@@ -19,7 +19,7 @@ from greentic_session.expiry import Ttl
 from greentic_session.models import ReplyScope, TenantCtx
 
 from .machine import SCOPES, TEAMS, SessionStoreMachine, callers, keys, leases, nodes, scopes, ttls, users
-from .model import Owner, Turn, place, whose
+from .model import Held, Owner, Session, Turn, place, whose
 from .reply_model import GRACE, MAX_REPLIES, TIMEOUT_GRACE, WINDOW, Letter, ReplyModel
 from .samples import data
 
@@ -277,21 +277,14 @@ class ReplyStoreMachine(ReplyModel, SessionStoreMachine):
         assert [reply.body for reply in held.claim.leftovers] == left
         self.end_claim(session)
 
-    @precondition(lambda self: self.claimed())
-    @rule(choose=st.data(), complete=st.booleans())
-    def end_claimed(self, choose: st.DataObject, complete: bool) -> None:  # noqa: FBT001
-        """Claim.complete and Claim.release."""
-        session, held = choose.draw(st.sampled_from(self.claimed()))
-        self.run(held.claim.complete() if complete else held.claim.release())
+    def end_turn(self, session: Session, held: Held, *, complete: bool) -> None:
+        """Take note of the verdict on the replies that a claim holds, or give them back."""
         if complete:
             self.verdict(session, held)
             left = [] if session.scope is None else self.leave(session, verdict=True)
             assert [reply.body for reply in held.claim.leftovers] == left
-            self.end_claim(session)
-            self.forget(session)
         else:
             self.give_back(held)
-            self.end_claim(session)
 
     @precondition(lambda self: self.claimed())
     @rule(choose=st.data(), node=st.none() | nodes)
