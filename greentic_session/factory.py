@@ -7,9 +7,9 @@ import msgspec
 from ._base.hiding import Secret
 from ._redis.extra import not_installed
 from ._redis.scheme import check_scheme, scheme_of
+from ._sqlite.extra import not_built
 from ._sqlite.url import SQLITE_SCHEME, path_of
 from .backends.memory import InMemorySessionStore
-from .errors import UnavailableError
 from .store import SessionStore
 
 if TYPE_CHECKING:
@@ -144,5 +144,5 @@ def sqlite_store_class() -> type["SQLiteSessionStore"]:
     try:
         from .backends.sqlite import SQLiteSessionStore  # noqa: PLC0415  # optional
     except ImportError as error:
-        raise UnavailableError("a store in SQLite needs Python's own sqlite3, and this Python has none") from error
+        raise not_built() from error
     return SQLiteSessionStore

@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, overload
 from greentic_session._json.fields import check_text
 from greentic_session._redis.extra import not_installed
 from greentic_session._redis.scheme import REDIS_SCHEMES, scheme_of
+from greentic_session._sqlite.extra import not_built
 from greentic_session._sqlite.url import path_of
 from greentic_session.conversation.backends.adapter import AdapterConversationStore, PersistenceAdapter
 from greentic_session.conversation.backends.memory import InMemoryConversationStore
 from greentic_session.conversation.message import Message
 from greentic_session.conversation.store import ConversationStore
-from greentic_session.errors import InvalidInputError, UnavailableError
+from greentic_session.errors import InvalidInputError
 from greentic_session.expiry import Ttl
 
 if TYPE_CHECKING:
@@ -158,7 +159,7 @@ def sqlite_conversation_store_class() -> "type[SQLiteConversationStore[Any]]":
     try:
         from greentic_session.conversation.backends.sqlite import SQLiteConversationStore  # noqa: PLC0415  # optional
     except ImportError as error:
-        raise UnavailableError("a store in SQLite needs Python's own sqlite3, and this Python has none") from error
+        raise not_built() from error
     return SQLiteConversationStore
 
 
