@@ -1,11 +1,11 @@
 -- Replace messages at the beginning or at the end of a conversation, as `header.Edit` says.
 -- KEYS     index by recency, index by expiry, header, messages
--- ARGV     id, schema version, renewed lifetime in ms, or "", the time in microseconds, the new birth,
---          position of the first message that goes, position behind the last one, or "" for all,
---          number of messages that were read, or "" if that does not matter, birth that was read,
---          messages that take their place
--- Returns  {"ok", new number of messages}, {"other", birth, number of messages} if these are not the
---          messages that were read; {"absent"}, {"corrupt"}, {"schema", version}
+-- ARGV     id, schema version, renewed lifetime in ms, or "", the time in microseconds, the new
+--          birth, position of the first message that goes, position behind the last one, or "" for
+--          all, number of messages that were read, or "" if that does not matter, birth that was
+--          read, messages that take their place
+-- Returns  {"ok", new number of messages}, {"other", birth, number of messages} if these are not
+--          the messages that were read; {"absent"}, {"corrupt"}, {"schema", version}
 -- @include _conversation
 local header, failure = read_header(head, schema)
 if failure then return failure end
