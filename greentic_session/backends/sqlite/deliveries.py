@@ -153,12 +153,7 @@ def claim_ready(shelves: Shelves, readying: Readying) -> tuple[Readiness, Begun 
     ctx, now = readying.ctx, shelves.now
     for _ in range(_MAX_FREED):
         shelves.flush()  # what was freed is in nobody's way any more
-        if ctx is None:
-            first = shelves.connection.execute("SELECT env, tenant FROM tenants ORDER BY rank, id LIMIT 1").fetchone()
-            row = None if first is None else first_due(shelves.connection, first[0], first[1], None)
-        else:
-            row = first_due(shelves.connection, ctx.env, ctx.tenant_id, ctx.effective_team)
-        row = shelves.known(row)
+        row = shelves.known(first_due(shelves.connection, ctx))
         if row is None:
             return Readiness(), None
         if row.due > now:

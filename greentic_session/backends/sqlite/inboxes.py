@@ -23,12 +23,12 @@ __all__ = [
     "delete_letters",
     "delivery_name",
     "forget_delivery",
-    "held_by",
     "insert_letter",
     "keep_delivery",
     "known_delivery",
     "letters_at",
     "place_of_letter",
+    "places_held_by",
     "replies_of",
     "reply_from",
     "total_kept",
@@ -87,9 +87,9 @@ def letters_at(connection: sqlite3.Connection, place: bytes) -> list[Letter]:
     return list(map(Letter, found))
 
 
-def held_by(connection: sqlite3.Connection, token: str) -> list[tuple[int, bytes]]:
-    """Return the serials, and the places, of what a claim holds."""
-    return connection.execute("SELECT serial, place FROM replies WHERE token = ? ORDER BY serial", (token,)).fetchall()
+def places_held_by(connection: sqlite3.Connection, token: str) -> list[bytes]:
+    """Return where replies lie that a claim holds, a place for each reply."""
+    return [place for (place,) in connection.execute("SELECT place FROM replies WHERE token = ?", (token,))]
 
 
 def place_of_letter(connection: sqlite3.Connection, serial: int) -> bytes | None:

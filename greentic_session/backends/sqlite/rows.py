@@ -54,6 +54,11 @@ _PLACED: Final = "SELECT id, key, end, token, lease_end FROM sessions WHERE plac
 _PLACED_TEXT: Final = "SELECT id, key, end, token, lease_end, text FROM sessions WHERE place = ?"
 _TO_CLAIM_AT: Final = f"SELECT s.id, s.key, s.end, s.token, s.lease_end, t.id, s.text FROM {_TABLES} WHERE s.place = ?"  # noqa: S608
 _DUE: Final = f"SELECT {_HEAD}, s.text FROM turns t JOIN sessions s ON s.id = t.id WHERE"  # noqa: S608  # as above
+_NEXT_TENANT: Final = "FROM tenants ORDER BY rank, id LIMIT 1"
+_DUE_OF_ANY: Final = (
+    f"{_DUE} t.tenant = (SELECT tenant {_NEXT_TENANT}) AND t.env = (SELECT env {_NEXT_TENANT}) AND t.due < 9e999 "
+    "ORDER BY t.due, t.id LIMIT 1"
+)
 _DUE_OF_TENANT: Final = f"{_DUE} t.tenant = ? AND t.env = ? AND t.due < 9e999 ORDER BY t.due, t.id LIMIT 1"
 _DUE_OF_TEAM: Final = f"{_DUE} t.tenant = ? AND t.env = ? AND t.team = ? AND t.due < 9e999 ORDER BY t.due, t.id LIMIT 1"
 _LYING: Final = "EXISTS (SELECT 1 FROM replies WHERE place = :place)"
@@ -248,11 +253,16 @@ def held_at(connection: sqlite3.Connection, place: bytes, *, text: bool = True) 
     return _first(connection, _BY_PLACE_TEXT if text else _BY_PLACE, (place,))
 
 
-def first_due(connection: sqlite3.Connection, env: str, tenant: str, team: str | None) -> Row | None:
-    """Return the wait of a tenant, or of one team of it, that is due first, with its text."""
-    if team is None:
-        return _first(connection, _DUE_OF_TENANT, (tenant, env))
-    return _first(connection, _DUE_OF_TEAM, (tenant, env, team))
+def first_due(connection: sqlite3.Connection, ctx: TenantCtx | None) -> Row | None:
+    """Return the wait that is due first of those that a context administers, with its text.
+
+    Without a context: of the tenant whose turn it is.
+    """
+    if ctx is None:
+        return _first(connection, _DUE_OF_ANY, ())
+    if ctx.effective_team is None:
+        return _first(connection, _DUE_OF_TENANT, (ctx.tenant_id, ctx.env))
+    return _first(connection, _DUE_OF_TEAM, (ctx.tenant_id, ctx.env, ctx.effective_team))
 
 
 def latest_of(connection: sqlite3.Connection, owner: Owner, *, text: bool = False) -> Row | None:

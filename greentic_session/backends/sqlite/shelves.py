@@ -22,11 +22,11 @@ from .inboxes import (
     delete_letters,
     delivery_name,
     forget_delivery,
-    held_by,
     insert_letter,
     keep_delivery,
     letters_at,
     place_of_letter,
+    places_held_by,
     replies_of,
     update_letter,
 )
@@ -59,6 +59,7 @@ class Shelves:
         self.limits = limits
         self._rows: dict[int, Row] = {}
         self._inboxes: dict[bytes, list[Letter]] = {}
+        self._traced: set[str] = set()
         self._changed: dict[int, Row] = {}
         self._tenants: dict[tuple[str, str], bool] = {}
 
@@ -209,6 +210,8 @@ class Shelves:
 
     def lease(self, row: Row, token: str, lease_ms: int) -> None:
         """Let a claim hold a session, and the replies that it holds already, from now on."""
+        if row.token != token:
+            self._traced.add(token)  # a new claim, which holds nothing yet
         row.token, row.lease_end = token, transitions.end_after(lease_ms, self.now)
         for letter in self._held_letters(row):
             self._store(letter, transitions.hold(letter.received, token, row.lease_end))
@@ -322,12 +325,15 @@ class Shelves:
 
     def _held_letters(self, row: Row) -> list[Letter]:
         """Return what the claim on a session holds."""
-        if row.token is None or not row.takes_part:
+        token = row.token
+        if token is None or not row.takes_part:
             return []
-        found = []
-        for serial, place in held_by(self.connection, row.token):
-            found += [letter for letter in self.inbox(place) if letter.serial == serial]
-        return found
+        if token not in self._traced:
+            self._traced.add(token)
+            for place in places_held_by(self.connection, token):
+                self.inbox(place)
+        held = [letter for inbox in self._inboxes.values() for letter in inbox if letter.received.token == token]
+        return sorted(held, key=lambda letter: letter.serial)
 
     def _store(self, letter: Letter, received: Received) -> None:
         if received != letter.received:
