@@ -12,7 +12,7 @@ class OrderedQueue(Generic[T]):
     """Items by rank, the smallest first; of equal ones, the one that came first.
 
     Each call costs the logarithm of their number at most, and nothing stale is ever in it. Not
-    thread-safe.
+    thread-safe. Items are never compared: each has a number of its own.
     """
 
     __slots__ = ("_at", "_heap", "_serial")
@@ -80,7 +80,7 @@ class OrderedQueue(Generic[T]):
         heap, moving = self._heap, self._heap[at]
         while at > 0:
             parent = (at - 1) >> 1
-            if heap[parent][:2] <= moving[:2]:
+            if heap[parent] <= moving:
                 break
             heap[at] = heap[parent]
             self._at[heap[at][2]] = at
@@ -91,9 +91,9 @@ class OrderedQueue(Generic[T]):
     def _down(self, at: int) -> None:
         heap, moving = self._heap, self._heap[at]
         while (child := 2 * at + 1) < len(heap):
-            if child + 1 < len(heap) and heap[child + 1][:2] < heap[child][:2]:
+            if child + 1 < len(heap) and heap[child + 1] < heap[child]:
                 child += 1
-            if moving[:2] <= heap[child][:2]:
+            if moving <= heap[child]:
                 break
             heap[at] = heap[child]
             self._at[heap[at][2]] = at
