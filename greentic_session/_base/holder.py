@@ -33,7 +33,7 @@ class Holder(Struct, frozen=True):
 
 def claim_token() -> str:
     """Return a new token of a claim, of 32 characters: 12 tell who holds it, 20 nobody guesses."""
-    return _public(os.getpid()) + binascii.b2a_base64(os.urandom(_SECRET_BYTES), newline=False).decode()
+    return _public() + binascii.b2a_base64(os.urandom(_SECRET_BYTES), newline=False).decode()
 
 
 def holder_of(token: str | None) -> Holder | None:
@@ -50,9 +50,13 @@ def this_process() -> Holder:
     return Holder(_host(), os.getpid())
 
 
-@functools.lru_cache(maxsize=1)
-def _public(pid: int) -> str:
-    return f"{_host()}.{pid & _MAX_PID:06x}"
+@functools.cache
+def _public() -> str:
+    return f"{_host()}.{os.getpid() & _MAX_PID:06x}"
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_public.cache_clear)
 
 
 @functools.cache

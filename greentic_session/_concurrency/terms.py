@@ -1,11 +1,13 @@
 """How a claim was made: what whoever keeps it alive has to know."""
 
-from typing import Final, NamedTuple
+from typing import Final
+
+from msgspec import Struct
 
 __all__ = ["PLAIN", "Terms"]
 
 
-class Terms(NamedTuple):
+class Terms(Struct, frozen=True, gc=False):
     """How a claim was made; `sent` is by `time.monotonic`, and counts where it is kept alive."""
 
     lease_ms: int
