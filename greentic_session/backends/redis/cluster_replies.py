@@ -12,20 +12,7 @@ from greentic_session._redis.answers import foreign, number, reading_answers
 from greentic_session._redis.executor import Arg
 from greentic_session._redis.scanning import together
 from greentic_session.admin import Step
-from greentic_session.backend import (
-    Backlog,
-    Beginning,
-    Claimed,
-    Delivered,
-    Delivering,
-    Lying,
-    PuttingOff,
-    Readiness,
-    Readying,
-    Rewriting,
-    Staying,
-    Taking,
-)
+from greentic_session.backend import arguments, replies
 from greentic_session.errors import CorruptSessionError, GreenticError, NotFoundError
 from greentic_session.models import ReplyScope, TenantCtx
 from greentic_session.reply import Reply
@@ -63,7 +50,7 @@ class _InSlot(RedisBackend):
         self.limit_replies(cluster.reply_limits)
         self._cluster = cluster
 
-    async def put_off(self, putting_off: PuttingOff) -> bool:
+    async def put_off(self, putting_off: replies.PuttingOff) -> bool:
         # A step of its own: what came before it must not be done again.
         return await self._cluster.put_off(putting_off)
 
@@ -75,7 +62,7 @@ class _InSlot(RedisBackend):
 class ClusterReplies(ClusterSlots):
     """The operations on replies and deadlines, in one namespace of one cluster."""
 
-    async def deliver(self, delivering: Delivering) -> Delivered:
+    async def deliver(self, delivering: replies.Delivering) -> replies.Delivered:
         tag, beginning, held = tag_of(delivering.owner), delivering.beginning, None
         due_ms = delivering.lease_ms if delivering.claims else 0
         try:
@@ -114,38 +101,40 @@ class ClusterReplies(ClusterSlots):
             self._leave(beginning.key, held)  # of no use, unless the session is there
         return delivered
 
-    async def claim_ready(self, readying: Readying) -> Readiness:
+    async def claim_ready(self, readying: replies.Readying) -> replies.Readiness:
         tenant, team = administered(readying.ctx)
         while True:
             async with self.client.in_time():
                 seen = await self._entries.next(tenant, team)
                 if not isinstance(seen, Named):
-                    return Readiness(next_ms=seen)
+                    return replies.Readiness(next_ms=seen)
                 claimed = await self._claim_here(seen, readying)
             if claimed is not None:
-                return Readiness(claimed)
+                return replies.Readiness(claimed)
 
-    async def readiness(self, ctx: TenantCtx | None) -> Backlog:
+    async def readiness(self, ctx: TenantCtx | None) -> replies.Backlog:
         index, (tenant, team) = self._keys.index, administered(ctx)
         capped, *tags = await _DUE_USERS.run(self.client, 1, (index.ready(""), index.namespace, tenant, team))
-        counts = list[Backlog]()
+        counts = list[replies.Backlog]()
 
-        async def count(tag: str) -> Backlog:
+        async def count(tag: str) -> replies.Backlog:
             return await _InSlot(self, SlotExecutor(self.client), self._keys.within(tag)).readiness_of(tag)
 
         for start in range(0, len(tags), _AT_ONCE):
             counts += await together(*(count(tag.decode()) for tag in tags[start : start + _AT_ONCE]))
         ages = [each.oldest_ms for each in counts if each.oldest_ms is not None]
         total = sum(each.count for each in counts)
-        return Backlog(total, max(ages, default=None), bool(number(capped)) or any(each.is_capped for each in counts))
+        return replies.Backlog(
+            total, max(ages, default=None), bool(number(capped)) or any(each.is_capped for each in counts)
+        )
 
-    async def take(self, taking: Taking) -> tuple[Reply, ...] | None:
+    async def take(self, taking: replies.Taking) -> tuple[Reply, ...] | None:
         return await self._in_time(taking.owner, lambda slot: slot.take(taking))
 
-    async def stay(self, staying: Staying) -> bool:
+    async def stay(self, staying: replies.Staying) -> bool:
         return await self._in_time(staying.owner, lambda slot: slot.stay(staying))
 
-    async def put_off(self, putting_off: PuttingOff) -> bool:
+    async def put_off(self, putting_off: replies.PuttingOff) -> bool:
         def put_off(slot: RedisBackend) -> Awaitable[bool]:
             return RedisBackend.put_off(slot, putting_off)
 
@@ -160,10 +149,10 @@ class ClusterReplies(ClusterSlots):
     async def drop(self, key: str) -> Reply | None:
         return await self._by_key(key, lambda slot: slot.drop(key))
 
-    async def lying(self, ctx: TenantCtx) -> AsyncGenerator[Lying, None]:
+    async def lying(self, ctx: TenantCtx) -> AsyncGenerator[replies.Lying, None]:
         seen: set[tuple[str, bytes]] = set()  # SCAN may name a key twice
 
-        async def read(tag: str, names: list[bytes]) -> list[Lying]:
+        async def read(tag: str, names: list[bytes]) -> list[replies.Lying]:
             fresh = [name for name in names if (tag, name) not in seen]
             seen.update([(tag, name) for name in fresh])
             return await self._step(tag, lambda way: lying_of(way, self._keys.within(tag), fresh, ctx)) if fresh else []
@@ -173,7 +162,7 @@ class ClusterReplies(ClusterSlots):
                 for lying in found:
                     yield lying
 
-    async def rewrite(self, rewriting: Rewriting) -> bool:
+    async def rewrite(self, rewriting: replies.Rewriting) -> bool:
         return await self._in_time(rewriting.lying.owner, lambda slot: slot.rewrite(rewriting))
 
     async def pass_time(self, passed_ms: int) -> None:
@@ -212,7 +201,7 @@ class ClusterReplies(ClusterSlots):
                 if left_of(left) is None:
                     await self._entries.move(seen, nonce, None)
 
-    def _lives_ms(self, beginning: Beginning) -> int | None:
+    def _lives_ms(self, beginning: replies.Beginning) -> int | None:
         """Return how long what is begun may live, at first."""
         if beginning.ttl_ms is None:
             return None
@@ -248,7 +237,7 @@ class ClusterReplies(ClusterSlots):
                 raise tenancy.absent(key)
             return await self._whole(asked, do)
 
-    async def _claim_here(self, seen: Named, readying: Readying) -> Claimed | None:
+    async def _claim_here(self, seen: Named, readying: replies.Readying) -> arguments.Claimed | None:
         """Claim what an entry leads to; see that the entry tells what is left."""
         tag, token = seen.tag, readying.token
         keys, held = self._keys.within(tag), None
@@ -275,7 +264,7 @@ class ClusterReplies(ClusterSlots):
             raise foreign()
         return await self._read_claim(tag, token, more)
 
-    async def _read_claim(self, tag: str, token: str, told: list[Any]) -> Claimed | None:
+    async def _read_claim(self, tag: str, token: str, told: list[Any]) -> arguments.Claimed | None:
         owner, scope, key, text, *rest = told
         whose, slot = owner_of(owner), _InSlot(self, SlotExecutor(self.client), self._keys.within(tag))
         try:
