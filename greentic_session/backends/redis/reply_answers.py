@@ -73,8 +73,11 @@ def replies_of(told: Sequence[Sequence[bytes]], own: Delivering | None = None) -
 def claimed_of(wait: Wait, told: Sequence[Any], own: Delivering | None = None) -> Claimed:
     """Return a claim as `told_claim` in `lua/includes/places.lua` tells it, behind the text.
 
-    Of a session that takes no part in replies only the deadline is told.
+    Of a session that takes no part in replies only the deadline is told, by `claim.lua` in parts.
     """
+    if type(told[0]) is int:
+        left_ms, seconds, micros = told
+        return Claimed(wait, deadline=int(seconds) + (int(micros) + left_ms * 1000) / 1_000_000)
     deadline = None if told[0] == b"inf" else float(told[0]) / 1000
     if len(told) == 1:
         return Claimed(wait, deadline=deadline)

@@ -69,14 +69,14 @@ GIVE_BACK = step("give_back")
 _LIST_WAITS = script("list_waits", repeatable=True)
 _PURGE = step("purge")
 _GET_MANY = script("get_many", repeatable=True)
-_PARK = step("park")
+_PARK = step("park", list, bytes)
 _RELEASE = step("release")
 _REMAINING = step("remaining", repeatable=True)
 _REMOVE = step("remove")
 _RENEW = step("renew")
 _REMOVE_LEFTOVERS = step("remove_leftovers")
 _TOUCH = step("touch")
-_UPDATE = script("update")
+_UPDATE = script("update", list, bytes)
 _VACATE = script("vacate")
 
 
@@ -105,7 +105,7 @@ class Scripts:
         key, pointer = creation.key, creation.pointer
         led_by = "" if pointer is None else owner_text(pointer)
 
-        def run(text: Arg, size: int | str, ahead: tuple[Arg, ...] | None) -> Awaitable[Answer]:
+        def run(text: Arg, size: int | str, ahead: tuple[Arg, ...] | None) -> Awaitable[Answer | bytes]:
             place = (self._sessions + key, self._namespace, key, text, version, owner)
             words = (*place, led_by, ms(creation.ttl_ms), size, *self._hold)
             return _CREATE.run(self._executor, 1, words, ahead=ahead)
@@ -125,7 +125,7 @@ class Scripts:
         """
         json, version, owner = text
 
-        def run(text: Arg, size: int | str, ahead: tuple[Arg, ...] | None) -> Awaitable[Answer]:
+        def run(text: Arg, size: int | str, ahead: tuple[Arg, ...] | None) -> Awaitable[Answer | bytes]:
             place = (self._sessions + key, self._namespace, key, text, version, owner)
             return _UPDATE.run(self._executor, 1, (*place, prefix, size, *terms), ahead=ahead)
 
@@ -158,7 +158,7 @@ class Scripts:
             at_deadline = f"resume {terms}"
         about = (payload_prefix(parking.owner), scope_json, ms(parking.ttl_ms), on_conflict, parking.max_waits or "")
 
-        def run(text: Arg, size: int | str, ahead: tuple[Arg, ...] | None) -> Awaitable[Answer]:
+        def run(text: Arg, size: int | str, ahead: tuple[Arg, ...] | None) -> Awaitable[Answer | bytes]:
             words = (scope, self._namespace, parking.key, text, version, owner, *about, size, at_deadline, *self._hold)
             return _PARK.run(self._executor, 1, words, ahead=ahead)
 
@@ -341,7 +341,7 @@ class Scripts:
 
 
 async def past_lua(
-    keys: Keys, text: bytes, run: "Callable[[Arg, int | str, tuple[Arg, ...] | None], Awaitable[Answer]]"
+    keys: Keys, text: bytes, run: "Callable[[Arg, int | str, tuple[Arg, ...] | None], Awaitable[Answer | bytes]]"
 ) -> Answer:
     """Run a script that stores a text, which goes past Lua if it is large.
 
@@ -350,15 +350,20 @@ async def past_lua(
         text: The text.
         run: Runs the script with the text; or with the nonce under which it is staged, its length
             in bytes ("" if it is not staged), and the command that stages it.
+
+    Returns:
+        Its answer; a word alone, which costs the server less than a list, as a list of it.
     """
     if len(text) < STAGED_BYTES:
-        return await run(text, "", None)
-    nonce = new_nonce()
-    answer = await run(nonce, len(text), stage(keys.staged(nonce), text))
-    if answer[0] == b"unstaged":
-        # The server was full, stood still, or has evicted it: the script tells which by writing it.
         answer = await run(text, "", None)
-    return answer
+    else:
+        nonce = new_nonce()
+        answer = await run(nonce, len(text), stage(keys.staged(nonce), text))
+        if type(answer) is list and answer[0] == b"unstaged":
+            # The server was full, stood still, or has evicted it: the script tells which by writing
+            # it.
+            answer = await run(text, "", None)
+    return answer if type(answer) is list else [answer]
 
 
 def ms(ttl_ms: int | None) -> int:

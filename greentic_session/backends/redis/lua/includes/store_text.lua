@@ -1,6 +1,6 @@
 -- Store a text under the key of a session, with a lifetime: the first write of a script.
 -- Reads  call; target (the session's key in Redis); text, or the nonce under which it is staged;
---        is_staged; lifetime (ms or "-1"); is_new (whether no session may be there)
+--        is_staged; lifetime (ms, or "-1" for ever); is_new (whether no session may be there)
 -- Sets   stored: false where there is a session, and none may be; nil where the text is staged no
 --        more
 local stored = true

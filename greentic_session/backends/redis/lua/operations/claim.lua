@@ -5,10 +5,11 @@
 --          the text is read behind the script, or ""; on a cluster nonce and reach of a reservation
 -- Returns  {"found", number of the scope that matched, session key, text, or false where it is read
 --          behind the script, or is staged under the token: of another session; the deadline as ms
---          since the epoch or "inf"}, and of a session that takes part in replies what told_claim
---          in places.lua tells behind that; {"claimed", session key}; {"absent"} if nothing waits;
---          on a cluster {"short", session key} if the session's owner pointer would not live as
---          long as the lease
+--          since the epoch or "inf"}, or in its place three: what is left until then in ms, and the
+--          seconds and microseconds of TIME, which the client adds up for less; of a session that
+--          takes part in replies what told_claim in places.lua tells behind the deadline;
+--          {"claimed", session key}; {"absent"} if nothing waits; on a cluster {"short", session
+--          key} if the session's owner pointer would not live as long as the lease
 -- @include staging
 local prefix, token, lease = ARGV[2], ARGV[3], tonumber(ARGV[4])
 local call, path, nonce = redis.call, path_of_scope(KEYS[1]), token
@@ -18,19 +19,19 @@ for number = 1, #KEYS do
   if key == nil then break end
   if key then
     if known[2] then break end
-    if call('GETRANGE', session, '0', tostring(#prefix - 1)) ~= prefix then break end
+    if call('GETRANGE', session, '0', #prefix - 1) ~= prefix then break end
     local led = call('PTTL', scope)
     if (ttl ~= -1 and ttl < lease) or (led ~= -1 and led < lease) then break end
-    local held = token .. ':' .. hash_of_scope(scope)
+    local held = token .. ':' .. known[1] -- the hash of the scope
     if not call('SET', claim_key(key), held, 'PX', ARGV[4], 'NX') then return {'claimed', key} end
-    local deadline = 'inf'
+    local deadline, seconds, micros = 'inf', nil, nil
     if ttl ~= -1 then
       local time = call('TIME')
-      deadline = string.format('%.3f', time[1] * 1000 + time[2] / 1000 + ttl)
+      deadline, seconds, micros = ttl, time[1], time[2]
     end
-    if key == ARGV[5] then return {'found', number - 1, key, false, deadline} end
+    if key == ARGV[5] then return {'found', number - 1, key, false, deadline, seconds, micros} end
     -- @include answer_text
-    return {'found', number - 1, key, text, deadline}
+    return {'found', number - 1, key, text, deadline, seconds, micros}
   end
   if number == #KEYS then return {'absent'} end
 end

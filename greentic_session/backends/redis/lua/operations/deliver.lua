@@ -31,7 +31,7 @@ repeat
   local scope, hash = KEYS[1], hash_of_scope(KEYS[1])
   -- @include fast_path
   if not key or known[2] or known[3] or prefix == '' then break end
-  if call('GETRANGE', session, '0', tostring(#prefix - 1)) ~= prefix or call('SCARD', set_at(path)) ~= 1 then break end
+  if call('GETRANGE', session, '0', #prefix - 1) ~= prefix or call('SCARD', set_at(path)) ~= 1 then break end
   local inbox, claim, delivered = replies_at(path, hash), claim_key(key), name ~= '' and delivered_key(owner, name)
   if call('EXISTS', inbox, claim, delivered or inbox) ~= 0 then break end
   if ttl ~= -1 and math.abs(call('PTTL', record_key(key)) - ttl) > APART_MS then break end -- see is_theirs

@@ -7,10 +7,10 @@
 --          ""; what becomes of it at its deadline: "forget", "keep" what was, or "resume", and with
 --          that the terms of the store behind a space (see terms.lua); on a cluster nonce and reach
 --          of a reservation, both "" for that of the session that is there
--- Returns  {"parked"}; {"displaced", key of the session that waited there}, and behind each of them
---          the replies that are left over where it waited before ({"parked", "", replies});
---          {"over"} (the claim); {"corrupt"}; {"mismatch", part of the identity}; {"held"} (the
---          scope); {"elsewhere"} where another namespace's session has this key; {"many"} if it
+-- Returns  "parked", as such or {"parked"}; {"displaced", key of the session that waited there}, and
+--          behind each of them the replies that are left over where it waited before ({"parked", "",
+--          replies}); {"over"} (the claim); {"corrupt"}; {"mismatch", part of the identity}; {"held"}
+--          (the scope); {"elsewhere"} where another namespace's session has this key; {"many"} if it
 --          would be one wait too many, {"count"} if it may be: not all members of the user's set
 --          need be waits; {"unstaged"} where the text is staged no more; on a cluster {"short"}
 --          where it takes a reservation, {"barred"} if that is over
@@ -21,7 +21,7 @@ local is_staged, nonce, reach = ARGV[11] ~= '', ARGV[13], ARGV[14]
 local choice, terms = ARGV[12], ''
 if choice ~= 'forget' and choice ~= 'keep' then choice, terms = choice:match('^(%l+) ?(.*)$') end
 local bytes, hash, ttl = is_staged and ARGV[11] or #text, hash_of_scope(KEYS[1]), tonumber(lifetime)
-local fails = on_conflict:sub(1, 5) == 'fail:'
+local fails = on_conflict:byte(5) == 58 -- the colon: no token has one
 local token = fails and on_conflict:sub(6) or on_conflict
 if token == '' then token = nil end
 
@@ -51,7 +51,7 @@ repeat
     known = call('HMGET', own, OWNER, SCOPE_HASH, LATEST_OF, NOTED, REPARKED, MOVED, UNSEEN, PLACE)
     if known[1] ~= owner or known[2] ~= hash or (known[3] and known[3] ~= owner) or known[8] then break end
     if token and held ~= token .. ':' .. hash then break end
-    if call('GETRANGE', target, '0', tostring(#prefix - 1)) ~= prefix then break end
+    if call('GETRANGE', target, '0', #prefix - 1) ~= prefix then break end
     is_latest = known[3] and redis.pcall('GET', pointer_at(path)) == key
     if nonce then
       -- @include owner_pointer
@@ -127,7 +127,7 @@ repeat
   if ttl ~= -1 then call('PEXPIRE', set, lifetime) elseif members > 0 then call('PERSIST', set) end
 until true
 
-if parked and settled and #due == 0 then return {'parked'} end
+if parked and settled and #due == 0 then return 'parked' end -- a list of one costs as much as a command
 -- @include session
 if parked then
   if not settled then repair_index(owner) end

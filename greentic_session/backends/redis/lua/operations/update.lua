@@ -4,9 +4,10 @@
 --          how the owner's payloads begin, the bytes of a staged text, or ""; and if there are
 --          such: caller's context or "", version to match or "", SHA-1 of the stored text if the
 --          client has seen that it is a session, within reach and of this owner
--- Returns  {"updated"}, {"absent"}, {"mismatch", part}, {"changed"}, {"unstaged"} where the text is
---          staged no more, or {"check", stored text}: we did not write it, and only the client can
---          tell whether it is a session, and whose; let it look, and call again with its SHA-1
+-- Returns  "updated", as such or {"updated"}; {"absent"}, {"mismatch", part}, {"changed"},
+--          {"unstaged"} where the text is staged no more, or {"check", stored text}: we did not
+--          write it, and only the client can tell whether it is a session, and whose; let it look,
+--          and call again with its SHA-1
 -- @include staging
 local key, text, sha, owner, prefix, is_staged = ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7] ~= ''
 local ctx, version, checked = ARGV[8] or '', ARGV[9] or '', ARGV[10]
@@ -29,17 +30,17 @@ repeat
   else
     if record_ttl < 0 or math.abs(record_ttl - ttl) > NEAR_MS then break end
     if call('STRLEN', target) ~= tonumber(known[2]) or prefix == '' then break end
-    if call('GETRANGE', target, '0', tostring(#prefix - 1)) ~= prefix then break end
+    if call('GETRANGE', target, '0', #prefix - 1) ~= prefix then break end
   end
   if is_staged then
-    local lifetime = ttl == -1 and '-1' or string.format('%.0f', math.max(ttl, 1))
+    local lifetime = ttl == -1 and '-1' or math.max(ttl, 1)
     -- @include store_text
     if not stored then return {'unstaged'} end
   else
     call('SET', target, text, 'KEEPTTL')
   end
   call('HSET', own, TEXT_SHA, sha, TEXT_BYTES, bytes)
-  return {'updated'}
+  return 'updated' -- a list of one costs as much as a command
 until true
 
 -- @include session
