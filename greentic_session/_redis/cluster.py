@@ -252,7 +252,7 @@ class ClusterClient:
                     raise UnavailableError("no node of the Redis cluster has this slot") from driver.ClusterDownError("")
                 return await client.call(command, **ways, deadline=deadline, before=before)
             except GreenticError as error:
-                if not self._may_go_on(client, error, repeatable=ways["repeatable"]):
+                if not self._may_go_on(client, error, repeatable=ways.get("repeatable", False)):
                     raise
                 failure, stale = error, False
 

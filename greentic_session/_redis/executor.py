@@ -4,7 +4,7 @@ A client to one server, or to the nodes of a cluster.
 """
 
 from collections.abc import Sequence
-from typing import Any, Final, NamedTuple, Protocol, TypeAlias, TypedDict, Unpack
+from typing import Any, Final, NamedTuple, Protocol, TypeAlias, TypedDict
 
 from greentic_session._base.hiding import outline
 
@@ -54,7 +54,16 @@ class Executor(Protocol):
     moving: bool
     hold: str
 
-    async def call(self, command: tuple[Arg, ...], **ways: Unpack[Ways]) -> Any:
+    async def call(
+        self,
+        command: tuple[Arg, ...],
+        *,
+        repeatable: bool = False,
+        script: str | None = None,
+        undo: tuple[Arg, ...] | None = None,
+        ahead: tuple[Arg, ...] | Packed | None = None,
+        behind: tuple[Arg, ...] | None = None,
+    ) -> Any:
         """As `RedisClient.call`."""
 
     async def ping(self) -> None:
