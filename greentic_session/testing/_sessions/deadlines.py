@@ -51,6 +51,20 @@ class DeadlinesContract:
         await store.register_wait(ALICE, "alice", CHAT, "k", data())
         assert (await claim_answer(store)).deadline is None
 
+    async def test_a_plain_claim_tells_the_deadline_too(self, store: SessionStore) -> None:
+        for ttl in (3600, 10):  # one that the lease lengthens
+            await store.register_wait(ALICE, "alice", CHAT, "k", data(), ttl)
+            claim = await store.claim_wait(ALICE, "alice", CHAT, lease=60)
+            assert claim is not None
+            assert claim.deadline is not None
+            assert claim.deadline.tzinfo is UTC
+            assert abs(claim.deadline - datetime.now(UTC) - timedelta(seconds=max(ttl, 60))) < timedelta(seconds=45)
+            await claim.complete()
+        await store.register_wait(ALICE, "alice", CHAT, "k", data())
+        claim = await store.claim_wait(ALICE, "alice", CHAT)
+        assert claim is not None
+        assert claim.deadline is None
+
     async def test_an_answer_comes_before_a_deadline(self, store: SessionStore, time: Time) -> None:
         await park(store, ttl=time.brief, on_timeout="resume")
         await answer(store, claim=False)

@@ -58,10 +58,11 @@ for number = 1, #KEYS do
       if joined then return {'found', unpack(told_claim(wait, number - 1, found, {}, is_heard(wait)))} end
       return {'found', number - 1, session.key, found, written(wait.deadline), '', 1, 0, wait.is_new and 1 or 0}
     end
+    local theirs = is_theirs(session, hash) -- now: it compares lifetimes, which change
     redis.call('SET', claim_key(session.key), token .. ':' .. hash, 'PX', lease)
     if lengthened then set_lifetime(session, lease) end
     extend_key(scope_key(owner, hash), lease)
-    local ttl = is_theirs(session, hash) and -1 or lengthened and lease or session.ttl
+    local ttl = theirs and -1 or lengthened and lease or session.ttl
     return {'found', number - 1, session.key, found, ttl == -1 and 'inf' or string.format('%.3f', now() + ttl)}
   end
 end
