@@ -1,5 +1,6 @@
 """Replies: what somebody answered, and what `SessionStore.deliver` made of it."""
 
+import hashlib
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Literal, TypeAlias, TypeVar, overload
@@ -20,6 +21,7 @@ __all__ = [
     "Reply",
     "Start",
     "check_label",
+    "delivery_hash",
     "inbox_full",
     "owner_full",
     "resumes_on_timeout",
@@ -175,6 +177,12 @@ def resumes_on_timeout(on_timeout: str) -> bool:
     if on_timeout not in ("forget", "resume"):
         raise InvalidInputError("on_timeout must be 'forget' or 'resume'")
     return on_timeout == "resume"
+
+
+def delivery_hash(conversation: str, delivery_id: str) -> bytes:
+    """Return the SHA-256 under which stores remember a delivery of an owner."""
+    # A conversation holds no newline.
+    return hashlib.sha256(f"{conversation}\n{delivery_id}".encode()).digest()
 
 
 def inbox_full() -> InboxFullError:

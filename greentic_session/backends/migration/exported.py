@@ -6,7 +6,16 @@ from typing import NamedTuple, Self
 from greentic_session._base.hiding import outline
 from greentic_session.tenancy import Identity
 
-__all__ = ["DEADLINE", "Exported", "ExportedDelivery", "ExportedInbox", "ExportedReply", "ExportedTurn", "identity_of"]
+__all__ = [
+    "DEADLINE",
+    "CopiedReply",
+    "Exported",
+    "ExportedDelivery",
+    "ExportedInbox",
+    "ExportedReply",
+    "ExportedTurn",
+    "identity_of",
+]
 
 DEADLINE = "deadline"
 """What a turn is about that is for the deadline of its session."""
@@ -26,6 +35,9 @@ class ExportedTurn(NamedTuple):
         about: What its open turn is about: the id of a reply, or `DEADLINE`; empty without one.
         failed: How many attempts of that ended by their lease or were put off.
         key: The idempotency key of it.
+        held: SHA-256 of the scope of each place where a live claim on it holds replies.
+        terms: For how long things are kept, as `lua/includes/terms.lua` reads it; empty where they
+            are not stored with the session.
     """
 
     deadline: int | None
@@ -36,6 +48,8 @@ class ExportedTurn(NamedTuple):
     about: str
     failed: int
     key: str
+    held: tuple[str, ...] = ()
+    terms: str = ""
 
     def __repr__(self) -> str:
         return outline(self, *self._fields)
@@ -90,12 +104,14 @@ class ExportedInbox(NamedTuple):
         owner: Whose it is, as in `Exported`.
         scope: The scope of the place, as JSON.
         replies: What lies there.
+        terms: As in `ExportedTurn`.
     """
 
     seen: float
     owner: bytes
     scope: bytes
     replies: tuple[ExportedReply, ...]
+    terms: str = ""
 
     def __repr__(self) -> str:
         return outline(self, *self._fields)
@@ -107,16 +123,31 @@ class ExportedDelivery(NamedTuple):
     Attributes:
         seen: When it was read, by the loop's clock.
         owner: Whose it is, as in `Exported`.
-        conversation: SHA-256 of its conversation.
-        id: SHA-256 of the id.
+        name: As `greentic_session.reply.delivery_hash` says.
         left: For how many milliseconds more it is remembered.
     """
 
     seen: float
     owner: bytes
-    conversation: bytes
-    id: bytes
+    name: bytes
     left: int
+
+    def __repr__(self) -> str:
+        return outline(self, *self._fields)
+
+
+class CopiedReply(NamedTuple):
+    """An unsettled reply that was copied.
+
+    Attributes:
+        owner: Whose it is, as in `Exported`.
+        scope_hash: SHA-256 of the scope of its place.
+        id: Its id.
+    """
+
+    owner: bytes
+    scope_hash: str
+    id: str
 
     def __repr__(self) -> str:
         return outline(self, *self._fields)

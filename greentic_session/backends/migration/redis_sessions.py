@@ -12,9 +12,10 @@ from greentic_session.backends.redis.keys import COPIED_KIND, SCOPE_KIND, SESSIO
 from greentic_session.backends.redis.owner_pointers import new_nonce
 
 from .exported import Exported, identity_of
+from .redis_replies import RedisReplySource, RedisReplyTarget, read_turn, words_of_turn
 from .redis_side import ClusterSide, RedisSide, ServerSide, redis_side_of
 from .report import Report
-from .sides import Endpoint, Group, Looked, Source, Target
+from .sides import Endpoint, Group, Looked, ReplySource, ReplyTarget, Source, Target
 
 __all__ = ["RedisSource", "RedisTarget", "redis_endpoint"]
 
@@ -42,6 +43,7 @@ class RedisSource(Source):
     def __init__(self, side: RedisSide, report: Report) -> None:
         self._side = side
         self._report = report
+        self.replies: ReplySource | None = RedisReplySource(side) if isinstance(side, ServerSide) else None
 
     async def check(self) -> None:
         """See `Source.check`: any namespace may be copied from, an empty one, too."""
@@ -76,7 +78,8 @@ class RedisSource(Source):
                 if len(one) == 1 or not _is_text(one[0]):
                     self._report.corrupt += 1
                 else:
-                    exported.append(Exported(believed, seen, *one))
+                    *told, part = one
+                    exported.append(Exported(believed, seen, *told, read_turn(part)))
         return exported
 
     async def lacks(self, key: bytes) -> bool:
@@ -97,6 +100,7 @@ class RedisTarget(Target):
         super().__init__(report)
         self._side = side
         self._source = source
+        self.replies: ReplyTarget | None = RedisReplyTarget(side, source) if isinstance(side, ServerSide) else None
 
     async def put(self, session: Exported) -> bytes | None:
         """See `Target.put`."""
@@ -148,7 +152,18 @@ class RedisTarget(Target):
             return None
         what = (now.key, now.text, now.ttl, now.owner, now.scope_hash, now.scope)
         how = (now.latest, now.unseen, "1" if now.believed else "")
-        words = (keys.session(""), keys.namespace, self._source, *what, *how, *(hold or ("", "")), now.claim, now.lease)
+        part = words_of_turn(now.turn if self.replies is not None else None)
+        words = (
+            keys.session(""),
+            keys.namespace,
+            self._source,
+            *what,
+            *how,
+            *(hold or ("", "")),
+            now.claim,
+            now.lease,
+            *part,
+        )
         answer = await _IMPORT.run(self._side.client, 1, words)
         outcome: bytes = answer[0]
         return outcome

@@ -19,7 +19,7 @@ from greentic_session.conversation.backends.redis.keys import Keys as Conversati
 
 from .sides import Group, Looked, Side
 
-__all__ = ["ClusterSide", "RedisSide", "ServerSide", "redis_side_of"]
+__all__ = ["ClusterSide", "RedisSide", "ServerSide", "redis_side_of", "unheard"]
 
 _TIMEOUT = 30.0
 """For how many seconds a call may take: what copies can wait."""
@@ -56,10 +56,10 @@ class RedisSide(Side):
 
     async def holds_replies(self) -> bool:
         """See `Side.holds_replies`."""
-        async with aclosing(self.walk(REPLIES_KIND, _unheard, "hash")) as found:
+        async with aclosing(self.walk(REPLIES_KIND, unheard, "hash")) as found:
             if await anext(found, None) is not None:
                 return True
-        async with aclosing(self.walk(READY_KIND, _unheard, "zset")) as found:
+        async with aclosing(self.walk(READY_KIND, unheard, "zset")) as found:
             async for keys, names in found:
                 # On a cluster the index of users may name too much.
                 if not keys.is_index and any(name.count(b":") == _COLONS_OF_PLACES for name in names):
@@ -133,7 +133,7 @@ class ClusterSide(RedisSide):
         return bool(await self.client.call(("EXISTS", self.keys.within(tag).session(key)), repeatable=True))
 
 
-def _unheard(looked: int) -> None:
+def unheard(looked: int) -> None:
     """Tell nobody."""
 
 

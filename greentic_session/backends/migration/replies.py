@@ -19,6 +19,6 @@ async def copy_replies(source: ReplySource, target: ReplyTarget, report: Report)
 
 async def remove_settled(source: ReplySource, target: ReplyTarget) -> None:
     """Settle the copies of what the source has settled or removed since."""
-    async for ids in target.copies():
-        if gone := await source.lacks(ids):
+    async for copies in target.copies():
+        if gone := await source.lacks(copies):
             await target.remove(gone)

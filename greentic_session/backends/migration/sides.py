@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 from greentic_session.conversation.backend import ConversationBackend
 
-from .exported import Exported, ExportedDelivery, ExportedInbox
+from .exported import CopiedReply, Exported, ExportedDelivery, ExportedInbox
 from .report import Report
 
 __all__ = ["Endpoint", "Group", "Looked", "ReplySource", "ReplyTarget", "Side", "Source", "Target"]
@@ -30,7 +30,7 @@ class ReplySource(ABC):
         """Yield the ids of deliveries that were settled or removed, and are remembered."""
 
     @abstractmethod
-    async def lacks(self, ids: list[str]) -> list[str]:
+    async def lacks(self, copies: list[CopiedReply]) -> list[CopiedReply]:
         """Return those of some replies that do not lie here unsettled."""
 
 
@@ -50,11 +50,11 @@ class ReplyTarget(ABC):
         """Remember ids of deliveries that are not known yet."""
 
     @abstractmethod
-    def copies(self) -> AsyncIterator[list[str]]:
-        """Yield the ids of the replies that were copied here."""
+    def copies(self) -> AsyncIterator[list[CopiedReply]]:
+        """Yield the replies that were copied here and lie here still."""
 
     @abstractmethod
-    async def remove(self, ids: list[str]) -> None:
+    async def remove(self, copies: list[CopiedReply]) -> None:
         """Settle those of some copies that nobody holds: that has happened where they came from."""
 
 

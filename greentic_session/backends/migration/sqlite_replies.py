@@ -30,14 +30,13 @@ from greentic_session.reply import Reply
 from greentic_session.tenancy import Owner
 from greentic_session.transitions import Received, Turn, name_of_deadline
 
-from .exported import DEADLINE, ExportedDelivery, ExportedInbox, ExportedReply, ExportedTurn, identity_of
+from .exported import DEADLINE, CopiedReply, ExportedDelivery, ExportedInbox, ExportedReply, ExportedTurn, identity_of
 from .sides import ReplySource, ReplyTarget
 
 __all__ = ["SQLiteReplySource", "SQLiteReplyTarget", "copied_turn", "exported_turn"]
 
 _STEP: Final = 100
 """How many copies are looked at in a step."""
-_HASH_BYTES: Final = 32
 _SCOPES: Final = msgspec.json.Decoder(ReplyScope)
 
 
@@ -66,14 +65,12 @@ class SQLiteReplySource(ReplySource):
         while after != END:
             seen, now = asyncio.get_running_loop().time(), time.time()
             found, after = await self._database.read(partial(settled_behind, after=after, now=now))
-            yield [
-                ExportedDelivery(seen, _text_of(owner), name[:_HASH_BYTES], name[_HASH_BYTES:], round((end - now) * 1000))
-                for owner, name, end in found
-            ]
+            yield [ExportedDelivery(seen, _text_of(owner), name, round((end - now) * 1000)) for owner, name, end in found]
 
-    async def lacks(self, ids: list[str]) -> list[str]:
+    async def lacks(self, copies: list[CopiedReply]) -> list[CopiedReply]:
         """See `ReplySource.lacks`."""
-        return await self._database.read(partial(lacking, ids=ids))
+        gone = set(await self._database.read(partial(lacking, ids=[copy.id for copy in copies])))
+        return [copy for copy in copies if copy.id in gone]
 
 
 class SQLiteReplyTarget(ReplyTarget):
@@ -104,24 +101,23 @@ class SQLiteReplyTarget(ReplyTarget):
 
     async def put_deliveries(self, deliveries: list[ExportedDelivery]) -> None:
         """See `ReplyTarget.put_deliveries`."""
-        settled = [
-            Settled(_owner_of(one.owner), one.conversation + one.id, _base(one.seen) + one.left / 1000) for one in deliveries
-        ]
+        settled = [Settled(_owner_of(one.owner), one.name, _base(one.seen) + one.left / 1000) for one in deliveries]
         await self._database.write(lambda c: remember_settled(c, settled, time.time()))
 
-    async def copies(self) -> AsyncIterator[list[str]]:
+    async def copies(self) -> AsyncIterator[list[CopiedReply]]:
         """See `ReplyTarget.copies`."""
         after, source = "", self._source
-        while ids := await self._database.read(partial(copied_replies, source=source, after=after, most=_STEP)):
-            after = ids[-1]
-            yield ids
+        while found := await self._database.read(partial(copied_replies, source=source, after=after, most=_STEP)):
+            after = found[-1][0]
+            yield [CopiedReply(_text_of(owner), _SCOPES.decode(at).scope_hash(), id) for id, owner, at in found]
 
-    async def remove(self, ids: list[str]) -> None:
+    async def remove(self, copies: list[CopiedReply]) -> None:
         """See `ReplyTarget.remove`."""
+        ids = [copy.id for copy in copies]
         await self._database.write(lambda c: settle_copies(c, ids, time.time()))
 
 
-def exported_turn(turn: CopiedTurn | None, now: float) -> ExportedTurn | None:
+def exported_turn(turn: CopiedTurn | None, now: float, held: tuple[bytes, ...] = ()) -> ExportedTurn | None:
     """Return what a session takes part in, on its way."""
     if turn is None:
         return None
@@ -136,6 +132,7 @@ def exported_turn(turn: CopiedTurn | None, now: float) -> ExportedTurn | None:
         about=DEADLINE if about == name_of_deadline(turn.deadline) else about,
         failed=0 if open_turn is None else open_turn.failed,
         key="" if open_turn is None else open_turn.key,
+        held=tuple([_SCOPES.decode(at).scope_hash() for at in held]),
     )
 
 

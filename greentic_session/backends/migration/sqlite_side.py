@@ -20,6 +20,7 @@ from greentic_session.backends.sqlite.copying import (
     store_copy,
     turn_of,
 )
+from greentic_session.backends.sqlite.copying_replies import places_held
 from greentic_session.backends.sqlite.rows import Row, by_key, rows_between, scope_text
 from greentic_session.backends.sqlite.schema import SESSIONS
 from greentic_session.backends.sqlite.walking import END, next_window
@@ -206,7 +207,7 @@ def _exported(connection: sqlite3.Connection, key: str, seen: float) -> Exported
         claim=f"{token}:{hash}".encode() if token else b"",
         lease=round((row.lease_end - now) * 1000) if token else 0,
         unseen=b"" if _is_session(row) else b"1",
-        turn=exported_turn(turn_of(row), now),
+        turn=exported_turn(turn_of(row), now, places_held(connection, token) if token else ()),
     )
 
 

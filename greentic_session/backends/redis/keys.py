@@ -14,6 +14,7 @@ from greentic_session.models import ReplyScope, TenantCtx
 from greentic_session.tenancy import NO_TEAM, Owner
 
 __all__ = [
+    "CARRIED_KIND",
     "CONVERSATIONS_KIND",
     "COPIED_KIND",
     "DELIVERED_KIND",
@@ -127,6 +128,8 @@ DELIVERED_KIND: Final = "delivered:"
 """The same of the deliveries that are remembered."""
 KEPT_KIND: Final = "kept:"
 """The same of what tells where replies are kept though nothing waits."""
+CARRIED_KIND: Final = "carried:"
+"""The same of what tells which replies were copied to a place."""
 READY_KIND: Final = "ready:"
 """The same of the index of what is ready."""
 
@@ -150,7 +153,7 @@ NAMING_KINDS: Final = (RECORD_KIND, _WAITS_KIND)
 
 _LAYOUT = frozenset(
     kind.split(":")[0]
-    for kind in (*SESSION_KINDS, *USER_KINDS, *REPLY_KINDS, READY_KIND, _LASTING_KIND, CONVERSATIONS_KIND)
+    for kind in (*SESSION_KINDS, *USER_KINDS, *REPLY_KINDS, CARRIED_KIND, READY_KIND, _LASTING_KIND, CONVERSATIONS_KIND)
     if kind != _MENDING_KIND  # for an hour at most
 )
 """The words that stand behind a namespace."""

@@ -1,6 +1,5 @@
 """What scripts answer of replies and claims, as Python has it."""
 
-import hashlib
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
@@ -13,7 +12,7 @@ from greentic_session.backend import Claimed, Delivering
 from greentic_session.errors import GreenticError
 from greentic_session.limits import ReplyLimits
 from greentic_session.models import ReplyScope
-from greentic_session.reply import Reply
+from greentic_session.reply import Reply, delivery_hash
 from greentic_session.wait import Wait
 
 __all__ = ["beside", "claimed_of", "delivery_name", "limits_of", "replies_of", "reply_of", "terms_of"]
@@ -31,8 +30,7 @@ def delivery_name(delivering: Delivering) -> str:
     """Return the name under which a delivery is remembered; empty for one without an id."""
     if delivering.delivery_id is None:
         return ""
-    # A conversation holds no newline.
-    return hashlib.sha256(f"{delivering.scopes[0].conversation}\n{delivering.delivery_id}".encode()).hexdigest()
+    return delivery_hash(delivering.scopes[0].conversation, delivering.delivery_id).hex()
 
 
 def terms_of(limits: ReplyLimits) -> str:

@@ -25,6 +25,7 @@ __all__ = [
     "copied_replies",
     "inboxes_behind",
     "lacking",
+    "places_held",
     "remember_settled",
     "settle_copies",
     "settled_behind",
@@ -178,10 +179,25 @@ def remember_settled(connection: sqlite3.Connection, settled: Sequence[Settled],
             )
 
 
-def copied_replies(connection: sqlite3.Connection, source: str, after: str, most: int) -> list[str]:
-    """Return the ids of some replies that were copied from a source, ascending, behind one."""
-    statement = "SELECT id FROM copied_replies WHERE id > ? AND source = ? ORDER BY id LIMIT ?"
-    return [id for (id,) in connection.execute(statement, (after, source, most))]
+def copied_replies(connection: sqlite3.Connection, source: str, after: str, most: int) -> list[tuple[str, Owner, bytes]]:
+    """Return some replies that were copied from a source and lie here, by id, behind one.
+
+    Of each its id, its owner and the scope of its place.
+    """
+    found = connection.execute(
+        """
+        SELECT c.id, r.env, r.tenant, r.team, r.user, r.at FROM copied_replies c JOIN replies r ON r.id = c.id
+        WHERE c.id > ? AND c.source = ? ORDER BY c.id LIMIT ?
+        """,
+        (after, source, most),
+    )
+    return [(id, (env, tenant, team or None, user), at) for id, env, tenant, team, user, at in found]
+
+
+def places_held(connection: sqlite3.Connection, token: str) -> tuple[bytes, ...]:
+    """Return the scopes of the places where a claim holds replies."""
+    found = connection.execute("SELECT DISTINCT at FROM replies WHERE token = ?", (token,))
+    return tuple([at for (at,) in found])
 
 
 def settle_copies(connection: sqlite3.Connection, ids: Sequence[str], now: float) -> None:

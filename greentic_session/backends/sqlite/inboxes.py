@@ -1,6 +1,5 @@
 """Rows of replies and of the ids of deliveries: reading and changing them."""
 
-import hashlib
 import sqlite3
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
@@ -10,7 +9,7 @@ import msgspec
 from greentic_session._base.dates import EPOCH, date_of
 from greentic_session._expiry.expiring import NEVER_ENDS
 from greentic_session.models import ReplyScope
-from greentic_session.reply import Reply
+from greentic_session.reply import Reply, delivery_hash
 from greentic_session.tenancy import Owner
 from greentic_session.transitions import Kept, Received
 
@@ -209,7 +208,7 @@ def delivery_name(conversation: str, delivery_id: str | None) -> bytes | None:
     """Return what a delivery is called, with its owner; None without an id."""
     if delivery_id is None:
         return None
-    return hashlib.sha256(conversation.encode()).digest() + hashlib.sha256(delivery_id.encode()).digest()
+    return delivery_hash(conversation, delivery_id)
 
 
 def known_delivery(connection: sqlite3.Connection, owner: Owner, name: bytes) -> Known | None:

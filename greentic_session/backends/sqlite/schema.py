@@ -44,8 +44,8 @@ the place and ``scope`` that of the delivery, ``delivery`` the name of its deliv
 what is told of ``accepted``, ``kept`` when it runs out where nothing waits (NULL where something
 does).
 
-``deliveries`` has the remembered ids of deliveries, each under its ``name``, the SHA-256 of the
-conversation and of the id: with the ``reply``, while that is unsettled, then until ``end``.
+``deliveries`` has the remembered ids of deliveries, each under its ``name``, one SHA-256 of the
+conversation and the id: with the ``reply``, while that is unsettled, then until ``end``.
 
 ``copies`` has what `migrate` copied here and how it left it, for 30 days at most, and
 ``copied_replies`` which replies; no operation of a store looks at them.

@@ -1,46 +1,222 @@
-"""A namespace that holds replies or deadlines is not copied: they would be lost."""
+"""Copies carry inboxes, remembered ids, deadlines, attempts and what is put off."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import NamedTuple
 
 import pytest
-from migration_places import Pair
-from redis_invariants import dump
+import pytest_asyncio
+import redis
+from migration_places import fresh
 
-from greentic_session import InvalidInputError
+from greentic_session import RedisSessionStore, SQLiteSessionStore, Start
+from greentic_session.backends.migration import Report, migrate
+from greentic_session.claim import Claim
 from greentic_session.store import SessionStore
-from greentic_session.testing._sessions.calls import answer, park
-from greentic_session.testing._sessions.samples import ALICE, DAY
+from greentic_session.testing import later
+from greentic_session.testing._sessions.calls import answer, bodies, claim_answer, inbox, park, ready
+from greentic_session.testing._sessions.samples import ALICE, CHAT, DAY, MINUTE, OTHER, data
+
+pytestmark = pytest.mark.asyncio
 
 
-async def a_reply(store: SessionStore) -> None:
-    await park(store)
-    await answer(store, claim=False)
+class Place(NamedTuple):
+    """Where a store is: a file, or a namespace of a server."""
+
+    url: str
+    namespace: str | None
+    store: SessionStore
 
 
-async def a_kept_reply(store: SessionStore) -> None:
-    await answer(store, keep_for=DAY)
+class Stores:
+    """A store to copy from, and one to copy to."""
+
+    def __init__(self, source: Place, target: Place) -> None:
+        self._places = source, target
+        self.source, self.target = source.store, target.store
+
+    async def copy(self) -> Report:
+        """Copy all; both stores agree afterwards, each with itself."""
+        source, target = self._places
+        report = await migrate(
+            source.url, target.url, namespace=source.namespace or target.namespace or "none", to_namespace=target.namespace
+        )
+        for store in (self.source, self.target):
+            inspector = store.backend.inspector()
+            assert inspector is not None
+            assert (await inspector.examine(lambda _: None)).findings == []
+        return report
+
+    async def later(self, seconds: float) -> None:
+        """Let time pass for both."""
+        for store in (self.source, self.target):
+            await later(store, seconds)
 
 
-async def a_reply_that_is_worked_on(store: SessionStore) -> None:
-    await park(store)
-    await answer(store)
+@pytest_asyncio.fixture(params=["sqlite-sqlite", "sqlite-server", "server-sqlite", "server-server"])
+async def stores(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Stores]:
+    places = []
+    for side, kind in zip(("from", "to"), request.param.split("-"), strict=True):
+        if kind == "sqlite":
+            path = tmp_path / f"{side}.db"
+            places.append(Place(f"sqlite:///{path}", None, SQLiteSessionStore.open(path)))
+        else:
+            url, namespace = request.getfixturevalue("redis_url"), fresh()
+            places.append(Place(url, namespace, RedisSessionStore.from_url(url, namespace=namespace)))
+    yield Stores(*places)
+    for place in places:
+        await place.store.aclose()
+        if place.namespace is not None:
+            with redis.Redis.from_url(place.url) as raw:
+                for key in raw.scan_iter(f"{place.namespace}:*"):
+                    raw.delete(key)
 
 
-async def a_deadline(store: SessionStore) -> None:
-    await park(store, ttl=DAY, on_timeout="resume")
+async def test_an_inbox_is_carried_in_its_order(stores: Stores) -> None:
+    await park(stores.source)
+    for number in range(7):
+        await answer(stores.source, f"answer {number}", delivery_id=str(number), sender="bob", claim=False)
+    report = await stores.copy()
+    assert (report.copied, report.replies) == (1, 7)
+    assert await stores.target.inbox(ALICE, "alice", CHAT) == await stores.source.inbox(ALICE, "alice", CHAT)
+    again = await answer(stores.target, "other", delivery_id="3", claim=False)
+    assert (again.outcome, again.reply and again.reply.body) == ("queued", "answer 3")
+    claim = await ready(stores.target)
+    assert bodies((*claim.replies, *await claim.take())) == [f"answer {number}" for number in range(7)]
+    await claim.stay()
+    assert (await answer(stores.target, delivery_id="3")).outcome == "duplicate"
 
 
-@pytest.mark.parametrize("pair", [("server", "server"), ("cluster", "server")], indirect=True, ids="-".join)
-@pytest.mark.parametrize("holds", [a_reply, a_kept_reply, a_reply_that_is_worked_on, a_deadline])
-@pytest.mark.asyncio
-async def test_what_holds_replies_is_refused_before_anything_is_copied(
-    pair: Pair, holds: Callable[[SessionStore], Awaitable[None]]
-) -> None:
-    await park(pair.source.store, "other")
-    await holds(pair.source.store)
-    with pytest.raises(InvalidInputError, match="replies or deadlines"):
-        await pair.copy()
-    assert dump(pair.target.raw, pair.target.namespace) == {}
-    await pair.source.store.purge(ALICE)
-    await park(pair.source.store, "other")
-    assert (await pair.copy()).copied == 1
+async def test_a_copy_that_is_repeated_changes_nothing(stores: Stores) -> None:
+    await park(stores.source, ttl=3600, on_timeout="resume")
+    await answer(stores.source, "1", claim=False)
+    await answer(stores.source, "early", scope=OTHER, keep_for=DAY)
+    await stores.copy()
+    for _ in range(2):
+        report = await stores.copy()
+        assert (report.copied, report.kept, report.unchanged, report.replies, report.removed) == (0, 0, 1, 0, 0)
+    assert (await inbox(stores.target), await inbox(stores.target, OTHER)) == (["1"], ["early"])
+
+
+async def test_attempts_and_keys_go_on(stores: Stores) -> None:
+    await park(stores.source)
+    first = await claim_answer(stores.source)
+    await first.release(MINUTE)
+    await stores.copy()
+    assert await stores.target.claim_ready() == []  # it is put off there, too
+    assert (await answer(stores.target, "2")).outcome == "queued"
+    await stores.later(MINUTE)
+    second = await ready(stores.target)
+    assert (second.attempt, second.idempotency_key) == (2, first.idempotency_key)
+    assert bodies(second.replies) == ["yes"]
+
+
+async def test_a_claim_holds_there_what_it_holds(stores: Stores) -> None:
+    await park(stores.source)
+    claim = await claim_answer(stores.source, "1", lease=600)
+    await answer(stores.source, "2")
+    await stores.copy()
+    assert await stores.target.claim_ready() == []
+    assert (await answer(stores.target, "3")).outcome == "queued"
+    await stores.later(601)
+    again = await ready(stores.target)
+    assert (again.attempt, again.idempotency_key) == (2, claim.idempotency_key)
+    assert bodies(again.replies) == ["1"]
+    await again.stay()
+    assert await inbox(stores.target) == ["2", "3"]
+
+
+async def test_deadlines_are_heard_there(stores: Stores) -> None:
+    await park(stores.source, ttl=3600, on_timeout="resume")
+    await park(stores.source, "passed", OTHER, ttl=60, on_timeout="resume")
+    await later(stores.source, 61)
+    heard = await ready(stores.source, lease=30)
+    await stores.copy()
+    assert await stores.target.claim_ready() == []
+    await stores.later(31)
+    [again] = await stores.target.claim_ready(limit=9)
+    assert (again.key, again.timed_out, again.attempt) == ("passed", True, 2)
+    assert again.idempotency_key == heard.idempotency_key
+    await again.complete()
+    await stores.later(3600)
+    claim = await ready(stores.target)
+    assert (claim.key, claim.timed_out, claim.attempt) == ("k", True, 1)
+
+
+async def test_what_is_new_is_new_there(stores: Stores) -> None:
+    await answer(stores.source, start=Start(data(), key="begun"), claim=False)
+    await stores.copy()
+    claim = await ready(stores.target)
+    assert (claim.key, claim.is_new) == ("begun", True)
+
+
+async def test_a_kept_reply_waits_there(stores: Stores) -> None:
+    await answer(stores.source, "early", keep_for=3600, delivery_id="d")
+    await answer(stores.source, "gone", scope=OTHER, keep_for=60)
+    await stores.copy()
+    await stores.later(61)
+    assert (await inbox(stores.target), await inbox(stores.target, OTHER)) == (["early"], [])
+    await park(stores.target)
+    assert bodies((await ready(stores.target)).replies) == ["early"]
+    await stores.later(3600)
+    assert await inbox(stores.target) == ["early"]
+
+
+async def test_ids_that_were_settled_are_remembered_there(stores: Stores) -> None:
+    await park(stores.source)
+    await (await claim_answer(stores.source, delivery_id="d")).complete()
+    await park(stores.source, ttl=2 * DAY)
+    await stores.copy()
+    assert (await answer(stores.target, delivery_id="d")).outcome == "duplicate"
+    await stores.later(DAY)
+    assert (await answer(stores.target, delivery_id="d")).outcome == "claimed"
+
+
+async def test_what_either_side_did_since_is_respected(stores: Stores) -> None:
+    await park(stores.source)
+    await park(stores.source, "l", OTHER)
+    for scope in (CHAT, OTHER):
+        for number in range(3):
+            await answer(stores.source, str(number), scope=scope, delivery_id=str(number), claim=False)
+    await stores.copy()
+    await settle_one(await stores.source.claim_wait(ALICE, "alice", OTHER))
+    await settle_one(await stores.target.claim_wait(ALICE, "alice", CHAT))
+    await answer(stores.source, "new", claim=False)
+    report = await stores.copy()
+    assert report.replies == 1
+    assert await inbox(stores.target) == ["1", "2", "new"]  # what was settled there does not come back
+    assert await inbox(stores.target, OTHER) == ["1", "2"]  # what was settled where it came from goes
+    assert (await answer(stores.target, scope=OTHER, delivery_id="0")).outcome == "duplicate"
+
+
+async def settle_one(claim: Claim | None) -> None:
+    """Settle the oldest reply."""
+    assert claim is not None
+    assert len(await claim.take(1)) == 1
+    await claim.stay()
+
+
+async def test_what_the_target_has_accepted_itself_comes_once(stores: Stores) -> None:
+    for store in (stores.source, stores.target):
+        await park(store)
+        await answer(store, delivery_id="d", claim=False)
+    await stores.copy()
+    assert await inbox(stores.target) == ["yes"]
+
+
+async def test_a_wait_of_the_targets_own_has_what_is_copied_to_its_place(stores: Stores) -> None:
+    await answer(stores.source, "early", keep_for=3600)
+    await park(stores.target)
+    await stores.copy()
+    assert bodies((await ready(stores.target)).replies) == ["early"]
+
+
+async def test_a_session_that_moves_meanwhile(stores: Stores) -> None:
+    await park(stores.source)
+    await answer(stores.source, "1", claim=False)
+    await stores.copy()
+    await park(stores.source, scope=OTHER)
+    await answer(stores.source, "2", scope=OTHER, claim=False)
+    await stores.copy()
+    assert (await inbox(stores.target), await inbox(stores.target, OTHER)) == ([], ["2"])
+    assert (await ready(stores.target)).scope == OTHER

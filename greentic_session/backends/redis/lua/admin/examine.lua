@@ -168,6 +168,8 @@ end
 
 function check.copied() end -- it may outlive its session; see copied.lua
 
+function check.carried(_, rest) redis.call('HLEN', ns .. CARRIED .. rest) end -- it may outlive what was copied
+
 function check.made() end -- it ends in a minute; see claim_ready.lua
 
 function check.accepted(name, rest)
@@ -220,7 +222,7 @@ local CHECKS = {
   [WAITS] = check.set, [INDEX] = check.index, [POINTER] = check.pointer, [MENDING] = check.mending,
   [BARRED] = check.barred, [STAGED] = check.staged, [COPIED] = check.copied, [LASTING] = check.lasting,
   [REPLIES] = check.replies, [DELIVERED] = check.delivered, [KEPT] = check.kept, [READY] = check.ready,
-  [ACCEPTED] = check.accepted, [MADE] = check.made, [NAMED] = check.named,
+  [ACCEPTED] = check.accepted, [MADE] = check.made, [CARRIED] = check.carried, [NAMED] = check.named,
 }
 require_every(CHECKS, OF_SESSION, OF_USER, OF_PLACES, OF_NONE)
 for number = 2, #ARGV do

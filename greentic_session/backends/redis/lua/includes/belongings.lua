@@ -35,7 +35,8 @@ local OF_USER = {
 local OF_PLACES = {{kind = REPLIES}, {kind = DELIVERED}, {kind = KEPT}}
 
 -- Of none.
-local OF_NONE = {{kind = BARRED}, {kind = STAGED}, {kind = LASTING}, {kind = READY}, {kind = MADE}, {kind = ACCEPTED}, {kind = NAMED}}
+local OF_NONE = {{kind = BARRED}, {kind = STAGED}, {kind = LASTING}, {kind = READY}, {kind = MADE}, {kind = ACCEPTED}, {kind = NAMED},
+  {kind = CARRIED}}
 
 local function key_of_kind(one, rest) return ns .. one.kind .. rest end
 

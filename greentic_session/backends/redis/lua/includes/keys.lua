@@ -14,6 +14,7 @@ local BARRED, STAGED, LASTING = ':barred:', ':staged:', ':lasting:sessions' -- a
 local REPLIES, DELIVERED, KEPT = ':replies:', ':delivered:', ':kept:' -- an owner's path follows
 local READY, MADE = ':ready:', ':made:' -- see ready_index.lua; the token of a claim
 local NAMED = ':named' -- nothing; see step_ends.lua
+local CARRIED = ':carried:' -- an owner's path follows, and the SHA-256 of a scope; see copied.lua
 local ACCEPTED = ':accepted' -- nothing: how many replies were accepted within a day
 local HASH_LENGTH = 64 -- hex digits of a SHA-256, at the end of a scope's key
 
@@ -50,6 +51,7 @@ local function replies_at(path, hash) return ns .. REPLIES .. path .. ':' .. has
 local function replies_key(owner, hash) return replies_at(owner_path(owner), hash) end
 local function delivered_at(path, name) return ns .. DELIVERED .. path .. ':' .. name end
 local function delivered_key(owner, name) return delivered_at(owner_path(owner), name) end
+local function carried_key(owner, hash) return ns .. CARRIED .. owner_path(owner) .. ':' .. hash end
 local function kept_key(owner) return ns .. KEPT .. owner_path(owner) end
 local function ready_key(rest) return ns .. READY .. rest end
 local function places_at(path) return ready_key(path:match('^(.*):')) end

@@ -53,6 +53,16 @@ local function open_place(owner, hash)
   return wait, inbox
 end
 
+-- What is remembered of a delivery: "" once its reply was settled or removed, else where that lies;
+-- nil where it is not known.
+local function known_delivery(owner, name)
+  local where = redis.call('GET', delivered_key(owner, name))
+  local hash = where and where:match('^(%x+):')
+  if not hash then return where or nil end
+  open_place(owner, hash) -- frees what has run out there
+  return redis.call('GET', delivered_key(owner, name)) or nil
+end
+
 -- A session that was found by its key, or by a claim that was made at a place. It may be no wait
 -- there any more.
 local function open_session(session, hash)
@@ -85,12 +95,12 @@ local function is_apart(one, other) -- lifetimes are whole ms, and the clock goe
 end
 
 -- See to the lifetime of a session, and to when it is ready, after something of it changed; store
--- all that.
-local function refresh(wait)
+-- all that. Of a copy somebody else says when it ends.
+local function refresh(wait, ends_with)
   if wait.is_gone then return end
   local at, inbox = instant(), wait.inbox
   local replies = inbox and inbox.replies or {}
-  local ends = storage_end(wait, replies)
+  local ends = ends_with or storage_end(wait, replies)
   if ends <= at then
     remove_wait(wait, EXPIRED)
     return

@@ -1,11 +1,17 @@
 -- @include session
+-- @include places
 
 -- What a copy from another Redis left here is remembered in {ns}:copied:{session key}, a string:
--- which source it came from, the SHA-1 of its text, when it ends (ms since the epoch, or inf), the
+-- which source it came from, the SHA-1 of its text, and, where it has any, of its part in replies and
+-- deadlines, when it ends (ms since the epoch, or inf), the
 -- SHA-256 of its scope, and its claim ("-" for none). It lives as long as the copy, 30 days at
 -- most, and stays where somebody removes that: then the copy is not made again. A copy that has
 -- changed since is its runners'. No other script knows of this: what is there is compared with what
 -- was left.
+--
+-- Of replies {ns}:carried:{owner's path}:{scope} tells, a hash: which have been copied to a place, by
+-- their ids, and from which source. It lives for 30 days after the last: what became of them here
+-- since is its runners', and they are not copied again.
 local MONTH = 30 * 86400000
 local NEAR = 1000 -- how far apart two lifetimes may be that count as one, in ms
 
@@ -14,14 +20,35 @@ local function near(one, other)
   return math.abs(one - other) <= NEAR
 end
 
+-- A claim without the mark that its session takes part in replies.
+local function plain_claim(claim) return (claim:gsub(':r$', '')) end
+
 local function claim_of(key)
   local found = redis.pcall('GET', claim_key(key))
-  return type(found) == 'string' and found or nil
+  return type(found) == 'string' and plain_claim(found) or nil
 end
 
-local function mark(key, source, sha, ttl, hash, claim)
+-- What tells a session's part in replies and deadlines from another one, apart from moments.
+local function sign_of(wait)
+  local turn = wait.turn
+  local flags = (wait.resume and '1' or '0') .. (wait.is_new and '1' or '0') .. (wait.put_off > 0 and '1' or '0')
+  if not turn then return flags end
+  return table.concat({flags, turn.failed, turn.key, is_heard(wait) and 'deadline' or turn.about}, ' ')
+end
+
+local function version_of(text, wait)
+  local sign = wait and sign_of(wait) or '000'
+  return redis.sha1hex(text) .. (sign == '000' and '' or '+' .. redis.sha1hex(sign))
+end
+
+-- The part that a stored session has; nil for none.
+local function part_of(session)
+  return session.place and waiting(session, session.place ~= '-' and session.place or nil, true) or nil
+end
+
+local function mark(key, source, version, ttl, hash, claim)
   local ending = ttl == -1 and 'inf' or string.format('%.0f', now() + ttl)
-  local left = {source, sha, ending, hash == '' and '-' or hash, claim or '-'}
+  local left = {source, version, ending, hash == '' and '-' or hash, claim or '-'}
   redis.call('SET', copied_key(key), table.concat(left, ' '), 'PX', string.format('%.0f', ttl == -1 and MONTH
     or math.max(math.min(ttl, MONTH), 1)))
 end
@@ -30,9 +57,9 @@ end
 local function as_left(session, source)
   local found = redis.pcall('GET', copied_key(session.key))
   if type(found) ~= 'string' then return false end
-  local from, sha, ending, hash, claim = found:match('^(%S+) (%S+) (%S+) (%S+) (.*)$')
+  local from, version, ending, hash, claim = found:match('^(%S+) (%S+) (%S+) (%S+) (.*)$')
   if from ~= source or session.scope_hash ~= (hash == '-' and '' or hash) then return false end
   if not near(session.ttl, ending == 'inf' and -1 or ending - now()) then return false end
   local held = claim_of(session.key)
-  return (not held or held == claim) and redis.sha1hex(text_of(session)) == sha
+  return (not held or held == claim) and version_of(text_of(session), part_of(session)) == version
 end

@@ -7,10 +7,17 @@
 --           -1, owner, SHA-256 of the scope where it waits, "" for none, that scope as
 --            JSON or "", the owner whose latest session it is or "", "1" if nobody has seen that it
 --            is a session, and of all that travels with a session (belongings.lua) the value or "",
---            and how long it lives in ms: claim, its lease}}
+--           and how long it lives in ms: claim, its lease; and its part in replies and deadlines:
+--           {} for none, else {what is left until its deadline in ms or "", the same of its end once
+--           nothing lies at its place, 1 if it is resumed or 0, for how many ms it is put off or "",
+--           1 if its first verdict is due or 0, what its open turn is about ("deadline" for that),
+--           how many attempts of that failed, its key, the places where its claim holds replies,
+--           terms (see terms.lua)}}}
 -- Of a session whose record does not know where it waits (the reference wrote since, or it alone),
 -- the scope is "?". "scopes" are for those, and for what waits nowhere as far as its record knows.
 -- @include session
+-- @include waiting
+-- @include turns
 
 -- Where a session waits, as far as it tells itself.
 local function waits_where(session)
@@ -19,6 +26,19 @@ local function waits_where(session)
     return redis.pcall('SISMEMBER', set_key(session.owner), session.key) == 1 and '?' or '' -- see waits_at
   end
   return leads_to(scope_key(session.owner_written, session.scope_hash), session.key) and session.scope_hash or ''
+end
+
+local function told_part(session)
+  if not session.place then return {} end
+  local at = instant()
+  local wait = waiting(session, session.place ~= '-' and session.place or nil, true)
+  local is_claimed, turn, about = wait.token and wait.lease_end > at, wait.turn, ''
+  if turn then about = is_heard(wait) and 'deadline' or turn.about end
+  if wait.token and not is_claimed then turn = fail(turn) end
+  local function left(moment) return moment == math.huge and '' or string.format('%.0f', moment - at) end
+  return {left(wait.deadline), left(wait.rest_end), wait.resume and 1 or 0, wait.put_off > 0 and left(wait.put_off) or '',
+    wait.is_new and 1 or 0, about, turn and turn.failed or 0, turn and turn.key or '',
+    is_claimed and table.concat(wait.held, ' ') or '', wait.terms.text}
 end
 
 local function told(session, hash)
@@ -35,6 +55,7 @@ local function told(session, hash)
     if type(value) ~= 'string' or left <= 0 then value, left = '', 0 end
     answer[#answer + 1], answer[#answer + 2] = value, left
   end
+  answer[#answer + 1] = told_part(session)
   return answer
 end
 

@@ -97,12 +97,7 @@ local function store(inbox, received, scope)
 end
 
 local function find_known()
-  local key = name ~= '' and delivered_key(owner, name)
-  local where = key and redis.call('GET', key)
-  local hash = where and where:match('^(%x+):')
-  if not hash then return where end
-  open_place(owner, hash) -- frees what has run out there
-  where = redis.call('GET', key)
+  local where = name ~= '' and known_delivery(owner, name) or nil
   if not where then return nil end
   return where, where:match('^(%x+):(.*)$')
 end

@@ -1,0 +1,201 @@
+"""Replies of a Redis as one side of a copy, each inbox in one step."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any, Final
+
+import msgspec
+
+from greentic_session._redis.answers import foreign, number
+from greentic_session._redis.executor import Arg
+from greentic_session.backends.redis.keys import CARRIED_KIND, DELIVERED_KIND, REPLIES_KIND
+from greentic_session.backends.redis.reply_answers import terms_of
+from greentic_session.backends.redis.scripts import script
+from greentic_session.limits import ReplyLimits
+from greentic_session.models import ReplyScope
+from greentic_session.reply import delivery_hash
+
+from .exported import CopiedReply, ExportedDelivery, ExportedInbox, ExportedReply, ExportedTurn
+from .redis_side import ServerSide, unheard
+from .sides import ReplySource, ReplyTarget
+
+__all__ = ["RedisReplySource", "RedisReplyTarget", "read_turn", "words_of_turn"]
+
+_CARRIED = script("carried", repeatable=True)
+_EXPORT_DELIVERIES = script("export_deliveries", repeatable=True)
+_EXPORT_INBOXES = script("export_inboxes", repeatable=True)
+_IMPORT_DELIVERIES = script("import_deliveries", int)
+_IMPORT_INBOX = script("import_inbox", int)
+_LACKING = script("lacking", repeatable=True)
+_SETTLE_COPIES = script("settle_copies", int)
+
+_STEP: Final = 50
+"""How many deliveries are remembered in one step."""
+_BESIDE: Final = msgspec.json.Decoder(tuple[str | None, str | None, msgspec.Raw])
+_SCOPES: Final = msgspec.json.Decoder(ReplyScope)
+
+
+class RedisReplySource(ReplySource):
+    """Replies that come from a Redis.
+
+    Args:
+        side: Which one.
+    """
+
+    def __init__(self, side: ServerSide) -> None:
+        self._side = side
+
+    async def inboxes(self) -> AsyncIterator[ExportedInbox]:
+        """See `ReplySource.inboxes`."""
+        async for keys, names in self._side.walk(REPLIES_KIND, unheard, "hash"):
+            at = 0
+            while at < len(names):
+                seen = asyncio.get_running_loop().time()
+                words = (keys.session(""), keys.namespace, *names[at:])
+                looked, found = await _EXPORT_INBOXES.run(self._side.client, 1, words)
+                at += number(looked)
+                for owner, scope, terms, *replies in found:
+                    yield ExportedInbox(seen, owner, scope, tuple([_exported(one) for one in replies]), terms.decode())
+
+    async def deliveries(self) -> AsyncIterator[list[ExportedDelivery]]:
+        """See `ReplySource.deliveries`."""
+        async for keys, names in self._side.walk(DELIVERED_KIND, unheard):
+            seen = asyncio.get_running_loop().time()
+            found = await _EXPORT_DELIVERIES.run(self._side.client, 1, (keys.session(""), keys.namespace, *names))
+            yield [ExportedDelivery(seen, owner, bytes.fromhex(name.decode()), number(left)) for owner, name, left in found]
+
+    async def lacks(self, copies: list[CopiedReply]) -> list[CopiedReply]:
+        """See `ReplySource.lacks`."""
+        keys = self._side.keys
+        words: list[Arg] = [keys.session(""), keys.namespace]
+        for copy in copies:
+            words += copy
+        found = await _LACKING.run(self._side.client, 1, tuple(words))
+        return [copy for copy, is_gone in zip(copies, found, strict=True) if is_gone]
+
+
+class RedisReplyTarget(ReplyTarget):
+    """Replies that go to a Redis.
+
+    Args:
+        side: Which one.
+        source: What copies are marked with.
+    """
+
+    def __init__(self, side: ServerSide, source: str) -> None:
+        self._side = side
+        self._source = source
+
+    async def put_inbox(self, inbox: ExportedInbox) -> int:
+        """See `ReplyTarget.put_inbox`."""
+        keys, passed = self._side.keys, _passed(inbox.seen)
+        hash = _SCOPES.decode(inbox.scope).scope_hash()
+        words: list[Arg] = [keys.session(""), keys.namespace, self._source, inbox.owner, hash, inbox.scope]
+        words.append(inbox.terms or _DEFAULT_TERMS)
+        for reply in inbox.replies:
+            words += _words_of(reply, passed)
+        return int(await _IMPORT_INBOX.run(self._side.client, 1, tuple(words)))
+
+    async def put_deliveries(self, deliveries: list[ExportedDelivery]) -> None:
+        """See `ReplyTarget.put_deliveries`."""
+        keys = self._side.keys
+        for start in range(0, len(deliveries), _STEP):
+            words: list[Arg] = [keys.session(""), keys.namespace]
+            for one in deliveries[start : start + _STEP]:
+                words += (one.owner, one.name.hex(), one.left - _passed(one.seen))
+            await _IMPORT_DELIVERIES.run(self._side.client, 1, tuple(words))
+
+    async def copies(self) -> AsyncIterator[list[CopiedReply]]:
+        """See `ReplyTarget.copies`."""
+        async for keys, names in self._side.walk(CARRIED_KIND, unheard, "hash"):
+            words = (keys.session(""), keys.namespace, self._source, *names)
+            for owner, hash, *ids in await _CARRIED.run(self._side.client, 1, words):
+                yield [CopiedReply(owner, hash.decode(), id.decode()) for id in ids]
+
+    async def remove(self, copies: list[CopiedReply]) -> None:
+        """See `ReplyTarget.remove`."""
+        keys = self._side.keys
+        by_place: dict[tuple[bytes, str], list[str]] = {}
+        for copy in copies:
+            by_place.setdefault((copy.owner, copy.scope_hash), []).append(copy.id)
+        for (owner, hash), ids in by_place.items():
+            words: tuple[Arg, ...] = (keys.session(""), keys.namespace, self._source, owner, hash, *ids)
+            await _SETTLE_COPIES.run(self._side.client, 1, words)
+
+
+def read_turn(told: list[Any]) -> ExportedTurn | None:
+    """Return what `lua/migration/export.lua` tells of a session's part; None for none."""
+    if not told:
+        return None
+    deadline, rest, resume, put_off, is_new, about, failed, key, held, terms = told
+    return ExportedTurn(
+        deadline=_left(deadline),
+        rest=_left(rest),
+        resume=bool(number(resume)),
+        put_off=_left(put_off),
+        is_new=bool(number(is_new)),
+        about=about.decode(),
+        failed=number(failed),
+        key=key.decode(),
+        held=tuple(held.decode().split()),
+        terms=terms.decode(),
+    )
+
+
+def words_of_turn(turn: ExportedTurn | None) -> tuple[Arg, ...]:
+    """Return the same for `lua/migration/import.lua`."""
+    if turn is None:
+        return ()
+    moments = [_word(moment) for moment in (turn.deadline, turn.rest, turn.put_off)]
+    deadline, rest, put_off = moments
+    flags = "1" if turn.resume else "", "1" if turn.is_new else ""
+    open_turn = (turn.about, turn.failed, turn.key)
+    return (deadline, rest, flags[0], put_off, flags[1], *open_turn, " ".join(turn.held), turn.terms or _DEFAULT_TERMS)
+
+
+def _exported(told: list[Any]) -> ExportedReply:
+    id, body, beside, accepted_at, size, accepted, keep, token, held = told
+    try:
+        delivery_id, sender, scope = _BESIDE.decode(beside)
+    except msgspec.MsgspecError as error:
+        raise foreign() from error
+    return ExportedReply(
+        id=id.decode(),
+        scope=bytes(scope),
+        delivery_id=delivery_id,
+        sender=sender,
+        size=number(size),
+        accepted=int(accepted),
+        told=int(accepted_at),
+        keep=_left(keep),
+        token=token.decode(),
+        held=int(held),
+        body=body,
+    )
+
+
+def _words_of(reply: ExportedReply, passed: int) -> tuple[Arg, ...]:
+    name = ""
+    if reply.delivery_id is not None:
+        name = delivery_hash(_SCOPES.decode(reply.scope).conversation, reply.delivery_id).hex()
+    beside = msgspec.json.encode((reply.delivery_id, reply.sender, msgspec.Raw(reply.scope)))
+    keep = "" if reply.keep is None else reply.keep - passed
+    moments = (reply.size, reply.accepted - passed, keep, reply.token, reply.held - passed)
+    return (reply.id, reply.body, beside, reply.told, *moments, name)
+
+
+def _passed(seen: float) -> int:
+    """Return how many milliseconds ago something was read."""
+    return round((asyncio.get_running_loop().time() - seen) * 1000)
+
+
+def _left(told: bytes) -> int | None:
+    return int(told) if told else None
+
+
+def _word(left: int | None) -> Arg:
+    return "" if left is None else left
+
+
+_DEFAULT_TERMS: Final = terms_of(ReplyLimits())
+"""For how long things are kept that come from where no store of ours said so."""
