@@ -78,8 +78,7 @@ class RedisSource(Source):
                 if len(one) == 1 or not _is_text(one[0]):
                     self._report.corrupt += 1
                 else:
-                    *told, part = one
-                    exported.append(Exported(believed, seen, *told, read_turn(part)))
+                    exported.append(Exported(believed, seen, *one)._replace(turn=read_turn(one[-1])))
         return exported
 
     async def lacks(self, key: bytes) -> bool:

@@ -1,7 +1,10 @@
 """Copies carry inboxes, remembered ids, deadlines, attempts and what is put off."""
 
+import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
+from random import Random
 from typing import NamedTuple
 
 import pytest
@@ -9,7 +12,7 @@ import pytest_asyncio
 import redis
 from migration_places import fresh
 
-from greentic_session import RedisSessionStore, SQLiteSessionStore, Start
+from greentic_session import RedisSessionStore, ReplyScope, SQLiteSessionStore, Start
 from greentic_session.backends.migration import Report, migrate
 from greentic_session.claim import Claim
 from greentic_session.store import SessionStore
@@ -37,15 +40,26 @@ class Stores:
 
     async def copy(self) -> Report:
         """Copy all; both stores agree afterwards, each with itself."""
-        source, target = self._places
-        report = await migrate(
-            source.url, target.url, namespace=source.namespace or target.namespace or "none", to_namespace=target.namespace
-        )
+        report = await self._copied()
         for store in (self.source, self.target):
             inspector = store.backend.inspector()
             assert inspector is not None
             assert (await inspector.examine(lambda _: None)).findings == []
         return report
+
+    async def copy_a_part(self, steps: int) -> None:
+        """Copy, and cancel that after so many steps of the loop."""
+        copying = asyncio.create_task(self._copied())
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        copying.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await copying
+
+    async def _copied(self) -> Report:
+        source, target = self._places
+        namespace = source.namespace or target.namespace or "none"
+        return await migrate(source.url, target.url, namespace=namespace, to_namespace=target.namespace)
 
     async def later(self, seconds: float) -> None:
         """Let time pass for both."""
@@ -220,3 +234,37 @@ async def test_a_session_that_moves_meanwhile(stores: Stores) -> None:
     await stores.copy()
     assert (await inbox(stores.target), await inbox(stores.target, OTHER)) == ([], ["2"])
     assert (await ready(stores.target)).scope == OTHER
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(3))
+async def test_copies_that_are_interrupted_lose_nothing_and_double_nothing(stores: Stores, seed: int) -> None:
+    random = Random(seed)
+    accepted, settled = dict[str, ReplyScope](), {stores.source: set[str](), stores.target: set[str]()}
+    await park(stores.source, ttl=DAY)
+    await park(stores.source, "l", OTHER, ttl=DAY, on_timeout="resume")
+    for number in range(60):
+        match random.choice(("answer", "answer", "settle", "settle", "copy")):
+            case "answer":
+                body, scope = f"answer {number}", random.choice((CHAT, OTHER))
+                await answer(stores.source, body, scope=scope, delivery_id=body, claim=False)
+                accepted[body] = scope
+            case "settle":
+                store = random.choice((stores.source, stores.target))
+                for claim in await store.claim_ready():
+                    [body] = bodies(claim.replies)
+                    assert body not in settled[store]
+                    settled[store].add(body)
+                    await claim.stay()
+            case _:
+                await stores.copy_a_part(random.randrange(400))
+    await stores.copy()
+    lying = await inbox(stores.target) + await inbox(stores.target, OTHER)
+    await stores.copy()
+    assert await inbox(stores.target) + await inbox(stores.target, OTHER) == lying
+    gone = settled[stores.source] | settled[stores.target]
+    assert sorted(lying) == sorted(accepted.keys() - gone)
+    for body in gone:
+        assert (
+            await answer(stores.target, body, scope=accepted[body], delivery_id=body, claim=False)
+        ).outcome == "duplicate"

@@ -8,7 +8,7 @@
 local DEFAULT = 'greentic:session'
 local WORDS = {
   session = true, own = true, claim = true, copied = true, waits = true, scopes = true, user = true, conv = true,
-  lasting = true, replies = true, delivered = true, kept = true, ready = true,
+  lasting = true, replies = true, delivered = true, kept = true, carried = true, ready = true,
 }
 
 -- How a name in this namespace reads in longer ones: {{the longer namespace, a word of the layout,
