@@ -9,15 +9,16 @@ and run again, as often as one likes: what is there already is not written again
 - brings what has changed in the source since, and removes what is gone there: but only where the
   copy is as it was left. What the target's own runners have changed, claimed, given another
   lifetime or removed since is theirs, and stays so.
-- copies no reply again that was copied before, whatever became of it: what a verdict has settled in
-  the target stays settled. What the source has settled since is settled here, where nobody holds it.
+- copies no reply again that was copied before, whatever became of it: what a verdict has settled
+  in the target stays settled. What the source has settled since is settled there, too, unless
+  somebody holds it.
 - never touches what was not copied from this source; a session key or a scope that is taken in the
   target stays taken.
 - removes nothing if the source holds no session at all: that is rather a Redis that was emptied.
 
-How copies are remembered, and for how long, tell `lua/migration/copied.lua` for Redis and
-`copying.py` for SQLite. Conversations are copied where the source's was changed later than the target's; that one was removed is not carried
-over, in either direction.
+How copies are remembered, and for how long, tell `lua/migration/copied.lua` for Redis, and
+`copying.py` and `copying_replies.py` for SQLite. Conversations are copied where the source's was
+changed later than the target's; that one was removed is not carried over, in either direction.
 """
 
 from .migrate import migrate
