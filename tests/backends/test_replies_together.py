@@ -32,7 +32,13 @@ CROWD = 300
 
 
 @pytest.fixture(
-    params=[("memory", "asyncio"), ("memory", "trio"), ("sqlite", "asyncio"), ("redis", "asyncio")],
+    params=[
+        ("memory", "asyncio"),
+        ("memory", "trio"),
+        ("sqlite", "asyncio"),
+        ("redis", "asyncio"),
+        pytest.param(("cluster", "asyncio"), marks=pytest.mark.slow),
+    ],
     ids="-".join,
 )
 def run(request: pytest.FixtureRequest, databases: Callable[[], Path]) -> Run:
@@ -46,7 +52,8 @@ def run(request: pytest.FixtureRequest, databases: Callable[[], Path]) -> Run:
         path = databases()
         opened = lambda: SQLiteSessionStore.open(path, durability="process", max_replies=1000)
     else:
-        url, namespace = request.getfixturevalue("redis_url"), request.getfixturevalue("namespace")
+        url = request.getfixturevalue("redis_url") if backend == "redis" else request.getfixturevalue("cluster").url
+        namespace = request.getfixturevalue("namespace")
         opened = lambda: RedisSessionStore.from_url(url, namespace=namespace, max_replies=1000)
 
     async def main(test: Callable[[Open], Awaitable[None]]) -> None:

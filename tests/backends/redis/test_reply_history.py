@@ -15,7 +15,6 @@ import pytest
 from cluster_servers import Cluster, Node, slot_of
 from histories.fleet import Fleet, run_incidents
 from redis_server import Server, writes_stopped
-from sentinel_servers import Fleet as Service
 
 APPEND_ONLY = ("--appendonly", "yes", "--appendfsync", "always")
 
@@ -83,55 +82,4 @@ def test_on_a_cluster_that_fails_over(tmp_path: Path) -> None:
         run_incidents(fleet, incidents)
         history = fleet.finish()
     assert len(history.accepted) == 200 * 12 >= history.verdicts()
-    history.check()
-
-
-# -- behind sentinels
-
-
-def successor(service: Service, old: Server) -> Server:
-    """Return who has become the primary beside an old one, as soon as it has."""
-    found = list[Server]()
-
-    def is_there() -> bool:
-        found[:] = [server for server in service.servers if server is not old and service.role(server)[0] == b"master"]
-        return bool(found)
-
-    service.until(is_there)
-    return found[0]
-
-
-def switch(service: Service) -> None:
-    """Ask the sentinels for another primary."""
-    old = service.primary
-    with service.raw(old) as raw, writes_stopped(raw):
-        service.fail_over()
-        # Sentinels would do so: but they publish there, too, which is a write that waits.
-        raw.slaveof("127.0.0.1", successor(service, old).port)
-    service.until(service.is_settled)
-
-
-def lose_the_primary(service: Service) -> None:
-    """Kill the primary; start it again when the sentinels have made another one."""
-    old = service.primary
-    with service.raw(old) as raw, writes_stopped(raw):
-        old.kill()
-    successor(service, old)
-    old.start()
-    service.until(service.is_settled)
-
-
-@pytest.mark.slow
-def test_behind_sentinels_that_switch(tmp_path: Path) -> None:
-    """2,000 replies to 100 places on a primary and two replicas."""
-    chance = random.Random(4)
-    with Service() as service, Fleet(service.url, tmp_path, places=100, each=20) as fleet:
-        incidents = [
-            lambda: switch(service),
-            lambda: fleet.kill_one(chance),
-            lambda: lose_the_primary(service),
-        ]
-        run_incidents(fleet, incidents)
-        history = fleet.finish()
-    assert len(history.accepted) == 100 * 20 >= history.verdicts()
     history.check()
