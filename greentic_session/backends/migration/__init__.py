@@ -2,7 +2,7 @@
 
 Sessions come with their waits, lifetimes, claims and latest-session pointers, each in one atomic
 step, text by text: so the versions are the same on both sides. With them come inboxes, remembered
-ids of deliveries, deadlines, attempts and what is put off, but from or to a cluster: there a source
+ids of deliveries, deadlines, attempts and what is put off, but to a cluster: there a source
 that holds such is refused before anything is copied. It may be interrupted at any point
 and run again, as often as one likes: what is there already is not written again. A further run
 

@@ -51,7 +51,7 @@ async def migrate(
     Raises:
         GreenticError: A side failed. What was copied until then is; call it again.
         InvalidInputError: A URL cannot be read, a namespace cannot be one there, or both sides are
-            the same; or the source holds replies or deadlines, and one side is a cluster.
+            the same; or the source holds replies or deadlines, and the target is a cluster.
         TypeError: An argument has a wrong type.
     """
     if to_namespace is not None and isinstance(target, str) and scheme_of(target) == SQLITE_SCHEME:
@@ -74,7 +74,7 @@ async def _copy(origin: Endpoint, goal: Endpoint, on_progress: OnProgress | None
     carries_replies = source.replies is not None and target.replies is not None
     if not carries_replies and await origin.side.holds_replies():
         raise InvalidInputError(
-            "the source holds replies or deadlines, which are not copied from or to a cluster: let runners settle them, "
+            "the source holds replies or deadlines, which are not copied to a cluster: let runners settle them, "
             "or remove what waits for them"
         )
     of_source, of_target = await asyncio.gather(origin.side.size(), goal.side.size())

@@ -8,7 +8,7 @@ import msgspec
 
 from greentic_session._redis.answers import foreign, number
 from greentic_session._redis.executor import Arg
-from greentic_session.backends.redis.keys import CARRIED_KIND, DELIVERED_KIND, REPLIES_KIND
+from greentic_session.backends.redis.keys import CARRIED_KIND, DELIVERED_KIND, REPLIES_KIND, owner_of
 from greentic_session.backends.redis.reply_answers import terms_of
 from greentic_session.backends.redis.scripts import script
 from greentic_session.limits import ReplyLimits
@@ -16,7 +16,7 @@ from greentic_session.models import ReplyScope
 from greentic_session.reply import delivery_hash
 
 from .exported import CopiedReply, ExportedDelivery, ExportedInbox, ExportedReply, ExportedTurn
-from .redis_side import ServerSide, unheard
+from .redis_side import RedisSide, ServerSide, unheard
 from .sides import ReplySource, ReplyTarget
 
 __all__ = ["RedisReplySource", "RedisReplyTarget", "read_turn", "words_of_turn"]
@@ -42,7 +42,7 @@ class RedisReplySource(ReplySource):
         side: Which one.
     """
 
-    def __init__(self, side: ServerSide) -> None:
+    def __init__(self, side: RedisSide) -> None:
         self._side = side
 
     async def inboxes(self) -> AsyncIterator[ExportedInbox]:
@@ -66,12 +66,18 @@ class RedisReplySource(ReplySource):
 
     async def lacks(self, copies: list[CopiedReply]) -> list[CopiedReply]:
         """See `ReplySource.lacks`."""
-        keys = self._side.keys
-        words: list[Arg] = [keys.session(""), keys.namespace]
+        by_owner: dict[bytes, list[CopiedReply]] = {}
         for copy in copies:
-            words += copy
-        found = await _LACKING.run(self._side.client, 1, tuple(words))
-        return [copy for copy, is_gone in zip(copies, found, strict=True) if is_gone]
+            by_owner.setdefault(copy.owner, []).append(copy)
+        gone = list[CopiedReply]()
+        for owner, lying in by_owner.items():
+            keys = self._side.keys_of(owner_of(owner))
+            words: list[Arg] = [keys.session(""), keys.namespace]
+            for copy in lying:
+                words += copy
+            found = await _LACKING.run(self._side.client, 1, tuple(words))
+            gone += [copy for copy, is_gone in zip(lying, found, strict=True) if is_gone]
+        return gone
 
 
 class RedisReplyTarget(ReplyTarget):

@@ -43,7 +43,7 @@ class RedisSource(Source):
     def __init__(self, side: RedisSide, report: Report) -> None:
         self._side = side
         self._report = report
-        self.replies: ReplySource | None = RedisReplySource(side) if isinstance(side, ServerSide) else None
+        self.replies: ReplySource | None = RedisReplySource(side)
 
     async def check(self) -> None:
         """See `Source.check`: any namespace may be copied from, an empty one, too."""

@@ -10,12 +10,13 @@ from greentic_session._redis.executor import Executor
 from greentic_session._redis.scanning import glob_of, together, walk_servers
 from greentic_session._redis.sentinel_url import service_of
 from greentic_session._redis.url import connection_of, is_cluster, nodes_of
-from greentic_session.backends.redis.keys import READY_KIND, REPLIES_KIND, ClusterKeys, Keys
+from greentic_session.backends.redis.keys import READY_KIND, REPLIES_KIND, ClusterKeys, Keys, tag_of
 from greentic_session.backends.redis.owner_pointers import Pointers
 from greentic_session.conversation.backend import ConversationBackend
 from greentic_session.conversation.backends.redis.backend import RedisConversationBackend
 from greentic_session.conversation.backends.redis.keys import ClusterKeys as ConversationClusterKeys
 from greentic_session.conversation.backends.redis.keys import Keys as ConversationKeys
+from greentic_session.tenancy import Owner
 
 from .sides import Group, Looked, Side
 
@@ -67,6 +68,10 @@ class RedisSide(Side):
         return False
 
     @abstractmethod
+    def keys_of(self, owner: Owner) -> Keys:
+        """Return how the keys of an owner's places are named."""
+
+    @abstractmethod
     async def has(self, key: str) -> bool:
         """Say whether a session lives under a key."""
 
@@ -102,6 +107,9 @@ class ServerSide(RedisSide):
             for group in _groups(self.keys, [name[start:] for name in found]):
                 yield group
 
+    def keys_of(self, owner: Owner) -> Keys:  # noqa: ARG002  # all are in one place
+        return self.keys
+
     async def has(self, key: str) -> bool:
         return bool(await self.client.call(("EXISTS", self.keys.session(key)), repeatable=True))
 
@@ -125,6 +133,9 @@ class ClusterSide(RedisSide):
             for tag, names in self.keys.by_tag(found, kind).items():
                 for group in _groups(self.keys.within(tag), names):
                     yield group
+
+    def keys_of(self, owner: Owner) -> Keys:
+        return self.keys.within(tag_of(owner))
 
     async def has(self, key: str) -> bool:
         tag = await self.pointers.follow(key)

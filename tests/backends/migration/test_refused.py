@@ -1,4 +1,4 @@
-"""What holds replies or deadlines is not copied from or to a cluster: they would be lost."""
+"""What holds replies or deadlines is not copied to a cluster: they would be lost."""
 
 from collections.abc import Awaitable, Callable
 
@@ -30,7 +30,7 @@ async def a_deadline(store: SessionStore) -> None:
     await park(store, ttl=DAY, on_timeout="resume")
 
 
-@pytest.mark.parametrize("pair", [("server", "cluster"), ("cluster", "server")], indirect=True, ids="-".join)
+@pytest.mark.parametrize("pair", [("server", "cluster"), ("cluster", "cluster")], indirect=True, ids="-".join)
 @pytest.mark.parametrize("holds", [a_reply, a_kept_reply, a_reply_that_is_worked_on, a_deadline])
 @pytest.mark.asyncio
 async def test_what_holds_replies_is_refused_before_anything_is_copied(

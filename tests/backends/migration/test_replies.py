@@ -7,12 +7,12 @@ from pathlib import Path
 from random import Random
 from typing import NamedTuple
 
+import migration_places
 import pytest
 import pytest_asyncio
-import redis
-from migration_places import fresh
+from migration_places import empty, opened, url_of
 
-from greentic_session import RedisSessionStore, ReplyScope, SQLiteSessionStore, Start
+from greentic_session import ReplyScope, SQLiteSessionStore, Start
 from greentic_session.backends.migration import Report, migrate
 from greentic_session.claim import Claim
 from greentic_session.store import SessionStore
@@ -29,6 +29,7 @@ class Place(NamedTuple):
     url: str
     namespace: str | None
     store: SessionStore
+    there: migration_places.Place | None
 
 
 class Stores:
@@ -67,23 +68,22 @@ class Stores:
             await later(store, seconds)
 
 
-@pytest_asyncio.fixture(params=["sqlite-sqlite", "sqlite-server", "server-sqlite", "server-server"])
+@pytest_asyncio.fixture(params=["sqlite-sqlite", "sqlite-server", "server-sqlite", "server-server", "cluster-server"])
 async def stores(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Stores]:
     places = []
     for side, kind in zip(("from", "to"), request.param.split("-"), strict=True):
         if kind == "sqlite":
             path = tmp_path / f"{side}.db"
-            places.append(Place(f"sqlite:///{path}", None, SQLiteSessionStore.open(path)))
+            places.append(Place(f"sqlite:///{path}", None, SQLiteSessionStore.open(path), None))
         else:
-            url, namespace = request.getfixturevalue("redis_url"), fresh()
-            places.append(Place(url, namespace, RedisSessionStore.from_url(url, namespace=namespace)))
+            there = opened(url_of(kind, request))
+            places.append(Place(there.url, there.namespace, there.store, there))
     yield Stores(*places)
     for place in places:
         await place.store.aclose()
-        if place.namespace is not None:
-            with redis.Redis.from_url(place.url) as raw:
-                for key in raw.scan_iter(f"{place.namespace}:*"):
-                    raw.delete(key)
+        if place.there is not None:
+            empty(place.there)
+            place.there.raw.close()
 
 
 async def test_an_inbox_is_carried_in_its_order(stores: Stores) -> None:
