@@ -39,6 +39,7 @@ _PART: Final = "langgraph-part"
 _RUN: Final = "langgraph-run"
 _MAX_KNOWN_HEADS: Final = 256
 _MAX_KNOWN_RUNS: Final = 4096
+_MAX_WRITERS: Final = 4096
 _PAGE: Final = 32
 """How many checkpoints are read at the same time."""
 _MAX_ID_CHARACTERS: Final = 255
@@ -164,6 +165,7 @@ class Threads:
         self._history = history
         self._known: OrderedDict[Place, _Known] = OrderedDict()
         self._marked: OrderedDict[tuple[str, Place], None] = OrderedDict()
+        self._writers: OrderedDict[tuple[Place, str], None] = OrderedDict()
         self._locks: weakref.WeakValueDictionary[Place, anyio.Lock] = weakref.WeakValueDictionary()
 
     # -- reading
@@ -217,7 +219,7 @@ class Threads:
         archived: list[str] = []
 
         async def decide(head: _Head | None) -> _Head:
-            _admit(head, token, entry.parent)
+            self._admit(place, head, token)
             renewed = await self._renew(place, head)
             if head is None:
                 return _Head(place.thread, place.ns, 1, token or "", renewed, latest=entry)
@@ -259,7 +261,7 @@ class Threads:
 
         async def decide(head: _Head | None) -> _Head | None:
             nonlocal late
-            _admit(head, token, None)
+            self._admit(place, head, token)
             if head is None:
                 renewed = await self._renew(place, None)
                 return _Head(place.thread, place.ns, 0, token or "", renewed, early={id: writes})
@@ -344,9 +346,19 @@ class Threads:
                     await self._mark_run(entry.run, place)
             copied = replace(head, thread=target, writer="", early={}, leaving=leaving, renewed=time.time())
             await self._mark(place)
-            await self._store.create_session(self._owner(target), self._data(target, copied), key=self._head_key(place), ttl=self._ttl)
+            await self._store.create_session(
+                self._owner(target), self._data(target, copied), key=self._head_key(place), ttl=self._ttl
+            )
 
     # -- below: heads
+
+    def _admit(self, place: Place, head: _Head | None, token: str | None) -> None:
+        """Refuse a run that has read before somebody else has written."""
+        if token is None or (head is not None and head.writer == token):
+            return
+        number = 0 if head is None else head.number
+        if (place, token) in self._writers or number != int(token.partition(":")[0]):
+            raise _SupersededError("another run has written to the thread, or removed it, since this run has read it")
 
     async def _read(self, place: Place) -> _Known:
         found = await self._store.get_versioned(self._head_key(place), ctx=self._owner(place.thread))
@@ -400,9 +412,17 @@ class Threads:
         if known.head is None:
             await self._mark(place)
             await self._store.create_session(ctx, data, key=self._head_key(place), ttl=self._ttl)
+            self._wrote(place, new)
             return
         version = await self._store.update_session(self._head_key(place), data, ctx=ctx, if_version=known.version)
         self._remember(place, _Known(new, version))
+        self._wrote(place, new)
+
+    def _wrote(self, place: Place, head: _Head) -> None:
+        """Note that a run has written, so that it does not begin a thread anew that is removed."""
+        self._writers[place, head.writer] = None
+        if len(self._writers) > _MAX_WRITERS:
+            self._writers.popitem(last=False)
 
     async def _undo(self, place: Place, before: _Head | None, now: _Head | None, archived: list[str]) -> None:
         if archived and (now is None or before is None or now.removals != before.removals):
@@ -523,7 +543,9 @@ class Threads:
             promoted.clear()
             if head is None:
                 return None
-            latest, leaving = (None if entry is not None and entry.run == run else entry for entry in (head.latest, head.leaving))
+            latest, leaving = (
+                None if entry is not None and entry.run == run else entry for entry in (head.latest, head.leaving)
+            )
             if latest is None and head.latest is not None:
                 for id in sorted({*ids, *((leaving.id,) if leaving is not None else ())}, reverse=True):
                     entry = await self._before(place, head, id)
@@ -614,22 +636,13 @@ class Threads:
 
     def _entry_keys(self, thread: str, name: str, id: str) -> tuple[SessionKey, SessionKey]:
         """Return the keys of an archived checkpoint, and of the writes that came after that."""
-        return _key(_PART, self._hash(thread), name, quote(id, safe="")), _key(_LATE, self._hash(thread), name, quote(id, safe=""))
+        return _key(_PART, self._hash(thread), name, quote(id, safe="")), _key(
+            _LATE, self._hash(thread), name, quote(id, safe="")
+        )
 
 
 class _SupersededError(ConflictError):
     """A run that was taken over."""
-
-
-def _admit(head: _Head | None, token: str | None, parent: str | None) -> None:
-    """Refuse a run that has read before somebody else has written."""
-    if token is None:
-        return
-    seen = int(token.partition(":")[0])
-    number = 0 if head is None else head.number
-    is_writer = head is not None and head.writer == token
-    if not is_writer and (number != seen or (head is None and parent is not None)):
-        raise _SupersededError("another run has written to the thread, or removed it, since this run has read it")
 
 
 def _merged(stored: list[Write], added: list[Write]) -> list[Write]:

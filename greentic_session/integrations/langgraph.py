@@ -24,7 +24,7 @@ from langgraph.checkpoint.serde.base import SerializerProtocol
 
 from greentic_session.errors import InvalidInputError
 from greentic_session.expiry import Ttl
-from greentic_session.factory import create_session_store
+from greentic_session.factory import SessionBackendConfig, create_session_store
 from greentic_session.models import TenantCtx
 from greentic_session.store import SessionStore
 
@@ -84,16 +84,16 @@ class SessionSaver(BaseCheckpointSaver[int]):  # type: ignore[misc]  # untyped w
         self._own: SessionStore | None = None
 
     @classmethod
-    def from_url(cls, url: str, ctx: TenantCtx, **options: Any) -> Self:
+    def open(cls, config: SessionBackendConfig | str, ctx: TenantCtx, **options: Any) -> Self:
         """Return a saver with a store of its own, which `close` and `aclose` close.
 
         Args:
-            url: As for `create_session_store`.
+            config: As for `create_session_store`: a URL.
             ctx: The tenant.
             options: `history`, `ttl` and `serde`; all others are for the store.
         """
         own = {name: options.pop(name) for name in ("history", "ttl", "serde") if name in options}
-        store = create_session_store(url, **options)
+        store = create_session_store(config, **options)
         saver = cls(store, ctx, **own)
         saver._own = store
         return saver
@@ -218,16 +218,14 @@ class SessionSaver(BaseCheckpointSaver[int]):  # type: ignore[misc]  # untyped w
         """
         await self._home.run(lambda: self._prune(thread_ids, strategy))
 
-    def prune(
-        self, thread_ids: Sequence[str], *, strategy: Literal["keep_latest", "delete"] | str = "keep_latest"
-    ) -> None:
+    def prune(self, thread_ids: Sequence[str], *, strategy: Literal["keep_latest", "delete"] | str = "keep_latest") -> None:
         """Do as `aprune`."""
         self._home.wait(lambda: self._prune(thread_ids, strategy))
 
     # -- the end
 
     async def aclose(self) -> None:
-        """Close the store that `from_url` has made, and end the thread of the saver."""
+        """Close the store that `open` has made, and end the thread of the saver."""
         if self._own is not None:
             await self._home.run(self._own.aclose)
         await asyncio.get_running_loop().run_in_executor(None, self._home.end)
@@ -241,7 +239,9 @@ class SessionSaver(BaseCheckpointSaver[int]):  # type: ignore[misc]  # untyped w
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         await self.aclose()
 
     def __enter__(self) -> Self:
@@ -264,7 +264,11 @@ class SessionSaver(BaseCheckpointSaver[int]):  # type: ignore[misc]  # untyped w
         return self._tuple(place, entry, token)
 
     async def _list(
-        self, config: RunnableConfig | None, filter: Mapping[str, Any] | None, before: RunnableConfig | None, limit: int | None
+        self,
+        config: RunnableConfig | None,
+        filter: Mapping[str, Any] | None,
+        before: RunnableConfig | None,
+        limit: int | None,
     ) -> AsyncIterator[CheckpointTuple]:
         values = {} if config is None else config["configurable"]
         ns, id = values.get("checkpoint_ns"), values.get("checkpoint_id")

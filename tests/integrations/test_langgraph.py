@@ -4,13 +4,22 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Annotated, Any, TypedDict
 
+import anyio
 import pytest
 import pytest_asyncio
 
-from greentic_session import ConflictError, InMemorySessionStore, RedisUrlWithNamespace, SessionStore, TenantCtx, create_session_store
+from greentic_session import (
+    ConflictError,
+    InMemorySessionStore,
+    RedisUrlWithNamespace,
+    SessionStore,
+    TenantCtx,
+    create_session_store,
+)
 
 pytest.importorskip("langgraph", reason="install the extra: python -m pip install 'greentic-session[langgraph]'")
-from langgraph.checkpoint.conformance import checkpointer_test, validate  # it needs the framework
+from langgraph.checkpoint.base import empty_checkpoint  # it needs the framework
+from langgraph.checkpoint.conformance import checkpointer_test, validate
 from langgraph.graph import END, START, StateGraph
 from langgraph.types import Command, interrupt
 
@@ -78,3 +87,194 @@ async def test_conformance(store: SessionStore) -> None:
 async def test_conformance_on_a_cluster(cluster: Any, namespace: str) -> None:
     async with opened(cluster.url, namespace) as store:
         await conforms(store)
+
+
+async def test_a_graph_goes_on_where_it_was_interrupted(store: SessionStore) -> None:
+    async def ask(state: State) -> Any:
+        return {"said": [interrupt("size?"), interrupt("colour?")]}
+
+    config: Any = {"configurable": {"thread_id": "t1"}}
+    for _ in range(2):  # each time as another process would
+        graph = graph_of(one, ask, two).compile(checkpointer=SessionSaver(store, CTX))
+        state = await graph.aget_state(config)
+        if not state.created_at:
+            await graph.ainvoke({"said": ["hi"]}, config)
+    graph = graph_of(one, ask, two).compile(checkpointer=SessionSaver(store, CTX))
+    await graph.ainvoke(Command(resume="large"), config)
+    [task] = (await graph.aget_state(config)).tasks
+    assert [asked.value for asked in task.interrupts] == ["colour?"]
+    assert (await graph.ainvoke(Command(resume="red"), config))["said"] == ["hi", "one", "large", "red", "two"]
+    steps = [state.metadata["step"] async for state in graph.aget_state_history(config)]
+    assert steps == [3, 2, 1, 0, -1]
+
+
+async def test_a_run_that_was_taken_over_cannot_write_on(store: SessionStore) -> None:
+    begun, go_on = anyio.Event(), anyio.Event()
+
+    async def slow(state: State) -> Any:
+        if not begun.is_set():
+            begun.set()
+            await go_on.wait()
+            return {"said": ["first"]}
+        return {"said": ["second"]}
+
+    config: Any = {"configurable": {"thread_id": "t1"}}
+    refused: list[BaseException] = []
+
+    async def first() -> None:
+        try:
+            graph = graph_of(one, slow, two).compile(checkpointer=SessionSaver(store, CTX))
+            await graph.ainvoke({"said": []}, config, durability="sync")  # else it writes while the second one reads
+        except ConflictError as error:
+            refused.append(error)
+
+    second = graph_of(one, slow, two).compile(checkpointer=SessionSaver(store, CTX))
+    async with anyio.create_task_group() as group:
+        group.start_soon(first)
+        with anyio.fail_after(30):
+            await begun.wait()
+        assert (await second.ainvoke(None, config))["said"] == ["one", "second", "two"]
+        before = [state async for state in second.aget_state_history(config)]
+        go_on.set()
+    assert len(refused) == 1
+    assert [state async for state in second.aget_state_history(config)] == before
+    assert (await second.aget_state(config)).values["said"] == ["one", "second", "two"]
+
+
+async def test_two_runs_that_found_no_thread(store: SessionStore) -> None:
+    """Both have read before there was a checkpoint: one of them may begin the thread."""
+    savers = [SessionSaver(store, CTX) for _ in range(2)]
+    configs: list[Any] = [{"configurable": {"thread_id": "t1", "checkpoint_ns": ""}} for _ in savers]
+    for saver, config in zip(savers, configs, strict=True):
+        assert await saver.aget_tuple(config) is None
+    checkpoints = [empty_checkpoint() for _ in savers]
+    await savers[0].aput(configs[0], checkpoints[0], {"source": "input", "step": -1, "parents": {}}, {})
+    with pytest.raises(ConflictError):
+        await savers[1].aput(configs[1], checkpoints[1], {"source": "input", "step": -1, "parents": {}}, {})
+    with pytest.raises(ConflictError):
+        late = {"configurable": {**configs[1]["configurable"], "checkpoint_id": checkpoints[0]["id"]}}
+        await savers[1].aput_writes(late, [("said", ["late"])], "task")
+    found = await savers[1].aget_tuple({"configurable": {"thread_id": "t1"}})
+    assert found is not None
+    assert (found.checkpoint["id"], found.pending_writes) == (checkpoints[0]["id"], [])
+
+
+async def test_a_run_may_begin_anywhere_in_the_history(store: SessionStore) -> None:
+    graph = graph_of(one, two).compile(checkpointer=SessionSaver(store, CTX))
+    config: Any = {"configurable": {"thread_id": "t1"}}
+    await graph.ainvoke({"said": []}, config)
+    history = [state async for state in graph.aget_state_history(config)]
+    [after_one] = [state for state in history if state.next == ("two",)]
+    forked = await graph.aupdate_state(after_one.config, {"said": ["other"]})
+    assert (await graph.ainvoke(None, forked))["said"] == ["one", "other", "two"]
+    assert (await graph.ainvoke(None, after_one.config))["said"] == ["one", "two"]
+    assert (await graph.aget_state(config)).values["said"] == ["one", "two"]
+    assert len([state async for state in graph.aget_state_history(config)]) > len(history)
+
+
+async def test_parallel_tasks_and_subgraphs(store: SessionStore) -> None:
+    inner = graph_of(one, two).compile()
+    graph: Any = StateGraph(State)
+    for number in range(8):
+        graph.add_node(f"n{number}", one)
+        graph.add_edge(START, f"n{number}")
+        graph.add_edge(f"n{number}", "inner")
+    graph.add_node("inner", inner)
+    compiled = graph.compile(checkpointer=SessionSaver(store, CTX))
+    config: Any = {"configurable": {"thread_id": "t1"}}
+    done = await compiled.ainvoke({"said": []}, config)
+    assert done["said"] == ["one"] * 16 + ["one", "two"] or done["said"].count("two") == 1
+    await compiled.checkpointer.adelete_thread("t1")
+    assert [found async for found in compiled.checkpointer.alist(None)] == []
+    assert [wait async for wait in store.iter_sessions(CTX)] == []
+
+
+@pytest.mark.parametrize("durability", ["sync", "async", "exit"])
+async def test_every_durability(store: SessionStore, durability: str) -> None:
+    async def ask(state: State) -> Any:
+        return {"said": [interrupt("size?")]}
+
+    graph = graph_of(one, ask).compile(checkpointer=SessionSaver(store, CTX, history=False))
+    config: Any = {"configurable": {"thread_id": "t1"}}
+    await graph.ainvoke({"said": []}, config, durability=durability)
+    assert (await graph.ainvoke(Command(resume="large"), config, durability=durability))["said"] == ["one", "large"]
+
+
+async def test_without_history_only_the_latest_checkpoint_is_kept(store: SessionStore) -> None:
+    graph = graph_of(one, two).compile(checkpointer=SessionSaver(store, CTX, history=False))
+    config: Any = {"configurable": {"thread_id": "t1"}}
+    for _ in range(3):
+        await graph.ainvoke({"said": []}, config)
+    [state] = [state async for state in graph.aget_state_history(config)]
+    assert state.values["said"] == ["one", "two"] * 3
+    assert len([wait async for wait in store.iter_sessions(CTX)]) == 2  # the head and its marker
+
+
+async def test_a_long_history_is_listed_whole(store: SessionStore) -> None:
+    saver = SessionSaver(store, CTX)
+    graph = graph_of(one).compile(checkpointer=saver)
+    config: Any = {"configurable": {"thread_id": "t1"}}
+    for _ in range(30):
+        await graph.ainvoke({"said": []}, config)
+    found = [each async for each in saver.alist(config)]
+    assert len(found) == 90
+    assert [each.metadata["step"] for each in found] == list(range(88, -2, -1))
+    page = [each async for each in saver.alist(config, before=found[40].config, limit=3)]
+    assert [each.config["configurable"]["checkpoint_id"] for each in page] == [
+        each.config["configurable"]["checkpoint_id"] for each in found[41:44]
+    ]
+
+
+async def test_tenants_do_not_meet(store: SessionStore) -> None:
+    mine, theirs = SessionSaver(store, CTX), SessionSaver(store, TenantCtx.new("dev", "globex"))
+    config: Any = {"configurable": {"thread_id": "t1"}}
+    await graph_of(one).compile(checkpointer=mine).ainvoke({"said": []}, config)
+    assert await theirs.aget_tuple(config) is None
+    assert [found async for found in theirs.alist(None)] == []
+    await theirs.adelete_thread("t1")
+    assert await mine.aget_tuple(config) is not None
+
+
+async def test_a_thread_that_was_deleted_is_not_revived(store: SessionStore) -> None:
+    saver, other = SessionSaver(store, CTX), SessionSaver(store, CTX)
+
+    async def deleting(state: State) -> Any:
+        await other.adelete_thread("t1")
+        return {"said": ["late"]}
+
+    config: Any = {"configurable": {"thread_id": "t1"}}
+    with pytest.raises(ConflictError):
+        await graph_of(one, deleting, two).compile(checkpointer=saver).ainvoke({"said": []}, config, durability="sync")
+    assert [found async for found in saver.alist(config)] == []
+
+
+async def test_a_target_of_a_copy_is_new(store: SessionStore) -> None:
+    saver = SessionSaver(store, CTX)
+    graph = graph_of(one, two).compile(checkpointer=saver)
+    for thread in ("t1", "t2"):
+        await graph.ainvoke({"said": [thread]}, {"configurable": {"thread_id": thread}})
+    with pytest.raises(ConflictError):
+        await saver.acopy_thread("t1", "t2")
+    await saver.acopy_thread("t1", "t3")
+    copied: Any = {"configurable": {"thread_id": "t3"}}
+    assert (await graph.ainvoke({"said": ["more"]}, copied))["said"] == ["t1", "one", "two", "more", "one", "two"]
+
+
+async def test_blocking_methods_are_refused_in_the_loop_that_they_would_block() -> None:
+    async with InMemorySessionStore() as store:
+        saver = SessionSaver(store, CTX)
+        config: Any = {"configurable": {"thread_id": "t1"}}
+        await saver.aget_tuple(config)
+        with pytest.raises(RuntimeError, match="ainvoke"):
+            saver.get_tuple(config)
+
+
+async def test_what_is_refused() -> None:
+    wrong: Any = "memory://"
+    with pytest.raises(TypeError):
+        SessionSaver(wrong, CTX)
+    async with InMemorySessionStore() as store:
+        with pytest.raises(ValueError, match="longer than zero"):
+            SessionSaver(store, CTX, ttl=0)
+        with pytest.raises(ValueError, match="strategy"):
+            await SessionSaver(store, CTX).aprune(["t1"], strategy="all")

@@ -1,0 +1,57 @@
+"""A process that runs a graph on a thread; it stops itself in its second step if it is told to.
+
+Arguments: the URL of the store, its namespace (empty for none), and ``stop`` or ``go``. It prints
+what the graph made, or ``refused``.
+"""
+
+import asyncio
+import os
+import signal
+import sys
+from typing import Annotated, Any, TypedDict
+
+from langgraph.graph import END, START, StateGraph
+
+from greentic_session import ConflictError, RedisUrlWithNamespace, TenantCtx, create_session_store
+from greentic_session.integrations.langgraph import SessionSaver
+
+
+def added(left: list[str], right: list[str]) -> list[str]:
+    return left + right
+
+
+class State(TypedDict):
+    said: Annotated[list[str], added]
+
+
+def graph_of(stops: bool) -> Any:
+    async def begin(state: State) -> Any:
+        return {"said": ["begun"]}
+
+    async def work(state: State) -> Any:
+        if stops:
+            os.kill(os.getpid(), signal.SIGSTOP)
+        return {"said": ["first" if stops else "second"]}
+
+    graph: Any = StateGraph(State)
+    graph.add_node("begin", begin)
+    graph.add_node("work", work)
+    graph.add_edge(START, "begin")
+    graph.add_edge("begin", "work")
+    graph.add_edge("work", END)
+    return graph
+
+
+async def main(url: str, namespace: str, how: str) -> None:
+    async with create_session_store(RedisUrlWithNamespace(url, namespace) if namespace else url) as store:
+        graph = graph_of(how == "stop").compile(checkpointer=SessionSaver(store, TenantCtx.new("dev", "acme")))
+        given = {"said": []} if how == "stop" else None
+        config: Any = {"configurable": {"thread_id": "t1"}}
+        try:
+            print(*(await graph.ainvoke(given, config, durability="sync"))["said"], flush=True)
+        except ConflictError:
+            print("refused", flush=True)
+
+
+if __name__ == "__main__":
+    asyncio.run(main(*sys.argv[1:]))

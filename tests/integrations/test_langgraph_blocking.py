@@ -1,0 +1,56 @@
+"""The saver for langgraph in programs without an event loop."""
+
+from typing import Annotated, Any, TypedDict
+
+import pytest
+
+from greentic_session import RedisUrlWithNamespace, TenantCtx
+
+pytest.importorskip("langgraph", reason="install the extra: python -m pip install 'greentic-session[langgraph]'")
+from langgraph.graph import END, START, StateGraph  # it needs the framework
+
+from greentic_session.integrations.langgraph import SessionSaver
+
+CTX = TenantCtx.new("dev", "acme")
+
+
+def added(left: list[str], right: list[str]) -> list[str]:
+    return left + right
+
+
+class State(TypedDict):
+    said: Annotated[list[str], added]
+
+
+def say_one(state: State) -> Any:
+    return {"said": ["one"]}
+
+
+def say_two(state: State) -> Any:
+    return {"said": ["two"]}
+
+
+def graph_of_two() -> Any:
+    graph: Any = StateGraph(State)
+    graph.add_node("one", say_one)
+    graph.add_node("two", say_two)
+    graph.add_edge(START, "one")
+    graph.add_edge("one", "two")
+    graph.add_edge("two", END)
+    return graph
+
+
+def test_without_an_event_loop(url: str, namespace: str) -> None:
+
+    with SessionSaver.open(RedisUrlWithNamespace(url, namespace) if url.startswith("redis") else url, CTX) as saver:
+        graph = graph_of_two().compile(checkpointer=saver)
+        config: Any = {"configurable": {"thread_id": "t1"}}
+        assert graph.invoke({"said": []}, config)["said"] == ["one", "two"]
+        assert [state.metadata["step"] for state in graph.get_state_history(config)] == [2, 1, 0, -1]
+        saver.copy_thread("t1", "t2")
+        saver.prune(["t1"])
+        assert len(list(saver.list(config))) == 1
+        saver.delete_thread("t1")
+        saver.delete_for_runs(["nobody"])
+        assert saver.get_tuple(config) is None
+        saver.delete_thread("t2")

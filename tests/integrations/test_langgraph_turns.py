@@ -1,0 +1,140 @@
+"""Interrupts of langgraph that people answer through replies."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, TypedDict
+
+import anyio
+import msgspec
+import pytest
+
+from greentic_session import ReplyScope, Runner, SessionData, SessionStore, Start, TenantCtx, create_session_store
+from greentic_session import RedisUrlWithNamespace
+
+pytest.importorskip("langgraph", reason="install the extra: python -m pip install 'greentic-session[langgraph]'")
+from langgraph.graph import END, START, StateGraph  # it needs the framework
+from langgraph.types import interrupt
+
+from greentic_session.integrations.langgraph import Answer, GraphTurns, Input, Question, SessionSaver
+
+pytestmark = pytest.mark.asyncio
+
+ANN = TenantCtx.new("dev", "acme", user="ann")
+CHAT = ReplyScope("chat-1")
+
+
+def added(left: list[str], right: list[str]) -> list[str]:
+    return left + right
+
+
+class State(TypedDict):
+    said: Annotated[list[str], added]
+
+
+async def order(state: State) -> Any:
+    return {"said": [interrupt("size?"), interrupt("size of the box?")]}
+
+
+async def close(state: State) -> Any:
+    return {"said": ["closed"]}
+
+
+def compiled(store: SessionStore, *, nested: bool = False) -> Any:
+    inner: Any = StateGraph(State)
+    inner.add_node("order", order)
+    inner.add_edge(START, "order")
+    inner.add_edge("order", END)
+    graph: Any = StateGraph(State)
+    graph.add_node("order", inner.compile() if nested else order)
+    graph.add_node("close", close)
+    graph.add_edge(START, "order")
+    graph.add_edge("order", "close")
+    graph.add_edge("close", END)
+    return graph.compile(checkpointer=SessionSaver(store, ANN))
+
+
+class Desk:
+    """A runner of a graph, and what it has said."""
+
+    def __init__(self, store: SessionStore, graph: Any) -> None:
+        self.said: list[Any] = []
+        self.questions: list[Question] = []
+        self.heard = anyio.Semaphore(0)
+        self.failures = 0
+        self.turns = GraphTurns(graph, self.say, ttl=600)
+        self.runner = Runner(store, self.work)
+
+    async def work(self, claim: Any) -> None:
+        if not self.failures:
+            await self.turns.work(claim)
+            return
+        self.failures -= 1
+        park, claim.park = claim.park, self.die
+        try:
+            await self.turns.work(claim)
+        finally:
+            claim.park = park
+
+    async def die(self, *_: Any, **__: Any) -> None:
+        raise ConnectionError
+
+    async def say(self, claim: Any, values: Mapping[str, Any], questions: list[Question]) -> None:
+        self.questions = questions
+        self.said.append([question.value for question in questions] or values["said"])
+        self.heard.release()
+
+    async def tell(self, what: Input | Answer) -> None:
+        start = Start(SessionData.new(ANN, "desk", "begin")) if isinstance(what, Input) else None
+        delivery = await self.runner.deliver(ANN, "ann", CHAT, msgspec.json.encode(what).decode(), start=start)
+        assert delivery.accepted
+
+    async def hear(self, count: int = 1) -> Any:
+        for _ in range(count):
+            with anyio.fail_after(60):
+                await self.heard.acquire()
+        return self.said[-1]
+
+
+@pytest.fixture(params=[False, True], ids=["flat", "nested"])
+def nested(request: pytest.FixtureRequest) -> bool:
+    return bool(request.param)
+
+
+async def test_answers_that_come_twice_or_early(url: str, namespace: str, nested: bool) -> None:
+    config = RedisUrlWithNamespace(url, namespace) if url.startswith("redis") else url
+    async with create_session_store(config) as store:
+        desk = Desk(store, compiled(store, nested=nested))
+        async with desk.runner:
+            await desk.tell(Input({"said": []}))
+            assert await desk.hear() == ["size?"]
+            [size] = desk.questions
+            await desk.tell(Answer("another", "huge"))  # of a question that nobody has asked
+            await desk.tell(Answer(size.id, "large"))
+            await desk.tell(Answer(size.id, "small"))  # twice: it must not answer the next question
+            assert await desk.hear() == ["size of the box?"]
+            [box] = desk.questions
+            assert box.id != size.id
+            await desk.tell(Answer(size.id, "tiny"))  # late
+            await desk.tell(Answer(box.id, "red"))
+            assert await desk.hear() == ["large", "red", "closed"]
+            await desk.tell(Input({"said": ["again"]}))
+            assert await desk.hear() == ["size?"]
+    assert desk.said[:3] == [["size?"], ["size of the box?"], ["large", "red", "closed"]]
+
+
+async def test_a_turn_that_died_before_its_verdict(url: str, namespace: str, nested: bool) -> None:
+    """Its answer is not given to the question that came next."""
+    config = RedisUrlWithNamespace(url, namespace) if url.startswith("redis") else url
+    async with create_session_store(config) as store:
+        desk = Desk(store, compiled(store, nested=nested))
+        async with desk.runner:
+            await desk.tell(Input({"said": []}))
+            await desk.hear()
+            [size] = desk.questions
+            desk.failures = 1
+            await desk.tell(Answer(size.id, "large"))
+            assert await desk.hear() == ["size of the box?"]
+            first = desk.questions
+            assert await desk.hear() == ["size of the box?"]  # the second attempt asks it again
+            assert desk.questions == first
+            await desk.tell(Answer(first[0].id, "red"))
+            assert await desk.hear() == ["large", "red", "closed"]
