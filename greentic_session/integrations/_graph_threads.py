@@ -1,4 +1,4 @@
-"""Threads of checkpoints on sessions: how the saver for langgraph keeps them. It knows no langgraph.
+"""Threads of checkpoints on sessions, for the saver of langgraph; it imports no langgraph.
 
 A thread has namespaces, and each namespace a *head*: a session that holds the latest checkpoint,
 its writes, and who has written it. Every step of a run replaces the head, if it is still the one
@@ -197,7 +197,7 @@ class Threads:
                 yield heads[name].ns, entry
 
     async def threads(self) -> list[str]:
-        """Return the ids of all threads of the tenant; the cost grows with the tenant's sessions."""
+        """Return the ids of all threads of the tenant; the cost grows with the store."""
         found: dict[str, None] = {}
         async for wait in self._store.iter_sessions(self._ctx):
             if wait.data.flow_id == _FLOW and wait.key.startswith(f"{_HEAD}:"):

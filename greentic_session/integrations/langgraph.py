@@ -8,7 +8,7 @@ import os
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Final, Literal, Self, TypeVar
+from typing import Any, Final, Self, TypeVar
 
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import (
@@ -145,7 +145,11 @@ class SessionSaver(BaseCheckpointSaver[int]):  # type: ignore[misc]  # untyped w
     # -- writing
 
     async def aput(
-        self, config: RunnableConfig, checkpoint: Checkpoint, metadata: CheckpointMetadata, new_versions: ChannelVersions
+        self,
+        config: RunnableConfig,
+        checkpoint: Checkpoint,
+        metadata: CheckpointMetadata,
+        new_versions: ChannelVersions,  # noqa: ARG002  # a checkpoint is stored whole
     ) -> RunnableConfig:
         """Store a checkpoint, the latest one from now on.
 
@@ -155,7 +159,11 @@ class SessionSaver(BaseCheckpointSaver[int]):  # type: ignore[misc]  # untyped w
         return await self._home.run(lambda: self._put(config, checkpoint, metadata))
 
     def put(
-        self, config: RunnableConfig, checkpoint: Checkpoint, metadata: CheckpointMetadata, new_versions: ChannelVersions
+        self,
+        config: RunnableConfig,
+        checkpoint: Checkpoint,
+        metadata: CheckpointMetadata,
+        new_versions: ChannelVersions,  # noqa: ARG002  # a checkpoint is stored whole
     ) -> RunnableConfig:
         """Do as `aput`."""
         return self._home.wait(lambda: self._put(config, checkpoint, metadata))
@@ -206,9 +214,7 @@ class SessionSaver(BaseCheckpointSaver[int]):  # type: ignore[misc]  # untyped w
         """Do as `acopy_thread`."""
         self._home.wait(lambda: self._threads.copy(str(source_thread_id), str(target_thread_id)))
 
-    async def aprune(
-        self, thread_ids: Sequence[str], *, strategy: Literal["keep_latest", "delete"] | str = "keep_latest"
-    ) -> None:
+    async def aprune(self, thread_ids: Sequence[str], *, strategy: str = "keep_latest") -> None:
         """Remove all checkpoints of threads, or all but the latest of each namespace.
 
         Those stay that the values of the latest are made of (`DeltaChannel`).
@@ -218,7 +224,7 @@ class SessionSaver(BaseCheckpointSaver[int]):  # type: ignore[misc]  # untyped w
         """
         await self._home.run(lambda: self._prune(thread_ids, strategy))
 
-    def prune(self, thread_ids: Sequence[str], *, strategy: Literal["keep_latest", "delete"] | str = "keep_latest") -> None:
+    def prune(self, thread_ids: Sequence[str], *, strategy: str = "keep_latest") -> None:
         """Do as `aprune`."""
         self._home.wait(lambda: self._prune(thread_ids, strategy))
 
@@ -332,7 +338,7 @@ class SessionSaver(BaseCheckpointSaver[int]):  # type: ignore[misc]  # untyped w
 
 
 class _Home:
-    """The event loop of a saver: the first one that it is used in, or one in a thread of its own."""
+    """Event loop of a saver: the first one that it is used in, or one in a thread of its own."""
 
     def __init__(self) -> None:
         self._guard = threading.Lock()

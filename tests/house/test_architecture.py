@@ -77,9 +77,12 @@ EXTRAS = {
     "shtab",
     "agents",
     "google",
+    "langchain_core",
+    "langgraph",
     "openai",
     "pydantic",
     "pydantic_ai",
+    "starlette",
 }
 
 
@@ -181,6 +184,8 @@ def optional_dependencies_elsewhere(module: str) -> set[str]:
     optional -= {FRAMEWORKS.get(module, "").split(".")[0]}
     if module == "integrations.pydantic_agents":
         optional -= {"pydantic"}  # which it brings
+    if module == "integrations.langgraph":
+        optional -= {"langchain_core"}  # the same
     if module.startswith("telemetry"):
         optional -= {"opentelemetry"}
     return optional

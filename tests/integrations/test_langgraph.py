@@ -1,7 +1,6 @@
 """The saver for langgraph: its framework's own suite, and what that does not ask."""
 
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Annotated, Any, TypedDict
 
 import anyio
@@ -68,25 +67,25 @@ async def two(state: State) -> Any:
     return {"said": ["two"]}
 
 
-async def conforms(store: SessionStore) -> None:
-    @checkpointer_test(name=store.backend.system)
+async def conforms(store: SessionStore, title: str) -> None:
+    @checkpointer_test(name=title)  # type: ignore[untyped-decorator]  # where it is not installed
     async def savers() -> AsyncIterator[SessionSaver]:
         yield SessionSaver(store, CTX, ttl=600)
 
     report = await validate(savers)
     for name, result in report.results.items():
-        print(f"{store.backend.system:8} {name:16} {result.tests_passed:3} passed {result.tests_failed} failed")
+        print(f"{title:8} {name:16} {result.tests_passed:3} passed {result.tests_failed} failed")  # noqa: T201  # the report
     assert {name: result.failures for name, result in report.results.items()} == {name: [] for name in CAPABILITIES}
     assert all(result.passed for result in report.results.values())
 
 
 async def test_conformance(store: SessionStore) -> None:
-    await conforms(store)
+    await conforms(store, store.backend.system)
 
 
 async def test_conformance_on_a_cluster(cluster: Any, namespace: str) -> None:
     async with opened(cluster.url, namespace) as store:
-        await conforms(store)
+        await conforms(store, "cluster")
 
 
 async def test_a_graph_goes_on_where_it_was_interrupted(store: SessionStore) -> None:
@@ -151,8 +150,8 @@ async def test_two_runs_that_found_no_thread(store: SessionStore) -> None:
     await savers[0].aput(configs[0], checkpoints[0], {"source": "input", "step": -1, "parents": {}}, {})
     with pytest.raises(ConflictError):
         await savers[1].aput(configs[1], checkpoints[1], {"source": "input", "step": -1, "parents": {}}, {})
+    late: Any = {"configurable": {**configs[1]["configurable"], "checkpoint_id": checkpoints[0]["id"]}}
     with pytest.raises(ConflictError):
-        late = {"configurable": {**configs[1]["configurable"], "checkpoint_id": checkpoints[0]["id"]}}
         await savers[1].aput_writes(late, [("said", ["late"])], "task")
     found = await savers[1].aget_tuple({"configurable": {"thread_id": "t1"}})
     assert found is not None

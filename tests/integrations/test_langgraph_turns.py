@@ -7,8 +7,16 @@ import anyio
 import msgspec
 import pytest
 
-from greentic_session import ReplyScope, Runner, SessionData, SessionStore, Start, TenantCtx, create_session_store
-from greentic_session import RedisUrlWithNamespace
+from greentic_session import (
+    RedisUrlWithNamespace,
+    ReplyScope,
+    Runner,
+    SessionData,
+    SessionStore,
+    Start,
+    TenantCtx,
+    create_session_store,
+)
 
 pytest.importorskip("langgraph", reason="install the extra: python -m pip install 'greentic-session[langgraph]'")
 from langgraph.graph import END, START, StateGraph  # it needs the framework
@@ -99,7 +107,7 @@ def nested(request: pytest.FixtureRequest) -> bool:
     return bool(request.param)
 
 
-async def test_answers_that_come_twice_or_early(url: str, namespace: str, nested: bool) -> None:
+async def test_answers_that_come_twice_or_early(url: str, namespace: str, *, nested: bool) -> None:
     config = RedisUrlWithNamespace(url, namespace) if url.startswith("redis") else url
     async with create_session_store(config) as store:
         desk = Desk(store, compiled(store, nested=nested))
@@ -121,7 +129,7 @@ async def test_answers_that_come_twice_or_early(url: str, namespace: str, nested
     assert desk.said[:3] == [["size?"], ["size of the box?"], ["large", "red", "closed"]]
 
 
-async def test_a_turn_that_died_before_its_verdict(url: str, namespace: str, nested: bool) -> None:
+async def test_a_turn_that_died_before_its_verdict(url: str, namespace: str, *, nested: bool) -> None:
     """Its answer is not given to the question that came next."""
     config = RedisUrlWithNamespace(url, namespace) if url.startswith("redis") else url
     async with create_session_store(config) as store:

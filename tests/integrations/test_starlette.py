@@ -7,8 +7,18 @@ from typing import Annotated, Any
 import anyio
 import pytest
 
-from greentic_session import Claim, ReplyScope, Runner, SessionData, SessionStore, Start, TenantCtx, UnavailableError
-from greentic_session import RedisUrlWithNamespace, create_session_store
+from greentic_session import (
+    Claim,
+    RedisUrlWithNamespace,
+    ReplyScope,
+    Runner,
+    SessionData,
+    SessionStore,
+    Start,
+    TenantCtx,
+    UnavailableError,
+    create_session_store,
+)
 
 pytest.importorskip("starlette", reason="install the extra: python -m pip install 'greentic-session[starlette]'")
 import httpx  # it needs the framework

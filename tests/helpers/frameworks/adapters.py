@@ -5,9 +5,13 @@ import importlib.util
 __all__ = ["FRAMEWORKS", "NOT_IMPORTABLE"]
 
 FRAMEWORKS = {
+    "integrations._graph_turns": "langgraph",
+    "integrations.aiogram": "aiogram",
     "integrations.google_adk": "google.adk",
+    "integrations.langgraph": "langgraph",
     "integrations.openai_agents": "agents",
     "integrations.pydantic_agents": "pydantic_ai",
+    "integrations.starlette": "starlette",
 }
 """By module of the package: the framework that it imports, if only for types."""
 
