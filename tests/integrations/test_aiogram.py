@@ -77,7 +77,6 @@ async def test_storage(store: SessionStore) -> None:
     await storage.set_data(ADA, {"pizza": "funghi", "count": 2})
     assert await storage.update_data(ADA, {"count": 3}) == {"pizza": "funghi", "count": 3}
     assert await storage.get_state(ADA) == "Order:size"
-    assert await storage.get_value(ADA, "count") == 3
     for other in (
         StorageKey(bot_id=2, chat_id=7, user_id=7),
         StorageKey(bot_id=1, chat_id=8, user_id=7),
