@@ -28,8 +28,9 @@ from greentic_session.factory import SessionBackendConfig, create_session_store
 from greentic_session.models import TenantCtx
 from greentic_session.store import SessionStore
 
-from ._graph_threads import Entry, Place, Threads, Write, issue
-from ._graph_turns import Answer, GraphTurns, Input, Question, Say
+from ._graphs.models import Entry, Place, Write
+from ._graphs.threads import Threads, issue
+from ._graphs.turns import Answer, GraphTurns, Input, Question, Say
 
 __all__ = ["Answer", "GraphTurns", "Input", "Question", "Say", "SessionSaver"]
 

@@ -68,7 +68,7 @@ async def test_values_that_are_made_of_their_ancestors(*, history: bool) -> None
 
 async def test_a_thread_lives_for_as_long_as_it_is_written_to(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 1_000_000.0
-    monkeypatch.setattr("greentic_session.integrations._graph_threads.time.time", lambda: now)
+    monkeypatch.setattr("greentic_session.integrations._graphs.heads.time.time", lambda: now)
     async with InMemorySessionStore() as store:
         saver = SessionSaver(store, CTX, ttl=100)
         first = second = await put(saver)
@@ -109,9 +109,25 @@ async def test_removed_runs_leave_the_newest_of_the_others() -> None:
         assert found.pending_writes == [("task", "said", "late")]
         await saver.adelete_for_runs(["a"])
         assert (await ids(saver), await saver.aget_tuple(T1)) == ([], None)
-        await put(saver, run="a")
         await saver.adelete_thread("t1")
+        assert await sessions(store) == 0
+
+
+@pytest.mark.parametrize("history", [True, False])
+async def test_nothing_is_left_of_a_thread_and_its_runs(*, history: bool) -> None:
+    async with InMemorySessionStore() as store:
+        saver = SessionSaver(store, CTX, history=history)
+        last: Any = None
+        for run in ("a", "a", "b", "c", "c"):
+            last = (await put(saver, last, run=run))["configurable"]["checkpoint_id"]
+        await saver.acopy_thread("t1", "t2")
         await saver.adelete_for_runs(["a"])
+        assert len(await ids(saver, "t2")) == (3 if history else 1)
+        await saver.aprune(["t1", "t2"])
+        assert await ids(saver) == await ids(saver, "t2") == [last]
+        assert await sessions(store) == 6  # of each thread a head, its marker, and the mark of its run
+        for thread in ("t1", "t2"):
+            await saver.adelete_thread(thread)
         assert await sessions(store) == 0
 
 

@@ -5,7 +5,7 @@ import importlib.util
 __all__ = ["FRAMEWORKS", "NOT_IMPORTABLE"]
 
 FRAMEWORKS = {
-    "integrations._graph_turns": "langgraph",
+    "integrations._graphs.turns": "langgraph",
     "integrations.aiogram": "aiogram",
     "integrations.google_adk": "google.adk",
     "integrations.langgraph": "langgraph",

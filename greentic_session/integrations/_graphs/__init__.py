@@ -1,0 +1,1 @@
+"""Threads of langgraph on sessions, and turns of graphs on replies."""

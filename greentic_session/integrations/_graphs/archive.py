@@ -1,0 +1,113 @@
+"""Archived checkpoints: those that have left their head."""
+
+import asyncio
+from collections.abc import Iterable
+from urllib.parse import quote
+
+from msgspec.structs import replace
+
+from greentic_session.errors import ConflictError, NotFoundError
+from greentic_session.models import ReplyScope
+
+from .models import Entry, Head, Place, Write, merged
+from .records import FLOW, Records, short
+
+__all__ = ["Archive"]
+
+
+class Archive:
+    """Archived checkpoints of one tenant's threads, a session each.
+
+    A checkpoint that is archived does not change. Writes that come later are in a session beside
+    it, which is replaced by compare and set.
+    """
+
+    def __init__(self, records: Records) -> None:
+        self._records = records
+
+    async def find(self, place: Place, head: Head, id: str) -> Entry | None:
+        """Return a checkpoint that is not the latest one, with all its writes."""
+        ctx = self._records.owner(place.thread)
+        archive, late = self._records.entry_keys(place.thread, short(place.ns), id)
+        entry = head.leaving if head.leaving is not None and head.leaving.id == id else None
+        if entry is None:
+            found = await self._records.store.get_session(archive, ctx=ctx)
+            if found is None:
+                return None
+            entry = found.context(Entry)
+        added = await self._records.store.get_session(late, ctx=ctx)
+        if added is None:
+            return entry
+        return replace(entry, writes=merged(entry.writes, added.context(list[Write])))
+
+    async def page(
+        self, thread: str, heads: dict[str, Head], wanted: list[tuple[str, str]]
+    ) -> list[tuple[tuple[str, str], Entry]]:
+        """Read checkpoints at the same time; those that are gone meanwhile are left out."""
+        read: dict[tuple[str, str], Entry] = {}
+
+        async def read_one(id: str, name: str) -> None:
+            head = heads[name]
+            latest = head.latest if head.latest is not None and head.latest.id == id else None
+            entry = latest or await self.find(Place(thread, head.ns), head, id)
+            if entry is not None:
+                read[id, name] = entry
+
+        await asyncio.gather(*(read_one(id, name) for id, name in wanted))
+        return [(each, read[each]) for each in wanted if each in read]
+
+    async def put(self, place: Place, entry: Entry) -> None:
+        """Store a checkpoint that has left its head; any process may do it, and again."""
+        name = short(place.ns)
+        key = self._records.entry_keys(place.thread, name, entry.id)[0]
+        await self._records.wait(
+            self._records.owner(place.thread), ReplyScope(FLOW, thread=name, correlation=quote(entry.id)), key, entry
+        )
+
+    async def put_late(self, place: Place, id: str, writes: list[Write]) -> None:
+        """Add writes to a checkpoint that has left its head."""
+        ctx, key = self._records.owner(place.thread), self._records.entry_keys(place.thread, short(place.ns), id)[1]
+        while True:
+            found = await self._records.store.get_versioned(key, ctx=ctx)
+            before = [] if found is None else found.data.context(list[Write])
+            data = self._records.data(place.thread, merged(before, writes))
+            try:
+                if found is None:
+                    await self._records.store.create_session(ctx, data, key=key, ttl=self._records.ttl)
+                else:
+                    await self._records.store.update_session(key, data, ctx=ctx, if_version=found.version)
+            except (ConflictError, NotFoundError):
+                continue
+            return
+
+    async def ancestors(self, place: Place, head: Head) -> list[Entry]:
+        """Return the checkpoints that the values of the latest one are made of."""
+        needed: list[Entry] = []
+        latest = head.latest
+        if latest is None:
+            return needed
+        channels, parent = set(latest.delta), latest.parent
+        while channels and parent is not None:
+            entry = await self.find(place, head, parent)
+            if entry is None:
+                break
+            needed.append(entry)
+            channels -= set(entry.values)
+            parent = entry.parent
+        return needed
+
+    async def remove_all(self, thread: str, name: str, ids: Iterable[str]) -> set[str]:
+        """Remove some of a namespace, by its short name; return the runs that made them."""
+        runs: set[str] = set()
+        for id in ids:
+            key = self._records.entry_keys(thread, name, id)[0]
+            found = await self._records.store.get_session(key, ctx=self._records.owner(thread))
+            run = None if found is None else found.context(Entry).run
+            runs |= set() if run is None else {run}
+            await self.remove(thread, name, id)
+        return runs
+
+    async def remove(self, thread: str, name: str, id: str) -> None:
+        """Remove one, if it is there; `name` is the short name of its namespace."""
+        for key in reversed(self._records.entry_keys(thread, name, id)):
+            await self._records.remove(key)

@@ -1,0 +1,146 @@
+"""Sessions and waits of a thread: their owners and keys, and the lists of them."""
+
+import hashlib
+from collections import OrderedDict
+from typing import Any, Final
+from urllib.parse import quote, unquote
+
+from greentic_session.errors import NotFoundError
+from greentic_session.expiry import NEVER, Ttl, milliseconds
+from greentic_session.ids import SessionKey
+from greentic_session.models import ReplyScope, SessionData, TenantCtx
+from greentic_session.store import SessionStore
+from greentic_session.tenancy import check_ctx
+
+from .models import Parts, Place
+
+__all__ = ["FLOW", "HEAD", "Records", "key_of", "short"]
+
+FLOW: Final = "langgraph"
+"""The flow id of all sessions of a thread."""
+HEAD: Final = "langgraph-head"
+"""How the key of a head begins."""
+_LATE: Final = "langgraph-late"
+_PART: Final = "langgraph-part"
+_RUN: Final = "langgraph-run"
+_MAX_KNOWN_RUNS: Final = 4096
+
+
+class Records:
+    """Sessions of one tenant's threads.
+
+    All of a thread belongs to a user of its own. The waits of that user are the archived
+    checkpoints of the thread, and a *marker* for each of its namespaces: so the store itself lists
+    and purges them, and on a cluster they are in one slot. Names in keys are hashes, also of the
+    tenant: no two tenants meet on a key.
+
+    Attributes:
+        store: Where they are.
+        ctx: The tenant, without a user.
+        ttl: The lifetime in seconds, or `NEVER`.
+    """
+
+    def __init__(self, store: SessionStore, ctx: TenantCtx, ttl: Ttl) -> None:
+        check_ctx(ctx)
+        self.store = store
+        self.ctx = ctx.with_user(None)
+        self.ttl: Any = NEVER if ttl is None or ttl is NEVER else milliseconds(ttl, "ttl") / 1000
+        self._marked: OrderedDict[SessionKey, None] = OrderedDict()
+
+    # -- lists
+
+    async def parts(self, thread: str) -> Parts:
+        """Return what a thread consists of."""
+        owner = self.owner(thread)
+        parts = Parts({}, {})
+        for key in await self.store.list_waits_for_user(owner, str(owner.user)):
+            _, _, name, *rest = key.split(":")
+            if rest:
+                parts.archived.setdefault(name, []).append(unquote(rest[0]))
+            else:
+                parts.namespaces[name] = key
+        return parts
+
+    async def mark(self, place: Place) -> None:
+        """Note that a thread has a namespace."""
+        name = short(place.ns)
+        key = key_of(_PART, self.hash(place.thread), name)
+        await self.wait(self.owner(place.thread), ReplyScope(FLOW, thread=name), key, place)
+
+    async def mark_run(self, run: str, place: Place) -> None:
+        """Note that a run has made checkpoints at a place."""
+        key = self._mark_key(run, place.thread, short(place.ns))
+        if key in self._marked:
+            return
+        scope = ReplyScope(FLOW, thread=self.hash(place.thread), correlation=short(place.ns))
+        await self.wait(self.user("run", run), scope, key, place)
+        self._marked[key] = None
+        if len(self._marked) > _MAX_KNOWN_RUNS:
+            self._marked.popitem(last=False)
+
+    async def unmark_run(self, run: str, thread: str, name: str) -> None:
+        """Note that a run has no checkpoints any more in a namespace, by its short name."""
+        key = self._mark_key(run, thread, name)
+        self._marked.pop(key, None)
+        await self.remove(key)
+
+    async def places_of(self, run: str) -> list[Place]:
+        """Return where a run has made checkpoints."""
+        user = self.user("run", run)
+        keys = await self.store.list_waits_for_user(user, str(user.user))
+        found = [await self.store.get_session(key, ctx=user) for key in keys]
+        return [data.context(Place) for data in found if data is not None]
+
+    def _mark_key(self, run: str, thread: str, name: str) -> SessionKey:
+        return key_of(_RUN, self.hash(run), self.hash(thread), name)
+
+    async def wait(self, ctx: TenantCtx, scope: ReplyScope, key: str, value: object) -> None:
+        """Store a value as a wait of a user, so that it is listed."""
+        data = SessionData.new(ctx, FLOW, "kept", context=value)
+        await self.store.register_wait(ctx, str(ctx.user), scope, key, data, ttl=self.ttl)
+
+    async def remove(self, key: str) -> None:
+        """Remove a session, if it is there."""
+        try:
+            await self.store.remove_session(key, ctx=self.ctx)
+        except NotFoundError:
+            pass
+
+    # -- names
+
+    def hash(self, text: str) -> str:
+        """Return a name for a text of this tenant, and of no other."""
+        ctx = self.ctx
+        parts = (ctx.env, ctx.tenant_id, ctx.effective_team or "", text)
+        return hashlib.sha256("".join(f"{len(part)}:{part}," for part in parts).encode()).hexdigest()[:40]
+
+    def user(self, kind: str, text: str) -> TenantCtx:
+        """Return the owner of a thread, or of the marks of a run."""
+        return self.ctx.with_user(f"langgraph-{kind}-{self.hash(text)}")
+
+    def owner(self, thread: str) -> TenantCtx:
+        """Return the owner of a thread."""
+        return self.user("thread", thread)
+
+    def data(self, thread: str, value: object) -> SessionData:
+        """Return a snapshot of a value that belongs to a thread."""
+        return SessionData.new(self.owner(thread), FLOW, "kept", context=value)
+
+    def head_key(self, place: Place) -> SessionKey:
+        """Return the key of a head."""
+        return key_of(HEAD, self.hash(place.thread), short(place.ns))
+
+    def entry_keys(self, thread: str, name: str, id: str) -> tuple[SessionKey, SessionKey]:
+        """Return the keys of an archived checkpoint, and of the writes that came after that."""
+        return key_of(_PART, self.hash(thread), name, quote(id, safe="")), key_of(
+            _LATE, self.hash(thread), name, quote(id, safe="")
+        )
+
+
+def short(ns: str) -> str:
+    """Return a name for a namespace in keys and scopes."""
+    return hashlib.sha256(ns.encode()).hexdigest()[:32]
+
+
+def key_of(*parts: str) -> SessionKey:
+    return SessionKey(":".join(parts))

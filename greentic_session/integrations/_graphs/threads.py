@@ -1,0 +1,291 @@
+"""Threads of checkpoints on sessions, for the saver of langgraph; it imports no langgraph.
+
+A thread has namespaces, and each namespace a *head*: a session that holds the latest checkpoint,
+its writes, and who has written it. Every step of a run replaces the head, if it is still the one
+that was read (compare and set), so that one of two runs is refused. The checkpoints before are
+*archived*: a session each. Heads carry what is to be archived until it is, so that a crash between
+two steps loses nothing.
+"""
+
+import time
+from collections.abc import AsyncIterator, Iterable
+from typing import Final
+
+from msgspec.structs import replace
+
+from greentic_session.errors import ConflictError, InvalidInputError
+from greentic_session.expiry import Ttl
+from greentic_session.models import TenantCtx
+from greentic_session.store import SessionStore
+
+from .archive import Archive
+from .heads import Heads
+from .models import Entry, Head, Place, Write, merged
+from .records import FLOW, HEAD, Records, key_of, short
+
+__all__ = ["Threads", "issue"]
+
+_MAX_ID_CHARACTERS: Final = 255
+_PAGE: Final = 32
+"""How many checkpoints are read at the same time."""
+
+
+def issue(number: int, secret: str) -> str:
+    """Return a token for a run that has seen this number of a head."""
+    return f"{number}:{secret}"
+
+
+class Threads:
+    """Threads of one tenant.
+
+    Args:
+        store: Where they are kept.
+        ctx: The tenant: env, tenant and team.
+        ttl: How long a thread is kept after its last checkpoint, to a tenth of that; None for ever.
+        history: Whether checkpoints stay when a newer one comes.
+    """
+
+    def __init__(self, store: SessionStore, ctx: TenantCtx, ttl: Ttl, *, history: bool) -> None:
+        self._records = Records(store, ctx, ttl)
+        self._archive = Archive(self._records)
+        self._heads = Heads(self._records, self._archive)
+        self._history = history
+
+    # -- reading
+
+    async def find(self, place: Place, id: str | None = None) -> tuple[Entry | None, int]:
+        """Return a checkpoint, by default the latest, and the number of its head."""
+        head = (await self._heads.read(place)).head
+        if head is None:
+            return None, 0
+        if id is None or (head.latest is not None and head.latest.id == id):
+            return head.latest, head.number
+        return await self._archive.find(place, head, id), head.number
+
+    async def entries(self, thread: str, ns: str | None, before: str | None = None) -> AsyncIterator[tuple[str, Entry]]:
+        """Yield the checkpoints of a thread with their namespaces, the highest id first."""
+        names = [short(ns)] if ns is not None else [*(await self._records.parts(thread)).namespaces]
+        heads: dict[str, Head] = {}
+        for name in names:
+            head = await self._heads.read_by_name(thread, name)
+            if head is not None:
+                heads[name] = head
+        parts = await self._records.parts(thread)  # after the heads: what leaves one is in the list by then
+        found: list[tuple[str, str]] = []
+        for name, head in heads.items():
+            ids = {*parts.archived.get(name, ()), *(entry.id for entry in (head.latest, head.leaving) if entry is not None)}
+            found += [(id, name) for id in ids if before is None or id < before]
+        found.sort(reverse=True)
+        for start in range(0, len(found), _PAGE):
+            for (_, name), entry in await self._archive.page(thread, heads, found[start : start + _PAGE]):
+                yield heads[name].ns, entry
+
+    async def threads(self) -> list[str]:
+        """Return the ids of all threads of the tenant; the cost grows with the store."""
+        found: dict[str, None] = {}
+        async for wait in self._records.store.iter_sessions(self._records.ctx):
+            if wait.data.flow_id == FLOW and wait.key.startswith(f"{HEAD}:"):
+                found[wait.data.context(Head).thread] = None
+        return list(found)
+
+    # -- what runs write
+
+    async def put(self, place: Place, token: str | None, entry: Entry) -> None:
+        """Make a checkpoint the latest one.
+
+        Raises:
+            ConflictError: Another run has written since the one with this token has read.
+        """
+        if len(entry.id) > _MAX_ID_CHARACTERS:
+            raise InvalidInputError(f"the id of a checkpoint has at most {_MAX_ID_CHARACTERS} characters")
+        if entry.run is not None:
+            await self._records.mark_run(entry.run, place)
+        archived: list[str] = []
+
+        async def decide(head: Head | None) -> Head:
+            self._heads.admit(place, head, token)
+            renewed = await self._heads.renew(place, head)
+            if head is None:
+                return Head(place.thread, place.ns, 1, token or "", renewed, latest=entry)
+            latest, leaving, archives = head.latest, head.leaving, head.archives
+            early = head.early if head.writer == token else {}
+            writes = early.get(entry.id, [])
+            if latest is not None and latest.id == entry.id:
+                writes = latest.writes
+            elif latest is not None and (self._history or entry.delta):
+                if leaving is not None:
+                    await self._archive.put(place, leaving)
+                    archived.append(leaving.id)
+                    archives = True
+                leaving = latest
+            elif not (self._history or entry.delta):
+                leaving, archives = None, False
+            return replace(
+                head,
+                number=head.number + 1,
+                writer=token or "",
+                renewed=renewed,
+                latest=replace(entry, writes=writes),
+                leaving=leaving,
+                archives=archives,
+                early={id: some for id, some in early.items() if id != entry.id},
+            )
+
+        old, new = await self._heads.change(place, decide, archived)
+        if old is None or new.archives or new.leaving is not None:
+            return
+        name, left = short(place.ns), runs_of(old.latest, old.leaving)
+        if old.archives:
+            ids = (await self._records.parts(place.thread)).archived.get(name, ())
+            left |= await self._archive.remove_all(place.thread, name, ids)
+        for run in left - runs_of(entry):
+            await self._records.unmark_run(run, place.thread, name)
+
+    async def put_writes(self, place: Place, token: str | None, id: str, writes: list[Write]) -> None:
+        """Add what a task has written after a checkpoint; what is there already is not replaced.
+
+        Raises:
+            ConflictError: Another run has written since the one with this token has read.
+        """
+        late = False
+
+        async def decide(head: Head | None) -> Head | None:
+            nonlocal late
+            self._heads.admit(place, head, token)
+            if head is None:
+                renewed = await self._heads.renew(place, None)
+                return Head(place.thread, place.ns, 0, token or "", renewed, early={id: writes})
+            if head.latest is not None and head.latest.id == id:
+                return replace(head, latest=replace(head.latest, writes=merged(head.latest.writes, writes)))
+            late = await self._archive.find(place, head, id) is not None
+            if late:
+                return None
+            early = head.early if head.writer == token else {}
+            return replace(head, writer=token or "", early={**early, id: merged(early.get(id, []), writes)})
+
+        await self._heads.change(place, decide, [])
+        if late:
+            await self._archive.put_late(place, id, writes)
+
+    # -- what administrators do
+
+    async def delete(self, thread: str) -> None:
+        """Remove a thread."""
+        parts = await self._records.parts(thread)
+        left: dict[str, set[str]] = {}
+        for name in {*parts.namespaces, *parts.archived}:  # first the heads: then who still writes is refused
+            head = await self._heads.read_by_name(thread, name)
+            left[name] = set() if head is None else runs_of(head.latest, head.leaving)
+            await self._records.remove(key_of(HEAD, self._records.hash(thread), name))
+        parts = await self._records.parts(thread)
+        for name, runs in left.items():
+            for run in runs | await self._archive.remove_all(thread, name, parts.archived.get(name, ())):
+                await self._records.unmark_run(run, thread, name)
+        for key in parts.namespaces.values():
+            await self._records.remove(key)
+        self._heads.forget(thread)
+
+    async def prune(self, thread: str) -> None:
+        """Keep of each namespace the latest checkpoint, and those that its value is made of."""
+        parts = await self._records.parts(thread)
+        for name in parts.namespaces:
+            head = await self._heads.read_by_name(thread, name)
+            if head is None or head.latest is None:
+                continue
+            needed = await self._archive.ancestors(Place(thread, head.ns), head)
+            kept = {entry.id for entry in needed}
+            dropped = head.leaving if head.leaving is not None and head.leaving.id not in kept else None
+
+            async def decide(head: Head | None, dropped: Entry | None = dropped) -> Head | None:
+                if head is None:
+                    return None
+                is_there = dropped is not None and head.leaving is not None and head.leaving.id == dropped.id
+                return replace(head, leaving=None if is_there else head.leaving, removals=head.removals + 1)
+
+            await self._heads.change(Place(thread, head.ns), decide, [])
+            ids = [id for id in parts.archived.get(name, ()) if id not in kept]
+            if dropped is not None and dropped.id not in ids:
+                ids.append(dropped.id)  # it may be archived by now
+            left = await self._archive.remove_all(thread, name, ids) | runs_of(dropped)
+            for run in left - runs_of(head.latest, *needed):
+                await self._records.unmark_run(run, thread, name)
+
+    async def delete_runs(self, runs: Iterable[str]) -> None:
+        """Remove the checkpoints that these runs have made."""
+        for run in runs:
+            for place in await self._records.places_of(run):
+                await self._delete_run(run, place)
+                await self._records.unmark_run(run, place.thread, short(place.ns))
+
+    async def copy(self, source: str, target: str) -> None:
+        """Copy a thread to a new one.
+
+        Raises:
+            ConflictError: There is a thread `target`.
+        """
+        there = await self._records.parts(target)
+        if there.namespaces or there.archived:
+            raise ConflictError("there is a thread of that name")
+        for name in (await self._records.parts(source)).namespaces:
+            head = await self._heads.read_by_name(source, name)
+            if head is None:
+                continue
+            here, place = Place(source, head.ns), Place(target, head.ns)
+            entries = [head.latest, head.leaving]
+            for id in (await self._records.parts(source)).archived.get(name, ()):  # after the head: it may leave it now
+                entry = await self._archive.find(here, head, id)
+                if entry is not None:
+                    await self._archive.put(place, entry)
+                    entries.append(entry)
+            leaving = None if head.leaving is None else await self._archive.find(here, head, head.leaving.id)
+            for run in runs_of(*entries):
+                await self._records.mark_run(run, place)
+            copied = replace(head, thread=target, writer="", early={}, leaving=leaving, renewed=time.time())
+            await self._records.mark(place)
+            await self._records.store.create_session(
+                self._records.owner(target),
+                self._records.data(target, copied),
+                key=self._records.head_key(place),
+                ttl=self._records.ttl,
+            )
+
+    async def _delete_run(self, run: str, place: Place) -> None:
+        name = short(place.ns)
+        ids = (await self._records.parts(place.thread)).archived.get(name, ())
+        promoted: list[str] = []
+
+        async def decide(head: Head | None) -> Head | None:
+            promoted.clear()
+            if head is None:
+                return None
+            latest, leaving = (
+                None if entry is not None and entry.run == run else entry for entry in (head.latest, head.leaving)
+            )
+            if latest is None and head.latest is not None:
+                for id in sorted({*ids, *((leaving.id,) if leaving is not None else ())}, reverse=True):
+                    entry = await self._archive.find(place, head, id)
+                    if entry is not None and entry.run != run:
+                        latest = entry
+                        leaving = None if leaving is not None and leaving.id == id else leaving
+                        promoted.append(id)
+                        break
+            return replace(head, latest=latest, leaving=leaving, removals=head.removals + 1)
+
+        old, _ = await self._heads.change(place, decide, [])
+        for id in promoted:
+            await self._archive.remove(place.thread, name, id)
+        if old is None:
+            return
+        for id in (await self._records.parts(place.thread)).archived.get(name, ()):
+            found = await self._records.store.get_session(
+                self._records.entry_keys(place.thread, name, id)[0], ctx=self._records.owner(place.thread)
+            )
+            if found is not None and found.context(Entry).run == run:
+                await self._archive.remove(place.thread, name, id)
+        if old.leaving is not None and old.leaving.run == run:
+            await self._archive.remove(place.thread, name, old.leaving.id)
+
+
+def runs_of(*entries: Entry | None) -> set[str]:
+    """Return the runs that have made checkpoints."""
+    return {entry.run for entry in entries if entry is not None and entry.run is not None}
