@@ -201,6 +201,85 @@ def test_the_agent_of_pydantic_ai(block: str) -> None:
     assert (name, "paid" in said) == ("pay", True)
 
 
+@runs("from langgraph.graph import StateGraph")
+def test_the_graph_of_langgraph(block: str) -> None:
+    pytest.importorskip("langgraph", reason="install the extra: python -m pip install 'greentic-session[langgraph]'")
+    from typing import TypedDict
+
+    from langgraph.graph import END, START, StateGraph
+    from langgraph.types import interrupt
+
+    class State(TypedDict):
+        size: str
+
+    async def ask(state: State) -> Any:
+        return {"size": interrupt("size?")}
+
+    async def talk() -> list[Any]:
+        names, heard = run(block), asyncio.Queue[Any]()
+        names["print"] = lambda _, said: heard.put_nowait(said)
+        ctx = TenantCtx.new("dev", "tenant-42", user="user-7")
+        start = Start(SessionData.new(ctx, "desk", "begin"))
+        graph: Any = StateGraph(State)
+        graph.add_node("ask", ask)
+        graph.add_edge(START, "ask")
+        graph.add_edge("ask", END)
+        async with names["store"], names["make_runner"](graph) as runner:
+            given = '{"type": "input", "value": {"size": ""}}'
+            await runner.deliver(ctx, "user-7", ReplyScope("chat-1"), given, start=start)
+            [question] = await heard.get()
+            answer = json.dumps({"type": "answer", "question": question.id, "value": "large"})
+            await runner.deliver(ctx, "user-7", ReplyScope("chat-1"), answer)
+            return [question.value, await heard.get()]
+
+    assert asyncio.run(asyncio.wait_for(talk(), 60)) == ["size?", {"size": "large"}]
+
+
+@runs("from aiogram import Bot, Dispatcher")
+def test_the_bot_of_aiogram(block: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from aiogram import Bot, Dispatcher
+    from aiogram.types import Message, Update
+
+    chat = {"id": 7, "type": "private"}
+    sender = {"id": 7, "is_bot": False, "first_name": "Ada"}
+    update = {"message_id": 1, "date": 1, "chat": chat, "from": sender, "text": "hello"}
+    heard: list[Any] = []
+
+    async def poll(dispatcher: Dispatcher, bot: Bot, **_: Any) -> None:
+        done = asyncio.Event()
+
+        async def on_text(message: Message) -> None:
+            heard.append(message.text)
+            done.set()
+
+        dispatcher.message.register(on_text)
+        await dispatcher.feed_update(bot, Update.model_validate({"update_id": 1, "message": update}))
+        await done.wait()
+
+    monkeypatch.setattr(Dispatcher, "start_polling", poll)
+    asyncio.run(asyncio.wait_for(run(block)["main"]("1:token", "memory://"), 60))
+    assert heard == ["hello"]
+
+
+@runs("from greentic_session.integrations.starlette import")
+def test_the_application_of_fastapi(block: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    import httpx
+
+    monkeypatch.chdir(tmp_path)
+    app = run(block)["app"]
+
+    async def answered() -> str:
+        async with app.router.lifespan_context(app) as state:
+
+            async def with_state(scope: Any, receive: Any, send: Any) -> None:
+                await app({**scope, "state": dict(state)}, receive, send)
+
+            async with httpx.AsyncClient(transport=httpx.ASGITransport(with_state), base_url="http://desk") as client:
+                return str((await client.post("/user-7/chat-1?text=hello")).json())
+
+    assert asyncio.run(answered()) == "unmatched"
+
+
 @runs("async def copy(")
 def test_the_copy_by_readable_files(block: str, tmp_path: Path) -> None:
     urls = [f"sqlite:///{tmp_path}/{name}.db" for name in ("here", "there")]
