@@ -1,6 +1,7 @@
 """Command ``python -m benchmarks``: the benchmark of the Redis store.
 
-With ``--only sqlite``, that of the SQLite store; with ``--only replies``, that of replies.
+With ``--only sqlite``, that of the SQLite store; with ``--only replies``, that of replies; with
+``--only adapters``, that of the adapters for frameworks.
 """
 
 import argparse
@@ -8,13 +9,14 @@ import sys
 from collections.abc import Sequence
 from types import ModuleType
 
+from .adapters import __main__ as adapters
 from .redis import __main__ as redis
 from .replies import __main__ as replies
 from .sqlite import __main__ as sqlite
 
 __all__ = ["main", "parse_arguments"]
 
-_ALONE = {"sqlite": sqlite, "replies": replies}
+_ALONE = {"sqlite": sqlite, "replies": replies, "adapters": adapters}
 """What stands alone, by its name."""
 
 

@@ -8,13 +8,11 @@ from contextlib import asynccontextmanager
 from typing import Any, Final, NamedTuple, TypeAlias, cast
 
 import anyio
-import msgspec
 from aiogram import BaseMiddleware, Bot, Dispatcher
 from aiogram.filters import Filter
 from aiogram.fsm.state import State
 from aiogram.fsm.storage.base import BaseEventIsolation, BaseStorage, StateType, StorageKey
 from aiogram.types import TelegramObject, Update
-from msgspec.structs import replace
 
 from greentic_session.claim import Claim
 from greentic_session.errors import ClaimedError, ConflictError, NotFoundError
@@ -31,30 +29,25 @@ __all__ = ["Place", "PlaceOf", "SessionIsolation", "SessionStorage", "UpdateRout
 
 _FLOW: Final = "aiogram"
 _CLAIM: Final = "claim"
+_STATE: Final = "state"
+_DATA: Final = "data"
 _LONGEST_PAUSE_S: Final = 0.5
 _FIRST_PAUSE_S: Final = 0.01
 _LOCK_TTL_S: Final = 24 * 3600
 
 
-class _Record(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What aiogram keeps under one key."""
-
-    state: str | None = None
-    data: dict[str, Any] = {}
-
-
 class SessionStorage(BaseStorage):
     """States and data of users, for ``Dispatcher(storage=...)``.
 
-    Each user of a chat has a session. What is written at the same time is not lost: `update_data`
-    merges in one step, and so do a state and data. Data are JSON.
+    The state of a user in a chat is a session, and so are the data, which are JSON. `update_data`
+    merges in one step: of values that are set at the same time none is lost.
 
     Besides what is said below, the methods raise the errors of a `SessionStore`.
 
     Args:
         store: Where they are kept. The caller closes it.
         ctx: The tenant: env, tenant and team.
-        ttl: How long they are kept after the last change; None for ever.
+        ttl: How long a state, or data, are kept after their last change; None for ever.
 
     Raises:
         InvalidInputError: `ttl` is out of range, or the team of `ctx` is ``-``.
@@ -70,12 +63,12 @@ class SessionStorage(BaseStorage):
 
     async def set_state(self, key: StorageKey, state: StateType = None) -> None:
         """Set a state; None for no state."""
-        text = state.state if isinstance(state, State) else state
-        await self._change(key, lambda record: replace(record, state=text))
+        await self._put(_STATE, key, state.state if isinstance(state, State) else state)
 
     async def get_state(self, key: StorageKey) -> str | None:
         """Return the state; None without one."""
-        return (await self._read(key))[0].state
+        found = await self._store.get_session(_key(_STATE, key, self._ctx), ctx=self._owner(key))
+        return None if found is None else found.context(str)
 
     async def set_data(self, key: StorageKey, data: Mapping[str, Any]) -> None:
         """Replace the data.
@@ -83,11 +76,12 @@ class SessionStorage(BaseStorage):
         Raises:
             InvalidInputError: They cannot be written as JSON.
         """
-        await self._change(key, lambda record: replace(record, data=dict(data)))
+        await self._put(_DATA, key, dict(data) or None)
 
     async def get_data(self, key: StorageKey) -> dict[str, Any]:
         """Return the data."""
-        return (await self._read(key))[0].data
+        found = await self._store.get_session(_key(_DATA, key, self._ctx), ctx=self._owner(key))
+        return {} if found is None else found.context(dict[str, Any])
 
     async def update_data(self, key: StorageKey, data: Mapping[str, Any]) -> dict[str, Any]:
         """Set values of the data, and return all of them.
@@ -95,32 +89,49 @@ class SessionStorage(BaseStorage):
         Raises:
             InvalidInputError: They cannot be written as JSON.
         """
-        return (await self._change(key, lambda record: replace(record, data={**record.data, **data}))).data
+        session, ctx = _key(_DATA, key, self._ctx), self._owner(key)
+        while True:
+            found = await self._store.get_versioned(session, ctx=ctx)
+            merged = {**({} if found is None else found.data.context(dict[str, Any])), **data}
+            new = SessionData.new(ctx, _FLOW, _DATA, context=merged)
+            try:
+                if found is None:
+                    await self._store.create_session(ctx, new, key=session, ttl=self._ttl)
+                else:
+                    await self._replace(session, new, found.version)
+            except (ConflictError, NotFoundError):
+                continue  # somebody else was faster
+            return merged
 
     async def close(self) -> None:
         """Do nothing: who has made the store closes it."""
 
-    async def _read(self, key: StorageKey) -> tuple[_Record, str | None]:
-        found = await self._store.get_versioned(_key("state", key, self._ctx), ctx=self._owner(key))
-        return (_Record(), None) if found is None else (found.data.context(_Record), found.version)
-
-    async def _change(self, key: StorageKey, change: Callable[[_Record], _Record]) -> _Record:
-        session, ctx = _key("state", key, self._ctx), self._owner(key)
+    async def _put(self, kind: str, key: StorageKey, value: Any) -> None:
+        """Store a value whatever is there; None removes what is there."""
+        session, ctx = _key(kind, key, self._ctx), self._owner(key)
+        new = SessionData.new(ctx, _FLOW, kind, context=value)
         while True:
-            record, version = await self._read(key)
-            new = change(record)
-            data = SessionData.new(ctx, _FLOW, "state", context=new)
             try:
-                if version is None:
-                    if new != _Record():
-                        await self._store.create_session(ctx, data, key=session, ttl=self._ttl)
-                    return new
-                await self._store.update_session(session, data, ctx=ctx, if_version=version)
-            except (ConflictError, NotFoundError):
-                continue  # somebody else was faster
-            if isinstance(self._ttl, float):
-                await self._store.touch(session, self._ttl, ctx=ctx)
-            return new
+                if value is None:
+                    await self._store.remove_session(session, ctx=ctx)
+                else:
+                    await self._replace(session, new, None)
+            except NotFoundError:
+                pass
+            else:
+                return
+            if value is None:
+                return
+            try:
+                await self._store.create_session(ctx, new, key=session, ttl=self._ttl)
+            except ConflictError:
+                continue  # somebody else has created it
+            return
+
+    async def _replace(self, session: SessionKey, new: SessionData, version: str | None) -> None:
+        await self._store.update_session(session, new, ctx=new.tenant_ctx, if_version=version)
+        if isinstance(self._ttl, float):
+            await self._store.touch(session, self._ttl, ctx=new.tenant_ctx)
 
     def _owner(self, key: StorageKey) -> TenantCtx:
         return self._ctx.with_user(str(key.user_id))

@@ -88,7 +88,10 @@ async def test_storage(store: SessionStore) -> None:
         assert await storage.get_data(other) == {}
     assert await SessionStorage(store, TenantCtx.new("dev", "globex")).get_data(ADA) == {}
     await storage.set_state(ADA, None)
+    await storage.set_state(ADA, None)
     assert (await storage.get_state(ADA), await storage.get_data(ADA)) == (None, {"pizza": "funghi", "count": 3})
+    await storage.set_data(ADA, {})
+    assert [wait async for wait in store.iter_sessions(ACME)] == []
 
 
 async def test_values_that_are_set_at_the_same_time(store: SessionStore) -> None:

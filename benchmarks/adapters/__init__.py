@@ -1,0 +1,1 @@
+"""Adapters of frameworks beside the stores that the frameworks bring."""

@@ -1,0 +1,157 @@
+"""Benchmark of the adapters: ``python -m benchmarks --only adapters``; ``--help`` lists options.
+
+Each adapter beside the Redis and SQLite stores that its framework brings: the same calls, of as
+many tasks as there are users. Every contestant has a process of its own in the environment of its
+framework. Files are in a directory that is removed at the end.
+"""
+
+import argparse
+import random
+import sys
+import tempfile
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from benchmarks.conversations.file_system import IN_MEMORY, file_system_of
+from benchmarks.harness.command import Outcome, allow_open_files, make_parser, run_on_server
+from benchmarks.harness.measuring import interleave
+from benchmarks.harness.population import USUAL_BYTES
+from benchmarks.harness.progress import progress
+from benchmarks.harness.report import Row
+from benchmarks.harness.results import Comparison, Result, compare, size_text, task_text
+from benchmarks.harness.server import Server
+from benchmarks.peers.command import Lineup, add_peer_options
+from benchmarks.peers.process import PeerFailedError
+
+from .catalogue import PAIRS, Pair
+
+__all__ = ["main", "parse_arguments"]
+
+_CONNECTIONS = 1000
+"""Connections of a framework's client: more than it has tasks."""
+_OPEN_FILES = 20_000
+_MIN_RATIO = 2.0
+_OPERATIONS = ("write", "read")
+_NOTES = [
+    "All figures are medians over the rounds; a ratio is the median of the rounds' ratios.",
+    "Contestants of a pair have processes of their own, in one environment, and files or namespaces of their own.",
+    "SQLite: WAL and synchronous=FULL on both sides: a commit is on the disk. Histories and transcripts grow with the run.",
+    "langgraph's AsyncRedisSaver needs modules of Redis: beside ours on a plain server is AsyncValkeySaver.",
+    "aiogram brings no store on SQLite; google-adk none on Redis; pydantic-ai and Starlette bring none.",
+    "CPU us: of the contestant's process with all its threads, per call.",
+]
+_NO_DISK = "The directory is in memory: these figures say nothing about a disk. Choose another with --directory."
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Sizes:
+    """Sizes of a run: tasks, each with a user of its own, and its calls in a round."""
+
+    tasks: int
+    calls: int
+    rounds: int
+
+
+_USUAL_SIZES = _Sizes(tasks=100, calls=5, rounds=7)
+_QUICK_SIZES = _Sizes(tasks=100, calls=1, rounds=1)
+
+
+def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
+    parser = make_parser("benchmarks --only adapters", "Benchmark of the adapters.", few="rounds and calls")
+    frameworks = sorted({pair.framework for pair in PAIRS})
+    parser.add_argument(
+        "--frameworks", metavar="NAME", nargs="+", choices=frameworks, default=frameworks, help=", ".join(frameworks)
+    )
+    parser.add_argument(
+        "--directory", metavar="DIR", type=Path, help="parent of the files' directory (default: the system's)"
+    )
+    add_peer_options(parser)
+    return parser.parse_args(argv)
+
+
+class _Run:
+    """One run: what it measures, and its rows."""
+
+    def __init__(self, options: argparse.Namespace, sizes: _Sizes, server: Server, directory: str) -> None:
+        self._options = options
+        self._sizes = sizes
+        self._server = server
+        self._directory = directory
+        self.lineup = Lineup(options)
+        self.rows: list[Row] = []
+
+    async def measure(self) -> None:
+        pairs = [pair for pair in PAIRS if pair.framework in self._options.frameworks]
+        with progress(len(pairs) * len(_OPERATIONS) * (self._sizes.rounds + 1)) as tick:
+            for pair in pairs:
+                try:
+                    await self._measure_pair(pair, tick)
+                except PeerFailedError as error:
+                    self.lineup.drop(error)
+
+    async def _measure_pair(self, pair: Pair, tick: Callable[[], object]) -> None:
+        sizes = self._sizes
+        async with AsyncExitStack() as stack:
+            sides = [
+                await self.lineup.start(
+                    stack,
+                    side,
+                    loop="asyncio",
+                    side=name,
+                    backend=pair.backend,
+                    port=self._server.port,
+                    connections=_CONNECTIONS,
+                    directory=tempfile.mkdtemp(prefix=name, dir=self._directory),
+                )
+                for name, side in (("ours", pair.ours), ("theirs", pair.theirs))
+            ]
+            ours, theirs = sides
+            if ours is None or theirs is None:
+                return
+            for side in (ours, theirs):
+                await side.fill(sizes.tasks, "." * USUAL_BYTES)
+            users = list(range(sizes.tasks))
+            random.Random(self._options.seed).shuffle(users)
+            for operation in _OPERATIONS:
+                contestants = ours.contestants(operation, None) + theirs.contestants(operation, None)
+                order = users * sizes.calls
+                samples = await interleave(contestants, order, rounds=sizes.rounds, block=len(order), tick=tick)
+                results = [
+                    Result(operation=operation, contestant=name, tasks=sizes.tasks, size=USUAL_BYTES, rounds=rounds)
+                    for name, rounds in samples.items()
+                ]
+                title = (
+                    f"{pair.framework} on {pair.backend}, {operation}, {task_text(sizes.tasks)}, {size_text(USUAL_BYTES)}"
+                )
+                beside = pair.theirs.calls[operation]
+                self.rows += compare(title, results, [Comparison(beside=beside, limit=_MIN_RATIO)])
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the benchmark, and return the exit code."""
+    options = parse_arguments(argv)
+    sizes = _QUICK_SIZES if options.quick else _USUAL_SIZES
+    if options.rounds:
+        sizes = replace(sizes, rounds=options.rounds)
+    allow_open_files(_OPEN_FILES)
+
+    async def measure(server: Server) -> Outcome:
+        with tempfile.TemporaryDirectory(prefix="gs-bench-", dir=options.directory) as directory:
+            file_system = file_system_of(directory)
+            run = _Run(options, sizes, server, directory)
+            await run.measure()
+        return Outcome(
+            rows=run.rows,
+            settings={**asdict(sizes), "frameworks": list(options.frameworks)},
+            notes=_NOTES + [_NO_DISK] * file_system.startswith(IN_MEMORY),
+            machine={**run.lineup.versions, "files": file_system},
+            findings=run.lineup.findings(),
+        )
+
+    return run_on_server(options, measure)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,52 @@
+"""The benchmark of the adapters runs, without its peers and with them. Speed is not asserted."""
+
+import importlib.util
+import json
+import sys
+from pathlib import Path
+
+import pytest
+from redis_server import find_binary, require
+from runs.benchmarks import run
+
+from benchmarks import __main__ as command
+from benchmarks.adapters.catalogue import PAIRS, Pair
+from benchmarks.harness.server import Server
+from benchmarks.peers.process import PeerProcess
+
+
+def test_only_one_benchmark_is_chosen(capsys: pytest.CaptureFixture[str]) -> None:
+    assert command.parse_arguments(["--only", "adapters", "--frameworks", "aiogram"]).frameworks == ["aiogram"]
+    with pytest.raises(SystemExit):
+        command.parse_arguments(["--only", "adapters", "sqlite"])
+    assert "stands alone" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_without_the_frameworks_nothing_is_measured(tmp_path: Path) -> None:
+    there = tmp_path / "report.json"
+    arguments = ("--quick", "--without-peers", "--directory", str(tmp_path), "--json", str(there))
+    done = run("-m", "benchmarks", "--only", "adapters", *arguments)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(there.read_bytes())["rows"] == []
+
+
+@pytest.mark.asyncio
+@pytest.mark.slow
+@pytest.mark.parametrize("pair", PAIRS, ids=lambda pair: f"{pair.framework}-{pair.backend}")
+async def test_our_side_makes_its_calls(pair: Pair, tmp_path: Path) -> None:
+    framework = {"langgraph": "langgraph", "openai-agents": "agents", "aiogram": "aiogram"}[pair.framework]
+    if importlib.util.find_spec(framework) is None:
+        pytest.skip(f"{framework} is not installed")
+    with Server(require(find_binary())) as server:
+        settings = {"backend": pair.backend, "port": server.port, "connections": 10, "directory": str(tmp_path)}
+        ours = await PeerProcess.start(pair.ours, Path(sys.executable), loop="asyncio", side="ours", **settings)
+        try:
+            await ours.fill(5, "." * 100)
+            for operation in ("write", "read"):
+                [contestant] = ours.contestants(operation, None)
+                sample = await contestant.run(range(5))
+                assert sample is not None
+                assert sample.calls == 5
+        finally:
+            await ours.stop()
