@@ -45,7 +45,8 @@ class SessionSaver(BaseCheckpointSaver[int]):  # type: ignore[misc]  # untyped w
 
     A run that was taken over cannot write on: what it writes to a namespace of a thread is a
     ConflictError once another run has written a checkpoint there since the first one has read it.
-    (A subgraph has a namespace of its own.) The latest checkpoint is the one that was accepted
+    (A subgraph has a namespace of its own.) It needs no lease: the first of two runs that writes wins,
+    and a caller that has read nothing is never refused. The latest checkpoint is the one that was accepted
     last, whatever the clocks of machines say.
 
     Both kinds of methods may be used, from any thread; but of one Redis store only those of the
@@ -55,7 +56,8 @@ class SessionSaver(BaseCheckpointSaver[int]):  # type: ignore[misc]  # untyped w
     Besides what is said below, the methods raise the errors of a `SessionStore`.
 
     Args:
-        store: Where checkpoints are kept; without `max_waits_per_user`. The caller closes it.
+        store: Where checkpoints are kept; without `max_waits_per_user`. A serialized checkpoint may
+            have a third of its `max_snapshot_bytes`. The caller closes it.
         ctx: The tenant: env, tenant and team. Threads of others are absent.
         history: Whether checkpoints stay when a newer one of their namespace comes. If not, those
             stay that the values of the newer one are made of (`DeltaChannel`).
@@ -266,7 +268,7 @@ class SessionSaver(BaseCheckpointSaver[int]):  # type: ignore[misc]  # untyped w
         if entry is None:
             # A run takes over what it finds in the config of a tuple; without one it goes on with
             # this config.
-            config["configurable"][_TOKEN] = token
+            _values(config)[_TOKEN] = token
             return None
         return self._tuple(place, entry, token)
 
@@ -277,7 +279,7 @@ class SessionSaver(BaseCheckpointSaver[int]):  # type: ignore[misc]  # untyped w
         before: RunnableConfig | None,
         limit: int | None,
     ) -> AsyncIterator[CheckpointTuple]:
-        values = {} if config is None else config["configurable"]
+        values = {} if config is None else _values(config)
         ns, id = values.get("checkpoint_ns"), values.get("checkpoint_id")
         threads = await self._threads.threads() if config is None else [str(values["thread_id"])]
         left = limit
@@ -294,7 +296,7 @@ class SessionSaver(BaseCheckpointSaver[int]):  # type: ignore[misc]  # untyped w
                 yield self._tuple(Place(thread, name), entry, None)
 
     async def _put(self, config: RunnableConfig, checkpoint: Checkpoint, metadata: CheckpointMetadata) -> RunnableConfig:
-        place, values = _place(config), config["configurable"]
+        place, values = _place(config), _values(config)
         kept: dict[str, Any] = dict(get_checkpoint_metadata(config, metadata))
         run = kept.get("run_id")
         kind, text = self.serde.dumps_typed(checkpoint)
@@ -306,8 +308,8 @@ class SessionSaver(BaseCheckpointSaver[int]):  # type: ignore[misc]  # untyped w
             text,
             metadata_kind,
             metadata_text,
-            list_of(checkpoint["channel_values"]),
-            list_of(kept.get("counters_since_delta_snapshot") or ()),
+            _list_of(checkpoint["channel_values"]),
+            _list_of(kept.get("counters_since_delta_snapshot") or ()),
             None if run is None else str(run),
         )
         await self._threads.put(place, values.get(_TOKEN), entry)
@@ -318,7 +320,7 @@ class SessionSaver(BaseCheckpointSaver[int]):  # type: ignore[misc]  # untyped w
             Write(task, WRITES_IDX_MAP.get(channel, index), path, channel, *self.serde.dumps_typed(value))
             for index, (channel, value) in enumerate(writes)
         ]
-        values = config["configurable"]
+        values = _values(config)
         await self._threads.put_writes(_place(config), values.get(_TOKEN), values["checkpoint_id"], packed)
 
     async def _prune(self, threads: Sequence[str], strategy: str) -> None:
@@ -399,13 +401,19 @@ async def _next(found: AsyncIterator[CheckpointTuple]) -> CheckpointTuple | None
     return await anext(found, None)
 
 
+def _values(config: Any) -> dict[str, Any]:
+    """Return the configurable values, which every config of a saver has."""
+    values: dict[str, Any] = config["configurable"]
+    return values
+
+
 def _place(config: RunnableConfig) -> Place:
-    values = config["configurable"]
+    values = _values(config)
     return Place(str(values["thread_id"]), values.get("checkpoint_ns") or "")
 
 
 def _id(config: RunnableConfig) -> str | None:
-    id: str | None = config["configurable"].get("checkpoint_id")
+    id: str | None = _values(config).get("checkpoint_id")
     return id or None
 
 
@@ -414,6 +422,6 @@ def _config(place: Place, id: str, token: str | None) -> RunnableConfig:
     return {"configurable": values if token is None else {**values, _TOKEN: token}}
 
 
-def list_of(names: Any) -> "list[str]":
+def _list_of(names: Any) -> "list[str]":
     """Return names as a list; within the class `list` is a method."""
     return [*names]

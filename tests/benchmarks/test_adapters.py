@@ -4,6 +4,7 @@ import importlib.util
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from redis_server import find_binary, require
@@ -39,13 +40,18 @@ async def test_our_side_makes_its_calls(pair: Pair, tmp_path: Path) -> None:
     if importlib.util.find_spec(framework) is None:
         pytest.skip(f"{framework} is not installed")
     with Server(require(find_binary())) as server:
-        settings = {"backend": pair.backend, "port": server.port, "connections": 10, "directory": str(tmp_path)}
+        settings: dict[str, Any] = {
+            "backend": pair.backend,
+            "port": server.port,
+            "connections": 10,
+            "directory": str(tmp_path),
+        }
         ours = await PeerProcess.start(pair.ours, Path(sys.executable), loop="asyncio", side="ours", **settings)
         try:
             await ours.fill(5, "." * 100)
             for operation in ("write", "read"):
                 [contestant] = ours.contestants(operation, None)
-                sample = await contestant.run(range(5))
+                sample = await contestant.run([*range(5)])
                 assert sample is not None
                 assert sample.calls == 5
         finally:

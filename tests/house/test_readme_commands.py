@@ -49,8 +49,8 @@ def test_a_wrong_command_is_noticed() -> None:
 def test_every_benchmark_is_in_its_readme() -> None:
     shown = {command.module for path, command in COMMANDS if path == "benchmarks/README.md"}
     # These are `python -m benchmarks`, and the same with `--only`.
-    assert set(BENCHMARKS) - shown == {"benchmarks.redis", "benchmarks.sqlite", "benchmarks.replies"}
-    for part in ("sqlite", "replies"):
+    assert set(BENCHMARKS) - shown == {"benchmarks.redis", "benchmarks.sqlite", "benchmarks.replies", "benchmarks.adapters"}
+    for part in ("sqlite", "replies", "adapters"):
         assert Command("benchmarks", ("--only", part)) in [command for _, command in COMMANDS]
 
 

@@ -128,6 +128,7 @@ async def test_a_run_that_was_taken_over_cannot_write_on(store: SessionStore) ->
         except ConflictError as error:
             refused.append(error)
 
+    before: list[Any] = []
     second = graph_of(one, slow, two).compile(checkpointer=SessionSaver(store, CTX))
     async with anyio.create_task_group() as group:
         group.start_soon(first)
@@ -225,10 +226,10 @@ async def test_a_long_history_is_listed_whole(store: SessionStore) -> None:
     config: Any = {"configurable": {"thread_id": "t1"}}
     for _ in range(30):
         await graph.ainvoke({"said": []}, config)
-    found = [each async for each in saver.alist(config)]
+    found: list[Any] = [each async for each in saver.alist(config)]
     assert len(found) == 90
     assert [each.metadata["step"] for each in found] == list(range(88, -2, -1))
-    page = [each async for each in saver.alist(config, before=found[40].config, limit=3)]
+    page: list[Any] = [each async for each in saver.alist(config, before=found[40].config, limit=3)]
     assert [each.config["configurable"]["checkpoint_id"] for each in page] == [
         each.config["configurable"]["checkpoint_id"] for each in found[41:44]
     ]

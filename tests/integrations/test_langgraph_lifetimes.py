@@ -48,7 +48,8 @@ async def put(saver: SessionSaver, parent: Any = None, thread: str = "t1", run: 
 
 async def ids(saver: SessionSaver, thread: str = "t1") -> list[str]:
     config: Any = {"configurable": {"thread_id": thread}}
-    return [found.config["configurable"]["checkpoint_id"] async for found in saver.alist(config)]
+    found: list[Any] = [each async for each in saver.alist(config)]
+    return [each.config["configurable"]["checkpoint_id"] for each in found]
 
 
 @pytest.mark.parametrize("history", [True, False])
@@ -139,7 +140,7 @@ async def test_writes_that_come_before_or_after_their_checkpoint() -> None:
         assert await saver.aget_tuple(config) is None
         checkpoints = [empty_checkpoint() for _ in range(4)]
         for number, checkpoint in enumerate(checkpoints):
-            here = {"configurable": {**config["configurable"], "checkpoint_id": checkpoint["id"]}}
+            here: Any = {"configurable": {**config["configurable"], "checkpoint_id": checkpoint["id"]}}
             await saver.aput_writes(here, [("said", f"early {number}")], "early")
             await saver.aput(config, checkpoint, {"source": "loop", "step": number, "parents": {}}, {})
             config = here
