@@ -1,1 +1,1 @@
-"""Adapters for agent frameworks: each one a module with an extra of its own, over any store."""
+"""Adapters for frameworks: each one a module with an extra of its own, over any store."""

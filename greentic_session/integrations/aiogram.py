@@ -15,7 +15,7 @@ from aiogram.fsm.storage.base import BaseEventIsolation, BaseStorage, StateType,
 from aiogram.types import TelegramObject, Update
 
 from greentic_session.claim import Claim
-from greentic_session.errors import ClaimedError, ConflictError, NotFoundError
+from greentic_session.errors import ClaimedError, ConflictError, NotFoundError, OperationTimeoutError, UnavailableError
 from greentic_session.expiry import NEVER, Seconds, Ttl, milliseconds
 from greentic_session.ids import SessionKey
 from greentic_session.mapping import webhook_to_session_key
@@ -33,6 +33,7 @@ _STATE: Final = "state"
 _DATA: Final = "data"
 _LONGEST_PAUSE_S: Final = 0.5
 _FIRST_PAUSE_S: Final = 0.01
+_RETRY_PAUSE_S: Final = 1.0
 _LOCK_TTL_S: Final = 24 * 3600
 
 
@@ -244,6 +245,9 @@ class UpdateRouting(BaseMiddleware):
         places: Says where an update comes in.
         start: Returns what begins where nothing waits: with it every update is queued for its user.
             Without it, or where it returns None, such an update goes to the handlers.
+        retries: Whether it tries again, every second, while the store is away: where aiogram polls,
+            it would drop the update otherwise, and what comes meanwhile waits at Telegram. Behind a
+            webhook say False: the error is Telegram's reason to come again.
 
     Raises:
         InvalidInputError: The team of `ctx` is ``-``.
@@ -257,6 +261,7 @@ class UpdateRouting(BaseMiddleware):
         *,
         places: PlaceOf = place_of,
         start: Callable[[TenantCtx, Update], Start | None] | None = None,
+        retries: bool = True,
     ) -> None:
         given: object = runner
         if not isinstance(given, Runner):
@@ -266,6 +271,7 @@ class UpdateRouting(BaseMiddleware):
         self._ctx = ctx
         self._places = places
         self._start = start
+        self._retries = retries
 
     async def __call__(
         self,
@@ -284,15 +290,18 @@ class UpdateRouting(BaseMiddleware):
             return await handler(event, data)
         bot: Bot = data["bot"]
         ctx = self._ctx.with_user(place.user)
-        delivery = await self._runner.deliver(
-            ctx,
-            place.user,
-            place.scope,
-            update.model_dump_json(by_alias=True, exclude_unset=True),
-            delivery_id=f"{bot.id}:{update.update_id}",
-            start=None if self._start is None else self._start(ctx, update),
-        )
-        return None if delivery.accepted else await handler(event, data)
+        start = None if self._start is None else self._start(ctx, update)
+        body = update.model_dump_json(by_alias=True, exclude_unset=True)
+        id = f"{bot.id}:{update.update_id}"  # Telegram may deliver an update again, and so may we
+        while True:
+            try:
+                delivery = await self._runner.deliver(ctx, place.user, place.scope, body, delivery_id=id, start=start)
+            except (UnavailableError, OperationTimeoutError):
+                if not self._retries:
+                    raise
+                await anyio.sleep(_RETRY_PAUSE_S)
+            else:
+                return None if delivery.accepted else await handler(event, data)
 
 
 class UpdateTurns:

@@ -45,9 +45,9 @@ class SessionSaver(BaseCheckpointSaver[int]):  # type: ignore[misc]  # untyped w
 
     A run that was taken over cannot write on: what it writes to a namespace of a thread is a
     ConflictError once another run has written a checkpoint there since the first one has read it.
-    (A subgraph has a namespace of its own.) It needs no lease: the first of two runs that writes wins,
-    and a caller that has read nothing is never refused. The latest checkpoint is the one that was accepted
-    last, whatever the clocks of machines say.
+    (A subgraph has a namespace of its own.) It needs no lease: the first of two runs that writes
+    wins, and a caller that has read nothing is never refused. The latest checkpoint is the one that
+    was accepted last, whatever the clocks of machines say.
 
     Both kinds of methods may be used, from any thread; but of one Redis store only those of the
     event loop in which it was used first, or which the saver began: where a graph is invoked

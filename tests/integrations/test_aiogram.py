@@ -9,6 +9,7 @@ import pytest
 import pytest_asyncio
 
 from greentic_session import (
+    OperationTimeoutError,
     RedisUrlWithNamespace,
     ReplyScope,
     Runner,
@@ -16,6 +17,7 @@ from greentic_session import (
     SessionStore,
     Start,
     TenantCtx,
+    UnavailableError,
     create_session_store,
 )
 
@@ -197,6 +199,30 @@ async def test_a_handler_that_fails_is_called_again(store: SessionStore) -> None
     async with desk.runner:
         await desk.dispatcher.feed_update(BOT, said(1, "m1"))
         await desk.hear(1)
+    assert desk.heard == ["1 m1"]
+
+
+async def test_an_update_is_not_dropped_while_the_store_is_away(
+    store: SessionStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk = Desk(store)
+    deliver, failures = desk.runner.deliver, [UnavailableError("away"), OperationTimeoutError("late")]
+
+    async def failing(*args: Any, **options: Any) -> Any:
+        if failures:
+            raise failures.pop()
+        return await deliver(*args, **options)
+
+    monkeypatch.setattr(desk.runner, "deliver", failing)
+    monkeypatch.setattr("greentic_session.integrations.aiogram._RETRY_PAUSE_S", 0.001)
+    async with desk.runner:
+        await desk.dispatcher.feed_update(BOT, said(1, "m1"))
+        await desk.hear(1)
+        failures.append(UnavailableError("away"))
+        webhook = Dispatcher(disable_fsm=True)
+        webhook.update.outer_middleware(UpdateRouting(desk.runner, ACME, retries=False))
+        with pytest.raises(UnavailableError):
+            await webhook.feed_update(BOT, said(2, "m2"))
     assert desk.heard == ["1 m1"]
 
 

@@ -15,8 +15,9 @@ from greentic_session import (
     TenantCtx,
     create_session_store,
 )
+from greentic_session.encryption import EncryptedSessionStore, EncryptionKey, Keyring
 
-pytest.importorskip("langgraph", reason="install the extra: python -m pip install 'greentic-session[langgraph]'")
+pytest.importorskip("langgraph.checkpoint.conformance", reason="python -m pip install 'greentic-session[integrations]'")
 from langgraph.checkpoint.base import empty_checkpoint  # it needs the framework
 from langgraph.checkpoint.conformance import checkpointer_test, validate
 from langgraph.checkpoint.memory import InMemorySaver
@@ -87,6 +88,11 @@ async def test_conformance(store: SessionStore) -> None:
 async def test_conformance_on_a_cluster(cluster: Any, namespace: str) -> None:
     async with opened(cluster.url, namespace) as store:
         await conforms(store, "cluster")
+
+
+async def test_conformance_of_encrypted_threads(store: SessionStore) -> None:
+    keyring = Keyring(EncryptionKey.generate("k1"))
+    await conforms(EncryptedSessionStore(store, keyring), f"encrypted {store.backend.system}")
 
 
 async def test_a_graph_goes_on_where_it_was_interrupted(store: SessionStore) -> None:
