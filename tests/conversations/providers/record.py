@@ -293,7 +293,7 @@ def langchain() -> tuple[list[Any], Pairs]:
         AIMessage("", tool_calls=[call], invalid_tool_calls=[bad], usage_metadata=usage, response_metadata={"model": "m"}),
         ToolMessage("M3", tool_call_id="call_1", artifact={"size": 3}, status="success"),
         AIMessage([{"type": "reasoning", "reasoning": "Hm."}, {"type": "text", "text": "An M3."}]),
-        FunctionMessage("old", name="old"),
+        FunctionMessage(content="old", name="old"),
         RemoveMessage("h1"),
         HumanMessage("Thanks!"),
     ]
