@@ -3,6 +3,7 @@
 One Redis for the whole run, a namespace of its own for each test, and servers to be broken.
 """
 
+import gc
 import itertools
 import os
 import sys
@@ -36,6 +37,12 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     if config.args_source == pytest.Config.ArgsSource.ARGS:
         return 0
     return {"not slow": min((os.cpu_count() or 1) + 1, 4), "slow": 2}.get(config.option.markexpr, 0)
+
+
+def pytest_collection_finish() -> None:
+    """Let the garbage collector look at what tests make, and not at all tests each time."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")
