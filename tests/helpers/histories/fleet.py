@@ -17,7 +17,7 @@ from greentic_session import create_session_store
 from greentic_session.store import SessionStore
 
 from .recording import History, RecordingBackend
-from .workers import LEASE_S, PROCESSES, name, owner_of, park_all, scope_of
+from .workers import LEASE_S, PROCESSES, begun_at, name, owner_of, park_all, scope_of
 
 __all__ = ["Fleet", "run_incidents"]
 
@@ -86,10 +86,14 @@ class Fleet:
             self._read_on(path)
 
     def is_done(self) -> bool:
-        """Say whether everything was accepted and nothing is left."""
+        """Say whether everything was accepted and nothing is left, and all processes have begun.
+
+        One that was started last may have had nothing to do.
+        """
         assert all(process.poll() is None for process in self._processes), "a process ended by itself"
         self._read_all()
-        return len(self._history.accepted) == self._places * self._each and anyio.run(self._is_empty)
+        begun = [begun_at(record, each.pid).exists() for record, each in zip(self._records, self._processes, strict=True)]
+        return all(begun) and len(self._history.accepted) == self._places * self._each and anyio.run(self._is_empty)
 
     def finish(self) -> History:
         """Wait until all is done; end the processes, and return the history."""
@@ -99,7 +103,8 @@ class Fleet:
             time.sleep(2)
         for process in self._processes:
             process.terminate()
-        assert [process.wait(30) for process in self._processes] == [0] * PROCESSES
+        codes = [process.wait(30) for process in self._processes]
+        assert codes == [0] * PROCESSES, codes
         anyio.run(self._look, self._last)
         for path in [*self._records, self._last]:
             self._read_on(path)

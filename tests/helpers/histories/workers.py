@@ -21,7 +21,7 @@ from greentic_session.testing._sessions.samples import data
 
 from .recording import History, RecordingBackend
 
-__all__ = ["LEASE_S", "PROCESSES", "Herd", "deliveries_of", "name", "owner_of", "park_all", "scope_of"]
+__all__ = ["LEASE_S", "PROCESSES", "Herd", "begun_at", "deliveries_of", "name", "owner_of", "park_all", "scope_of"]
 
 PROCESSES = 4
 LEASE_S = 1.0
@@ -117,6 +117,11 @@ def appender(path: str) -> Callable[[str], object]:
     return lambda line: os.write(file, line.encode())
 
 
+def begun_at(path: str, pid: int) -> Path:
+    """Return the file that is there once the process with a record heeds SIGTERM."""
+    return Path(f"{path}.{pid}")
+
+
 def read(path: str) -> list[str]:
     """Return the lines of a record."""
     there = Path(path)
@@ -131,6 +136,7 @@ async def work(url: str, number: int, path: str, places: int, each: int) -> None
         store = SessionStore(RecordingBackend(inner.backend, appender(path), process))
         herd = Herd(store, deliveries_of(number, places, each, done), random.Random(process))
         with anyio.open_signal_receiver(signal.SIGTERM) as signals:
+            begun_at(path, os.getpid()).touch()
             async with herd.serving():
                 async for _ in signals:
                     break
