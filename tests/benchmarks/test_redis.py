@@ -211,6 +211,7 @@ def test_a_chart_shows_all_that_it_promises(folder: Path, name: str) -> None:
     assert "prefers-color-scheme: dark" in str(style.text)
 
 
+@pytest.mark.slow
 def test_only_what_is_asked_for_is_measured_and_json_can_go_to_stdout() -> None:
     require(find_binary())
     chosen = ("--only", "json", "get", "--rounds", "1", "--seed", "7")

@@ -22,6 +22,7 @@ def test_growth_is_from_after_the_warming_up_to_the_end(samples: list[float], ex
     assert growth.is_flat is (expected < 0.02)
 
 
+@pytest.mark.slow
 def test_a_soak_prints_its_samples_and_its_verdict() -> None:
     require(find_binary())
     done = run("-m", "benchmarks.soak", "--operations", "8000")

@@ -30,6 +30,7 @@ class TestContract(OnATimer, ConversationStoreContract):
         return lambda **options: SQLiteConversationStore(tmp_path / f"{next(NUMBERS)}.db", timer=timer, **options)
 
 
+@pytest.mark.slow
 @each_test_of(TestContract)
 def test_contract_on_trio(name: str, tmp_path: Path) -> None:
     run_on_trio(TestContract(), name, lambda **options: make(tmp_path / f"{next(NUMBERS)}.db", **options))

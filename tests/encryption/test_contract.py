@@ -104,6 +104,7 @@ class TestConversationsInRedis(OnTheSharedRedis, ConversationStoreContract):
     make = staticmethod(conversations_in_redis)
 
 
+@pytest.mark.slow
 class TestConversationsInADatabase(OnATimer, ConversationStoreContract):
     @pytest.fixture
     def make_store(self, tmp_path: Path, timer: Timer) -> MakeConversationStore:

@@ -30,7 +30,12 @@ _APART_MS = 60_000
 
 ROUTES = pytest.mark.parametrize(
     "pair",
-    [("server", "cluster"), ("cluster", "server"), ("server", "server"), ("cluster", "cluster")],
+    [
+        ("server", "cluster"),
+        ("cluster", "server"),
+        ("server", "server"),
+        pytest.param(("cluster", "cluster"), marks=pytest.mark.slow),
+    ],
     ids="-".join,
     indirect=True,
 )

@@ -150,6 +150,7 @@ def test_each_test_has_stores_of_its_own_and_leaves_nothing(
     assert keys(server) == 1
 
 
+@pytest.mark.slow
 def test_what_a_failing_test_leaves_is_removed_too(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, server: Server
 ) -> None:
@@ -166,6 +167,7 @@ async def test_it(redis_session_store):
     assert keys(server) == 0
 
 
+@pytest.mark.slow
 def test_other_ways_to_use_them(pytester: pytest.Pytester) -> None:
     text = """
 import trio
@@ -198,6 +200,7 @@ def test_on_trio(redis_session_store):
     run(pytester, text, mode="auto").assert_outcomes(passed=5)
 
 
+@pytest.mark.slow
 def test_the_server_that_was_started_ends_with_the_run(pytester: pytest.Pytester) -> None:
     text = """
 from pathlib import Path

@@ -37,7 +37,7 @@ def open_store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Open]
     anyio.run(memory.aclose)
 
 
-@pytest.fixture(params=DURABLE)
+@pytest.fixture(params=[pytest.param("sqlite", marks=pytest.mark.slow), "redis"])
 def durable_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """The URL of a storage that processes share, empty."""
     if request.param == "sqlite":

@@ -46,6 +46,7 @@ class TestContractInRedis(OnTheSharedRedis, ConversationStoreContract):
         )
 
 
+@pytest.mark.slow
 class TestContractInADatabase(OnATimer, ConversationStoreContract):
     @pytest.fixture
     def make_store(self, observed: Observed, timer: Timer, tmp_path: Path) -> MakeConversationStore:

@@ -28,6 +28,7 @@ class TestContract(OnATimer, SessionStoreContract, ReplyContract):
         return lambda **options: SQLiteSessionStore.open(databases(), timer=timer, durability="process", **options)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(name for name in dir(TestContract) if name.startswith("test_")))
 def test_contract_on_trio(name: str, databases: Callable[[], Path]) -> None:
     def make(**options: object) -> SQLiteSessionStore:
@@ -47,7 +48,7 @@ class Checked(ReplyStoreMachine):
 
 
 @pytest.mark.parametrize(
-    ("examples", "steps"), [(5, 25), pytest.param(40, 50, marks=pytest.mark.slow)], ids=["some", "many"]
+    ("examples", "steps"), [(4, 25), pytest.param(40, 50, marks=pytest.mark.slow)], ids=["some", "many"]
 )
 def test_state_machine(examples: int, steps: int) -> None:
     timer = Timer()
