@@ -12,10 +12,9 @@ import tempfile
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 
 from benchmarks.conversations.file_system import IN_MEMORY, file_system_of
-from benchmarks.harness.command import Outcome, allow_open_files, make_parser, run_on_server
+from benchmarks.harness.command import Outcome, add_directory_option, allow_open_files, make_parser, run_on_server
 from benchmarks.harness.measuring import interleave
 from benchmarks.harness.population import USUAL_BYTES
 from benchmarks.harness.progress import progress
@@ -64,9 +63,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--frameworks", metavar="NAME", nargs="+", choices=frameworks, default=frameworks, help=", ".join(frameworks)
     )
-    parser.add_argument(
-        "--directory", metavar="DIR", type=Path, help="parent of the files' directory (default: the system's)"
-    )
+    add_directory_option(parser)
     add_peer_options(parser)
     return parser.parse_args(argv)
 

@@ -14,7 +14,7 @@ from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from benchmarks.harness.command import Outcome, allow_open_files, make_parser, run_on_server
+from benchmarks.harness.command import Outcome, add_directory_option, allow_open_files, make_parser, run_on_server
 from benchmarks.harness.messages import make_message, text_of
 from benchmarks.harness.progress import progress
 from benchmarks.harness.report import Row
@@ -67,9 +67,7 @@ _QUICK_SIZES = _Sizes(
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = make_parser("benchmarks.conversations", "Benchmark of conversations.", few="rounds and messages")
-    parser.add_argument(
-        "--directory", metavar="DIR", type=Path, help="parent of the directory for files (default: the system's)"
-    )
+    add_directory_option(parser)
     add_peer_options(parser)
     return parser.parse_args(argv)
 

@@ -6,13 +6,14 @@ import resource
 import sys
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from .machine import describe_machine, load_average
 from .report import Report, Row
 from .server import HOW_TO_GET_ONE, Server, find_binary
 
-__all__ = ["Outcome", "allow_open_files", "make_parser", "positive", "publish", "run_on_server"]
+__all__ = ["Outcome", "add_directory_option", "allow_open_files", "make_parser", "positive", "publish", "run_on_server"]
 
 _QUICK = "A quick run: too short to judge by."
 _WITHOUT_PEERS = "Measured without the peers: what is compared with them has no ratio."
@@ -44,6 +45,13 @@ def make_parser(
     if seed:
         parser.add_argument("--seed", type=int, default=1, help="seed of the order of the calls (default: %(default)s)")
     return parser
+
+
+def add_directory_option(parser: argparse.ArgumentParser) -> None:
+    """Add the option of a benchmark that writes files."""
+    parser.add_argument(
+        "--directory", metavar="DIR", type=Path, help="parent of the files' directory (default: the system's)"
+    )
 
 
 def positive(text: str) -> int:

@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from benchmarks.conversations.file_system import IN_MEMORY, file_system_of
-from benchmarks.harness.command import Outcome, allow_open_files, make_parser, positive, publish
+from benchmarks.harness.command import Outcome, add_directory_option, allow_open_files, make_parser, positive, publish
 from benchmarks.harness.machine import load_average
 from benchmarks.harness.population import USUAL_BYTES
 from benchmarks.harness.progress import progress
@@ -81,9 +81,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         "--parts", metavar="PART", nargs="+", choices=_PARTS, default=_PARTS, help=f"of: {', '.join(_PARTS)}"
     )
     parser.add_argument("--waits", metavar="N", type=positive, help="measure one file with so many waits, too: 1000000")
-    parser.add_argument(
-        "--directory", metavar="DIR", type=Path, help="parent of the files' directory (default: the system's)"
-    )
+    add_directory_option(parser)
     add_peer_options(parser)
     return parser.parse_args(argv)
 
