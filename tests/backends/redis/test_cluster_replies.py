@@ -138,7 +138,7 @@ class Counted:
 
     def __init__(self, store: SessionStore, monkeypatch: pytest.MonkeyPatch) -> None:
         self._trips = 0
-        client = store.backend.client  # type: ignore[attr-defined]
+        client = store.backend.client  # type: ignore[attr-defined]  # the Redis backend's
         call = client.call
 
         async def counted(*args: Any, **kwargs: Any) -> Any:
@@ -193,9 +193,10 @@ async def test_a_program_that_uses_none_of_this_has_no_key_of_it(
 async def test_no_reply_is_lost_while_slots_move(cluster: Cluster, fresh: Callable[[], str]) -> None:
     people = [ctx(f"u{number}", tenant=f"t{number % 3}") for number in range(12)]
     worked, sent, over = Counter[str](), list[str](), False
+    namespace = fresh()
     async with (
-        RedisSessionStore.from_url(cluster.url, namespace=fresh(), timeout=20) as store,
-        RedisSessionStore.from_url(cluster.url, namespace=store.backend._keys.namespace, timeout=20) as other,  # type: ignore[attr-defined]
+        RedisSessionStore.from_url(cluster.url, namespace=namespace, timeout=20) as store,
+        RedisSessionStore.from_url(cluster.url, namespace=namespace, timeout=20) as other,
     ):
         for who in people:
             await store.register_wait(who, who.user_id or "", CHAT, f"k-{who.user_id}", data(who), DAY)

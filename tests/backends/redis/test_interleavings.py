@@ -8,7 +8,7 @@ The first seven steps are in every order: some 19,200 orders of steps in nine sc
 6,100 in five of owner pointers; `-rP` shows how many there were in each.
 """
 
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -20,7 +20,7 @@ from redis_server import Server
 
 from greentic_session import Claim, SessionStore, Start
 from greentic_session.errors import ConflictError, NotFoundError, TenantMismatchError
-from greentic_session.models import TenantCtx
+from greentic_session.models import ReplyScope, TenantCtx
 from greentic_session.testing._sessions.samples import ALICE, CHAT, DAY, OTHER, ctx, data
 
 pytestmark = pytest.mark.asyncio  # an operation asks the loop for the time; it is driven by hand
@@ -82,25 +82,25 @@ def check_all_is_found(raw: redis.Redis, dead: frozenset[int]) -> None:
 # -- what clients do
 
 
-def park(who: TenantCtx, key: str, scope: object = CHAT) -> Work:
-    return lambda store: store.register_wait(who, who.user or "", scope, key, data(who), ttl=DAY)  # type: ignore[arg-type]
+def park(who: TenantCtx, key: str, scope: ReplyScope = CHAT) -> Work:
+    return lambda store: store.register_wait(who, who.user or "", scope, key, data(who), ttl=DAY)
 
 
-def deliver(who: TenantCtx, *, claim: bool = False, scope: object = CHAT) -> Work:
-    return lambda store: store.deliver(who, who.user or "", scope, "yes", claim=claim, lease=DAY)  # type: ignore[arg-type]
+def deliver(who: TenantCtx, *, claim: bool = False, scope: ReplyScope = CHAT) -> Work:
+    return lambda store: store.deliver(who, who.user or "", scope, "yes", claim=claim, lease=DAY)
 
 
 def look(limit: int = 1) -> Work:
     return lambda store: store.claim_ready(limit=limit, lease=DAY)
 
 
-def answer_and(finish: Callable[[Claim], object]) -> Work:
+def answer_and(finish: Callable[[Claim], Awaitable[object]]) -> Work:
     """Deliver and claim, then finish by a verdict or without one."""
 
     async def work(store: SessionStore) -> None:
         delivery = await store.deliver(ALICE, "alice", CHAT, "yes", lease=DAY)
         if delivery.claim is not None:
-            await finish(delivery.claim)  # type: ignore[misc]
+            await finish(delivery.claim)
 
     return work
 
