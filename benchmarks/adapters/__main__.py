@@ -11,18 +11,18 @@ import sys
 import tempfile
 from collections.abc import Callable
 from contextlib import AsyncExitStack
-from dataclasses import asdict, dataclass, replace
 
-from benchmarks.conversations.file_system import IN_MEMORY, file_system_of
-from benchmarks.harness.command import Outcome, add_directory_option, allow_open_files, make_parser, run_on_server
+from benchmarks.harness.command import Outcome, add_directory_option, command_on_server, make_parser
+from benchmarks.harness.files import open_directory
 from benchmarks.harness.measuring import interleave
 from benchmarks.harness.population import USUAL_BYTES
 from benchmarks.harness.progress import progress
-from benchmarks.harness.report import Row
 from benchmarks.harness.results import Comparison, Result, compare, size_text, task_text
 from benchmarks.harness.server import Server
-from benchmarks.peers.command import Lineup, add_peer_options
+from benchmarks.harness.sizes import Sizes, usual
+from benchmarks.peers.command import add_peer_options
 from benchmarks.peers.process import PeerFailedError
+from benchmarks.peers.run import Run
 
 from .catalogue import PAIRS, Pair
 
@@ -41,20 +41,14 @@ _NOTES = [
     "aiogram brings no store on SQLite; google-adk none on Redis; pydantic-ai and Starlette bring none.",
     "CPU us: of the contestant's process with all its threads, per call.",
 ]
-_NO_DISK = "The directory is in memory: these figures say nothing about a disk. Choose another with --directory."
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Sizes:
+class _Sizes(Sizes):
     """Sizes of a run: tasks, each with a user of its own, and its calls in a round."""
 
-    tasks: int
-    calls: int
-    rounds: int
-
-
-_USUAL_SIZES = _Sizes(tasks=100, calls=5, rounds=7)
-_QUICK_SIZES = _Sizes(tasks=100, calls=1, rounds=1)
+    tasks: int = 100
+    calls: int = usual(5, quick=1)
+    rounds: int = usual(7, quick=1)
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
@@ -68,28 +62,20 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-class _Run:
-    """One run: what it measures, and its rows."""
+class _Run(Run[_Sizes]):
+    """Run of the adapters that the options choose."""
 
-    def __init__(self, options: argparse.Namespace, sizes: _Sizes, server: Server, directory: str) -> None:
-        self._options = options
-        self._sizes = sizes
-        self._server = server
-        self._directory = directory
-        self.lineup = Lineup(options)
-        self.rows: list[Row] = []
-
-    async def measure(self) -> None:
-        pairs = [pair for pair in PAIRS if pair.framework in self._options.frameworks]
-        with progress(len(pairs) * len(_OPERATIONS) * (self._sizes.rounds + 1)) as tick:
+    async def measure(self, port: int, directory: str) -> None:
+        pairs = [pair for pair in PAIRS if pair.framework in self.options.frameworks]
+        with progress(len(pairs) * len(_OPERATIONS) * (self.sizes.rounds + 1)) as tick:
             for pair in pairs:
                 try:
-                    await self._measure_pair(pair, tick)
+                    await self._measure_pair(pair, port, directory, tick)
                 except PeerFailedError as error:
                     self.lineup.drop(error)
 
-    async def _measure_pair(self, pair: Pair, tick: Callable[[], object]) -> None:
-        sizes = self._sizes
+    async def _measure_pair(self, pair: Pair, port: int, directory: str, tick: Callable[[], object]) -> None:
+        sizes = self.sizes
         async with AsyncExitStack() as stack:
             sides = [
                 await self.lineup.start(
@@ -98,9 +84,9 @@ class _Run:
                     loop="asyncio",
                     side=name,
                     backend=pair.backend,
-                    port=self._server.port,
+                    port=port,
                     connections=_CONNECTIONS,
-                    directory=tempfile.mkdtemp(prefix=name, dir=self._directory),
+                    directory=tempfile.mkdtemp(prefix=name, dir=directory),
                 )
                 for name, side in (("ours", pair.ours), ("theirs", pair.theirs))
             ]
@@ -110,7 +96,7 @@ class _Run:
             for side in (ours, theirs):
                 await side.fill(sizes.tasks, "." * USUAL_BYTES)
             users = list(range(sizes.tasks))
-            random.Random(self._options.seed).shuffle(users)
+            random.Random(self.options.seed).shuffle(users)
             for operation in _OPERATIONS:
                 contestants = ours.contestants(operation, None) + theirs.contestants(operation, None)
                 order = users * sizes.calls
@@ -126,29 +112,20 @@ class _Run:
                 self.rows += compare(title, results, [Comparison(beside=beside, limit=_MIN_RATIO)])
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Run the benchmark, and return the exit code."""
-    options = parse_arguments(argv)
-    sizes = _QUICK_SIZES if options.quick else _USUAL_SIZES
-    if options.rounds:
-        sizes = replace(sizes, rounds=options.rounds)
-    allow_open_files(_OPEN_FILES)
+async def _measure(server: Server, sizes: _Sizes, options: argparse.Namespace) -> Outcome:
+    run = _Run(options, sizes)
+    with open_directory(options) as files:
+        await run.measure(server.port, files.directory)
+    return Outcome(
+        rows=run.rows,
+        settings={**sizes.as_settings(), "frameworks": list(options.frameworks)},
+        notes=_NOTES + files.notes,
+        machine={**run.lineup.versions, "files": files.file_system},
+        findings=run.lineup.findings(),
+    )
 
-    async def measure(server: Server) -> Outcome:
-        with tempfile.TemporaryDirectory(prefix="gs-bench-", dir=options.directory) as directory:
-            file_system = file_system_of(directory)
-            run = _Run(options, sizes, server, directory)
-            await run.measure()
-        return Outcome(
-            rows=run.rows,
-            settings={**asdict(sizes), "frameworks": list(options.frameworks)},
-            notes=_NOTES + [_NO_DISK] * file_system.startswith(IN_MEMORY),
-            machine={**run.lineup.versions, "files": file_system},
-            findings=run.lineup.findings(),
-        )
 
-    return run_on_server(options, measure)
-
+main = command_on_server(parse_arguments, _Sizes, _measure, open_files=_OPEN_FILES)
 
 if __name__ == "__main__":
     sys.exit(main())

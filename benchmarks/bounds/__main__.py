@@ -8,12 +8,12 @@ import argparse
 import sys
 from functools import partial
 
-from benchmarks.harness.command import Outcome, make_parser, positive, run_on_server
+from benchmarks.harness.command import Outcome, command_on_server, make_parser, positive
 from benchmarks.harness.monitoring import observe
 from benchmarks.harness.progress import progress
 from benchmarks.harness.report import Row, Target
-from benchmarks.harness.server import open_client
-from benchmarks.harness.sizes import Sizes
+from benchmarks.harness.server import Server, open_client
+from benchmarks.harness.sizes import Sizes, usual
 from benchmarks.harness.store import open_store
 
 from .situations import BATCH_WAITS, NAMESPACE, SITUATIONS, LargeUsers
@@ -30,10 +30,9 @@ _NOTES = [
 
 
 class _Sizes(Sizes):
-    waits: int = 20_000
+    """Number of waits of each of the two users."""
 
-
-_QUICK_SIZES = _Sizes(waits=1500)
+    waits: int = usual(20_000, quick=1500)
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
@@ -44,18 +43,18 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-async def _measure(url: str, sizes: _Sizes) -> Outcome:
+async def _measure(server: Server, sizes: _Sizes, _: argparse.Namespace) -> Outcome:
     rows = []
     async with (
-        open_store(url, NAMESPACE) as store,
-        open_client(url) as client,
+        open_store(server.url, NAMESPACE) as store,
+        open_client(server.url) as client,
     ):
         users = LargeUsers(store, client, sizes.waits)
         with progress(2 * -(-sizes.waits // BATCH_WAITS) + len(SITUATIONS)) as tick:
             await users.fill(tick)
             for name, (prepare, call) in SITUATIONS.items():
                 await prepare(users)
-                observation = await observe(url, partial(call, users))
+                observation = await observe(server.url, partial(call, users))
                 scripts_ms = observation.script_times_ms or [0.0]
                 figures: list[tuple[str, float, str, Target | None]] = [
                     ("longest script", scripts_ms[-1], "ms", Target("value", "max", _MAX_SCRIPT_MS)),
@@ -71,11 +70,7 @@ async def _measure(url: str, sizes: _Sizes) -> Outcome:
     return Outcome(rows=rows, settings=sizes.as_settings(), notes=_NOTES)
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Run the benchmark, and return the exit code."""
-    options = parse_arguments(argv)
-    sizes = _Sizes.chosen(options, _QUICK_SIZES)
-    return run_on_server(options, lambda server: _measure(server.url, sizes))
+main = command_on_server(parse_arguments, _Sizes, _measure)
 
 
 if __name__ == "__main__":

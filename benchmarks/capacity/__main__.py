@@ -8,10 +8,10 @@ is in the table of ``python -m benchmarks``.
 import argparse
 import sys
 
-from benchmarks.harness.command import Outcome, make_parser, run_on_server
+from benchmarks.harness.command import Outcome, command_on_server, make_parser
 from benchmarks.harness.progress import progress
 from benchmarks.harness.server import Server
-from benchmarks.harness.sizes import Sizes
+from benchmarks.harness.sizes import Sizes, usual
 
 from .calls import OPERATIONS
 from .instructions import HOW_TO_GET_VALGRIND, count_instructions, has_valgrind
@@ -26,13 +26,10 @@ _NOTES = [
 
 
 class _Sizes(Sizes):
-    """Sizes of a run."""
+    """Sizes of a run: waits in Redis, and calls whose instructions are counted."""
 
-    waits: int = 20_000
-    calls: int = 4000
-
-
-_QUICK_SIZES = _Sizes(waits=1000, calls=200)
+    waits: int = usual(20_000, quick=1000)
+    calls: int = usual(4000, quick=200)
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
@@ -42,25 +39,21 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Run the benchmark, and return the exit code."""
-    options = parse_arguments(argv)
-    sizes = _Sizes.chosen(options, _QUICK_SIZES)
+async def _measure(server: Server, sizes: _Sizes, options: argparse.Namespace) -> Outcome:
+    rows = await measure_memory(server.url, sizes.waits)
+    counts = has_valgrind() and not options.without_instructions
+    if counts:
+        operations = OPERATIONS[:1] if options.quick else OPERATIONS
+        with progress(4 * len(operations)) as tick:
+            rows += count_instructions(server.binary, operations, sizes.calls, tick)
+    return Outcome(
+        rows=rows,
+        settings={**sizes.as_settings(), "snapshots": SNAPSHOT_BYTES},
+        notes=[*_NOTES, *[HOW_TO_GET_VALGRIND] * (not has_valgrind())],
+    )
 
-    async def measure(server: Server) -> Outcome:
-        rows = await measure_memory(server.url, sizes.waits)
-        counts = has_valgrind() and not options.without_instructions
-        if counts:
-            operations = OPERATIONS[:1] if options.quick else OPERATIONS
-            with progress(4 * len(operations)) as tick:
-                rows += count_instructions(server.binary, operations, sizes.calls, tick)
-        return Outcome(
-            rows=rows,
-            settings={**sizes.as_settings(), "snapshots": SNAPSHOT_BYTES},
-            notes=[*_NOTES, *[HOW_TO_GET_VALGRIND] * (not has_valgrind())],
-        )
 
-    return run_on_server(options, measure)
+main = command_on_server(parse_arguments, _Sizes, _measure)
 
 
 if __name__ == "__main__":

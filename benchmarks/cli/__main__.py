@@ -17,12 +17,13 @@ from typing import Any
 
 import redis
 
-from benchmarks.harness.command import Outcome, make_parser, positive, run_on_server
+from benchmarks.harness.command import Outcome, command_on_server, make_parser, positive
 from benchmarks.harness.monitoring import observe
 from benchmarks.harness.population import USUAL_BYTES, make_snapshot_for, prepare_wait
 from benchmarks.harness.progress import progress
 from benchmarks.harness.report import Row, Target
-from benchmarks.harness.sizes import Sizes
+from benchmarks.harness.server import Server
+from benchmarks.harness.sizes import Sizes, usual
 from benchmarks.harness.store import register
 from greentic_session import RedisSessionStore
 
@@ -62,12 +63,11 @@ _NOTES = [
 
 
 class _Sizes(Sizes):
-    sessions: int = 100_000
-    rounds: int = 3
+    """Sizes of a run: sessions in the store, bytes of each, and runs of each command."""
+
+    sessions: int = usual(100_000, quick=2000)
+    rounds: int = usual(3, quick=1)
     bytes: int = USUAL_BYTES
-
-
-_QUICK_SIZES = _Sizes(sessions=2000, rounds=1)
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
@@ -126,15 +126,15 @@ def _server_times(raw: Any) -> tuple[float, int]:
     return cpu["used_cpu_user"] + cpu["used_cpu_sys"], commands.get("cmdstat_evalsha", {}).get("calls", 0)
 
 
-async def _measure(url: str, sizes: _Sizes) -> Outcome:
+async def _measure(server: Server, sizes: _Sizes, _: argparse.Namespace) -> Outcome:
     rows = []
     batches = -(-min(sizes.sessions, _MAX_REGISTERED) // _BATCH_SESSIONS)
     with progress(batches + len(_COMMANDS) * sizes.rounds) as tick:
-        await _fill(url, sizes, tick)
+        await _fill(server.url, sizes, tick)
         for command in _COMMANDS:
-            runs = []
-            for _ in range(sizes.rounds):
-                runs.append(await _run(command, url, sizes.sessions))
+            runs: list[tuple[float, ...]] = []
+            while len(runs) < sizes.rounds:
+                runs.append(await _run(command, server.url, sizes.sessions))
                 tick()
             seconds, *times_ms = (statistics.median(figures) for figures in zip(*runs, strict=True))
             target = Target("value", "max", _MAX_SECONDS[command]) if command in _MAX_SECONDS else None
@@ -144,11 +144,7 @@ async def _measure(url: str, sizes: _Sizes) -> Outcome:
     return Outcome(rows=rows, settings=sizes.as_settings(), notes=_NOTES)
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Run the benchmark, and return the exit code."""
-    options = parse_arguments(argv)
-    sizes = _Sizes.chosen(options, _QUICK_SIZES)
-    return run_on_server(options, lambda server: _measure(server.url, sizes))
+main = command_on_server(parse_arguments, _Sizes, _measure)
 
 
 if __name__ == "__main__":

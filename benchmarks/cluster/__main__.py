@@ -11,14 +11,14 @@ from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from functools import partial
 
-from benchmarks.harness.command import Outcome, make_parser, run_on_server
+from benchmarks.harness.command import Outcome, command_on_server, make_parser
 from benchmarks.harness.measuring import Contestant, closed_loop, interleave
 from benchmarks.harness.population import SNAPSHOT, prepare_wait
 from benchmarks.harness.report import Row, Target
 from benchmarks.harness.results import task_text, time_rows
 from benchmarks.harness.samples import median_ratio, times_us
 from benchmarks.harness.server import Server
-from benchmarks.harness.sizes import Sizes
+from benchmarks.harness.sizes import Sizes, usual
 from benchmarks.harness.store import CALLS, open_store
 from greentic_session._servers.cluster import Cluster
 
@@ -36,22 +36,26 @@ _NOTES = [
 
 
 class _Sizes(Sizes):
-    """Sizes of a run; one task makes only each `few`-th call of many tasks."""
+    """Sizes of a run.
 
-    users: int = 2000
-    rounds: int = 9
-    block: int = 2000
+    Attributes:
+        users: Number of users, each with a wait.
+        rounds: Number of rounds that count.
+        block: Number of calls in a turn.
+        few: Divisor of the number of calls, where one task makes them.
+    """
+
+    users: int = usual(2000, quick=100)
+    rounds: int = usual(9, quick=2)
+    block: int = usual(2000, quick=100)
     few: int = 10
-
-
-_QUICK_SIZES = _Sizes(users=100, rounds=2, block=100)
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     return make_parser("benchmarks.cluster", "Benchmark of a cluster.", few="rounds and calls").parse_args(argv)
 
 
-async def _measure(sizes: _Sizes, urls: Mapping[str, str], seed: int) -> Outcome:
+async def _compare(sizes: _Sizes, urls: Mapping[str, str], seed: int) -> Outcome:
     order = random.Random(seed).choices(range(sizes.users), k=4 * sizes.block)
     waits = [prepare_wait(user, SNAPSHOT) for user in range(sizes.users)]
     rows: list[Row] = []
@@ -83,16 +87,12 @@ async def _measure(sizes: _Sizes, urls: Mapping[str, str], seed: int) -> Outcome
     )
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Run the benchmark, and return the exit code."""
-    options = parse_arguments(argv)
-    sizes = _Sizes.chosen(options, _QUICK_SIZES)
+async def _measure(server: Server, sizes: _Sizes, options: argparse.Namespace) -> Outcome:
+    with Cluster(server.binary, primaries=_PRIMARIES) as cluster:
+        return await _compare(sizes, {_SINGLE: server.url, _CLUSTER: cluster.url}, options.seed)
 
-    async def measure(server: Server) -> Outcome:
-        with Cluster(server.binary, primaries=_PRIMARIES) as cluster:
-            return await _measure(sizes, {_SINGLE: server.url, _CLUSTER: cluster.url}, options.seed)
 
-    return run_on_server(options, measure)
+main = command_on_server(parse_arguments, _Sizes, _measure)
 
 
 if __name__ == "__main__":

@@ -2,12 +2,12 @@
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from benchmarks.harness.measuring import Contestant, interleave, task_per_argument
 from benchmarks.harness.messages import MESSAGE_BYTES, PARTITION, make_message
 from benchmarks.harness.report import Row
 from benchmarks.harness.results import Comparison, Result, compare
+from benchmarks.harness.sizes import Sizes, usual
 from benchmarks.peers.catalogue import CONVERSATIONS
 from benchmarks.peers.process import PeerFailedError, PeerProcess
 from greentic_session.conversation import ConversationStore, Message
@@ -20,19 +20,18 @@ _MIN_RATIOS = {"memory": None, "SQLite": 7.0, "Redis": _MIN_RATIO}
 _OURS = "append"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Concurrency:
+class Concurrency(Sizes):
     """Sizes of this measurement.
 
     Attributes:
         conversations: Number of conversations, and of tasks.
-        appends: By backend, number of appends to each conversation in a round.
+        appends: Number of appends to each conversation in a round.
         rounds: Number of rounds that count.
     """
 
-    conversations: int
-    appends: dict[str, int]
-    rounds: int
+    conversations: int = 100
+    appends: int = usual(40, quick=2)
+    rounds: int = usual(15, quick=2)
 
     @property
     def all_rounds(self) -> int:
@@ -75,7 +74,7 @@ async def measure_concurrency(
     contestants = [Contestant(name=_OURS, pick=lambda number, _: ids[number], run=task_per_argument(append))]
     if peer is not None:
         contestants += peer.contestants(name, None)
-    appends = sizes.appends[name]
+    appends = sizes.appends
     calls, block = order * appends, sizes.conversations * appends
     try:
         samples = await interleave(contestants, calls, rounds=sizes.rounds, block=block, tick=tick)

@@ -5,7 +5,6 @@ One task makes all calls.
 
 import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -14,6 +13,7 @@ from benchmarks.harness.messages import PARTITION, make_message, text_of
 from benchmarks.harness.report import Row, Target
 from benchmarks.harness.results import time_rows
 from benchmarks.harness.samples import Samples, median_ratio, times_us
+from benchmarks.harness.sizes import Sizes, usual
 from greentic_session.conversation import Conversation, ConversationStore, Message
 
 from .stores import append_many, fill_partition
@@ -29,8 +29,7 @@ _LAST = 20
 _PAGE = 50
 
 
-@dataclass(frozen=True, kw_only=True)
-class Lengths:
+class Lengths(Sizes):
     """Sizes of this measurement.
 
     Attributes:
@@ -43,12 +42,12 @@ class Lengths:
         read_block: Number of reads in a turn.
     """
 
-    many: int
-    partition: int
-    rounds: int
-    calls: int
-    append_block: int
-    read_block: int
+    many: int = usual(100_000, quick=2000)
+    partition: int = usual(1000, quick=60)
+    rounds: int = usual(15, quick=2)
+    calls: int = usual(200, quick=20)
+    append_block: int = 10
+    read_block: int = usual(20, quick=10)
 
     @property
     def all_rounds(self) -> int:

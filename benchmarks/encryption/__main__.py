@@ -15,7 +15,7 @@ from benchmarks.harness.command import Outcome, make_parser, publish
 from benchmarks.harness.population import SNAPSHOT
 from benchmarks.harness.report import Row
 from benchmarks.harness.server import Server, find_binary
-from benchmarks.harness.sizes import Sizes
+from benchmarks.harness.sizes import Sizes, usual
 from benchmarks.harness.store import open_store
 from greentic_session import InMemorySessionStore
 from greentic_session.conversation import InMemoryConversationStore
@@ -38,14 +38,21 @@ _MISSING = "cryptography is needed: python -m pip install -e '.[bench]'"
 
 
 class _Sizes(Sizes):
-    calls: int = 1000
-    rounds: int = 31
-    block: int = 50
-    redis_rounds: int = 15
-    redis_block: int = 500
+    """Sizes of a run.
 
+    Attributes:
+        calls: Number of calls of a contestant in a round.
+        rounds: Number of rounds that count, in memory.
+        block: Number of calls in a turn, in memory.
+        redis_rounds: Number of rounds that count, in Redis.
+        redis_block: Number of calls in a turn, in Redis.
+    """
 
-_QUICK_SIZES = _Sizes(calls=60, rounds=2, block=20, redis_rounds=2, redis_block=30)
+    calls: int = usual(1000, quick=60)
+    rounds: int = usual(31, quick=2)
+    block: int = usual(50, quick=20)
+    redis_rounds: int = usual(15, quick=2)
+    redis_block: int = usual(500, quick=30)
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
@@ -79,7 +86,7 @@ def main(argv: list[str] | None = None) -> int:
     """Run the benchmark, and return the exit code."""
     options = parse_arguments(argv)
     options.redis_rounds = options.rounds
-    sizes = _Sizes.chosen(options, _QUICK_SIZES)
+    sizes = _Sizes.chosen(options)
     binary = find_binary()
     try:
         if binary is None:

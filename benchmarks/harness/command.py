@@ -7,17 +7,35 @@ import sys
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from .machine import describe_machine, load_average
 from .report import Report, Row
 from .server import HOW_TO_GET_ONE, Server, find_binary
+from .sizes import Sizes
 
-__all__ = ["Outcome", "add_directory_option", "allow_open_files", "make_parser", "positive", "publish", "run_on_server"]
+__all__ = [
+    "Outcome",
+    "add_directory_option",
+    "allow_open_files",
+    "command_on_server",
+    "make_parser",
+    "positive",
+    "publish",
+    "run_on_server",
+]
+
+S = TypeVar("S", bound=Sizes)
 
 _QUICK = "A quick run: too short to judge by."
 _WITHOUT_PEERS = "Measured without the peers: what is compared with them has no ratio."
 _EXIT_NO_SERVER = 2
+
+
+class Main(Protocol):
+    """Entry point of a command."""
+
+    def __call__(self, argv: list[str] | None = None) -> int: ...
 
 
 def make_parser(
@@ -123,6 +141,31 @@ def run_on_server(
     machine = {"server": server.version, **outcome.machine, "load before": load}
     publish(options, replace(outcome, machine=machine))
     return 0
+
+
+def command_on_server(
+    parse_arguments: Callable[[list[str] | None], argparse.Namespace],
+    sizes: type[S],
+    measure: Callable[[Server, S, argparse.Namespace], Coroutine[Any, Any, Outcome]],
+    *,
+    open_files: int = 0,
+) -> Main:
+    """Return the `main` of a benchmark on a Redis server: it runs it, and returns the exit code.
+
+    Args:
+        parse_arguments: Parser of its options.
+        sizes: Sizes of its runs.
+        measure: Measures on the server, with sizes and options.
+        open_files: Number of files that it needs open at once, at least.
+    """
+
+    def main(argv: list[str] | None = None) -> int:
+        options = parse_arguments(argv)
+        chosen = sizes.chosen(options)
+        allow_open_files(open_files)
+        return run_on_server(options, lambda server: measure(server, chosen, options))
+
+    return main
 
 
 def allow_open_files(wanted: int) -> None:

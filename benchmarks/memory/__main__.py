@@ -10,7 +10,7 @@ import sys
 
 from benchmarks.harness.command import Outcome, make_parser, publish
 from benchmarks.harness.report import Row
-from benchmarks.harness.sizes import Sizes
+from benchmarks.harness.sizes import Sizes, usual
 
 from .calls import measure_calls
 from .peer import Peer
@@ -30,18 +30,29 @@ _MISSING = "aiogram is needed to measure against: python -m pip install -e '.[be
 
 
 class _Sizes(Sizes):
-    users: int = 1000
-    rounds: int = 101
+    """Sizes of a run.
+
+    Attributes:
+        users: Number of users of the calls beside aiogram.
+        rounds: Number of rounds of these calls that count.
+        block: Number of these calls in a turn.
+        few: Number of waits in the small store of the scaling.
+        many: Number of waits in its large store.
+        lookups: Number of its calls of a contestant in a round.
+        scaling_rounds: Number of its rounds that count.
+        scaling_block: Number of its calls in a turn.
+        import_runs: Number of processes that import the package.
+    """
+
+    users: int = usual(1000, quick=100)
+    rounds: int = usual(101, quick=3)
     block: int = 50
     few: int = 1000
-    many: int = 1_000_000
-    lookups: int = 5000
-    scaling_rounds: int = 31
+    many: int = usual(1_000_000, quick=10_000)
+    lookups: int = usual(5000, quick=500)
+    scaling_rounds: int = usual(31, quick=3)
     scaling_block: int = 500
-    import_runs: int = 20
-
-
-_QUICK_SIZES = _Sizes(users=100, rounds=3, many=10_000, lookups=500, scaling_rounds=3, import_runs=3)
+    import_runs: int = usual(20, quick=3)
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
@@ -71,7 +82,7 @@ async def _make_peer(users: int) -> Peer:
 def main(argv: list[str] | None = None) -> int:
     """Run the benchmark, and return the exit code."""
     options = parse_arguments(argv)
-    sizes = _Sizes.chosen(options, _QUICK_SIZES)
+    sizes = _Sizes.chosen(options)
     try:
         peer = None if options.without_peers else asyncio.run(_make_peer(sizes.users))
     except ModuleNotFoundError as error:

@@ -12,7 +12,6 @@ import importlib
 import importlib.util
 import sys
 from contextlib import AsyncExitStack
-from dataclasses import asdict, replace
 from pathlib import Path
 
 from benchmarks.harness.command import Outcome, allow_open_files, make_parser, run_on_server
@@ -23,7 +22,8 @@ from benchmarks.harness.server import Server
 from benchmarks.harness.server_time import watch
 from benchmarks.harness.store import open_store
 from benchmarks.peers.catalogue import PEERS
-from benchmarks.peers.command import Lineup, add_peer_options
+from benchmarks.peers.command import add_peer_options
+from benchmarks.peers.run import Run
 
 from .charts import write_charts
 from .operations import measure_operations
@@ -62,19 +62,15 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-class _Run:
-    """One run: what it measures, and its rows and results."""
+class _Run(Run[Scale]):
+    """Run of the parts that the options choose; results are for the charts."""
 
-    def __init__(self, options: argparse.Namespace, scale: Scale, server: Server) -> None:
-        self._options = options
-        self._scale = scale
-        self._server = server
-        self.lineup = Lineup(options)
-        self.rows: list[Row] = []
+    def __init__(self, options: argparse.Namespace, scale: Scale) -> None:
+        super().__init__(options, scale)
         self.results: list[Result] = []
 
-    async def measure(self) -> None:
-        options, scale, server = self._options, self._scale, self._server
+    async def measure(self, server: Server) -> None:
+        options, scale = self.options, self.sizes
         parts, seed, rounds = options.only, options.seed, scale.rounds
         stages = stages_of(parts, scale)
         async with AsyncExitStack() as stack:
@@ -111,19 +107,18 @@ def main(argv: list[str] | None = None) -> int:
     if options.loop == "uvloop" and importlib.util.find_spec("uvloop") is None:
         print("uvloop is needed for --loop uvloop: python -m pip install uvloop", file=sys.stderr)
         return 2
-    scale = Scale.quick() if options.quick else Scale()
-    if options.rounds:
-        scale = replace(scale, rounds=options.rounds, sized_rounds=options.rounds)
+    options.sized_rounds = options.rounds
+    scale = Scale.chosen(options)
     allow_open_files(_OPEN_FILES)
 
     async def measure(server: Server) -> Outcome:
-        run = _Run(options, scale, server)
-        await run.measure()
+        run = _Run(options, scale)
+        await run.measure(server)
         for path in write_charts(run.results, options.charts) if options.charts else ():
             print(f"drawn: {path}", file=sys.stderr)
         return Outcome(
             rows=run.rows,
-            settings={**asdict(scale), "loop": options.loop, "only": list(options.only)},
+            settings={**scale.as_settings(), "loop": options.loop, "only": list(options.only)},
             notes=_NOTES,
             distributions=("msgspec", "redis", "hiredis", "uvloop"),
             machine=run.lineup.versions,

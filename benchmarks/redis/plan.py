@@ -1,9 +1,9 @@
 """Plan of a run: its parts, and the number of users, tasks, calls and rounds."""
 
 from collections.abc import Collection
-from dataclasses import dataclass
 
 from benchmarks.harness.population import USUAL_BYTES
+from benchmarks.harness.sizes import Sizes, usual
 
 from . import session_json
 from .operations import Stage
@@ -32,8 +32,7 @@ _SETTLING_CALLS = 40
 """Calls of each task in a block, unless that makes too many."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Scale:
+class Scale(Sizes):
     """Scale of a run.
 
     Attributes:
@@ -53,20 +52,20 @@ class Scale:
         json_calls: Calls in a round of the part ``json``.
     """
 
-    users: int = 2000
-    min_users: int = 200
-    rounds: int = 7
-    sized_rounds: int = 5
-    tasks: tuple[int, ...] = (1, 3, 10, 30, 100, 300, 1000)
-    table_tasks: tuple[int, ...] = (1, 100, 1000)
-    sizes: tuple[int, ...] = (512, 16_384, 65_536, 262_144)
+    users: int = usual(2000, quick=100)
+    min_users: int = usual(200, quick=100)
+    rounds: int = usual(7, quick=2)
+    sized_rounds: int = usual(5, quick=2)
+    tasks: tuple[int, ...] = usual((1, 3, 10, 30, 100, 300, 1000), quick=(1, 10, 100, 1000))
+    table_tasks: tuple[int, ...] = usual((1, 100, 1000), quick=(1, 100))
+    sizes: tuple[int, ...] = usual((512, 16_384, 65_536, 262_144), quick=(512, 65_536))
     table_sizes: tuple[int, ...] = (512, 65_536)
-    calls: int = 1000
-    steady_calls: int = 4000
-    min_calls_per_task: int = 8
-    waits_calls: int = 40
-    step_calls: int = 4000
-    json_calls: int = 1000
+    calls: int = usual(1000, quick=100)
+    steady_calls: int = usual(4000, quick=400)
+    min_calls_per_task: int = usual(8, quick=1)
+    waits_calls: int = usual(40, quick=3)
+    step_calls: int = usual(4000, quick=200)
+    json_calls: int = usual(1000, quick=50)
 
     def users_of(self, size: int) -> int:
         """Return the number of users with sessions of this size."""
@@ -81,25 +80,6 @@ class Scale:
         """
         usual = max(self.steady_calls * 2 * USUAL_BYTES // max(size, 2 * USUAL_BYTES), self.steady_calls // 8)
         return max(_MIN_BLOCK_CALLS, min(_SETTLING_CALLS * tasks, usual), self.min_calls_per_task * tasks)
-
-    @classmethod
-    def quick(cls) -> "Scale":
-        """Return the scale of a trial run."""
-        return cls(
-            users=100,
-            min_users=100,
-            rounds=2,
-            sized_rounds=2,
-            tasks=(1, 10, 100, 1000),
-            table_tasks=(1, 100),
-            sizes=(512, 65_536),
-            calls=100,
-            steady_calls=400,
-            min_calls_per_task=1,
-            waits_calls=3,
-            step_calls=200,
-            json_calls=50,
-        )
 
 
 def stages_of(parts: Collection[str], scale: Scale) -> list[Stage]:

@@ -16,7 +16,7 @@ from benchmarks.harness.machine import load_average
 from benchmarks.harness.progress import progress
 from benchmarks.harness.report import Row
 from benchmarks.harness.server import HOW_TO_GET_ONE
-from benchmarks.harness.sizes import Sizes
+from benchmarks.harness.sizes import Sizes, usual
 
 from .deadlines import measure_deadlines
 from .idle import measure_idle
@@ -38,16 +38,25 @@ _NOTES = [
 
 
 class _Sizes(Sizes):
-    users: int = 2000
-    rounds: int = 5
-    latency_calls: int = 500
-    deadlines: int = 100_000
-    idle_waits: int = 10_000
-    idle_polls: int = 100
-    plain_users: int = 5000
+    """Sizes of a run.
 
+    Attributes:
+        users: Number of users of the throughput.
+        rounds: Number of rounds that count.
+        latency_calls: Number of deliveries in a round of the latency.
+        deadlines: Number of deadlines that are due at once.
+        idle_waits: Number of waits while nothing is ready.
+        idle_polls: Number of times that an idle `iter_ready` asks.
+        plain_users: Number of users of the plain operations.
+    """
 
-_QUICK_SIZES = _Sizes(users=200, rounds=2, latency_calls=20, deadlines=1000, idle_waits=200, idle_polls=10, plain_users=200)
+    users: int = usual(2000, quick=200)
+    rounds: int = usual(5, quick=2)
+    latency_calls: int = usual(500, quick=20)
+    deadlines: int = usual(100_000, quick=1000)
+    idle_waits: int = usual(10_000, quick=200)
+    idle_polls: int = usual(100, quick=10)
+    plain_users: int = usual(5000, quick=200)
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
@@ -85,7 +94,7 @@ async def _measure(options: argparse.Namespace, sizes: _Sizes, places: list[Plac
 def main(argv: list[str] | None = None) -> int:
     """Run the benchmark, and return the exit code."""
     options = parse_arguments(argv)
-    sizes = _Sizes.chosen(options, _QUICK_SIZES)
+    sizes = _Sizes.chosen(options)
     load = load_average()
     with open_places(options.backends) as places:
         if len(places) < len(options.backends):

@@ -13,18 +13,18 @@ import sys
 import tempfile
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
-from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from benchmarks.conversations.file_system import IN_MEMORY, file_system_of
 from benchmarks.harness.command import Outcome, add_directory_option, allow_open_files, make_parser, positive, publish
+from benchmarks.harness.files import open_directory
 from benchmarks.harness.machine import load_average
 from benchmarks.harness.population import USUAL_BYTES
 from benchmarks.harness.progress import progress
-from benchmarks.harness.report import Row
+from benchmarks.harness.sizes import Sizes, usual
 from benchmarks.peers.catalogue import OURS_ON_SQLITE, SQLITE_PEERS
-from benchmarks.peers.command import Lineup, add_peer_options
+from benchmarks.peers.command import add_peer_options
 from benchmarks.peers.process import PeerFailedError, PeerProcess
+from benchmarks.peers.run import Run
 
 from .operations import Stage, measure_operations, stages_of
 from .scaling import Scaling, measure_scaling
@@ -45,34 +45,16 @@ _NOTES = [
     "CPU us: of the contestant's process with all its threads, per call.",
 ]
 _NO_GCC = "Not measured with a sync that takes 1 ms longer: that needs gcc."
-_NO_DISK = "The directory is in memory: these figures say nothing about a disk. Choose another with --directory."
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Sizes:
+class _Sizes(Sizes):
     """Sizes of a run: users, tasks, and about how many calls a contestant makes in a round."""
 
-    users: int
-    tasks: tuple[int, ...]
-    calls: int
-    rounds: int
-    scaling_calls: int
-
-
-_USUAL_SIZES = _Sizes(
-    users=1000,
-    tasks=(1, 100, 1000),
-    calls=300,
-    rounds=7,
-    scaling_calls=500,
-)
-_QUICK_SIZES = _Sizes(
-    users=100,
-    tasks=(1, 100),
-    calls=20,
-    rounds=1,
-    scaling_calls=20,
-)
+    users: int = usual(1000, quick=100)
+    tasks: tuple[int, ...] = usual((1, 100, 1000), quick=(1, 100))
+    calls: int = usual(300, quick=20)
+    rounds: int = usual(7, quick=1)
+    scaling_calls: int = usual(500, quick=20)
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
@@ -86,23 +68,20 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-class _Run:
-    """One run: what it measures, and its rows."""
+class _Run(Run[_Sizes]):
+    """Run of the parts that the options choose; notes are for the report."""
 
     def __init__(self, options: argparse.Namespace, sizes: _Sizes, directory: str) -> None:
-        self._options = options
-        self._sizes = sizes
+        super().__init__(options, sizes)
         self._directory = directory
-        self._stages = stages_of(sizes.tasks, sizes.users, sizes.calls, sizes.rounds)
-        self.lineup = Lineup(options)
-        self.rows: list[Row] = []
         self.notes: list[str] = []
 
     async def measure(self) -> None:
-        parts, sizes = self._options.parts, self._sizes
-        stages = [stage for stage in self._stages if ("delayed" if stage.delayed else "operations") in parts]
+        parts, sizes = self.options.parts, self.sizes
+        stages = stages_of(sizes.tasks, sizes.users, sizes.calls, sizes.rounds)
+        stages = [stage for stage in stages if ("delayed" if stage.delayed else "operations") in parts]
         rounds = len(stages) * (sizes.rounds + 1)
-        rounds += (self._options.waits is not None) * _SCALING_MEASUREMENTS * (sizes.rounds + 1)
+        rounds += (self.options.waits is not None) * _SCALING_MEASUREMENTS * (sizes.rounds + 1)
         with progress(rounds) as tick:
             await self._measure_stages([stage for stage in stages if not stage.delayed], "usual", {}, tick)
             delayed = [stage for stage in stages if stage.delayed]
@@ -111,8 +90,8 @@ class _Run:
                 await self._measure_stages(delayed, "delayed", {"LD_PRELOAD": str(shim)}, tick)
             elif delayed:
                 self.notes.append(_NO_GCC)
-            if self._options.waits is not None:
-                scaling = Scaling(waits=self._options.waits, calls=sizes.scaling_calls, rounds=sizes.rounds)
+            if self.options.waits is not None:
+                scaling = Scaling(waits=self.options.waits, calls=sizes.scaling_calls, rounds=sizes.rounds)
                 self.rows += await measure_scaling(self._directory, scaling, tick=tick)
 
     async def _measure_stages(
@@ -132,36 +111,33 @@ class _Run:
                 sides += [started] if started else []
             for side in tuple(sides):
                 try:
-                    await side.fill(self._sizes.users, "." * USUAL_BYTES)
+                    await side.fill(self.sizes.users, "." * USUAL_BYTES)
                 except PeerFailedError as error:
                     if side is ours:
                         raise
                     sides.remove(side)
                     self.lineup.drop(error)
-            self.rows += await measure_operations(stages, sides, seed=self._options.seed, tick=tick, drop=self.lineup.drop)
+            self.rows += await measure_operations(stages, sides, seed=self.options.seed, tick=tick, drop=self.lineup.drop)
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run the benchmark, and return the exit code."""
     options = parse_arguments(argv)
-    sizes = _QUICK_SIZES if options.quick else _USUAL_SIZES
-    if options.rounds:
-        sizes = replace(sizes, rounds=options.rounds)
+    sizes = _Sizes.chosen(options)
     allow_open_files(_OPEN_FILES)
     load = load_average()
-    with tempfile.TemporaryDirectory(prefix="gs-bench-", dir=options.directory) as directory:
-        file_system = file_system_of(directory)
-        run = _Run(options, sizes, directory)
+    with open_directory(options) as files:
+        run = _Run(options, sizes, files.directory)
         asyncio.run(run.measure())
     outcome = Outcome(
         rows=run.rows,
-        settings={**asdict(sizes), "parts": list(options.parts), "waits": options.waits},
-        notes=[*_NOTES, *run.notes, *[_NO_DISK] * file_system.startswith(IN_MEMORY)],
+        settings={**sizes.as_settings(), "parts": list(options.parts), "waits": options.waits},
+        notes=[*_NOTES, *run.notes, *files.notes],
         distributions=("msgspec", "anyio"),
         machine={
             "sqlite": sqlite3.sqlite_version,
             **run.lineup.versions,
-            "files": file_system,
+            "files": files.file_system,
             "load before": load,
         },
         findings=run.lineup.findings(),

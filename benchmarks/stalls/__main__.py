@@ -8,10 +8,10 @@ of another one for a short session (`short_reads`).
 import argparse
 import sys
 
-from benchmarks.harness.command import Outcome, make_parser, positive, run_on_server
+from benchmarks.harness.command import Outcome, command_on_server, make_parser, positive
 from benchmarks.harness.report import Row, Target
 from benchmarks.harness.server import Server
-from benchmarks.harness.sizes import Sizes
+from benchmarks.harness.sizes import Sizes, usual
 
 from .callers import cancel_callers, time_out_callers
 from .short_reads import MAX_BYTES, fill, time_short_reads
@@ -38,15 +38,19 @@ _NOTES = [
 
 
 class _Sizes(Sizes):
-    """Sizes of a run; callers begin within `timeout` seconds, the timeout of their calls."""
+    """Sizes of a run.
 
-    callers: int = 50_000
-    timeout: float = 10.0
-    reads: int = 200
-    long_bytes: int = MAX_BYTES
+    Attributes:
+        callers: Number of callers that wait at once.
+        timeout: Timeout of their calls in seconds, within which all of them begin.
+        reads: Number of short reads that are timed.
+        long_bytes: Bytes of the long sessions.
+    """
 
-
-_QUICK_SIZES = _Sizes(callers=1000, timeout=1.0, reads=20, long_bytes=2**19)
+    callers: int = usual(50_000, quick=1000)
+    timeout: float = usual(10.0, quick=1.0)
+    reads: int = usual(200, quick=20)
+    long_bytes: int = usual(MAX_BYTES, quick=2**19)
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
@@ -57,7 +61,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-async def _measure(server: Server, sizes: _Sizes) -> Outcome:
+async def _measure(server: Server, sizes: _Sizes, _: argparse.Namespace) -> Outcome:
     late, latest_error = await time_out_callers(server, sizes.callers, sizes.timeout)
     cancelled, seconds = await cancel_callers(server, sizes.callers, sizes.timeout)
     await fill(server.url, sizes.long_bytes)
@@ -78,11 +82,7 @@ async def _measure(server: Server, sizes: _Sizes) -> Outcome:
     return Outcome(rows=rows, settings=sizes.as_settings(), notes=_NOTES)
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Run the benchmark, and return the exit code."""
-    options = parse_arguments(argv)
-    sizes = _Sizes.chosen(options, _QUICK_SIZES)
-    return run_on_server(options, lambda server: _measure(server, sizes))
+main = command_on_server(parse_arguments, _Sizes, _measure)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from benchmarks.harness.measuring import Contestant, in_sequence, interleave
 from benchmarks.harness.population import SNAPSHOT, PreparedWait, prepare_wait
 from benchmarks.harness.report import Row
 from benchmarks.harness.samples import times_us
-from benchmarks.harness.sizes import Sizes
+from benchmarks.harness.sizes import Sizes, usual
 from benchmarks.harness.store import CALLS, open_store
 from greentic_session import InMemorySessionStore, SessionStore
 
@@ -30,12 +30,11 @@ _MISSING = "the SDK of OpenTelemetry is needed: python -m pip install -e '.[test
 
 
 class _Sizes(Sizes):
-    users: int = 1000
-    rounds: int = 31
+    """Sizes of a run: users with a wait, rounds that count, and calls in a turn."""
+
+    users: int = usual(1000, quick=100)
+    rounds: int = usual(31, quick=3)
     block: int = 50
-
-
-_QUICK_SIZES = _Sizes(users=100, rounds=3)
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
@@ -104,7 +103,7 @@ async def _measure(sizes: _Sizes, url: str, seed: int) -> Outcome:
 def main(argv: list[str] | None = None) -> int:
     """Run the benchmark, and return the exit code."""
     options = parse_arguments(argv)
-    sizes = _Sizes.chosen(options, _QUICK_SIZES)
+    sizes = _Sizes.chosen(options)
     try:
         from . import observers  # noqa: F401, PLC0415  # the SDK may be missing
     except ModuleNotFoundError:

@@ -12,8 +12,8 @@ from redis_server import find_binary, require
 from runs.benchmarks import contestants_of, measure, run
 
 from benchmarks.conversations.concurrency import Concurrency, measure_concurrency
-from benchmarks.conversations.file_system import find_mount
 from benchmarks.conversations.lengths import with_ratios
+from benchmarks.harness.file_system import find_mount
 from benchmarks.harness.messages import make_message, text_of
 from benchmarks.harness.report import Target
 from benchmarks.harness.results import time_rows
@@ -129,7 +129,7 @@ async def test_a_peer_appends_beside_ours_and_a_run_goes_on_without_it_when_it_f
     if importlib.util.find_spec("aiogram") is None:  # importing it here too would take seconds
         pytest.skip("needs aiogram")
     stand_in = replace(AIOGRAM, calls={"memory": "a name", "find_wait": "another"})
-    sizes = Concurrency(conversations=3, appends={"memory": 2}, rounds=1)
+    sizes = Concurrency(conversations=3, appends=2, rounds=1)
     dropped: list[PeerFailedError] = []
     with Server(require(find_binary())) as server:
         peer = await PeerProcess.start(stand_in, Path(sys.executable), loop="asyncio", port=server.port, connections=5)
