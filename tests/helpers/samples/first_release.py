@@ -1,4 +1,4 @@
-"""A runtime of 0.1.0 on Redis: its scripts as they were, in `tests/vectors/redis_0_1_0`.
+"""A runtime of 0.1.0 on Redis: its scripts as they were, recorded by name, in lines.
 
 What it did in Python around them stands here in short: keys, arguments, and what their answers
 mean.
@@ -16,9 +16,14 @@ from greentic_session import ReplyScope, SessionData, TenantCtx, tenancy
 from greentic_session.backends.redis.keys import Keys, identity_text, owner_path, owner_text, payload_prefix
 from greentic_session.models import version_of
 
-_FOLDER = Path(__file__).parent.parent.parent / "vectors" / "redis_0_1_0"
+_RECORDED = Path(__file__).parent.parent.parent / "vectors" / "redis_scripts_0_1_0.json"
 _INCLUDE = re.compile(r"^-- @include (\w+)\n", re.MULTILINE)
 _REFUSED = {b"held": tenancy.scope_held, b"over": tenancy.claim_over}
+
+
+@cache
+def _recorded() -> dict[str, list[str]]:
+    return msgspec.json.decode(_RECORDED.read_bytes(), type=dict[str, list[str]])
 
 
 @cache
@@ -32,7 +37,7 @@ def script(name: str) -> str:
             included.add(found[1])
             return assemble(found[1], included)
 
-        return _INCLUDE.sub(text_of, (_FOLDER / f"{name}.lua").read_text(encoding="utf-8"))
+        return _INCLUDE.sub(text_of, "\n".join([*_recorded()[name], ""]))
 
     return assemble(name, set())
 
