@@ -2,9 +2,8 @@
 
 Sessions come with their waits, lifetimes, claims and latest-session pointers, each in one atomic
 step, text by text: so the versions are the same on both sides. With them come inboxes, remembered
-ids of deliveries, deadlines, attempts and what is put off, but to a cluster: there a source
-that holds such is refused before anything is copied. It may be interrupted at any point
-and run again, as often as one likes: what is there already is not written again. A further run
+ids of deliveries, deadlines, attempts and what is put off. It may be interrupted at any point and
+run again, as often as one likes: what is there already is not written again. A further run
 
 - brings what has changed in the source since, and removes what is gone there: but only where the
   copy is as it was left. What the target's own runners have changed, claimed, given another

@@ -51,7 +51,7 @@ async def migrate(
     Raises:
         GreenticError: A side failed. What was copied until then is; call it again.
         InvalidInputError: A URL cannot be read, a namespace cannot be one there, or both sides are
-            the same; or the source holds replies or deadlines, and the target is a cluster.
+            the same.
         TypeError: An argument has a wrong type.
     """
     if to_namespace is not None and isinstance(target, str) and scheme_of(target) == SQLITE_SCHEME:
@@ -71,12 +71,6 @@ async def _copy(origin: Endpoint, goal: Endpoint, on_progress: OnProgress | None
     source, target = origin.source(report), goal.target(origin.side.id, report)
     conversations = Conversations(origin.side, goal.side, report)
     await source.check()
-    carries_replies = source.replies is not None and target.replies is not None
-    if not carries_replies and await origin.side.holds_replies():
-        raise InvalidInputError(
-            "the source holds replies or deadlines, which are not copied to a cluster: let runners settle them, "
-            "or remove what waits for them"
-        )
     of_source, of_target = await asyncio.gather(origin.side.size(), goal.side.size())
     progress = Progress(on_progress, 3 * of_source + max(of_source, of_target))
     found = 0
@@ -105,13 +99,11 @@ async def _copy(origin: Endpoint, goal: Endpoint, on_progress: OnProgress | None
 
     await _each(source.sessions(progress.advance), write_sessions)
     await _each(source.waits(progress.advance), write_waits)
-    if source.replies is not None and target.replies is not None:
-        found += await copy_replies(source.replies, target.replies, report)
+    found += await copy_replies(source.replies, target.replies, report)
     await _each(origin.side.walk_conversations(progress.advance), write_conversations)
     if found:
         await _each(target.copies(progress.advance), remove)
-        if source.replies is not None and target.replies is not None:
-            await remove_settled(source.replies, target.replies)
+        await remove_settled(source.replies, target.replies)
     progress.finish()
     return report
 

@@ -1,33 +1,37 @@
 """Replies of a Redis as one side of a copy, each inbox in one step."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from typing import Any, Final
+from collections.abc import AsyncIterator, Callable, Hashable, Iterable
+from functools import partial
+from typing import Any, Final, TypeVar
 
 import msgspec
 
 from greentic_session._redis.answers import foreign, number
-from greentic_session._redis.executor import Arg
+from greentic_session._redis.executor import Arg, Executor
 from greentic_session.backends.redis.keys import CARRIED_KIND, DELIVERED_KIND, REPLIES_KIND, owner_of
 from greentic_session.backends.redis.reply_answers import terms_of
-from greentic_session.backends.redis.scripts import script
+from greentic_session.backends.redis.scripts import script, step
 from greentic_session.limits import ReplyLimits
 from greentic_session.models import ReplyScope
 from greentic_session.reply import delivery_hash
 
 from .exported import CopiedReply, ExportedDelivery, ExportedInbox, ExportedReply, ExportedTurn
-from .redis_side import RedisSide, ServerSide, unheard
+from .redis_side import RedisSide, unheard
 from .sides import ReplySource, ReplyTarget
 
 __all__ = ["RedisReplySource", "RedisReplyTarget", "read_turn", "words_of_turn"]
+
+T = TypeVar("T")
+K = TypeVar("K", bound=Hashable)
 
 _CARRIED = script("carried", repeatable=True)
 _EXPORT_DELIVERIES = script("export_deliveries", repeatable=True)
 _EXPORT_INBOXES = script("export_inboxes", repeatable=True)
 _IMPORT_DELIVERIES = script("import_deliveries", int)
-_IMPORT_INBOX = script("import_inbox", int)
+_IMPORT_INBOX = step("import_inbox", int)
 _LACKING = script("lacking", repeatable=True)
-_SETTLE_COPIES = script("settle_copies", int)
+_SETTLE_COPIES = step("settle_copies", int)
 
 _STEP: Final = 50
 """How many deliveries are remembered in one step."""
@@ -66,11 +70,8 @@ class RedisReplySource(ReplySource):
 
     async def lacks(self, copies: list[CopiedReply]) -> list[CopiedReply]:
         """See `ReplySource.lacks`."""
-        by_owner: dict[bytes, list[CopiedReply]] = {}
-        for copy in copies:
-            by_owner.setdefault(copy.owner, []).append(copy)
         gone = list[CopiedReply]()
-        for owner, lying in by_owner.items():
+        for owner, lying in _by(copies, lambda copy: copy.owner).items():
             keys = self._side.keys_of(owner_of(owner))
             words: list[Arg] = [keys.session(""), keys.namespace]
             for copy in lying:
@@ -88,28 +89,34 @@ class RedisReplyTarget(ReplyTarget):
         source: What copies are marked with.
     """
 
-    def __init__(self, side: ServerSide, source: str) -> None:
+    def __init__(self, side: RedisSide, source: str) -> None:
         self._side = side
         self._source = source
 
     async def put_inbox(self, inbox: ExportedInbox) -> int:
         """See `ReplyTarget.put_inbox`."""
-        keys, passed = self._side.keys, _passed(inbox.seen)
-        hash = _SCOPES.decode(inbox.scope).scope_hash()
-        words: list[Arg] = [keys.session(""), keys.namespace, self._source, inbox.owner, hash, inbox.scope]
-        words.append(inbox.terms or _DEFAULT_TERMS)
-        for reply in inbox.replies:
-            words += _words_of(reply, passed)
-        return int(await _IMPORT_INBOX.run(self._side.client, 1, tuple(words)))
+        keys, hash = self._side.keys_of(owner_of(inbox.owner)), _SCOPES.decode(inbox.scope).scope_hash()
+        place: tuple[Arg, ...] = (self._source, inbox.owner, hash, inbox.scope, inbox.terms or _DEFAULT_TERMS)
+
+        async def take(way: Executor) -> int:
+            passed = _passed(inbox.seen)
+            words: list[Arg] = [keys.session(""), keys.namespace, *place]
+            for reply in inbox.replies:
+                words += _words_of(reply, passed)
+            return int(await _IMPORT_INBOX.run(way, 1, tuple(words)))
+
+        is_due = any(reply.keep is None and not reply.token for reply in inbox.replies)
+        return await self._side.step(keys, take, due_ms=0 if is_due else None)
 
     async def put_deliveries(self, deliveries: list[ExportedDelivery]) -> None:
         """See `ReplyTarget.put_deliveries`."""
-        keys = self._side.keys
-        for start in range(0, len(deliveries), _STEP):
-            words: list[Arg] = [keys.session(""), keys.namespace]
-            for one in deliveries[start : start + _STEP]:
-                words += (one.owner, one.name.hex(), one.left - _passed(one.seen))
-            await _IMPORT_DELIVERIES.run(self._side.client, 1, tuple(words))
+        for group in _by(deliveries, lambda one: self._side.keys_of(owner_of(one.owner)).namespace).values():
+            keys = self._side.keys_of(owner_of(group[0].owner))
+            for start in range(0, len(group), _STEP):
+                words: list[Arg] = [keys.session(""), keys.namespace]
+                for one in group[start : start + _STEP]:
+                    words += (one.owner, one.name.hex(), one.left - _passed(one.seen))
+                await _IMPORT_DELIVERIES.run(self._side.client, 1, tuple(words))
 
     async def copies(self) -> AsyncIterator[list[CopiedReply]]:
         """See `ReplyTarget.copies`."""
@@ -120,13 +127,17 @@ class RedisReplyTarget(ReplyTarget):
 
     async def remove(self, copies: list[CopiedReply]) -> None:
         """See `ReplyTarget.remove`."""
-        keys = self._side.keys
-        by_place: dict[tuple[bytes, str], list[str]] = {}
-        for copy in copies:
-            by_place.setdefault((copy.owner, copy.scope_hash), []).append(copy.id)
-        for (owner, hash), ids in by_place.items():
-            words: tuple[Arg, ...] = (keys.session(""), keys.namespace, self._source, owner, hash, *ids)
-            await _SETTLE_COPIES.run(self._side.client, 1, words)
+        for (owner, hash), lying in _by(copies, lambda copy: (copy.owner, copy.scope_hash)).items():
+            keys = self._side.keys_of(owner_of(owner))
+            words: tuple[Arg, ...] = (
+                keys.session(""),
+                keys.namespace,
+                self._source,
+                owner,
+                hash,
+                *(copy.id for copy in lying),
+            )
+            await self._side.step(keys, partial(_SETTLE_COPIES.run, keys=1, words=words))
 
 
 def read_turn(told: list[Any]) -> ExportedTurn | None:
@@ -188,6 +199,14 @@ def _words_of(reply: ExportedReply, passed: int) -> tuple[Arg, ...]:
     keep = "" if reply.keep is None else reply.keep - passed
     moments = (reply.size, reply.accepted - passed, keep, reply.token, reply.held - passed)
     return (reply.id, reply.body, beside, reply.told, *moments, name)
+
+
+def _by(items: Iterable[T], key: Callable[[T], K]) -> dict[K, list[T]]:
+    """Return some items by what they have in common, in their order."""
+    groups: dict[K, list[T]] = {}
+    for item in items:
+        groups.setdefault(key(item), []).append(item)
+    return groups
 
 
 def _passed(seen: float) -> int:

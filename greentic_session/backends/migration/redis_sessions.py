@@ -5,11 +5,11 @@ from collections.abc import AsyncIterator
 from functools import partial
 from typing import Any
 
-from greentic_session._redis.executor import Arg
+from greentic_session._redis.executor import Arg, Executor
 from greentic_session._redis.scanning import together
-from greentic_session._redis.scripts import Script
 from greentic_session.backends.redis.keys import COPIED_KIND, SCOPE_KIND, SESSION_KIND, Keys, tag_of, tag_without_user
-from greentic_session.backends.redis.owner_pointers import new_nonce
+from greentic_session.backends.redis.owner_pointers import Reservation
+from greentic_session.backends.redis.scripts import script, step
 
 from .exported import Exported, identity_of
 from .redis_replies import RedisReplySource, RedisReplyTarget, read_turn, words_of_turn
@@ -23,13 +23,9 @@ _ON_ITS_WAY = 1000
 """Of what is left of a reservation so many ms are not counted on: the import may wait in a line."""
 
 
-def _script(name: str, *, repeatable: bool = False) -> Script:
-    return Script("greentic_session.backends.redis.lua", name, (list,), repeatable=repeatable)
-
-
-_EXPORT = _script("export", repeatable=True)
-_EXPUNGE = _script("expunge")
-_IMPORT = _script("import")
+_EXPORT = script("export", repeatable=True)
+_EXPUNGE = step("expunge")
+_IMPORT = step("import")
 
 
 class RedisSource(Source):
@@ -43,7 +39,7 @@ class RedisSource(Source):
     def __init__(self, side: RedisSide, report: Report) -> None:
         self._side = side
         self._report = report
-        self.replies: ReplySource | None = RedisReplySource(side)
+        self.replies: ReplySource = RedisReplySource(side)
 
     async def check(self) -> None:
         """See `Source.check`: any namespace may be copied from, an empty one, too."""
@@ -99,7 +95,7 @@ class RedisTarget(Target):
         super().__init__(report)
         self._side = side
         self._source = source
-        self.replies: ReplyTarget | None = RedisReplyTarget(side, source) if isinstance(side, ServerSide) else None
+        self.replies: ReplyTarget = RedisReplyTarget(side, source)
 
     async def put(self, session: Exported) -> bytes | None:
         """See `Target.put`."""
@@ -130,11 +126,9 @@ class RedisTarget(Target):
         assert isinstance(side, ClusterSide)
         key, tag, replaced = session.key.decode(), _tag(session), ""
         while (now := session.aged()) is not None:
-            held = await side.pointers.reserve(key, tag, new_nonce(), None if now.ttl == -1 else now.ttl, replaced)
+            held = await side.reserve(key, tag, None if now.ttl == -1 else now.ttl, replaced)
             within = side.keys.within(held.tag)
-            since = (asyncio.get_running_loop().time() - now.seen) * 1000
-            reach = max(held.lives - round(since) - _ON_ITS_WAY, 0)
-            outcome = b"other" if held.tag != tag else await self._import(within, now, held.nonce, reach)
+            outcome = b"other" if held.tag != tag else await self._import(within, now, held)
             if outcome not in (b"other", b"barred"):
                 return outcome
             replaced = held.nonce
@@ -145,34 +139,31 @@ class RedisTarget(Target):
                     return b"kept"
         return None
 
-    async def _import(self, keys: Keys, session: Exported, *hold: Arg) -> bytes | None:
-        now = session.aged()
-        if now is None:
-            return None
-        what = (now.key, now.text, now.ttl, now.owner, now.scope_hash, now.scope)
-        how = (now.latest, now.unseen, "1" if now.believed else "")
-        part = words_of_turn(now.turn if self.replies is not None else None)
-        words = (
-            keys.session(""),
-            keys.namespace,
-            self._source,
-            *what,
-            *how,
-            *(hold or ("", "")),
-            now.claim,
-            now.lease,
-            *part,
-        )
-        answer = await _IMPORT.run(self._side.client, 1, words)
-        outcome: bytes = answer[0]
-        return outcome
+    async def _import(self, keys: Keys, session: Exported, held: Reservation | None = None) -> bytes | None:
+        """Store a session; on a cluster under a reservation that was made when it was last aged."""
+
+        async def take(way: Executor) -> bytes | None:
+            now = session.aged()
+            if now is None:
+                return None
+            hold: tuple[Arg, Arg] = ("", "")
+            if held is not None:
+                hold = (held.nonce, max(held.lives - round((now.seen - session.seen) * 1000) - _ON_ITS_WAY, 0))
+            what = (now.key, now.text, now.ttl, now.owner, now.scope_hash, now.scope)
+            how = (now.latest, now.unseen, "1" if now.believed else "")
+            words = (keys.session(""), keys.namespace, self._source, *what, *how, *hold, now.claim, now.lease)
+            answer = await _IMPORT.run(way, 1, (*words, *words_of_turn(now.turn)))
+            outcome: bytes = answer[0]
+            return outcome
+
+        return await self._side.step(keys, take, held, due_ms=_due_ms(session))
 
     async def _expunge(self, keys: Keys, names: list[bytes], nonce: str = "", *, ends: bool = True) -> tuple[int, int]:
         """Remove copies and end their owner pointers; return the numbers of removed and kept."""
         removed, kept, at = list[list[bytes]](), 0, 0
         while at < len(names):
             words: tuple[Arg, ...] = (keys.session(""), keys.namespace, self._source, nonce, *names[at:])
-            looked, gone, stay = await _EXPUNGE.run(self._side.client, 1, words)
+            looked, gone, stay = await self._side.step(keys, partial(_EXPUNGE.run, keys=1, words=words))
             at, removed, kept = at + looked, removed + gone, kept + stay
         if ends and isinstance(self._side, ClusterSide):
             pointers = self._side.pointers
@@ -189,6 +180,14 @@ def _tag(session: Exported) -> str:
     if user is not None:
         return tag_of((env, tenant, team, user))
     return tag_without_user(env, tenant, team, session.key.decode())
+
+
+def _due_ms(session: Exported) -> int | None:
+    """Return in how many ms a deadline is to be heard that comes with a session; None for never."""
+    turn = session.turn
+    if turn is None or not turn.resume or turn.deadline is None:
+        return None
+    return max(turn.deadline, turn.put_off or 0, session.lease, 0)
 
 
 def _is_text(key: bytes) -> bool:

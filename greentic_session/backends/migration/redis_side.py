@@ -1,8 +1,8 @@
 """A namespace of a Redis as one side of a copy, be it one server or a cluster."""
 
 from abc import abstractmethod
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable
+from typing import TypeVar
 
 from greentic_session._redis.cluster import ClusterClient
 from greentic_session._redis.connect import caller_client_of, make_clients
@@ -10,8 +10,9 @@ from greentic_session._redis.executor import Executor
 from greentic_session._redis.scanning import glob_of, together, walk_servers
 from greentic_session._redis.sentinel_url import service_of
 from greentic_session._redis.url import connection_of, is_cluster, nodes_of
-from greentic_session.backends.redis.keys import READY_KIND, REPLIES_KIND, ClusterKeys, Keys, tag_of
-from greentic_session.backends.redis.owner_pointers import Pointers
+from greentic_session.backends.redis.keys import ClusterKeys, Keys, tag_of
+from greentic_session.backends.redis.owner_pointers import Pointers, Reservation, new_nonce
+from greentic_session.backends.redis.ready_entries import Entries
 from greentic_session.conversation.backend import ConversationBackend
 from greentic_session.conversation.backends.redis.backend import RedisConversationBackend
 from greentic_session.conversation.backends.redis.keys import ClusterKeys as ConversationClusterKeys
@@ -22,11 +23,11 @@ from .sides import Group, Looked, Side
 
 __all__ = ["ClusterSide", "RedisSide", "ServerSide", "redis_side_of", "unheard"]
 
+T = TypeVar("T")
+
 _TIMEOUT = 30.0
 """For how many seconds a call may take: what copies can wait."""
 _CONNECTIONS = 8
-_COLONS_OF_PLACES = 2
-"""Of the names in the index of what is ready: those of a tenant and a team."""
 _STEP = 50
 """How many names there are in a group at most."""
 
@@ -55,21 +56,29 @@ class RedisSide(Side):
             redis_type: What they are in Redis.
         """
 
-    async def holds_replies(self) -> bool:
-        """See `Side.holds_replies`."""
-        async with aclosing(self.walk(REPLIES_KIND, unheard, "hash")) as found:
-            if await anext(found, None) is not None:
-                return True
-        async with aclosing(self.walk(READY_KIND, unheard, "zset")) as found:
-            async for keys, names in found:
-                # On a cluster the index of users may name too much.
-                if not keys.is_index and any(name.count(b":") == _COLONS_OF_PLACES for name in names):
-                    return True
-        return False
-
     @abstractmethod
     def keys_of(self, owner: Owner) -> Keys:
         """Return how the keys of an owner's places are named."""
+
+    @abstractmethod
+    async def step(
+        self,
+        keys: Keys,
+        take: Callable[[Executor], Awaitable[T]],
+        held: Reservation | None = None,
+        *,
+        due_ms: int | None = None,
+    ) -> T:
+        """Take a step that may make something ready.
+
+        On a cluster it is taken again where it was undone: see `Entries.step`.
+
+        Args:
+            keys: Where it is taken.
+            take: Takes it.
+            held: On a cluster, a reservation that the step may use.
+            due_ms: In how many ms there will be something ready behind it, most likely.
+        """
 
     @abstractmethod
     async def has(self, key: str) -> bool:
@@ -110,6 +119,16 @@ class ServerSide(RedisSide):
     def keys_of(self, owner: Owner) -> Keys:  # noqa: ARG002  # all are in one place
         return self.keys
 
+    async def step(
+        self,
+        keys: Keys,  # noqa: ARG002  # all are in one place
+        take: Callable[[Executor], Awaitable[T]],
+        held: Reservation | None = None,  # noqa: ARG002
+        *,
+        due_ms: int | None = None,  # noqa: ARG002
+    ) -> T:
+        return await take(self.client)
+
     async def has(self, key: str) -> bool:
         return bool(await self.client.call(("EXISTS", self.keys.session(key)), repeatable=True))
 
@@ -126,6 +145,7 @@ class ClusterSide(RedisSide):
         super().__init__(name, client, ConversationClusterKeys(namespace))
         self.keys: ClusterKeys = ClusterKeys(namespace)
         self.pointers: Pointers = Pointers(client, namespace)
+        self._entries = Entries(client, self.keys)
 
     async def walk(self, kind: str, looked: Looked, redis_type: str = "string") -> AsyncGenerator[Group, None]:
         pattern = self.keys.every(f"{kind}*")
@@ -136,6 +156,20 @@ class ClusterSide(RedisSide):
 
     def keys_of(self, owner: Owner) -> Keys:
         return self.keys.within(tag_of(owner))
+
+    async def step(
+        self,
+        keys: Keys,
+        take: Callable[[Executor], Awaitable[T]],
+        held: Reservation | None = None,
+        *,
+        due_ms: int | None = None,
+    ) -> T:
+        return await self._entries.step(keys.tag, take, self.reserve, held, due_ms=due_ms)
+
+    async def reserve(self, key: str, tag: str, ttl_ms: int | None, replaced: str) -> Reservation:
+        """As `Pointers.reserve`."""
+        return await self.pointers.reserve(key, tag, new_nonce(), ttl_ms, replaced)
 
     async def has(self, key: str) -> bool:
         tag = await self.pointers.follow(key)

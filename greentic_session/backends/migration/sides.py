@@ -62,10 +62,10 @@ class Source(ABC):
     """Where sessions come from.
 
     Attributes:
-        replies: Where their replies come from; None where those cannot be copied.
+        replies: Where their replies come from.
     """
 
-    replies: ReplySource | None = None
+    replies: ReplySource
 
     @abstractmethod
     async def check(self) -> None:
@@ -104,10 +104,10 @@ class Target(ABC):
         report: Where all is counted.
 
     Attributes:
-        replies: Where their replies go to; None where those cannot be copied.
+        replies: Where their replies go to.
     """
 
-    replies: ReplyTarget | None = None
+    replies: ReplyTarget
 
     def __init__(self, report: Report) -> None:
         self.report = report
@@ -163,10 +163,6 @@ class Side(ABC):
     @abstractmethod
     def walk_conversations(self, looked: Looked) -> AsyncIterator[Group]:
         """Yield the names of all conversations: ``env:tenant:team or -:id``."""
-
-    async def holds_replies(self) -> bool:
-        """Say whether replies, deadlines or what goes with them are there."""
-        return False
 
     @abstractmethod
     async def size(self) -> int:

@@ -16,7 +16,6 @@ from greentic_session.backends.sqlite.copying import (
     claim_on,
     copies_between,
     expunge,
-    holds_replies,
     store_copy,
     turn_of,
 )
@@ -64,10 +63,6 @@ class SQLiteSide(Side):
             for start in range(0, len(names), _STEP):
                 yield None, names[start : start + _STEP]
 
-    async def holds_replies(self) -> bool:
-        """See `Side.holds_replies`."""
-        return await self.database.read(holds_replies)
-
     async def size(self) -> int:
         """See `Side.size`."""
         (count,) = await self.database.read(
@@ -90,7 +85,7 @@ class SQLiteSource(Source):
 
     def __init__(self, side: SQLiteSide, report: Report) -> None:  # noqa: ARG002  # columns tell whose all are
         self._database = side.database
-        self.replies: ReplySource | None = SQLiteReplySource(side.database)
+        self.replies: ReplySource = SQLiteReplySource(side.database)
 
     async def check(self) -> None:
         """See `Source.check`."""
@@ -138,7 +133,7 @@ class SQLiteTarget(Target):
         super().__init__(report)
         self._database = side.database
         self._source = source
-        self.replies: ReplyTarget | None = SQLiteReplyTarget(side.database, source)
+        self.replies: ReplyTarget = SQLiteReplyTarget(side.database, source)
 
     async def put(self, session: Exported) -> bytes | None:
         """See `Target.put`."""

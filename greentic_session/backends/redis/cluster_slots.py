@@ -14,7 +14,7 @@ from greentic_session.backend import SessionBackend
 
 from .keys import SESSION_KIND, ClusterKeys
 from .owner_pointers import Pointers, Reservation, new_nonce
-from .ready_entries import Entries, Entry, OutlivesError, SlotExecutor, UnnamedError, hold_of
+from .ready_entries import Entries, SlotExecutor
 from .slot import Slot
 
 __all__ = ["ClusterSlots"]
@@ -55,25 +55,8 @@ class ClusterSlots(SessionBackend):
         *,
         due_ms: int | None = None,
     ) -> T:
-        """Take a step in a slot; again with a reservation or an entry, where it takes one.
-
-        Args:
-            tag: The hash tag of the slot.
-            take: Takes it; it is undone where it raises what is caught here.
-            held: A reservation that the caller has.
-            due_ms: In how many ms there will be something ready behind the step, most likely.
-        """
-        entry: Entry | None = None
-        if due_ms is not None and not self._entries.is_remembered(tag, due_ms):
-            entry = await self._entries.name(tag, due_ms)
-        while True:
-            try:
-                return await take(SlotExecutor(self.client, hold_of(entry, held)))
-            except UnnamedError as error:
-                self._entries.forget(tag)
-                entry = await self._entries.name(tag, error.due_ms, error.lives_ms, error.barred)
-            except OutlivesError as error:
-                held = await self._reserve(error.key, tag, error.ttl_ms, "")
+        """As `Entries.step`."""
+        return await self._entries.step(tag, take, self._reserve, held, due_ms=due_ms)
 
     async def _at(
         self,

@@ -189,6 +189,11 @@ class Keys:
         """Whether they are those of the index of what is ready, on a cluster."""
         return self.namespace.endswith(f":{{{_INDEX_TAG}}}")
 
+    @property
+    def tag(self) -> str:
+        """The hash tag of the slot, on a cluster."""
+        return self.namespace[self.namespace.rindex("{") + 1 : -1]
+
     def session(self, key: str) -> str:
         """Where a session's text is."""
         return f"{self.namespace}:{SESSION_KIND}{key}"

@@ -29,10 +29,10 @@ looker comes by, and sees to it. Each server has a clock of its own, so only len
 one to the other: those that are written begin before the step, those of a looker before it looks.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from time import monotonic
-from typing import Any, Unpack
+from typing import Any, TypeAlias, TypeVar, Unpack
 
 from greentic_session._redis.answers import foreign, number
 from greentic_session._redis.executor import NO_HOLD, Arg, Executor, ServerExecutor, Ways
@@ -43,6 +43,11 @@ from .owner_pointers import Reservation, new_nonce
 from .scripts import script
 
 __all__ = ["Entries", "Entry", "Named", "OutlivesError", "SlotExecutor", "UnnamedError", "hold_of", "left_of", "looking"]
+
+T = TypeVar("T")
+
+Reserve: TypeAlias = Callable[[str, str, int | None, str], Awaitable[Reservation]]
+"""Reserves a session key, as `Pointers.reserve`: key, hash tag, lifetime, replaced nonce."""
 
 _MONTH = 32 * 86_400_000
 """For how many ms an entry lives at least that is written before its step was tried."""
@@ -170,6 +175,36 @@ class Entries:
         if len(memory) > _REMEMBERED:
             del memory[next(iter(memory))]
         return entry
+
+    async def step(
+        self,
+        tag: str,
+        take: "Callable[[SlotExecutor], Awaitable[T]]",
+        reserve: Reserve,
+        held: Reservation | None = None,
+        *,
+        due_ms: int | None = None,
+    ) -> T:
+        """Take a step in a slot; again with a reservation or an entry, where it takes one.
+
+        Args:
+            tag: The hash tag of the slot.
+            take: Takes it; it is undone where it raises what is caught here.
+            reserve: Reserves a session key that the step needs for longer.
+            held: A reservation that the caller has.
+            due_ms: In how many ms there will be something ready behind the step, most likely.
+        """
+        entry: Entry | None = None
+        if due_ms is not None and not self.is_remembered(tag, due_ms):
+            entry = await self.name(tag, due_ms)
+        while True:
+            try:
+                return await take(SlotExecutor(self._executor, hold_of(entry, held)))
+            except UnnamedError as error:
+                self.forget(tag)
+                entry = await self.name(tag, error.due_ms, error.lives_ms, error.barred)
+            except OutlivesError as error:
+                held = await reserve(error.key, tag, error.ttl_ms, "")
 
     async def next(self, tenant: str, team: str) -> Named | int | None:
         """Return the entry whose turn it is; or in how many ms there may be one, None for never."""

@@ -27,7 +27,6 @@ __all__ = [
     "claim_on",
     "copies_between",
     "expunge",
-    "holds_replies",
     "store_copy",
     "turn_of",
 ]
@@ -247,13 +246,6 @@ def copies_between(connection: sqlite3.Connection, source: str, after: str, most
         "SELECT key FROM copies WHERE key > ? AND source = ? ORDER BY key LIMIT ?", (after, source, most)
     )
     return [key for (key,) in found]
-
-
-def holds_replies(connection: sqlite3.Connection) -> bool:
-    """Say whether anything takes part in replies or deadlines here."""
-    tables = ("turns", "replies", "deliveries")
-    looks = [connection.execute(f"SELECT 1 FROM {table} LIMIT 1") for table in tables]  # noqa: S608  # constants
-    return any(look.fetchone() for look in looks)
 
 
 def claim_on(session: Row, now: float) -> str:

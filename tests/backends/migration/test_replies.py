@@ -68,7 +68,19 @@ class Stores:
             await later(store, seconds)
 
 
-@pytest_asyncio.fixture(params=["sqlite-sqlite", "sqlite-server", "server-sqlite", "server-server", "cluster-server"])
+ROUTES = [
+    "sqlite-sqlite",
+    "sqlite-server",
+    "server-sqlite",
+    "server-server",
+    "cluster-server",
+    "sqlite-cluster",
+    "server-cluster",
+    "cluster-cluster",
+]
+
+
+@pytest_asyncio.fixture(params=ROUTES)
 async def stores(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Stores]:
     places = []
     for side, kind in zip(("from", "to"), request.param.split("-"), strict=True):
