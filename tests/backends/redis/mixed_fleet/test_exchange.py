@@ -21,6 +21,10 @@ from greentic_session.testing._sessions.samples import ALICE, CHAT, ctx, data
 pytestmark = pytest.mark.asyncio
 
 
+def sha1_of(snapshot: SessionData) -> str:
+    return hashlib.sha1(snapshot.to_json()).hexdigest()
+
+
 def text_of(raw: redis.Redis, reference: Reference, key: str = "k1") -> bytes:
     text = raw.get(reference.session_key(key))
     assert isinstance(text, bytes)
@@ -71,7 +75,7 @@ async def test_what_the_reference_parks_is_ours_to_resume(
     wait = await store.find_wait(caller, user, CHAT)
     assert wait is not None
     assert (wait.data, wait.scope) == (parked, CHAT)
-    assert wait.version == hashlib.sha1(parked.to_json()).hexdigest()
+    assert wait.version == sha1_of(parked)
 
     claim = await store.claim_wait(caller, user, CHAT, lease=30)
     assert claim is not None
@@ -108,6 +112,24 @@ async def test_what_we_park_is_the_references_to_resume(
     assert await listed(store, who) == []
 
 
+@pytest.mark.parametrize("ttl", [None, 60, 2 * 86_400])
+async def test_a_version_tells_of_who_writes_with_the_same_lifetime_and_length(
+    store: RedisSessionStore, raw: redis.Redis, reference: Reference, ttl: float | None
+) -> None:
+    who, key = ctx("alice"), reference.session_key("k1")
+    await store.create_session(who, data(who, "ask"), key="k1", ttl=ttl)
+    version = await store.update_session("k1", data(who, "one"), ctx=who, if_version=sha1_of(data(who, "ask")))
+    lifetime = raw.pttl(key)
+    assert (lifetime == -1) is (ttl is None)
+    raw.set(key, data(who, "two").to_json(), keepttl=True)
+    with pytest.raises(ConflictError):
+        await store.update_session("k1", data(who, "six"), ctx=who, if_version=version)
+    assert reference.get_session("k1") == data(who, "two")
+    await store.update_session("k1", data(who, "six"), ctx=who, if_version=sha1_of(data(who, "two")))
+    assert reference.get_session("k1") == data(who, "six")
+    assert lifetime - 20_000 < raw.pttl(key) <= lifetime
+
+
 @shapes
 async def test_what_the_reference_created_is_updated_with_its_version(
     store: RedisSessionStore, raw: redis.Redis, reference: Reference, who: TenantCtx
@@ -120,7 +142,7 @@ async def test_what_the_reference_created_is_updated_with_its_version(
     assert text_of(raw, reference) == data(who).to_json()
     assert list(dump(raw, reference.namespace)) == ["session:k1"]  # a call that failed has left nothing
     version = await store.update_session("k1", data(who, "next"), if_version=seen.version)
-    assert version == hashlib.sha1(data(who, "next").to_json()).hexdigest()
+    assert version == sha1_of(data(who, "next"))
     assert reference.get_session("k1") == data(who, "next")
 
     reference.update_session("k1", data(who, "theirs"))

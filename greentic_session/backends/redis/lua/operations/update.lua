@@ -19,16 +19,19 @@ local call, target, own, is_new = redis.call, KEYS[1], record_key(key), false
 -- The usual case: nobody but us wrote the text, and it has the new one's owner. A plain SET, the
 -- reference's way to write, takes a lifetime away or sets its own: where session and record still
 -- share one, and the length is the one that we wrote, nobody did, and the text need not be read.
--- (Whose it is is read all the same.) Without a lifetime its SHA-1 tells.
+-- (Whose it is is read all the same.) Without a lifetime, and where a version is to match, its
+-- SHA-1 tells.
 repeat
-  if version ~= '' or (ctx ~= '' and ctx ~= owner) then break end
+  if ctx ~= '' and ctx ~= owner then break end
   local known, ttl = call('HMGET', own, OWNER, TEXT_BYTES, UNSEEN, TEXT_SHA), call('PTTL', target)
   if known[1] ~= owner or known[3] == '1' or ttl == -2 then break end
+  if version ~= '' and version ~= known[4] then break end
   local record_ttl = call('PTTL', own)
-  if ttl == -1 then
-    if record_ttl ~= -1 or redis.sha1hex(call('GET', target)) ~= known[4] then break end
+  if ttl == -1 and record_ttl ~= -1 then break end
+  if ttl ~= -1 and (record_ttl < 0 or math.abs(record_ttl - ttl) > NEAR_MS) then break end
+  if ttl == -1 or version ~= '' then
+    if redis.sha1hex(call('GET', target)) ~= known[4] then break end
   else
-    if record_ttl < 0 or math.abs(record_ttl - ttl) > NEAR_MS then break end
     if call('STRLEN', target) ~= tonumber(known[2]) or prefix == '' then break end
     if call('GETRANGE', target, '0', #prefix - 1) ~= prefix then break end
   end
