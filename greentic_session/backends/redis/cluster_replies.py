@@ -19,7 +19,7 @@ from greentic_session.reply import Reply
 from greentic_session.tenancy import Owner
 
 from .cluster_slots import ClusterSlots
-from .keys import REPLIES_KIND, REPLY_KINDS, Keys, glob_of_kinds, key_of, owner_of, owner_text, tag_of
+from .keys import REPLIES_KIND, REPLY_KINDS, Keys, glob_of_kinds, key_of, owner_of, owner_text, scope_of, tag_of
 from .owner_pointers import Reservation, new_nonce
 from .ready_entries import Named, OutlivesError, SlotExecutor, left_of, looking
 from .replies import PASS_TIME, administered, lying_of
@@ -268,7 +268,7 @@ class ClusterReplies(ClusterSlots):
         owner, scope, key, text, *rest = told
         whose, slot = owner_of(owner), _InSlot(self, SlotExecutor(self.client), self._keys.within(tag))
         try:
-            claimed = claimed_of(slot.read_wait(whose, key, text, scope), rest)
+            claimed = claimed_of(slot.read_wait(whose, key, text, scope_of(scope)), rest)
         except CorruptSessionError as error:
             await slot.put_off_unreadable(whose, key_of(key), token, error)
             return None

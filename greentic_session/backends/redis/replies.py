@@ -101,6 +101,7 @@ class RedisReplies(SessionBackend):
         owner, scopes, beginning = delivering.owner, delivering.scopes, delivering.beginning
         places, name = tuple([self._keys.wait(owner, scope) for scope in scopes]), delivery_name(delivering)
         namespace, whose = self._keys.namespace, owner_text(owner)
+        scope_texts = [msgspec.json.encode(scope) for scope in scopes]
         words: tuple[Arg, ...] = (
             *places,
             namespace,
@@ -108,7 +109,7 @@ class RedisReplies(SessionBackend):
             delivering.reply_id,
             delivering.text.encode("utf-8", "surrogatepass"),
             delivering.size,
-            beside(delivering),
+            beside(delivering, scope_texts[0]),
             delivering.token,
             delivering.turn_key,
             delivering.lease_ms,
@@ -117,7 +118,7 @@ class RedisReplies(SessionBackend):
             "" if delivering.keep_ms is None else delivering.keep_ms,
             limits_of(self.reply_limits),
             payload_prefix(owner),
-            *[msgspec.json.encode(scope) for scope in scopes],
+            *scope_texts,
         )
         undo = GIVE_BACK.command(self._client, len(places), (*places, namespace, delivering.token, name, whose))
         if beginning is None:
@@ -132,18 +133,20 @@ class RedisReplies(SessionBackend):
         return past_lua(self._keys, json, run)
 
     async def _delivered_claim(self, delivering: Delivering, reply: Reply, told: list[Any]) -> Delivered:
-        scope, key, text, *more = told
+        scope_read, key, text, *more = told
+        asked = delivering.scopes[0]
+        scope = asked if scope_read == msgspec.json.encode(asked) else scope_of(scope_read)
         try:
             if text is None and delivering.beginning is not None:
-                wait = Wait(key_of(key), delivering.beginning.data, scope_of(scope), delivering.beginning.text)
+                wait = Wait(key_of(key), delivering.beginning.data, scope, delivering.beginning.text)
             else:
                 wait = self.read_wait(delivering.owner, key, text, scope)
         except CorruptSessionError as error:
             await self.put_off_unreadable(delivering.owner, key_of(key), delivering.token, error)
             return Delivered(DeliveryOutcome.QUEUED, reply)
-        return Delivered(DeliveryOutcome.CLAIMED, reply, claimed_of(wait, more, delivering))
+        return Delivered(DeliveryOutcome.CLAIMED, reply, claimed_of(wait, more, reply))
 
-    def read_wait(self, owner: Owner | None, key: bytes, text: bytes | None, scope: bytes) -> Wait:
+    def read_wait(self, owner: Owner | None, key: bytes, text: bytes | None, scope: ReplyScope | None) -> Wait:
         """Return a wait that was claimed.
 
         Raises:
@@ -151,7 +154,7 @@ class RedisReplies(SessionBackend):
         """
         if text is None:
             raise foreign()
-        wait = wait_of(key_of(key), text, scope_of(scope) or ReplyScope(""))
+        wait = wait_of(key_of(key), text, scope or ReplyScope(""))
         read = tenancy.owner_of(wait.data)
         if read is None or (owner is not None and read != owner):
             raise CorruptSessionError("the stored text is somebody else's than its beginning says", session_key=wait.key)
@@ -177,7 +180,7 @@ class RedisReplies(SessionBackend):
                     owner, scope, key, text, *rest = more
                     whose = owner_of(owner)
                     try:
-                        return Readiness(claimed_of(self.read_wait(whose, key, text, scope), rest))
+                        return Readiness(claimed_of(self.read_wait(whose, key, text, scope_of(scope)), rest))
                     except CorruptSessionError as error:
                         await self.put_off_unreadable(whose, key_of(key), token, error)
                 case _:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import timedelta
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -21,9 +22,9 @@ __all__ = ["beside", "claimed_of", "delivery_name", "limits_of", "replies_of", "
 _BESIDE_DECODER = msgspec.json.Decoder(tuple[str | None, str | None, ReplyScope])
 
 
-def beside(delivering: Delivering) -> bytes:
-    """Return what stands beside the body of a reply, and only clients read."""
-    return msgspec.json.encode((delivering.delivery_id, delivering.sender, delivering.scopes[0]))
+def beside(delivering: Delivering, scope: bytes) -> bytes:
+    """Return what stands beside the body of a reply, and only clients read; `scope` is JSON."""
+    return b"[%b,%b]" % (msgspec.json.encode((delivering.delivery_id, delivering.sender))[1:-1], scope)
 
 
 def delivery_name(delivering: Delivering) -> str:
@@ -38,6 +39,7 @@ def terms_of(limits: ReplyLimits) -> str:
     return f"{limits.reply_grace_ms} {limits.timeout_grace_ms} {limits.dedupe_window_ms}"
 
 
+@cache  # a program has a few, and every delivery asks
 def limits_of(limits: ReplyLimits) -> str:
     """Return the same, and behind it what there may be of replies."""
     owner_factor = limits.max_kept_replies // limits.max_replies
@@ -63,13 +65,16 @@ def reply_of(told: Sequence[bytes], own: Delivering | None = None) -> Reply:
     return Reply(reply_id.decode(), body.decode("utf-8", "surrogatepass"), scope, at, delivery_id, sender)
 
 
-def replies_of(told: Sequence[Sequence[bytes]], own: Delivering | None = None) -> tuple[Reply, ...]:
-    """Return several of them."""
-    return tuple([reply_of(each, own) for each in told])
+def replies_of(told: Sequence[Sequence[bytes]], known: Reply | None = None) -> tuple[Reply, ...]:
+    """Return several of them; of one that is `known`, only the rest need be told."""
+    id_known = None if known is None else known.id.encode()
+    return tuple([known if known is not None and each[0] == id_known else reply_of(each) for each in told])
 
 
-def claimed_of(wait: Wait, told: Sequence[Any], own: Delivering | None = None) -> Claimed:
+def claimed_of(wait: Wait, told: Sequence[Any], known: Reply | None = None) -> Claimed:
     """Return a claim as `told_claim` in `lua/includes/places.lua` tells it, behind the text.
+
+    `known` is as for `replies_of`.
 
     Of a session that takes no part in replies only the deadline is told, by `claim.lua` in parts.
     """
@@ -84,7 +89,7 @@ def claimed_of(wait: Wait, told: Sequence[Any], own: Delivering | None = None) -
         wait,
         turn_key.decode() or None,
         number(attempt),
-        replies_of(held, own),
+        replies_of(held, known),
         deadline,
         bool(number(timed_out)),
         bool(number(is_new)),

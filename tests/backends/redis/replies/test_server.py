@@ -91,6 +91,24 @@ async def test_a_settled_wait_takes_part_no_more(store: RedisSessionStore, raw: 
     assert raw.zcard(f"{namespace}:ready:dev:acme:ops") == 0
 
 
+@pytest.mark.parametrize(
+    ("lease", "ttl"), [(MINUTE, DAY), (MINUTE / 2, DAY), (MINUTE, YEAR)], ids=["same", "sooner", "longer"]
+)
+async def test_a_team_that_an_earlier_claim_has_named_is_met_in_time(
+    store: RedisSessionStore, raw: redis.Redis, namespace: str, advance: Callable[[float], None], lease: float, ttl: float
+) -> None:
+    await park(store)
+    await (await claim_answer(store, lease=MINUTE)).complete()
+    teams, tenants = (f"{namespace}:ready:{rest}" for rest in ("dev:acme", "tenants"))
+    assert (raw.zcard(teams), raw.zcard(tenants)) == (1, 1)  # that nothing is there any more, nobody has looked
+    await park(store, ttl=ttl)
+    await claim_answer(store, lease=lease)
+    shortest = ttl * 1000 - 60_000
+    assert min(raw.pttl(key) for key in (f"{teams}:ops", teams, tenants)) > shortest
+    advance(lease)
+    assert (await ready(store)).attempt == 2
+
+
 async def test_scripts_that_the_server_forgets_are_sent_again(store: RedisSessionStore, raw: redis.Redis) -> None:
     claims: list[Claim] = []
 

@@ -4,12 +4,13 @@
 -- its hash, are read from its key: a request that is short travels faster, and Redis reads more of
 -- them at a time.
 -- Reads  call; scope (its key); path (the owner's)
--- Sets   known (of its record: the scope, its place if it takes part in replies, whose latest it
---        is), kept (lifetime of the user's set), key (session key): false if nothing is there; nil
---        if it is for the rules to say; session (its key), ttl (lifetime in ms)
+-- Sets   known (of its record: the scope, its place if it takes part in replies, whose latest it is,
+--        the deadline if it took part), kept (lifetime of the user's set), key (session key): false
+--        if nothing is there; nil if it is for the rules to say; session (its key), ttl (lifetime in
+--        ms)
 local key, session, ttl, known, kept = call('GET', scope), nil, nil, nil, nil
 if key then
-  known = call('HMGET', record_key(key), SCOPE_HASH, PLACE, LATEST_OF)
+  known = call('HMGET', record_key(key), SCOPE_HASH, PLACE, LATEST_OF, DEADLINE)
   if known[1] ~= hash_of_scope(scope) then
     key = nil
   else

@@ -20,8 +20,6 @@ local owner, id, body, size, beside, token, turn_key = ARGV[2], ARGV[3], ARGV[4]
 local lease, name, claims, keep_for, settings = tonumber(ARGV[9]), ARGV[10], ARGV[11] == '1', tonumber(ARGV[12]), ARGV[13]
 local begins = 15 + #KEYS
 local begun_key, begun_text, is_staged = ARGV[begins], ARGV[begins + 1], (ARGV[begins + 6] or '') ~= ''
-local most, most_bytes, factor = settings:match('(%d+) (%d+) (%d+)$')
-local limits = {max_replies = tonumber(most), max_bytes = tonumber(most_bytes), owner_factor = tonumber(factor)}
 local call, path, prefix = redis.call, path_of_scope(KEYS[1]), ARGV[14]
 
 -- The usual case: a wait of ours that takes part in nothing yet, is free, and the only one of its
@@ -31,11 +29,13 @@ repeat
   local scope, hash = KEYS[1], hash_of_scope(KEYS[1])
   -- @include fast_path
   if not key or known[2] or known[3] or prefix == '' then break end
-  if call('GETRANGE', session, '0', #prefix - 1) ~= prefix or call('SCARD', set_at(path)) ~= 1 then break end
+  local text = call('GET', session)
+  if text:sub(1, #prefix) ~= prefix or call('SCARD', set_at(path)) ~= 1 then break end
   local inbox, claim, delivered = replies_at(path, hash), claim_key(key), name ~= '' and delivered_key(owner, name)
   if call('EXISTS', inbox, claim, delivered or inbox) ~= 0 then break end
-  if ttl ~= -1 and math.abs(call('PTTL', record_key(key)) - ttl) > APART_MS then break end -- see is_theirs
-  local grace, window = settings:match('^(%d+) %d+ (%d+)')
+  local own = record_key(key)
+  if ttl ~= -1 and math.abs(call('PTTL', own) - ttl) > APART_MS then break end -- see is_theirs
+  local terms, grace, window = settings:match('^((%d+) %d+ (%d+))')
   grace, window = tonumber(grace), tonumber(window)
   local life = ttl == -1 and math.huge or math.max(ttl, grace, lease)
   if life ~= ttl and ttl ~= -1 and is_lasting(life) then break end
@@ -43,22 +43,30 @@ repeat
   local at = time[1] * 1000 + time[2] / 1000
   local deadline, ends, due = 'inf', at + life, at + lease
   -- @include put_ready_soon
-  if not put then break end
   -- First: a full server refuses a script only before it has written.
   call('SET', claim, token .. ':' .. hash .. ':r', 'PX', ARGV[9])
-  call('ZADD', places_at(path), string.format('%.3f', due), place_name(path, hash))
+  if put then
+    call('ZADD', places, string.format('%.3f', due), place_name(path, hash))
+    if life_of_places ~= -1 then call('PEXPIRE', places, life_of_places) end
+  else
+    -- @include ready_index
+    precise = at
+    put_ready(owner, hash, due, ends)
+  end
   if ttl ~= -1 then
-    deadline = string.format('%.3f', at + math.max(ttl, lease))
+    local noted = tonumber(known[4]) or 0 -- more exactly than the lifetime tells it
+    if math.abs(noted - at - ttl) > APART_MS then noted = at + ttl end
+    deadline = string.format('%.3f', math.max(noted, due))
     if life > ttl then
       local lifetime = string.format('%.0f', math.ceil(life))
       call('PEXPIRE', session, lifetime)
-      call('PEXPIRE', record_key(key), lifetime)
+      call('PEXPIRE', own, lifetime)
       call('PEXPIRE', scope, lifetime)
       if kept ~= -1 and kept < life then call('PEXPIRE', set_at(path), lifetime) end
     end
   end
-  call('HSET', record_key(key), PLACE, hash, DEADLINE, deadline, REST_END, deadline, RESUME, '', PUT_OFF, '0.000', IS_NEW, '',
-    TURN, '0 ' .. turn_key .. ' ' .. id, TOKEN, token, HELD, hash, TERMS, settings:match('^%d+ %d+ %d+'))
+  call('HSET', own, PLACE, hash, DEADLINE, deadline, REST_END, deadline, RESUME, '', PUT_OFF, '0.000', IS_NEW, '',
+    TURN, '0 ' .. turn_key .. ' ' .. id, TOKEN, token, HELD, hash, TERMS, terms)
   local key_end, ids_end = ends, 0
   if delivered then
     key_end = math.max(ends, at + window)
@@ -67,15 +75,17 @@ repeat
     if ids_end < math.huge then call('PEXPIRE', delivered, string.format('%.0f', math.ceil(ids_end - at))) end
   end
   local told = string.format('%.0f', at * 1000)
-  call('HSET', inbox, ORDER, cmsgpack.pack({key, ends, token, ids_end, key_end, settings:match('^%d+ %d+ %d+'), false,
+  call('HSET', inbox, ORDER, cmsgpack.pack({key, ends, token, ids_end, key_end, terms, false,
     {id, size, at, 0, token, due, name, told}}), 'b:' .. id, body, 'h:' .. id, beside, SCOPE_OF_PLACE, ARGV[15])
   if key_end < math.huge then call('PEXPIRE', inbox, string.format('%.0f', math.ceil(key_end - at))) end
   -- @include count_accepted
   local reply = {id, false, false, told}
-  return {'claimed', reply, ARGV[15], key, call('GET', session), deadline, turn_key, 1, 0, 0, reply}
+  return {'claimed', reply, ARGV[15], key, text, deadline, turn_key, 1, 0, 0, reply}
 until true
 
 -- @include places
+local most, most_bytes, factor = settings:match('(%d+) (%d+) (%d+)$')
+local limits = {max_replies = tonumber(most), max_bytes = tonumber(most_bytes), owner_factor = tonumber(factor)}
 local terms, at = read_terms(settings:match('^%d+ %d+ %d+')), instant()
 
 local function receive(inbox, outcome)
