@@ -1,25 +1,13 @@
 """States, isolation, routing and durable updates of bots of aiogram."""
 
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Any
 
 import anyio
 import pytest
-import pytest_asyncio
 
-from greentic_session import (
-    OperationTimeoutError,
-    RedisUrlWithNamespace,
-    ReplyScope,
-    Runner,
-    SessionData,
-    SessionStore,
-    Start,
-    TenantCtx,
-    UnavailableError,
-    create_session_store,
-)
+from greentic_session import ReplyScope, Runner, SessionData, SessionStore, Start, TenantCtx
+from greentic_session.errors import OperationTimeoutError, UnavailableError
 
 pytest.importorskip("aiogram", reason="install the extra: python -m pip install 'greentic-session[aiogram]'")
 import anyio.lowlevel
@@ -47,16 +35,6 @@ BOT = Bot("1:token")
 
 class Order(StatesGroup):
     size = State()
-
-
-def configured(url: str, namespace: str) -> Any:
-    return RedisUrlWithNamespace(url, namespace) if url.startswith("redis") else url
-
-
-@pytest_asyncio.fixture
-async def store(url: str, namespace: str) -> AsyncIterator[SessionStore]:
-    async with create_session_store(configured(url, namespace)) as store:
-        yield store
 
 
 def said(number: int, text: str, user: int = 7, topic: int | None = None) -> Update:

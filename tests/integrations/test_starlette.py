@@ -6,19 +6,10 @@ from typing import Annotated, Any
 
 import anyio
 import pytest
+from frameworks.office import ANN, CHAT
 
-from greentic_session import (
-    Claim,
-    RedisUrlWithNamespace,
-    ReplyScope,
-    Runner,
-    SessionData,
-    SessionStore,
-    Start,
-    TenantCtx,
-    UnavailableError,
-    create_session_store,
-)
+from greentic_session import Claim, Runner, SessionData, SessionStore, Start, create_session_store
+from greentic_session.errors import UnavailableError
 
 pytest.importorskip("starlette", reason="install the extra: python -m pip install 'greentic-session[starlette]'")
 import httpx  # it needs the framework
@@ -32,15 +23,12 @@ from greentic_session.integrations.starlette import SessionLifespan, session_run
 
 pytestmark = pytest.mark.asyncio
 
-ANN = TenantCtx.new("dev", "acme", user="ann")
-CHAT = ReplyScope("chat-1")
-
 
 class Desk:
     """What a test shares with its application."""
 
-    def __init__(self, url: str, namespace: str) -> None:
-        self.config: Any = RedisUrlWithNamespace(url, namespace) if url.startswith("redis") else url
+    def __init__(self, config: Any) -> None:
+        self.config = config
         self.stores: list[SessionStore] = []
         self.said: list[str] = []
         self.heard = anyio.Event()
@@ -60,8 +48,8 @@ class Desk:
 
 
 @pytest.fixture
-def desk(url: str, namespace: str) -> Desk:
-    return Desk(url, namespace)
+def desk(config: Any) -> Desk:
+    return Desk(config)
 
 
 @asynccontextmanager
