@@ -17,12 +17,12 @@ from google.adk.events.event import Event
 from google.adk.sessions import BaseSessionService, Session
 from google.adk.sessions.base_session_service import GetSessionConfig, ListSessionsResponse
 
-from greentic_session._json.fields import check_instance
-from greentic_session.conversation import Conversation, ConversationStore
-from greentic_session.conversation.rules import partition_of
+from greentic_session.conversation import Conversation
 from greentic_session.errors import ConflictError, NotFoundError
 from greentic_session.mapping import text_to_id
 from greentic_session.models import TenantCtx
+
+from ._tenant import ConversationsOfTenant
 
 __all__ = ["ConversationSessionService"]
 
@@ -35,7 +35,7 @@ _SESSION: Final = "session:"
 """How the id of a conversation that is a session begins."""
 
 
-class ConversationSessionService(BaseSessionService):  # type: ignore[misc]  # untyped where it is not installed
+class ConversationSessionService(ConversationsOfTenant, BaseSessionService):  # type: ignore[misc]  # untyped where it is not installed
     """Sessions, users and apps of one tenant.
 
     An event is appended whatever others have appended meanwhile: nothing compares clocks, no event
@@ -53,12 +53,6 @@ class ConversationSessionService(BaseSessionService):  # type: ignore[misc]  # u
         InvalidInputError: The team of `ctx` is ``-``.
         TypeError: An argument has a wrong type.
     """
-
-    def __init__(self, conversations: ConversationStore[dict[str, Any]], ctx: TenantCtx) -> None:
-        check_instance("conversations", conversations, ConversationStore)
-        partition_of(ctx)
-        self._conversations = conversations
-        self._ctx = ctx
 
     async def create_session(
         self, *, app_name: str, user_id: str, state: dict[str, Any] | None = None, session_id: str | None = None

@@ -183,8 +183,8 @@ def optional_dependencies_elsewhere(module: str) -> set[str]:
     if module == "cli.completion":
         optional -= {"shtab"}
     optional -= {FRAMEWORKS.get(module, "").split(".")[0]}
-    if module == "integrations.pydantic_agents":
-        optional -= {"pydantic"}  # which it brings
+    if module in ("integrations.pydantic_agents", "integrations.openai_agents"):
+        optional -= {"pydantic"}  # which they bring
     if module == "integrations.langgraph":
         optional -= {"langchain_core"}  # the same
     if module.startswith("telemetry"):

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tomllib
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -178,27 +179,45 @@ def test_the_session_service_of_google_adk(block: str, monkeypatch: pytest.Monke
     assert asyncio.run(made()) == "s1"
 
 
+@runs("from agents import Agent, function_tool")
+def test_the_approvals_of_openai_agents(block: str) -> None:
+    pytest.importorskip("agents", reason="install the extra: python -m pip install 'greentic-session[openai-agents]'")
+    from frameworks.scripted_agent import Scripted, calling, said
+
+    names = run(block)
+    names["agent"].model = Scripted([calling("c1", "pay", '{"euros": 7}')], [said("It is paid.")])
+    asked, told = approved(names, lambda approvals: approvals.calls[0].id)
+    assert (asked.calls[0].tool, told) == ("pay", "It is paid.")
+
+
 @runs("from pydantic_ai import Agent")
 def test_the_agent_of_pydantic_ai(block: str) -> None:
     pytest.importorskip("pydantic_ai", reason="install the extra: python -m pip install 'greentic-session[pydantic-ai]'")
     from pydantic_ai.models.test import TestModel
 
-    async def talk() -> list[Any]:
-        names, heard = run(block), asyncio.Queue[Any]()
+    names = run(block)
+    with names["agent"].override(model=TestModel()):
+        asked, told = approved(names, lambda requests: requests.approvals[0].tool_call_id)
+    assert (asked.approvals[0].tool_name, "paid" in told) == ("pay", True)
+
+
+def approved(names: dict[str, Any], id_of: Callable[[Any], str]) -> tuple[Any, Any]:
+    """Prompt the agent of a recipe, and approve its call; return what it asked and told."""
+
+    async def talk() -> tuple[Any, Any]:
+        heard = asyncio.Queue[Any]()
         names["print"] = lambda _, output: heard.put_nowait(output)
         ctx = TenantCtx.new("dev", "tenant-42", user="user-7")
         start = Start(SessionData.new(ctx, "desk", "begin"))
-        with names["agent"].override(model=TestModel()):
-            async with names["sessions"], names["conversations"], names["runner"] as runner:
-                prompt = '{"type": "prompt", "text": "Pay 7 euros"}'
-                await runner.deliver(ctx, "user-7", ReplyScope("chat-1"), prompt, start=start)
-                [call] = (await heard.get()).approvals
-                decision = json.dumps({"type": "decision", "approvals": {call.tool_call_id: True}})
-                await runner.deliver(ctx, "user-7", ReplyScope("chat-1"), decision)
-                return [call.tool_name, await heard.get()]
+        async with names["sessions"], names["conversations"], names["runner"] as runner:
+            prompt = '{"type": "prompt", "text": "Pay 7 euros"}'
+            await runner.deliver(ctx, "user-7", ReplyScope("chat-1"), prompt, start=start)
+            asked = await heard.get()
+            decision = json.dumps({"type": "decision", "approvals": {id_of(asked): True}})
+            await runner.deliver(ctx, "user-7", ReplyScope("chat-1"), decision)
+            return asked, await heard.get()
 
-    name, said = asyncio.run(asyncio.wait_for(talk(), 60))
-    assert (name, "paid" in said) == ("pay", True)
+    return asyncio.run(asyncio.wait_for(talk(), 60))
 
 
 @runs("from langgraph.graph import StateGraph")

@@ -7,10 +7,12 @@ import pytest
 
 from greentic_session import InvalidInputError, TenantCtx
 from greentic_session.conversation import ConversationStore, create_conversation_store
-from greentic_session.integrations.openai_agents import AgentSessions
 
-agents = pytest.importorskip("agents", reason="install the extra: python -m pip install 'greentic-session[openai-agents]'")
-from frameworks.scripted_agent import Scripted, calling, clerk, said  # noqa: E402  # it needs the framework
+pytest.importorskip("agents", reason="install the extra: python -m pip install 'greentic-session[openai-agents]'")
+import agents  # it needs the framework
+from frameworks.scripted_agent import Scripted, calling, clerk, said
+
+from greentic_session.integrations.openai_agents import AgentSessions
 
 pytestmark = pytest.mark.asyncio
 

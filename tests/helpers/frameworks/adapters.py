@@ -13,7 +13,7 @@ FRAMEWORKS = {
     "integrations.pydantic_agents": "pydantic_ai",
     "integrations.starlette": "starlette",
 }
-"""By module of the package: the framework that it imports, if only for types."""
+"""By module of the package: the framework that it imports."""
 
 
 def _is_installed(framework: str) -> bool:
@@ -23,7 +23,5 @@ def _is_installed(framework: str) -> bool:
         return False
 
 
-NOT_IMPORTABLE = {
-    module for module, framework in FRAMEWORKS.items() if framework != "agents" and not _is_installed(framework)
-}
-"""Adapters that cannot be imported here; that of openai-agents can be anywhere."""
+NOT_IMPORTABLE = {module for module, framework in FRAMEWORKS.items() if not _is_installed(framework)}
+"""Adapters that cannot be imported here."""

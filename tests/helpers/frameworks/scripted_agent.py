@@ -11,15 +11,20 @@ _KINDS: Any = {"message": ResponseOutputMessage, "function_call": ResponseFuncti
 
 
 class Scripted(agents.Model):  # type: ignore[misc]  # untyped where it is not installed
-    """A model that gives these answers, and remembers what it was asked."""
+    """A model that gives these answers, or what functions return.
 
-    def __init__(self, *answers: list[dict[str, Any]]) -> None:
+    It remembers what it was asked.
+    """
+
+    def __init__(self, *answers: Any) -> None:
         self.answers = list(answers)
         self.asked: list[Any] = []
 
     async def get_response(self, system_instructions: Any, input: Any, *_: Any, **__: Any) -> Any:
         self.asked.append(input)
-        items = [_KINDS[item["type"]].model_validate(item) for item in self.answers.pop(0)]
+        answer = self.answers.pop(0)
+        given = await answer() if callable(answer) else answer
+        items = [_KINDS[item["type"]].model_validate(item) for item in given]
         return agents.ModelResponse(output=items, usage=agents.Usage(), response_id=None)
 
     def stream_response(self, *_: Any, **__: Any) -> Any:
@@ -32,9 +37,9 @@ def said(text: str) -> dict[str, Any]:
     return {"type": "message", "id": "m", "role": "assistant", "status": "completed", "content": content}
 
 
-def calling(id: str) -> dict[str, Any]:
-    """Return a call of the clerk's tool."""
-    return {"type": "function_call", "id": "f", "call_id": id, "name": "find_parcel", "arguments": '{"number": 7}'}
+def calling(id: str, tool: str = "find_parcel", arguments: str = '{"number": 7}') -> dict[str, Any]:
+    """Return a call of a tool, by default the clerk's."""
+    return {"type": "function_call", "id": f"f-{id}", "call_id": id, "name": tool, "arguments": arguments}
 
 
 def clerk(model: Scripted) -> Any:
