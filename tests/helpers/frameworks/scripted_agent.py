@@ -23,7 +23,7 @@ class Scripted(agents.Model):  # type: ignore[misc]  # untyped where it is not i
     async def get_response(self, system_instructions: Any, input: Any, *_: Any, **__: Any) -> Any:
         self.asked.append(input)
         answer = self.answers.pop(0)
-        given = await answer() if callable(answer) else answer
+        given = answer if isinstance(answer, list) else await answer()
         items = [_KINDS[item["type"]].model_validate(item) for item in given]
         return agents.ModelResponse(output=items, usage=agents.Usage(), response_id=None)
 
