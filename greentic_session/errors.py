@@ -96,11 +96,8 @@ class GreenticError(Exception):
     def _describe(
         self, code: ErrorCode, message: str, session_key: str | None, conversation_id: str | None, position: int | None
     ) -> None:
-        self.code = code
-        self.message = message
-        self.session_key = session_key
-        self.conversation_id = conversation_id
-        self.position = position
+        self.code, self.message = code, message
+        self.session_key, self.conversation_id, self.position = session_key, conversation_id, position
 
     def __str__(self) -> str:
         return self.message

@@ -88,12 +88,8 @@ else:
         def __call__(self, value: str) -> str:
             return check_session_key(value)
 
-    EnvId = _Id("EnvId", str)
-    TenantId = _Id("TenantId", str)
-    TeamId = _Id("TeamId", str)
-    UserId = _Id("UserId", str)
-    FlowId = _Id("FlowId", str)
-    PackId = _Id("PackId", str)
+    EnvId, TenantId, TeamId = _Id("EnvId", str), _Id("TenantId", str), _Id("TeamId", str)
+    UserId, FlowId, PackId = _Id("UserId", str), _Id("FlowId", str), _Id("PackId", str)
     SessionKey = _SessionKey("SessionKey", str)
 
 

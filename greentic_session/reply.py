@@ -9,6 +9,7 @@ import msgspec
 
 from ._base.hiding import Hiding, outline
 from ._json import codec
+from ._json.fields import check_choice
 from .errors import InboxFullError, InvalidInputError
 from .expiry import Ttl
 from .ids import plain
@@ -169,13 +170,8 @@ def check_label(name: str, value: str | None) -> str | None:
 
 
 def resumes_on_timeout(on_timeout: str) -> bool:
-    """Return whether a runner resumes the wait at its deadline.
-
-    Raises:
-        InvalidInputError: It is neither ``"forget"`` nor ``"resume"``.
-    """
-    if on_timeout not in ("forget", "resume"):
-        raise InvalidInputError("on_timeout must be 'forget' or 'resume'")
+    """Return whether a runner resumes the wait at its deadline."""
+    check_choice("on_timeout", on_timeout, "forget", "resume")
     return on_timeout == "resume"
 
 

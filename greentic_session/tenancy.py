@@ -10,8 +10,10 @@ was one. Rules are tried from the outside in (tenant, then team, then user), so 
 learns no more than that.
 """
 
-from typing import TypeAlias
+from collections.abc import Callable
+from typing import TypeAlias, TypeVar
 
+from ._json.fields import check_choice
 from .errors import ClaimedError, ConflictError, InvalidInputError, NotFoundError, TenantMismatchError, TooManyWaitsError
 from .ids import MAX_ID_CHARACTERS, check_id
 from .models import ReplyScope, SessionData, TenantCtx
@@ -65,6 +67,8 @@ Partition: TypeAlias = tuple[str, str, str | None]
 MAX_SCOPE_CHARACTERS = 4096
 """The longest scope, all parts together: it is kept beside the wait."""
 
+T = TypeVar("T")
+
 NO_TEAM = "-"
 """The spelling of "no team" in Redis keys: a team of that name would collide with it."""
 
@@ -79,13 +83,8 @@ def mismatch(rule: str, caller: TenantCtx, session_key: str | None = None) -> Te
 
 
 def may_displace(on_conflict: str) -> bool:
-    """Return whether parking may displace another live session from its scope.
-
-    Raises:
-        InvalidInputError: It is neither ``"replace"`` nor ``"fail"``.
-    """
-    if on_conflict not in ("replace", "fail"):
-        raise InvalidInputError("on_conflict must be 'replace' or 'fail'")
+    """Return whether parking may displace another live session from its scope."""
+    check_choice("on_conflict", on_conflict, "replace", "fail")
     return on_conflict == "replace"
 
 
@@ -94,50 +93,24 @@ def cannot_change(part: str, new: SessionData, session_key: str) -> TenantMismat
     return mismatch(f"{part} cannot change for an existing session", new.tenant_ctx, session_key)
 
 
-def absent(session_key: str) -> NotFoundError:
-    """Return the error for a session that is not there, or not there for this caller.
-
-    One text for both.
-    """
-    return NotFoundError("no live session has this key", session_key=session_key)
+def _refusal(error: Callable[..., T], message: str) -> Callable[[str], T]:
+    """Return what makes one of the errors below for a session key."""
+    return lambda session_key: error(message, session_key=session_key)
 
 
-def taken(session_key: str) -> ConflictError:
-    """Return the error for a key that a live session has.
-
-    All that anybody learns of a session that is not theirs.
-    """
-    return ConflictError("a live session has this key", session_key=session_key)
-
-
-def changed(session_key: str) -> ConflictError:
-    """Return the error for a session that has another version than the caller relied on."""
-    return ConflictError("the session was changed meanwhile", session_key=session_key)
-
-
-def scope_held(session_key: str) -> ConflictError:
-    """Return the error for a scope that another live session holds."""
-    return ConflictError("another live session waits at this scope", session_key=session_key)
-
-
-def taken_elsewhere(session_key: str) -> ConflictError:
-    """Return the error for a session key whose Redis key belongs to another namespace."""
-    return ConflictError("another namespace has a session in this key's place", session_key=session_key)
-
-
-def claimed(session_key: str) -> ClaimedError:
-    """Return the error for a wait that another runner is resuming."""
-    return ClaimedError("another runner holds the claim on this wait", session_key=session_key)
-
-
-def claim_over(session_key: str) -> ConflictError:
-    """Return the error for a claim that has ended, however it did."""
-    return ConflictError("this claim is over", session_key=session_key)
-
-
-def too_many_waits(session_key: str) -> TooManyWaitsError:
-    """Return the error for a wait that would be one too many for its user."""
-    return TooManyWaitsError("this user has as many waits as this store allows one user", session_key=session_key)
+absent = _refusal(NotFoundError, "no live session has this key")
+"""The session is not there, or not there for this caller: one text for both."""
+taken = _refusal(ConflictError, "a live session has this key")
+"""All that anybody learns of a session that is not theirs."""
+changed = _refusal(ConflictError, "the session was changed meanwhile")
+"""The session has another version than the caller relied on."""
+scope_held = _refusal(ConflictError, "another live session waits at this scope")
+taken_elsewhere = _refusal(ConflictError, "another namespace has a session in this key's place")
+"""The Redis key of the session key belongs to another namespace."""
+claimed = _refusal(ClaimedError, "another runner holds the claim on this wait")
+claim_over = _refusal(ConflictError, "this claim is over")
+"""The claim has ended, however it did."""
+too_many_waits = _refusal(TooManyWaitsError, "this user has as many waits as this store allows one user")
 
 
 def several_waits() -> InvalidInputError:

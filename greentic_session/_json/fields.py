@@ -16,6 +16,7 @@ __all__ = [
     "NO_ATTRIBUTES",
     "FrozenDict",
     "check_bool",
+    "check_choice",
     "check_instance",
     "check_int",
     "check_text",
@@ -79,6 +80,11 @@ def check_instance(name: str, value: object, expected: type) -> None:
 def check_bool(name: str, value: object) -> None:
     if type(value) is not bool:
         raise TypeError(f"{name} must be a bool, not {type(value).__name__}")
+
+
+def check_choice(name: str, value: object, *choices: str) -> None:
+    if value not in choices:
+        raise InvalidInputError(f"{name} must be {' or '.join(map(repr, choices))}")
 
 
 def check_int(name: str, value: object, low: int, high: int) -> None:

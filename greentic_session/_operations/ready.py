@@ -3,11 +3,29 @@
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Self
 
+from msgspec import Struct
+
 from greentic_session._concurrency.bell import Bell, Listener
 from greentic_session.claim import Claim
 from greentic_session.errors import OperationTimeoutError, UnavailableError
 
-__all__ = ["ReadyIterator"]
+__all__ = ["ReadyIterator", "Source"]
+
+
+class Source(Struct, frozen=True):
+    """What is ready in a store, and whether it is still open.
+
+    Attributes:
+        claim: Claims one wait; returns in how many seconds to come back, where nothing is ready.
+        claim_together: Claims so many waits, at the most, asking for all at the same time.
+        is_open: Says whether the store is still open.
+        bell: Rings when this store may have made something ready.
+    """
+
+    claim: Callable[[], Awaitable[Claim | float | None]]
+    claim_together: Callable[[int], Awaitable[list[Claim]]]
+    is_open: Callable[[], bool]
+    bell: Bell
 
 
 class ReadyIterator(AsyncIterator[Claim]):
@@ -16,28 +34,15 @@ class ReadyIterator(AsyncIterator[Claim]):
     It holds no claim that it has not yielded, and need not be closed.
 
     Args:
-        claim: Claims one wait; returns in how many seconds to come back, where nothing is ready.
-        claim_together: Claims so many waits, at the most, asking for all at the same time.
-        is_open: Says whether the store is still open.
-        bell: Rings when this store may have made something ready.
+        source: What it claims from.
         poll: For how many seconds, at most, it sleeps.
 
     Attributes:
         was_ready: Whether the last claim was there at once.
     """
 
-    def __init__(
-        self,
-        claim: Callable[[], Awaitable[Claim | float | None]],
-        claim_together: Callable[[int], Awaitable[list[Claim]]],
-        is_open: Callable[[], bool],
-        bell: Bell,
-        poll: float,
-    ) -> None:
-        self._claim = claim
-        self._claim_together = claim_together
-        self._is_open = is_open
-        self._bell = bell
+    def __init__(self, source: Source, poll: float) -> None:
+        self._source = source
         self._poll = poll
         self._listener: Listener | None = None
         self.was_ready: bool = False
@@ -47,14 +52,14 @@ class ReadyIterator(AsyncIterator[Claim]):
 
     async def __anext__(self) -> Claim:
         if self._listener is None:
-            self._listener = self._bell.listener()
+            self._listener = self._source.bell.listener()
         self.was_ready = True
         while True:
             self._listener.reset()  # before it asks: what becomes ready after that rings
-            if not self._is_open():
+            if not self._source.is_open():
                 raise StopAsyncIteration
             try:
-                found = await self._claim()
+                found = await self._source.claim()
             except (UnavailableError, OperationTimeoutError):
                 found = None  # away; it asks again
             if isinstance(found, Claim):
@@ -69,6 +74,6 @@ class ReadyIterator(AsyncIterator[Claim]):
         They are asked for at the same time: for who has begun to work on one, and has room.
         """
         try:
-            return await self._claim_together(most)
+            return await self._source.claim_together(most)
         except (UnavailableError, OperationTimeoutError):
             return []

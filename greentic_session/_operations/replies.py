@@ -21,7 +21,7 @@ from greentic_session.tenancy import Owner
 
 from .claims import ClaimOperations, new_token, new_tokens
 from .delivery import Delivery
-from .ready import ReadyIterator
+from .ready import ReadyIterator, Source
 
 __all__ = ["ReplyOperations"]
 
@@ -153,13 +153,13 @@ class ReplyOperations(ClaimOperations):
         self._backend.check_open()
         tenancy.check_administration(ctx)
         lease_ms, pause = milliseconds(lease, "lease"), milliseconds(poll, "poll") / 1000
-        return ReadyIterator(
+        source = Source(
             lambda: self._claim_one(ctx, lease_ms),
             lambda most: self._claim_together(ctx, lease_ms, most),
             lambda: not self._backend.closed,
             self._bell,
-            pause,
         )
+        return ReadyIterator(source, pause)
 
     async def inbox(self, ctx: TenantCtx, user_id: str, scope: ReplyScope) -> list[Reply]:
         """Return the unsettled replies at exactly this scope, oldest first; nothing is changed."""

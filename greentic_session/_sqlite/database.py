@@ -9,7 +9,8 @@ from typing import Any, TypeVar, cast
 
 from greentic_session._concurrency.shield import shielded
 from greentic_session._concurrency.signal import new_signal
-from greentic_session.errors import InvalidInputError, UnavailableError
+from greentic_session._json.fields import check_choice
+from greentic_session.errors import UnavailableError
 from greentic_session.expiry import Seconds, milliseconds
 
 from .file import Durability, File
@@ -52,8 +53,7 @@ class Database:
         timeout: Seconds = 5.0,
         upkeep: Upkeep | None = None,
     ) -> None:
-        if durability not in ("power", "process"):
-            raise InvalidInputError("durability must be 'power' or 'process'")
+        check_choice("durability", durability, "power", "process")
         seconds = milliseconds(timeout, "timeout") / 1000
         self.file: File = File(path, parts, durability, seconds)
         self._timeout = seconds

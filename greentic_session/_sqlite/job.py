@@ -40,11 +40,8 @@ class Job:
         self.work = work
         self.undo = undo
         self.signal = signal
-        self.abandoned = False
-        self.begun = False
-        self.done = False
-        self.result = None
-        self.error = None
+        self.abandoned = self.begun = self.done = False
+        self.result = self.error = None
 
     def fail(self, error: Exception) -> None:
         """Take note of a failure."""

@@ -1,5 +1,7 @@
 """Bodies of replies, sealed on their way in, and opened when they are read."""
 
+from msgspec.structs import astuple
+
 from greentic_session._crypto.sealing import Box, Sealer, parts
 from greentic_session.backend import Delivering, Lying
 from greentic_session.errors import CorruptReplyError, DecryptionError
@@ -31,16 +33,7 @@ class ReplySealer:
 
     def opened(self, owner: Owner, reply: Reply) -> Reply:
         """Return a stored reply whose body is opened when it is read."""
-        return _SealedReply(
-            reply.id,
-            reply.text,
-            reply.scope,
-            reply.accepted_at,
-            reply.delivery_id,
-            reply.sender,
-            sealer=self,
-            owner=owner,
-        )
+        return _SealedReply(*astuple(reply), sealer=self, owner=owner)
 
     def resealed(self, lying: Lying) -> str:
         """Return the body of a stored reply, sealed anew under the primary key.

@@ -1,7 +1,8 @@
 """Rules of conversations that need no storage: partitions, ids, and errors."""
 
 import logging
-from typing import Final
+from collections.abc import Callable
+from typing import Final, TypeVar
 
 from greentic_session import tenancy
 from greentic_session.errors import ConflictError, CorruptSessionError, InvalidInputError, NotFoundError, SchemaVersionError
@@ -23,6 +24,7 @@ __all__ = [
     "warn_skipped",
 ]
 
+T = TypeVar("T")
 
 SCHEMA_VERSION: Final = 1
 """The version of written envelopes. Older ones are migrated when read, newer ones refused."""
@@ -86,24 +88,19 @@ def check_schema(version: int, conversation_id: str, *, newest: int = SCHEMA_VER
         )
 
 
-def absent(conversation_id: str) -> NotFoundError:
-    """Return the error for a conversation that is not in the caller's partition."""
-    return NotFoundError("there is no conversation with this id", conversation_id=conversation_id)
+def _refusal(error: Callable[..., T], message: str) -> Callable[[str], T]:
+    """Return what makes one of the errors below for the id of a conversation."""
+    return lambda conversation_id: error(message, conversation_id=conversation_id)
 
 
-def taken(conversation_id: str) -> ConflictError:
-    """Return the error for an id that a conversation in the caller's partition has."""
-    return ConflictError("a conversation has this id", conversation_id=conversation_id)
-
-
-def changed(conversation_id: str) -> ConflictError:
-    """Return the error for a conversation that changed since the caller loaded or saved it."""
-    return ConflictError("the conversation was changed meanwhile", conversation_id=conversation_id)
-
-
-def corrupt(conversation_id: str) -> CorruptSessionError:
-    """Return the error for a stored header, or its file, that cannot be read."""
-    return CorruptSessionError("the stored text is no conversation", conversation_id=conversation_id)
+absent = _refusal(NotFoundError, "there is no conversation with this id")
+"""There is none in the caller's partition."""
+taken = _refusal(ConflictError, "a conversation has this id")
+"""One in the caller's partition has it."""
+changed = _refusal(ConflictError, "the conversation was changed meanwhile")
+"""It changed since the caller loaded or saved it."""
+corrupt = _refusal(CorruptSessionError, "the stored text is no conversation")
+"""A stored header, or its file, cannot be read."""
 
 
 def corrupt_message(conversation_id: str, position: int) -> CorruptSessionError:

@@ -33,7 +33,7 @@ async def _pay(attempt: int) -> None:
 async def _serve(name: str, path: str, lease: float, patience: float) -> None:
     url = f"sqlite:///{path}"
     async with create_session_store(url) as store, create_conversation_store(url) as conversations:
-        worker = Worker(name, conversations, _report, _pay, patience)
+        worker = Worker(name=name, conversations=conversations, report=_report, pay=_pay, patience=patience)
         async with Runner(store, worker, lease=lease, shutdown_timeout=0.001):
             await to_thread.run_sync(sys.stdin.buffer.read)
 

@@ -5,6 +5,7 @@ the snapshot, and a key that is the same at each attempt.
 """
 
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 import msgspec
@@ -52,10 +53,11 @@ Report: TypeAlias = Began | Paying | Says
 """What a worker tells of its work."""
 
 
+@dataclass(frozen=True, kw_only=True)
 class Worker:
     """Works on one answer, or on a passed deadline.
 
-    Args:
+    Attributes:
         name: What it is called.
         conversations: Where the transcript is.
         report: Hears what it does.
@@ -63,24 +65,16 @@ class Worker:
         patience: After how many seconds without an answer a customer is reminded.
     """
 
-    def __init__(
-        self,
-        name: str,
-        conversations: ConversationStore[Said],
-        report: Callable[[Report], None],
-        pay: Callable[[int], Awaitable[None]],
-        patience: float,
-    ) -> None:
-        self._name = name
-        self._conversations = conversations
-        self._report = report
-        self._pay = pay
-        self._patience = patience
+    name: str
+    conversations: ConversationStore[Said]
+    report: Callable[[Report], None]
+    pay: Callable[[int], Awaitable[None]]
+    patience: float
 
     async def __call__(self, claim: Claim) -> None:
         """Do one turn. If it fails, or its process dies in it, it is done again."""
         text = None if claim.reply is None else claim.reply.body
-        self._report(Began(self._name, text, claim.attempt))
+        self.report(Began(self.name, text, claim.attempt))
         if text is None:
             await self._say(claim.data, "Are you still there?")
             await claim.park(claim.scope, claim.data, ttl=_REST_S, on_timeout="forget")
@@ -88,8 +82,8 @@ class Worker:
         order, node = claim.data.context(Order), claim.data.cursor.node_pointer
         step = flow.start() if node == NEW else flow.resume(node, order, text)
         if step.pays:
-            self._report(Paying(self._name, step.order, claim.idempotency_key))
-            await self._pay(claim.attempt)
+            self.report(Paying(self.name, step.order, claim.idempotency_key))
+            await self.pay(claim.attempt)
         # First it is said, then comes the verdict: said twice is better than never said.
         await self._say(claim.data, step.says, answer=text)
         await self._settle(claim, step)
@@ -99,12 +93,12 @@ class Worker:
             await claim.complete()
         else:
             data = claim.data.new_cursor(step.node).new_context(step.order)
-            await claim.park(claim.scope, data, ttl=self._patience, on_timeout="resume")
+            await claim.park(claim.scope, data, ttl=self.patience, on_timeout="resume")
 
     async def _say(self, data: SessionData, text: str, *, answer: str | None = None) -> None:
         """Say something to the customer, and add it to the transcript, behind the answer."""
-        self._report(Says(self._name, text))
+        self.report(Says(self.name, text))
         conversation = linked_conversation(data)
         if conversation is not None:
             said = [Said.assistant(text)] if answer is None else [Said.user(answer), Said.assistant(text)]
-            await self._conversations.append(data.tenant_ctx, conversation, *said)
+            await self.conversations.append(data.tenant_ctx, conversation, *said)
