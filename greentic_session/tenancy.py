@@ -10,9 +10,9 @@ was one. Rules are tried from the outside in (tenant, then team, then user), so 
 learns no more than that.
 """
 
-from collections.abc import Callable
-from typing import TypeAlias, TypeVar
+from typing import TypeAlias
 
+from ._base.refusal import Refusal
 from ._json.fields import check_choice
 from .errors import ClaimedError, ConflictError, InvalidInputError, NotFoundError, TenantMismatchError, TooManyWaitsError
 from .ids import MAX_ID_CHARACTERS, check_id
@@ -67,8 +67,6 @@ Partition: TypeAlias = tuple[str, str, str | None]
 MAX_SCOPE_CHARACTERS = 4096
 """The longest scope, all parts together: it is kept beside the wait."""
 
-T = TypeVar("T")
-
 NO_TEAM = "-"
 """The spelling of "no team" in Redis keys: a team of that name would collide with it."""
 
@@ -93,24 +91,22 @@ def cannot_change(part: str, new: SessionData, session_key: str) -> TenantMismat
     return mismatch(f"{part} cannot change for an existing session", new.tenant_ctx, session_key)
 
 
-def _refusal(error: Callable[..., T], message: str) -> Callable[[str], T]:
-    """Return what makes one of the errors below for a session key."""
-    return lambda session_key: error(message, session_key=session_key)
-
-
-absent = _refusal(NotFoundError, "no live session has this key")
+absent = Refusal(NotFoundError, "no live session has this key")
 """The session is not there, or not there for this caller: one text for both."""
-taken = _refusal(ConflictError, "a live session has this key")
+taken = Refusal(ConflictError, "a live session has this key")
 """All that anybody learns of a session that is not theirs."""
-changed = _refusal(ConflictError, "the session was changed meanwhile")
+changed = Refusal(ConflictError, "the session was changed meanwhile")
 """The session has another version than the caller relied on."""
-scope_held = _refusal(ConflictError, "another live session waits at this scope")
-taken_elsewhere = _refusal(ConflictError, "another namespace has a session in this key's place")
+scope_held = Refusal(ConflictError, "another live session waits at this scope")
+"""The scope is not free, and the caller would displace nobody."""
+taken_elsewhere = Refusal(ConflictError, "another namespace has a session in this key's place")
 """The Redis key of the session key belongs to another namespace."""
-claimed = _refusal(ClaimedError, "another runner holds the claim on this wait")
-claim_over = _refusal(ConflictError, "this claim is over")
+claimed = Refusal(ClaimedError, "another runner holds the claim on this wait")
+"""The wait is being resumed."""
+claim_over = Refusal(ConflictError, "this claim is over")
 """The claim has ended, however it did."""
-too_many_waits = _refusal(TooManyWaitsError, "this user has as many waits as this store allows one user")
+too_many_waits = Refusal(TooManyWaitsError, "this user has as many waits as this store allows one user")
+"""The wait would be one too many for its user."""
 
 
 def several_waits() -> InvalidInputError:

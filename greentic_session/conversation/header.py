@@ -1,20 +1,17 @@
-"""Header of a conversation: everything that is stored but its messages; and the rules for changes.
+"""Header of a conversation: everything that is stored but its messages; and what changes ask for.
 
-The rules are the same for all backends. A header holds plain values only, so that a backend may
-store it as one text or field by field.
+A header holds plain values only, so that a backend may store it as one text or field by field. The
+rules for changes are in `transitions`.
 """
 
 from collections.abc import Sequence
 from enum import Enum
-from typing import Final, Literal, TypeAlias, TypeVar
+from typing import Final, Literal, TypeAlias
 
 from msgspec import Raw, Struct
-from msgspec.structs import replace
 
 from greentic_session._base.hiding import Hiding, Outlined, outline
-from greentic_session.conversation.moments import later
-from greentic_session.conversation.rules import SCHEMA_VERSION, changed, check_schema, taken
-from greentic_session.errors import InvalidInputError
+from greentic_session.conversation.rules import SCHEMA_VERSION
 
 __all__ = [
     "MAX_COUNT",
@@ -28,12 +25,7 @@ __all__ = [
     "Revision",
     "Stored",
     "Tail",
-    "changed_header",
-    "end_of_edit",
-    "replacing",
 ]
-
-T = TypeVar("T")
 
 MAX_COUNT: Final = 2**53 - 1
 """The largest value of a counter: doubles, as in Lua and many JSON parsers, are exact up to it."""
@@ -201,81 +193,3 @@ class Edit(Hiding, Struct, frozen=True, kw_only=True):
     def __repr__(self) -> str:
         shown = {name: getattr(self, name, None) for name in ("operation", "first", "end")}
         return outline(self, "messages", **shown)
-
-
-def replacing(stored: Header | None, new: Header, expected: Expected, conversation_id: str) -> Header:
-    """Return the header that `put` stores: `new`, with times that follow those of `stored`.
-
-    Args:
-        stored: What is there; None if nothing is, or if it cannot be read and `expected` is
-            ANYTHING.
-        new: What is to be written.
-        expected: The requirement on the stored conversation.
-        conversation_id: The id for errors.
-
-    Raises:
-        ConflictError: The stored conversation is not the `expected` one.
-        SchemaVersionError: A newer version wrote it, and `expected` is not ANYTHING.
-    """
-    if expected is not Stored.ANYTHING:
-        if stored is not None:
-            check_schema(stored.schema_version, conversation_id)
-        if expected is Stored.NOTHING:
-            if stored is not None:
-                raise taken(conversation_id)
-        elif stored is None or stored.revision != expected:
-            raise changed(conversation_id)
-    if stored is None:
-        return new
-    return replace(new, created_at=stored.created_at, updated_at=later(new.updated_at, stored.updated_at))
-
-
-def changed_header(stored: Header, change: Change, now: int) -> Header:
-    """Return a header with the changes of an `update`.
-
-    Raises:
-        InvalidInputError: A counter would exceed 2**53 - 1.
-    """
-    usage = dict(stored.usage)
-    for name, count in change.usage.items():
-        usage[name] = _sum(name, usage.get(name, 0), count)
-    return replace(
-        stored,
-        updated_at=later(now, stored.updated_at),
-        cwd=stored.cwd if change.cwd is None else change.cwd,
-        usage=usage,
-        event_count=_sum("event_count", stored.event_count, change.events),
-        custom=_removed(stored.custom, change.remove_custom) | change.custom,
-        metadata=_removed(stored.metadata, change.remove_metadata) | change.metadata,
-    )
-
-
-def end_of_edit(birth: str, total: int, edit: Edit, conversation_id: str) -> int:
-    """Return the position behind the last message that goes.
-
-    What was read must still be there. An edit that goes to the end must know all messages: it would
-    remove one that was appended meanwhile.
-
-    Args:
-        birth: `Header.birth` of the stored conversation.
-        total: The number of its messages.
-        edit: The change.
-        conversation_id: The id for errors.
-
-    Raises:
-        ConflictError: The messages are not those that the caller has read.
-    """
-    read = edit.read
-    if read is not None and (read.birth != birth or read.total > total or (edit.end is None and read.total < total)):
-        raise changed(conversation_id)
-    return total if edit.end is None else edit.end
-
-
-def _removed(fields: dict[str, T], names: frozenset[str]) -> dict[str, T]:
-    return {name: value for name, value in fields.items() if name not in names} if names else fields
-
-
-def _sum(name: str, a: int, b: int) -> int:
-    if a + b > MAX_COUNT:
-        raise InvalidInputError(f"{name} would exceed 2**53 - 1")
-    return a + b

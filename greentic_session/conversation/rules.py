@@ -1,10 +1,10 @@
 """Rules of conversations that need no storage: partitions, ids, and errors."""
 
 import logging
-from collections.abc import Callable
-from typing import Final, TypeVar
+from typing import Final
 
 from greentic_session import tenancy
+from greentic_session._base.refusal import Refusal
 from greentic_session.errors import ConflictError, CorruptSessionError, InvalidInputError, NotFoundError, SchemaVersionError
 from greentic_session.ids import plain
 from greentic_session.models import TenantCtx
@@ -23,8 +23,6 @@ __all__ = [
     "taken",
     "warn_skipped",
 ]
-
-T = TypeVar("T")
 
 SCHEMA_VERSION: Final = 1
 """The version of written envelopes. Older ones are migrated when read, newer ones refused."""
@@ -88,18 +86,13 @@ def check_schema(version: int, conversation_id: str, *, newest: int = SCHEMA_VER
         )
 
 
-def _refusal(error: Callable[..., T], message: str) -> Callable[[str], T]:
-    """Return what makes one of the errors below for the id of a conversation."""
-    return lambda conversation_id: error(message, conversation_id=conversation_id)
-
-
-absent = _refusal(NotFoundError, "there is no conversation with this id")
+absent = Refusal(NotFoundError, "there is no conversation with this id", about="conversation_id")
 """There is none in the caller's partition."""
-taken = _refusal(ConflictError, "a conversation has this id")
+taken = Refusal(ConflictError, "a conversation has this id", about="conversation_id")
 """One in the caller's partition has it."""
-changed = _refusal(ConflictError, "the conversation was changed meanwhile")
+changed = Refusal(ConflictError, "the conversation was changed meanwhile", about="conversation_id")
 """It changed since the caller loaded or saved it."""
-corrupt = _refusal(CorruptSessionError, "the stored text is no conversation")
+corrupt = Refusal(CorruptSessionError, "the stored text is no conversation", about="conversation_id")
 """A stored header, or its file, cannot be read."""
 
 

@@ -47,7 +47,7 @@ CONVERSATION_FLOORS = [
     ["moments", "extra", "turns"],
     ["rules", "blocks"],
     ["header", "message", "session_link"],
-    ["envelope", "codec", "options", "messages"],
+    ["envelope", "codec", "options", "messages", "transitions"],
     ["state"],
     ["importers"],
     ["conversation"],

@@ -20,24 +20,13 @@ from greentic_session._json import codec
 from greentic_session.conversation.backend import ConversationBackend, Glimpse
 from greentic_session.conversation.conversation import ConversationSummary
 from greentic_session.conversation.envelope import read_envelope, write_envelope
-from greentic_session.conversation.header import (
-    Change,
-    Edit,
-    Expected,
-    Header,
-    Lifetime,
-    Revision,
-    Stored,
-    Tail,
-    changed_header,
-    end_of_edit,
-    replacing,
-)
+from greentic_session.conversation.header import Change, Edit, Expected, Header, Lifetime, Revision, Stored, Tail
 from greentic_session.conversation.message import Message
 from greentic_session.conversation.moments import as_datetime, as_moment, later
 from greentic_session.conversation.options import StoreOptions
 from greentic_session.conversation.rules import absent, check_conversation_id, corrupt, warn_skipped
 from greentic_session.conversation.store import ConversationStore
+from greentic_session.conversation.transitions import changed_header, end_of_edit, replacing
 from greentic_session.errors import (
     CorruptSessionError,
     GreenticError,

@@ -12,19 +12,10 @@ from greentic_session.admin import Step
 from greentic_session.conversation.backend import ConversationBackend, Glimpse
 from greentic_session.conversation.backends.memory.recency import Recency
 from greentic_session.conversation.conversation import ConversationSummary
-from greentic_session.conversation.header import (
-    Change,
-    Edit,
-    Expected,
-    Header,
-    Lifetime,
-    Tail,
-    changed_header,
-    end_of_edit,
-    replacing,
-)
+from greentic_session.conversation.header import Change, Edit, Expected, Header, Lifetime, Tail
 from greentic_session.conversation.moments import as_datetime, later
 from greentic_session.conversation.rules import absent, check_schema
+from greentic_session.conversation.transitions import changed_header, end_of_edit, replacing
 from greentic_session.tenancy import Partition
 
 __all__ = ["MemoryConversationBackend"]

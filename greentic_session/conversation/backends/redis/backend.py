@@ -18,22 +18,10 @@ from greentic_session._redis.scanning import stride, walk_servers
 from greentic_session.admin import Step
 from greentic_session.conversation.backend import ConversationBackend, Glimpse
 from greentic_session.conversation.conversation import ConversationSummary
-from greentic_session.conversation.header import (
-    MAX_COUNT,
-    Change,
-    Edit,
-    Expected,
-    Header,
-    Lifetime,
-    Revision,
-    Stored,
-    Tail,
-    changed_header,
-    end_of_edit,
-    replacing,
-)
+from greentic_session.conversation.header import MAX_COUNT, Change, Edit, Expected, Header, Lifetime, Revision, Stored, Tail
 from greentic_session.conversation.moments import as_datetime
 from greentic_session.conversation.rules import absent, check_schema, corrupt, warn_skipped
+from greentic_session.conversation.transitions import changed_header, end_of_edit, replacing
 from greentic_session.tenancy import Partition
 
 from .fields import counters_of, fields_of, merged_of, read_counter, read_fields, removed_of

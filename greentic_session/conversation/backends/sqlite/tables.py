@@ -13,20 +13,10 @@ from msgspec.structs import replace
 from greentic_session._expiry.expiring import Timer
 from greentic_session.conversation.conversation import ConversationSummary
 from greentic_session.conversation.envelope import read_envelope, write_envelope
-from greentic_session.conversation.header import (
-    Change,
-    Edit,
-    Expected,
-    Header,
-    Lifetime,
-    Revision,
-    Tail,
-    changed_header,
-    end_of_edit,
-    replacing,
-)
+from greentic_session.conversation.header import Change, Edit, Expected, Header, Lifetime, Revision, Tail
 from greentic_session.conversation.moments import MAX_MOMENT, as_datetime, later
 from greentic_session.conversation.rules import absent, check_schema, corrupt
+from greentic_session.conversation.transitions import changed_header, end_of_edit, replacing
 from greentic_session.tenancy import NO_TEAM, Partition
 
 from .removal import DELETE, drop, drop_messages
