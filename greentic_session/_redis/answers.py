@@ -6,10 +6,10 @@ makes one error of it, for all operations of a backend.
 """
 
 import inspect
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import aclosing
 from functools import wraps
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_origin
 
 import msgspec
 
@@ -55,11 +55,15 @@ def reading_answers(backend: type[C]) -> type[C]:
     for name, member in list(vars(backend).items()):
         if name.startswith("_"):
             continue
-        if inspect.iscoroutinefunction(member):
+        if inspect.iscoroutinefunction(member) or _returns_coroutine(member):
             setattr(backend, name, _call(member))
         elif inspect.isasyncgenfunction(member):
             setattr(backend, name, _iteration(member))
     return backend
+
+
+def _returns_coroutine(member: object) -> bool:
+    return inspect.isfunction(member) and get_origin(member.__annotations__.get("return")) is Coroutine
 
 
 def _call(operation: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:

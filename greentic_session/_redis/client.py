@@ -46,13 +46,15 @@ from redis.asyncio.connection import AbstractConnection
 
 from greentic_session.errors import GreenticError, OperationTimeoutError, UnavailableError
 
+from .alarm import Alarm
+from .answers import foreign
 from .call_length import CallLengths, choose, may_be_long
 from .call_queue import MAX_FAILURES_PER_TURN, CallQueues
 from .connection import Call, SharedConnection
 from .dialer import Dialer, Finder
 from .errors import is_demotion, translate
-from .executor import NO_HOLD, Arg, Packed
-from .joined_calls import joined
+from .executor import NO_HOLD, Arg, Packed, Pieces
+from .joined_calls import join
 from .packing import pack
 from .undoing import Undoing
 
@@ -97,8 +99,9 @@ class RedisClient:
         self._retired: set[SharedConnection] = set()
         self._queues = CallQueues(apart=max_connections > 1)
         self._lengths = CallLengths()
+        self._in_line = 0
         self._opening: asyncio.Task[None] | None = None
-        self._alarm: asyncio.TimerHandle | None = None
+        self._alarm = Alarm(self._look)
         self._emptied: asyncio.Event | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: int | None = None
@@ -109,35 +112,38 @@ class RedisClient:
 
     async def call(
         self,
-        command: tuple[Arg, ...],
+        command: tuple[Arg, ...] | Packed,
         *,
         repeatable: bool = False,
+        answers: tuple[type, ...] | None = None,
         script: str | None = None,
         deadline: float | None = None,
         before: bytes | None = None,
         undo: tuple[Arg, ...] | None = None,
-        ahead: tuple[Arg, ...] | Packed | None = None,
+        ahead: Pieces | None = None,
         behind: tuple[Arg, ...] | None = None,
     ) -> Any:
         """Send a command and return its answer, as bytes, ints, lists and None.
 
         Args:
-            command: The command and its arguments.
+            command: The command and its arguments; or several, packed, of which the last one is
+                answered.
             repeatable: Whether sending it twice does what sending it once does.
+            answers: Of which types its answer may be, NoneType among them; None for any.
             script: If the command is EVALSHA, the script: sent with EVAL where the server answers
                 that it does not know it, once for all calls that this meets at a time.
             deadline: When the call ends, by the loop's clock; by default in a `timeout`.
             before: A packed command to be sent right before it, whose answer nobody wants.
             undo: A command that undoes it, for the time after it; sent if the caller is cancelled
                 or late, or the connection is lost, while the command is under way.
-            ahead: A command that goes out ahead of it in the same piece, whatever comes of it; or
-                several, packed.
-            behind: A command that goes out behind it in the same piece. Then two answers are
+            ahead: A packed command that goes out ahead of it, whatever comes of it.
+            behind: A command that goes out behind it in the same write. Then two answers are
                 returned; the second is None if that command failed, or was not sent: where another
                 one comes `before`.
 
         Raises:
-            GreenticError: As `failures.translate` has it, from the driver's error.
+            GreenticError: As `errors.translate` has it, from the driver's error.
+            InternalError: The answer is of another type.
         """
         loop = self._loop
         # Not asyncio.get_running_loop(): before Python 3.12 that asks the kernel who we are, every
@@ -146,43 +152,37 @@ class RedisClient:
             loop = self.check_loop()
         if deadline is None:
             deadline = loop.time() + self._timeout
-        packed, about = pack(command), ahead.about if isinstance(ahead, Packed) else command
+        packed, skipped, about = (
+            (command.text, command.commands - 1, command.about)
+            if isinstance(command, Packed)
+            else (pack(command), 0, command)
+        )
         while True:
-            if self._alarm is None or deadline < self._alarm.when():
-                self._look_at(loop, deadline)
-            call = (
-                Call(packed, loop.create_future(), deadline, before=before, undo=undo)
-                if ahead is None and behind is None
-                else joined(packed, loop.create_future(), deadline, before=before, undo=undo, ahead=ahead, behind=behind)
-            )
+            if deadline < self._alarm.at:
+                self._alarm.set(loop, deadline)
+            call = Call(packed, loop.create_future(), deadline, before, undo, skipped)
+            if ahead is not None or behind is not None:
+                join(call, ahead, behind)
             number = self._sent = self._sent + 1
             long = call.long = self._lengths.is_long(about, call.packed)
             try:
                 # Whoever waits goes first.
-                connection = None if self._queues.of(call) else self._find_connection(call)
+                connection = None if self._in_line and self._queues.of(call) else self._find_connection(call)
                 if connection is not None:
                     connection.send(call)
                 else:
                     await self._wait_in_line(call)
                 answer = await call.answer
-                if call.was_long is not long:
-                    self._lengths.learn(about, long=call.was_long)
-                return answer  # noqa: TRY300  # nothing above it raises these, but the call itself
             except driver.ResponseError as error:
                 text = str(error)
                 if script is not None and text.startswith("NOSCRIPT"):
                     # It has restarted, or somebody flushed its scripts. EVAL runs and loads it, in
                     # one step; nothing was done before, so this is no repetition.
-                    packed, script = self._loading(command, script, packed, number)
+                    packed, script = self._loading(about, script, packed, number)
                     continue
-                if is_demotion(text):
-                    # A primary no more. Behind an address that fails over, new connections lead to
-                    # the new one.
-                    if call.connection in self._connections:
-                        self._retire_all()
-                    if repeatable and self._finder is not None:
-                        repeatable = False
-                        continue
+                if is_demotion(text) and self._leads_on(call) and repeatable:
+                    repeatable = False
+                    continue
                 raise translate(error, self._node_of(call)) from error
             except (driver.RedisError, OSError) as error:
                 call.leave()
@@ -194,11 +194,27 @@ class RedisClient:
                     raise
                 raise translate(error, self._node_of(call)) from error
             except BaseException:  # cancelled, that is
-                call.leave()
-                if call.connection is not None:
-                    self._undoing.take_back(call)
-                    call.connection.give_up(call)
+                self._give_up(call)
                 raise
+            if call.was_long is not long:
+                self._lengths.learn(about, long=call.was_long)
+            if answers is not None and type(answer if behind is None else answer[0]) not in answers:
+                raise foreign()
+            return answer
+
+    def _leads_on(self, call: Call) -> bool:
+        """Leave a primary that is none any more; say whether it is known where the next one is."""
+        # Behind an address that fails over, new connections lead to the new one.
+        if call.connection in self._connections:
+            self._retire_all()
+        return self._finder is not None
+
+    def _give_up(self, call: Call) -> None:
+        """Let a call go whose caller was cancelled."""
+        call.leave()
+        if call.connection is not None:
+            self._undoing.take_back(call)
+            call.connection.give_up(call)
 
     def _loading(self, command: tuple[Arg, ...], script: str, packed: bytes, number: int) -> tuple[bytes, str | None]:
         """Return what is sent next of a script that the server did not know, packed.
@@ -312,7 +328,7 @@ class RedisClient:
     # -- the line
 
     def _find_connection(self, call: Call) -> SharedConnection | None:
-        return choose(self._connections, self._most, call, long_waits=self._queues.long_waits)
+        return choose(self._connections, self._most, call, long_waits=self._in_line > 0 and self._queues.long_waits)
 
     def _may_open(self, call: Call) -> bool:
         """Say whether a connection may be opened for a call that waits."""
@@ -332,11 +348,13 @@ class RedisClient:
         call.turn = asyncio.get_running_loop().create_future()
         line = self._queues.of(call)
         line.join(call)
+        self._in_line += 1
         try:
             self._serve()
             await call.turn
         finally:
             line.leave(call)
+            self._in_line -= 1
             self._serve()
 
     # -- connections
@@ -381,11 +399,6 @@ class RedisClient:
 
     # -- time, and the loop
 
-    def _look_at(self, loop: asyncio.AbstractEventLoop, when: float) -> None:
-        if self._alarm is not None:
-            self._alarm.cancel()
-        self._alarm = loop.call_at(when, self._look)
-
     def _look(self) -> None:
         """Fail the calls that are late, and look again when the next one may be."""
         loop = asyncio.get_running_loop()
@@ -405,11 +418,10 @@ class RedisClient:
         self._serve()
         if self._finder is not None:
             self._finder.look()
-        self._alarm = None
         if (earliest := self._earliest()) is not None:
             # Where more of them are late, they are told in the next turn of the loop.
             soonest = now if left <= 0 else now + _DEADLINE_GRAIN_S
-            self._alarm = loop.call_at(max(soonest, earliest), self._look)
+            self._alarm.set(loop, max(soonest, earliest))
 
     def _earliest(self) -> float | None:
         """Return the earliest deadline of all calls; None if nothing is under way."""

@@ -46,7 +46,7 @@ from greentic_session.errors import (
 
 from .client import RedisClient
 from .connection import LostError
-from .executor import NO_HOLD, Arg, Executor, Packed, Ways
+from .executor import NO_HOLD, Arg, Executor, Packed, Pieces, Ways
 
 __all__ = ["Address", "ClusterAddress", "ClusterClient"]
 
@@ -114,12 +114,13 @@ class ClusterClient:
 
     async def call(
         self,
-        command: tuple[Arg, ...],
+        command: tuple[Arg, ...] | Packed,
         *,
         repeatable: bool = False,
+        answers: tuple[type, ...] | None = None,
         script: str | None = None,
         undo: tuple[Arg, ...] | None = None,
-        ahead: tuple[Arg, ...] | Packed | None = None,
+        ahead: Pieces | None = None,
         behind: tuple[Arg, ...] | None = None,
         stale: bool = False,
     ) -> Any:
@@ -129,6 +130,7 @@ class ClusterClient:
             command: The command and its arguments; a key comes first of them, or behind the number
                 of keys.
             repeatable: Whether sending it twice does what sending it once does.
+            answers: As for `RedisClient.call`.
             script: If the command is EVALSHA, the script.
             undo: As for `RedisClient.call`.
             ahead: As for `RedisClient.call`; its key is in the same slot.
@@ -138,10 +140,17 @@ class ClusterClient:
         Raises:
             GreenticError: As `RedisClient.call`.
         """
-        key = command[3] if script is not None else command[1]
+        key = command.about[1] if isinstance(command, Packed) else command[3 if script is not None else 1]
         slot = key_slot(key if isinstance(key, bytes) else str(key).encode())
         client, failure, begun = self._slots[slot], None, monotonic()
-        ways: Ways = {"repeatable": repeatable, "script": script, "undo": undo, "ahead": ahead, "behind": behind}
+        ways: Ways = {
+            "repeatable": repeatable,
+            "answers": answers,
+            "script": script,
+            "undo": undo,
+            "ahead": ahead,
+            "behind": behind,
+        }
         if client is not None and not stale:
             try:
                 return await client.call(command, **ways)
@@ -216,7 +225,7 @@ class ClusterClient:
     async def _insist(
         self,
         slot: int,
-        command: tuple[Arg, ...],
+        command: tuple[Arg, ...] | Packed,
         failure: GreenticError | None,
         seconds: float,
         ways: Ways,
@@ -398,7 +407,7 @@ class _Stale:
     def __init__(self, cluster: ClusterClient) -> None:
         self._cluster = cluster
 
-    async def call(self, command: tuple[Arg, ...], **ways: Unpack[Ways]) -> Any:
+    async def call(self, command: tuple[Arg, ...] | Packed, **ways: Unpack[Ways]) -> Any:
         return await self._cluster.call(command, **ways, stale=True)
 
     async def ping(self) -> None:

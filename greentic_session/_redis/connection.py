@@ -76,11 +76,11 @@ class Call(Hiding, msgspec.Struct, eq=False):
         packed: Its bytes.
         answer: What its caller waits for.
         deadline: When that ends, by the loop's clock.
-        connection: Where it was sent; None as long as it was not.
-        turn: What its caller waits for before that, in the line.
         before: The bytes of a command that goes out right before it; nobody waits for its answer.
         undo: The command that undoes it, where its caller waits for the answer no more.
         skipped: How many answers come ahead of its own, to what went out ahead of it.
+        connection: Where it was sent; None as long as it was not.
+        turn: What its caller waits for before that, in the line.
         followed: Whether two answers are returned: its own, and that to what goes out behind it.
         behind_missing: Whether there is nothing behind it all the same: the second one is None.
         first: The first of them, if that has come.
@@ -92,11 +92,11 @@ class Call(Hiding, msgspec.Struct, eq=False):
     packed: bytes
     answer: "asyncio.Future[Any]"
     deadline: float
-    connection: "SharedConnection | None" = None
-    turn: "asyncio.Future[None] | None" = None
     before: bytes | None = None
     undo: "tuple[Arg, ...] | None" = None
     skipped: int = 0
+    connection: "SharedConnection | None" = None
+    turn: "asyncio.Future[None] | None" = None
     followed: bool = False
     behind_missing: bool = False
     first: "Any" = None
@@ -280,6 +280,8 @@ class SharedConnection(asyncio.Protocol):
                     call = pending[0]
                     if call.skipped:
                         call.skipped -= 1
+                        while call.skipped and reader.gets() is not _INCOMPLETE:
+                            call.skipped -= 1
                         continue
                     if call.followed and (answer := call.take(answer)) is None:
                         continue

@@ -4,19 +4,23 @@ A client to one server, or to the nodes of a cluster.
 """
 
 from collections.abc import Sequence
-from typing import Any, Final, NamedTuple, Protocol, TypeAlias, TypedDict
+from typing import Any, Final, Protocol, TypeAlias, TypedDict
 
-from greentic_session._base.hiding import outline
+from msgspec import Struct
 
-__all__ = ["NO_HOLD", "Arg", "Executor", "Packed", "ServerExecutor", "Ways"]
+from greentic_session._base.hiding import Hiding, outline
+
+__all__ = ["NO_HOLD", "Arg", "Executor", "Packed", "Pieces", "ServerExecutor", "Ways"]
 
 Arg: TypeAlias = bytes | str | int
 """A word of a command."""
+Pieces: TypeAlias = tuple[bytes, ...]
+"""The bytes of a command in Redis's protocol, in pieces."""
 NO_HOLD: Final = "- - - - - -"
 """The `hold` of a step on a cluster that is allowed nothing in particular."""
 
 
-class Packed(NamedTuple):
+class Packed(Hiding, Struct, frozen=True, gc=False):
     """Commands in Redis's protocol, without keys on other nodes: they are for one server.
 
     Attributes:
@@ -27,7 +31,7 @@ class Packed(NamedTuple):
 
     text: bytes
     commands: int
-    about: tuple[Arg, Arg]
+    about: tuple[Arg, ...]
 
     def __repr__(self) -> str:
         return outline(self, "text", "about", commands=self.commands)
@@ -37,9 +41,10 @@ class Ways(TypedDict, total=False):
     """How a command is sent: the keywords of `RedisClient.call`, which has their defaults."""
 
     repeatable: bool
+    answers: tuple[type, ...] | None
     script: str | None
     undo: tuple[Arg, ...] | None
-    ahead: tuple[Arg, ...] | Packed | None
+    ahead: Pieces | None
     behind: tuple[Arg, ...] | None
 
 
@@ -56,12 +61,13 @@ class Executor(Protocol):
 
     async def call(
         self,
-        command: tuple[Arg, ...],
+        command: tuple[Arg, ...] | Packed,
         *,
         repeatable: bool = False,
+        answers: tuple[type, ...] | None = None,
         script: str | None = None,
         undo: tuple[Arg, ...] | None = None,
-        ahead: tuple[Arg, ...] | Packed | None = None,
+        ahead: Pieces | None = None,
         behind: tuple[Arg, ...] | None = None,
     ) -> Any:
         """As `RedisClient.call`."""

@@ -1,41 +1,28 @@
-"""Calls that are more than one command: what goes ahead of it or behind it, in the same piece."""
-
-import asyncio
-from typing import Any
+"""Calls that are more than one command: what goes ahead of it or behind it, in the same write."""
 
 from .connection import Call
-from .executor import Arg, Packed
+from .executor import Arg, Pieces
 from .packing import pack
 
-__all__ = ["joined"]
+__all__ = ["join"]
 
 
-def joined(
-    packed: bytes,
-    answer: "asyncio.Future[Any]",
-    deadline: float,
-    *,
-    before: bytes | None,
-    undo: tuple[Arg, ...] | None,
-    ahead: tuple[Arg, ...] | Packed | None,
-    behind: tuple[Arg, ...] | None,
-) -> Call:
-    """Return the call of a packed command with what goes ahead of it and behind it.
+def join(call: Call, ahead: Pieces | None, behind: tuple[Arg, ...] | None) -> None:
+    """Let a call that was not sent yet have what goes ahead of it and behind it.
 
     The arguments are those of `RedisClient.call`.
     """
-    call = Call(packed, answer, deadline, before=before, undo=undo, followed=behind is not None)
-    parts = [packed]
-    if isinstance(ahead, Packed):
-        parts.insert(0, ahead.text)
-        call.skipped = ahead.commands
-    elif ahead is not None:
-        # What comes `before` a command holds for that one only.
-        parts[:0] = [pack(ahead)] if before is None else [pack(ahead), before]
-        call.skipped = len(parts) - 1
-    if behind is not None and before is None:
-        parts.append(pack(behind))
-    elif behind is not None:
-        call.behind_missing = True
+    parts = [call.packed]
+    if ahead is not None:
+        parts[:0] = ahead
+        call.skipped = 1
+        if call.before is not None:  # it holds for the next command only
+            parts.insert(-1, call.before)
+            call.skipped = 2
+    if behind is not None:
+        call.followed = True
+        if call.before is None:
+            parts.append(pack(behind))
+        else:
+            call.behind_missing = True
     call.packed = b"".join(parts)
-    return call

@@ -4,11 +4,11 @@ A file each, run by their SHA-1, loaded again where the server has forgotten the
 """
 
 import hashlib
+from collections.abc import Awaitable
 from functools import cached_property
 from typing import Any
 
-from .answers import foreign
-from .executor import Arg, Executor
+from .executor import Arg, Executor, Pieces
 from .lua_source import script_text
 
 __all__ = ["Script"]
@@ -57,7 +57,8 @@ class Script:
         around: tuple[str, str] | None = None,
     ) -> None:
         self._package = package
-        self._answers = answers
+        # What stands around it may answer, too, with a list, which the executor reads.
+        self._answers = answers if around is None else (*answers, list)
         self._alone = _hashed(script_text(package, name))
         self._one_key = one_key
         self._around = around
@@ -76,23 +77,25 @@ class Script:
         The arguments are those of `run`. It is for what must be done behind a call that was cut
         off, so that nothing can be taken again: "late" tells it so, behind the `hold`.
         """
+        if not executor.moving:
+            return ("EVAL", self._alone[1], keys, *words)
         held = [f"{hold} late" for hold in self._held(executor)]
-        return ("EVAL", (self._guarded if executor.moving else self._alone)[1], keys, *words, *held)
+        return ("EVAL", self._guarded[1], keys, *words, *held)
 
     def _held(self, executor: Executor) -> tuple[str, ...]:
-        return (executor.hold,) if executor.moving and self._around is not None else ()
+        return () if self._around is None else (executor.hold,)
 
-    async def run(
+    def run(
         self,
         executor: Executor,
         keys: int,
         words: tuple[Arg, ...],
         undo: tuple[Arg, ...] | None = None,
         *,
-        ahead: tuple[Arg, ...] | None = None,
+        ahead: Pieces | None = None,
         behind: tuple[Arg, ...] | None = None,
-    ) -> Any:
-        """Run it, and return what it returns.
+    ) -> Awaitable[Any]:
+        """Run it; to be awaited for what it returns.
 
         Args:
             executor: The way there.
@@ -106,12 +109,19 @@ class Script:
             GreenticError: As `RedisClient.call`.
             InternalError: The answer is of another type.
         """
-        sha, text = self._guarded if executor.moving else self._alone
-        words = ("EVALSHA", sha, keys, *words, *self._held(executor))
-        answer = await executor.call(words, repeatable=self._repeatable, script=text, undo=undo, ahead=ahead, behind=behind)
-        if type(answer if behind is None else answer[0]) not in self._answers:
-            raise foreign()
-        return answer
+        sha, text = self._alone
+        if executor.moving:
+            sha, text = self._guarded
+            words = (*words, *self._held(executor))
+        return executor.call(
+            ("EVALSHA", sha, keys, *words),
+            repeatable=self._repeatable,
+            answers=self._answers,
+            script=text,
+            undo=undo,
+            ahead=ahead,
+            behind=behind,
+        )
 
 
 def _hashed(text: str) -> tuple[str, str]:

@@ -10,6 +10,7 @@ are sent only as long as they mostly answer.
 A cluster has none of this: an answer there may say that a slot has moved, command by command.
 """
 
+from collections.abc import Awaitable, Callable
 from time import monotonic
 from typing import Any, Final
 
@@ -44,9 +45,11 @@ _BLOCK: Final = b"".join(
         b"*3\r\n$4\r\nHGET\r\n$%d\r\n%b\r\n$1\r\n" + SCOPE_HASH_FIELD + b"\r\n",
         b"*2\r\n$4\r\nPTTL\r\n$%d\r\n%b\r\n",  # the session
         b"*2\r\n$3\r\nGET\r\n$%d\r\n%b\r\n",
+        b"*1\r\n$4\r\nEXEC\r\n",
     ]
 )
-_COMMANDS = 7
+_COMMANDS = 8
+_ANSWERS = (list,)
 
 
 class PlainFind:
@@ -87,42 +90,41 @@ class PlainFind:
         self._known.pop(scope, None)
         self._debt = _PRICE_OF_A_MISS
 
-    async def find(self, scope: str, waits: str, key: bytes) -> list[Any] | None:
+    async def find(self, scope: str, waits: str, key: bytes, by_script: Callable[[], Awaitable[list[Any]]]) -> list[Any]:
         """Find the wait of a scope.
 
         Args:
             scope: The scope's key.
             waits: The key of the user's set of waits.
             key: The remembered session key.
+            by_script: Asks `find.lua`, where only that script tells.
 
         Returns:
-            The answer of `find.lua`; None where only that script tells.
+            The answer of `find.lua`.
         """
         if self._not_before_s and monotonic() < self._not_before_s:
-            return None
+            return await by_script()
         place, user, record, session = scope.encode(), waits.encode(), self._records + key, self._sessions + key
-        each = (place, user, record, record, session, session)
-        text = _BLOCK % tuple([part for name in each for part in (len(name), name)])
+        about, kept, left = len(record), len(user), len(session)
+        text = _BLOCK % (len(place), place, kept, user, about, record, about, record, left, session, left, session)
         try:
-            found = await self._executor.call(
-                ("EXEC",), repeatable=True, ahead=Packed(text, _COMMANDS, ("GET", session.decode("utf-8", "replace")))
-            )
+            found = await self._executor.call(Packed(text, _COMMANDS, ("EXEC", session)), repeatable=True, answers=_ANSWERS)
         except GreenticError as error:
             if not isinstance(error.__cause__, ResponseError):
                 raise
             # If it is something else, the script tells what.
             if str(error.__cause__).startswith(_REFUSALS):
                 self._not_before_s = monotonic() + _REFUSED_PAUSE_S
-            return None
-        if type(found) is not list or len(found) != _COMMANDS - 1:
-            raise foreign()
-        if found[0] is None:
-            self._known.pop(scope, None)
-            return [b"absent"]
-        if _is_usual(found, scope, key):
-            return [b"found", 0, key, found[-1]]
-        self.missed(scope)
-        return None
+        else:
+            if len(found) != _COMMANDS - 2:
+                raise foreign()
+            if found[0] is None:
+                self._known.pop(scope, None)
+                return [b"absent"]
+            if _is_usual(found, scope, key):
+                return [b"found", 0, key, found[-1]]
+            self.missed(scope)
+        return await by_script()
 
 
 def _is_usual(found: list[Any], scope: str, key: bytes) -> bool:

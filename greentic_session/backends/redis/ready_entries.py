@@ -35,7 +35,7 @@ from time import monotonic
 from typing import Any, TypeAlias, TypeVar, Unpack
 
 from greentic_session._redis.answers import foreign, number
-from greentic_session._redis.executor import NO_HOLD, Arg, Executor, ServerExecutor, Ways
+from greentic_session._redis.executor import NO_HOLD, Arg, Executor, Packed, ServerExecutor, Ways
 from greentic_session._redis.scanning import glob_of
 
 from .keys import ClusterKeys
@@ -264,7 +264,7 @@ class SlotExecutor(Executor):
         self._executor = executor
         self.hold = hold
 
-    async def call(self, command: tuple[Arg, ...], **ways: Unpack[Ways]) -> Any:
+    async def call(self, command: tuple[Arg, ...] | Packed, **ways: Unpack[Ways]) -> Any:
         """As `RedisClient.call`.
 
         Raises:

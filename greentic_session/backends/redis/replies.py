@@ -11,7 +11,7 @@ from greentic_session import tenancy
 from greentic_session._concurrency.shield import shielded
 from greentic_session._redis.answers import foreign, number, reading_answers
 from greentic_session._redis.client import RedisClient
-from greentic_session._redis.executor import Arg, Executor
+from greentic_session._redis.executor import Arg, Executor, Pieces
 from greentic_session._redis.scanning import glob_of, walk
 from greentic_session.backend import (
     Backlog,
@@ -125,7 +125,7 @@ class RedisReplies(SessionBackend):
             return _DELIVER.run(self._client, len(places), words, undo)
         json, version, _ = text_of(beginning.data, beginning.text)
 
-        def run(text: Arg, size: int | str, ahead: tuple[Arg, ...] | None) -> Any:
+        def run(text: Arg, size: int | str, ahead: Pieces | None) -> Any:
             at_deadline = "resume" if beginning.resume else "forget"
             begun = (beginning.key, text, version, ms(beginning.ttl_ms), at_deadline, beginning.max_waits or "", size)
             return _DELIVER.run(self._client, len(places), (*words, *begun), undo, ahead=ahead)
@@ -214,7 +214,7 @@ class RedisReplies(SessionBackend):
             return _is_done(await _STAY.run(self._client, 1, words), b"stayed")
         json, version, owner = text_of(staying.data, staying.text)
 
-        def run(text: Arg, size: int | str, ahead: tuple[Arg, ...] | None) -> Any:
+        def run(text: Arg, size: int | str, ahead: Pieces | None) -> Any:
             return _STAY.run(self._client, 1, (*words, text, version, owner, size), ahead=ahead)
 
         return _is_done(await past_lua(self._keys, json, run), b"stayed")
@@ -277,7 +277,7 @@ class RedisReplies(SessionBackend):
         lying = rewriting.lying
         texts = (lying.reply.id, lying.reply.text, rewriting.text)
         words = (self._keys.wait(lying.owner, lying.scope), self._keys.namespace, owner_text(lying.owner), *texts)
-        return bool(await _REWRITE.run(self._client, 1, words))
+        return bool(number(await _REWRITE.run(self._client, 1, words)))
 
 
 async def lying_of(client: Executor, keys: Keys, names: list[bytes], ctx: TenantCtx) -> list[Lying]:

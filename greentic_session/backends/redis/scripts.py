@@ -9,7 +9,7 @@ from typing import Any, TypeAlias, cast
 
 from greentic_session._concurrency.shield import shielded
 from greentic_session._redis.answers import number, texts
-from greentic_session._redis.executor import Arg, Executor
+from greentic_session._redis.executor import Arg, Executor, Pieces
 from greentic_session._redis.scripts import Script
 from greentic_session.backend import Claiming, Creation, Parking
 from greentic_session.ids import SessionKey
@@ -105,7 +105,7 @@ class Scripts:
         key, pointer = creation.key, creation.pointer
         led_by = "" if pointer is None else owner_text(pointer)
 
-        def run(text: Arg, size: int | str, ahead: tuple[Arg, ...] | None) -> Awaitable[Answer | bytes]:
+        def run(text: Arg, size: int | str, ahead: Pieces | None) -> Awaitable[Answer | bytes]:
             place = (self._sessions + key, self._namespace, key, text, version, owner)
             words = (*place, led_by, ms(creation.ttl_ms), size, *self._hold)
             return _CREATE.run(self._executor, 1, words, ahead=ahead)
@@ -125,7 +125,7 @@ class Scripts:
         """
         json, version, owner = text
 
-        def run(text: Arg, size: int | str, ahead: tuple[Arg, ...] | None) -> Awaitable[Answer | bytes]:
+        def run(text: Arg, size: int | str, ahead: Pieces | None) -> Awaitable[Answer | bytes]:
             place = (self._sessions + key, self._namespace, key, text, version, owner)
             return _UPDATE.run(self._executor, 1, (*place, prefix, size, *terms), ahead=ahead)
 
@@ -144,13 +144,11 @@ class Scripts:
         """Tell how long a session has still to live."""
         return _REMAINING.run(self._executor, 1, (self._sessions + key, self._namespace, key, caller))
 
-    def park(self, parking: Parking, scope_json: bytes, text: Text, terms: str) -> Awaitable[Answer]:
-        """Make a session the one wait of a scope.
+    def park(self, parking: Parking, scope: str, scope_json: bytes, text: Text, terms: str) -> Awaitable[Answer]:
+        """Make a session the one wait of a scope, by the scope's key.
 
         `terms` are those of the store, for one that is to be resumed.
         """
-        keys = self._keys
-        scope = keys.scope(owner_path(parking.owner), parking.scope.scope_hash())
         on_conflict = ("" if parking.replace else "fail:") + (parking.token or "")
         json, version, owner = text
         at_deadline = "keep" if parking.resume is None else "forget"
@@ -158,20 +156,16 @@ class Scripts:
             at_deadline = f"resume {terms}"
         about = (payload_prefix(parking.owner), scope_json, ms(parking.ttl_ms), on_conflict, parking.max_waits or "")
 
-        def run(text: Arg, size: int | str, ahead: tuple[Arg, ...] | None) -> Awaitable[Answer | bytes]:
+        def run(text: Arg, size: int | str, ahead: Pieces | None) -> Awaitable[Answer | bytes]:
             words = (scope, self._namespace, parking.key, text, version, owner, *about, size, at_deadline, *self._hold)
             return _PARK.run(self._executor, 1, words, ahead=ahead)
 
-        if self._plain is None:
-            return past_lua(self._keys, json, run)
-        return self._noted(scope, parking.key, past_lua(self._keys, json, run))
+        return past_lua(self._keys, json, run)
 
-    async def _noted(self, scope: str, key: str, parking: Awaitable[Answer]) -> Answer:
-        """Park, and remember what waits there from now on."""
-        answer = await parking
-        if self._plain is not None and answer[0] in (b"parked", b"displaced"):
+    def note(self, scope: str, key: str) -> None:
+        """Remember which session waits at a scope from now on, for the next find or claim."""
+        if self._plain is not None:
             self._plain.remember(scope, key.encode())
-        return answer
 
     async def _with_text(
         self, run: "Callable[[tuple[Arg, ...] | None], Awaitable[tuple[Answer, bytes | None]]]", nonce: str
@@ -184,28 +178,28 @@ class Scripts:
             answer[3] = text
         return answer
 
-    async def find(self, owner: Owner, scopes: tuple[ReplyScope, ...], *terms: str) -> Answer:
+    def find(self, owner: Owner, scopes: tuple[ReplyScope, ...], *terms: str) -> Awaitable[Answer]:
         """Find the wait of the first scope that has one.
 
         With `THOROUGH` among the terms it is the owner's for certain; else the reader has to see
         whose it is.
         """
-        places = (self._keys.wait(owner, scopes[0]),) if len(scopes) == 1 else self._places(owner, scopes)
-        answer: Answer
+        places = self._places(owner, scopes)
         if terms:
-            answer = await _FIND.run(self._executor, len(places), (*places, self._namespace, "", *terms))
-            return answer
+            return _FIND.run(self._executor, len(places), (*places, self._namespace, "", *terms))
         plain, scope = self._plain, places[0]
         if plain is not None and len(places) == 1 and (key := plain.remembered(scope)) is not None:
-            found = await plain.find(scope, self._keys.waits(owner_path(owner)), key)
-            if found is not None:
-                return found
+            return plain.find(scope, self._keys.waits(owner_path(owner)), key, partial(self._find, places))
+        return self._find(places)
+
+    async def _find(self, places: tuple[str, ...]) -> Answer:
+        """Find by the script."""
         nonce = new_nonce()
         answer = await self._with_text(
             lambda behind: _FIND.run(self._executor, len(places), (*places, self._namespace, nonce), behind=behind), nonce
         )
-        if plain is not None and answer[0] == b"found":
-            plain.remember(places[answer[1]], answer[2])
+        if self._plain is not None and answer[0] == b"found":
+            self._plain.remember(places[answer[1]], answer[2])
         return answer
 
     def find_key(self, owner: Owner, scope: ReplyScope) -> Awaitable[Answer]:
@@ -341,7 +335,7 @@ class Scripts:
 
 
 async def past_lua(
-    keys: Keys, text: bytes, run: "Callable[[Arg, int | str, tuple[Arg, ...] | None], Awaitable[Answer | bytes]]"
+    keys: Keys, text: bytes, run: "Callable[[Arg, int | str, Pieces | None], Awaitable[Answer | bytes]]"
 ) -> Answer:
     """Run a script that stores a text, which goes past Lua if it is large.
 

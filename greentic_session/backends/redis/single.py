@@ -1,7 +1,8 @@
 """Sessions on one Redis."""
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine
 from contextlib import aclosing
+from typing import Any
 
 from greentic_session import tenancy
 from greentic_session._redis.answers import reading_answers
@@ -33,6 +34,9 @@ _PURGE_STEP = 20
 class RedisBackend(RedisReplies):
     """Storage in one namespace of one Redis.
 
+    What `Slot` does alone is handed on as it is: a coroutine that only awaits another one takes
+    time at every call.
+
     Args:
         client: The way to it.
         keys: Those of the namespace.
@@ -57,11 +61,11 @@ class RedisBackend(RedisReplies):
     async def create(self, creation: Creation) -> bool:
         return bool(await self._slot.create(creation))
 
-    async def get(self, key: str) -> Wait | None:
-        return await self._slot.get(key)
+    def get(self, key: str) -> Coroutine[Any, Any, Wait | None]:
+        return self._slot.get(key)
 
-    async def update(self, update: Update) -> str:
-        return await self._slot.update(update)
+    def update(self, update: Update) -> Coroutine[Any, Any, str]:
+        return self._slot.update(update)
 
     async def remove(self, key: str, ctx: TenantCtx | None) -> bool:
         return bool(await self._slot.remove(key, ctx))
@@ -74,11 +78,11 @@ class RedisBackend(RedisReplies):
 
     # -- waits, by scope
 
-    async def park(self, parking: Parking) -> Settled:
-        return await self._slot.park(parking)
+    def park(self, parking: Parking) -> Coroutine[Any, Any, Settled]:
+        return self._slot.park(parking)
 
-    async def find(self, owner: Owner, scopes: tuple[ReplyScope, ...]) -> Wait | None:
-        return await self._slot.find(owner, scopes)
+    def find(self, owner: Owner, scopes: tuple[ReplyScope, ...]) -> Coroutine[Any, Any, Wait | None]:
+        return self._slot.find(owner, scopes)
 
     async def find_key(self, owner: Owner, scope: ReplyScope) -> SessionKey | None:
         return await self._slot.find_key(owner, scope)
@@ -94,8 +98,8 @@ class RedisBackend(RedisReplies):
 
     # -- claims
 
-    async def claim(self, claiming: Claiming) -> Claimed | None:
-        return await self._slot.claim(claiming)
+    def claim(self, claiming: Claiming) -> Coroutine[Any, Any, Claimed | None]:
+        return self._slot.claim(claiming)
 
     async def complete(self, owner: Owner, key: str, token: str) -> Settled | None:
         removal = await self._slot.complete(owner, key, token)

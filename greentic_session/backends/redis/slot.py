@@ -180,19 +180,22 @@ class Slot:
             BarredError: The reservation is over.
             ShortError: It takes a reservation.
         """
-        key, scope, text = parking.key, msgspec.json.encode(parking.scope), text_of(parking.data, parking.text)
+        key, place = parking.key, self._keys.wait(parking.owner, parking.scope)
+        scope, text = msgspec.json.encode(parking.scope), text_of(parking.data, parking.text)
         terms = terms_of(self._limits) if parking.resume else ""
-        outcome, *more = await self._scripts.park(parking, scope, text, terms)
+        outcome, *more = await self._scripts.park(parking, place, scope, text, terms)
         if outcome == b"count":
             # Some of many waits may have expired: listing them tells, and takes those away.
             if parking.max_waits is not None and len(await self.list_waits(parking.owner)) < parking.max_waits:
-                outcome, *more = await self._scripts.park(parking, scope, text, terms)
+                outcome, *more = await self._scripts.park(parking, place, scope, text, terms)
             if outcome == b"count":
                 raise tenancy.too_many_waits(key)
         match outcome:
             case b"parked":
+                self._scripts.note(place, key)
                 return Settled(None, replies_of(more[1:])) if more else NOTHING_ELSE
             case b"displaced":
+                self._scripts.note(place, key)
                 return Settled(key_of(more[0]), replies_of(more[1:]))
             case b"over":
                 raise tenancy.claim_over(key)

@@ -7,9 +7,10 @@ These keys mean nothing to anybody else; of a client that dies in between they e
 """
 
 import os
+from itertools import count
 from typing import Final
 
-from greentic_session._redis.executor import Arg
+from greentic_session._redis.executor import Arg, Pieces
 
 __all__ = ["STAGED_BYTES", "STAGED_MS", "new_nonce", "stage", "take"]
 
@@ -21,16 +22,36 @@ same number stands in `lua/includes/staging.lua`.
 """
 STAGED_MS: Final = 5000
 """For how many milliseconds a text is staged at most."""
+_SET_HEAD: Final = b"*5\r\n$3\r\nSET\r\n$%d\r\n%b\r\n$%d\r\n"
+_SET_END: Final = b"\r\n$2\r\nPX\r\n$%d\r\n%d\r\n" % (len(str(STAGED_MS)), STAGED_MS)
+
+
+class _Nonces:
+    """Names that nobody else has: a random one of this process, and a number."""
+
+    def __init__(self) -> None:
+        self.begin()
+
+    def begin(self) -> None:
+        """Go on with a new random name."""
+        self.process = os.urandom(12).hex()
+        self.numbers = count()
+
+
+_nonces = _Nonces()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_nonces.begin)
 
 
 def new_nonce() -> str:
     """Return a name for a staged text that no other one ever has."""
-    return os.urandom(12).hex()
+    return f"{_nonces.process}{next(_nonces.numbers):x}"
 
 
-def stage(key: str, text: bytes) -> tuple[Arg, ...]:
-    """Return the command that stages a text."""
-    return ("SET", key, text, "PX", STAGED_MS)
+def stage(key: str, text: bytes) -> Pieces:
+    """Return the command that stages a text, packed in pieces: so the text is copied once."""
+    name = key.encode()
+    return _SET_HEAD % (len(name), name, len(text)), text, _SET_END
 
 
 def take(key: str) -> tuple[Arg, ...]:

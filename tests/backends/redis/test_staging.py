@@ -12,7 +12,9 @@ from redis_invariants import check, dump
 from redis_server import Server
 
 from greentic_session import RedisSessionStore, ReplyScope
-from greentic_session._redis.executor import Arg
+from greentic_session._redis.client import RedisClient
+from greentic_session._redis.executor import Packed, Pieces
+from greentic_session._redis.packing import pack
 from greentic_session.backends.redis.staging import STAGED_BYTES, STAGED_MS, stage
 from greentic_session.errors import ConflictError, GreenticError, TenantMismatchError
 from greentic_session.models import SessionData, version_of
@@ -106,16 +108,17 @@ async def test_nothing_stays_staged(
 async def test_what_a_client_that_died_has_staged_ends_within_seconds_and_is_no_fault(
     single: RedisSessionStore, raw: redis.Redis, namespace: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sent: list[tuple[Arg, ...]] = []
+    sent: list[Pieces] = []
 
-    def noted(key: str, text: bytes) -> tuple[Arg, ...]:
+    def noted(key: str, text: bytes) -> Pieces:
         sent.append(stage(key, text))
         return sent[-1]
 
     monkeypatch.setattr(STAGE, noted)
     await single.register_wait(ALICE, "alice", CHAT, "k", of(LARGE), 60)
     before = dump(raw, namespace)
-    raw.execute_command(*sent[0])  # type: ignore[no-untyped-call]  # and the script was never sent
+    client: RedisClient = single._backend._client  # type: ignore[attr-defined]  # only a Redis backend has one
+    assert await client.call(Packed(b"".join(sent[0]), 1, ("SET", "staged"))) == b"OK"  # and the script was never sent
     (name,) = dump(raw, namespace).keys() - before.keys()
     assert 0 < raw.pttl(f"{namespace}:{name}") <= STAGED_MS
     inspector = single._backend.inspector()
@@ -146,7 +149,7 @@ async def test_a_text_that_is_staged_no_more_goes_with_the_script(
     single: RedisSessionStore, raw: redis.Redis, namespace: str, monkeypatch: pytest.MonkeyPatch, write: str
 ) -> None:
     await single.register_wait(ALICE, "alice", CHAT, "k", of(LARGE), 60)
-    monkeypatch.setattr(STAGE, lambda key, _: ("UNLINK", key))  # as if it had been evicted
+    monkeypatch.setattr(STAGE, lambda key, _: (pack(("UNLINK", key)),))  # as if it had been evicted
     await WRITES[write](single)
     texts = [entry.text for name, entry in dump(raw, namespace).items() if name.startswith("session:")]
     assert of(LARGE, "b").to_json() in texts
