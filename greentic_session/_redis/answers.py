@@ -6,18 +6,21 @@ makes one error of it, for all operations of a backend.
 """
 
 import inspect
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 from functools import wraps
-from typing import Any, TypeVar, get_origin
+from types import CoroutineType
+from typing import Any, ParamSpec, TypeVar, cast
 
 import msgspec
 
 from greentic_session.errors import GreenticError, InternalError
 
-__all__ = ["foreign", "number", "reading_answers", "texts"]
+__all__ = ["foreign", "handed_on", "number", "reading_answers", "texts"]
 
 C = TypeVar("C")
+P = ParamSpec("P")
+T = TypeVar("T")
 
 _UNREADABLE = (TypeError, ValueError, LookupError, AttributeError, ArithmeticError, msgspec.MsgspecError)
 """What taking apart an answer of another kind raises."""
@@ -55,15 +58,26 @@ def reading_answers(backend: type[C]) -> type[C]:
     for name, member in list(vars(backend).items()):
         if name.startswith("_"):
             continue
-        if inspect.iscoroutinefunction(member) or _returns_coroutine(member):
+        if inspect.iscoroutinefunction(member):
             setattr(backend, name, _call(member))
+        elif isinstance(member, _HandedOn):
+            setattr(backend, name, _call(member.operation))
         elif inspect.isasyncgenfunction(member):
             setattr(backend, name, _iteration(member))
     return backend
 
 
-def _returns_coroutine(member: object) -> bool:
-    return inspect.isfunction(member) and get_origin(member.__annotations__.get("return")) is Coroutine
+def handed_on(operation: Callable[P, Awaitable[T]]) -> "Callable[P, CoroutineType[Any, Any, T]]":
+    """Declare a public operation that returns what is to be awaited, for `reading_answers`.
+
+    It awaits nothing itself: a coroutine that only awaits another one takes time at every call.
+    """
+    return cast("Callable[P, CoroutineType[Any, Any, T]]", _HandedOn(operation))
+
+
+class _HandedOn:
+    def __init__(self, operation: Callable[..., Awaitable[Any]]) -> None:
+        self.operation = operation
 
 
 def _call(operation: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:

@@ -1,4 +1,10 @@
-"""The choice of a connection for a call: short calls do not wait behind long ones."""
+"""The choice of a connection for a call: short calls do not wait behind long ones.
+
+Long calls never have all connections: one stays free for short calls, which else would stand behind
+megabytes. A command shows its length. Of an answer it is taken for granted that it is as long as
+the last one to the same command about the same key was. While long calls wait, short ones leave one
+connection to them in turn.
+"""
 
 from collections.abc import Sequence
 

@@ -9,10 +9,8 @@ served, so nothing grows without bound but the lines of the callers themselves. 
 one that opens a connection while calls wait for one: it is nobody's, so that a caller who is
 answered, late or cancelled neither waits for it nor ends it for the others.
 
-Long calls have a line of their own, and never all connections: one stays free for short calls,
-which else would stand behind megabytes. A command shows its length. Of an answer it is taken for
-granted that it is as long as the last one to the same command about the same key was. While long
-calls wait, short ones leave one connection to them in turn. With one connection there is one line.
+Long calls have a line of their own, and never all connections; see `call_length`. With one
+connection there is one line.
 
 The promises:
 
@@ -51,11 +49,13 @@ from .answers import foreign
 from .call_length import CallLengths, choose, may_be_long
 from .call_queue import MAX_FAILURES_PER_TURN, CallQueues
 from .connection import Call, SharedConnection
+from .connections import Connections
 from .dialer import Dialer, Finder
 from .errors import is_demotion, translate
 from .executor import NO_HOLD, Arg, Packed, Pieces
 from .joined_calls import join
 from .packing import pack
+from .script_loads import ScriptLoads
 from .undoing import Undoing
 
 __all__ = ["RedisClient"]
@@ -95,19 +95,16 @@ class RedisClient:
             finder.serve(self)
         self._timeout = timeout
         self._most = max_connections
-        self._connections: list[SharedConnection] = []
-        self._retired: set[SharedConnection] = set()
+        self._connections = Connections()
         self._queues = CallQueues(apart=max_connections > 1)
         self._lengths = CallLengths()
         self._in_line = 0
         self._opening: asyncio.Task[None] | None = None
         self._alarm = Alarm(self._look)
-        self._emptied: asyncio.Event | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: int | None = None
         self._undoing = Undoing(self.call, timeout)
-        self._sent = 0
-        self._loaded_after: dict[Arg, int] = {}
+        self._loads = ScriptLoads()
         self._closed = False
 
     async def call(
@@ -163,7 +160,7 @@ class RedisClient:
             call = Call(packed, loop.create_future(), deadline, before, undo, skipped)
             if ahead is not None or behind is not None:
                 join(call, ahead, behind)
-            number = self._sent = self._sent + 1
+            number = self._loads.calls = self._loads.calls + 1
             long = call.long = self._lengths.is_long(about, call.packed)
             try:
                 # Whoever waits goes first.
@@ -178,7 +175,7 @@ class RedisClient:
                 if script is not None and text.startswith("NOSCRIPT"):
                     # It has restarted, or somebody flushed its scripts. EVAL runs and loads it, in
                     # one step; nothing was done before, so this is no repetition.
-                    packed, script = self._loading(about, script, packed, number)
+                    packed, script = self._loads.again(about, script, packed, number)
                     continue
                 if is_demotion(text) and self._leads_on(call) and repeatable:
                     repeatable = False
@@ -205,8 +202,8 @@ class RedisClient:
     def _leads_on(self, call: Call) -> bool:
         """Leave a primary that is none any more; say whether it is known where the next one is."""
         # Behind an address that fails over, new connections lead to the new one.
-        if call.connection in self._connections:
-            self._retire_all()
+        if call.connection in self._connections.current:
+            self._connections.retire_all()
         return self._finder is not None
 
     def _give_up(self, call: Call) -> None:
@@ -215,17 +212,6 @@ class RedisClient:
         if call.connection is not None:
             self._undoing.take_back(call)
             call.connection.give_up(call)
-
-    def _loading(self, command: tuple[Arg, ...], script: str, packed: bytes, number: int) -> tuple[bytes, str | None]:
-        """Return what is sent next of a script that the server did not know, packed.
-
-        And the script, if that is its SHA-1 once more: where another call has sent the script since
-        this one went out. It is long, and hundreds of calls may be under way.
-        """
-        if self._loaded_after.get(command[1], 0) >= number:
-            return packed, script
-        self._loaded_after[command[1]] = self._sent
-        return pack(("EVAL", script, *command[2:])), None
 
     async def ping(self) -> None:
         """Return if Redis answers.
@@ -264,7 +250,7 @@ class RedisClient:
         if self._opening is not None and not self._opening.get_loop().is_closed():
             self._opening.cancel()
         self._queues.turn_all_away(UnavailableError("the store is closed"), self._loop)
-        self._retire_all()
+        self._connections.retire_all()
 
     async def aclose(self) -> None:
         """Close, after waiting a second at most for the answers under way; idempotent."""
@@ -274,14 +260,11 @@ class RedisClient:
                 async with asyncio.timeout(_CLOSE_TIMEOUT_S):
                     if self._opening is not None:
                         await asyncio.wait([self._opening])
-                    if self._retired:
-                        self._emptied = self._emptied or asyncio.Event()
-                        await self._emptied.wait()
+                    await self._connections.ended()
         except TimeoutError:
             pass
         finally:
-            for connection in tuple(self._retired):
-                connection.abort()
+            self._connections.abort()
 
     # -- what a connection tells
 
@@ -293,13 +276,8 @@ class RedisClient:
 
     def is_lost(self, connection: SharedConnection) -> None:
         """Forget a connection. One that never worked counts as a failure to connect."""
-        if connection in self._connections:
-            self._connections.remove(connection)
-            if not connection.answered and not connection.given_up:
-                self._dialer.failed(asyncio.get_running_loop().time())
-        self._retired.discard(connection)
-        if not self._retired and self._emptied is not None:
-            self._emptied.set()
+        if self._connections.lose(connection) and not connection.answered and not connection.given_up:
+            self._dialer.failed(asyncio.get_running_loop().time())
         self._serve()
 
     # -- what a finder tells
@@ -312,27 +290,20 @@ class RedisClient:
             at_once: Let the calls that are under way elsewhere fail: what they write there would be
                 lost.
         """
-        connections, self._connections = self._connections, []
-        for connection in connections:
-            if connection.node in nodes:
-                self._connections.append(connection)
-            else:
-                self._retire(connection)
-        if at_once:
-            for connection in tuple(self._retired):
-                if connection.node not in nodes:
-                    connection.abort()
+        self._connections.keep(nodes, at_once=at_once)
         self._dialer.moved()
         self._serve()
 
     # -- the line
 
     def _find_connection(self, call: Call) -> SharedConnection | None:
-        return choose(self._connections, self._most, call, long_waits=self._in_line > 0 and self._queues.long_waits)
+        long_waits = self._in_line > 0 and self._queues.long_waits
+        return choose(self._connections.current, self._most, call, long_waits=long_waits)
 
     def _may_open(self, call: Call) -> bool:
         """Say whether a connection may be opened for a call that waits."""
-        return len(self._connections) < self._most and (not call.long or may_be_long(self._connections, self._most))
+        connections = self._connections.current
+        return len(connections) < self._most and (not call.long or may_be_long(connections, self._most))
 
     def _serve(self) -> None:
         """Send what connections have room for; where calls still wait, begin to open another."""
@@ -376,10 +347,10 @@ class RedisClient:
                     writer, node = await self._dialer.connect()
             except Exception as error:  # noqa: BLE001  # be it a fault of a credential provider: its callers get it
                 self._dialer.failed(loop.time())
-                if not self._connections and not limit.expired():
+                if not self._connections.current and not limit.expired():
                     self._queues.turn_all_away(error, loop)
             else:
-                self._connections.append(SharedConnection(writer, self, loop, node))
+                self._connections.current.append(SharedConnection(writer, self, loop, node))
         finally:
             self._opening = None
             if not self._closed:
@@ -388,15 +359,6 @@ class RedisClient:
     def _node_of(self, call: Call) -> str:
         return self._dialer.node if call.connection is None else call.connection.node
 
-    def _retire_all(self) -> None:
-        connections, self._connections = self._connections, []
-        for connection in connections:
-            self._retire(connection)
-
-    def _retire(self, connection: SharedConnection) -> None:
-        self._retired.add(connection)
-        connection.retire()
-
     # -- time, and the loop
 
     def _look(self) -> None:
@@ -404,15 +366,11 @@ class RedisClient:
         loop = asyncio.get_running_loop()
         now = loop.time()
         left = MAX_FAILURES_PER_TURN
-        for connection in (*self._connections, *self._retired):
+        for connection in self._connections.all():
             for call in connection.expire(now, left):
                 left -= 1
                 self._undoing.take_back(call)
-            if connection in self._connections and connection.is_late(now):
-                self._connections.remove(connection)
-                self._retired.add(connection)
-            if connection in self._retired:
-                connection.retire()
+            self._connections.retire_late(connection, now)
         # Those in the line came later than those under way.
         left -= self._queues.turn_late_away(now, left, self._dialer.timed_out)
         self._serve()
@@ -425,10 +383,7 @@ class RedisClient:
 
     def _earliest(self) -> float | None:
         """Return the earliest deadline of all calls; None if nothing is under way."""
-        found = self._queues.deadlines()
-        found += [call.deadline for connection in self._connections for call in connection.pending]
-        found += [call.deadline for connection in self._retired for call in connection.pending if not call.answer.done()]
-        return min(found, default=None)
+        return min(self._queues.deadlines() + self._connections.deadlines(), default=None)
 
     def check_loop(self) -> asyncio.AbstractEventLoop:
         """Return the running event loop.

@@ -71,7 +71,7 @@ async def hold_long_answer(client: RedisClient, proxy: TcpProxy, raw: redis.Redi
     raw.set("long", b"x" * HELD_BYTES)
     proxy.hold(after=3 * LONG_BYTES)
     call = asyncio.create_task(client.call(("GET", "long")))
-    [connection] = client._connections
+    [connection] = client._connections.current
     await until(lambda: connection._unfinished > LONG_BYTES, "the answer has not begun")
     return call
 
@@ -90,7 +90,7 @@ def buffered(client: RedisClient) -> int:
     """Return how many bytes of commands wait to be sent, on all connections."""
     return sum(
         connection._transport.get_write_buffer_size() + sum(map(len, connection._outgoing))
-        for connection in client._connections
+        for connection in client._connections.current
     )
 
 

@@ -1,11 +1,10 @@
 """Sessions on one Redis."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Coroutine
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable
 from contextlib import aclosing
-from typing import Any
 
 from greentic_session import tenancy
-from greentic_session._redis.answers import reading_answers
+from greentic_session._redis.answers import handed_on, reading_answers
 from greentic_session._redis.client import RedisClient
 from greentic_session._redis.executor import Executor
 from greentic_session._redis.scanning import glob_of, stride, walk
@@ -34,9 +33,6 @@ _PURGE_STEP = 20
 class RedisBackend(RedisReplies):
     """Storage in one namespace of one Redis.
 
-    What `Slot` does alone is handed on as it is: a coroutine that only awaits another one takes
-    time at every call.
-
     Args:
         client: The way to it.
         keys: Those of the namespace.
@@ -61,10 +57,12 @@ class RedisBackend(RedisReplies):
     async def create(self, creation: Creation) -> bool:
         return bool(await self._slot.create(creation))
 
-    def get(self, key: str) -> Coroutine[Any, Any, Wait | None]:
+    @handed_on
+    def get(self, key: str) -> Awaitable[Wait | None]:
         return self._slot.get(key)
 
-    def update(self, update: Update) -> Coroutine[Any, Any, str]:
+    @handed_on
+    def update(self, update: Update) -> Awaitable[str]:
         return self._slot.update(update)
 
     async def remove(self, key: str, ctx: TenantCtx | None) -> bool:
@@ -78,10 +76,12 @@ class RedisBackend(RedisReplies):
 
     # -- waits, by scope
 
-    def park(self, parking: Parking) -> Coroutine[Any, Any, Settled]:
+    @handed_on
+    def park(self, parking: Parking) -> Awaitable[Settled]:
         return self._slot.park(parking)
 
-    def find(self, owner: Owner, scopes: tuple[ReplyScope, ...]) -> Coroutine[Any, Any, Wait | None]:
+    @handed_on
+    def find(self, owner: Owner, scopes: tuple[ReplyScope, ...]) -> Awaitable[Wait | None]:
         return self._slot.find(owner, scopes)
 
     async def find_key(self, owner: Owner, scope: ReplyScope) -> SessionKey | None:
@@ -98,7 +98,8 @@ class RedisBackend(RedisReplies):
 
     # -- claims
 
-    def claim(self, claiming: Claiming) -> Coroutine[Any, Any, Claimed | None]:
+    @handed_on
+    def claim(self, claiming: Claiming) -> Awaitable[Claimed | None]:
         return self._slot.claim(claiming)
 
     async def complete(self, owner: Owner, key: str, token: str) -> Settled | None:

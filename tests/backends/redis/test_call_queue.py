@@ -196,7 +196,9 @@ async def blocked(client: RedisClient, count: int) -> list[asyncio.Task[Any]]:
         client._lengths.learn(("BLPOP", f"list-{number}"), long=True)
     tasks = [asyncio.create_task(client.call(("BLPOP", f"list-{number}", 0))) for number in range(count)]
     most = client._most
-    await until(lambda: sum(each.is_long() for each in client._connections) == min(count, most - 1), "they do not run")
+    await until(
+        lambda: sum(each.is_long() for each in client._connections.current) == min(count, most - 1), "they do not run"
+    )
     return tasks
 
 

@@ -267,7 +267,7 @@ async def test_credentials_that_are_missing(server: Server, namespace: str) -> N
         with server.client() as raw:
             raw.config_set("requirepass", "hunter2")
             raw.client_kill_filter(_type="normal", skipme=False)
-        await until(lambda: not client_of(store)._connections, "the loss is not seen")
+        await until(lambda: not client_of(store)._connections.current, "the loss is not seen")
         with pytest.raises(UnauthenticatedError, match="password"):
             await store.health()
         with server.client(password="hunter2") as raw:

@@ -153,7 +153,7 @@ async def test_a_missing_password_means_the_same_to_every_operation(server: Serv
             raw.config_set("requirepass", "hunter2")
             raw.client_kill_filter(_type="normal", skipme=False)
         clients: list[Any] = [store.backend, conversations.backend]
-        await until(lambda: not any(each._client._connections for each in clients), "the connections stay")
+        await until(lambda: not any(each._client._connections.current for each in clients), "the connections stay")
         try:
             one_and_the_same(await outcomes(calls), errors.UnauthenticatedError)
         finally:

@@ -324,11 +324,11 @@ async def test_idle_connections_that_the_server_has_closed_cost_nothing(server: 
         await asyncio.gather(*(works(store) for _ in range(5)))
         with server.client() as raw:
             raw.client_kill_filter(_type="normal", skipme=True)
-        await until(lambda: not client_of(store)._connections, "the loss is not seen")
+        await until(lambda: not client_of(store)._connections.current, "the loss is not seen")
         await prepare(store)  # a write, which would not be repeated
         server.kill()
         server.start()
-        await until(lambda: not client_of(store)._connections, "the loss is not seen")
+        await until(lambda: not client_of(store)._connections.current, "the loss is not seen")
         await prepare(store)
         assert await store.get_session("k") == data()
 

@@ -139,7 +139,7 @@ async def test_a_list_that_no_memory_holds_is_no_end(monkeypatch: pytest.MonkeyP
     async with impostor() as (server, url), RedisSessionStore.from_url(url) as store:
         await store.health()
         backend: Any = store.backend
-        [connection] = backend._client._connections
+        [connection] = backend._client._connections.current
         assert isinstance(connection, SharedConnection)
         if memory:
 

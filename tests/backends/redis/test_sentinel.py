@@ -58,7 +58,9 @@ def nodes(store: RedisSessionStore) -> tuple[list[str], list[str]]:
     backend = store._backend
     assert isinstance(backend, RedisBackend)
     assert isinstance(backend._reading, RedisClient)
-    return [lane.node for lane in backend._client._connections], [lane.node for lane in backend._reading._connections]
+    return [lane.node for lane in backend._client._connections.current], [
+        lane.node for lane in backend._reading._connections.current
+    ]
 
 
 def listens(port: int) -> bool:

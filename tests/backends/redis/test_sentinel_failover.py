@@ -118,7 +118,7 @@ async def until(condition: Callable[[], bool]) -> None:
 async def leads_to(link: RedisClient, server: Server) -> None:
     """Return when a link has a connection to this server, and no other."""
     async with asyncio.timeout(3 * TIMEOUT):
-        while [lane.node for lane in link._connections] != [f"127.0.0.1:{server.port}"]:
+        while [lane.node for lane in link._connections.current] != [f"127.0.0.1:{server.port}"]:
             await link.call(("PING",), repeatable=True)
             await asyncio.sleep(0.02)
 
@@ -219,7 +219,7 @@ async def test_what_is_told_and_is_not_so_is_soon_forgotten(fleet: Fleet) -> Non
         primary = fleet.primary
         finder._service._switched(("127.0.0.1", fleet.replicas[0].port), done=True)
         await goes_on(load)
-        assert [lane.node for lane in links(store)[0]._connections] == [f"127.0.0.1:{primary.port}"]
+        assert [lane.node for lane in links(store)[0]._connections.current] == [f"127.0.0.1:{primary.port}"]
     load.check()
 
 

@@ -122,7 +122,7 @@ async def test_connections_that_are_killed_under_load(proxy: TcpProxy, raw: redi
                         proxy.cut(after=chance.randrange(1, 4), skip=chance.randrange(3), reset=chance.random() < 0.5)
                     case _:
                         await until(
-                            lambda: any(connection._alone for connection in client._connections),
+                            lambda: any(connection._alone for connection in client._connections.current),
                             "no long command is on its way",
                         )
                         proxy.end(reset=chance.random() < 0.5)
@@ -206,7 +206,7 @@ async def test_an_answer_that_nobody_asked_for_ends_the_connection() -> None:
         client = client_for(url)
         one.answers = [b"+PONG\r\n+PONG\r\n"]
         assert await client.call(("PING",)) == b"PONG"
-        await until(lambda: not client._connections, "it is used further")
+        await until(lambda: not client._connections.current, "it is used further")
         assert await client.call(("PING",)) == b"PONG"
         assert one.accepted == 2
         await client.aclose()
@@ -243,7 +243,7 @@ async def test_a_connection_that_ends_with_its_handshake(how: Callable[[asyncio.
         assert took < PROMPT
         one.greeting = None
         assert await client.call(("PING",)) == b"PONG"
-        await until(lambda: not client._retired, "it is kept for ever")
+        await until(lambda: not client._connections.retired, "it is kept for ever")
         await client.aclose()
 
 

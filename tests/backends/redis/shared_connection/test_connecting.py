@@ -80,7 +80,7 @@ async def test_the_first_attempt_after_a_quiet_time_is_made_at_once_and_success_
     assert await client.call(("PING",)) == b"PONG"
     assert len(kind.tries) == 1
     proxy.refuse()
-    await until(lambda: not client._connections, "the loss is not seen")
+    await until(lambda: not client._connections.current, "the loss is not seen")
     kind.tries.clear()
     assert client._dialer.not_before <= asyncio.get_running_loop().time()  # at once
     for failures in range(1, 4):
@@ -129,7 +129,7 @@ async def test_a_fault_of_ours_while_connecting_reaches_whoever_waits(
     shared: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with connected(shared.url) as client:
-        client._retire_all()
+        client._connections.retire_all()
         connect, faults = client._dialer.connect, [ValueError("a credential provider's fault")]
 
         async def faulty() -> Opened:
@@ -163,7 +163,7 @@ async def test_giving_up_long_commands_is_no_failure_to_connect(proxy: TcpProxy)
     async with connected(proxy.url, most=1) as client:
         for _ in range(10):
             call = asyncio.create_task(client.call(("SET", "long", text)))
-            await until(lambda: any(connection._alone for connection in client._connections), "it is not sent")
+            await until(lambda: any(connection._alone for connection in client._connections.current), "it is not sent")
             call.cancel()
             await asyncio.wait([call])
         assert client._dialer.not_before <= asyncio.get_running_loop().time()

@@ -73,7 +73,7 @@ async def test_a_long_answer_that_is_held_up_holds_up_no_small_one(proxy: TcpPro
         proxy.hold(after=3 * LONG_BYTES)
         long = asyncio.create_task(client.call(("GET", "long")))
         behind = [asyncio.create_task(echo(client, f"{number}")) for number in range(5)]
-        [connection] = client._connections
+        [connection] = client._connections.current
         await until(lambda: connection._unfinished > LONG_BYTES, "the answer has not begun")
         for number in range(50):
             _, took = await timed(echo(client, f"{number}"))
@@ -192,7 +192,7 @@ async def test_those_in_the_line_go_on_when_a_late_call_ends_the_only_connection
     async with connected(proxy.url, most=1) as client:
         proxy.hold(after=3 * LONG_BYTES)
         late = asyncio.create_task(client.call(("GET", "long")))
-        [connection] = client._connections
+        [connection] = client._connections.current
         # No more of it comes: that would set the room anew.
         await until(lambda: connection._unfinished >= 3 * LONG_BYTES, "the answer has not begun")
         connection.room = 2  # one more may go behind it

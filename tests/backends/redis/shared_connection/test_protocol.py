@@ -281,7 +281,7 @@ async def test_whoever_is_cancelled_as_the_turn_comes_leaves_nothing_behind(
         assert kinds(outcomes) == {asyncio.CancelledError: 10}
         await echo(client, "works")
         await until(
-            lambda: all(call.answer.done() for connection in client._connections for call in connection.pending),
+            lambda: all(call.answer.done() for connection in client._connections.current for call in connection.pending),
             "one is under way",
         )
     gc.collect()
