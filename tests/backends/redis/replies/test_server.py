@@ -171,6 +171,29 @@ async def all_sorts(store: RedisSessionStore) -> None:
     await store.deliver(other, "bob", CHAT, "x", claim=False)
 
 
+async def test_a_turn_leaves_nothing_but_its_id(store: RedisSessionStore, raw: redis.Redis, namespace: str) -> None:
+    """One alone in its tenant, one with others due before, and one behind which a reply lies."""
+    place = f"alice:{CHAT.scope_hash()}"
+    for number in range(3):
+        if number == 1:
+            await park(store, "other", OTHER)
+            await answer(store, scope=OTHER)  # is due by its lease
+        await park(store)
+        plain = set(raw.hkeys(f"{namespace}:own:k"))
+        claim = await claim_answer(store, "1", delivery_id=f"d{number}", lease=2 * MINUTE)
+        assert raw.zscore(f"{namespace}:ready:dev:acme:ops", place) is not None
+        if number == 2:
+            await answer(store, "2", claim=False)
+        await claim.park(CHAT, data(), DAY)
+        if number < 2:
+            assert set(raw.hkeys(f"{namespace}:own:k")) <= {*plain, b"x"}
+            assert raw.zscore(f"{namespace}:ready:dev:acme:ops", place) is None
+            assert not raw.exists(f"{namespace}:claim:k")
+            assert not raw.exists(f"{namespace}:replies:dev:acme:ops:{place}")
+        assert (await answer(store, "1", delivery_id=f"d{number}")).outcome == "duplicate"
+    assert bodies((await ready(store)).replies) == ["2"]
+
+
 async def test_every_key_ends_by_itself(
     store: RedisSessionStore, raw: redis.Redis, namespace: str, advance: Callable[[float], None]
 ) -> None:

@@ -55,4 +55,4 @@ local function carried_key(owner, hash) return ns .. CARRIED .. owner_path(owner
 local function kept_key(owner) return ns .. KEPT .. owner_path(owner) end
 local function ready_key(rest) return ns .. READY .. rest end
 local function places_at(path) return ready_key(path:match('^(.*):')) end
-local function place_name(path, hash) return path:match('[^:]*$') .. ':' .. hash end
+local function place_name(path, hash) return path:match('^.*:(.*)') .. ':' .. hash end

@@ -23,19 +23,9 @@ local function remove()
   -- elsewhere.
   if known[5] then
     if known[5] ~= hash or known[6] ~= hash then return false end
-    inbox = replies_at(path, hash)
-    local packed = call('HGET', inbox, ORDER)
-    local head = packed and cmsgpack.unpack(packed)
-    if not head or head[1] ~= key then return false end
-    for number = 8, #head do
-      if head[number][5] ~= token then return false end
-    end
-    local window = string.match(head[6], '%d+$')
-    for number = 8, #head do
-      local name = head[number][7]
-      if name ~= '' then call('SET', delivered_at(path, name), '', 'PX', window) end
-    end
-    call('ZREM', places_at(path), place_name(path, hash))
+    -- @include held_inbox
+    if not head then return false end
+    -- @include settle_held
   end
   local set, index = set_at(path), index_at(path)
   local members = redis.pcall('SCARD', set)

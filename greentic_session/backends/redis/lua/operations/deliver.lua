@@ -74,7 +74,7 @@ repeat
     call('SET', delivered, hash .. ':' .. id)
     if ids_end < math.huge then call('PEXPIRE', delivered, string.format('%.0f', math.ceil(ids_end - at))) end
   end
-  local told = string.format('%.0f', at * 1000)
+  local told = time[1] .. string.format('%06d', time[2])
   call('HSET', inbox, ORDER, cmsgpack.pack({key, ends, token, ids_end, key_end, terms, false,
     {id, size, at, 0, token, due, name, told}}), 'b:' .. id, body, 'h:' .. id, beside, SCOPE_OF_PLACE, ARGV[15])
   if key_end < math.huge then call('PEXPIRE', inbox, string.format('%.0f', math.ceil(key_end - at))) end
@@ -84,9 +84,9 @@ repeat
 until true
 
 -- @include places
-local most, most_bytes, factor = settings:match('(%d+) (%d+) (%d+)$')
+local told_terms, most, most_bytes, factor = settings:match('^(%d+ %d+ %d+) (%d+) (%d+) (%d+)$')
 local limits = {max_replies = tonumber(most), max_bytes = tonumber(most_bytes), owner_factor = tonumber(factor)}
-local terms, at = read_terms(settings:match('^%d+ %d+ %d+')), instant()
+local terms, at = read_terms(told_terms), instant()
 
 local function receive(inbox, outcome)
   -- @include count_accepted

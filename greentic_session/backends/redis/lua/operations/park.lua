@@ -46,11 +46,21 @@ repeat
   local members = #listed < 2 and #listed or call('SCARD', set)
   if most and members >= most and is_new then break end
 
-  local known, left, is_latest = nil, nil, false
+  local known, left, is_latest, inbox, settles = nil, nil, false, nil, nil
   if holder then
     known = call('HMGET', own, OWNER, SCOPE_HASH, LATEST_OF, NOTED, REPARKED, MOVED, UNSEEN, PLACE)
-    if known[1] ~= owner or known[2] ~= hash or (known[3] and known[3] ~= owner) or known[8] then break end
-    if token and held ~= token .. ':' .. hash then break end
+    if known[1] ~= owner or known[2] ~= hash or (known[3] and known[3] ~= owner) then break end
+    if known[8] then
+      -- It takes part in replies: the usual claim is one of `deliver`, and of no deadline.
+      if not token or nonce or held ~= token .. ':' .. hash .. ':r' or known[8] ~= hash then break end
+      local holds = call('HMGET', own, HELD, RESUME)
+      if holds[1] ~= hash or holds[2] == '1' then break end
+      -- @include held_inbox
+      if not head then break end
+      settles = head
+    elseif token and held ~= token .. ':' .. hash then
+      break
+    end
     if call('GETRANGE', target, '0', #prefix - 1) ~= prefix then break end
     is_latest = known[3] and redis.pcall('GET', pointer_at(path)) == key
     if nonce then
@@ -85,6 +95,11 @@ repeat
     call('HSET', own, TEXT_SHA, sha, TEXT_BYTES, bytes, SCOPE_JSON, scope, SINCE, since, REPARKED, '1')
   end
   if known and (known[6] == '1' or known[7] == '1') then call('HSET', own, MOVED, '', UNSEEN, '') end
+  if settles then
+    local head = settles
+    -- @include settle_held
+    call('HDEL', own, PLACE, DEADLINE, REST_END, RESUME, PUT_OFF, TURN, TOKEN, IS_NEW, HELD, TERMS)
+  end
   if left then call('HSET', own, POINTER_REACH, string.format('%.0f', left - ttl)) end
 
   local had_lifetime = true
@@ -113,7 +128,7 @@ repeat
 
   local index = index_at(path)
   if members > 1 or (members == 1 and listed[1] ~= key) then
-    if token then call('DEL', claim_key(key)) end
+    if settles then call('UNLINK', claim_key(key), inbox) elseif token then call('UNLINK', claim_key(key)) end
     -- @include wait_index
     members = add_wait(set, index, members, key, hash, ttl)
     local known_types, is_settled = pcall(sync_lifetimes, set, index, members)
@@ -123,7 +138,9 @@ repeat
   if members == 0 then call('SADD', set, key) end
   -- The only wait has no index: one may be left of waits that the reference has cleared, or be
   -- 0.1.0's.
-  if token then call('UNLINK', index, claim_key(key)) else call('UNLINK', index) end
+  if settles then call('UNLINK', index, claim_key(key), inbox)
+  elseif token then call('UNLINK', index, claim_key(key))
+  else call('UNLINK', index) end
   if ttl ~= -1 then call('PEXPIRE', set, lifetime) elseif members > 0 then call('PERSIST', set) end
 until true
 
