@@ -4,11 +4,9 @@ It needs the framework: ``python -m pip install 'greentic-session[langgraph]'``.
 """
 
 import asyncio
-import os
-import threading
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Final, Self, TypeVar
+from typing import Any, Self
 
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import (
@@ -28,26 +26,24 @@ from greentic_session.factory import SessionBackendConfig, create_session_store
 from greentic_session.models import TenantCtx
 from greentic_session.store import SessionStore
 
+from ._graphs.home import Home
 from ._graphs.models import Entry, Place, Write
-from ._graphs.threads import Threads, issue
+from ._graphs.runs import TOKEN, begin, go_on, hold, token_of
+from ._graphs.threads import Threads
 from ._graphs.turns import Answer, GraphTurns, Input, Question, Say
 
 __all__ = ["Answer", "GraphTurns", "Input", "Question", "Say", "SessionSaver"]
-
-T = TypeVar("T")
-
-_TOKEN: Final = "__greentic_run"  # noqa: S105  # the name of a token
-"""The configurable value that tells a run from others; metadata leave out what begins so."""
 
 
 class SessionSaver(BaseCheckpointSaver[int]):  # type: ignore[misc]  # untyped where it is not installed
     """Checkpoints of one tenant, over any store.
 
-    A run that was taken over cannot write on: what it writes to a namespace of a thread is a
-    ConflictError once another run has written a checkpoint there since the first one has read it.
-    (A subgraph has a namespace of its own.) It needs no lease: the first of two runs that writes
-    wins, and a caller that has read nothing is never refused. The latest checkpoint is the one that
-    was accepted last, whatever the clocks of machines say.
+    A run that was taken over cannot write on: once another run has written anything to a thread
+    since the first one has read, all that the first one writes there is a ConflictError, also in
+    subgraphs, whether the other run was there or not. The subgraphs of a run are part of it. It
+    needs no lease: the first of two runs that writes wins, and a caller that has read nothing is
+    never refused. The latest checkpoint is the one that was accepted last, whatever the clocks of
+    machines say.
 
     Both kinds of methods may be used, from any thread; but of one Redis store only those of the
     event loop in which it was used first, or which the saver began: where a graph is invoked
@@ -83,7 +79,7 @@ class SessionSaver(BaseCheckpointSaver[int]):  # type: ignore[misc]  # untyped w
         if not isinstance(given, SessionStore):
             raise TypeError(f"store must be a SessionStore, not {type(given).__name__}")
         self._threads = Threads(store, ctx, ttl, history=history)
-        self._home = _Home()
+        self._home = Home()
         self._own: SessionStore | None = None
 
     @classmethod
@@ -105,11 +101,15 @@ class SessionSaver(BaseCheckpointSaver[int]):  # type: ignore[misc]  # untyped w
 
     async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
         """Return a checkpoint, by default the latest of its namespace; None without one."""
-        return await self._home.run(lambda: self._get(config))
+        found = await self._home.run(lambda: self._get(config))
+        go_on(_values(config))
+        return found
 
     def get_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
         """Do as `aget_tuple`."""
-        return self._home.wait(lambda: self._get(config))
+        found = self._home.wait(lambda: self._get(config))
+        go_on(_values(config))
+        return found
 
     async def alist(
         self,
@@ -144,6 +144,16 @@ class SessionSaver(BaseCheckpointSaver[int]):  # type: ignore[misc]  # untyped w
         found = self._list(config, filter, before, limit)
         while (one := self._home.wait(lambda: _next(found))) is not None:
             yield one
+
+    async def aget_delta_channel_history(self, *, config: RunnableConfig, channels: Sequence[str]) -> Any:
+        """Return what values of channels are made of; newer versions of langgraph ask for it."""
+        with hold():
+            return await super().aget_delta_channel_history(config=_copied(config), channels=channels)
+
+    def get_delta_channel_history(self, *, config: RunnableConfig, channels: Sequence[str]) -> Any:
+        """Do as `aget_delta_channel_history`."""
+        with hold():
+            return super().get_delta_channel_history(config=_copied(config), channels=channels)
 
     # -- writing
 
@@ -262,15 +272,12 @@ class SessionSaver(BaseCheckpointSaver[int]):  # type: ignore[misc]  # untyped w
     # -- below: from and to what is stored
 
     async def _get(self, config: RunnableConfig) -> CheckpointTuple | None:
-        place, id = _place(config), _id(config)
-        entry, number = await self._threads.find(place, id)
-        token = issue(number, os.urandom(8).hex())
-        if entry is None:
-            # A run takes over what it finds in the config of a tuple; without one it goes on with
-            # this config.
-            _values(config)[_TOKEN] = token
-            return None
-        return self._tuple(place, entry, token)
+        place, values = _place(config), _values(config)
+        tag = self._threads.tag(place.thread)
+        entry, token = await self._threads.find(place, _id(config))
+        token = token_of(values, tag) or token
+        begin(values, token, is_new=entry is None)
+        return None if entry is None else self._tuple(place, entry, token)
 
     async def _list(
         self,
@@ -312,16 +319,21 @@ class SessionSaver(BaseCheckpointSaver[int]):  # type: ignore[misc]  # untyped w
             _list_of(kept.get("counters_since_delta_snapshot") or ()),
             None if run is None else str(run),
         )
-        await self._threads.put(place, values.get(_TOKEN), entry)
-        return _config(place, entry.id, values.get(_TOKEN))
+        token = self._token(place, values)
+        await self._threads.put(place, token, entry)
+        return _config(place, entry.id, token)
 
     async def _put_writes(self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task: str, path: str) -> None:
         packed = [
             Write(task, WRITES_IDX_MAP.get(channel, index), path, channel, *self.serde.dumps_typed(value))
             for index, (channel, value) in enumerate(writes)
         ]
-        values = _values(config)
-        await self._threads.put_writes(_place(config), values.get(_TOKEN), values["checkpoint_id"], packed)
+        place, values = _place(config), _values(config)
+        await self._threads.put_writes(place, self._token(place, values), values["checkpoint_id"], packed)
+
+    def _token(self, place: Place, values: Mapping[str, Any]) -> str | None:
+        tag, token = self._threads.tag(place.thread), values.get(TOKEN)
+        return token_of(values, tag) if token is None or not token.endswith(tag) else token
 
     async def _prune(self, threads: Sequence[str], strategy: str) -> None:
         if strategy not in ("keep_latest", "delete"):
@@ -340,63 +352,6 @@ class SessionSaver(BaseCheckpointSaver[int]):  # type: ignore[misc]  # untyped w
         )
 
 
-class _Home:
-    """Event loop of a saver: the first one that it is used in, or one in a thread of its own."""
-
-    def __init__(self) -> None:
-        self._guard = threading.Lock()
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._thread: threading.Thread | None = None
-
-    async def run(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        """Await work in the saver's loop."""
-        here = asyncio.get_running_loop()
-        with self._guard:
-            if self._loop is None or not self._loop.is_running():
-                self._loop = here
-            home = self._loop
-        if home is here:
-            return await work()
-        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work(), home))
-
-    def wait(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        """Block until work is done in the saver's loop.
-
-        Raises:
-            RuntimeError: This is the thread of that loop.
-        """
-        with self._guard:
-            if self._loop is None or not self._loop.is_running():
-                self._begin()
-            home = self._loop
-        try:
-            is_here = asyncio.get_running_loop() is home
-        except RuntimeError:
-            is_here = False
-        if is_here or home is None:
-            raise RuntimeError("in the event loop of the saver, await ainvoke, astream and the saver's async methods")
-        return asyncio.run_coroutine_threadsafe(work(), home).result()
-
-    def end(self) -> None:
-        """End the thread, if there is one."""
-        with self._guard:
-            loop, thread = self._loop, self._thread
-            self._loop = self._thread = None
-        if loop is not None and thread is not None:
-            loop.call_soon_threadsafe(loop.stop)
-            thread.join()
-            loop.close()
-
-    def _begin(self) -> None:
-        loop = asyncio.new_event_loop()
-        is_running = threading.Event()
-        loop.call_soon(is_running.set)
-        thread = threading.Thread(target=loop.run_forever, name="greentic-session-saver", daemon=True)
-        thread.start()
-        is_running.wait()
-        self._loop, self._thread = loop, thread
-
-
 async def _next(found: AsyncIterator[CheckpointTuple]) -> CheckpointTuple | None:
     return await anext(found, None)
 
@@ -405,6 +360,10 @@ def _values(config: Any) -> dict[str, Any]:
     """Return the configurable values, which every config of a saver has."""
     values: dict[str, Any] = config["configurable"]
     return values
+
+
+def _copied(config: Any) -> Any:
+    return {**config, "configurable": dict(_values(config))}
 
 
 def _place(config: RunnableConfig) -> Place:
@@ -419,7 +378,7 @@ def _id(config: RunnableConfig) -> str | None:
 
 def _config(place: Place, id: str, token: str | None) -> RunnableConfig:
     values = {"thread_id": place.thread, "checkpoint_ns": place.ns, "checkpoint_id": id}
-    return {"configurable": values if token is None else {**values, _TOKEN: token}}
+    return {"configurable": values if token is None else {**values, TOKEN: token}}
 
 
 def _list_of(names: Any) -> "list[str]":

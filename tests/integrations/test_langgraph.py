@@ -3,7 +3,6 @@
 from collections.abc import AsyncIterator
 from typing import Annotated, Any, TypedDict
 
-import anyio
 import pytest
 import pytest_asyncio
 
@@ -18,7 +17,6 @@ from greentic_session import (
 from greentic_session.encryption import EncryptedSessionStore, EncryptionKey, Keyring
 
 pytest.importorskip("langgraph.checkpoint.conformance", reason="python -m pip install 'greentic-session[integrations]'")
-from langgraph.checkpoint.base import empty_checkpoint  # it needs the framework
 from langgraph.checkpoint.conformance import checkpointer_test, validate
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import END, START, StateGraph
@@ -112,58 +110,6 @@ async def test_a_graph_goes_on_where_it_was_interrupted(store: SessionStore) -> 
     assert (await graph.ainvoke(Command(resume="red"), config))["said"] == ["hi", "one", "large", "red", "two"]
     steps = [state.metadata["step"] async for state in graph.aget_state_history(config)]
     assert steps == [3, 2, 1, 0, -1]
-
-
-async def test_a_run_that_was_taken_over_cannot_write_on(store: SessionStore) -> None:
-    begun, go_on = anyio.Event(), anyio.Event()
-
-    async def slow(state: State) -> Any:
-        if not begun.is_set():
-            begun.set()
-            await go_on.wait()
-            return {"said": ["first"]}
-        return {"said": ["second"]}
-
-    config: Any = {"configurable": {"thread_id": "t1"}}
-    refused: list[BaseException] = []
-
-    async def first() -> None:
-        try:
-            graph = graph_of(one, slow, two).compile(checkpointer=SessionSaver(store, CTX))
-            await graph.ainvoke({"said": []}, config, durability="sync")  # else it writes while the second one reads
-        except ConflictError as error:
-            refused.append(error)
-
-    before: list[Any] = []
-    second = graph_of(one, slow, two).compile(checkpointer=SessionSaver(store, CTX))
-    async with anyio.create_task_group() as group:
-        group.start_soon(first)
-        with anyio.fail_after(30):
-            await begun.wait()
-        assert (await second.ainvoke(None, config))["said"] == ["one", "second", "two"]
-        before = [state async for state in second.aget_state_history(config)]
-        go_on.set()
-    assert len(refused) == 1
-    assert [state async for state in second.aget_state_history(config)] == before
-    assert (await second.aget_state(config)).values["said"] == ["one", "second", "two"]
-
-
-async def test_two_runs_that_found_no_thread(store: SessionStore) -> None:
-    """Both have read before there was a checkpoint: one of them may begin the thread."""
-    savers = [SessionSaver(store, CTX) for _ in range(2)]
-    configs: list[Any] = [{"configurable": {"thread_id": "t1", "checkpoint_ns": ""}} for _ in savers]
-    for saver, config in zip(savers, configs, strict=True):
-        assert await saver.aget_tuple(config) is None
-    checkpoints = [empty_checkpoint() for _ in savers]
-    await savers[0].aput(configs[0], checkpoints[0], {"source": "input", "step": -1, "parents": {}}, {})
-    with pytest.raises(ConflictError):
-        await savers[1].aput(configs[1], checkpoints[1], {"source": "input", "step": -1, "parents": {}}, {})
-    late: Any = {"configurable": {**configs[1]["configurable"], "checkpoint_id": checkpoints[0]["id"]}}
-    with pytest.raises(ConflictError):
-        await savers[1].aput_writes(late, [("said", ["late"])], "task")
-    found = await savers[1].aget_tuple({"configurable": {"thread_id": "t1"}})
-    assert found is not None
-    assert (found.checkpoint["id"], found.pending_writes) == (checkpoints[0]["id"], [])
 
 
 async def test_a_run_may_begin_anywhere_in_the_history(store: SessionStore) -> None:

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from greentic_session.errors import ConflictError, NotFoundError
 from greentic_session.models import ReplyScope
 
-from .models import Entry, Head, Place, Write, merged
+from .models import Entry, Head, Late, Place, Write, merged
 from .records import FLOW, Records, short
 
 __all__ = ["Archive"]
@@ -36,9 +36,13 @@ class Archive:
                 return None
             entry = found.context(Entry)
         added = await self._records.store.get_session(late, ctx=ctx)
-        if added is None:
-            return entry
-        return replace(entry, writes=merged(entry.writes, added.context(list[Write])))
+        writes = entry.writes if added is None else merged(entry.writes, added.context(Late).writes)
+        return replace(entry, writes=merged(writes, head.late.get(id, [])))
+
+    async def has(self, place: Place, id: str) -> bool:
+        """Return whether a checkpoint is archived."""
+        key = self._records.entry_keys(place.thread, short(place.ns), id)[0]
+        return await self._records.store.get_session(key, ctx=self._records.owner(place.thread)) is not None
 
     async def page(
         self, thread: str, heads: dict[str, Head], wanted: list[tuple[str, str]]
@@ -64,18 +68,20 @@ class Archive:
             self._records.owner(place.thread), ReplyScope(FLOW, thread=name, correlation=quote(entry.id)), key, entry
         )
 
-    async def put_late(self, place: Place, id: str, writes: list[Write]) -> None:
-        """Add writes to a checkpoint that has left its head."""
+    async def put_late(self, place: Place, id: str, head: Head, writes: list[Write]) -> None:
+        """Add writes that a head has to their checkpoint; any process may do it, and again."""
         ctx, key = self._records.owner(place.thread), self._records.entry_keys(place.thread, short(place.ns), id)[1]
         while True:
             found = await self._records.store.get_versioned(key, ctx=ctx)
-            before = [] if found is None else found.data.context(list[Write])
-            data = self._records.data(place.thread, merged(before, writes))
+            before = None if found is None else found.data.context(Late)
+            if before is not None and before.changes >= head.changes and before.birth == head.birth:
+                return
+            late = Late(head.birth, head.changes, merged([] if before is None else before.writes, writes))
             try:
                 if found is None:
-                    await self._records.store.create_session(ctx, data, key=key, ttl=self._records.ttl)
+                    await self._records.create(key, place.thread, late)
                 else:
-                    await self._records.store.update_session(key, data, ctx=ctx, if_version=found.version)
+                    await self._records.update(key, place.thread, late, found.version)
             except (ConflictError, NotFoundError):
                 continue
             return

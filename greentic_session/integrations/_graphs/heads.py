@@ -1,39 +1,59 @@
-"""Heads of namespaces: the latest checkpoint of each, and who may write the next one."""
+"""Heads of threads: who may write next, and the states of namespaces."""
 
+import asyncio
+import os
 import time
 import weakref
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Final, NamedTuple
 
-import anyio
+from msgspec.structs import replace
 
 from greentic_session.errors import ConflictError, NotFoundError
-from greentic_session.ids import SessionKey
 
 from .archive import Archive
 from .models import Head, Place
-from .records import HEAD, Records, key_of, short
+from .records import Records, short
 
-__all__ = ["Heads"]
+__all__ = ["Archived", "Heads", "issue", "taken"]
 
 _MAX_KNOWN_HEADS: Final = 256
+_MAX_KNOWN_STATES: Final = 32
 _MAX_WRITERS: Final = 4096
 _RENEWED_AFTER: Final = 0.1
 """The part of its lifetime after which a thread that is written to begins it anew."""
+
+Archived = dict[str, bool]
+"""What a change has archived, by id: the whole checkpoint, or only writes that came late."""
 
 
 class _SupersededError(ConflictError):
     """A run that was taken over."""
 
 
-class _Known(NamedTuple):
+class _State(NamedTuple):
+    """What is stored of a namespace beside the head; its version is empty if that was not read."""
+
     head: Head | None
     version: str
 
 
+class _Known(NamedTuple):
+    """A head, and states as they are stored for as long as it is not replaced."""
+
+    head: Head | None
+    version: str
+    states: dict[str, _State]
+
+
 class Heads:
     """Heads of one tenant's threads, a session each, which is replaced by compare and set.
+
+    A head holds the state of the namespace that was written last; those of all others are in a
+    session each. Before another one takes its place in the head, a state is stored in its session,
+    in which it is never replaced by an older one. So each write of a thread, in whichever
+    namespace, replaces the one head: of two runs one is refused everywhere.
 
     A head that was read or written is remembered, so that the next step of a run need not read it:
     if it was replaced since, the step is refused by the store, and made anew.
@@ -42,66 +62,111 @@ class Heads:
     def __init__(self, records: Records, archive: Archive) -> None:
         self._records = records
         self._archive = archive
-        self._known: OrderedDict[Place, _Known] = OrderedDict()
-        self._writers: OrderedDict[tuple[Place, str], None] = OrderedDict()
-        self._locks: weakref.WeakValueDictionary[Place, anyio.Lock] = weakref.WeakValueDictionary()
+        self._known: OrderedDict[str, _Known] = OrderedDict()
+        self._writers: OrderedDict[tuple[str, str], None] = OrderedDict()
+        self._locks: weakref.WeakValueDictionary[str, asyncio.Lock] = weakref.WeakValueDictionary()
 
-    async def read(self, place: Place) -> _Known:
-        found = await self._records.store.get_versioned(self._records.head_key(place), ctx=self._records.owner(place.thread))
+    # -- reading
+
+    async def read(self, place: Place) -> Head | None:
+        """Return the head with the state of a namespace; None if there is no thread."""
+        return await self._head_of(place.ns, await self._read(place.thread))
+
+    async def read_by_names(self, thread: str, names: Iterable[str] | None) -> dict[str, Head]:
+        """Return heads with the states of namespaces by their short names; None is for all."""
+        known = await self._read(thread)
+        head, found = known.head, dict[str, Head]()
+        if head is None:
+            return found
+        for name in [*(await self._records.parts(thread)).namespaces] if names is None else names:
+            state = head if name == short(head.ns) else (await self._read_state(head, name)).head
+            if state is not None:
+                found[name] = _led_by(head, state)
+        return found
+
+    async def _read(self, thread: str) -> _Known:
+        store, key = self._records.store, self._records.head_key(thread)
+        found = await store.get_versioned(key, ctx=self._records.owner(thread))
         if found is None:
-            self._known.pop(place, None)
-            return _Known(None, "")
-        known = _Known(found.data.context(Head), found.version)
-        self._remember(place, known)
+            self._known.pop(thread, None)
+            return _Known(None, "", {})
+        known = self._known.get(thread)
+        if known is None or known.version != found.version:
+            known = _Known(found.data.context(Head), found.version, {})
+        self._remember(thread, known)
         return known
 
-    async def read_by_name(self, thread: str, name: str) -> Head | None:
-        found = await self._records.store.get_session(
-            key_of(HEAD, self._records.hash(thread), name), ctx=self._records.owner(thread)
-        )
-        return None if found is None else found.context(Head)
+    async def _read_state(self, head: Head, name: str) -> _State:
+        key, ctx = self._records.state_key(head.thread, head.birth, name), self._records.owner(head.thread)
+        found = await self._records.store.get_versioned(key, ctx=ctx)
+        return _State(None, "") if found is None else _State(found.data.context(Head), found.version)
+
+    async def _head_of(self, ns: str, known: _Known) -> Head | None:
+        head = known.head
+        if head is None or head.ns == ns:
+            return head
+        state = known.states.get(ns)
+        if state is None:
+            state = known.states[ns] = await self._read_state(head, short(ns))
+        return _led_by(head, state.head or Head(head.thread, ns, head.birth))
+
+    # -- writing
 
     async def change(
-        self, place: Place, decide: Callable[[Head | None], Awaitable[Head | None]], archived: list[str]
-    ) -> tuple[Head | None, Head]:
+        self, place: Place, decide: Callable[[Head | None], Awaitable[Head | None]], archived: Archived
+    ) -> tuple[Head | None, Head | None]:
         """Replace a head by what is decided about it, until it was not changed meanwhile.
 
-        None changes nothing. `archived` has what a decision has archived: it is removed again where
-        somebody has removed archived checkpoints meanwhile.
+        A decision is about the head with the state of a namespace; None changes nothing. `archived`
+        has what a decision has archived: it is removed again where somebody has removed archived
+        checkpoints meanwhile. Returns what was decided about, and the decision.
         """
-        lock = self._locks.get(place)
+        lock = self._locks.get(place.thread)
         if lock is None:
-            lock = self._locks[place] = anyio.Lock()
+            lock = self._locks[place.thread] = asyncio.Lock()
         async with lock:
-            known = self._known.get(place)
+            known = self._known.get(place.thread)
             is_fresh = known is None
             if known is None:
-                known = await self.read(place)
+                known = await self._read(place.thread)
             while True:
+                before = await self._head_of(place.ns, known)
                 try:
-                    new = await decide(known.head)
-                    if new is None:
-                        return known.head, known.head or Head(place.thread, place.ns)
-                    await self._store_head(place, known, new)
+                    new = await decide(before)
+                    if new is not None:
+                        await self._replace(place, known, new)
                 except (ConflictError, NotFoundError) as error:
-                    was_refused = isinstance(error, _SupersededError)
-                    if was_refused and is_fresh:
+                    if isinstance(error, _SupersededError) and is_fresh:
                         raise
-                    before, known, is_fresh = known.head, await self.read(place), True
-                    await self._undo(place, before, known.head, archived)
+                    old, known, is_fresh = known.head, await self._read(place.thread), True
+                    await self._undo(place, before, await self._head_of(place.ns, known), archived)
+                    if old is not None and (known.head is None or known.head.birth != old.birth):
+                        await self._records.remove(self._records.state_key(old.thread, old.birth, short(old.ns)))
                 except BaseException:
-                    self._known.pop(place, None)  # it may have been stored
+                    self._known.pop(place.thread, None)  # it may have been replaced
                     raise
                 else:
-                    return known.head, new
+                    return before, new
 
-    def admit(self, place: Place, head: Head | None, token: str | None) -> None:
+    def admit(self, thread: str, head: Head | None, token: str | None) -> None:
         """Refuse a run that has read before somebody else has written."""
         if token is None or (head is not None and head.writer == token):
             return
         number = 0 if head is None else head.number
-        if (place, token) in self._writers or number != int(token.partition(":")[0]):
+        if (thread, token) in self._writers or number != int(token.partition(":")[0]):
             raise _SupersededError("another run has written to the thread, or removed it, since this run has read it")
+
+    async def archive(self, place: Place, head: Head, archived: Archived) -> Head:
+        """Archive what has left a head; any process may do it, and again."""
+        if head.leaving is None and not head.late:
+            return head
+        if head.leaving is not None:
+            await self._archive.put(place, head.leaving)
+            archived[head.leaving.id] = True
+        for id, writes in head.late.items():
+            archived.setdefault(id, False)
+            await self._archive.put_late(place, id, head, writes)
+        return replace(head, leaving=None, late={}, archives=True)
 
     async def renew(self, place: Place, head: Head | None) -> float:
         """Begin the lifetime of a thread anew, if a tenth of it is over; return when it began."""
@@ -112,47 +177,99 @@ class Heads:
             or abs(now - head.renewed) < self._records.ttl * _RENEWED_AFTER
         ):
             return now if head is None else head.renewed
-        ctx, parts = self._records.owner(place.thread), await self._records.parts(place.thread)
-        keys = [self._records.head_key(place), *parts.namespaces.values()]
-        keys += [SessionKey(key_of(HEAD, self._records.hash(place.thread), name)) for name in parts.namespaces]
+        thread = place.thread
+        ctx, parts = self._records.owner(thread), await self._records.parts(thread)
+        keys = [self._records.head_key(thread), *parts.namespaces.values()]
+        keys += [self._records.state_key(thread, head.birth, name) for name in parts.namespaces]
         for name, ids in parts.archived.items():
             for id in ids:
-                keys += self._records.entry_keys(place.thread, name, id)
+                keys += self._records.entry_keys(thread, name, id)
         for key in keys:
             await self._records.store.touch(key, self._records.ttl, ctx=ctx)
         return now
 
-    def forget(self, thread: str) -> None:
-        for place in [place for place in self._known if place.thread == thread]:
-            del self._known[place]
+    async def begin(self, heads: list[Head]) -> None:
+        """Store a new thread, as heads with the states of its namespaces.
 
-    async def _store_head(self, place: Place, known: _Known, new: Head) -> None:
-        ctx, data = self._records.owner(place.thread), self._records.data(place.thread, new)
-        if known.head is None:
-            await self._records.mark(place)
-            await self._records.store.create_session(ctx, data, key=self._records.head_key(place), ttl=self._records.ttl)
-            self._wrote(place, new)
-            return
-        version = await self._records.store.update_session(
-            self._records.head_key(place), data, ctx=ctx, if_version=known.version
-        )
-        self._remember(place, _Known(new, version))
-        self._wrote(place, new)
+        Raises:
+            ConflictError: There is a thread of that name.
+        """
+        for head in heads[1:]:
+            await self._records.create(self._records.state_key(head.thread, head.birth, short(head.ns)), head.thread, head)
+        for head in heads[:1]:
+            await self._records.create(self._records.head_key(head.thread), head.thread, head)
 
-    def _wrote(self, place: Place, head: Head) -> None:
-        """Note that a run has written, so that it does not begin a thread anew that is removed."""
-        self._writers[place, head.writer] = None
+    async def remove(self, thread: str) -> None:
+        """Remove a head: from now on whoever writes is refused."""
+        await self._records.remove(self._records.head_key(thread))
+        self._known.pop(thread, None)
+
+    async def _replace(self, place: Place, known: _Known, new: Head) -> None:
+        old, thread = known.head, place.thread
+        if old is None:
+            await self._records.mark(place, new.birth)
+            await self._records.create(self._records.head_key(thread), thread, replace(new, changes=1))
+        else:
+            if old.ns != place.ns:
+                await self._store_state(known, old)
+                if place.ns not in known.states or known.states[place.ns].head is None:
+                    await self._records.mark(place, old.birth)
+            new = replace(new, changes=old.changes + 1)
+            version = await self._records.update(self._records.head_key(thread), thread, new, known.version)
+            self._remember(thread, _Known(new, version, known.states))
+        # It does not begin a thread anew that is removed.
+        self._writers[thread, new.writer] = None
         if len(self._writers) > _MAX_WRITERS:
             self._writers.popitem(last=False)
 
-    async def _undo(self, place: Place, before: Head | None, now: Head | None, archived: list[str]) -> None:
-        if archived and (now is None or before is None or now.removals != before.removals):
-            for id in archived:
-                await self._archive.remove(place.thread, short(place.ns), id)
+    async def _store_state(self, known: _Known, head: Head) -> None:
+        """Store the state in a head beside it, if no newer one is there."""
+        thread, name = head.thread, short(head.ns)
+        key, state = self._records.state_key(thread, head.birth, name), known.states.pop(head.ns, None)
+        while True:
+            if state is None or (state.head is not None and not state.version):
+                state = await self._read_state(head, name)
+            if state.head is not None and state.head.changes >= head.changes:
+                break
+            try:
+                if state.head is None:
+                    await self._records.create(key, thread, head)
+                    state = _State(head, "")
+                else:
+                    state = _State(head, await self._records.update(key, thread, head, state.version))
+            except (ConflictError, NotFoundError):
+                state = None
+            else:
+                break
+        known.states[head.ns] = state
+        if len(known.states) > _MAX_KNOWN_STATES:
+            del known.states[next(iter(known.states))]
+
+    async def _undo(self, place: Place, before: Head | None, now: Head | None, archived: Archived) -> None:
+        if now is None or before is None or (now.birth, now.removals) != (before.birth, before.removals):
+            for id, is_whole in archived.items():
+                if is_whole or not await self._archive.has(place, id):
+                    await self._archive.remove(place.thread, short(place.ns), id)
         archived.clear()
 
-    def _remember(self, place: Place, known: _Known) -> None:
-        self._known[place] = known
-        self._known.move_to_end(place)
+    def _remember(self, thread: str, known: _Known) -> None:
+        self._known[thread] = known
+        self._known.move_to_end(thread)
         if len(self._known) > _MAX_KNOWN_HEADS:
             self._known.popitem(last=False)
+
+
+def issue(number: int, tag: str) -> str:
+    """Return a token for a run that has seen this number of a thread's head."""
+    return f"{number}:{os.urandom(8).hex()}:{tag}"
+
+
+def taken(head: Head, token: str | None) -> Head:
+    """Return a head that a run has written."""
+    writer = token or ""
+    return head if head.writer == writer else replace(head, writer=writer, number=head.number + 1)
+
+
+def _led_by(head: Head, state: Head) -> Head:
+    """Return the state of another namespace with what a head says of the thread."""
+    return replace(state, number=head.number, changes=head.changes, writer=head.writer, renewed=head.renewed)

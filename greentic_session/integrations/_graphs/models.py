@@ -6,7 +6,7 @@ import msgspec
 
 from greentic_session.ids import SessionKey
 
-__all__ = ["Entry", "Head", "Parts", "Place", "Write", "merged"]
+__all__ = ["Entry", "Head", "Late", "Parts", "Place", "Write", "merged"]
 
 
 class Write(msgspec.Struct, frozen=True, array_like=True):
@@ -58,31 +58,54 @@ class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Head(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The head of a namespace.
+    """The head of a thread: who may write next, and the state of one namespace.
 
     Attributes:
         thread: The id of the thread.
         ns: The namespace.
-        number: How many times a checkpoint was accepted here.
-        writer: The token of the run that has written last.
+        birth: A random text; a thread that is removed and begun anew has another.
+        number: How many times another run has taken over, or a checkpoint was accepted, anywhere in
+            the thread.
+        changes: How many times the head was replaced.
+        writer: The token of the run that has written last, anywhere in the thread.
         renewed: When the lifetime of the thread last began, in seconds of the writer's clock.
-        removals: How many times archived checkpoints were removed.
+        removals: How many times archived checkpoints of the namespace were removed.
         latest: The latest checkpoint.
         leaving: The one before, until it is archived.
+        late: Writes by archived checkpoints, until these have them.
         archives: Whether there may be archived ones.
         early: Writes by checkpoints that are not accepted yet.
+        early_writer: The token of the run that has made these writes.
     """
 
     thread: str
     ns: str
+    birth: str
     number: int = 0
+    changes: int = 0
     writer: str = ""
     renewed: float = 0
     removals: int = 0
     latest: Entry | None = None
     leaving: Entry | None = None
+    late: dict[str, list[Write]] = {}
     archives: bool = False
     early: dict[str, list[Write]] = {}
+    early_writer: str = ""
+
+
+class Late(msgspec.Struct, frozen=True):
+    """Writes that have come after their checkpoint was archived.
+
+    Attributes:
+        birth: That of the thread.
+        changes: That of the head which had the last of them.
+        writes: The writes.
+    """
+
+    birth: str
+    changes: int
+    writes: list[Write]
 
 
 class Place(NamedTuple):

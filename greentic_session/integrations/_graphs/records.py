@@ -2,6 +2,7 @@
 
 import hashlib
 from collections import OrderedDict
+from functools import lru_cache
 from typing import Any, Final
 from urllib.parse import quote, unquote
 
@@ -19,11 +20,13 @@ __all__ = ["FLOW", "HEAD", "Records", "key_of", "short"]
 FLOW: Final = "langgraph"
 """The flow id of all sessions of a thread."""
 HEAD: Final = "langgraph-head"
-"""How the key of a head begins."""
+"""How the key of the head of a thread begins."""
+_STATE: Final = "langgraph-state"
 _LATE: Final = "langgraph-late"
 _PART: Final = "langgraph-part"
 _RUN: Final = "langgraph-run"
 _MAX_KNOWN_RUNS: Final = 4096
+_MAX_KNOWN_NAMES: Final = 4096
 
 
 class Records:
@@ -46,6 +49,8 @@ class Records:
         self.ctx = ctx.with_user(None)
         self.ttl: Any = NEVER if ttl is None or ttl is NEVER else milliseconds(ttl, "ttl") / 1000
         self._marked: OrderedDict[SessionKey, None] = OrderedDict()
+        self.hash = lru_cache(_MAX_KNOWN_NAMES)(self._hash)
+        self.owner = lru_cache(_MAX_KNOWN_NAMES)(self._owner)
 
     # -- lists
 
@@ -61,11 +66,16 @@ class Records:
                 parts.namespaces[name] = key
         return parts
 
-    async def mark(self, place: Place) -> None:
+    async def mark(self, place: Place, birth: str) -> None:
         """Note that a thread has a namespace."""
         name = short(place.ns)
         key = key_of(_PART, self.hash(place.thread), name)
-        await self.wait(self.owner(place.thread), ReplyScope(FLOW, thread=name), key, place)
+        await self.wait(self.owner(place.thread), ReplyScope(FLOW, thread=name), key, birth)
+
+    async def birth(self, marker: SessionKey, thread: str) -> str | None:
+        """Return the birth of a thread, by a marker."""
+        found = await self.store.get_session(marker, ctx=self.owner(thread))
+        return None if found is None else found.context(str)
 
     async def mark_run(self, run: str, place: Place) -> None:
         """Note that a run has made checkpoints at a place."""
@@ -99,6 +109,14 @@ class Records:
         data = SessionData.new(ctx, FLOW, "kept", context=value)
         await self.store.register_wait(ctx, str(ctx.user), scope, key, data, ttl=self.ttl)
 
+    async def create(self, key: SessionKey, thread: str, value: object) -> None:
+        """Store a value of a thread; a ConflictError where there is one."""
+        await self.store.create_session(self.owner(thread), self._data(thread, value), key=key, ttl=self.ttl)
+
+    async def update(self, key: SessionKey, thread: str, value: object, version: str) -> str:
+        """Replace a value of a thread if it has this version, or raise; return the new version."""
+        return await self.store.update_session(key, self._data(thread, value), ctx=self.owner(thread), if_version=version)
+
     async def remove(self, key: str) -> None:
         """Remove a session, if it is there."""
         try:
@@ -108,7 +126,7 @@ class Records:
 
     # -- names
 
-    def hash(self, text: str) -> str:
+    def _hash(self, text: str) -> str:
         """Return a name for a text of this tenant, and of no other."""
         ctx = self.ctx
         parts = (ctx.env, ctx.tenant_id, ctx.effective_team or "", text)
@@ -118,17 +136,20 @@ class Records:
         """Return the owner of a thread, or of the marks of a run."""
         return self.ctx.with_user(f"langgraph-{kind}-{self.hash(text)}")
 
-    def owner(self, thread: str) -> TenantCtx:
+    def _owner(self, thread: str) -> TenantCtx:
         """Return the owner of a thread."""
         return self.user("thread", thread)
 
-    def data(self, thread: str, value: object) -> SessionData:
-        """Return a snapshot of a value that belongs to a thread."""
+    def _data(self, thread: str, value: object) -> SessionData:
         return SessionData.new(self.owner(thread), FLOW, "kept", context=value)
 
-    def head_key(self, place: Place) -> SessionKey:
-        """Return the key of a head."""
-        return key_of(HEAD, self.hash(place.thread), short(place.ns))
+    def head_key(self, thread: str) -> SessionKey:
+        """Return the key of the head of a thread."""
+        return key_of(HEAD, self.hash(thread))
+
+    def state_key(self, thread: str, birth: str, name: str) -> SessionKey:
+        """Return the key of the state of a namespace, by its short name."""
+        return key_of(_STATE, self.hash(thread), birth, name)
 
     def entry_keys(self, thread: str, name: str, id: str) -> tuple[SessionKey, SessionKey]:
         """Return the keys of an archived checkpoint, and of the writes that came after that."""
@@ -137,6 +158,7 @@ class Records:
         )
 
 
+@lru_cache(_MAX_KNOWN_NAMES)
 def short(ns: str) -> str:
     """Return a name for a namespace in keys and scopes."""
     return hashlib.sha256(ns.encode()).hexdigest()[:32]

@@ -1,12 +1,14 @@
 """Threads of checkpoints on sessions, for the saver of langgraph; it imports no langgraph.
 
-A thread has namespaces, and each namespace a *head*: a session that holds the latest checkpoint,
-its writes, and who has written it. Every step of a run replaces the head, if it is still the one
-that was read (compare and set), so that one of two runs is refused. The checkpoints before are
-*archived*: a session each. Heads carry what is to be archived until it is, so that a crash between
-two steps loses nothing.
+A thread has namespaces, and one *head*: a session that holds the state of the namespace that was
+written last (its latest checkpoint, and what tasks have written since), and who has written it.
+Every write of a run, in any namespace, replaces the head, if it is still the one that was read
+(compare and set), so that one of two runs is refused. The states of the other namespaces are in a
+session each, and so are *archived*, the checkpoints before. A head carries what is to be archived
+until it is, so that a crash between two steps loses nothing.
 """
 
+import os
 import time
 from collections.abc import AsyncIterator, Iterable
 from typing import Final
@@ -19,20 +21,15 @@ from greentic_session.models import TenantCtx
 from greentic_session.store import SessionStore
 
 from .archive import Archive
-from .heads import Heads
+from .heads import Archived, Heads, issue, taken
 from .models import Entry, Head, Place, Write, merged
-from .records import FLOW, HEAD, Records, key_of, short
+from .records import FLOW, HEAD, Records, short
 
-__all__ = ["Threads", "issue"]
+__all__ = ["Threads"]
 
 _MAX_ID_CHARACTERS: Final = 255
 _PAGE: Final = 32
 """How many checkpoints are read at the same time."""
-
-
-def issue(number: int, secret: str) -> str:
-    """Return a token for a run that has seen this number of a head."""
-    return f"{number}:{secret}"
 
 
 class Threads:
@@ -53,23 +50,23 @@ class Threads:
 
     # -- reading
 
-    async def find(self, place: Place, id: str | None = None) -> tuple[Entry | None, int]:
-        """Return a checkpoint, by default the latest, and the number of its head."""
-        head = (await self._heads.read(place)).head
+    async def find(self, place: Place, id: str | None = None) -> tuple[Entry | None, str]:
+        """Return a checkpoint, by default the latest, and a token for a run that begins with it."""
+        head = await self._heads.read(place)
         if head is None:
-            return None, 0
+            return None, issue(0, self.tag(place.thread))
+        token = issue(head.number, self.tag(place.thread))
         if id is None or (head.latest is not None and head.latest.id == id):
-            return head.latest, head.number
-        return await self._archive.find(place, head, id), head.number
+            return head.latest, token
+        return await self._archive.find(place, head, id), token
+
+    def tag(self, thread: str) -> str:
+        """Return the text with which tokens for runs of a thread end."""
+        return self._records.hash(thread)[:16]
 
     async def entries(self, thread: str, ns: str | None, before: str | None = None) -> AsyncIterator[tuple[str, Entry]]:
         """Yield the checkpoints of a thread with their namespaces, the highest id first."""
-        names = [short(ns)] if ns is not None else [*(await self._records.parts(thread)).namespaces]
-        heads: dict[str, Head] = {}
-        for name in names:
-            head = await self._heads.read_by_name(thread, name)
-            if head is not None:
-                heads[name] = head
+        heads = await self._heads.read_by_names(thread, None if ns is None else [short(ns)])
         parts = await self._records.parts(thread)  # after the heads: what leaves one is in the list by then
         found: list[tuple[str, str]] = []
         for name, head in heads.items():
@@ -100,39 +97,34 @@ class Threads:
             raise InvalidInputError(f"the id of a checkpoint has at most {_MAX_ID_CHARACTERS} characters")
         if entry.run is not None:
             await self._records.mark_run(entry.run, place)
-        archived: list[str] = []
+        archived: Archived = {}
 
         async def decide(head: Head | None) -> Head:
-            self._heads.admit(place, head, token)
+            self._heads.admit(place.thread, head, token)
             renewed = await self._heads.renew(place, head)
             if head is None:
-                return Head(place.thread, place.ns, 1, token or "", renewed, latest=entry)
-            latest, leaving, archives = head.latest, head.leaving, head.archives
-            early = head.early if head.writer == token else {}
-            writes = early.get(entry.id, [])
-            if latest is not None and latest.id == entry.id:
-                writes = latest.writes
-            elif latest is not None and (self._history or entry.delta):
-                if leaving is not None:
-                    await self._archive.put(place, leaving)
-                    archived.append(leaving.id)
-                    archives = True
-                leaving = latest
-            elif not (self._history or entry.delta):
-                leaving, archives = None, False
+                return replace(self._begun(place, token, renewed), latest=entry)
+            keeps = self._history or bool(entry.delta)
+            if keeps:
+                head = await self._heads.archive(place, head, archived)
+            early = head.early if head.early_writer == (token or "") else {}
+            latest = head.latest
+            is_same = latest is not None and latest.id == entry.id
+            writes = latest.writes if latest is not None and is_same else early.get(entry.id, [])
             return replace(
                 head,
                 number=head.number + 1,
                 writer=token or "",
                 renewed=renewed,
                 latest=replace(entry, writes=writes),
-                leaving=leaving,
-                archives=archives,
+                leaving=latest if keeps and not is_same else None,
+                late={},
+                archives=head.archives and keeps,
                 early={id: some for id, some in early.items() if id != entry.id},
             )
 
         old, new = await self._heads.change(place, decide, archived)
-        if old is None or new.archives or new.leaving is not None:
+        if old is None or new is None or new.archives or new.leaving is not None:
             return
         name, left = short(place.ns), runs_of(old.latest, old.leaving)
         if old.archives:
@@ -147,50 +139,51 @@ class Threads:
         Raises:
             ConflictError: Another run has written since the one with this token has read.
         """
-        late = False
+        archived: Archived = {}
 
-        async def decide(head: Head | None) -> Head | None:
-            nonlocal late
-            self._heads.admit(place, head, token)
+        async def decide(head: Head | None) -> Head:
+            self._heads.admit(place.thread, head, token)
             if head is None:
                 renewed = await self._heads.renew(place, None)
-                return Head(place.thread, place.ns, 0, token or "", renewed, early={id: writes})
+                return replace(self._begun(place, token, renewed), early={id: writes}, early_writer=token or "")
+            head = taken(await self._heads.archive(place, head, archived), token)
             if head.latest is not None and head.latest.id == id:
                 return replace(head, latest=replace(head.latest, writes=merged(head.latest.writes, writes)))
-            late = await self._archive.find(place, head, id) is not None
-            if late:
-                return None
-            early = head.early if head.writer == token else {}
-            return replace(head, writer=token or "", early={**early, id: merged(early.get(id, []), writes)})
+            if await self._archive.has(place, id):
+                return replace(head, late={id: writes})
+            early = head.early if head.early_writer == head.writer else {}
+            return replace(head, early={**early, id: merged(early.get(id, []), writes)}, early_writer=head.writer)
 
-        await self._heads.change(place, decide, [])
-        if late:
-            await self._archive.put_late(place, id, writes)
+        await self._heads.change(place, decide, archived)
+
+    def _begun(self, place: Place, token: str | None, renewed: float) -> Head:
+        return Head(place.thread, place.ns, os.urandom(8).hex(), 1, writer=token or "", renewed=renewed)
 
     # -- what administrators do
 
     async def delete(self, thread: str) -> None:
         """Remove a thread."""
+        heads = await self._heads.read_by_names(thread, None)
+        await self._heads.remove(thread)  # first: then who still writes is refused
         parts = await self._records.parts(thread)
-        left: dict[str, set[str]] = {}
-        for name in {*parts.namespaces, *parts.archived}:  # first the heads: then who still writes is refused
-            head = await self._heads.read_by_name(thread, name)
-            left[name] = set() if head is None else runs_of(head.latest, head.leaving)
-            await self._records.remove(key_of(HEAD, self._records.hash(thread), name))
-        parts = await self._records.parts(thread)
-        for name, runs in left.items():
+        for name in {*parts.namespaces, *parts.archived, *heads}:
+            head, marker = heads.get(name), parts.namespaces.get(name)
+            runs = set() if head is None else runs_of(head.latest, head.leaving)
             for run in runs | await self._archive.remove_all(thread, name, parts.archived.get(name, ())):
                 await self._records.unmark_run(run, thread, name)
-        for key in parts.namespaces.values():
-            await self._records.remove(key)
-        self._heads.forget(thread)
+            births = {head.birth} if head is not None else set[str]()
+            if marker is not None:
+                births |= {birth for birth in (await self._records.birth(marker, thread),) if birth is not None}
+            for birth in births:
+                await self._records.remove(self._records.state_key(thread, birth, name))
+            if marker is not None:
+                await self._records.remove(marker)
 
     async def prune(self, thread: str) -> None:
         """Keep of each namespace the latest checkpoint, and those that its value is made of."""
         parts = await self._records.parts(thread)
-        for name in parts.namespaces:
-            head = await self._heads.read_by_name(thread, name)
-            if head is None or head.latest is None:
+        for name, head in (await self._heads.read_by_names(thread, parts.namespaces)).items():
+            if head.latest is None:
                 continue
             needed = await self._archive.ancestors(Place(thread, head.ns), head)
             kept = {entry.id for entry in needed}
@@ -202,7 +195,7 @@ class Threads:
                 is_there = dropped is not None and head.leaving is not None and head.leaving.id == dropped.id
                 return replace(head, leaving=None if is_there else head.leaving, removals=head.removals + 1)
 
-            await self._heads.change(Place(thread, head.ns), decide, [])
+            await self._heads.change(Place(thread, head.ns), decide, {})
             ids = [id for id in parts.archived.get(name, ()) if id not in kept]
             if dropped is not None and dropped.id not in ids:
                 ids.append(dropped.id)  # it may be archived by now
@@ -223,16 +216,16 @@ class Threads:
         Raises:
             ConflictError: There is a thread `target`.
         """
-        there = await self._records.parts(target)
+        there, birth = await self._records.parts(target), os.urandom(8).hex()
         if there.namespaces or there.archived:
             raise ConflictError("there is a thread of that name")
-        for name in (await self._records.parts(source)).namespaces:
-            head = await self._heads.read_by_name(source, name)
-            if head is None:
-                continue
+        heads = await self._heads.read_by_names(source, None)
+        archived = (await self._records.parts(source)).archived  # after the heads: what leaves one is in the list by then
+        copies: list[Head] = []
+        for name, head in heads.items():
             here, place = Place(source, head.ns), Place(target, head.ns)
             entries = [head.latest, head.leaving]
-            for id in (await self._records.parts(source)).archived.get(name, ()):  # after the head: it may leave it now
+            for id in archived.get(name, ()):
                 entry = await self._archive.find(here, head, id)
                 if entry is not None:
                     await self._archive.put(place, entry)
@@ -240,14 +233,10 @@ class Threads:
             leaving = None if head.leaving is None else await self._archive.find(here, head, head.leaving.id)
             for run in runs_of(*entries):
                 await self._records.mark_run(run, place)
-            copied = replace(head, thread=target, writer="", early={}, leaving=leaving, renewed=time.time())
-            await self._records.mark(place)
-            await self._records.store.create_session(
-                self._records.owner(target),
-                self._records.data(target, copied),
-                key=self._records.head_key(place),
-                ttl=self._records.ttl,
-            )
+            await self._records.mark(place, birth)
+            copied = replace(head, thread=target, birth=birth, writer="", early={}, late={}, leaving=leaving)
+            copies.append(replace(copied, renewed=time.time()))
+        await self._heads.begin(copies)
 
     async def _delete_run(self, run: str, place: Place) -> None:
         name = short(place.ns)
@@ -271,7 +260,7 @@ class Threads:
                         break
             return replace(head, latest=latest, leaving=leaving, removals=head.removals + 1)
 
-        old, _ = await self._heads.change(place, decide, [])
+        old, _ = await self._heads.change(place, decide, {})
         for id in promoted:
             await self._archive.remove(place.thread, name, id)
         if old is None:
