@@ -1,14 +1,25 @@
 """Two runs of one thread of langgraph: the one that was taken over is refused everywhere."""
 
+import itertools
+import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Annotated, Any, TypedDict
 
 import anyio
+import anyio.lowlevel
 import pytest
 import pytest_asyncio
 
-from greentic_session import ConflictError, RedisUrlWithNamespace, SessionStore, TenantCtx, create_session_store
+from greentic_session import (
+    ConflictError,
+    InMemorySessionStore,
+    RedisUrlWithNamespace,
+    SessionData,
+    SessionStore,
+    TenantCtx,
+    create_session_store,
+)
 
 pytest.importorskip("langgraph", reason="install the extra: python -m pip install 'greentic-session[langgraph]'")
 from langgraph.checkpoint.base import empty_checkpoint  # it needs the framework
@@ -258,3 +269,64 @@ async def test_many_tasks_of_one_run_do_not_refuse_each_other(store: SessionStor
     for name in ("t1", "t2"):
         await saver.adelete_thread(name)
     assert [wait async for wait in store.iter_sessions(CTX)] == []
+
+
+async def test_runs_whose_operations_meet_in_any_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing that was accepted is lost, nothing that was refused is there, no two runs mingle."""
+    chance = random.Random(1)
+    heads: list[str] = []
+    for name in ("create_session", "update_session", "register_wait", "get_versioned", "get_session"):
+        operation = getattr(InMemorySessionStore, name)
+
+        async def dawdling(self: Any, *args: Any, operation: Any = operation, **options: Any) -> Any:
+            for _ in range(chance.randrange(6)):
+                await anyio.lowlevel.checkpoint()
+            done = await operation(self, *args, **options)
+            if str(options.get("key", args[0])).startswith("langgraph-head:"):
+                written = (each for each in args if isinstance(each, SessionData))
+                heads.extend(each.context(dict[str, Any]).get("writer", "") for each in written)
+            for _ in range(chance.randrange(6)):
+                await anyio.lowlevel.checkpoint()
+            return done
+
+        monkeypatch.setattr(InMemorySessionStore, name, dawdling)
+
+    async def run(saver: SessionSaver, accepted: dict[str, set[str]], refused: set[str]) -> None:
+        config: Any = {"configurable": {"thread_id": "t1", "checkpoint_ns": "", "__pregel_runtime": None}}
+        found = await saver.aget_tuple(config)
+        there: Any = config if found is None else found.config
+        for number in range(chance.randrange(1, 6)):
+            ns = chance.choice(["", "a", "b"])
+            here: Any = {"configurable": {**there["configurable"], "checkpoint_ns": ns}}
+            checkpoint = empty_checkpoint()
+            try:
+                made = await saver.aput(here, checkpoint, {"source": "loop", "step": number, "parents": {}}, {})
+                accepted.setdefault(ns, set()).add(checkpoint["id"])
+                await saver.aput_writes(made, [("said", number)], checkpoint["id"])
+            except ConflictError:
+                refused.add(checkpoint["id"])
+                return
+
+    taken_over = 0
+    for _ in range(15):
+        heads.clear()
+        accepted: dict[str, set[str]] = {}
+        refused: set[str] = set()
+        async with InMemorySessionStore() as store:
+            savers = [SessionSaver(store, CTX) for _ in range(3)]
+            async with anyio.create_task_group() as group:
+                for number in range(8):
+                    group.start_soon(run, savers[number % 3], accepted, refused)
+            made: dict[str, list[Any]] = {}
+            for each in await stored(store):
+                made.setdefault(each.config["configurable"]["checkpoint_ns"], []).append(each)
+            assert {ns: {each.checkpoint["id"] for each in some} for ns, some in made.items()} == accepted
+            for each in [each for some in made.values() for each in some]:
+                lost = each.checkpoint["id"] in refused  # between the checkpoint and what its task wrote
+                assert len(each.pending_writes) == (0 if lost else 1)
+            taken_over += len(refused)
+            turns = [writer for writer, _ in itertools.groupby(heads)]
+            assert len(turns) == len(set(turns))
+            await savers[0].adelete_thread("t1")
+            assert [wait async for wait in store.iter_sessions(CTX)] == []
+    assert taken_over > 15

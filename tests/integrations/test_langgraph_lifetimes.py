@@ -39,9 +39,9 @@ def graph_of(saver: SessionSaver, channel: Any) -> Any:
     return graph.compile(checkpointer=saver)
 
 
-async def put(saver: SessionSaver, parent: Any = None, thread: str = "t1", run: str | None = None) -> Any:
+async def put(saver: SessionSaver, parent: Any = None, thread: str = "t1", run: str | None = None, ns: str = "") -> Any:
     """Store a checkpoint as a caller does who has read nothing; return its config."""
-    config: Any = {"configurable": {"thread_id": thread, "checkpoint_ns": "", "checkpoint_id": parent}}
+    config: Any = {"configurable": {"thread_id": thread, "checkpoint_ns": ns, "checkpoint_id": parent}}
     metadata: Any = {"source": "loop", "step": 0, "parents": {}} | ({} if run is None else {"run_id": run})
     return await saver.aput(config, empty_checkpoint(), metadata, {})
 
@@ -183,6 +183,43 @@ async def test_a_process_that_dies_between_any_two_operations(
             assert await ids(saver) == (stored[::-1] if history else stored[-1:])
             await saver.adelete_thread("t1")
             assert await sessions(store) == 0
+
+
+async def test_a_process_that_dies_between_any_two_operations_on_namespaces(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is written to one namespace never takes anything from another one."""
+    names = ("", "inner", "inner|deeper")
+    for deadly in range(0, 60, 3):
+        for applied in (True, False):
+            async with InMemorySessionStore() as store:
+                stored: dict[str, list[str]] = {ns: [] for ns in names}
+                with monkeypatch.context() as patched:
+                    _die_at(patched, deadly, applied=applied)
+                    dying_saver = SessionSaver(store, CTX)
+                    try:
+                        for number in range(9):
+                            ns = names[number % 3]
+                            made = await put(dying_saver, ns=ns)
+                            stored[ns].append(made["configurable"]["checkpoint_id"])
+                            await dying_saver.aput_writes(made, [("said", "late")], "task")
+                            if stored[ns][0] != stored[ns][-1]:
+                                made["configurable"]["checkpoint_id"] = stored[ns][0]
+                                await dying_saver.aput_writes(made, [("said", "later")], "other")
+                    except ConnectionResetError:
+                        pass
+                saver, lost = SessionSaver(store, CTX), 0
+                for ns in names:
+                    found: list[Any] = [
+                        each async for each in saver.alist({"configurable": {"thread_id": "t1", "checkpoint_ns": ns}})
+                    ]
+                    there = [each.config["configurable"]["checkpoint_id"] for each in found][::-1]
+                    assert there[: len(stored[ns])] == stored[ns]
+                    lost += len(there) - len(stored[ns])
+                    for each in found[1:]:
+                        assert ("task", "said", "late") in each.pending_writes
+                assert lost <= applied  # its writer died before it heard of it
+                await put(saver)
+                await saver.adelete_thread("t1")
+                assert await sessions(store) == 0
 
 
 def _die_at(patched: pytest.MonkeyPatch, deadly: int, *, applied: bool) -> None:
