@@ -10,11 +10,12 @@ from typing import Final
 
 from msgspec import Struct
 
-__all__ = ["PUBLIC_CHARACTERS", "Holder", "claim_token", "holder_of", "this_process"]
+__all__ = ["PUBLIC_CHARACTERS", "SECRET_BYTES", "Holder", "claim_token", "holder_of", "this_process"]
 
 PUBLIC_CHARACTERS: Final = 12
 """How many characters at the front of a token are no secret."""
-_SECRET_BYTES: Final = 15
+SECRET_BYTES: Final = 15
+"""How many random bytes are in a token."""
 _MAX_PID: Final = 0xFFFFFF
 _PUBLIC: Final = re.compile(r"([0-9a-f]{5})\.([0-9a-f]{6})")
 
@@ -31,9 +32,14 @@ class Holder(Struct, frozen=True):
     pid: int
 
 
-def claim_token() -> str:
-    """Return a new token of a claim, of 32 characters: 12 tell who holds it, 20 nobody guesses."""
-    return _public() + binascii.b2a_base64(os.urandom(_SECRET_BYTES), newline=False).decode()
+def claim_token(secret: bytes | None = None) -> str:
+    """Return a new token of a claim, of 32 characters: 12 tell who holds it, 20 nobody guesses.
+
+    Args:
+        secret: Its `SECRET_BYTES` random bytes, for who needs some more and has them at once.
+    """
+    random = os.urandom(SECRET_BYTES) if secret is None else secret
+    return _public() + binascii.b2a_base64(random, newline=False).decode()
 
 
 def holder_of(token: str | None) -> Holder | None:

@@ -4,7 +4,7 @@ import os
 import time
 
 from greentic_session import tenancy
-from greentic_session._base.holder import claim_token
+from greentic_session._base.holder import SECRET_BYTES, claim_token
 from greentic_session._concurrency.bell import Bell
 from greentic_session._concurrency.terms import PLAIN, Terms
 from greentic_session._json.fields import check_bool
@@ -24,8 +24,8 @@ def new_token() -> str:
 
 def new_tokens() -> tuple[str, str, str]:
     """Return those of a reply, a claim and a turn."""
-    text = os.urandom(32).hex()
-    return text[:32], claim_token(), text[32:]
+    random = os.urandom(32 + SECRET_BYTES)  # in one call of the system
+    return random[:16].hex(), claim_token(random[32:]), random[16:32].hex()
 
 
 class ClaimOperations:

@@ -91,7 +91,8 @@ class ReplyOperations(ClaimOperations):
         most = self._limits.replies.max_reply_bytes
         if size > most:
             raise InvalidInputError(f"the body is {size} bytes long, and the limit is {most}")
-        check_bool("claim", claim)
+        if claim is not True:
+            check_bool("claim", claim)
         (reply_id, token, turn_key), sent = new_tokens(), time.monotonic()
         delivering = Delivering(
             owner,
@@ -102,8 +103,8 @@ class ReplyOperations(ClaimOperations):
             token,
             turn_key,
             milliseconds(lease, "lease"),
-            check_label("delivery_id", delivery_id),
-            check_label("sender", sender),
+            None if delivery_id is None else check_label("delivery_id", delivery_id),
+            None if sender is None else check_label("sender", sender),
             None if start is None else self._beginning(ctx, owner, start),
             None if keep_for is None else milliseconds(keep_for, "keep_for"),
             claim,
@@ -231,9 +232,10 @@ class ReplyOperations(ClaimOperations):
 def _delivery_owner(ctx: TenantCtx, user_id: str) -> Owner:
     tenancy.check_ctx(ctx)
     user = tenancy.check_user(user_id)
-    if ctx.effective_user not in (None, user):
+    own = ctx.user_id or ctx.user  # the effective ones, without two calls: every answer comes by
+    if own is not None and own != user:
         raise tenancy.mismatch("user must match the user who is waited for", ctx)
-    return (ctx.env, ctx.tenant_id, ctx.effective_team, user)
+    return (ctx.env, ctx.tenant_id, ctx.team_id or ctx.team, user)
 
 
 def _claims_of(answers: list[Claim | float | None]) -> list[Claim]:

@@ -10,6 +10,7 @@ raises the documented error; where several rules are broken, the order of the ch
 error that is.
 """
 
+from .at_once import AtOnce, claim_at_once
 from .claims import Held, claim, is_held, renew
 from .deadlines import (
     Lifetime,
@@ -32,6 +33,7 @@ from .turns import Begun, backoff_s, begin, fail, join, take_turn
 from .waiting import Received, Turn, Waiting
 
 __all__ = [
+    "AtOnce",
     "Begun",
     "Held",
     "Kept",
@@ -51,6 +53,7 @@ __all__ = [
     "check_update",
     "check_version",
     "claim",
+    "claim_at_once",
     "deliver",
     "drop",
     "due_at",

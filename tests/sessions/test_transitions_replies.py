@@ -12,7 +12,7 @@ from greentic_session.backend import Beginning, Delivering, Parking
 from greentic_session.ids import SessionKey
 from greentic_session.limits import ReplyLimits
 from greentic_session.tenancy import Owner, owner_of
-from greentic_session.transitions import Kept, Leaving, Lifetime, Received, Turn
+from greentic_session.transitions import AtOnce, Kept, Leaving, Lifetime, Received, Turn
 
 NOW = 1000.0
 NEVER = float("inf")
@@ -56,6 +56,37 @@ def delivering(**changes: Any) -> Delivering:
 
 
 # -- deliveries
+
+
+@pytest.mark.parametrize("lease", [1.0, 30.0, 90.0])
+@pytest.mark.parametrize(
+    ("deadline", "rest_end"), [(NOW + 60, NOW + 60), (NOW + 5, NOW + 5), (NEVER, NOW + 40), (NEVER, NEVER)]
+)
+def test_the_usual_delivery_is_what_the_steps_say(lease: float, deadline: float, rest_end: float) -> None:
+    wait, at = Stored(deadline=deadline, rest_end=rest_end), datetime(2026, 1, 2, tzinfo=UTC)
+    one, lease_end = delivering(lease_ms=int(lease * 1000), delivery_id="d", sender="s"), NOW + lease
+    outcome = transitions.deliver(one, wait, [], None, Kept(), LIMITS, NOW)
+    begun = transitions.begin(wait, [transitions.receive(one, outcome, at, NOW)], one.turn_key, NOW)
+    assert (outcome, begun.attempt) == ("claimed", 1)
+    assert begun.held is not None
+    held = transitions.hold(begun.held, one.token, lease_end)
+    life = transitions.lengthen(wait, lease_end)
+    after = replace(wait, token=one.token, lease_end=lease_end, deadline=life.deadline, rest_end=life.rest_end)
+    assert transitions.due_at(after, [held], NOW, NEVER) == lease_end
+    end = transitions.storage_end(after, [held], LIMITS)
+    made = AtOnce(held, begun.turn, life.deadline, life.rest_end, end)
+    assert transitions.claim_at_once(one, wait, at, LIMITS, NOW) == made
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"token": "t"}, {"turn": Turn("r1", 0, "key")}, {"put_off": NOW - 1}, {"resume": True}],
+    ids=lambda changes: next(iter(changes)),
+)
+def test_another_delivery_takes_more_thought(changes: dict[str, Any]) -> None:
+    at = datetime(2026, 1, 2, tzinfo=UTC)
+    assert transitions.claim_at_once(delivering(), Stored(**changes), at, LIMITS, NOW) is None
+    assert transitions.claim_at_once(delivering(claims=False), Stored(), at, LIMITS, NOW) is None
 
 
 @pytest.mark.parametrize(

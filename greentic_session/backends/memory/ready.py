@@ -70,6 +70,10 @@ class ReadyIndex:
         """Add a wait that is claimed, and is ready when its lease ends; or set another lease."""
         if entry not in self._lent:
             self.discard(entry, owner)
+        self.lend_new(entry, lease_end)
+
+    def lend_new(self, entry: Entry, lease_end: float) -> None:
+        """Do the same for one that is not there, unless it is lent already."""
         self._lent[entry] = lease_end
         self._serial += 1
         heapq.heappush(self._ends, (lease_end, self._serial, entry))

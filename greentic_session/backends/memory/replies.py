@@ -1,11 +1,10 @@
 """Replies in memory: parking with all that it means for an inbox, deliveries, and what is ready."""
 
 import time
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Final
 
 from greentic_session import tenancy, transitions
-from greentic_session._base.dates import date_of
 from greentic_session._expiry.expiring import NEVER_ENDS, Timer
 from greentic_session.backend import (
     NOTHING_ELSE,
@@ -26,7 +25,7 @@ from greentic_session.backend import (
 from greentic_session.models import ReplyScope, TenantCtx
 from greentic_session.reply import DeliveryOutcome, Reply
 from greentic_session.tenancy import Owner
-from greentic_session.transitions import Kept, Leaving
+from greentic_session.transitions import AtOnce, Kept, Leaving, Received
 from greentic_session.wait import Wait
 
 from .entry import Entry
@@ -101,44 +100,82 @@ class Replies(Shelves, SessionBackend):
         return entry, Settled(None if displaced is None else displaced.wait.key, leftovers)
 
     async def deliver(self, delivering: Delivering) -> Delivered:
-        owner, limits = delivering.owner, self.reply_limits
+        owner, scope, limits = delivering.owner, delivering.scopes[0], self.reply_limits
         with self._lock:
-            self.check_open()
             now = self.timer()
-            scope, received = delivering.scopes[0], None
-            known = self._delivered(owner, scope.conversation, delivering.delivery_id, now)
-            if known is not None:
-                if known.inbox is None:
-                    return Delivered(DeliveryOutcome.DUPLICATE)
-                place = known.inbox.scope
+            known = None
+            if delivering.delivery_id is not None:
+                known = self._delivered(owner, scope.conversation, delivering.delivery_id, now)
+            if known is not None and known.inbox is None:
+                return Delivered(DeliveryOutcome.DUPLICATE)
+            place = scope.normalized() if known is None or known.inbox is None else known.inbox.scope
+            entry, received = self._at(owner, place), None
+            if entry is not None and entry.end <= now:
+                entry = None
+            if known is not None and known.inbox is not None:
                 received = known.inbox.replies[known.reply_id]
-                entry = self._waiting(owner, place, now)
-            else:
-                place = scope.normalized()
-                entry = self._waiting(owner, place, now)
-                if entry is None and len(delivering.scopes) > 1:
+            elif entry is None:
+                if len(delivering.scopes) > 1:
                     without = delivering.scopes[1].normalized()  # its correlation
                     entry = self._waiting(owner, without, now)
                     if entry is not None:
                         scope, place = delivering.scopes[1], without
-            inbox = self._inbox(owner, place, now) if entry is None else entry.inbox
-            replies = () if inbox is None else inbox.all()
-            kept = self._kept(owner, now) if entry is None and delivering.keep_ms is not None else Kept()
-            outcome = transitions.deliver(delivering, entry, replies, received, kept, limits, now)
-            if outcome is DeliveryOutcome.UNMATCHED:
-                return Delivered(outcome)
-            if received is None:
-                if entry is None and delivering.beginning is not None:
-                    entry = self._begin(owner, scope, delivering.beginning, now)
-                received = transitions.receive(delivering, outcome, self._moment(now), now)
-                self._accept(owner, place, received, entry, now)
-            if outcome is not DeliveryOutcome.CLAIMED or entry is None:
-                if entry is not None:
-                    self._refresh(entry, now)
-                return Delivered(outcome, received.reply)
-            wait = matched(entry, scope) if place == scope.normalized() else entry.wait
-            claimed = self._start_turn(entry, wait, delivering.token, delivering.turn_key, delivering.lease_ms, now)
-            return Delivered(outcome, received.reply, claimed)
+            elif entry.inbox is None:
+                made = transitions.claim_at_once(delivering, entry, self._moment(now), limits, now)
+                if made is not None:
+                    return self._claim_at_once(entry, owner, place, made, scope, now)
+            return self._deliver_thoroughly(delivering, entry, place, scope, received, now)
+
+    def _deliver_thoroughly(
+        self,
+        delivering: Delivering,
+        entry: Entry | None,
+        place: ReplyScope,
+        scope: ReplyScope,
+        received: Received | None,
+        now: float,
+    ) -> Delivered:
+        """Deliver to a place, or of what was `received` before say how it stands there."""
+        self.check_open()
+        owner, limits = delivering.owner, self.reply_limits
+        inbox = self._inbox(owner, place, now) if entry is None else entry.inbox
+        replies = () if inbox is None else inbox.all()
+        kept = self._kept(owner, now) if entry is None and delivering.keep_ms is not None else Kept()
+        outcome = transitions.deliver(delivering, entry, replies, received, kept, limits, now)
+        if outcome is DeliveryOutcome.UNMATCHED:
+            return Delivered(outcome)
+        if received is None:
+            if entry is None and delivering.beginning is not None:
+                entry = self._begin(owner, scope, delivering.beginning, now)
+            received = transitions.receive(delivering, outcome, self._moment(now), now)
+            self._accept(owner, place, received, entry, now)
+        if outcome is not DeliveryOutcome.CLAIMED or entry is None:
+            if entry is not None:
+                self._refresh(entry, now)
+            return Delivered(outcome, received.reply)
+        wait = matched(entry, scope) if place == scope.normalized() else entry.wait
+        claimed = self._start_turn(entry, wait, delivering.token, delivering.turn_key, delivering.lease_ms, now)
+        return Delivered(outcome, received.reply, claimed)
+
+    def _claim_at_once(
+        self, entry: Entry, owner: Owner, place: ReplyScope, made: AtOnce, scope: ReplyScope, now: float
+    ) -> Delivered:
+        """Store the usual delivery, and answer it."""
+        received, turn = made.received, made.turn
+        reply, lease_end = received.reply, received.held_until
+        inbox = self._first_in(owner, place, received)
+        entry.inbox, entry.held, entry.turn = inbox, ((inbox, reply.id),), turn
+        entry.token, entry.lease_end = received.token, lease_end
+        entry.deadline, entry.rest_end = made.deadline, made.rest_end
+        entry.due = lease_end
+        self.ready.lend_new(entry, lease_end)
+        if made.end != entry.end:
+            self._set_end(entry, made.end, now)
+        wait, deadline = entry.wait, None if made.deadline == NEVER_ENDS else self._epoch + made.deadline
+        if wait.scope != scope:
+            wait = matched(entry, scope)
+        claimed = Claimed(wait, turn.key, 1, (reply,), deadline, False, entry.is_new)  # noqa: FBT003  # as fast as can be
+        return Delivered(DeliveryOutcome.CLAIMED, reply, claimed)
 
     def _begin(self, owner: Owner, scope: ReplyScope, beginning: Beginning, now: float) -> Entry:
         key = beginning.key
@@ -273,7 +310,7 @@ class Replies(Shelves, SessionBackend):
 
     def _moment(self, moment: float) -> datetime:
         """Return a moment of the timer by the calendar."""
-        return date_of(self._epoch + moment)
+        return datetime.fromtimestamp(self._epoch + moment, UTC)
 
 
 def matched(entry: Entry, scope: ReplyScope) -> Wait:

@@ -215,23 +215,31 @@ class Shelves(Expiring[Entry | Inbox | KnownDelivery]):
         self._freed(self._at(owner, place), now)
         return self._prune(inbox, now)
 
-    def _accept(self, owner: Owner, place: ReplyScope, received: Received, wait: Entry | None, now: float) -> Inbox:
+    def _accept(self, owner: Owner, place: ReplyScope, received: Received, wait: Entry | None, now: float) -> None:
         """Put a reply at the end of an inbox."""
-        inboxes = self.inboxes.setdefault(owner, {})
-        inbox = inboxes.get(place)
+        inbox = self.inboxes.get(owner, {}).get(place)
         if inbox is None:
-            inbox = inboxes[place] = Inbox(owner, place)
+            inbox = self._first_in(owner, place, received)
+        else:
+            self._put_in(inbox, received)
+        if wait is not None:
+            wait.inbox = inbox  # its caller refreshes it
+        else:
+            self._prune(inbox, now)
+
+    def _first_in(self, owner: Owner, place: ReplyScope, received: Received) -> Inbox:
+        """Put a reply into a new inbox."""
+        inbox = self.inboxes.setdefault(owner, {})[place] = Inbox(owner, place)
+        self._put_in(inbox, received)
+        return inbox
+
+    def _put_in(self, inbox: Inbox, received: Received) -> None:
         reply = received.reply
         inbox.replies[reply.id] = received
         self.accepted += 1
         if reply.delivery_id is not None:
             name = (reply.scope.conversation, reply.delivery_id)
-            self.deliveries.setdefault(owner, {})[name] = KnownDelivery(owner, name, inbox, reply.id)
-        if wait is not None:
-            wait.inbox = inbox  # its caller refreshes it
-        else:
-            self._prune(inbox, now)
-        return inbox
+            self.deliveries.setdefault(inbox.owner, {})[name] = KnownDelivery(inbox.owner, name, inbox, reply.id)
 
     def _prune(self, inbox: Inbox, now: float) -> Inbox | None:
         """Free what has run out in an inbox, and the inbox once it is empty."""
