@@ -258,7 +258,8 @@ class Claim:
             ConflictError: The claim is over.
         """
         self._check_live()
-        settled = await self._apart(self._backend.complete, self._owner, self._claimed.wait.key, self._token)
+        call, what, keeper = self._backend.complete, (self._owner, self._claimed.wait.key, self._token), self._keeper
+        settled = await (call(*what) if keeper is None else self._without_renewals(keeper, call, *what))
         self._end()
         if settled is None:
             raise tenancy.claim_over(self.key)
@@ -331,10 +332,12 @@ class Claim:
             TypeError: It is neither a number nor a timedelta.
         """
         self._check_live()
-        delay_ms = 0 if not isinstance(delay, bool) and delay == 0 else milliseconds(delay, "delay")
+        delay_ms = 0 if delay == 0 and delay is not False else milliseconds(delay, "delay")
         if delay_ms:
             putting_off = PuttingOff(self._owner, self.key, self._token, delay_ms)
             was_live = await self._apart(self._backend.put_off, putting_off)
+        elif self._keeper is None:
+            was_live = await self._backend.release(self._claimed.wait.key, self._token)
         else:
             was_live = await self._apart(self._backend.release, self._claimed.wait.key, self._token)
         self._end()

@@ -53,11 +53,12 @@ def claim_at_once(
         return None
     reply_id, lease_end = delivering.reply_id, now + delivering.lease_ms / 1000
     reply = Reply(reply_id, delivering.text, delivering.scopes[0], accepted_at, delivering.delivery_id, delivering.sender)
-    deadline, rest_end = max(wait.deadline, lease_end), max(wait.rest_end, lease_end)
-    return AtOnce(
-        Received(reply, delivering.size, now, 0.0, token, lease_end),
-        Turn(reply_id, 0, delivering.turn_key),
-        deadline,
-        rest_end,
-        max(rest_end, now + limits.reply_grace_ms / 1000),
-    )
+    deadline, rest_end, end = wait.deadline, wait.rest_end, now + limits.reply_grace_ms / 1000
+    if deadline < lease_end:  # noqa: PLR1730  # three calls of max are a tenth of a delivery in memory
+        deadline = lease_end
+    if rest_end < lease_end:  # noqa: PLR1730
+        rest_end = lease_end
+    if end < rest_end:  # noqa: PLR1730
+        end = rest_end
+    received = Received(reply, delivering.size, now, 0.0, token, lease_end)
+    return AtOnce(received, Turn(reply_id, 0, delivering.turn_key), deadline, rest_end, end)

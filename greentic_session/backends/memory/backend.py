@@ -37,6 +37,7 @@ from .replies import Replies, matched
 
 __all__ = ["MemoryBackend"]
 
+_NO_WAITS: Final[dict[ReplyScope, Entry]] = {}
 _STEP: Final = 256
 """How many entries administration looks at before it lets others run."""
 
@@ -151,10 +152,14 @@ class MemoryBackend(Replies):
     async def claim(self, claiming: Claiming) -> Claimed | None:
         with self._lock:
             now = self.timer()
+            waits = self.waits.get(claiming.owner, _NO_WAITS)
             for scope in claiming.scopes:
-                if entry := self._waiting(claiming.owner, scope.normalized(), now):
-                    held = transitions.claim(entry, entry.wait.key, claiming.lease_ms, now)
-                    wait = matched(entry, scope)
+                entry = waits.get(scope.normalized())
+                if entry is not None and entry.end > now:
+                    wait = entry.wait
+                    held = transitions.claim(entry, wait.key, claiming.lease_ms, now)
+                    if wait.scope != scope:
+                        wait = matched(entry, scope)
                     if entry.turn is None and entry.inbox is None and not (entry.held or entry.resume or held.lengthens):
                         # The usual case: no reply and no deadline has a say.
                         entry.token, entry.lease_end = claiming.token, held.lease_end

@@ -77,7 +77,7 @@ class ReadyIndex:
         self._lent[entry] = lease_end
         self._serial += 1
         heapq.heappush(self._ends, (lease_end, self._serial, entry))
-        if len(self._ends) > 2 * len(self._lent) + _MIN_STALE:
+        if self._serial % _MIN_STALE == 0 and len(self._ends) > 2 * len(self._lent) + _MIN_STALE:
             self._ends = [(end, serial, lent) for serial, (lent, end) in enumerate(self._lent.items())]
             self._serial = len(self._ends)
             heapq.heapify(self._ends)
