@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 import redis
-from races.interleavings import NAMESPACE, Work, explore, run_alone
+from races.interleavings import NAMESPACE, Race, Work, run_alone
 from redis_server import Server
 
 from greentic_session import Claim, SessionStore, Start
@@ -159,7 +159,7 @@ async def test_entries_are_never_too_little(
 def explore_scene(raw: redis.Redis, scene: str) -> int:
     before, works = SCENES[scene]
     check = partial(check_never_too_little, raw)
-    return explore(raw, begin_with(raw, before), works, check, partial(check_all_is_found, raw))
+    return Race(raw, begin_with(raw, before), works, check, partial(check_all_is_found, raw)).explore()
 
 
 # -- owner pointers
@@ -239,4 +239,4 @@ async def test_pointers_lead_to_their_sessions(raw: redis.Redis, scene: str) -> 
 def explore_pointers(raw: redis.Redis, scene: str) -> int:
     before, works = POINTER_SCENES[scene]
     check, conclude = partial(check_pointer, raw), partial(check_key_is_free, raw)
-    return explore(raw, begin_with(raw, before), [trying(work) for work in works], check, conclude)
+    return Race(raw, begin_with(raw, before), [trying(work) for work in works], check, conclude).explore()

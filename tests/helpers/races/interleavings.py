@@ -21,11 +21,13 @@ from greentic_session.backends.redis.cluster import RedisClusterBackend
 from greentic_session.backends.redis.keys import ClusterKeys
 from greentic_session.errors import GreenticError
 
-__all__ = ["NAMESPACE", "Work", "explore", "run_alone", "store_on"]
+__all__ = ["NAMESPACE", "Race", "Work", "run_alone", "store_on"]
 
 NAMESPACE = "steps"
+_ORDERED = 7
+"""So many steps are in every order."""
 _FAIR = 200
-"""How many steps there are behind that at most."""
+"""How many steps there are behind them at most."""
 Work: TypeAlias = Callable[[SessionStore], Coroutine[Any, Any, object]]
 """What a client does."""
 
@@ -168,92 +170,75 @@ class _Process:
         self.running.clear()
 
 
-def explore(
-    raw: redis.Redis,
-    prepare: Callable[[], object],
-    works: Sequence[Work],
-    check: Callable[[], None],
-    conclude: Callable[[frozenset[int]], None],
-    *,
-    deaths: bool = True,
-    most: int = 7,
-) -> int:
-    """Take the server steps of several clients in every order, with one death at most in each.
+@dataclass(frozen=True)
+class Race:
+    """Several clients whose server steps are taken in every order, with one death at most in each.
 
-    Args:
+    The first `_ORDERED` steps are in every order. Behind them chance has it: one that looks between
+    any two steps of another could keep that from its goal for ever.
+
+    Attributes:
         raw: The Redis. It is emptied before each order.
         prepare: Stores what there is at the beginning.
         works: What the clients do.
         check: Called after every step: whether what must hold does.
         conclude: Called when all have ended, with the numbers of those that died.
-        deaths: Whether clients die.
-        most: So many steps are in every order. Behind them chance has it: one that looks
-            between any two steps of another could keep that from its goal for ever.
-
-    Returns:
-        How many orders there were.
     """
-    seen, path = 0, list[int]()
-    raw.flushall()
-    prepare()
-    found = [(key, raw.pttl(key), raw.dump(key)) for key in raw.keys()]  # noqa: SIM118
 
-    def begin() -> None:
-        with raw.pipeline(transaction=False) as pipe:
-            pipe.flushall()
-            for key, ttl, value in found:
-                pipe.restore(key, max(ttl, 0), cast("bytes", value))
-            pipe.execute()
+    raw: redis.Redis
+    prepare: Callable[[], object]
+    works: Sequence[Work]
+    check: Callable[[], None]
+    conclude: Callable[[frozenset[int]], None]
 
-    while True:
-        seen += 1
-        taken = _run(raw, begin, works, check, conclude, path, deaths=deaths, most=most)
-        # The next order: the last choice that has another one left.
-        while taken and taken[-1][0] + 1 == taken[-1][1]:
-            taken.pop()
-        if not taken:
-            return seen
-        path = [choice for choice, _ in taken[:-1]] + [taken[-1][0] + 1]
+    def explore(self) -> int:
+        """Take every order, and return how many there were."""
+        seen, path = 0, list[int]()
+        self.raw.flushall()
+        self.prepare()
+        found = [(key, self.raw.pttl(key), self.raw.dump(key)) for key in self.raw.keys()]  # noqa: SIM118
+        while True:
+            seen += 1
+            with self.raw.pipeline(transaction=False) as pipe:
+                pipe.flushall()
+                for key, ttl, value in found:
+                    pipe.restore(key, max(ttl, 0), cast("bytes", value))
+                pipe.execute()
+            taken = self._run(path)
+            # The next order: the last choice that has another one left.
+            while taken and taken[-1][0] + 1 == taken[-1][1]:
+                taken.pop()
+            if not taken:
+                return seen
+            path = [choice for choice, _ in taken[:-1]] + [taken[-1][0] + 1]
 
-
-def _run(
-    raw: redis.Redis,
-    begin: Callable[[], None],
-    works: Sequence[Work],
-    check: Callable[[], None],
-    conclude: Callable[[frozenset[int]], None],
-    path: list[int],
-    *,
-    deaths: bool,
-    most: int,
-) -> list[tuple[int, int]]:
-    """Take one order; return each choice in it, and of how many."""
-    begin()
-    processes = list[_Process]()
-    for work in works:
-        store, tasks = store_on(raw)
-        running = work(store)
-        running.send(None)
-        processes.append(_Process(tasks, [running]))
-    taken, dead, steps = list[tuple[int, int]](), frozenset[int](), 0
-    chance = Random(0)  # the same in every run
-    while alive := [number for number, process in enumerate(processes) if process.running]:
-        choices = [(number, False) for number in alive]
-        if deaths and not dead:
-            choices += [(number, True) for number in alive]
-        if steps < most:
-            choice = path[len(taken)] if len(taken) < len(path) else 0
-            taken.append((choice, len(choices)))
-            number, dies = choices[choice]
-        else:
-            number, dies = chance.choice(alive), False  # in lockstep some would keep each other from it
-        steps += 1
-        if dies:
-            processes[number].kill()
-            dead = frozenset({number})
-        else:
-            processes[number].go()
-            check()
-        assert steps < most + _FAIR, "they go on for ever"
-    conclude(dead)
-    return taken
+    def _run(self, path: list[int]) -> list[tuple[int, int]]:
+        """Take one order; return each choice in it, and of how many."""
+        processes = list[_Process]()
+        for work in self.works:
+            store, tasks = store_on(self.raw)
+            running = work(store)
+            running.send(None)
+            processes.append(_Process(tasks, [running]))
+        taken, dead, steps = list[tuple[int, int]](), frozenset[int](), 0
+        chance = Random(0)  # the same in every run
+        while alive := [number for number, process in enumerate(processes) if process.running]:
+            choices = [(number, False) for number in alive]
+            if not dead:
+                choices += [(number, True) for number in alive]
+            if steps < _ORDERED:
+                choice = path[len(taken)] if len(taken) < len(path) else 0
+                taken.append((choice, len(choices)))
+                number, dies = choices[choice]
+            else:
+                number, dies = chance.choice(alive), False  # in lockstep some would keep each other from it
+            steps += 1
+            if dies:
+                processes[number].kill()
+                dead = frozenset({number})
+            else:
+                processes[number].go()
+                self.check()
+            assert steps < _ORDERED + _FAIR, "they go on for ever"
+        self.conclude(dead)
+        return taken
