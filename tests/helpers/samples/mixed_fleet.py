@@ -2,7 +2,7 @@
 
 from redis_invariants import Dump
 
-from greentic_session import RedisSessionStore, ReplyScope, TenantCtx
+from greentic_session import Claim, RedisSessionStore, ReplyScope, TenantCtx
 from greentic_session.testing._sessions.samples import ALICE, CHAT, ctx, data
 
 BOB = ctx("bob")
@@ -13,6 +13,13 @@ THIRD = ReplyScope("telegram:chat-3")
 async def park(store: RedisSessionStore, key: str = "k1", scope: ReplyScope = CHAT, ttl: float | None = None) -> str | None:
     """Park a session of alice's, as a runner of ours does."""
     return await store.register_wait(ALICE, "alice", scope, key, data(), ttl)
+
+
+async def claimed(store: RedisSessionStore) -> Claim:
+    """Return a claim on the session that waits in alice's chat."""
+    claim = await store.claim_wait(ALICE, "alice", CHAT)
+    assert claim is not None
+    return claim
 
 
 async def found(store: RedisSessionStore, scope: ReplyScope = CHAT, who: TenantCtx = ALICE) -> str | None:

@@ -9,7 +9,7 @@ import pytest_asyncio
 import redis
 from redis_invariants import check, dump
 from reference_fleet import Reference
-from samples.mixed_fleet import BOB, OTHER, THIRD, contents, found, listed, park
+from samples.mixed_fleet import BOB, OTHER, THIRD, claimed, contents, found, listed, park
 
 from greentic_session import (
     ConflictError,
@@ -226,8 +226,7 @@ async def test_a_park_with_a_wrong_type_in_its_way_changes_nothing(
     store: RedisSessionStore, raw: redis.Redis, reference: Reference
 ) -> None:
     await park(store, "k1", CHAT, 60)
-    claim = await store.claim_wait(ALICE, "alice", CHAT)
-    assert claim is not None
+    claim = await claimed(store)
     raw.rpush(reference.scope_key(ALICE, OTHER), "not ours")
     there = contents(dump(raw, reference.namespace))
     with pytest.raises(InternalError):

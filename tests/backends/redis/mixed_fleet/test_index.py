@@ -8,7 +8,7 @@ import redis
 from redis_invariants import check, dump
 from redis_server import Server
 from reference_fleet import Reference
-from samples.mixed_fleet import BOB, OTHER, THIRD, found, listed, park
+from samples.mixed_fleet import BOB, OTHER, THIRD, claimed, found, listed, park
 
 from greentic_session import ConflictError, NotFoundError, RedisSessionStore, TenantMismatchError
 from greentic_session.testing._sessions.calls import by_user
@@ -313,8 +313,7 @@ async def test_the_reference_clears_what_we_parked_and_we_park_again(
     store: RedisSessionStore, raw: redis.Redis, reference: Reference
 ) -> None:
     await park(store, "k1", CHAT, 60)
-    old = await store.claim_wait(ALICE, "alice", CHAT)
-    assert old is not None
+    old = await claimed(store)
     reference.clear_wait(ALICE, CHAT)
     await park(store, "k1", OTHER)
     assert await found(store, OTHER) == "k1"
@@ -330,8 +329,7 @@ async def test_a_claim_does_not_outlive_its_session_under_a_key_that_is_used_aga
     store: RedisSessionStore, reference: Reference
 ) -> None:
     await park(store)
-    claim = await store.claim_wait(ALICE, "alice", CHAT)
-    assert claim is not None
+    claim = await claimed(store)
     reference.clear_wait(ALICE, CHAT)
     await store.create_session(ALICE, data(), key="k1")
     for call in (claim.renew(10), claim.park(OTHER, data()), claim.complete()):
@@ -352,8 +350,7 @@ async def test_touch_leaves_alone_what_another_session_has_taken(
 
 async def test_the_reference_clears_what_is_claimed(store: RedisSessionStore, reference: Reference) -> None:
     await park(store)
-    claim = await store.claim_wait(ALICE, "alice", CHAT)
-    assert claim is not None
+    claim = await claimed(store)
     reference.clear_wait(ALICE, CHAT)
     for call in (claim.renew(10), claim.park(OTHER, data())):
         with pytest.raises(ConflictError):
@@ -365,8 +362,7 @@ async def test_the_reference_clears_what_is_claimed(store: RedisSessionStore, re
 
 async def test_completing_what_the_reference_parked_removes_it(store: RedisSessionStore, reference: Reference) -> None:
     reference.register_wait(CHAT, "k1", data())
-    claim = await store.claim_wait(ALICE, "alice", CHAT)
-    assert claim is not None
+    claim = await claimed(store)
     await claim.complete()
     assert reference.get_session("k1") is None
     assert await found(store) is None

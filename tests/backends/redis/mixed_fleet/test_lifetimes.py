@@ -4,10 +4,11 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 import pytest
+import pytest_asyncio
 import redis
 from redis_invariants import check, dump
 from reference_fleet import Reference
-from samples.mixed_fleet import OTHER, THIRD, found, listed, park
+from samples.mixed_fleet import OTHER, THIRD, claimed, found, listed, park
 
 from greentic_session import RedisSessionStore, ReplyScope
 from greentic_session.testing._sessions.samples import ALICE, CHAT, ctx, data
@@ -18,26 +19,35 @@ pytestmark = pytest.mark.asyncio
 # -- lifetimes that are missing
 
 
+def check_lives(raw: redis.Redis, reference: Reference, *, keys: int, low: int = 30_000, high: int = 60_020) -> None:
+    """Check that there are so many keys beside claims, and that each lives as long, in ms."""
+    lives = {name: entry.ttl for name, entry in dump(raw, reference.namespace).items() if not name.startswith("claim:")}
+    assert len(lives) == keys
+    assert all(low < life <= high for life in lives.values()), lives
+
+
+@pytest_asyncio.fixture(params=["another text", "the same text"])
+async def updated(request: pytest.FixtureRequest, store: RedisSessionStore, reference: Reference) -> None:
+    """Leave a wait of 60 s whose lifetime is lost: the reference has updated it."""
+    await park(store, "k1", CHAT, 60)
+    reference.update_session("k1", data(node="theirs") if request.param == "another text" else data())
+
+
+@pytest.mark.usefixtures("updated")
 async def test_an_update_of_the_references_loses_the_lifetime_and_touch_brings_it_back(
     store: RedisSessionStore, raw: redis.Redis, reference: Reference
 ) -> None:
-    await park(store, "k1", CHAT, 60)
-    reference.update_session("k1", data(node="theirs"))
     assert raw.pttl(reference.session_key("k1")) == -1
     assert await found(store) == "k1"
     assert await store.touch("k1", 30) is True
-    lives = {name: entry.ttl for name, entry in dump(raw, reference.namespace).items()}
-    assert len(lives) == 4  # session, record, scope, set
-    assert all(25_000 < life <= 30_020 for life in lives.values()), lives
+    check_lives(raw, reference, keys=4, low=25_000, high=30_020)  # session, record, scope, set
 
 
+@pytest.mark.usefixtures("updated")
 @pytest.mark.parametrize("operation", ["update_session", "claim_wait", "find_wait"])
-@pytest.mark.parametrize("text", ["another text", "the same text"])
 async def test_an_update_of_the_references_loses_no_lifetime_for_good(
-    store: RedisSessionStore, raw: redis.Redis, reference: Reference, operation: str, text: str
+    store: RedisSessionStore, raw: redis.Redis, reference: Reference, operation: str
 ) -> None:
-    await park(store, "k1", CHAT, 60)
-    reference.update_session("k1", data(node="theirs") if text == "another text" else data())
     match operation:
         case "update_session":
             await store.update_session("k1", data(node="ours"))
@@ -45,21 +55,15 @@ async def test_an_update_of_the_references_loses_no_lifetime_for_good(
             assert await store.claim_wait(ALICE, "alice", CHAT, lease=5) is not None
         case _:
             assert await store.find_wait(ALICE, "alice", CHAT) is not None
-    lives = {name: entry.ttl for name, entry in dump(raw, reference.namespace).items() if not name.startswith("claim:")}
-    assert len(lives) == 4  # session, record, scope, set
-    assert all(30_000 < life <= 60_020 for life in lives.values()), lives
+    check_lives(raw, reference, keys=4)  # session, record, scope, set
 
 
-@pytest.mark.parametrize("text", ["another text", "the same text"])
+@pytest.mark.usefixtures("updated")
 async def test_a_second_wait_gives_the_first_its_lifetime_back(
-    store: RedisSessionStore, raw: redis.Redis, reference: Reference, text: str
+    store: RedisSessionStore, raw: redis.Redis, reference: Reference
 ) -> None:
-    await park(store, "k1", CHAT, 60)
-    reference.update_session("k1", data(node="theirs") if text == "another text" else data())
     await park(store, "k2", OTHER, 60)
-    lives = {name: entry.ttl for name, entry in dump(raw, reference.namespace).items()}
-    assert len(lives) == 8  # session, record and scope of each, set, index
-    assert all(30_000 < life <= 60_020 for life in lives.values()), lives
+    check_lives(raw, reference, keys=8)  # session, record and scope of each, set, index
 
 
 @pytest.mark.parametrize("operation", ["claim_wait", "find_wait"])
@@ -123,8 +127,7 @@ async def clear(store: RedisSessionStore) -> None:
 
 
 async def complete(store: RedisSessionStore) -> None:
-    claim = await store.claim_wait(ALICE, "alice", CHAT)
-    assert claim is not None
+    claim = await claimed(store)
     await claim.complete()
 
 

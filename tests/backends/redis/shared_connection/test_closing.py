@@ -12,13 +12,12 @@ from tcp_proxy import TcpProxy
 
 from greentic_session.errors import UnavailableError
 
-asynchronous = pytest.mark.asyncio
+pytestmark = pytest.mark.asyncio
 
 
 # -- closing
 
 
-@asynchronous
 async def test_closing_lets_answers_come_and_turns_the_line_away(proxy: TcpProxy, raw: redis.Redis) -> None:
     client = client_for(proxy.url, most=1)
     await client.call(("PING",))
@@ -38,7 +37,6 @@ async def test_closing_lets_answers_come_and_turns_the_line_away(proxy: TcpProxy
     await until(lambda: proxy.open == 0, "its connection stays")
 
 
-@asynchronous
 async def test_closing_waits_for_no_silent_server(proxy: TcpProxy) -> None:
     client = client_for(proxy.url)
     await client.call(("PING",))
@@ -52,7 +50,6 @@ async def test_closing_waits_for_no_silent_server(proxy: TcpProxy) -> None:
     await until(lambda: proxy.open == 0, "its connection stays")
 
 
-@asynchronous
 async def test_closing_that_is_cancelled_closes_all_the_same(proxy: TcpProxy) -> None:
     client = client_for(proxy.url)
     await client.call(("PING",))
@@ -71,7 +68,6 @@ async def test_closing_that_is_cancelled_closes_all_the_same(proxy: TcpProxy) ->
 
 
 @pytest.mark.parametrize("callers", [1, 20])
-@asynchronous
 async def test_closing_while_connecting(proxy: TcpProxy, callers: int) -> None:
     client = client_for(proxy.url)
     proxy.stall()
@@ -88,7 +84,6 @@ async def test_closing_while_connecting(proxy: TcpProxy, callers: int) -> None:
     await until(lambda: proxy.open == 0, "its connection stays")
 
 
-@asynchronous
 async def test_closing_twice(proxy: TcpProxy) -> None:
     client = client_for(proxy.url)
     await client.call(("PING",))
@@ -106,7 +101,6 @@ async def test_closing_twice(proxy: TcpProxy) -> None:
     assert took < PROMPT
 
 
-@asynchronous
 async def test_a_link_that_was_never_used_closes() -> None:
     client = client_for(f"redis://127.0.0.1:{free_port()}")
     await client.aclose()

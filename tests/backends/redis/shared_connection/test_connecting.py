@@ -13,13 +13,12 @@ from tcp_proxy import TcpProxy
 from greentic_session._redis.dialer import Opened
 from greentic_session.errors import UnavailableError
 
-asynchronous = pytest.mark.asyncio
+pytestmark = pytest.mark.asyncio
 
 
 # -- connecting
 
 
-@asynchronous
 async def test_many_callers_make_few_attempts() -> None:
     kind = counting()
     client = client_for(f"redis://127.0.0.1:{free_port()}", kind=kind)
@@ -42,7 +41,6 @@ async def test_many_callers_make_few_attempts() -> None:
     await client.aclose()
 
 
-@asynchronous
 async def test_attempts_are_spread_and_bounded() -> None:
     loop = asyncio.get_running_loop()
     firsts = set()
@@ -58,7 +56,6 @@ async def test_attempts_are_spread_and_bounded() -> None:
     assert len(firsts) > 10
 
 
-@asynchronous
 async def test_a_long_outage_is_no_other_failure() -> None:
     client = client_for(f"redis://127.0.0.1:{free_port()}")
     client._dialer._failures = 2000  # half an hour of attempts
@@ -67,7 +64,6 @@ async def test_a_long_outage_is_no_other_failure() -> None:
     await client.aclose()
 
 
-@asynchronous
 async def test_the_first_attempt_after_a_quiet_time_is_made_at_once_and_success_is_the_end_of_it(proxy: TcpProxy) -> None:
     kind = counting()
     client = client_for(proxy.url, kind=kind)
@@ -90,7 +86,6 @@ async def test_the_first_attempt_after_a_quiet_time_is_made_at_once_and_success_
     await client.aclose()
 
 
-@asynchronous
 async def test_a_timeout_that_is_shorter_than_the_delay_between_attempts(proxy: TcpProxy) -> None:
     client = client_for(proxy.url, timeout=0.1)
     proxy.refuse()
@@ -108,7 +103,6 @@ async def test_a_timeout_that_is_shorter_than_the_delay_between_attempts(proxy: 
     await client.aclose()
 
 
-@asynchronous
 async def test_a_connection_is_opened_for_all_who_wait_whoever_leaves(proxy: TcpProxy) -> None:
     kind = counting()
     client = client_for(proxy.url, kind=kind)
@@ -124,7 +118,6 @@ async def test_a_connection_is_opened_for_all_who_wait_whoever_leaves(proxy: Tcp
     await client.aclose()
 
 
-@asynchronous
 async def test_a_fault_of_ours_while_connecting_reaches_whoever_waits(
     shared: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -143,7 +136,6 @@ async def test_a_fault_of_ours_while_connecting_reaches_whoever_waits(
         assert await client.call(("PING",)) == b"PONG"
 
 
-@asynchronous
 async def test_an_answer_is_not_kept_waiting_for_a_connection(proxy: TcpProxy, raw: redis.Redis) -> None:
     async with connected(proxy.url) as client:
         long = await hold_long_answer(client, proxy, raw)
@@ -157,7 +149,6 @@ async def test_an_answer_is_not_kept_waiting_for_a_connection(proxy: TcpProxy, r
             assert took < PROMPT
 
 
-@asynchronous
 async def test_giving_up_long_commands_is_no_failure_to_connect(proxy: TcpProxy) -> None:
     text = "x" * 12_000_000
     async with connected(proxy.url, most=1) as client:
@@ -170,7 +161,6 @@ async def test_giving_up_long_commands_is_no_failure_to_connect(proxy: TcpProxy)
         await echo(client, "works")
 
 
-@asynchronous
 async def test_a_replica_is_not_connected_to_for_every_refusal(server: Server) -> None:
     async with TcpProxy(server.port) as proxy, connected(proxy.url) as client:
         with server.client() as raw:
