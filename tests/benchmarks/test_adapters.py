@@ -10,17 +10,9 @@ import pytest
 from redis_server import find_binary, require
 from runs.benchmarks import run
 
-from benchmarks import __main__ as command
 from benchmarks.adapters.catalogue import PAIRS, Pair
 from benchmarks.harness.server import Server
 from benchmarks.peers.process import PeerProcess
-
-
-def test_only_one_benchmark_is_chosen(capsys: pytest.CaptureFixture[str]) -> None:
-    assert command.parse_arguments(["--only", "adapters", "--frameworks", "aiogram"]).frameworks == ["aiogram"]
-    with pytest.raises(SystemExit):
-        command.parse_arguments(["--only", "adapters", "sqlite"])
-    assert "stands alone" in capsys.readouterr().err
 
 
 @pytest.mark.slow

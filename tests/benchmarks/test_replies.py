@@ -5,15 +5,6 @@ from pathlib import Path
 import pytest
 from runs.benchmarks import contestants_of, measure
 
-from benchmarks import __main__ as command
-
-
-def test_the_command_chooses_the_benchmark(capsys: pytest.CaptureFixture[str]) -> None:
-    assert command.parse_arguments(["--only", "replies", "--parts", "idle"]).parts == ["idle"]
-    with pytest.raises(SystemExit):
-        command.parse_arguments(["--only", "replies", "sqlite"])
-    assert "stands alone" in capsys.readouterr().err
-
 
 @pytest.mark.slow
 def test_it_has_every_row_and_target_that_is_promised(tmp_path: Path) -> None:

@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 from runs.benchmarks import run
 
-from benchmarks import __main__ as command
 from benchmarks.harness.texts import ChangingTexts
 from benchmarks.sqlite.operations import stages_of
 from benchmarks.sqlite.shim import DELAY_US, make_shim
@@ -102,14 +101,6 @@ def test_without_a_compiler_there_is_no_shim(tmp_path: Path, monkeypatch: pytest
     broken.write_text("#!/bin/sh\nexit 1\n")
     broken.chmod(0o755)
     assert make_shim(str(tmp_path)) is None
-
-
-def test_the_command_chooses_the_benchmark(capsys: pytest.CaptureFixture[str]) -> None:
-    assert command.parse_arguments(["--only", "sqlite", "--waits", "7"]).waits == 7
-    assert command.parse_arguments(["--only", "find"]).only == ["find"]
-    with pytest.raises(SystemExit):
-        command.parse_arguments(["--only", "sqlite", "find"])
-    assert "stands alone" in capsys.readouterr().err
 
 
 def test_a_block_has_calls_for_every_task() -> None:
