@@ -1,15 +1,15 @@
 """Changes of transcripts other than an append: pop, clear, compact; and reading whole turns."""
 
+from itertools import chain
 from typing import Any
 
-import anyio
 import pytest
 
 from greentic_session.conversation import ConversationStore, Message, Messages, ToolResultBlock, ToolUseBlock
 from greentic_session.conversation.header import Lifetime
 from greentic_session.errors import ConflictError, CorruptSessionError, InvalidInputError
 
-from .samples import OPS, MakeConversationStore, append_in_turn, said, texts
+from .samples import OPS, MakeConversationStore, append_beside, said, texts
 
 __all__ = ["EditingContract"]
 
@@ -181,12 +181,9 @@ class EditingContract:
             for _ in range(10):
                 popped.extend([message.text for message in await store.pop(OPS, "c", 2)])
 
-        async with anyio.create_task_group() as tasks:
-            for writer in range(3):
-                tasks.start_soon(append_in_turn, store, writer, 15)
-                tasks.start_soon(pop)
+        words = await append_beside(store, 15, pop, pop, pop)
         left = await texts(store)
-        assert sorted(popped + left) == sorted(f"{writer}-{index}" for writer in range(3) for index in range(15))
+        assert sorted(popped + left) == sorted(chain(*words))
 
     async def test_compactions_and_appends_at_once_lose_nothing(self, store: ConversationStore[Message]) -> None:
         """Each replaces all that it has read by one message that names it; one of two wins."""
@@ -201,15 +198,11 @@ class EditingContract:
                 except ConflictError:
                     pass
 
-        async with anyio.create_task_group() as tasks:
-            for writer in range(3):
-                tasks.start_soon(append_in_turn, store, writer, 15)
-                tasks.start_soon(compact)
+        words = await append_beside(store, 15, compact, compact, compact)
         found = " ".join(await texts(store)).split()
-        assert sorted(found) == sorted(f"{writer}-{index}" for writer in range(3) for index in range(15))
-        for writer in range(3):
-            own = [text for text in found if text.startswith(f"{writer}-")]
-            assert own == [f"{writer}-{index}" for index in range(15)]
+        assert sorted(found) == sorted(chain(*words))
+        for own in words:
+            assert [text for text in found if text in own] == own
 
     async def test_a_message_that_does_not_decode_is_not_popped(self, store: ConversationStore[Message]) -> None:
         await begin(store, "a")

@@ -70,6 +70,16 @@ class ConversationStoreMachine(CallsAStore, ConversationModel, RuleBasedStateMac
         known.edits += 1
         self.written(place, known)
 
+    def at(self, place: tuple[int, str], call: Awaitable[Any]) -> tuple[Known | None, Any]:
+        """Return the conversation at a place, and the outcome of a call there.
+
+        The store must know of one where the model does.
+        """
+        known = self.live(place)
+        result = self.outcome(call)
+        assert (result is NotFoundError) is (known is None)
+        return known, result
+
     @rule(place=places, model=st.sampled_from(["", "m"]), cwd=st.sampled_from(["", "/x"]))
     def create(self, place: tuple[int, str], model: str, cwd: str) -> None:
         """Create."""
@@ -87,10 +97,8 @@ class ConversationStoreMachine(CallsAStore, ConversationModel, RuleBasedStateMac
     def append(self, place: tuple[int, str], said_words: list[str]) -> None:
         """Append, also nothing."""
         partition, id = place
-        known = self.live(place)
-        result = self.outcome(self.store.append(PARTITIONS[partition], id, *said(*said_words)))
+        known, result = self.at(place, self.store.append(PARTITIONS[partition], id, *said(*said_words)))
         if known is None:
-            assert result is NotFoundError
             return
         known.content.messages += said(*said_words)
         assert result == len(known.content.messages)
@@ -118,15 +126,14 @@ class ConversationStoreMachine(CallsAStore, ConversationModel, RuleBasedStateMac
     ) -> None:
         """update_state."""
         partition, id = place
-        known = self.live(place)
         usage = TokenUsage(tokens, 0, cached)
-        result = self.outcome(
+        known, _ = self.at(
+            place,
             self.store.update_state(
                 PARTITIONS[partition], id, cwd=cwd, add_usage=usage, add_events=tokens, custom=custom, metadata=metadata
-            )
+            ),
         )
         if known is None:
-            assert result is NotFoundError
             return
         state = known.content.state
         before = state.token_usage
@@ -142,10 +149,8 @@ class ConversationStoreMachine(CallsAStore, ConversationModel, RuleBasedStateMac
     def load(self, place: tuple[int, str]) -> None:
         """Load, and keep the object."""
         partition, id = place
-        known = self.live(place)
-        result = self.outcome(self.store.load(PARTITIONS[partition], id))
+        known, result = self.at(place, self.store.load(PARTITIONS[partition], id))
         if known is None:
-            assert result is NotFoundError
             return
         assert result == known.content
         self.used(known)
@@ -155,10 +160,8 @@ class ConversationStoreMachine(CallsAStore, ConversationModel, RuleBasedStateMac
     def messages(self, place: tuple[int, str], last: int | None) -> None:
         """Read messages."""
         partition, id = place
-        known = self.live(place)
-        result = self.outcome(self.store.messages(PARTITIONS[partition], id, last=last))
+        known, result = self.at(place, self.store.messages(PARTITIONS[partition], id, last=last))
         if known is None:
-            assert result is NotFoundError
             return
         expected = known.content.messages
         assert result == (expected if last is None else expected[max(len(expected) - last, 0) :])
@@ -169,10 +172,8 @@ class ConversationStoreMachine(CallsAStore, ConversationModel, RuleBasedStateMac
     @rule(place=places, n=st.integers(1, 3))
     def pop(self, place: tuple[int, str], n: int) -> None:
         """Pop."""
-        known = self.live(place)
-        result = self.outcome(self.store.pop(PARTITIONS[place[0]], place[1], n))
+        known, result = self.at(place, self.store.pop(PARTITIONS[place[0]], place[1], n))
         if known is None:
-            assert result is NotFoundError
             return
         there = known.content.messages
         assert result == there[max(len(there) - n, 0) :]
@@ -185,10 +186,8 @@ class ConversationStoreMachine(CallsAStore, ConversationModel, RuleBasedStateMac
     @rule(place=places)
     def clear(self, place: tuple[int, str]) -> None:
         """Clear."""
-        known = self.live(place)
-        result = self.outcome(self.store.clear(PARTITIONS[place[0]], place[1]))
+        known, _ = self.at(place, self.store.clear(PARTITIONS[place[0]], place[1]))
         if known is None:
-            assert result is NotFoundError
             return
         known.content.messages.clear()
         self.edited(place, known)
@@ -199,12 +198,11 @@ class ConversationStoreMachine(CallsAStore, ConversationModel, RuleBasedStateMac
         """Compact what was read, whatever has become of it."""
         seen = choose.draw(st.sampled_from(self.seen[-6:]))
         upto = choose.draw(st.integers(0, seen.total))
-        known = self.live(seen.place)
-        result = self.outcome(
-            self.store.compact(PARTITIONS[seen.place[0]], seen.place[1], upto, said(*said_words), version=seen.version)
+        known, result = self.at(
+            seen.place,
+            self.store.compact(PARTITIONS[seen.place[0]], seen.place[1], upto, said(*said_words), version=seen.version),
         )
         if known is None:
-            assert result is NotFoundError
             return
         if known is not seen.known or known.edits != seen.edits:
             assert result is ConflictError
@@ -261,10 +259,8 @@ class ConversationStoreMachine(CallsAStore, ConversationModel, RuleBasedStateMac
     @rule(place=places)
     def delete(self, place: tuple[int, str]) -> None:
         """Delete."""
-        known = self.live(place)
-        result = self.outcome(self.store.delete(PARTITIONS[place[0]], place[1]))
+        known, result = self.at(place, self.store.delete(PARTITIONS[place[0]], place[1]))
         if known is None:
-            assert result is NotFoundError
             return
         assert result is None
         del self.known[place]

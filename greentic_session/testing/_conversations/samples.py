@@ -6,6 +6,8 @@ Acme's ops, one conversation, a few words.
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+import anyio
+
 from greentic_session.conversation import ConversationStore, Message
 from greentic_session.models import TenantCtx
 
@@ -15,7 +17,7 @@ __all__ = [
     "PARTITIONS",
     "MakeConversationStore",
     "StandingClock",
-    "append_in_turn",
+    "append_beside",
     "said",
     "texts",
     "uses_of",
@@ -113,10 +115,26 @@ async def texts(store: ConversationStore[Any], ctx: TenantCtx = OPS, id: str = "
     return [message.text for message in await store.messages(ctx, id, last=last)]
 
 
-async def append_in_turn(store: ConversationStore[Message], writer: int, messages: int) -> None:
-    """Append so many messages to the conversation c, each by itself: ``1-0`` is the first of 1."""
-    for index in range(messages):
-        await store.append(OPS, "c", *said(f"{writer}-{index}"))
+async def append_beside(
+    store: ConversationStore[Message], messages: int, *others: Callable[[], Coroutine[Any, Any, None]]
+) -> list[list[str]]:
+    """Let three writers append so many messages each to the conversation c, while others work.
+
+    Returns:
+        What each writer said, in its order: ``1-0`` is the first message of the second writer.
+    """
+    words = [[f"{writer}-{index}" for index in range(messages)] for writer in range(3)]
+
+    async def write(own: list[str]) -> None:
+        for word in own:
+            await store.append(OPS, "c", *said(word))
+
+    async with anyio.create_task_group() as tasks:
+        for own in words:
+            tasks.start_soon(write, own)
+        for other in others:
+            tasks.start_soon(other)
+    return words
 
 
 def uses_of(store: ConversationStore[Message]) -> list[Coroutine[Any, Any, object]]:

@@ -1,5 +1,6 @@
 """Messages and state: append, messages, update_state, alone and at once."""
 
+from itertools import chain
 from typing import Any
 
 import anyio
@@ -11,7 +12,7 @@ from greentic_session.conversation.blocks import ImageBlock, OtherBlock, Thinkin
 from greentic_session.conversation.header import Lifetime
 from greentic_session.errors import ConflictError, CorruptSessionError, InvalidInputError
 
-from .samples import OPS, MakeConversationStore, append_in_turn, said, texts
+from .samples import OPS, MakeConversationStore, append_beside, said, texts
 
 __all__ = ["TranscriptsContract"]
 
@@ -238,12 +239,8 @@ class TranscriptsContract:
                 except ConflictError:
                     pass
 
-        async with anyio.create_task_group() as tasks:
-            for writer in range(4):
-                tasks.start_soon(append_in_turn, store, writer, 10)
-            tasks.start_soon(save)
-        found = await texts(store)
-        assert sorted(found) == sorted(f"{writer}-{index}" for writer in range(4) for index in range(10))
+        words = await append_beside(store, 10, save)
+        assert sorted(await texts(store)) == sorted(chain(*words))
 
     async def test_typed_messages(self, make_store: MakeConversationStore) -> None:
         for message_type, messages in (

@@ -1,8 +1,10 @@
 """Calls of the contract tests, for alice's wait where they name nobody."""
 
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
+from contextlib import asynccontextmanager
 from typing import Any
 
+import anyio
 import pytest
 
 from greentic_session import Claim, Delivery, Reply
@@ -11,7 +13,7 @@ from greentic_session.store import SessionStore
 
 from .samples import ALICE, CHAT, DAY, data
 
-__all__ = ["answer", "bodies", "by_user", "claim_answer", "inbox", "park", "ready"]
+__all__ = ["answer", "beside", "bodies", "by_user", "claim_answer", "inbox", "park", "ready"]
 
 
 async def by_user(store: SessionStore, caller: TenantCtx, user: str) -> tuple[str, SessionData] | None:
@@ -52,3 +54,13 @@ def bodies(replies: Iterable[Reply]) -> list[str]:
 async def inbox(store: SessionStore, scope: ReplyScope = CHAT) -> list[str]:
     """Return what lies at a place of alice's."""
     return bodies(await store.inbox(ALICE, "alice", scope))
+
+
+@asynccontextmanager
+async def beside(work: Callable[[], Coroutine[Any, Any, None]]) -> AsyncIterator[None]:
+    """Let a task work beside the block, which begins once the task sleeps; both end within 30 s."""
+    with anyio.fail_after(30):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(work)
+            await anyio.wait_all_tasks_blocked()
+            yield

@@ -6,10 +6,7 @@ from datetime import UTC
 import pytest
 
 from greentic_session import DeliveryOutcome, Start
-from greentic_session.errors import (
-    ConflictError,
-    TooManyWaitsError,
-)
+from greentic_session.errors import ConflictError, TooManyWaitsError
 from greentic_session.models import ReplyScope
 from greentic_session.store import SessionStore
 

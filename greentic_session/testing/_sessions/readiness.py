@@ -15,7 +15,7 @@ from greentic_session.errors import ConflictError, InvalidInputError
 from greentic_session.models import ReplyScope, TenantCtx
 from greentic_session.store import SessionStore
 
-from .calls import answer, bodies, claim_answer, park, ready
+from .calls import answer, beside, bodies, claim_answer, park, ready
 from .claims import CancelledAt
 from .samples import ALICE, CHAT, DAY, MINUTE, MakeStore, Time, ctx, data
 
@@ -190,12 +190,10 @@ class ReadinessContract:
                 if len(got) == 3:
                     return
 
-        with anyio.fail_after(30):
-            async with anyio.create_task_group() as tasks:
-                tasks.start_soon(work)
-                for number in range(3):
-                    await anyio.wait_all_tasks_blocked()
-                    await answer(store, str(number), claim=False)
+        async with beside(work):
+            for number in range(3):
+                await anyio.wait_all_tasks_blocked()
+                await answer(store, str(number), claim=False)
         assert got == ["0", "1", "2"]
 
     async def test_iter_ready_finds_what_another_one_lets_go(self, store: SessionStore) -> None:
@@ -207,11 +205,8 @@ class ReadinessContract:
                 await found.complete()
                 return
 
-        with anyio.fail_after(30):
-            async with anyio.create_task_group() as tasks:
-                tasks.start_soon(work)
-                await anyio.wait_all_tasks_blocked()
-                await claim.release()
+        async with beside(work):
+            await claim.release()
         assert await store.get_session("k") is None
 
     async def test_iter_ready_ends_with_the_store(self, make_store: MakeStore) -> None:
@@ -223,12 +218,9 @@ class ReadinessContract:
                 raise AssertionError
             ended.set()
 
-        with anyio.fail_after(30):
-            async with anyio.create_task_group() as tasks:
-                tasks.start_soon(work)
-                await anyio.wait_all_tasks_blocked()
-                await store.aclose()
-                await ended.wait()
+        async with beside(work):
+            await store.aclose()
+            await ended.wait()
 
     async def test_iter_ready_holds_no_claim_that_it_has_not_yielded(self, store: SessionStore) -> None:
         for number in range(2):

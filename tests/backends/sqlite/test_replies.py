@@ -29,7 +29,7 @@ from greentic_session.errors import InternalError
 from greentic_session.limits import ReplyLimits
 from greentic_session.store import SessionStore
 from greentic_session.testing import later
-from greentic_session.testing._sessions.calls import answer, bodies, claim_answer, park, ready
+from greentic_session.testing._sessions.calls import answer, beside, bodies, claim_answer, park, ready
 from greentic_session.testing._sessions.samples import ALICE, CHAT, DAY, OTHER, ctx, data
 
 pytestmark = pytest.mark.asyncio
@@ -219,11 +219,8 @@ async def test_another_stores_reply_is_seen_within_poll(path: Path) -> None:
                 await claim.complete()
                 return
 
-        with anyio.fail_after(30):
-            async with anyio.create_task_group() as tasks:
-                tasks.start_soon(work)
-                await anyio.wait_all_tasks_blocked()
-                await answer(other, claim=False)
+        async with beside(work):
+            await answer(other, claim=False)
         assert got == ["yes"]
 
 
