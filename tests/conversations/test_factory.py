@@ -92,21 +92,6 @@ def test_options_that_are_refused(options: dict[str, Any], error: type[Exception
 
 
 @pytest.mark.parametrize(
-    "url",
-    [
-        *("sqlite:", "sqlite://", "sqlite:///", "sqlite:////", "sqlite://bot.db", "sqlite:///:memory:", "sqlite:///bot/"),
-        *(f"sqlite:///{SECRET}{end}" for end in ("?a", "#", "%", "%0", "%00", "%ff", " b", "\n")),
-        f"sqlite://user:{SECRET}@host/bot.db",
-    ],
-)
-def test_urls_that_name_no_database(url: str) -> None:
-    with pytest.raises(InvalidInputError) as caught:
-        create_conversation_store(url)
-    assert SECRET not in str(caught.value)
-    assert caught.value.__cause__ is None
-
-
-@pytest.mark.parametrize(
     ("url", "path"),
     [
         ("sqlite:///bot.db", "{here}/bot.db"),

@@ -45,9 +45,12 @@ def shipped() -> str:
 def test_a_question_is_parked_and_its_answer_resumes_the_flow(shipped: str) -> None:
     told = blocks(shipped)
     assert "parked    order at ask_item      waits on telegram:5101\n" in told[1]
-    assert "message   13: 'Pizza Margherita'\n    resumed   order at ask_item\n" in told[3]
-    assert "parked    order at ask_quantity  waits on telegram:5101\n" in told[3]
-    assert "bot says  'How many times Pizza Margherita?'" in told[3]
+    for line in (
+        "message   13: 'Pizza Margherita'\n    resumed   order at ask_item\n",
+        "parked    order at ask_quantity  waits on telegram:5101\n",
+        "bot says  'How many times Pizza Margherita?'",
+    ):
+        assert line in told[3]
 
 
 def test_the_recording_has_two_tenants_and_three_users(shipped: str) -> None:

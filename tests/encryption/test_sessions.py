@@ -13,6 +13,7 @@ import redis
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
+from redis_invariants import dump
 from samples.encrypted import FULL, NEW, OLD, RING, SNAPSHOT, STRANGE, stored
 
 from greentic_session import (
@@ -42,21 +43,6 @@ BROKEN = {
 }
 
 
-def contents(raw: redis.Redis, key: bytes) -> object:
-    """Return all that a key of Redis holds."""
-    match raw.type(key):
-        case b"string":
-            return raw.get(key)
-        case b"hash":
-            return raw.hgetall(key)
-        case b"set":
-            return raw.smembers(key)
-        case b"zset":
-            return raw.zrange(key, 0, -1)
-        case other:
-            raise AssertionError(other)
-
-
 # -- what is stored
 
 
@@ -82,7 +68,7 @@ async def test_no_key_of_redis_holds_it(redis_url: str, namespace: str, raw: red
         assert claim is not None
         await claim.park(ReplyScope("c"), FULL)
         await store.update_session("k", FULL)
-        everything = {key: contents(raw, key) for key in raw.scan_iter(f"{namespace}:*")}
+        everything = dump(raw, namespace)
     assert len(everything) > 3
     assert "order.flow" in str(everything)
     assert "hush-hush" not in str(everything)

@@ -1,6 +1,7 @@
 """URLs and paths of databases: which name a file, and what is said of those that do not."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from greentic_session import InvalidInputError, SQLiteSessionStore, create_session_store
 from greentic_session._sqlite.url import checked_path, path_of
 from greentic_session.backends.sqlite.backend import SQLiteBackend
+from greentic_session.conversation import create_conversation_store
 
 SECRET = "s3cr3t-w0rd"
 
@@ -41,6 +43,11 @@ async def test_a_relative_path_is_resolved_when_the_store_is_made(monkeypatch: p
         ("sqlite://:memory:", "that is memory://"),
         ("sqlite:///:memory:", "that is memory://"),
         ("sqlite:///", "must be that of its file"),
+        ("sqlite:///bot/", "must be that of its file"),
+        ("sqlite:", "three slashes"),
+        ("sqlite://bot.db", "three slashes"),
+        (f"sqlite:///{SECRET}\n", "control character"),
+        *((f"sqlite:///{SECRET}%{end}", "no escape") for end in ("", "0")),
         ("sqlite:////", "must be that of its file"),
         (f"sqlite:///{SECRET}/", "must be that of its file"),
         (f"sqlite:{SECRET}", "three slashes"),
@@ -54,9 +61,10 @@ async def test_a_relative_path_is_resolved_when_the_store_is_made(monkeypatch: p
         (f"sqlite:///{SECRET}%ff", "no valid Unicode"),
     ],
 )
-def test_what_names_no_file(url: str, message: str) -> None:
+@pytest.mark.parametrize("create", [create_session_store, create_conversation_store])
+def test_what_names_no_file(create: Callable[[str], object], url: str, message: str) -> None:
     with pytest.raises(InvalidInputError, match=message) as caught:
-        create_session_store(url)
+        create(url)
     assert SECRET not in str(caught.value)
     assert caught.value.__cause__ is None
 

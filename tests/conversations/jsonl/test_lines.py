@@ -79,31 +79,40 @@ async def test_what_was_edited_by_hand_is_read(text: bytes) -> None:
     assert b"sch" in edited.messages[1]
 
 
-@pytest.mark.parametrize(
-    ("damage", "reason"),
-    [
-        (lambda _: b"", "its first line is not that of a conversation"),
-        (lambda _: b"{}\n", "its first line is not that of a conversation"),
-        (lambda _: b'"\xff"\n', "its first line is not that of a conversation"),
-        (lambda _: b"[" * 100_000, "its first line is not that of a conversation"),
-        (lambda text: text.split(b"\n", 1)[1], "its first line is not that of a conversation"),
-        (changed(b"greentic-session.conversation", b"x"), "it is no conversation"),
-        (changed(b'"version":1', b'"version":2'), "a newer version of greentic_session wrote it"),
-        (changed(b'"version":1,"env":"dev"', b'"version":2,"later":"dev"'), "a newer version of greentic_session wrote it"),
-        (changed(b'"schema_version":1', b'"schema_version":2'), "a newer version of greentic_session wrote it"),
-        (changed(b'"env":"dev",', b""), "its first line is not that of a conversation"),
-        (changed(b'"env":"dev"', b'"env":"d/v"'), "env, tenant, team or id in it is not valid"),
-        (changed(b'"team":"ops"', b'"team":"-"'), "env, tenant, team or id in it is not valid"),
-        (changed(b'"id":"order-7"', b'"id":""'), "env, tenant, team or id in it is not valid"),
-        (changed(b'"id":"order-7"', b'"id":7'), "its first line is not that of a conversation"),
-        (changed(b'"model":"some-model"', b'"model":7'), "its header cannot be read"),
-        (changed(b'"event_count":0', b'"event_count":-1'), "its header cannot be read"),
-        (changed(b'"expires_at_ms":null', b'"expires_at_ms":-1'), "expires_at_ms in it is out of range"),
-        (changed(b'"conversation":{', b'"conversation":{"messages":[{}],'), "it has messages in its first line"),
-        (lambda text: text[: text.rindex(b"\n", 0, -1)], "it has 1 messages, and its first line says 2"),
-        (lambda text: text + b"{}\n", "it has 3 messages, and its first line says 2"),
+DAMAGES: dict[str, list[Callable[[bytes], bytes]]] = {
+    "its first line is not that of a conversation": [
+        lambda _: b"",
+        lambda _: b"{}\n",
+        lambda _: b'"\xff"\n',
+        lambda _: b"[" * 100_000,
+        lambda text: text.split(b"\n", 1)[1],
+        changed(b'"env":"dev",', b""),
+        changed(b'"id":"order-7"', b'"id":7'),
     ],
-)
+    "it is no conversation": [changed(b"greentic-session.conversation", b"x")],
+    "a newer version of greentic_session wrote it": [
+        changed(b'"version":1', b'"version":2'),
+        changed(b'"version":1,"env":"dev"', b'"version":2,"later":"dev"'),
+        changed(b'"schema_version":1', b'"schema_version":2'),
+    ],
+    "env, tenant, team or id in it is not valid": [
+        changed(b'"env":"dev"', b'"env":"d/v"'),
+        changed(b'"team":"ops"', b'"team":"-"'),
+        changed(b'"id":"order-7"', b'"id":""'),
+    ],
+    "its header cannot be read": [
+        changed(b'"model":"some-model"', b'"model":7'),
+        changed(b'"event_count":0', b'"event_count":-1'),
+    ],
+    "expires_at_ms in it is out of range": [changed(b'"expires_at_ms":null', b'"expires_at_ms":-1')],
+    "it has messages in its first line": [changed(b'"conversation":{', b'"conversation":{"messages":[{}],')],
+    "it has 1 messages, and its first line says 2": [lambda text: text[: text.rindex(b"\n", 0, -1)]],
+    "it has 3 messages, and its first line says 2": [lambda text: text + b"{}\n"],
+}
+"""What is done to a file, by the reason that is given then."""
+
+
+@pytest.mark.parametrize(("reason", "damage"), [(reason, each) for reason, found in DAMAGES.items() for each in found])
 async def test_what_is_not_whole_is_left_out(damage: Callable[[bytes], bytes], reason: str, text: bytes) -> None:
     with pytest.raises(UnreadableFileError) as caught:
         read_lines(damage(text))

@@ -17,24 +17,12 @@ def data(**fields: Any) -> SessionData:
 
 
 ID_FIELDS = {
-    "env": "EnvId",
-    "tenant": "TenantId",
-    "tenant_id": "TenantId",
-    "team": "TeamId",
-    "team_id": "TeamId",
-    "user": "UserId",
-    "user_id": "UserId",
+    **dict.fromkeys(("env",), "EnvId"),
+    **dict.fromkeys(("tenant", "tenant_id"), "TenantId"),
+    **dict.fromkeys(("team", "team_id"), "TeamId"),
+    **dict.fromkeys(("user", "user_id"), "UserId"),
 }
-FREE_TEXTS = [
-    "session_id",
-    "flow_id",
-    "node_id",
-    "provider_id",
-    "trace_id",
-    "i18n_id",
-    "correlation_id",
-    "idempotency_key",
-]
+FREE_TEXTS = ["session_id", "flow_id", "node_id", "provider_id", "trace_id", "i18n_id", "correlation_id", "idempotency_key"]
 
 ATTRIBUTED = CTX.with_attributes({"b": "2", "a": "1"})
 FULL = data(
