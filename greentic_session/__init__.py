@@ -6,7 +6,7 @@ Keep the snapshot, find it by the reply, let exactly one runner resume it.
 from typing import TYPE_CHECKING
 
 from ._base.optional import is_installed as _is_installed
-from ._base.optional import optional as _optional
+from ._base.optional import optional_names as _optional_names
 from ._operations.delivery import Delivery
 from .backends.memory import InMemorySessionStore
 from .claim import Claim
@@ -120,9 +120,6 @@ if not TYPE_CHECKING:  # pragma: no branch  # type checkers shall go on finding 
     if not _is_installed("_sqlite3"):  # a Python that was built without it
         __all__ = [name for name in __all__ if name != "SQLiteSessionStore"]
 
-    def __getattr__(name: str) -> object:
-        if name == "RedisSessionStore":
-            return _optional(name, _redis_store_class)
-        if name == "SQLiteSessionStore":
-            return _optional(name, _sqlite_store_class)
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    __getattr__ = _optional_names(
+        __name__, {"RedisSessionStore": _redis_store_class, "SQLiteSessionStore": _sqlite_store_class}
+    )

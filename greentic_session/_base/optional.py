@@ -1,13 +1,13 @@
 """Public names that need an extra, where the extra is not installed."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib.util import find_spec
 from typing import TypeVar
 
 from greentic_session.errors import UnavailableError
 
-__all__ = ["is_installed", "optional"]
+__all__ = ["is_installed", "optional", "optional_names"]
 
 T = TypeVar("T")
 
@@ -36,3 +36,14 @@ def optional(name: str, get: Callable[[], T]) -> T:
         if importing:
             raise ImportError(str(error), name=name) from error
         raise AttributeError(str(error), name=name) from error
+
+
+def optional_names(module: str, stores: Mapping[str, Callable[[], object]]) -> Callable[[str], object]:
+    """Return the ``__getattr__`` of a module: it imports a store when somebody asks for it."""
+
+    def get(name: str) -> object:
+        if name in stores:
+            return optional(name, stores[name])
+        raise AttributeError(f"module {module!r} has no attribute {name!r}")
+
+    return get

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from greentic_session._base.optional import is_installed as _is_installed
-from greentic_session._base.optional import optional as _optional
+from greentic_session._base.optional import optional_names as _optional_names
 
 from .backend import ConversationBackend
 from .backends.adapter import AdapterConversationStore, PersistenceAdapter
@@ -70,9 +70,10 @@ if not TYPE_CHECKING:  # pragma: no branch  # type checkers report unknown names
     if not _is_installed("_sqlite3"):  # a Python that was built without it
         __all__ = [name for name in __all__ if name != "SQLiteConversationStore"]
 
-    def __getattr__(name: str) -> object:
-        if name == "RedisConversationStore":
-            return _optional(name, _redis_conversation_store_class)
-        if name == "SQLiteConversationStore":
-            return _optional(name, _sqlite_conversation_store_class)
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    __getattr__ = _optional_names(
+        __name__,
+        {
+            "RedisConversationStore": _redis_conversation_store_class,
+            "SQLiteConversationStore": _sqlite_conversation_store_class,
+        },
+    )
