@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 
-from benchmarks.harness.command import Outcome, add_directory_option, command_on_server, make_parser
+from benchmarks.harness.command import Outcome, add_choice_option, add_directory_option, command_on_server, make_parser
 from benchmarks.harness.files import open_directory
 from benchmarks.harness.measuring import interleave
 from benchmarks.harness.population import USUAL_BYTES
@@ -54,9 +54,7 @@ class _Sizes(Sizes):
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = make_parser("benchmarks --only adapters", "Benchmark of the adapters.", few="rounds and calls")
     frameworks = sorted({pair.framework for pair in PAIRS})
-    parser.add_argument(
-        "--frameworks", metavar="NAME", nargs="+", choices=frameworks, default=frameworks, help=", ".join(frameworks)
-    )
+    add_choice_option(parser, "--frameworks", frameworks)
     add_directory_option(parser)
     add_peer_options(parser)
     return parser.parse_args(argv)

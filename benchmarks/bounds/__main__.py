@@ -36,9 +36,7 @@ class _Sizes(Sizes):
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
-    parser = make_parser(
-        "benchmarks.bounds", "Benchmark of one user with very many waits.", few="waits", rounds=None, seed=False
-    )
+    parser = make_parser("benchmarks.bounds", "Benchmark of a user with many waits.", few="waits", rounds=None, seed=False)
     parser.add_argument("--waits", type=positive, help="number of waits of the user")
     return parser.parse_args(argv)
 

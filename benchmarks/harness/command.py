@@ -16,6 +16,7 @@ from .sizes import Sizes
 
 __all__ = [
     "Outcome",
+    "add_choice_option",
     "add_directory_option",
     "allow_open_files",
     "command_on_server",
@@ -63,6 +64,12 @@ def make_parser(
     if seed:
         parser.add_argument("--seed", type=int, default=1, help="seed of the order of the calls (default: %(default)s)")
     return parser
+
+
+def add_choice_option(parser: argparse.ArgumentParser, option: str, choices: Sequence[str]) -> None:
+    """Add an option that chooses parts of a benchmark; all by default."""
+    name = option.removeprefix("--").removesuffix("s").upper()
+    parser.add_argument(option, metavar=name, nargs="+", choices=choices, default=choices, help=f"of: {', '.join(choices)}")
 
 
 def add_directory_option(parser: argparse.ArgumentParser) -> None:

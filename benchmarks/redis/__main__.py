@@ -14,7 +14,7 @@ import sys
 from contextlib import AsyncExitStack
 from pathlib import Path
 
-from benchmarks.harness.command import Outcome, allow_open_files, make_parser, run_on_server
+from benchmarks.harness.command import Outcome, add_choice_option, allow_open_files, make_parser, run_on_server
 from benchmarks.harness.progress import progress
 from benchmarks.harness.report import Row
 from benchmarks.harness.results import Result
@@ -56,7 +56,7 @@ _NOTES = [
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = make_parser("benchmarks", "Benchmark of the Redis store.", few="rounds and calls")
     parser.add_argument("--charts", metavar="DIR", type=Path, help="draw charts, as SVG files in this directory")
-    parser.add_argument("--only", metavar="PART", nargs="+", choices=PARTS, default=PARTS, help=f"of: {', '.join(PARTS)}")
+    add_choice_option(parser, "--only", PARTS)
     parser.add_argument("--loop", choices=("asyncio", "uvloop"), default="asyncio", help="event loop of all processes")
     add_peer_options(parser)
     return parser.parse_args(argv)

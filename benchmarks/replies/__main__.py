@@ -11,7 +11,7 @@ import asyncio
 import sys
 from pathlib import Path
 
-from benchmarks.harness.command import Outcome, make_parser, publish
+from benchmarks.harness.command import Outcome, add_choice_option, make_parser, publish
 from benchmarks.harness.machine import load_average
 from benchmarks.harness.progress import progress
 from benchmarks.harness.report import Row
@@ -45,8 +45,7 @@ class _Sizes(Sizes):
         rounds: Number of rounds that count.
         latency_calls: Number of deliveries in a round of the latency.
         deadlines: Number of deadlines that are due at once.
-        idle_waits: Number of waits while nothing is ready.
-        idle_polls: Number of times that an idle `iter_ready` asks.
+        idle: Number of waits while nothing is ready, and of times that `iter_ready` asks meanwhile.
         plain_users: Number of users of the plain operations.
     """
 
@@ -54,19 +53,14 @@ class _Sizes(Sizes):
     rounds: int = usual(5, quick=2)
     latency_calls: int = usual(500, quick=20)
     deadlines: int = usual(100_000, quick=1000)
-    idle_waits: int = usual(10_000, quick=200)
-    idle_polls: int = usual(100, quick=10)
+    idle: tuple[int, int] = usual((10_000, 100), quick=(200, 10))
     plain_users: int = usual(5000, quick=200)
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = make_parser("benchmarks --only replies", "Benchmark of replies.", few="rounds, calls and deadlines")
-    parser.add_argument(
-        "--parts", metavar="PART", nargs="+", choices=_PARTS, default=_PARTS, help=f"of: {', '.join(_PARTS)}"
-    )
-    parser.add_argument(
-        "--backends", metavar="NAME", nargs="+", choices=BACKENDS, default=BACKENDS, help=f"of: {', '.join(BACKENDS)}"
-    )
+    add_choice_option(parser, "--parts", _PARTS)
+    add_choice_option(parser, "--backends", BACKENDS)
     parser.add_argument(
         "--before", metavar="DIR", type=Path, help="a checkout of an earlier commit, to compare plain operations with"
     )
@@ -85,7 +79,8 @@ async def _measure(options: argparse.Namespace, sizes: _Sizes, places: list[Plac
             if "deadlines" in parts:
                 rows += await measure_deadlines(place, deadlines=sizes.deadlines, tick=tick)
             if "idle" in parts:
-                rows += await measure_idle(place, waits=sizes.idle_waits, polls=sizes.idle_polls, tick=tick)
+                waits, polls = sizes.idle
+                rows += await measure_idle(place, waits=waits, polls=polls, tick=tick)
         if "plain" in parts:
             rows += measure_plain(options.before, users=sizes.plain_users, rounds=sizes.rounds, tick=tick)
     return rows

@@ -15,7 +15,15 @@ from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
 
-from benchmarks.harness.command import Outcome, add_directory_option, allow_open_files, make_parser, positive, publish
+from benchmarks.harness.command import (
+    Outcome,
+    add_choice_option,
+    add_directory_option,
+    allow_open_files,
+    make_parser,
+    positive,
+    publish,
+)
 from benchmarks.harness.files import open_directory
 from benchmarks.harness.machine import load_average
 from benchmarks.harness.population import USUAL_BYTES
@@ -27,7 +35,7 @@ from benchmarks.peers.process import PeerFailedError, PeerProcess
 from benchmarks.peers.run import Run
 
 from .operations import Stage, measure_operations, stages_of
-from .scaling import Scaling, measure_scaling
+from .scaling import measure_scaling
 from .shim import make_shim
 
 __all__ = ["main", "parse_arguments"]
@@ -59,9 +67,7 @@ class _Sizes(Sizes):
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = make_parser("benchmarks --only sqlite", "Benchmark of the SQLite store.", few="rounds and calls")
-    parser.add_argument(
-        "--parts", metavar="PART", nargs="+", choices=_PARTS, default=_PARTS, help=f"of: {', '.join(_PARTS)}"
-    )
+    add_choice_option(parser, "--parts", _PARTS)
     parser.add_argument("--waits", metavar="N", type=positive, help="measure one file with so many waits, too: 1000000")
     add_directory_option(parser)
     add_peer_options(parser)
@@ -91,8 +97,9 @@ class _Run(Run[_Sizes]):
             elif delayed:
                 self.notes.append(_NO_GCC)
             if self.options.waits is not None:
-                scaling = Scaling(waits=self.options.waits, calls=sizes.scaling_calls, rounds=sizes.rounds)
-                self.rows += await measure_scaling(self._directory, scaling, tick=tick)
+                self.rows += await measure_scaling(
+                    self._directory, waits=self.options.waits, calls=sizes.scaling_calls, rounds=sizes.rounds, tick=tick
+                )
 
     async def _measure_stages(
         self, stages: list[Stage], name: str, environment: Mapping[str, str], tick: Callable[[], object]

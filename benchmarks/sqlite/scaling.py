@@ -1,7 +1,6 @@
 """Many waits in one file: bytes for each, and the cost of a call beside a file with a thousand."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.harness.measuring import Contestant, closed_loop, interleave
@@ -12,7 +11,7 @@ from benchmarks.harness.samples import median_ratio, times_us
 from benchmarks.harness.texts import ChangingTexts
 from greentic_session import SessionStore, create_session_store
 
-__all__ = ["Scaling", "measure_scaling"]
+__all__ = ["measure_scaling"]
 
 _FEW = 1000
 _SNAPSHOT_BYTES = 512
@@ -20,21 +19,6 @@ _FILLING_TASKS = 500
 _MAX_RATIOS = {"find_wait": 1.5, "register_wait": 1.7}
 _STRIDE = 7919
 """A prime: the calls of a round are for users all over the file."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Scaling:
-    """Sizes of this measurement.
-
-    Attributes:
-        waits: Number of waits, each of another user.
-        calls: Calls of a contestant in a round.
-        rounds: Number of rounds that count.
-    """
-
-    waits: int
-    calls: int
-    rounds: int
 
 
 class _Population:
@@ -67,16 +51,24 @@ class _Population:
         return sum(path.stat().st_size for path in self.path.parent.glob(f"{self.path.name}*")) / self.waits
 
 
-async def measure_scaling(directory: str, sizes: Scaling, *, tick: Callable[[], object]) -> list[Row]:
-    """Return the rows of a file with few waits and one with many."""
-    populations = [_Population(Path(directory, f"waits-{waits}.sqlite"), waits) for waits in (_FEW, sizes.waits)]
+async def measure_scaling(directory: str, *, waits: int, calls: int, rounds: int, tick: Callable[[], object]) -> list[Row]:
+    """Return the rows of a file with few waits and one with many.
+
+    Args:
+        directory: Directory of the files.
+        waits: Number of waits of the second, each of another user.
+        calls: Calls of a contestant in a round.
+        rounds: Number of rounds that count.
+        tick: Called after each round.
+    """
+    populations = [_Population(Path(directory, f"waits-{number}.sqlite"), number) for number in (_FEW, waits)]
     rows: list[Row] = []
     try:
         for population in populations:
             await population.fill()
         for operation, limit in _MAX_RATIOS.items():
             contestants = [population.contestant(operation) for population in populations]
-            samples = await interleave(contestants, range(sizes.calls), rounds=sizes.rounds, block=sizes.calls, tick=tick)
+            samples = await interleave(contestants, range(calls), rounds=rounds, block=calls, tick=tick)
             few, many = measured = time_rows(f"{operation}, 1 task, {_SNAPSHOT_BYTES} B", samples)
             many.ratio = median_ratio(times_us(samples[many.contestant]), times_us(samples[few.contestant]))
             many.ratio_of = "x the time of the first"
