@@ -91,10 +91,7 @@ def webhook_to_session_key(
 ) -> SessionKey:
     """Return the key for a webhook's caller: hex SHA-256 of ``wh:{source}:{subject}:{hint}``.
 
-    Raises:
-        InvalidInputError: A part holds a lone surrogate or has thousands of digits, or the team of
-            `ctx` is ``-``.
-        TypeError: A part is neither str nor int.
+    Raises the errors of `telegram_update_to_session_key`.
 
     >>> webhook_to_session_key("payments", "invoice-7", "delivery-1")
     '00410fc24405c6b4193aab97933bdfc1654f6a1aedfad9125e64aeb9f3b0ebfd'

@@ -19,6 +19,7 @@ __all__ = [
     "check_choice",
     "check_instance",
     "check_int",
+    "check_object",
     "check_text",
     "check_type",
     "freeze",
@@ -92,6 +93,12 @@ def check_int(name: str, value: object, low: int, high: int) -> None:
         raise TypeError(f"{name} must be an int, not {type(value).__name__}")
     if not low <= value <= high:
         raise InvalidInputError(f"{name} must be from {low} to {high}")
+
+
+def check_object(what: str, value: object) -> None:
+    """Refuse a decoded JSON value that is no object: a dict."""
+    if not isinstance(value, dict):
+        raise InvalidInputError(f"{what} must be an object")
 
 
 def freeze(attributes: object) -> FrozenDict:

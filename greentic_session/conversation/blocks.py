@@ -11,7 +11,7 @@ from msgspec import UNSET, Struct, UnsetType
 from msgspec.structs import force_setattr
 
 from greentic_session._base.hiding import Hiding, outline
-from greentic_session._json.fields import check_bool, check_text, make_plain
+from greentic_session._json.fields import check_bool, check_object, check_text, make_plain
 from greentic_session.conversation.extra import Extra
 from greentic_session.errors import InvalidInputError
 
@@ -223,8 +223,7 @@ def block_from_json(value: Any) -> Block:
         TypeError: A field has a wrong type.
         msgspec.ValidationError: A field has a wrong type.
     """
-    if not isinstance(value, dict):
-        raise InvalidInputError("a block must be an object")
+    check_object("a block", value)
     block_type = _class_of(value)
     if block_type is None:
         return OtherBlock(Extra(value))

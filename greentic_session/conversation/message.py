@@ -11,7 +11,7 @@ from msgspec import UNSET, UnsetType
 from msgspec.structs import force_setattr
 
 from greentic_session._json import codec
-from greentic_session._json.fields import check_text, make_plain
+from greentic_session._json.fields import check_object, check_text, make_plain
 from greentic_session.conversation.blocks import (
     BLOCKS,
     FORM,
@@ -253,8 +253,7 @@ def message_from_json(value: Any) -> Message:
         TypeError: A field has a wrong type.
         msgspec.ValidationError: A field has a wrong type.
     """
-    if not isinstance(value, dict):
-        raise InvalidInputError("a message must be an object")
+    check_object("a message", value)
     role: Any = value.get("role")
     extra = Extra({name: part for name, part in value.items() if name not in ("role", "content")})
     if "content" not in value:

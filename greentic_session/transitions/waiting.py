@@ -48,29 +48,18 @@ class Received(Struct, frozen=True, gc=False):
 
 
 class Waiting(Session, Protocol):
-    """What is stored of one session, where a backend keeps replies."""
+    """What is stored of one session, where a backend keeps replies.
 
-    @property
-    def deadline(self) -> float:
-        """When the wait is forgotten or resumed; infinity where it has no deadline."""
-        raise NotImplementedError
+    Attributes:
+        deadline: When the wait is forgotten or resumed; infinity where it has no deadline.
+        resume: Whether a runner resumes it then.
+        rest_end: When the session ends, once nothing unsettled lies at its place.
+        put_off: When it may be ready again after it was put off; 0 where it was not.
+        turn: Its latest turn that no verdict has ended.
+    """
 
-    @property
-    def resume(self) -> bool:
-        """Whether a runner resumes it then."""
-        raise NotImplementedError
-
-    @property
-    def rest_end(self) -> float:
-        """When the session ends, once nothing unsettled lies at its place."""
-        raise NotImplementedError
-
-    @property
-    def put_off(self) -> float:
-        """When it may be ready again after it was put off; 0 where it was not."""
-        raise NotImplementedError
-
-    @property
-    def turn(self) -> Turn | None:
-        """Its latest turn that no verdict has ended."""
-        raise NotImplementedError
+    deadline: float
+    resume: bool
+    rest_end: float
+    put_off: float
+    turn: Turn | None
