@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 import msgspec
 
 from ._base.hiding import Secret
-from ._redis.extra import not_installed
+from ._redis.extra import needing_redis
 from ._redis.scheme import check_scheme, scheme_of
-from ._sqlite.extra import not_built
+from ._sqlite.extra import needing_sqlite
 from ._sqlite.url import SQLITE_SCHEME, path_of
 from .backends.memory import InMemorySessionStore
 from .store import SessionStore
@@ -128,10 +128,8 @@ def redis_store_class() -> type["RedisSessionStore"]:
     Raises:
         UnavailableError: redis-py is not installed, or too old.
     """
-    try:
+    with needing_redis():
         from .backends.redis import RedisSessionStore  # noqa: PLC0415  # optional
-    except ImportError as error:
-        raise not_installed() from error
     return RedisSessionStore
 
 
@@ -141,8 +139,6 @@ def sqlite_store_class() -> type["SQLiteSessionStore"]:
     Raises:
         UnavailableError: This Python was built without SQLite.
     """
-    try:
+    with needing_sqlite():
         from .backends.sqlite import SQLiteSessionStore  # noqa: PLC0415  # optional
-    except ImportError as error:
-        raise not_built() from error
     return SQLiteSessionStore

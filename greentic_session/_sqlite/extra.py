@@ -1,10 +1,21 @@
 """What to say where Python was built without `sqlite3`; to be imported without it."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from greentic_session.errors import UnavailableError
 
-__all__ = ["not_built"]
+__all__ = ["needing_sqlite"]
 
 
-def not_built() -> UnavailableError:
-    """Return the error for an operation that needs `sqlite3` where there is none."""
-    return UnavailableError("a store in SQLite needs Python's own sqlite3, and this Python has none")
+@contextmanager
+def needing_sqlite() -> Iterator[None]:
+    """Import in the block what needs `sqlite3`.
+
+    Raises:
+        UnavailableError: Python was built without it.
+    """
+    try:
+        yield
+    except ImportError as error:
+        raise UnavailableError("a store in SQLite needs Python's own sqlite3, and this Python has none") from error

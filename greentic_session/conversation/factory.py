@@ -4,9 +4,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, TypeVar, overload
 
 from greentic_session._json.fields import check_text
-from greentic_session._redis.extra import not_installed
+from greentic_session._redis.extra import needing_redis
 from greentic_session._redis.scheme import REDIS_SCHEMES, scheme_of
-from greentic_session._sqlite.extra import not_built
+from greentic_session._sqlite.extra import needing_sqlite
 from greentic_session._sqlite.url import path_of
 from greentic_session.conversation.backends.adapter import AdapterConversationStore, PersistenceAdapter
 from greentic_session.conversation.backends.memory import InMemoryConversationStore
@@ -143,10 +143,8 @@ def redis_conversation_store_class() -> "type[RedisConversationStore[Any]]":
     Raises:
         UnavailableError: redis-py is not installed, or too old.
     """
-    try:
+    with needing_redis():
         from greentic_session.conversation.backends.redis import RedisConversationStore  # noqa: PLC0415  # optional
-    except ImportError as error:
-        raise not_installed() from error
     return RedisConversationStore
 
 
@@ -156,10 +154,8 @@ def sqlite_conversation_store_class() -> "type[SQLiteConversationStore[Any]]":
     Raises:
         UnavailableError: This Python was built without SQLite.
     """
-    try:
+    with needing_sqlite():
         from greentic_session.conversation.backends.sqlite import SQLiteConversationStore  # noqa: PLC0415  # optional
-    except ImportError as error:
-        raise not_built() from error
     return SQLiteConversationStore
 
 

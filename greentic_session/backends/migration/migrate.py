@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Final, TypeVar
 
-from greentic_session._redis.extra import not_installed
+from greentic_session._redis.extra import needing_redis
 from greentic_session._redis.namespace import DEFAULT_NAMESPACE
 from greentic_session._redis.scanning import together
 from greentic_session._redis.scheme import scheme_of
@@ -113,10 +113,8 @@ def _endpoint_of(url: str, namespace: str) -> Endpoint:
         from .sqlite_side import sqlite_endpoint  # noqa: PLC0415  # needs Python's own sqlite3
 
         return sqlite_endpoint(path_of(url))
-    try:
+    with needing_redis():
         from .redis_sessions import redis_endpoint  # noqa: PLC0415  # optional
-    except ImportError as error:
-        raise not_installed() from error
     return redis_endpoint(url, namespace)
 
 
