@@ -4,9 +4,11 @@ A repr ends up in logs and error trackers, a pickle in files and queues.
 """
 
 from collections.abc import Sized
-from typing import Any, ClassVar, NoReturn, Self, cast
+from typing import Any, ClassVar, NoReturn, Self, TypeVar, cast
 
-__all__ = ["Hiding", "Outlined", "Secret", "outline"]
+__all__ = ["Hiding", "Outlined", "Secret", "outline", "outlined"]
+
+T = TypeVar("T", bound=tuple[Any, ...])
 
 
 class Hiding:
@@ -64,6 +66,16 @@ def outline(value: object, *names: str, **shown: object) -> str:
     """
     parts = [f"{name}={_length(getattr(value, name, None))}" for name in names]
     return f"{type(value).__name__}({', '.join([*parts, *(f'{name}={part!r}' for name, part in shown.items())])})"
+
+
+def outlined(kind: type[T]) -> type[T]:
+    """Make the repr of a NamedTuple an `outline`: the decorator of its class."""
+
+    def shown(value: T) -> str:
+        return outline(value, *kind.__annotations__)
+
+    kind.__repr__ = shown  # type: ignore[assignment]  # of the class that is being made
+    return kind
 
 
 def _length(part: object) -> str:

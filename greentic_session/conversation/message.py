@@ -249,9 +249,8 @@ def message_from_json(value: Any) -> Message:
     """Return the message of a decoded JSON value.
 
     Raises:
-        InvalidInputError: The value is no message.
-        TypeError: A field has a wrong type.
-        msgspec.ValidationError: A field has a wrong type.
+        InvalidInputError: The value is no message, or a part of its content is no block.
+        TypeError, msgspec.ValidationError: A field has a wrong type.
     """
     check_object("a message", value)
     role: Any = value.get("role")

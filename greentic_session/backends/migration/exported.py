@@ -3,7 +3,7 @@
 import asyncio
 from typing import NamedTuple, Self
 
-from greentic_session._base.hiding import outline
+from greentic_session._base.hiding import outlined
 from greentic_session.tenancy import Identity
 
 __all__ = [
@@ -21,6 +21,7 @@ DEADLINE = "deadline"
 """What a turn is about that is for the deadline of its session."""
 
 
+@outlined
 class ExportedTurn(NamedTuple):
     """What a session has that takes part in replies and deadlines.
 
@@ -51,9 +52,6 @@ class ExportedTurn(NamedTuple):
     held: tuple[str, ...] = ()
     terms: str = ""
 
-    def __repr__(self) -> str:
-        return outline(self, *self._fields)
-
     def aged(self, passed: int) -> Self:
         """Return it as it is so many milliseconds later."""
         return self._replace(
@@ -63,6 +61,7 @@ class ExportedTurn(NamedTuple):
         )
 
 
+@outlined
 class ExportedReply(NamedTuple):
     """An unsettled reply. Moments are told as in `ExportedTurn`.
 
@@ -92,10 +91,8 @@ class ExportedReply(NamedTuple):
     held: int
     body: bytes
 
-    def __repr__(self) -> str:
-        return outline(self, *self._fields)
 
-
+@outlined
 class ExportedInbox(NamedTuple):
     """All that lies at one place, oldest first.
 
@@ -113,10 +110,8 @@ class ExportedInbox(NamedTuple):
     replies: tuple[ExportedReply, ...]
     terms: str = ""
 
-    def __repr__(self) -> str:
-        return outline(self, *self._fields)
 
-
+@outlined
 class ExportedDelivery(NamedTuple):
     """An id of a delivery that was settled or removed, and is remembered.
 
@@ -132,10 +127,8 @@ class ExportedDelivery(NamedTuple):
     name: bytes
     left: int
 
-    def __repr__(self) -> str:
-        return outline(self, *self._fields)
 
-
+@outlined
 class CopiedReply(NamedTuple):
     """An unsettled reply that was copied.
 
@@ -149,10 +142,8 @@ class CopiedReply(NamedTuple):
     scope_hash: str
     id: str
 
-    def __repr__(self) -> str:
-        return outline(self, *self._fields)
 
-
+@outlined
 class Exported(NamedTuple):
     """A session on its way, as `lua/migration/export.lua` tells it.
 
@@ -176,9 +167,6 @@ class Exported(NamedTuple):
     claim: bytes
     lease: int
     turn: ExportedTurn | None = None
-
-    def __repr__(self) -> str:
-        return outline(self, *self._fields)
 
     def aged(self) -> Self | None:
         """Return it as it is now; None if its life is over."""
