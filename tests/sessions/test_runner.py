@@ -1,8 +1,8 @@
 """A Runner: turns at a time, what becomes of turns without a verdict, and how it closes."""
 
 import logging
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import anyio
@@ -95,6 +95,17 @@ async def until(condition: Callable[[], bool]) -> None:
 
 async def forever(_: Claim) -> None:
     await anyio.sleep(DAY)
+
+
+@asynccontextmanager
+async def at_work(store: InMemorySessionStore, **options: Any) -> AsyncIterator[Worker]:
+    """Run the block while a worker is at a turn without an end, in a Runner with these options."""
+    worker = Worker(forever)
+    await park(store)
+    async with Runner(store, worker, **options) as runner:
+        await deliver(runner)
+        await quiet()
+        yield worker
 
 
 async def nothing(_: Claim) -> None:
@@ -428,11 +439,8 @@ def test_turns_finish_when_the_block_is_left(run: Callable[[Test], None]) -> Non
 
 def test_turns_that_take_too_long_are_cancelled_and_given_back(run: Callable[[Test], None]) -> None:
     async def test(store: InMemorySessionStore) -> None:
-        worker = Worker(forever)
-        await park(store)
-        async with Runner(store, worker, shutdown_timeout=0.01) as runner:
-            await deliver(runner)
-            await quiet()
+        async with at_work(store, shutdown_timeout=0.01) as worker:
+            pass
         claim = await ready(store)
         assert (worker.attempts, claim.attempt) == ([1], 1)  # no attempt
 
@@ -462,12 +470,8 @@ def test_a_block_that_raises_lets_turns_finish(run: Callable[[Test], None]) -> N
 
 def test_a_block_that_is_cancelled_gives_turns_back(run: Callable[[Test], None]) -> None:
     async def test(store: InMemorySessionStore) -> None:
-        worker = Worker(forever)
-        await park(store)
         with anyio.CancelScope() as scope:
-            async with Runner(store, worker) as runner:
-                await deliver(runner)
-                await quiet()
+            async with at_work(store):
                 scope.cancel()
                 await anyio.sleep(DAY)
         assert scope.cancelled_caught
@@ -513,11 +517,7 @@ def test_a_closed_store_ends_the_taking(run: Callable[[Test], None]) -> None:
 
 def test_a_claim_that_is_lost_cancels_its_handler(run: Callable[[Test], None]) -> None:
     async def test(store: InMemorySessionStore) -> None:
-        worker = Worker(forever)
-        await park(store)
-        async with Runner(store, worker, lease=0.15) as runner:
-            await deliver(runner)
-            await quiet()
+        async with at_work(store, lease=0.15) as worker:
             await store.remove_session("k")
             await until(lambda: not worker.running)
 

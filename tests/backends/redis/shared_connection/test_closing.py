@@ -7,7 +7,7 @@ import pytest
 import redis
 from patience import PROMPT, SLACK, timed, until
 from redis_server import free_port
-from shared_connection import HELD_BYTES, client_for, echo, hold_long_answer, kinds
+from shared_connection import HELD_BYTES, client_for, connected, echo, hold_long_answer, kinds
 from tcp_proxy import TcpProxy
 
 from greentic_session.errors import UnavailableError
@@ -38,12 +38,11 @@ async def test_closing_lets_answers_come_and_turns_the_line_away(proxy: TcpProxy
 
 
 async def test_closing_waits_for_no_silent_server(proxy: TcpProxy) -> None:
-    client = client_for(proxy.url)
-    await client.call(("PING",))
-    proxy.stall()
-    calls = [asyncio.create_task(client.call(("PING",))) for _ in range(50)]
-    await asyncio.sleep(0.01)
-    _, took = await timed(client.aclose())
+    async with connected(proxy.url) as client:
+        proxy.stall()
+        calls = [asyncio.create_task(client.call(("PING",))) for _ in range(50)]
+        await asyncio.sleep(0.01)
+        _, took = await timed(client.aclose())
     assert 0.9 < took < 1.0 + SLACK
     assert kinds(await asyncio.gather(*calls, return_exceptions=True)) == {UnavailableError: 50}
     proxy.resume()
@@ -51,20 +50,18 @@ async def test_closing_waits_for_no_silent_server(proxy: TcpProxy) -> None:
 
 
 async def test_closing_that_is_cancelled_closes_all_the_same(proxy: TcpProxy) -> None:
-    client = client_for(proxy.url)
-    await client.call(("PING",))
-    proxy.stall()
-    call = asyncio.create_task(client.call(("PING",)))
-    closing = asyncio.create_task(client.aclose())
-    await asyncio.sleep(0.02)
-    closing.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await closing
-    end, took = await timed(call)
-    assert type(end) is UnavailableError
-    assert took < PROMPT
-    proxy.resume()
-    await client.aclose()
+    async with connected(proxy.url) as client:
+        proxy.stall()
+        call = asyncio.create_task(client.call(("PING",)))
+        closing = asyncio.create_task(client.aclose())
+        await asyncio.sleep(0.02)
+        closing.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await closing
+        end, took = await timed(call)
+        assert type(end) is UnavailableError
+        assert took < PROMPT
+        proxy.resume()
 
 
 @pytest.mark.parametrize("callers", [1, 20])
