@@ -25,8 +25,8 @@ port {port}
 bind 127.0.0.1
 dir {folder}
 sentinel monitor {name} 127.0.0.1 {primary} 2
-sentinel down-after-milliseconds {name} 500
-sentinel failover-timeout {name} 4000
+sentinel down-after-milliseconds {name} {down_after}
+sentinel failover-timeout {name} {failover}
 sentinel parallel-syncs {name} 2
 """
 
@@ -37,11 +37,16 @@ class Fleet(Throwaway):
     Args:
         password: What the servers want.
         sentinel_password: What the sentinels want.
+        down_after_ms: When a server that does not answer is taken for dead, and in eight times that
+            a switch is given up. With a minute they switch only when they are asked to.
     """
 
-    def __init__(self, *, password: str | None = None, sentinel_password: str | None = None) -> None:
+    def __init__(
+        self, *, password: str | None = None, sentinel_password: str | None = None, down_after_ms: int = 500
+    ) -> None:
         self.password = password
         self.sentinel_password = sentinel_password
+        self._times_ms = {"down_after": down_after_ms, "failover": 8 * down_after_ms}
         secret = [] if password is None else ["--requirepass", password, "--masterauth", password]
         quick = ["--repl-diskless-sync", "yes", "--repl-diskless-sync-delay", "0", "--repl-ping-replica-period", "1"]
         self.servers = [Server(*secret, *quick) for _ in range(3)]
@@ -67,7 +72,7 @@ class Fleet(Throwaway):
         ids = [secrets.token_hex(20) for _ in range(3)]
         for number, port in enumerate(self.sentinels):
             conf = Path(first.folder) / f"sentinel-{number}.conf"
-            text = _CONF.format(port=port, folder=first.folder, name=NAME, primary=first.port)
+            text = _CONF.format(port=port, folder=first.folder, name=NAME, primary=first.port, **self._times_ms)
             # What they would find out within two seconds.
             text += f"sentinel myid {ids[number]}\n"
             text += "".join(f"sentinel known-replica {NAME} 127.0.0.1 {server.port}\n" for server in self.servers[1:])
@@ -142,7 +147,7 @@ class Fleet(Throwaway):
             assert raw.execute_command("WAIT", 2, 9_000) == 2
 
     def fail_over(self) -> None:
-        """Ask for a switch, with nothing broken; return when it has begun."""
+        """Ask for a switch, whatever is broken; return when it has begun."""
 
         def has_begun() -> bool:
             try:

@@ -15,6 +15,7 @@ import pytest
 from cluster_servers import Cluster, Node, slot_of
 from histories.fleet import Fleet, run_incidents
 from redis_server import Server, writes_stopped
+from sentinel_servers import Fleet as Service
 
 APPEND_ONLY = ("--appendonly", "yes", "--appendfsync", "always")
 
@@ -82,4 +83,63 @@ def test_on_a_cluster_that_fails_over(tmp_path: Path) -> None:
         run_incidents(fleet, incidents)
         history = fleet.finish()
     assert len(history.accepted) == 200 * 12 >= history.verdicts()
+    history.check()
+
+
+# -- behind sentinels
+
+
+def has_switched(service: Service, old: Server) -> bool:
+    """Say whether all sentinels name another primary."""
+    try:
+        return service.primary is not old
+    except AssertionError:
+        return False
+
+
+def promoted(service: Service, old: Server) -> Server | None:
+    """Return who has become a primary beside an old one."""
+    return next((server for server in service.servers if server is not old and service.role(server)[0] == b"master"), None)
+
+
+def switch(service: Service) -> None:
+    """Ask the sentinels for another primary."""
+    old = service.primary
+    with service.raw(old) as raw, writes_stopped(raw, replicas=2):
+        service.fail_over()
+        service.until(lambda: promoted(service, old) is not None)
+        new = promoted(service, old)
+        assert new is not None
+        # Sentinels would do so: but they publish there, too, which is a write that waits.
+        raw.slaveof("127.0.0.1", new.port)
+    service.until(service.is_settled)
+
+
+def lose_the_primary(service: Service) -> None:
+    """Kill the primary; start it again, empty, when all sentinels name another one."""
+    old = service.primary
+    with service.raw(old) as raw, writes_stopped(raw, replicas=2):
+        old.kill()
+    service.fail_over()
+    service.until(lambda: has_switched(service, old))
+    old.start()
+
+
+@pytest.mark.slow
+def test_behind_sentinels_that_switch(tmp_path: Path) -> None:
+    """2,000 replies to 100 places on a primary and two replicas.
+
+    The sentinels switch when they are asked to, and not where a busy machine keeps them waiting:
+    nobody stops the writes before that, so it would lose what was acknowledged.
+    """
+    chance = random.Random(4)
+    with Service(down_after_ms=60_000) as service, Fleet(service.url, tmp_path, places=100, each=20) as fleet:
+        incidents = [
+            lambda: switch(service),
+            lambda: fleet.kill_one(chance),
+            lambda: lose_the_primary(service),
+        ]
+        run_incidents(fleet, incidents)
+        history = fleet.finish()
+    assert len(history.accepted) == 100 * 20 >= history.verdicts()
     history.check()
