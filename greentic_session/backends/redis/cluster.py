@@ -200,7 +200,7 @@ class RedisClusterBackend(ClusterReplies):
         async def read(tag: str, keys: list[bytes]) -> list[Wait]:
             return [wait async for wait in Slot(self.client, self._keys.within(tag)).get_many(keys)]
 
-        async for found in self._steps(read, SESSION_KIND, "TYPE", "string"):
+        async for found in self._steps(read, SESSION_KIND, "TYPE", "string", ctx=ctx):
             for wait in found:
                 if wait.key not in yielded and tenancy.administers(ctx, None, wait.data):
                     yielded.add(wait.key)
@@ -220,7 +220,7 @@ class RedisClusterBackend(ClusterReplies):
                 await self._ended(key_of(key), Removal(nonce))
             return Step(len(keys), len(removed))
 
-        async with aclosing(self._steps(remove, SESSION_KIND, "TYPE", "string")) as steps:
+        async with aclosing(self._steps(remove, SESSION_KIND, "TYPE", "string", ctx=ctx)) as steps:
             async for step in steps:
                 yield step
         async with aclosing(self._forgetting_replies(ctx, meant)) as steps:

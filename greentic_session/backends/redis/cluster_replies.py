@@ -157,7 +157,7 @@ class ClusterReplies(ClusterSlots):
             seen.update([(tag, name) for name in fresh])
             return await self._step(tag, lambda way: lying_of(way, self._keys.within(tag), fresh, ctx)) if fresh else []
 
-        async with aclosing(self._steps(read, REPLIES_KIND, "TYPE", "hash")) as steps:
+        async with aclosing(self._steps(read, REPLIES_KIND, "TYPE", "hash", ctx=ctx)) as steps:
             async for found in steps:
                 for lying in found:
                     yield lying
@@ -189,7 +189,7 @@ class ClusterReplies(ClusterSlots):
                 await self._at(tag, lambda at: at.remove_leftovers(meant, names))
             return Step(len(names), 0)
 
-        async with aclosing(self._steps(forget, "", pattern=glob_of_kinds(REPLY_KINDS))) as steps:
+        async with aclosing(self._steps(forget, "", ctx=ctx, pattern=glob_of_kinds(REPLY_KINDS))) as steps:
             async for done in steps:
                 yield done
         async for seen in self._entries.every(f"{ctx.env}:{ctx.tenant_id}:"):

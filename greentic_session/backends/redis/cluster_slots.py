@@ -11,6 +11,7 @@ from greentic_session._redis.cluster import ClusterClient
 from greentic_session._redis.executor import Executor
 from greentic_session._redis.scanning import together, walk
 from greentic_session.backend import SessionBackend
+from greentic_session.models import TenantCtx
 
 from .keys import SESSION_KIND, ClusterKeys
 from .owner_pointers import Pointers, Reservation, new_nonce
@@ -118,21 +119,24 @@ class ClusterSlots(SessionBackend):
         do: Callable[[str, list[bytes]], Awaitable[T]],
         kind: str = SESSION_KIND,
         *terms: str,
+        ctx: TenantCtx,
         pattern: str | None = None,
     ) -> AsyncGenerator[T, None]:
-        """Run `do` on all keys of a kind, slot by slot; again if slots have moved meanwhile.
+        """Run `do` on all of a tenant's keys of a kind, slot by slot; again if slots have moved.
 
         Args:
             do: Is given the hash tag of a slot, and the keys there behind their kind.
             kind: What stands before them.
             terms: As for SCAN.
+            ctx: Of the tenant.
             pattern: What the keys look like; behind the kind anything by default.
         """
+        names = self._keys.every(pattern or f"{kind}*", f"{ctx.env}:{ctx.tenant_id}:")
         while True:
             servers = await self.client.servers()
             before = self.client.owners()
             for server in servers:
-                async for found in walk(server, self._keys.every(pattern or f"{kind}*"), *terms):
+                async for found in walk(server, names, *terms):
                     self.check_open()
                     work = list(self._keys.by_tag(dict.fromkeys(found), kind).items())
                     for start in range(0, len(work), _AT_ONCE):

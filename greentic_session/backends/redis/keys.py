@@ -268,12 +268,14 @@ class ClusterKeys:
         """The keys of the slot of the index of what is ready; see `ready_entries`."""
         return self.within(_INDEX_TAG)
 
-    def every(self, rest: str) -> bytes:
+    def every(self, rest: str, front: str = "") -> bytes:
         """Return the pattern of SCAN for keys with `rest` in any slot, and some others.
+
+        Where `front` is given, it is what their hash tags begin with.
 
         See `by_tag`.
         """
-        return glob_of(f"{self.namespace}:{{", f"*}}:{rest}")
+        return glob_of(f"{self.namespace}:{{{front}", f"*}}:{rest}")
 
     def by_tag(self, found: Iterable[bytes], prefix: str = "") -> dict[str, list[bytes]]:
         """Group keys by hash tag, without it and `prefix`; keys without them are left out."""

@@ -196,7 +196,8 @@ class Entries:
         """
         entry: Entry | None = None
         if due_ms is not None and not self.is_remembered(tag, due_ms):
-            entry = await self.name(tag, due_ms)
+            lives_ms = 2 * (due_ms + _MONTH)  # as of a step that finds one too short
+            entry = await self.name(tag, due_ms, lives_ms)
         while True:
             try:
                 return await take(SlotExecutor(self._executor, hold_of(entry, held)))

@@ -163,6 +163,9 @@ async def test_what_an_operation_costs(cluster: Cluster, fresh: Callable[[], str
         assert await trips.of(store.inbox(ALICE, "alice", CHAT)) == 1
         waiting = store.register_wait(BOB, "bob", CHAT, "b", data(BOB), DAY, on_timeout="resume")
         assert await trips.of(waiting) == 3
+        dora = ctx("dora")
+        waiting = store.register_wait(dora, "dora", CHAT, "d", data(dora), 90 * DAY, on_timeout="resume")
+        assert await trips.of(waiting) == 3  # its entry lives as long
         assert await trips.of(store.claim_wait(BOB, "bob", CHAT)) == 1
         carol = ctx("carol")
         await store.register_wait(carol, "carol", CHAT, "c", data(carol))
