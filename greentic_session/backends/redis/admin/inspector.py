@@ -12,7 +12,7 @@ from greentic_session._base.holder import holder_of
 from greentic_session._redis.answers import reading_answers
 from greentic_session._redis.client import RedisClient
 from greentic_session._redis.executor import Arg, Executor, ServerExecutor
-from greentic_session._redis.scanning import glob_of, stride, together, walk_along
+from greentic_session._redis.scanning import glob_of, stride, walk_along
 from greentic_session.admin import (
     SOON_MS,
     Details,
@@ -42,8 +42,11 @@ from .settings import read_settings
 
 __all__ = ["STEP", "SURVEYED_KINDS", "Notes", "RedisInspector", "Tallies", "details", "namespaces_on"]
 
-STEP = 40
-"""How many keys a script looks at: the server waits for it, a millisecond or two."""
+STEP = 20
+"""How many keys a script looks at: the server waits for it, a millisecond or two.
+
+Four of them may be under way at once (see `walk_along`), so others wait for less than ten.
+"""
 SURVEYED_KINDS = (SESSION_KIND, CONVERSATIONS_KIND)
 """What a survey counts, in one walk."""
 _TALKS = CONVERSATIONS_KIND.encode()
@@ -151,9 +154,10 @@ class RedisInspector(Inspector):
 
     async def details(self, keys: Sequence[str]) -> list[Details | None]:
         """See `Inspector.details`."""
-        steps = [keys[start : start + STEP] for start in range(0, len(keys), STEP)]
-        answers = await together(*(details(self._client, self._keys, step) for step in steps))
-        return [found for answer in answers for found in answer]
+        found = list[Details | None]()
+        for start in range(0, len(keys), STEP):
+            found += await details(self._client, self._keys, keys[start : start + STEP])
+        return found
 
     async def examine(self, looked: Looked) -> Examination:
         """See `Inspector.examine`."""
