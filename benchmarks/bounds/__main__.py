@@ -52,7 +52,7 @@ async def _measure(server: Server, sizes: _Sizes, _: argparse.Namespace) -> Outc
             await users.fill(tick)
             for name, (prepare, call) in SITUATIONS.items():
                 await prepare(users)
-                observation = await observe(server.url, partial(call, users))
+                observation = await observe([server.url], partial(call, users))
                 scripts_ms = observation.script_times_ms or [0.0]
                 figures: list[tuple[str, float, str, Target | None]] = [
                     ("longest script", scripts_ms[-1], "ms", Target("value", "max", _MAX_SCRIPT_MS)),

@@ -8,9 +8,7 @@ waits the others are cloned within the server.
 
 import argparse
 import asyncio
-import json
 import statistics
-import subprocess
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -19,6 +17,7 @@ import redis
 
 from benchmarks.harness.command import Outcome, command_on_server, make_parser, positive
 from benchmarks.harness.monitoring import observe
+from benchmarks.harness.operating import operate
 from benchmarks.harness.population import USUAL_BYTES, make_snapshot_for, prepare_wait
 from benchmarks.harness.progress import progress
 from benchmarks.harness.report import Row, Target
@@ -28,7 +27,6 @@ from benchmarks.harness.store import register
 from greentic_session import RedisSessionStore
 
 from .cloning import clone
-from .watching import watch
 
 __all__ = ["main", "parse_arguments"]
 
@@ -98,23 +96,16 @@ async def _fill(url: str, sizes: _Sizes, tick: Callable[[], object]) -> None:
 
 async def _run(command: str, url: str, waits: int) -> tuple[float, float, float, float]:
     """Return the seconds of a command, and in milliseconds what `_ROWS` names besides."""
-    arguments = (sys.executable, "-m", "greentic_session", command, "--store", url, *_COMMANDS[command])
 
-    async def run() -> int:
-        if command == "top":
-            return await watch(arguments, _WATCHED_S)
-        process = await asyncio.create_subprocess_exec(*arguments, "--json", stdout=subprocess.PIPE)
-        told, _ = await process.communicate()
-        if command == "stats" and (found := json.loads(told)["total"]["waits"]) != waits:
+    async def run() -> None:
+        told = await operate(url, command, *_COMMANDS[command], watched_s=_WATCHED_S)
+        if command == "stats" and (found := told["total"]["waits"]) != waits:
             raise RuntimeError(f"{found} waits were found, of {waits}")
-        return process.returncode or 0
 
     with redis.Redis.from_url(url) as raw:
         cpu_before, scripts_before = _server_times(raw)
-        observation = await observe(url, run)
+        observation = await observe([url], run)
         cpu_after, scripts_after = _server_times(raw)
-    if observation.answer:
-        raise RuntimeError(f"{command} ended with {observation.answer}")
     slowest = max(observation.script_times_ms, default=0.0)
     cpu_ms = (cpu_after - cpu_before) * 1000 / max(scripts_after - scripts_before, 1)
     return observation.seconds, observation.slowest_ping_ms, slowest, cpu_ms
