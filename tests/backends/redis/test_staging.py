@@ -52,6 +52,18 @@ async def single(redis_url: str, namespace: str) -> AsyncIterator[RedisSessionSt
         yield store
 
 
+async def test_updates_leave_the_lifetime_as_it_is(single: RedisSessionStore, raw: redis.Redis, namespace: str) -> None:
+    """To the millisecond from Redis 7 on, which has a command for it."""
+    await single.register_wait(ALICE, "alice", CHAT, "k", of(LARGE), 60)
+    exact = int(raw.info("server")["redis_version"].split(".")[0]) >= 7
+    read, off = (raw.pexpiretime, 0) if exact else (raw.pttl, 5_000)
+    keys = [f"{namespace}:{kind}:k" for kind in ("session", "own")]
+    before = [read(key) for key in keys]
+    for letter in "bcdefghij":
+        await single.update_session("k", of(LARGE, letter))
+    assert [read(key) for key in keys] == [pytest.approx(ending, abs=off) for ending in before]
+
+
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("ttl", [60, None], ids=["with a lifetime", "without"])
 async def test_texts_of_any_size_come_back_as_they_went(store: RedisSessionStore, size: int, ttl: float | None) -> None:

@@ -9,6 +9,16 @@
 --          how many it is put off, how many attempts its open turn has had, how many replies lie at
 --          its place, for how many seconds it has waited there or ""}
 -- @include session
+
+-- For how many seconds a session has waited, by what its record says and what is left of its
+-- lifetime; nil where somebody has changed that who does not keep account.
+local function waited_for(since, left)
+  if not since then return nil end
+  if since > 0 then return redis.call('TIME')[1] - since end
+  local waited = math.floor((-since - left) / 1000)
+  return left ~= -1 and waited >= 0 and waited or nil
+end
+
 local found = {}
 for number = 2, #ARGV do
   if is_enough() then break end
@@ -26,7 +36,7 @@ for number = 2, #ARGV do
     local token = redis.call('GET', claim_key(key))
     details = {session.ttl, size, waits and 1 or 0, scope or '', redis.call('PTTL', claim_key(key)),
       token and token:sub(1, 12) or '', waits and session.ttl ~= -1 and session.ttl or '', 0, '', 0, 0, 0,
-      since and redis.call('TIME')[1] - since or ''}
+      waited_for(since, session.ttl) or ''}
     if waits and session.place then
       -- @include operators
       local told, replies, resumes = look_at(session)

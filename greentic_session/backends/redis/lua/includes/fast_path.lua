@@ -3,14 +3,14 @@
 -- would find out, too, but for whose the text is: who asks sees to that. Whose the scope is, and
 -- its hash, are read from its key: a request that is short travels faster, and Redis reads more of
 -- them at a time.
--- Reads  call; scope (its key); path (the owner's)
--- Sets   known (of its record: the scope, its place if it takes part in replies, whose latest it is,
---        the deadline if it took part), kept (lifetime of the user's set), key (session key): false
---        if nothing is there; nil if it is for the rules to say; session (its key), ttl (lifetime in
+-- Reads  call; scope (its key); path (the owner's); fields_of(key): of its record the scope, its place
+--        if it takes part in replies, and what else the script asks
+-- Sets   known (those fields), kept (lifetime of the user's set), key (session key): false if
+--        nothing is there; nil if it is for the rules to say; session (its key), ttl (lifetime in
 --        ms)
 local key, session, ttl, known, kept = call('GET', scope), nil, nil, nil, nil
 if key then
-  known = call('HMGET', record_key(key), SCOPE_HASH, PLACE, LATEST_OF, DEADLINE)
+  known = fields_of(key)
   if known[1] ~= hash_of_scope(scope) then
     key = nil
   else

@@ -3,8 +3,20 @@
 -- @include owner_pointer
 -- @include user_waits
 
+-- Let a record that tells by its lifetime since when its session waits go on to tell that, where it
+-- is to live for so long; -1 for ever.
+local function keep_since(key, ttl)
+  local since = redis.pcall('HGET', record_key(key), SINCE)
+  local life = type(since) == 'string' and tonumber(since) or 0
+  local left = life < 0 and redis.call('PTTL', record_key(key)) or -1
+  if left < 0 then return end
+  since = ttl ~= -1 and later_by(since, ttl - left) or redis.call('TIME')[1] - math.floor((-life - left) / 1000)
+  redis.call('HSET', record_key(key), SINCE, since)
+end
+
 -- Give what lives as long as a session, but for its text, the session's lifetime.
 local function expire_beside(key, ttl)
+  keep_since(key, ttl)
   for _, one in ipairs(OF_SESSION) do
     if one.lives and one.kind ~= SESSION then expire(key_of_kind(one, key), ttl) end
   end

@@ -5,7 +5,7 @@
 local OWNER = 'o' -- the owner of what we wrote
 local SCOPE_HASH = 's' -- the SHA-256 of the scope where the session waits, empty if it is no wait
 local SCOPE_JSON = 'w' -- that scope as JSON, for walks; a copy of a wait that only the reference wrote has none
-local SINCE = 'b' -- since when it waits there, in s since the epoch
+local SINCE = 'b' -- since when it waits there, in s since the epoch; or the lifetime that it was parked with, in ms and below zero
 local LATEST_OF = 'p' -- the owner whose latest session it is, if it is one
 local TEXT_SHA, TEXT_BYTES = 'h', 'n' -- the SHA-1 of the text that we wrote last, and its length
 
@@ -32,6 +32,13 @@ local APART_MS = 50 -- lifetimes of a session and its record that are further ap
 
 -- Fields of an inbox, see inboxes.lua: what the rules want to know, packed; the scope of the place.
 local ORDER, SCOPE_OF_PLACE = '#', 's'
+
+-- What a record that is to live longer by so many ms, or shorter, says of since when its session
+-- waits.
+local function later_by(since, ms) return since:find('^%-') and string.format('%d', since - ms) or since end
+
+-- The last byte of a text that is its beginning, counted from 0. (A number would cost Redis more.)
+local function last_of(prefix) return string.format('%d', #prefix - 1) end
 
 -- Lasting sessions, without a lifetime or with one of more than a day, are checked once a day; see
 -- lasting.lua.

@@ -11,6 +11,8 @@
 --          {"claimed", session key}; {"absent"} if nothing waits; on a cluster {"short", session
 --          key} if the session's owner pointer would not live as long as the lease
 -- @include staging
+-- @inline
+local function fields_of(key) return call('HMGET', record_key(key), SCOPE_HASH, PLACE) end
 local prefix, token, lease = ARGV[2], ARGV[3], tonumber(ARGV[4])
 local call, path, nonce = redis.call, path_of_scope(KEYS[1]), token
 for number = 1, #KEYS do
@@ -19,7 +21,7 @@ for number = 1, #KEYS do
   if key == nil then break end
   if key then
     if known[2] then break end
-    if call('GETRANGE', session, '0', #prefix - 1) ~= prefix then break end
+    if call('GETRANGE', session, '0', last_of(prefix)) ~= prefix then break end
     local led = call('PTTL', scope)
     if (ttl ~= -1 and ttl < lease) or (led ~= -1 and led < lease) then break end
     local held = token .. ':' .. known[1] -- the hash of the scope

@@ -17,7 +17,7 @@ local function remove()
   if known[1] ~= hash or known[2] or known[3] then return false end
   local scope, pointer = scope_at(path, hash), pointer_at(path)
   local led = call('MGET', scope, pointer) -- of another type it is nil
-  if led[1] ~= key or call('GETRANGE', session, '0', #prefix - 1) ~= prefix then return false end
+  if led[1] ~= key or call('GETRANGE', session, '0', last_of(prefix)) ~= prefix then return false end
   local is_latest, inbox = led[2] == key, scope
   -- It takes part in replies: the usual one holds all that lies at its place, and nothing
   -- elsewhere.

@@ -16,6 +16,8 @@
 --          of the beginning {"exists"} if a live session has its key, and what park.lua answers. Of
 --          this very reply only the id is told, and when it was accepted
 -- @include staging
+-- @inline
+local function fields_of(key) return call('HMGET', record_key(key), SCOPE_HASH, PLACE, LATEST_OF, DEADLINE, SINCE) end
 local owner, id, body, size, beside, token, turn_key = ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5]), ARGV[6], ARGV[7], ARGV[8]
 local lease, name, claims, keep_for, settings = tonumber(ARGV[9]), ARGV[10], ARGV[11] == '1', tonumber(ARGV[12]), ARGV[13]
 local begins = 15 + #KEYS
@@ -41,7 +43,7 @@ repeat
   if life ~= ttl and ttl ~= -1 and is_lasting(life) then break end
   local time = call('TIME')
   local at = time[1] * 1000 + time[2] / 1000
-  local deadline, ends, due = 'inf', at + life, at + lease
+  local deadline, ends, due, since = 'inf', at + life, at + lease, known[5] or ''
   -- @include put_ready_soon
   -- First: a full server refuses a script only before it has written.
   call('SET', claim, token .. ':' .. hash .. ':r', 'PX', ARGV[9])
@@ -61,12 +63,13 @@ repeat
       local lifetime = string.format('%.0f', math.ceil(life))
       call('PEXPIRE', session, lifetime)
       call('PEXPIRE', own, lifetime)
+      since = later_by(since, life - ttl)
       call('PEXPIRE', scope, lifetime)
       if kept ~= -1 and kept < life then call('PEXPIRE', set_at(path), lifetime) end
     end
   end
   call('HSET', own, PLACE, hash, DEADLINE, deadline, REST_END, deadline, RESUME, '', PUT_OFF, '0.000', IS_NEW, '',
-    TURN, '0 ' .. turn_key .. ' ' .. id, TOKEN, token, HELD, hash, TERMS, terms)
+    TURN, '0 ' .. turn_key .. ' ' .. id, TOKEN, token, HELD, hash, TERMS, terms, SINCE, since)
   local key_end, ids_end = ends, 0
   if delivered then
     key_end = math.max(ends, at + window)

@@ -7,6 +7,8 @@
 --          waits. Where the text is another owner's than the scope's, only the slow path tells what
 --          waits there
 -- @include staging
+-- @inline
+local function fields_of(key) return call('HMGET', record_key(key), SCOPE_HASH, PLACE) end
 local call, path = redis.call, path_of_scope(KEYS[1])
 local nonce = ARGV[2] ~= '' and ARGV[2]
 for number = 1, ARGV[3] and 0 or #KEYS do

@@ -15,12 +15,12 @@
 --          need be waits; {"unstaged"} where the text is staged no more; on a cluster {"short"}
 --          where it takes a reservation, {"barred"} if that is over
 -- @include staging
-local key, text, sha, owner, prefix, scope = ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7]
-local lifetime, on_conflict, most = ARGV[8], ARGV[9], tonumber(ARGV[10]) -- most: nil for any number
-local is_staged, nonce, reach = ARGV[11] ~= '', ARGV[13], ARGV[14]
-local choice, terms = ARGV[12], ''
+local _, key, text, sha, owner, prefix, scope, lifetime, on_conflict, most, bytes, choice, nonce, reach = unpack(ARGV)
+local is_staged, terms = bytes ~= '', ''
+most = tonumber(most) -- nil for any number
 if choice ~= 'forget' and choice ~= 'keep' then choice, terms = choice:match('^(%l+) ?(.*)$') end
-local bytes, hash, ttl = is_staged and ARGV[11] or #text, hash_of_scope(KEYS[1]), tonumber(lifetime)
+local hash, ttl = hash_of_scope(KEYS[1]), tonumber(lifetime)
+if not is_staged then bytes = #text end
 local fails = on_conflict:byte(5) == 58 -- the colon: no token has one
 local token = fails and on_conflict:sub(6) or on_conflict
 if token == '' then token = nil end
@@ -61,7 +61,7 @@ repeat
     elseif token and held ~= token .. ':' .. hash then
       break
     end
-    if call('GETRANGE', target, '0', #prefix - 1) ~= prefix then break end
+    if call('GETRANGE', target, '0', last_of(prefix)) ~= prefix then break end
     is_latest = known[3] and redis.pcall('GET', pointer_at(path)) == key
     if nonce then
       -- @include owner_pointer
@@ -84,7 +84,7 @@ repeat
   if not stored then break end
   parked = true
 
-  local since = call('TIME')[1]
+  local since = ttl == -1 and call('TIME')[1] or '-' .. lifetime -- what is left tells the rest
   if is_new then
     call('HSET', own, OWNER, owner, SCOPE_HASH, hash, SCOPE_JSON, scope, TEXT_SHA, sha, TEXT_BYTES, bytes, SINCE, since)
     if nonce then call('HSET', own, NONCE, nonce) end
