@@ -1,18 +1,22 @@
 """Two places to copy between, and a world to be copied."""
 
+import asyncio
+import contextlib
 import json
 import uuid
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import pytest
 import redis
 from races.workers import plain_client
 from redis_invariants import SLACK_MS, Client, Dump, check, dump, dump_at
 
-from greentic_session import NEVER, RedisSessionStore, ReplyScope
+from greentic_session import NEVER, RedisSessionStore, ReplyScope, SQLiteSessionStore
 from greentic_session.backends.migration import Report, migrate
 from greentic_session.store import SessionStore
+from greentic_session.testing import later
 from greentic_session.testing._sessions.samples import ALICE, CHAT, ctx, data
 
 BOB = ctx("bob", team=None)
@@ -187,3 +191,76 @@ async def build_world(store: SessionStore) -> int:
     assert claim is not None
     await store.update_session("bob-2", data(BOB, "node.later"))
     return count + 3
+
+
+class Home(NamedTuple):
+    """Where a store is: a file, or a namespace of a Redis."""
+
+    url: str
+    namespace: str | None
+    store: SessionStore
+    there: Place | None
+
+
+class Stores:
+    """A store to copy from, and one to copy to."""
+
+    def __init__(self, source: Home, target: Home) -> None:
+        self._homes = source, target
+        self.source, self.target = source.store, target.store
+
+    async def copy(self) -> Report:
+        """Copy all; both stores agree afterwards, each with itself."""
+        report = await self.copy_only()
+        for store in (self.source, self.target):
+            assert await findings_of(store) == []
+        return report
+
+    async def copy_a_part(self, steps: int) -> None:
+        """Copy, and cancel that after so many steps of the loop."""
+        copying = asyncio.create_task(self.copy_only())
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        copying.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await copying
+
+    async def copy_only(self) -> Report:
+        """Copy all, while others write."""
+        source, target = self._homes
+        namespace = source.namespace or target.namespace or "none"
+        return await migrate(source.url, target.url, namespace=namespace, to_namespace=target.namespace)
+
+    async def later(self, seconds: float) -> None:
+        """Let time pass for both."""
+        for store in (self.source, self.target):
+            await later(store, seconds)
+
+    async def close(self) -> None:
+        """Empty both."""
+        for home in self._homes:
+            await home.store.aclose()
+            if home.there is not None:
+                empty(home.there)
+                home.there.raw.close()
+
+
+async def findings_of(store: SessionStore, *, faults: bool = False) -> list[str]:
+    """Return what the doctor finds; or only the faults: a machine that stood still tells others."""
+    inspector = store.backend.inspector()
+    assert inspector is not None
+    found = (await inspector.examine(lambda _: None)).findings
+    return [f"{finding.what}: {finding.count}" for finding in found if finding.fault or not faults]
+
+
+def stores_of(kinds: str, request: pytest.FixtureRequest, folder: Path) -> Stores:
+    """Return stores of two kinds, with a hyphen between: ``sqlite-cluster``."""
+    homes = []
+    for side, kind in zip(("from", "to"), kinds.split("-"), strict=True):
+        if kind == "sqlite":
+            path = folder / f"{side}.db"
+            homes.append(Home(f"sqlite:///{path}", None, SQLiteSessionStore.open(path), None))
+        else:
+            there = opened(url_of(kind, request))
+            homes.append(Home(there.url, there.namespace, there.store, there))
+    return Stores(*homes)

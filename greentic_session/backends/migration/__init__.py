@@ -6,11 +6,13 @@ ids of deliveries, deadlines, attempts and what is put off. It may be interrupte
 run again, as often as one likes: what is there already is not written again. A further run
 
 - brings what has changed in the source since, and removes what is gone there: but only where the
-  copy is as it was left. What the target's own runners have changed, claimed, given another
-  lifetime or removed since is theirs, and stays so.
+  copy is as it was left. What the target's own runners have changed, claimed, answered, given
+  another lifetime or removed since is theirs, and stays so.
 - copies no reply again that was copied before, whatever became of it: what a verdict has settled
   in the target stays settled. What the source has settled since is settled there, too, unless
-  somebody holds it.
+  somebody there holds it; where the source has forgotten the id of its delivery, so does the
+  target. What nobody in the target has touched is held and kept as it is in the source, in the
+  order that it has there.
 - never touches what was not copied from this source; a session key or a scope that is taken in the
   target stays taken.
 - removes nothing if the source holds no session at all: that is rather a Redis that was emptied.

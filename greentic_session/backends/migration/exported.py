@@ -136,11 +136,15 @@ class CopiedReply(NamedTuple):
         owner: Whose it is, as in `Exported`.
         scope_hash: SHA-256 of the scope of its place.
         id: Its id.
+        name: The name of its delivery, in hex digits; empty without an id.
+        forgotten: Whether that is forgotten where it comes from: the same may be delivered anew.
     """
 
     owner: bytes
     scope_hash: str
     id: str
+    name: str
+    forgotten: bool = False
 
 
 @outlined

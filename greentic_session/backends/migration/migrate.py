@@ -1,7 +1,8 @@
 """The copy as a whole: who is walked, in which order."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import aclosing
 from typing import Final, TypeVar
 
 from greentic_session._redis.extra import needing_redis
@@ -14,7 +15,7 @@ from greentic_session.errors import InvalidInputError
 from .conversations import Conversations
 from .replies import copy_replies, remove_settled
 from .report import OnProgress, Progress, Report
-from .sides import Endpoint, Group
+from .sides import Endpoint, Group, unheard
 
 __all__ = ["migrate"]
 
@@ -73,16 +74,11 @@ async def _copy(origin: Endpoint, goal: Endpoint, on_progress: OnProgress | None
     await source.check()
     of_source, of_target = await asyncio.gather(origin.side.size(), goal.side.size())
     progress = Progress(on_progress, 3 * of_source + max(of_source, of_target))
-    found = 0
+    is_any = await _is_any(source.sessions(unheard)) or await _is_any(source.replies.inboxes())
 
     async def write(group: Group, *, believed: bool = False) -> None:
         sessions = await source.read(group, believed=believed)
         await together(*(target.write(session) for session in sessions))
-
-    async def write_sessions(group: Group) -> None:
-        nonlocal found
-        found += len(group[1])
-        await write(group)
 
     async def write_waits(group: Group) -> None:
         await write(group, believed=True)
@@ -97,13 +93,14 @@ async def _copy(origin: Endpoint, goal: Endpoint, on_progress: OnProgress | None
         if gone := [name for name, is_gone in zip(names, lacks, strict=True) if is_gone]:
             await target.remove((where, gone))
 
-    await _each(source.sessions(progress.advance), write_sessions)
-    await _each(source.waits(progress.advance), write_waits)
-    found += await copy_replies(source.replies, target.replies, report)
-    await _each(origin.side.walk_conversations(progress.advance), write_conversations)
-    if found:
-        await _each(target.copies(progress.advance), remove)
+    if is_any:
         await remove_settled(source.replies, target.replies)
+    await _each(source.sessions(progress.advance), write)
+    await _each(source.waits(progress.advance), write_waits)
+    if is_any:
+        await _each(target.copies(progress.advance), remove)
+    await copy_replies(source.replies, target.replies, report)
+    await _each(origin.side.walk_conversations(progress.advance), write_conversations)
     progress.finish()
     return report
 
@@ -116,6 +113,11 @@ def _endpoint_of(url: str, namespace: str) -> Endpoint:
     with needing_redis():
         from .redis_sessions import redis_endpoint  # noqa: PLC0415  # optional
     return redis_endpoint(url, namespace)
+
+
+async def _is_any(found: AsyncGenerator[object, None]) -> bool:
+    async with aclosing(found) as items:
+        return await anext(items, None) is not None
 
 
 async def _each(found: AsyncIterator[T], do: Callable[[T], Awaitable[None]]) -> None:

@@ -1,7 +1,7 @@
 """Replies of a Redis as one side of a copy, each inbox in one step."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Hashable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Hashable, Iterable
 from functools import partial
 from typing import Any, Final, TypeVar
 
@@ -17,8 +17,8 @@ from greentic_session.models import ReplyScope
 from greentic_session.reply import delivery_hash
 
 from .exported import CopiedReply, ExportedDelivery, ExportedInbox, ExportedReply, ExportedTurn
-from .redis_side import RedisSide, unheard
-from .sides import ReplySource, ReplyTarget
+from .redis_side import RedisSide
+from .sides import ReplySource, ReplyTarget, unheard
 
 __all__ = ["RedisReplySource", "RedisReplyTarget", "read_turn", "words_of_turn"]
 
@@ -49,7 +49,7 @@ class RedisReplySource(ReplySource):
     def __init__(self, side: RedisSide) -> None:
         self._side = side
 
-    async def inboxes(self) -> AsyncIterator[ExportedInbox]:
+    async def inboxes(self) -> AsyncGenerator[ExportedInbox, None]:
         """See `ReplySource.inboxes`."""
         async for keys, names in self._side.walk(REPLIES_KIND, unheard, "hash"):
             at = 0
@@ -75,9 +75,13 @@ class RedisReplySource(ReplySource):
             keys = self._side.keys_of(owner_of(owner))
             words: list[Arg] = [keys.session(""), keys.namespace]
             for copy in lying:
-                words += copy
+                words += (copy.owner, copy.scope_hash, copy.id, copy.name)
             found = await _LACKING.run(self._side.client, 1, tuple(words))
-            gone += [copy for copy, is_gone in zip(lying, found, strict=True) if is_gone]
+            gone += [
+                copy._replace(forgotten=told == b"forgotten")
+                for copy, told in zip(lying, found, strict=True)
+                if told != b"there"
+            ]
         return gone
 
 
@@ -122,22 +126,18 @@ class RedisReplyTarget(ReplyTarget):
         """See `ReplyTarget.copies`."""
         async for keys, names in self._side.walk(CARRIED_KIND, unheard, "hash"):
             words = (keys.session(""), keys.namespace, self._source, *names)
-            for owner, hash, *ids in await _CARRIED.run(self._side.client, 1, words):
-                yield [CopiedReply(owner, hash.decode(), id.decode()) for id in ids]
+            for owner, hash, *lying in await _CARRIED.run(self._side.client, 1, words):
+                pairs = zip(lying[::2], lying[1::2], strict=True)
+                yield [CopiedReply(owner, hash.decode(), id.decode(), name.decode()) for id, name in pairs]
 
     async def remove(self, copies: list[CopiedReply]) -> None:
         """See `ReplyTarget.remove`."""
         for (owner, hash), lying in _by(copies, lambda copy: (copy.owner, copy.scope_hash)).items():
             keys = self._side.keys_of(owner_of(owner))
-            words: tuple[Arg, ...] = (
-                keys.session(""),
-                keys.namespace,
-                self._source,
-                owner,
-                hash,
-                *(copy.id for copy in lying),
-            )
-            await self._side.step(keys, partial(_SETTLE_COPIES.run, keys=1, words=words))
+            words: list[Arg] = [keys.session(""), keys.namespace, self._source, owner, hash]
+            for copy in lying:
+                words += (copy.id, "1" if copy.forgotten else "")
+            await self._side.step(keys, partial(_SETTLE_COPIES.run, keys=1, words=tuple(words)))
 
 
 def read_turn(told: list[Any]) -> ExportedTurn | None:

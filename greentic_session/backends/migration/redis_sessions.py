@@ -1,7 +1,7 @@
 """The sessions of a copy: out of a Redis, and into one, each in one step."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from functools import partial
 from typing import Any
 
@@ -44,7 +44,7 @@ class RedisSource(Source):
     async def check(self) -> None:
         """See `Source.check`: any namespace may be copied from, an empty one, too."""
 
-    def sessions(self, looked: Looked) -> AsyncIterator[Group]:
+    def sessions(self, looked: Looked) -> AsyncGenerator[Group, None]:
         """See `Source.sessions`."""
         return self._side.walk(SESSION_KIND, looked)
 

@@ -21,7 +21,7 @@ from greentic_session.tenancy import Owner
 
 from .sides import Group, Looked, Side
 
-__all__ = ["ClusterSide", "RedisSide", "ServerSide", "redis_side_of", "unheard"]
+__all__ = ["ClusterSide", "RedisSide", "ServerSide", "redis_side_of"]
 
 T = TypeVar("T")
 
@@ -176,10 +176,6 @@ class ClusterSide(RedisSide):
         if tag is None:
             return False
         return bool(await self.client.call(("EXISTS", self.keys.within(tag).session(key)), repeatable=True))
-
-
-def unheard(looked: int) -> None:
-    """Tell nobody."""
 
 
 def _groups(keys: Keys, names: list[bytes]) -> list[Group]:

@@ -6,15 +6,12 @@ from .sides import ReplySource, ReplyTarget
 __all__ = ["copy_replies", "remove_settled"]
 
 
-async def copy_replies(source: ReplySource, target: ReplyTarget, report: Report) -> int:
-    """Copy inboxes one by one, then what is remembered; return how many replies were met."""
-    found = 0
+async def copy_replies(source: ReplySource, target: ReplyTarget, report: Report) -> None:
+    """Copy inboxes one by one, then what is remembered."""
     async for inbox in source.inboxes():
-        found += len(inbox.replies)
         report.replies += await target.put_inbox(inbox)
     async for deliveries in source.deliveries():
         await target.put_deliveries(deliveries)
-    return found
 
 
 async def remove_settled(source: ReplySource, target: ReplyTarget) -> None:

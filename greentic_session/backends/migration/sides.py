@@ -2,7 +2,7 @@
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from typing import Any, NamedTuple, TypeAlias
 
 from greentic_session.conversation.backend import ConversationBackend
@@ -10,7 +10,7 @@ from greentic_session.conversation.backend import ConversationBackend
 from .exported import CopiedReply, Exported, ExportedDelivery, ExportedInbox
 from .report import Report
 
-__all__ = ["Endpoint", "Group", "Looked", "ReplySource", "ReplyTarget", "Side", "Source", "Target"]
+__all__ = ["Endpoint", "Group", "Looked", "ReplySource", "ReplyTarget", "Side", "Source", "Target", "unheard"]
 
 Group: TypeAlias = tuple[Any, list[bytes]]
 """Some names of a kind, and where they are: for the side itself."""
@@ -18,11 +18,15 @@ Looked: TypeAlias = Callable[[int], None]
 """Told of how many more names were looked at."""
 
 
+def unheard(looked: int) -> None:
+    """Tell nobody."""
+
+
 class ReplySource(ABC):
     """Where replies come from, and what goes with them."""
 
     @abstractmethod
-    def inboxes(self) -> AsyncIterator[ExportedInbox]:
+    def inboxes(self) -> AsyncGenerator[ExportedInbox, None]:
         """Yield what lies at each place, once."""
 
     @abstractmethod
@@ -31,7 +35,10 @@ class ReplySource(ABC):
 
     @abstractmethod
     async def lacks(self, copies: list[CopiedReply]) -> list[CopiedReply]:
-        """Return those of some replies that do not lie here unsettled."""
+        """Return those of some replies that do not lie here unsettled.
+
+        Each says whether the id of its delivery is forgotten, too.
+        """
 
 
 class ReplyTarget(ABC):
@@ -41,8 +48,8 @@ class ReplyTarget(ABC):
     async def put_inbox(self, inbox: ExportedInbox) -> int:
         """Put what is new of an inbox behind what lies at its place, in one atomic step.
 
-        What was copied before, or is known by the id of its delivery, is left out. Return how many
-        replies were added.
+        What was copied before, or is known by the id of its delivery, is left out; but what nobody
+        here has touched is held as it is there. Return how many replies were added.
         """
 
     @abstractmethod
@@ -55,7 +62,7 @@ class ReplyTarget(ABC):
 
     @abstractmethod
     async def remove(self, copies: list[CopiedReply]) -> None:
-        """Settle those of some copies that nobody holds: that has happened where they came from."""
+        """Settle those of some copies that nobody here holds, as it was where they came from."""
 
 
 class Source(ABC):
@@ -76,7 +83,7 @@ class Source(ABC):
         """
 
     @abstractmethod
-    def sessions(self, looked: Looked) -> AsyncIterator[Group]:
+    def sessions(self, looked: Looked) -> AsyncGenerator[Group, None]:
         """Yield the keys of all sessions, some perhaps twice."""
 
     @abstractmethod

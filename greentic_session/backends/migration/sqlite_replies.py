@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from datetime import timedelta
 from functools import partial
 from typing import Final
@@ -50,7 +50,7 @@ class SQLiteReplySource(ReplySource):
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def inboxes(self) -> AsyncIterator[ExportedInbox]:
+    async def inboxes(self) -> AsyncGenerator[ExportedInbox, None]:
         """See `ReplySource.inboxes`."""
         after = 0
         while after != END:
@@ -69,8 +69,9 @@ class SQLiteReplySource(ReplySource):
 
     async def lacks(self, copies: list[CopiedReply]) -> list[CopiedReply]:
         """See `ReplySource.lacks`."""
-        gone = set(await self._database.read(partial(lacking, ids=[copy.id for copy in copies])))
-        return [copy for copy in copies if copy.id in gone]
+        asked = [(copy.id, _owner_of(copy.owner), bytes.fromhex(copy.name)) for copy in copies]
+        gone = await self._database.read(partial(lacking, copies=asked))
+        return [copy._replace(forgotten=gone[copy.id]) for copy in copies if copy.id in gone]
 
 
 class SQLiteReplyTarget(ReplyTarget):
@@ -109,12 +110,15 @@ class SQLiteReplyTarget(ReplyTarget):
         after, source = "", self._source
         while found := await self._database.read(partial(copied_replies, source=source, after=after, most=_STEP)):
             after = found[-1][0]
-            yield [CopiedReply(_text_of(owner), _SCOPES.decode(at).scope_hash(), id) for id, owner, at in found]
+            yield [
+                CopiedReply(_text_of(owner), _SCOPES.decode(at).scope_hash(), id, "" if name is None else name.hex())
+                for id, owner, at, name in found
+            ]
 
     async def remove(self, copies: list[CopiedReply]) -> None:
         """See `ReplyTarget.remove`."""
-        ids = [copy.id for copy in copies]
-        await self._database.write(lambda c: settle_copies(c, ids, time.time()))
+        gone = {copy.id: copy.forgotten for copy in copies}
+        await self._database.write(lambda c: settle_copies(c, self._source, gone, time.time()))
 
 
 def exported_turn(turn: CopiedTurn | None, now: float, held: tuple[bytes, ...] = ()) -> ExportedTurn | None:

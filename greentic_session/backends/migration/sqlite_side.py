@@ -3,7 +3,7 @@
 import asyncio
 import sqlite3
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -92,7 +92,7 @@ class SQLiteSource(Source):
         if not await asyncio.to_thread(Path(self._database.path).exists):
             raise UnavailableError(f"there is no such file to copy from ({self._database.path})")
 
-    async def sessions(self, looked: Looked) -> AsyncIterator[Group]:
+    async def sessions(self, looked: Looked) -> AsyncGenerator[Group, None]:
         """See `Source.sessions`."""
         after = 0
         while after < END:

@@ -9,6 +9,8 @@ its runners'. On Redis `lua/migration/copied.lua` and `import.lua` do the same.
 import sqlite3
 from typing import Final, NamedTuple
 
+from msgspec.structs import replace
+
 from greentic_session import transitions
 from greentic_session._expiry.expiring import NEVER_ENDS
 from greentic_session.limits import ReplyLimits
@@ -16,17 +18,20 @@ from greentic_session.models import version_of
 from greentic_session.tenancy import Identity, Owner
 from greentic_session.transitions import Leaving, Turn, name_of_deadline
 
+from .inboxes import update_letter
 from .rows import Row, by_key, delete, held_at, insert, latest_of, place_of
 from .schema import FREE
 from .shelves import Shelves
 
 __all__ = [
+    "NEAR_S",
     "Copied",
     "CopiedTurn",
     "Outcome",
     "claim_on",
     "copies_between",
     "expunge",
+    "is_as_left",
     "store_copy",
     "turn_of",
 ]
@@ -34,7 +39,7 @@ __all__ = [
 _MONTH_S: Final = 30 * 86_400.0
 _NOTHING: Final = "000 "
 """How a turn signs that is like none."""
-_NEAR_S: Final = 1.0
+NEAR_S: Final = 1.0
 """How far apart two ends of lifetimes may be that count as one."""
 
 Outcome = str
@@ -126,7 +131,7 @@ def store_copy(connection: sqlite3.Connection, copy: Copied, now: float) -> Outc
         return "kept"  # removed here
     owner = _owner(copy.identity)
     if session is not None and session.identity != copy.identity:
-        if not _is_as_left(connection, session, copy.source, now):
+        if not is_as_left(connection, session, copy.source, now):
             return "kept"
         session = None  # it goes, for that of another owner
     wanted = copy.scope_hash
@@ -139,13 +144,13 @@ def store_copy(connection: sqlite3.Connection, copy: Copied, now: float) -> Outc
             return "kept"  # a session has one place here
         if _is_same(connection, session, copy, wanted, now):
             return "same"
-        if not _is_as_left(connection, session, copy.source, now):
+        if not is_as_left(connection, session, copy.source, now):
             return "kept"
     place = place_of(owner, wanted) if owner is not None and wanted else None
     holder = None if place is None else held_at(connection, place)
     if holder is not None and row is not None and holder.id == row.id:
         holder = None
-    if transitions.is_live(holder, now) and holder is not None and not _is_as_left(connection, holder, copy.source, now):
+    if transitions.is_live(holder, now) and holder is not None and not is_as_left(connection, holder, copy.source, now):
         return "kept"
     leads = _may_lead(connection, copy, now)
 
@@ -191,14 +196,29 @@ def store_copy(connection: sqlite3.Connection, copy: Copied, now: float) -> Outc
 
 
 def _take_out(connection: sqlite3.Connection, row: Row | None, now: float) -> bool:
-    """Remove a session, and what has to do with it; say whether there is one."""
+    """Remove a session, and what has to do with it; say whether there is one.
+
+    What lies at the place of a live one stays.
+    """
     if row is None or not row.takes_part:
         return delete(connection, row)
-    shelves = Shelves(connection, now, ReplyLimits())
-    leaving = Leaving.REMOVED if transitions.is_live(row, now) else Leaving.EXPIRED
-    removed = shelves.remove(shelves.taken_in(row), leaving)
+    shelves, place = Shelves(connection, now, ReplyLimits()), row.place
+    row = shelves.taken_in(row)
+    if transitions.is_live(row, now) and place is not None:
+        shelves.unplace(row)
+        _keep(shelves, place)
+    removed = shelves.remove(row, Leaving.EXPIRED)
     shelves.flush()
     return removed
+
+
+def _keep(shelves: Shelves, place: bytes) -> None:
+    """Let what lies at a place stay for a while where nothing waits any more."""
+    end = shelves.now + shelves.limits.reply_grace_ms / 1000
+    for letter in shelves.inbox(place):
+        received = replace(letter.received, keep_until=max(letter.received.keep_until, end))
+        update_letter(shelves.connection, letter, received, end)
+    shelves.prune(place)
 
 
 def _take_part(connection: sqlite3.Connection, copy: Copied, left: bytes | None, now: float) -> None:
@@ -213,14 +233,15 @@ def _take_part(connection: sqlite3.Connection, copy: Copied, left: bytes | None,
     shelves = Shelves(connection, now, ReplyLimits())
     row = shelves.by_key(copy.key)
     if left is not None and row is not None and row.place != left:
-        shelves.prune(left)
+        _keep(shelves, left)  # where it comes from another may wait there, which comes next
     if row is None or (copy.turn is None and not row.takes_part and not (row.place and shelves.inbox(row.place))):
         return
     part = copy.turn or CopiedTurn(copy.end if row.waits else NEVER_ENDS, copy.end, False, 0.0, False, None)  # noqa: FBT003
     row.deadline, row.rest_end, row.resume, row.put_off = part.deadline, part.rest_end, part.resume, part.put_off
     row.is_new, row.turn = part.is_new, part.turn
     if row.place is not None and shelves.inbox(row.place):
-        shelves.prune(row.place)
+        if shelves.inbox(row.place)[0].kept is not None:  # nothing has waited there
+            shelves.prune(row.place)
         shelves.settle_in(row, row.place)
         row.end = max(row.end, transitions.storage_end(row, shelves.received(row.place), shelves.limits))
     shelves.restore(row)
@@ -230,11 +251,13 @@ def _take_part(connection: sqlite3.Connection, copy: Copied, left: bytes | None,
 def expunge(connection: sqlite3.Connection, source: str, key: str, now: float) -> bool | None:
     """Remove a copy that is as it was left; forget that it was copied where it is gone already.
 
+    What lies at its place stays.
+
     Returns:
         Whether it was removed; None where nothing was there.
     """
     session = transitions.visible(by_key(connection, key, text=True), None, now)
-    if session is not None and not _is_as_left(connection, session, source, now):
+    if session is not None and not is_as_left(connection, session, source, now):
         return False
     connection.execute("DELETE FROM copies WHERE key = ? AND source = ?", (key, source))
     return _take_out(connection, session, now) or None
@@ -275,7 +298,7 @@ def _remember(connection: sqlite3.Connection, key: str, mark: _Mark, now: float)
     connection.execute("INSERT OR REPLACE INTO copies VALUES (?, ?, ?, ?, ?, ?, ?)", (key, *mark, forgotten))
 
 
-def _is_as_left(connection: sqlite3.Connection, session: Row, source: str, now: float) -> bool:
+def is_as_left(connection: sqlite3.Connection, session: Row, source: str, now: float) -> bool:
     """Say whether a live session is as the copy from this source left it; its text was read."""
     mark = _mark_of(connection, session.key)
     return (
@@ -285,7 +308,20 @@ def _is_as_left(connection: sqlite3.Connection, session: Row, source: str, now: 
         and _near(mark.end, session.end)
         and claim_on(session, now) in ("", mark.token)  # a copied claim may have ended
         and _version_of(session.text or b"", turn_of(session)) == mark.version
+        and not _has_replies(connection, session, source)
     )
+
+
+def _has_replies(connection: sqlite3.Connection, session: Row, source: str) -> bool:
+    """Say whether replies lie at the place of a session that were not copied from this source."""
+    found = connection.execute(
+        """
+        SELECT 1 FROM replies r WHERE r.place = ?
+        AND NOT EXISTS (SELECT 1 FROM copied_replies c WHERE c.id = r.id AND c.source = ?) LIMIT 1
+        """,
+        (session.place, source),
+    )
+    return found.fetchone() is not None
 
 
 def _is_same(connection: sqlite3.Connection, session: Row, copy: Copied, wanted: str, now: float) -> bool:
@@ -307,7 +343,7 @@ def _may_lead(connection: sqlite3.Connection, copy: Copied, now: float) -> bool:
     if copy.latest is None:
         return False
     other = transitions.visible(latest_of(connection, copy.latest, text=True), None, now)
-    return other is None or other.key == copy.key or _is_as_left(connection, other, copy.source, now)
+    return other is None or other.key == copy.key or is_as_left(connection, other, copy.source, now)
 
 
 def _clear_place(connection: sqlite3.Connection, holder: Row, source: str, now: float) -> None:
@@ -333,7 +369,7 @@ def _scope_of(session: Row | None, wanted: str) -> bytes:
 
 
 def _near(one: float, other: float) -> bool:
-    return one == other or abs(one - other) <= _NEAR_S
+    return one == other or abs(one - other) <= NEAR_S
 
 
 def _owner(identity: Identity) -> Owner | None:

@@ -28,6 +28,7 @@ __all__ = [
     "letters_at",
     "place_of_letter",
     "places_held_by",
+    "renumber",
     "replies_of",
     "reply_from",
     "total_kept",
@@ -95,6 +96,16 @@ def place_of_letter(connection: sqlite3.Connection, serial: int) -> bytes | None
     """Return where a reply lies; None if it is gone."""
     found = connection.execute("SELECT place FROM replies WHERE serial = ?", (serial,)).fetchone()
     return None if found is None else found[0]
+
+
+def renumber(connection: sqlite3.Connection, moved: Sequence[tuple[Letter, int]]) -> None:
+    """Give replies each other's serials."""
+    for sign in (-1, 1):  # below zero nothing is in the way
+        for letter, serial in moved:
+            numbers = (sign * serial, letter.serial)
+            connection.execute("UPDATE replies SET serial = ? WHERE serial = ?", numbers)
+            connection.execute("UPDATE deliveries SET reply = ? WHERE reply = ? AND name = ?", (*numbers, letter.delivery))
+            letter.serial = sign * serial
 
 
 def replies_of(connection: sqlite3.Connection, serials: Sequence[int]) -> tuple[Reply, ...]:

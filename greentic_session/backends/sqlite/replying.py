@@ -206,4 +206,5 @@ def drop(shelves: Shelves, key: str) -> Reply | None:
         return None
     [reply] = replies_of(shelves.connection, [letter.serial])
     shelves.take_out(letter, Leaving.REMOVED)
+    shelves.refresh_place(letter.place, None)
     return reply

@@ -48,7 +48,8 @@ does).
 conversation and the id: with the ``reply``, while that is unsettled, then until ``end``.
 
 ``copies`` has what `migrate` copied here and how it left it, for 30 days at most, and
-``copied_replies`` which replies; no operation of a store looks at them.
+``copied_replies`` which replies, with the ``token`` of the claim that held each there (empty for
+none); no operation of a store looks at them.
 """
 
 from typing import Final
@@ -178,6 +179,7 @@ SESSIONS: Final = SchemaPart(
             CREATE TABLE copied_replies (
                 id TEXT PRIMARY KEY NOT NULL,
                 source TEXT NOT NULL,
+                token TEXT NOT NULL,
                 forgotten REAL NOT NULL
             ) WITHOUT ROWID
             """,

@@ -298,9 +298,8 @@ class Shelves:
         return self._leave(place, row.token, leaving, self.now)
 
     def take_out(self, letter: Letter, leaving: Leaving) -> None:
-        """Let a reply leave its inbox."""
+        """Let a reply leave its inbox; the caller sees to its place."""
         self._take_out([letter], leaving)
-        self.refresh_place(letter.place, None)
 
     def forget(self, serials: Sequence[int]) -> None:
         """Take replies out, with the ids of their deliveries."""

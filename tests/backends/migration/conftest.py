@@ -1,10 +1,22 @@
 """Fixtures: two places that a namespace is copied between."""
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from migration_places import Pair, close, opened, url_of
+from migration_places import Pair, Stores, close, opened, stores_of, url_of
+
+ROUTES = [
+    "sqlite-sqlite",
+    "sqlite-server",
+    "server-sqlite",
+    "server-server",
+    "cluster-server",
+    "sqlite-cluster",
+    "server-cluster",
+    "cluster-cluster",
+]
 
 
 @pytest_asyncio.fixture
@@ -14,3 +26,11 @@ async def pair(request: pytest.FixtureRequest) -> AsyncIterator[Pair]:
     pair = Pair(opened(url_of(source, request)), opened(url_of(target, request)))
     yield pair
     await close(pair)
+
+
+@pytest_asyncio.fixture(params=ROUTES)
+async def stores(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Stores]:
+    """Two stores of any kind."""
+    stores = stores_of(request.param, request, tmp_path)
+    yield stores
+    await stores.close()

@@ -1,101 +1,17 @@
 """Copies carry inboxes, remembered ids, deadlines, attempts and what is put off."""
 
-import asyncio
-import contextlib
-from collections.abc import AsyncIterator
-from pathlib import Path
 from random import Random
-from typing import NamedTuple
 
-import migration_places
 import pytest
-import pytest_asyncio
-from migration_places import empty, opened, url_of
+from migration_places import Stores
 
-from greentic_session import ReplyScope, SQLiteSessionStore, Start
-from greentic_session.backends.migration import Report, migrate
+from greentic_session import ReplyScope, Start
 from greentic_session.claim import Claim
-from greentic_session.store import SessionStore
 from greentic_session.testing import later
 from greentic_session.testing._sessions.calls import answer, bodies, claim_answer, inbox, park, ready
 from greentic_session.testing._sessions.samples import ALICE, CHAT, DAY, MINUTE, OTHER, data
 
 pytestmark = pytest.mark.asyncio
-
-
-class Place(NamedTuple):
-    """Where a store is: a file, or a namespace of a server."""
-
-    url: str
-    namespace: str | None
-    store: SessionStore
-    there: migration_places.Place | None
-
-
-class Stores:
-    """A store to copy from, and one to copy to."""
-
-    def __init__(self, source: Place, target: Place) -> None:
-        self._places = source, target
-        self.source, self.target = source.store, target.store
-
-    async def copy(self) -> Report:
-        """Copy all; both stores agree afterwards, each with itself."""
-        report = await self._copied()
-        for store in (self.source, self.target):
-            inspector = store.backend.inspector()
-            assert inspector is not None
-            assert (await inspector.examine(lambda _: None)).findings == []
-        return report
-
-    async def copy_a_part(self, steps: int) -> None:
-        """Copy, and cancel that after so many steps of the loop."""
-        copying = asyncio.create_task(self._copied())
-        for _ in range(steps):
-            await asyncio.sleep(0)
-        copying.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await copying
-
-    async def _copied(self) -> Report:
-        source, target = self._places
-        namespace = source.namespace or target.namespace or "none"
-        return await migrate(source.url, target.url, namespace=namespace, to_namespace=target.namespace)
-
-    async def later(self, seconds: float) -> None:
-        """Let time pass for both."""
-        for store in (self.source, self.target):
-            await later(store, seconds)
-
-
-ROUTES = [
-    "sqlite-sqlite",
-    "sqlite-server",
-    "server-sqlite",
-    "server-server",
-    "cluster-server",
-    "sqlite-cluster",
-    "server-cluster",
-    "cluster-cluster",
-]
-
-
-@pytest_asyncio.fixture(params=ROUTES)
-async def stores(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Stores]:
-    places = []
-    for side, kind in zip(("from", "to"), request.param.split("-"), strict=True):
-        if kind == "sqlite":
-            path = tmp_path / f"{side}.db"
-            places.append(Place(f"sqlite:///{path}", None, SQLiteSessionStore.open(path), None))
-        else:
-            there = opened(url_of(kind, request))
-            places.append(Place(there.url, there.namespace, there.store, there))
-    yield Stores(*places)
-    for place in places:
-        await place.store.aclose()
-        if place.there is not None:
-            empty(place.there)
-            place.there.raw.close()
 
 
 async def test_an_inbox_is_carried_in_its_order(stores: Stores) -> None:

@@ -1,5 +1,5 @@
 -- Remove those of some copies that are as they were left; forget that those were copied that are
--- gone.
+-- gone. What lies at their places stays.
 -- KEYS[1]  the prefix of all session keys
 -- ARGV     namespace, source, on a cluster the nonce of a reservation that ends if nothing lives
 --          under a key, or "", session keys
@@ -24,7 +24,14 @@ local function expunge_all()
       local found = redis.pcall('GET', copied_key(key))
       if type(found) == 'string' and found:match('^%S+') == source then redis.call('DEL', copied_key(key)) end
       if session and session.place then
-        local _, gone = remove_wait(open_session(session), REMOVED)
+        local wait = open_session(session)
+        local left = wait.hash
+        if left then
+          unlink_scope(wait.owner, left, key)
+          keep_inbox(wait.owner, left)
+          wait.hash, wait.inbox = nil, nil
+        end
+        local _, gone = remove_wait(wait, REMOVED)
         removed[#removed + 1] = {key, gone}
       elseif session then removed[#removed + 1] = {key, remove_session(session)}
       elseif nonce ~= '' then bar_reservation(nonce) end

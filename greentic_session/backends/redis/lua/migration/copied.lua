@@ -10,8 +10,9 @@
 -- was left.
 --
 -- Of replies {ns}:carried:{owner's path}:{scope} tells, a hash: which have been copied to a place, by
--- their ids, and from which source. It lives for 30 days after the last: what became of them here
--- since is its runners', and they are not copied again.
+-- their ids, from which source, and behind a space the token of the claim that held it there. It
+-- lives for 30 days after the last: what became of them here since is its runners', and they are not
+-- copied again.
 local MONTH = 30 * 86400000
 local NEAR = 1000 -- how far apart two lifetimes may be that count as one, in ms
 
@@ -53,6 +54,36 @@ local function mark(key, source, version, ttl, hash, claim)
     or math.max(math.min(ttl, MONTH), 1)))
 end
 
+-- From which source a reply was copied, and the token of the claim that held it there, "" for none;
+-- nil where it was not.
+local function carried_from(owner, hash, id)
+  local found = redis.pcall('HGET', carried_key(owner, hash), id)
+  if type(found) ~= 'string' then return nil end
+  return found:match('^(%S+) ?(%S*)$')
+end
+
+-- What lies at a place that a copy leaves stays for now: where it comes from another may wait there,
+-- which comes next; or it is kept there.
+local function keep_inbox(owner, hash)
+  local inbox = inbox_at(owner, hash)
+  opened[owner .. ' ' .. hash] = nil
+  put_ready(owner, hash, math.huge)
+  if not inbox.is_stored then return end
+  for _, received in ipairs(inbox.replies) do
+    received.keep_until = math.max(received.keep_until, instant() + inbox.terms.reply_grace)
+  end
+  prune(inbox)
+end
+
+-- Whether all that lies at the place of a session was copied from this source.
+local function lies_as_left(session, source)
+  if not session.place or session.place == '-' or not session.owner then return true end
+  for _, received in ipairs(inbox_at(session.owner, session.place).replies) do
+    if carried_from(session.owner, session.place, received.id) ~= source then return false end
+  end
+  return true
+end
+
 -- Whether a live session is as the copy from this source left it. A copied claim may have ended.
 local function as_left(session, source)
   local found = redis.pcall('GET', copied_key(session.key))
@@ -61,5 +92,6 @@ local function as_left(session, source)
   if from ~= source or session.scope_hash ~= (hash == '-' and '' or hash) then return false end
   if not near(session.ttl, ending == 'inf' and -1 or ending - now()) then return false end
   local held = claim_of(session.key)
-  return (not held or held == claim) and version_of(text_of(session), part_of(session)) == version
+  if held and held ~= claim or version_of(text_of(session), part_of(session)) ~= version then return false end
+  return lies_as_left(session, source)
 end

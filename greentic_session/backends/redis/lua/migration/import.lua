@@ -156,7 +156,9 @@ local function store_copy()
   -- what was accepted here, later. Returns when.
   local function take_part()
     opened = {}
-    if session and session.scope_hash ~= '' and session.scope_hash ~= wanted then refresh_place(owner, session.scope_hash) end
+    if session and session.scope_hash ~= '' and session.scope_hash ~= wanted then
+      keep_inbox(owner, session.scope_hash)
+    end
     redis.call('HDEL', own, PLACE, REST_END, RESUME, PUT_OFF, TURN, TOKEN, IS_NEW, HELD, TERMS)
     local is_inbox = wanted ~= '' and redis.call('EXISTS', replies_key(owner, wanted)) == 1
     if not part and not is_inbox then return ttl end

@@ -1,7 +1,8 @@
--- Settle those of some copied replies of a place that nobody holds: that has happened where they
--- come from.
+-- Settle those of some copied replies of a place that nobody here holds: that has happened where
+-- they come from.
 -- KEYS[1]  the prefix of all session keys
--- ARGV     namespace, source, owner, SHA-256 of the scope, ids
+-- ARGV     namespace, source, owner, SHA-256 of the scope; of each reply its id, and "1" where its
+--          delivery is forgotten where it comes from
 -- Returns  how many were settled
 -- @include session
 -- @include places
@@ -10,13 +11,15 @@
 local function settle_copies()
   -- @include copied
   local owner, hash, at, named = ARGV[3], ARGV[4], instant(), {}
-  for number = 5, #ARGV do named[ARGV[number]] = true end
+  for number = 5, #ARGV, 2 do named[ARGV[number]] = {is_forgotten = ARGV[number + 1] == '1'} end
   local wait, inbox = open_place(owner, hash)
   local is_copy = wait and as_left(wait.session, ARGV[2])
   local gone, staying = {}, {}
   for _, received in ipairs(inbox.replies) do
-    if named[received.id] and not is_held_now(received, at) then
-      note(inbox, received, id_end(received, SETTLED, at, inbox.terms))
+    local one = named[received.id]
+    local _, token = carried_from(owner, hash, received.id)
+    if one and (received.token == token or not is_held_now(received, at)) then
+      note(inbox, received, id_end(received, one.is_forgotten and LEFT_OVER or SETTLED, at, inbox.terms))
       gone[#gone + 1] = received
     else
       staying[#staying + 1] = received
