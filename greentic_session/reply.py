@@ -3,7 +3,7 @@
 import hashlib
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Literal, TypeAlias, TypeVar, overload
+from typing import Any, Literal, TypeAlias, TypedDict, TypeVar, overload
 
 import msgspec
 
@@ -11,12 +11,13 @@ from ._base.hiding import Hiding, outline
 from ._json import codec
 from ._json.fields import check_choice
 from .errors import InboxFullError, InvalidInputError
-from .expiry import Ttl
+from .expiry import Seconds, Ttl
 from .ids import plain
 from .models import ReplyScope, SessionData
 
 __all__ = [
     "MAX_LABEL_CHARACTERS",
+    "DeliveryOptions",
     "DeliveryOutcome",
     "OnTimeout",
     "Reply",
@@ -130,6 +131,16 @@ class Start(Hiding, msgspec.Struct, frozen=True, gc=False):
 
     def __repr__(self) -> str:
         return outline(self, "key", data=getattr(self, "data", None))
+
+
+class DeliveryOptions(TypedDict, total=False):
+    """Options of a delivery, as `SessionStore.deliver` describes them."""
+
+    delivery_id: str | None
+    sender: str | None
+    start: Start | None
+    keep_for: Seconds | None
+    fallback: bool
 
 
 def text_of_body(body: Any) -> str:

@@ -4,7 +4,7 @@ import logging
 import math
 from collections.abc import Awaitable, Callable
 from types import TracebackType
-from typing import Any, Final, Self, TypeAlias
+from typing import Any, Final, Self, TypeAlias, Unpack
 
 import anyio
 from anyio.abc import TaskGroup
@@ -16,7 +16,7 @@ from .claim import Claim
 from .errors import MissingVerdictError
 from .expiry import Seconds, milliseconds
 from .models import ReplyScope, TenantCtx
-from .reply import Start
+from .reply import DeliveryOptions
 from .store import SessionStore
 
 __all__ = ["Handler", "OnFailure", "Runner"]
@@ -118,17 +118,7 @@ class Runner:
         self._asking: anyio.CancelScope | None = None
 
     async def deliver(
-        self,
-        ctx: TenantCtx,
-        user_id: str,
-        scope: ReplyScope,
-        body: Any,
-        *,
-        delivery_id: str | None = None,
-        sender: str | None = None,
-        start: Start | None = None,
-        keep_for: Seconds | None = None,
-        fallback: bool = False,
+        self, ctx: TenantCtx, user_id: str, scope: ReplyScope, body: Any, **options: Unpack[DeliveryOptions]
     ) -> Delivery:
         """Deliver a reply, and return before its turn ends.
 
@@ -140,11 +130,7 @@ class Runner:
             user_id: The same.
             scope: The same.
             body: The same.
-            delivery_id: The same.
-            sender: The same.
-            start: The same.
-            keep_for: The same.
-            fallback: The same.
+            options: The same: `delivery_id`, `sender`, `start`, `keep_for` and `fallback`.
 
         Returns:
             The delivery; its `claim` is None, for the runner has it.
@@ -158,17 +144,7 @@ class Runner:
         is_begun = False
         try:
             delivery = await self._store.deliver(
-                ctx,
-                user_id,
-                scope,
-                body,
-                delivery_id=delivery_id,
-                sender=sender,
-                start=start,
-                keep_for=keep_for,
-                fallback=fallback,
-                claim=group is not None,
-                lease=self._lease,
+                ctx, user_id, scope, body, **options, claim=group is not None, lease=self._lease
             )
             if group is not None and delivery.claim is not None:
                 group.start_soon(self._turn, delivery.claim)
