@@ -1,7 +1,7 @@
 """A namespace of a Redis as one side of a copy, be it one server or a cluster."""
 
 from abc import abstractmethod
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable
 from typing import TypeVar
 
 from greentic_session._redis.cluster import ClusterClient
@@ -12,7 +12,7 @@ from greentic_session._redis.sentinel_url import service_of
 from greentic_session._redis.url import connection_of, is_cluster, nodes_of
 from greentic_session.backends.redis.keys import ClusterKeys, Keys, tag_of
 from greentic_session.backends.redis.owner_pointers import Pointers, Reservation, new_nonce
-from greentic_session.backends.redis.ready_entries import Entries
+from greentic_session.backends.redis.ready_entries import Ask, Entries
 from greentic_session.conversation.backend import ConversationBackend
 from greentic_session.conversation.backends.redis.backend import RedisConversationBackend
 from greentic_session.conversation.backends.redis.keys import ClusterKeys as ConversationClusterKeys
@@ -62,12 +62,7 @@ class RedisSide(Side):
 
     @abstractmethod
     async def step(
-        self,
-        keys: Keys,
-        take: Callable[[Executor], Awaitable[T]],
-        held: Reservation | None = None,
-        *,
-        due_ms: int | None = None,
+        self, keys: Keys, take: Ask[Executor, T], held: Reservation | None = None, *, due_ms: int | None = None
     ) -> T:
         """Take a step that may make something ready.
 
@@ -122,7 +117,7 @@ class ServerSide(RedisSide):
     async def step(
         self,
         keys: Keys,  # noqa: ARG002  # all are in one place
-        take: Callable[[Executor], Awaitable[T]],
+        take: Ask[Executor, T],
         held: Reservation | None = None,  # noqa: ARG002
         *,
         due_ms: int | None = None,  # noqa: ARG002
@@ -158,12 +153,7 @@ class ClusterSide(RedisSide):
         return self.keys.within(tag_of(owner))
 
     async def step(
-        self,
-        keys: Keys,
-        take: Callable[[Executor], Awaitable[T]],
-        held: Reservation | None = None,
-        *,
-        due_ms: int | None = None,
+        self, keys: Keys, take: Ask[Executor, T], held: Reservation | None = None, *, due_ms: int | None = None
     ) -> T:
         return await self._entries.step(keys.tag, take, self.reserve, held, due_ms=due_ms)
 

@@ -3,7 +3,7 @@
 What is ready is found by the index of `ready_entries`.
 """
 
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -21,7 +21,7 @@ from greentic_session.tenancy import Owner
 from .cluster_slots import ClusterSlots
 from .keys import REPLIES_KIND, REPLY_KINDS, Keys, glob_of_kinds, key_of, owner_of, owner_text, scope_of, tag_of
 from .owner_pointers import Reservation, new_nonce
-from .ready_entries import Named, OutlivesError, SlotExecutor, left_of, looking
+from .ready_entries import Ask, Named, OutlivesError, SlotExecutor, left_of, looking
 from .replies import PASS_TIME, administered, lying_of
 from .reply_answers import claimed_of, delivery_name
 from .scripts import GIVE_BACK, script, step
@@ -210,21 +210,16 @@ class ClusterReplies(ClusterSlots):
         return max(beginning.ttl_ms + more, limits.reply_grace_ms)
 
     async def _whole(
-        self,
-        tag: str,
-        do: Callable[[RedisBackend], Awaitable[T]],
-        held: Reservation | None = None,
-        *,
-        due_ms: int | None = None,
+        self, tag: str, do: Ask[RedisBackend, T], held: Reservation | None = None, *, due_ms: int | None = None
     ) -> T:
         keys = self._keys.within(tag)
         return await self._step(tag, lambda way: do(_InSlot(self, way, keys)), held, due_ms=due_ms)
 
-    async def _in_time(self, owner: Owner, do: Callable[[RedisBackend], Awaitable[T]]) -> T:
+    async def _in_time(self, owner: Owner, do: Ask[RedisBackend, T]) -> T:
         async with self.client.in_time():
             return await self._whole(tag_of(owner), do)
 
-    async def _by_key(self, key: str, do: Callable[[RedisBackend], Awaitable[T]]) -> T:
+    async def _by_key(self, key: str, do: Ask[RedisBackend, T]) -> T:
         async with self.client.in_time():
             tag = self._pointers.remembered(key)
             if tag is not None:

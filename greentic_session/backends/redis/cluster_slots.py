@@ -15,7 +15,7 @@ from greentic_session.models import TenantCtx
 
 from .keys import SESSION_KIND, ClusterKeys
 from .owner_pointers import Pointers, Reservation, new_nonce
-from .ready_entries import Entries, SlotExecutor
+from .ready_entries import Ask, Entries, SlotExecutor
 from .slot import Slot
 
 __all__ = ["ClusterSlots"]
@@ -49,36 +49,24 @@ class ClusterSlots(SessionBackend):
         self._detached = Detached()
 
     async def _step(
-        self,
-        tag: str,
-        take: Callable[[SlotExecutor], Awaitable[T]],
-        held: Reservation | None = None,
-        *,
-        due_ms: int | None = None,
+        self, tag: str, take: Ask[SlotExecutor, T], held: Reservation | None = None, *, due_ms: int | None = None
     ) -> T:
         """As `Entries.step`."""
         return await self._entries.step(tag, take, self._reserve, held, due_ms=due_ms)
 
-    async def _at(
-        self,
-        tag: str,
-        ask: Callable[[Slot], Awaitable[T]],
-        held: Reservation | None = None,
-        *,
-        due_ms: int | None = None,
-    ) -> T:
+    async def _at(self, tag: str, ask: Ask[Slot, T], held: Reservation | None = None, *, due_ms: int | None = None) -> T:
         """Ask the sessions of one slot, with what a reservation allows there."""
         keys, hold = self._keys.within(tag), _UNRESERVED if held is None else (held.nonce, held.lives)
         return await self._step(tag, lambda way: ask(Slot(way, keys, hold, limits=self.reply_limits)), held, due_ms=due_ms)
 
-    async def _look_at(self, tag: str, ask: Callable[[Slot], Awaitable[T]]) -> T:
+    async def _look_at(self, tag: str, ask: Ask[Slot, T]) -> T:
         """Ask one slot for what may be stale, if the caller asked for that."""
         if self._reading is self.client:
             return await self._at(tag, ask)
         return await ask(Slot(self._reading, self._keys.within(tag)))
 
     async def _where_it_is(
-        self, key: str, ask: Callable[[Slot], Awaitable[T]], is_there: Callable[[T], bool], *, stale: bool = False
+        self, key: str, ask: Ask[Slot, T], is_there: Callable[[T], bool], *, stale: bool = False
     ) -> T | None:
         """Ask the remembered slot of a key; if nothing is there, the slot of its owner pointer."""
         at = self._look_at if stale else self._at

@@ -42,9 +42,25 @@ from .keys import ClusterKeys
 from .owner_pointers import Reservation, new_nonce
 from .scripts import script
 
-__all__ = ["Entries", "Entry", "Named", "OutlivesError", "SlotExecutor", "UnnamedError", "hold_of", "left_of", "looking"]
+__all__ = [
+    "Ask",
+    "Entries",
+    "Entry",
+    "Named",
+    "OutlivesError",
+    "SlotExecutor",
+    "UnnamedError",
+    "hold_of",
+    "left_of",
+    "looking",
+]
 
 T = TypeVar("T")
+
+W = TypeVar("W")
+
+Ask: TypeAlias = Callable[[W], Awaitable[T]]
+"""What is asked of a slot, by a way to it: an executor, or the operations there."""
 
 Reserve: TypeAlias = Callable[[str, str, int | None, str], Awaitable[Reservation]]
 """Reserves a session key, as `Pointers.reserve`: key, hash tag, lifetime, replaced nonce."""

@@ -13,20 +13,7 @@ from greentic_session._redis.answers import foreign, number, reading_answers
 from greentic_session._redis.client import RedisClient
 from greentic_session._redis.executor import Arg, Executor, Pieces
 from greentic_session._redis.scanning import glob_of, walk
-from greentic_session.backend import (
-    Backlog,
-    Beginning,
-    Delivered,
-    Delivering,
-    Lying,
-    PuttingOff,
-    Readiness,
-    Readying,
-    Rewriting,
-    SessionBackend,
-    Staying,
-    Taking,
-)
+from greentic_session.backend import SessionBackend, replies
 from greentic_session.backends.unreadable import put_off_unreadable
 from greentic_session.errors import CorruptSessionError, GreenticError
 from greentic_session.models import ReplyScope, TenantCtx
@@ -70,7 +57,7 @@ class RedisReplies(SessionBackend):
     _client: RedisClient
     _keys: Keys
 
-    async def deliver(self, delivering: Delivering) -> Delivered:
+    async def deliver(self, delivering: replies.Delivering) -> replies.Delivered:
         answer = await self._deliver(delivering)
         if answer[0] == b"count":
             # Some of many waits may have expired: listing them tells, and takes those away.
@@ -81,9 +68,9 @@ class RedisReplies(SessionBackend):
         outcome, *more = answer
         match outcome:
             case b"duplicate" | b"unmatched":
-                return Delivered(DeliveryOutcome(outcome.decode()))
+                return replies.Delivered(DeliveryOutcome(outcome.decode()))
             case b"queued" | b"kept":
-                return Delivered(DeliveryOutcome(outcome.decode()), reply_of(more[0], delivering))
+                return replies.Delivered(DeliveryOutcome(outcome.decode()), reply_of(more[0], delivering))
             case b"claimed":
                 return await self._delivered_claim(delivering, reply_of(more[0], delivering), more[1:])
             case b"inbox full":
@@ -97,7 +84,7 @@ class RedisReplies(SessionBackend):
             case _:
                 raise _not_begun(outcome, delivering.beginning)
 
-    def _deliver(self, delivering: Delivering) -> Any:
+    def _deliver(self, delivering: replies.Delivering) -> Any:
         owner, scopes, beginning = delivering.owner, delivering.scopes, delivering.beginning
         places, name = tuple([self._keys.wait(owner, scope) for scope in scopes]), delivery_name(delivering)
         namespace, whose = self._keys.namespace, owner_text(owner)
@@ -132,7 +119,7 @@ class RedisReplies(SessionBackend):
 
         return past_lua(self._keys, json, run)
 
-    async def _delivered_claim(self, delivering: Delivering, reply: Reply, told: list[Any]) -> Delivered:
+    async def _delivered_claim(self, delivering: replies.Delivering, reply: Reply, told: list[Any]) -> replies.Delivered:
         scope_read, key, text, *more = told
         asked = delivering.scopes[0]
         scope = asked if scope_read == msgspec.json.encode(asked) else scope_of(scope_read)
@@ -143,8 +130,8 @@ class RedisReplies(SessionBackend):
                 wait = self.read_wait(delivering.owner, key, text, scope)
         except CorruptSessionError as error:
             await self.put_off_unreadable(delivering.owner, key_of(key), delivering.token, error)
-            return Delivered(DeliveryOutcome.QUEUED, reply)
-        return Delivered(DeliveryOutcome.CLAIMED, reply, claimed_of(wait, more, reply))
+            return replies.Delivered(DeliveryOutcome.QUEUED, reply)
+        return replies.Delivered(DeliveryOutcome.CLAIMED, reply, claimed_of(wait, more, reply))
 
     def read_wait(self, owner: Owner | None, key: bytes, text: bytes | None, scope: ReplyScope | None) -> Wait:
         """Return a wait that was claimed.
@@ -164,7 +151,7 @@ class RedisReplies(SessionBackend):
         """Give back the claim on such a wait, which rests then."""
         await shielded(partial(put_off_unreadable, self, owner, key, token, error))
 
-    async def claim_ready(self, readying: Readying) -> Readiness:
+    async def claim_ready(self, readying: replies.Readying) -> replies.Readiness:
         tenant, team = administered(readying.ctx)
         prefix, namespace, token = self._keys.ready(""), self._keys.namespace, readying.token
         words = (prefix, namespace, tenant, team, token, readying.turn_key, readying.lease_ms)
@@ -173,33 +160,33 @@ class RedisReplies(SessionBackend):
             outcome, *more = await _CLAIM_READY.run(self._client, 1, words, undo)
             match outcome:
                 case b"idle":
-                    return Readiness(next_ms=number(more[0]) if more else None)
+                    return replies.Readiness(next_ms=number(more[0]) if more else None)
                 case b"again":
                     continue
                 case b"claimed":
                     owner, scope, key, text, *rest = more
                     whose = owner_of(owner)
                     try:
-                        return Readiness(claimed_of(self.read_wait(whose, key, text, scope_of(scope)), rest))
+                        return replies.Readiness(claimed_of(self.read_wait(whose, key, text, scope_of(scope)), rest))
                     except CorruptSessionError as error:
                         await self.put_off_unreadable(whose, key_of(key), token, error)
                 case _:
                     raise foreign()
 
-    async def readiness(self, ctx: TenantCtx | None) -> Backlog:
+    async def readiness(self, ctx: TenantCtx | None) -> replies.Backlog:
         return await self._count_ready(*administered(ctx))
 
-    async def readiness_of(self, path: str) -> Backlog:
+    async def readiness_of(self, path: str) -> replies.Backlog:
         """The same of one user, in the user's slot on a cluster."""
         env, tenant, team, _ = path.split(":")
         return await self._count_ready(f"{env}:{tenant}", team)
 
-    async def _count_ready(self, tenant: str, team: str) -> Backlog:
+    async def _count_ready(self, tenant: str, team: str) -> replies.Backlog:
         words = (self._keys.ready(""), self._keys.namespace, tenant, team)
         count, oldest, is_capped = await _COUNT_READY.run(self._client, 1, words)
-        return Backlog(number(count), number(oldest) if count else None, bool(is_capped))
+        return replies.Backlog(number(count), number(oldest) if count else None, bool(is_capped))
 
-    async def take(self, taking: Taking) -> tuple[Reply, ...] | None:
+    async def take(self, taking: replies.Taking) -> tuple[Reply, ...] | None:
         words = (self._keys.claim(taking.key), self._keys.namespace, taking.key, taking.token, taking.turn_key, taking.limit)
         outcome, *taken = await _TAKE.run(self._client, 1, words)
         if outcome == b"over":
@@ -208,7 +195,7 @@ class RedisReplies(SessionBackend):
             raise foreign()
         return replies_of(taken)
 
-    async def stay(self, staying: Staying) -> bool:
+    async def stay(self, staying: replies.Staying) -> bool:
         words = (self._keys.claim(staying.key), self._keys.namespace, staying.key, staying.token)
         if staying.data is None:
             return _is_done(await _STAY.run(self._client, 1, words), b"stayed")
@@ -219,7 +206,7 @@ class RedisReplies(SessionBackend):
 
         return _is_done(await past_lua(self._keys, json, run), b"stayed")
 
-    async def put_off(self, putting_off: PuttingOff) -> bool:
+    async def put_off(self, putting_off: replies.PuttingOff) -> bool:
         key, delay = putting_off.key, putting_off.delay_ms
         words = (self._keys.claim(key), self._keys.namespace, key, putting_off.token, delay)
         return _is_done(await _PUT_OFF.run(self._client, 1, words), b"put off")
@@ -243,19 +230,15 @@ class RedisReplies(SessionBackend):
 
     async def drop(self, key: str) -> Reply | None:
         outcome, *dropped = await _DROP.run(self._client, 1, (self._keys.session(key), self._keys.namespace, key))
-        match outcome:
-            case b"dropped":
-                return reply_of(dropped[0])
-            case b"empty":
-                return None
-            case b"claimed":
-                raise tenancy.claimed(key)
-            case b"absent":
-                raise tenancy.absent(key)
-            case _:
-                raise foreign()
+        if outcome == b"dropped":
+            return reply_of(dropped[0])
+        if outcome == b"empty":
+            return None
+        if outcome == b"claimed":
+            raise tenancy.claimed(key)
+        raise tenancy.absent(key) if outcome == b"absent" else foreign()
 
-    async def lying(self, ctx: TenantCtx) -> AsyncGenerator[Lying, None]:
+    async def lying(self, ctx: TenantCtx) -> AsyncGenerator[replies.Lying, None]:
         async with aclosing(self._inboxes()) as steps:
             async for names in steps:
                 for lying in await lying_of(self._client, self._keys, names, ctx):
@@ -273,28 +256,28 @@ class RedisReplies(SessionBackend):
             for start in range(0, len(names), STEP):
                 yield names[start : start + STEP]
 
-    async def rewrite(self, rewriting: Rewriting) -> bool:
+    async def rewrite(self, rewriting: replies.Rewriting) -> bool:
         lying = rewriting.lying
         texts = (lying.reply.id, lying.reply.text, rewriting.text)
         words = (self._keys.wait(lying.owner, lying.scope), self._keys.namespace, owner_text(lying.owner), *texts)
         return bool(number(await _REWRITE.run(self._client, 1, words)))
 
 
-async def lying_of(client: Executor, keys: Keys, names: list[bytes], ctx: TenantCtx) -> list[Lying]:
+async def lying_of(client: Executor, keys: Keys, names: list[bytes], ctx: TenantCtx) -> list[replies.Lying]:
     """Return what lies at some places, of what a caller administers."""
-    lying, at = list[Lying](), 0
+    lying, at = list[replies.Lying](), 0
     while at < len(names):
         words: tuple[Arg, ...] = (f"{keys.namespace}:", keys.namespace, *names[at:])
         looked, found = await _LYING.run(client, 1, words)
         at += number(looked)
-        for owner_read, scope_read, *replies in found:
+        for owner_read, scope_read, *lies in found:
             owner, scope = owner_of(owner_read), scope_of(scope_read)
             if scope is not None and tenancy.owns(ctx, None, owner):
-                lying += [Lying(owner, scope, reply) for reply in replies_of(replies)]
+                lying += [replies.Lying(owner, scope, reply) for reply in replies_of(lies)]
     return lying
 
 
-def _not_begun(outcome: bytes, beginning: Beginning | None) -> GreenticError:
+def _not_begun(outcome: bytes, beginning: replies.Beginning | None) -> GreenticError:
     """Return the error for a beginning that was refused."""
     if beginning is None:
         return foreign()
