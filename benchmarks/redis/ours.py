@@ -1,6 +1,7 @@
 """Our side: the Redis store, called as a program calls it."""
 
 from functools import partial
+from typing import Any
 
 from benchmarks.harness.measuring import Contestant, closed_loop
 from benchmarks.harness.population import PreparedWait, prepare_wait
@@ -58,8 +59,8 @@ class Ours:
                     Call(name=REGISTER_WITHOUT_TTL, pick=permanent, make=partial(register, store, ttl=None)),
                 ]
             case "update_session":
-                # Only a Redis backend has a client, and the store has just a backend for its type.
-                update, send = store.update_session, store._backend._client.call  # type: ignore[attr-defined]
+                backend: Any = store.backend  # of its type, a backend, not each has a client
+                update, send = store.update_session, backend._client.call
                 return [
                     Call(name=operation, pick=lambda user: wait(user)[3:], make=lambda change: update(*change)),
                     Call(

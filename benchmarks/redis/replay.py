@@ -76,8 +76,8 @@ class Replay:
             for command, at, recorded in self._staged:
                 command[at] = recorded.replace(self._nonce, nonce)
         if len(self._commands) == 1:
-            # redis-py leaves this method without types.
-            answer: Awaitable[Any] = self._client.execute_command(*self._commands[0])  # type: ignore[no-untyped-call]
+            send: Any = self._client.execute_command  # redis-py leaves it without types
+            answer: Awaitable[Any] = send(*self._commands[0])
             return answer
         pipeline = self._client.pipeline(transaction=self._transaction)
         for command in self._commands:

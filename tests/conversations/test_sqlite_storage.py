@@ -228,7 +228,7 @@ async def test_a_relative_path_is_resolved_at_once(tmp_path: Path, monkeypatch: 
 def test_options_that_are_refused(options: dict[str, object], error: type[Exception], tmp_path: Path) -> None:
     arguments: dict[str, object] = {"path": os.fspath(tmp_path / "bot.db")} | options
     with pytest.raises(error):
-        SQLiteConversationStore(**arguments)  # type: ignore[call-overload]
+        SQLiteConversationStore(**arguments)  # type: ignore[call-overload]  # options of wrong types
     assert list(tmp_path.iterdir()) == []
 
 

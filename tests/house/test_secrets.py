@@ -106,14 +106,15 @@ def shown_while_refused(make: Any) -> str:
 def test_what_is_refused_has_a_repr() -> None:
     wrong: Any = SECRET
     ctx = TenantCtx.new("dev", "acme")
-    cursor, snapshot = SessionCursor("n"), None
+    cursor = SessionCursor("n")
+    snapshot: Any = None
     for make in (
         lambda: Message("user", wrong),
         lambda: Message(wrong, (blocks.TextBlock(SECRET),)),
         lambda: blocks.TextBlock(wrong.encode()),
         lambda: blocks.ToolResultBlock("u", SECRET, wrong),
         lambda: SessionData(tenant_ctx=ctx, flow_id="f", cursor=cursor, context_json=wrong.encode()),
-        lambda: SessionData(tenant_ctx=ctx, flow_id="f", cursor=cursor, context_json=snapshot),  # type: ignore[arg-type]
+        lambda: SessionData(tenant_ctx=ctx, flow_id="f", cursor=cursor, context_json=snapshot),
     ):
         assert SECRET not in shown_while_refused(make)
 

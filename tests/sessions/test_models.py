@@ -378,4 +378,4 @@ def test_a_context_made_by_hand_points_to_new(args: tuple[Any, ...], fields: dic
     with pytest.raises(TypeError, match=r"; TenantCtx\.new\(env, tenant, team=, user=\) fills what belongs together$"):
         TenantCtx(*args, **fields)
     with pytest.raises(TypeError, match=r"^deadline must be an? InvocationDeadline, not int$"):
-        TenantCtx(env="dev", tenant="acme", tenant_id="acme", attempt=0, deadline=7)  # type: ignore[arg-type]
+        TenantCtx(env="dev", tenant="acme", tenant_id="acme", attempt=0, deadline=7)  # type: ignore[arg-type]  # refused

@@ -4,6 +4,7 @@ import asyncio
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any, TypeAlias
 
 import conversation_operations
@@ -83,10 +84,7 @@ async def calls_of(store: RedisSessionStore, claimed: Callable[[], None] = lambd
 
 
 def calls_of_conversations(store: RedisConversationStore[Message], held: Conversation[Message]) -> Calls:
-    return {
-        operation.name: lambda operation=operation: operation.call(store, held)  # type: ignore[misc]
-        for operation in conversation_operations.OPERATIONS
-    }
+    return {operation.name: partial(operation.call, store, held) for operation in conversation_operations.OPERATIONS}
 
 
 def claimable(server: Impostor) -> Callable[[], None]:

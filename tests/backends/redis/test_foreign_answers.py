@@ -6,6 +6,7 @@ An error of ours, and the loop goes on.
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import conversation_operations
@@ -106,7 +107,7 @@ async def all_calls(answers: list[bytes], stores: tuple[Any, Any]) -> dict[str, 
     held = Conversation[Message].new("c")
     for each in conversation_operations.OPERATIONS:
         if each.name != "health":
-            calls[f"conversation {each.name}"] = lambda each=each: each.call(stores[1], held)  # type: ignore[misc]
+            calls[f"conversation {each.name}"] = partial(each.call, stores[1], held)
     return calls
 
 

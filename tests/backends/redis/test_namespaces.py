@@ -158,7 +158,9 @@ async def test_a_key_with_a_word_of_the_layout_goes_on_working(short: RedisSessi
         assert await short.find_wait_by_scope(CTX, "alice", ReplyScope(name)) == name
         await short.update_session(name, data("changed"))
         assert await short.touch(name, 60)
-        async with await short.claim_wait(CTX, "alice", ReplyScope(name)) as claim:  # type: ignore[union-attr]
+        claim = await short.claim_wait(CTX, "alice", ReplyScope(name))
+        assert claim is not None
+        async with claim:
             await claim.park(ReplyScope(name), data("again"), 60)
         assert await short.get_session(f"rust:{name}", ctx=CTX) == data("rust")
         await short.update_session(f"rust:{name}", data("changed"))
