@@ -11,7 +11,7 @@ A key for the environment, which `Keyring.from_text` reads, is made by ::
 """
 
 from greentic_session._crypto.keyring import EncryptionKey, Keyring
-from greentic_session.backends.encrypted import EncryptedSessionStore
+from greentic_session.backends.encrypted_store import EncryptedSessionStore
 from greentic_session.conversation.backends.encrypted import EncryptedConversationStore
 
 __all__ = ["EncryptedConversationStore", "EncryptedSessionStore", "EncryptionKey", "Keyring"]

@@ -7,7 +7,6 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from functools import partial
 from typing import Final, Literal, Self, TypeVar
 
-from greentic_session import tenancy, transitions
 from greentic_session._concurrency.shield import shielded
 from greentic_session._expiry.expiring import Timer
 from greentic_session._sqlite.database import Database
@@ -39,17 +38,17 @@ from greentic_session.limits import ReplyLimits
 from greentic_session.models import ReplyScope, SessionData, TenantCtx, version_of
 from greentic_session.reply import DeliveryOutcome, Reply
 from greentic_session.tenancy import Owner
-from greentic_session.transitions import Leaving
 from greentic_session.wait import Wait
 
 from . import deliveries, operations, replying
 from .admin import SQLiteInspector
 from .aging import pass_time
 from .lookups import placed, wait_of_owner
-from .rows import Row, by_key, place_of, rows_between
+from .rows import place_of
 from .shelves import Shelves
-from .walking import END, STEP_BYTES, last_id, next_window
+from .walking import END, last_id
 from .walking_replies import forget_window, lying_behind
+from .walking_sessions import purge_window, sessions_behind
 
 __all__ = ["SQLiteBackend", "upkeep"]
 
@@ -294,7 +293,7 @@ class SQLiteBackend(SessionBackend):
     async def purging(self, ctx: TenantCtx, user: str | None) -> AsyncGenerator[Step, None]:
         last, after, limits = await self._read(lambda c, _: last_id(c)), 0, self.reply_limits
         while after < last:
-            step, after = await self._write(partial(_purge_window, ctx=ctx, user=user, after=after, limits=limits))
+            step, after = await self._write(partial(purge_window, ctx=ctx, user=user, after=after, limits=limits))
             yield step
         # What nobody waits for names users, too: kept replies, and ids of deliveries.
         tables: tuple[Literal["replies", "deliveries"], ...] = ("replies", "deliveries")
@@ -323,7 +322,7 @@ class SQLiteBackend(SessionBackend):
 
     async def walked(self, ctx: TenantCtx, after: int) -> tuple[list[Wait], int]:
         """Return the sessions of one step of a walk, and where the next one begins."""
-        return await self._read(partial(_read_window, ctx=ctx, after=after))
+        return await self._read(partial(sessions_behind, ctx=ctx, after=after))
 
     async def last_id(self) -> int:
         """Return where a walk that begins now ends."""
@@ -342,45 +341,6 @@ def upkeep(timer: Timer, limits: ReplyLimits) -> Callable[[sqlite3.Connection], 
         return min(max(left, _SHORTEST_SLEEP_S), _LONGEST_SLEEP_S)
 
     return free
-
-
-def _read_window(connection: sqlite3.Connection, now: float, ctx: TenantCtx, after: int) -> tuple[list[Wait], int]:
-    window = next_window(connection, after)
-    if window is None:
-        return [], END
-    found, size = list[Wait](), 0
-    for row in rows_between(connection, *window, (ctx.env, ctx.tenant_id), text=True):
-        wait = _readable(row) if transitions.is_live(row, now) else None
-        if wait is not None and tenancy.administers(ctx, None, wait.data):
-            found.append(wait)
-        size += row.size
-        if size >= STEP_BYTES:
-            return found, row.id
-    return found, window[1]
-
-
-def _readable(row: Row) -> Wait | None:
-    try:
-        return row.wait(row.known_scope)
-    except CorruptSessionError:
-        return None  # whose it is cannot be said; reading it by its key tells
-
-
-def _purge_window(
-    connection: sqlite3.Connection, now: float, ctx: TenantCtx, user: str | None, after: int, limits: ReplyLimits
-) -> tuple[Step, int]:
-    window = next_window(connection, after)
-    if window is None:
-        return Step(0, 0), END
-    looked = removed = 0
-    for found in list(rows_between(connection, *window)):
-        looked += 1
-        # What goes may end another one, which lived on for a reply.
-        row = by_key(connection, found.key) if found.takes_part else found
-        if row is not None and tenancy.administers(ctx, user, row.data):
-            removed += transitions.is_live(row, now)
-            operations.take_away(connection, row, Leaving.REMOVED, now, limits)
-    return Step(looked, removed), window[1]
 
 
 def _text(data: SessionData, text: bytes | None) -> bytes:
