@@ -58,7 +58,7 @@ class Step(NamedTuple):
 
 
 class Group(NamedTuple):
-    """By what sessions are counted.
+    """Key of a count of sessions.
 
     Attributes:
         env: "" for those of which nobody can tell whose they are.
@@ -74,7 +74,7 @@ class Group(NamedTuple):
 
 
 class Tally(msgspec.Struct):
-    """What there is of one flow of one team of a tenant.
+    """Counts of one flow of one team of a tenant.
 
     Attributes:
         sessions: Live ones, waits included.
@@ -156,7 +156,7 @@ class Details(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_overdue(self) -> bool:
-        """Whether its deadline has passed, and no verdict has heard it."""
+        """Whether the deadline has passed, and no verdict has ended that turn."""
         return self.resumes and self.deadline_ms is not None and self.deadline_ms <= 0
 
 

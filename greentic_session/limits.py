@@ -31,7 +31,7 @@ _PUNCTUATION = 100
 _DAY_MS: Final = 86_400_000
 
 _OWNER_FACTOR: Final = 10
-"""How many inboxes' worth of kept replies one owner may have."""
+"""Limit of the kept replies of one owner, in inboxes."""
 
 
 class ReplyOptions(TypedDict, total=False):
@@ -102,12 +102,12 @@ class ReplyLimits(msgspec.Struct, frozen=True):
 
     @property
     def max_kept_replies(self) -> int:
-        """How many kept replies one owner may have."""
+        """Limit of the kept replies of one owner."""
         return _OWNER_FACTOR * self.max_replies
 
     @property
     def max_kept_bytes(self) -> int:
-        """How many bytes the bodies of one owner's kept replies may have together."""
+        """Limit of the bodies of one owner's kept replies together, in bytes."""
         return _OWNER_FACTOR * self.max_inbox_bytes
 
     @classmethod

@@ -46,7 +46,7 @@ A text that begins so is encoded, too: nothing looks like it by chance.
 _ENCODED: Final = re.compile(r"[^A-Za-z0-9.-]")
 _MIN_SECRET_BYTES: Final = 16
 _ENDPOINT: Final = re.compile(r"[A-Za-z0-9._-]{1,128}")
-"""What greentic-runner takes for the id of an endpoint; it ignores any other."""
+"""Pattern of the ids of endpoints that greentic-runner accepts; it ignores any other."""
 
 
 class RunnerWait(Outlined, Struct, frozen=True):

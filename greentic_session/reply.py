@@ -36,11 +36,11 @@ MAX_LABEL_CHARACTERS = 255
 """The longest `delivery_id` and the longest `sender`."""
 
 OnTimeout: TypeAlias = Literal["forget", "resume"]
-"""What becomes of a wait at its deadline: it is forgotten, or a runner resumes it."""
+"""End of a wait at its deadline: it is forgotten, or a runner resumes it."""
 
 
 class DeliveryOutcome(StrEnum):
-    """What `SessionStore.deliver` made of a reply; equal to its text.
+    """Outcome of `SessionStore.deliver`; equal to its text.
 
     ``claimed``: the caller has the claim on the wait. ``queued``: the reply is in the inbox of a
     wait that somebody else is at, or will be at. ``kept``: nothing waits yet. ``duplicate``: this

@@ -32,7 +32,7 @@ _log = logging.getLogger("greentic_session")
 _MAX_CONCURRENCY: Final = 100_000
 _MAX_ATTEMPTS: Final = 2**31 - 1
 _REST_S: Final = 300
-"""How long a wait rests for which there is no verdict to be had."""
+"""Seconds that a wait is put off for which neither handler nor `on_failure` has a verdict."""
 
 
 class Runner:

@@ -1,1 +1,1 @@
-"""What every floor stands on: closing, reprs that hide, and names that need an extra."""
+"""Base classes of all layers: lifecycles, reprs that hide, and names that need an extra."""

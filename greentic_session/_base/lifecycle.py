@@ -40,7 +40,7 @@ class Closing:
 
 
 class _Wrapped(Protocol):
-    """What backends of sessions and of conversations have in common."""
+    """Base of the backends of sessions and of conversations."""
 
     system: str
     closed: bool

@@ -12,7 +12,7 @@ __all__ = ["KeepAlive"]
 
 _RENEWALS_PER_LEASE: Final = 3
 _TRIES_PER_LEASE: Final = 30
-"""How often, at most, a renewal is tried while the store is away."""
+"""Limit of the attempts at a renewal while the store does not answer."""
 
 
 class KeepAlive:

@@ -1,4 +1,4 @@
-"""How a claim was made: what whoever keeps it alive has to know."""
+"""Terms of a claim: its lease, and whether the lease is kept alive."""
 
 from typing import Final
 
@@ -8,7 +8,7 @@ __all__ = ["PLAIN", "Terms"]
 
 
 class Terms(Struct, frozen=True, gc=False):
-    """How a claim was made; `sent` is by `time.monotonic`, and counts where it is kept alive."""
+    """Terms of a claim; `sent` is by `time.monotonic`, and counts where the lease is kept alive."""
 
     lease_ms: int
     sent: float

@@ -23,13 +23,13 @@ def new_token() -> str:
 
 
 def new_tokens() -> tuple[str, str, str]:
-    """Return those of a reply, a claim and a turn."""
+    """Return tokens of a reply, a claim and a turn."""
     random = os.urandom(32 + SECRET_BYTES)  # in one call of the system
     return random[:16].hex(), claim_token(random[32:]), random[16:32].hex()
 
 
 class ClaimOperations:
-    """What a `SessionStore` does to claim a wait."""
+    """Operations of a `SessionStore` that claim a wait."""
 
     _backend: SessionBackend
     _limits: Limits

@@ -1,4 +1,4 @@
-"""What a delivery gives."""
+"""Result of a delivery."""
 
 from msgspec import Struct
 
@@ -10,7 +10,7 @@ __all__ = ["Delivery"]
 
 
 class Delivery(Hiding, Struct, frozen=True):
-    """What `SessionStore.deliver` did.
+    """Result of `SessionStore.deliver`.
 
     Attributes:
         outcome: One word for it.

@@ -13,7 +13,7 @@ __all__ = ["ReadyIterator", "Source"]
 
 
 class Source(Struct, frozen=True):
-    """What is ready in a store, and whether it is still open.
+    """Source of the claims of an iteration: a store, for as long as it is open.
 
     Attributes:
         claim: Claims one wait; returns in how many seconds to come back, where nothing is ready.

@@ -38,7 +38,7 @@ class Packed(Hiding, Struct, frozen=True, gc=False):
 
 
 class Ways(TypedDict, total=False):
-    """How a command is sent: the keywords of `RedisClient.call`, which has their defaults."""
+    """Options of a command: the keywords of `RedisClient.call`, which has their defaults."""
 
     repeatable: bool
     answers: tuple[type, ...] | None

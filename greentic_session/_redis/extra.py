@@ -1,4 +1,4 @@
-"""What to say where redis-py is missing; to be imported without it."""
+"""Error of an installation without redis-py; this module does without it."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""What to say where Python was built without `sqlite3`; to be imported without it."""
+"""Error of a Python that was built without `sqlite3`; this module does without it."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

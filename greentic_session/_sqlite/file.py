@@ -28,7 +28,7 @@ _LONGEST_PAUSE_S: Final = 0.005
 _CACHED_STATEMENTS: Final = 256
 _CACHE_KIB: Final = 16_384
 _CHECKPOINT_PAGES: Final = 2000
-"""How many pages of the WAL (4 KiB each) are there when they are put into the file.
+"""Number of pages of the WAL (4 KiB each) at which they are put into the file.
 
 Twice as many as SQLite has by default: that costs two syncs, and a page that was changed twice is
 put once.

@@ -84,4 +84,4 @@ class Lookup(Job):
 
 
 def _nothing(_: sqlite3.Connection) -> None:
-    """Do what a lookup does by itself."""
+    """Do nothing: lookups are done together."""

@@ -134,7 +134,7 @@ class Claimed(Outlined, Struct, frozen=True, gc=False):
 
 
 class Settled(Outlined, Struct, frozen=True, gc=False):
-    """What a verdict or a registration did.
+    """Result of a verdict or a registration.
 
     Attributes:
         displaced: The key of the session that lost its scope; None where none did.
@@ -147,4 +147,4 @@ class Settled(Outlined, Struct, frozen=True, gc=False):
 
 
 NOTHING_ELSE: Final = Settled()
-"""What most verdicts and registrations do."""
+"""Result of most verdicts and registrations: nothing was displaced or left over."""

@@ -243,4 +243,4 @@ class SessionBackend(Closable, ABC):
 
     @abstractmethod
     async def aclose(self) -> None:
-        """Let go of everything; idempotent."""
+        """Release all resources; idempotent."""

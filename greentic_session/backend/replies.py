@@ -87,7 +87,7 @@ class Delivering(Outlined, Struct, frozen=True, gc=False):
 
 
 class Delivered(Hiding, Struct, frozen=True, gc=False):
-    """What became of a reply.
+    """Result of a delivery.
 
     Attributes:
         outcome: One word for it.
@@ -120,7 +120,7 @@ class Readying(Outlined, Struct, frozen=True, gc=False):
 
 
 class Readiness(Hiding, Struct, frozen=True, gc=False):
-    """What was ready.
+    """Result of looking for a wait that is ready.
 
     Attributes:
         claimed: The claim; None where nothing is ready.
@@ -136,7 +136,7 @@ class Readiness(Hiding, Struct, frozen=True, gc=False):
 
 
 class Backlog(Struct, frozen=True, gc=False):
-    """How much is ready, and for how long.
+    """Number of waits that are ready, and for how long the first has been.
 
     Attributes:
         count: How many waits are ready.

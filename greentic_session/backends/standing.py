@@ -1,4 +1,4 @@
-"""How a wait stands, as operators are told: for backends that keep sessions in Python."""
+"""State of a wait as operators see it: for backends that keep sessions in Python."""
 
 from typing import TypedDict
 
@@ -9,7 +9,7 @@ __all__ = ["StandingDetails", "details_of", "tally_of"]
 
 
 class StandingDetails(TypedDict):
-    """What `admin.Details` has of it."""
+    """Return the fields of `admin.Details` that tell the state of a wait."""
 
     deadline_ms: int | None
     ready_ms: int | None

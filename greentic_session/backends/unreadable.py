@@ -1,4 +1,4 @@
-"""What becomes of a wait whose session cannot be read, once that is found out behind its claim."""
+"""Handling of a claimed wait whose session turns out to be unreadable: it is put off."""
 
 import logging
 from typing import Final

@@ -150,7 +150,7 @@ def add_tenant(parser: argparse.ArgumentParser) -> None:
 
 
 def add_partition(parser: argparse.ArgumentParser, *, required: bool) -> None:
-    """Let a command be about one tenant, or one team of it."""
+    """Add the options that limit a command to one tenant, or one team of it."""
     parser.add_argument("--env", required=required, type=_checked("EnvId"), help="the environment")
     parser.add_argument("--tenant", required=required, type=_checked("TenantId"), help="the tenant")
     parser.add_argument("--team", type=_checked("TeamId"), help="one team of it only")
@@ -162,7 +162,7 @@ def selection_of(args: argparse.Namespace) -> Selection:
 
 
 def add_flow(parser: argparse.ArgumentParser) -> None:
-    """Let a command be about one flow only, if that is named."""
+    """Add the option that limits a command to one flow."""
     parser.add_argument("--flow", type=_checked("FlowId"), help="one flow only")
 
 

@@ -1,4 +1,4 @@
-"""How wide the columns of a table are."""
+"""Widths of the columns of a table."""
 
 from collections.abc import Container, Sequence
 from typing import Final
@@ -6,7 +6,7 @@ from typing import Final
 __all__ = ["GAP", "fit", "spared"]
 
 GAP: Final = 2
-"""How many blanks stand between two columns."""
+"""Number of blanks between two columns."""
 _NARROWEST: Final = 6
 """No column is made narrower than this: less of a text tells nothing."""
 

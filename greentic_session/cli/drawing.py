@@ -1,4 +1,4 @@
-"""What draws on terminals: rich, where the extra ``cli`` brought it."""
+"""Library that draws on terminals: rich, where the extra ``cli`` brought it."""
 
 from types import ModuleType
 

@@ -1,4 +1,4 @@
-"""What is said where nothing was found: a namespace or a tenant may be misspelt."""
+"""Hint where nothing was found: a namespace or a tenant may be misspelt."""
 
 import argparse
 from collections.abc import Sequence

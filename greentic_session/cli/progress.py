@@ -14,7 +14,7 @@ _WIDTH: Final = 24
 
 
 class Progress:
-    """How far something is: a line that is drawn anew, on a terminal; nothing elsewhere.
+    """Progress of a command: a line that is drawn anew, on a terminal; nothing elsewhere.
 
     Args:
         what: What is counted.

@@ -36,7 +36,7 @@ __all__ = ["ConversationBackend", "Glimpse"]
 
 
 class Glimpse(Struct, frozen=True):
-    """What is known of a conversation before it is read.
+    """Size and revision of a conversation before it is read.
 
     Attributes:
         revision: Its revision.

@@ -142,7 +142,7 @@ class Change(Outlined, Struct, frozen=True, kw_only=True):
 
 
 class Reading(Struct, frozen=True):
-    """What a caller knows of the transcript that it has read.
+    """State of the transcript that a caller has read.
 
     Attributes:
         birth: As in `Header`.

@@ -34,7 +34,7 @@ _ROLES: Final = frozenset(get_args(Role))
 
 
 class _Form:
-    """How the content of a message is written where that is not a list of blocks."""
+    """Form of the content of a message that is not written as a list of blocks."""
 
     __slots__ = ("name",)
 

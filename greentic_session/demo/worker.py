@@ -23,7 +23,7 @@ NEW: Final = "new"
 """The node of a flow that has not asked anything yet."""
 
 _REST_S: Final = 600.0
-"""For how many seconds a question waits after its reminder."""
+"""Seconds that a question waits after its reminder."""
 
 
 class Began(msgspec.Struct, frozen=True, tag="began"):
@@ -50,7 +50,7 @@ class Says(msgspec.Struct, frozen=True, tag="says"):
 
 
 Report: TypeAlias = Began | Paying | Says
-"""What a worker tells of its work."""
+"""Message of a worker about its work."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,7 @@ __all__ = ["Held", "claim", "is_held", "renew"]
 
 
 class Held(Struct, frozen=True, gc=False):
-    """What a claim does to a session.
+    """Effect of a claim on a session.
 
     Attributes:
         lease_end: When the claim ends.

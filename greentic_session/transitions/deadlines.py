@@ -25,7 +25,7 @@ __all__ = [
 
 
 class Lifetime(Struct, frozen=True, gc=False):
-    """How long a wait lives, apart from what lies in its inbox.
+    """Lifetime of a wait, apart from what lies in its inbox.
 
     Attributes:
         deadline: When it is forgotten or resumed; infinity for no deadline.

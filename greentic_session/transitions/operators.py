@@ -15,7 +15,7 @@ __all__ = ["Standing", "drop", "retry", "standing"]
 
 
 class Standing(Struct, frozen=True, gc=False):
-    """How a live wait stands.
+    """State of a live wait.
 
     Attributes:
         is_claimed: Whether a live claim is on it.

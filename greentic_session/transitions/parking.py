@@ -18,7 +18,7 @@ S = TypeVar("S", bound=Session)
 
 
 class Parked(Struct, Generic[S], frozen=True, gc=False):
-    """What parking does besides storing the data, the scope and the lifetime.
+    """Effect of parking besides storing the data, the scope and the lifetime.
 
     Attributes:
         session: The live session under the key, which is written over; None where a new one is

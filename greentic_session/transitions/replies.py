@@ -32,7 +32,7 @@ __all__ = [
 
 
 class Kept(Struct, frozen=True, gc=False):
-    """What one owner has of replies at places where nothing waits.
+    """Kept replies of one owner: those at places where nothing waits.
 
     Attributes:
         count: How many.
@@ -44,7 +44,7 @@ class Kept(Struct, frozen=True, gc=False):
 
 
 class Leaving(Enum):
-    """How a wait leaves its place, or a reply its inbox."""
+    """Reason for which a wait leaves its place, or a reply its inbox."""
 
     SETTLED = "settled"
     LEFT_OVER = "left over"
@@ -53,7 +53,7 @@ class Leaving(Enum):
 
 
 class Left(Struct, frozen=True, gc=False):
-    """What becomes of an inbox whose wait leaves.
+    """Effect on an inbox when its wait leaves.
 
     Attributes:
         gone: The replies that leave the store.

@@ -13,7 +13,7 @@ __all__ = ["Session", "check_update", "check_version", "end_after", "is_live", "
 
 
 class Lasting(Protocol):
-    """What is stored for a time."""
+    """Stored object with a lifetime."""
 
     @property
     def end(self) -> float:
@@ -22,7 +22,7 @@ class Lasting(Protocol):
 
 
 class Session(Lasting, Protocol):
-    """What is stored of one session."""
+    """Stored state of one session."""
 
     @property
     def data(self) -> SessionData:
@@ -31,7 +31,7 @@ class Session(Lasting, Protocol):
 
     @property
     def owner(self) -> Owner | None:
-        """Whose it is; None where it has no user."""
+        """Owner of the session; None where it has no user."""
         raise NotImplementedError
 
     @property

@@ -1,4 +1,4 @@
-"""What is stored of a wait that takes part in replies and deadlines, beside the session itself."""
+"""Stored state of a wait that takes part in replies and deadlines, beside the session itself."""
 
 from typing import Protocol
 
@@ -12,7 +12,7 @@ __all__ = ["Received", "Turn", "Waiting"]
 
 
 class Turn(Struct, frozen=True, gc=False):
-    """What a wait is worked on for, through several attempts.
+    """Turn of a wait: one piece of work, through several attempts.
 
     Attributes:
         about: The id of the oldest reply, or the name of a deadline.
@@ -48,7 +48,7 @@ class Received(Struct, frozen=True, gc=False):
 
 
 class Waiting(Session, Protocol):
-    """What is stored of one session, where a backend keeps replies.
+    """Stored state of one session, where a backend keeps replies.
 
     Attributes:
         deadline: When the wait is forgotten or resumed; infinity where it has no deadline.

@@ -16,7 +16,7 @@ _Tenant: TypeAlias = tuple[str, str]
 
 _MIN_STALE: Final = 64
 _MOST_AT_ONCE: Final = 256
-"""How many leases end in one step, at most: that takes about 1 ms."""
+"""Limit of the leases that end in one step: these take about 1 ms."""
 
 
 class _Queues:
@@ -153,7 +153,7 @@ class ReadyIndex:
                     yield from queues.waits[team].until(now)
 
     def serve(self, owner: Owner, now: float) -> None:
-        """Let a tenant have had its turn."""
+        """Put a tenant behind the others: it had its turn."""
         tenant = owner[:2]
         queues = self._queues.get(tenant)
         if queues is not None:

@@ -34,7 +34,7 @@ from .shelves import Shelves
 __all__ = ["Replies", "matched"]
 
 _MAX_COUNTED: Final = 2000
-"""How many waits that are ready are counted, at most: that takes 1 to 3 ms."""
+"""Limit of the waits that are counted as ready: these take 1 to 3 ms."""
 
 
 class Replies(Shelves, SessionBackend):
@@ -45,7 +45,7 @@ class Replies(Shelves, SessionBackend):
         self._epoch = time.time() - timer()
 
     def move_timer(self, passed_ms: int) -> None:
-        """Let so much time pass: for tests."""
+        """Move all moments as if so much time had passed: for tests."""
         with self._lock:
             timer, passed = self.timer, passed_ms / 1000
             moved: Timer = lambda: timer() + passed

@@ -1,4 +1,4 @@
-"""What is stored in memory, and how it hangs together: sessions, waits, inboxes, ids, readiness.
+"""Tables of the store in memory, kept consistent: sessions, waits, inboxes, ids, readiness.
 
 Everything here is called with the lock held, and leaves all indices in agreement. What it does to
 them, `transitions` has decided.
@@ -35,7 +35,7 @@ class Shelves(Expiring[Entry | Inbox | KnownDelivery]):
 
     reply_limits: ReplyLimits = ReplyLimits()
     accepted: int = 0
-    """How many replies were accepted."""
+    """Number of replies that were accepted."""
 
     def __init__(self, timer: Timer) -> None:
         super().__init__(timer)
@@ -118,7 +118,7 @@ class Shelves(Expiring[Entry | Inbox | KnownDelivery]):
             self._unindex(entry, wait.scope)
 
     def _unindex(self, entry: Entry, scope: ReplyScope) -> None:
-        """Let nothing lead from a scope to what was the wait there."""
+        """Remove a wait from its place, so that no scope leads to it."""
         owner = entry.owner
         if owner is None:
             return
@@ -174,7 +174,7 @@ class Shelves(Expiring[Entry | Inbox | KnownDelivery]):
         self._refresh(entry, now)
 
     def _refresh(self, entry: Entry, now: float) -> None:
-        """See to the end of a session, and to when it is ready, after something of it changed."""
+        """Compute anew when a session ends and when it is ready, after a change."""
         if entry.inbox is None and not entry.resume:
             end, due = entry.rest_end, NEVER_ENDS
         else:
@@ -196,7 +196,7 @@ class Shelves(Expiring[Entry | Inbox | KnownDelivery]):
             self._set_end(entry, end, now)
 
     def _lease(self, entry: Entry, token: str, lease_ms: int, now: float) -> None:
-        """Let a claim hold a session, and the replies that it holds already, from now on."""
+        """Begin or renew the lease of a claim, also on the replies that it holds."""
         entry.token, entry.lease_end = token, transitions.end_after(lease_ms, now)
         for inbox, reply_id in entry.held:
             received = inbox.replies.get(reply_id)
@@ -268,7 +268,7 @@ class Shelves(Expiring[Entry | Inbox | KnownDelivery]):
         return inbox
 
     def _drop_inbox(self, inbox: Inbox) -> None:
-        """Let nothing lead to an inbox in which nothing lies."""
+        """Drop an empty inbox."""
         inboxes = self.inboxes.get(inbox.owner)
         if inboxes is not None and inboxes.get(inbox.scope) is inbox:
             del inboxes[inbox.scope]
@@ -276,21 +276,21 @@ class Shelves(Expiring[Entry | Inbox | KnownDelivery]):
                 del self.inboxes[inbox.owner]
 
     def _refresh_place(self, inbox: Inbox, but: Entry | None, now: float) -> None:
-        """See to an inbox that changed, and to its wait, if that is another than `but`."""
+        """Prune an inbox that changed, and refresh its wait, if that is another than `but`."""
         wait = self._at(inbox.owner, inbox.scope)
         self._prune(inbox, now)
         if wait is not None and wait is not but:
             self._refresh(wait, now)
 
     def _hold(self, entry: Entry, received: Received) -> None:
-        """Let the claim on a session hold a reply of its place."""
+        """Mark a reply of the place as held by the claim on the session."""
         if entry.inbox is not None and entry.token is not None:  # pragma: no branch  # it lies there
             reply_id = received.reply.id
             entry.inbox.replies[reply_id] = transitions.hold(received, entry.token, entry.lease_end)
             entry.held = [*entry.held, (entry.inbox, reply_id)]
 
     def _settle(self, entry: Entry, now: float) -> None:
-        """Take out what a claim holds, for its verdict has come."""
+        """Remove the replies that a claim holds: a verdict has settled them."""
         held, token = entry.held, entry.token
         entry.held = ()
         for inbox, reply_id in held:
@@ -307,7 +307,7 @@ class Shelves(Expiring[Entry | Inbox | KnownDelivery]):
                     self._drop_inbox(inbox)
 
     def _give_back(self, entry: Entry, now: float) -> None:
-        """Let go of what a claim holds: it ends without a verdict."""
+        """Give back the replies that a claim holds: it ends without a verdict."""
         held, token = entry.held, entry.token
         entry.held = ()
         for inbox, reply_id in held:

@@ -1,4 +1,4 @@
-"""What scripts answer of replies and claims, as Python has it."""
+"""Answers of scripts about replies and claims, as Python objects."""
 
 from collections.abc import Sequence
 from datetime import timedelta

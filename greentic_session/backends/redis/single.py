@@ -24,9 +24,9 @@ from .slot import Slot, meant_by
 __all__ = ["RedisBackend"]
 
 _STEP = 40
-"""How many sessions a walk reads in one step."""
+"""Number of sessions that a walk reads in one step."""
 _PURGE_STEP = 20
-"""How many sessions a purge removes in one step: to remove one costs more than to read it."""
+"""Number of sessions that a purge removes in one step: to remove one costs more than to read it."""
 
 
 @reading_answers

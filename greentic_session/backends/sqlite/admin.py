@@ -41,7 +41,7 @@ _LYING: Final = """
     SELECT t.id, count(*) FROM turns t JOIN sessions s ON s.id = t.id JOIN replies r ON r.place = s.place
     WHERE t.id BETWEEN ? AND ? GROUP BY t.id
 """
-"""How many replies lie at the places of sessions that have some."""
+"""Number of unsettled replies at the places of sessions that have some."""
 _FLOW: Final = re.compile(rb'\},"flow_id":"([A-Za-z0-9._-]+)"')
 """The flow in a text. Nothing before it reads alike: within a string the quotes are escaped."""
 

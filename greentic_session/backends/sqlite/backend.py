@@ -272,7 +272,7 @@ class SQLiteBackend(SessionBackend):
         return None
 
     async def pass_time(self, passed_ms: int) -> None:
-        """Let so much time pass for all that is in the file: for tests."""
+        """Move all moments in the file as if so much time had passed: for tests."""
         await self.database.write(lambda connection: pass_time(connection, passed_ms / 1000))
 
     def _step(self, do: Callable[[Shelves], T]) -> Callable[[sqlite3.Connection, float], T]:

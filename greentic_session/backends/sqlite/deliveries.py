@@ -33,9 +33,9 @@ from .shelves import Shelves
 __all__ = ["claim_ready", "deliver", "inbox", "readiness", "rewrite", "soonest"]
 
 _MAX_FREED: Final = 50
-"""How many waits that have expired one search for what is ready frees."""
+"""Number of expired waits that one search for a ready wait frees."""
 _MAX_COUNTED: Final = 10_000
-"""How many waits are counted as ready at most: it takes a few milliseconds."""
+"""Limit of the waits that are counted as ready: these take a few milliseconds."""
 
 
 # -- deliveries
@@ -110,7 +110,7 @@ def _start_turn(
     lease_ms: int,
     known: Reply | None = None,
 ) -> Begun:
-    """Let a claim begin an attempt; `known` is a reply that need not be read again."""
+    """Begin an attempt of a claim; `known` is a reply that need not be read again."""
     letters: list[Letter] = [] if row.place is None else shelves.inbox(row.place)
     begun = transitions.begin(row, [letter.received for letter in letters], turn_key, shelves.now)
     row.turn = begun.turn

@@ -1,4 +1,4 @@
-"""What an examination looks at of replies, turns and ids of deliveries: whether they agree."""
+"""Examination of replies, turns and ids of deliveries: whether they agree."""
 
 import sqlite3
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ from .walking import END
 __all__ = ["REPLY_FAULTS", "REPLY_TABLES", "examine_replies"]
 
 _STEP_ROWS: Final = 250
-"""How many rows a step looks at."""
+"""Number of rows that a step looks at."""
 
 _BY_HAND: Final = "No operation of the store leaves this: find out who wrote there. --reveal names them."
 REPLY_FAULTS: Final[Mapping[str, tuple[bool, str, str]]] = {

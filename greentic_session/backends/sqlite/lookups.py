@@ -12,11 +12,11 @@ from greentic_session.wait import Wait, wait_of
 __all__ = ["Placed", "placed", "wait_of_owner"]
 
 _MAX_PLACES: Final = 64
-"""How many places one statement asks for; more at once are no faster."""
+"""Number of places that one statement asks for; more at once are no faster."""
 
 
 class Placed(NamedTuple):
-    """What a lookup has to know of the session that waits at a place, live or not."""
+    """Row of a lookup: the session that waits at a place, live or not."""
 
     place: bytes
     key: str

@@ -66,7 +66,7 @@ T = TypeVar("T")
 Places = tuple[tuple[bytes, ReplyScope], ...]
 """The names of places, and their scopes, best first."""
 _FORGOTTEN: Final = (("copies", "key", "forgotten"), ("copied_replies", "id", "forgotten"), ("deliveries", "id", "end"))
-"""What is remembered for a time: the table, its key, and when that is over."""
+"""Tables of what is remembered for a time: the table, its key, and its end."""
 
 
 def places_of(owner: Owner, scopes: tuple[ReplyScope, ...]) -> Places:
@@ -300,7 +300,7 @@ def free_expired(connection: sqlite3.Connection, now: float, most: int, limits: 
 
 
 def in_step(connection: sqlite3.Connection, now: float, limits: ReplyLimits, do: Callable[[Shelves], T]) -> T:
-    """Do something to what takes part in replies or deadlines, in one step."""
+    """Change sessions and inboxes in one step of the transaction, and write what changed."""
     shelves = Shelves(connection, now, limits)
     result = do(shelves)
     shelves.flush()

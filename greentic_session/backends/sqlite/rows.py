@@ -140,7 +140,7 @@ class Row:
 
     @property
     def waits(self) -> bool:
-        """Whether it is a wait."""
+        """Whether the session is a wait."""
         return self.place is not None
 
     @property

@@ -18,7 +18,7 @@ from .walking import END, STEP_BYTES
 __all__ = ["forget_window", "lying_behind", "owner_from"]
 
 _STEP_ROWS: Final = 250
-"""How many rows a step looks at."""
+"""Number of rows that a step looks at."""
 _SCOPES: Final = msgspec.json.Decoder(ReplyScope)
 _IDS: Final = {"replies": "serial", "deliveries": "id"}
 _OWNER: Final = "env, tenant, team, user"

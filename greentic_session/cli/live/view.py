@@ -1,4 +1,4 @@
-"""What is known of a fleet at a moment, and the line of the last minutes."""
+"""State of a fleet at a moment, and its history of the last minutes."""
 
 from collections import deque
 from collections.abc import Sequence
@@ -11,12 +11,12 @@ from greentic_session.admin import Tally
 __all__ = ["MINUTES", "History", "View"]
 
 MINUTES: Final = 5
-"""How far back the lines reach."""
+"""Length of the history in seconds."""
 _SPAN_S: Final = MINUTES * 60.0
 
 
 class View(Struct, frozen=True):
-    """What is shown.
+    """State of a fleet, as it is shown.
 
     Attributes:
         store: Which store, in words.

@@ -14,9 +14,9 @@ from .view import History, View
 __all__ = ["POINTS", "Watcher"]
 
 POINTS: Final = 60
-"""Of how many points the line of the last minutes consists."""
+"""Number of points of the history of the last minutes."""
 _REST: Final = 2.0
-"""How much longer the watcher rests after a count than that took.
+"""Factor by which the watcher rests longer after a count than the count took.
 
 So a store with a million waits is not walked all the time.
 """
@@ -26,7 +26,7 @@ _NOBODY: Final = "(unreadable)"
 
 
 class Watcher:
-    """What is known of a store by and by.
+    """Watcher of a store, which learns its state step by step.
 
     Args:
         backend: The store's.

@@ -27,7 +27,7 @@ __all__ = ["ExportReport", "export_conversations"]
 
 
 class ExportReport(Struct, kw_only=True):
-    """What an export did.
+    """Report of an export.
 
     Attributes:
         exported: How many conversations were written.

@@ -29,7 +29,7 @@ __all__ = ["SUFFIX", "Skipped", "checked_directory", "find_files", "in_thread", 
 T = TypeVar("T")
 
 SUFFIX: Final = ".jsonl"
-"""What the name of an exported file ends with."""
+"""Suffix of the name of an exported file."""
 _SUFFIX_0_1: Final = ".log"
 _LEFT_BESIDE_LOGS: Final = re.compile(r"[a-z0-9_]{0,24}-[0-9a-f]{64}\.(lock|tmp)")
 """Files of 0.1.0 that hold no conversation."""

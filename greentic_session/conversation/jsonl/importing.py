@@ -21,7 +21,7 @@ __all__ = ["ImportReport", "import_conversations"]
 
 
 class ImportReport(Struct, kw_only=True):
-    """What an import did.
+    """Report of an import.
 
     Attributes:
         imported: How many conversations were written to the store.

@@ -21,7 +21,7 @@ _UNREADABLE: Final = (msgspec.MsgspecError, UnicodeError, RecursionError)
 
 
 class _Version(Struct):
-    """What the first line of every version has."""
+    """Fields of the first line in every version."""
 
     format: str
     version: int

@@ -38,7 +38,7 @@ from .archived import Archived, UnreadableFileError, checked_identity
 __all__ = ["MAGIC", "read_log"]
 
 MAGIC: Final = b"#greentic-conversation "
-"""What every such file begins with."""
+"""Beginning of every such file."""
 
 _FIRST_LINE: Final = re.compile(rb"(#greentic-conversation 1 ([0-9]{16}) ([0-9]{16}) )([0-9a-f]{8})\n")
 _NEWER: Final = re.compile(rb"#greentic-conversation ([2-9]|[1-9][0-9]{1,8}) ")

@@ -10,7 +10,7 @@ __all__ = ["later"]
 
 
 async def later(store: SessionStore, seconds: Seconds) -> None:
-    """Let time pass for a store: its lifetimes, leases, delays and deadlines are so much nearer.
+    """Pass time for a store: its lifetimes, leases, delays and deadlines are so much nearer.
 
     What is ready by that is yielded by `SessionStore.iter_ready` at once. Stores that share a
     backend or a file share its time. Moments that have been told (`Reply.accepted_at`,

@@ -27,7 +27,7 @@ class Held:
 
 @dataclass
 class Turn:
-    """What a session is worked on for."""
+    """Turn of a session."""
 
     about: object
     failed: int = 0
@@ -91,11 +91,11 @@ class Model:
         return session.ends
 
     def set_lifetime(self, session: Session, ttl: Ttl) -> None:
-        """Let a session live so long from now."""
+        """Set the lifetime of a session, from now."""
         session.ends = self.ends(ttl)
 
     def lengthen(self, session: Session, until: float) -> None:
-        """Let a session live until then, at least."""
+        """Lengthen the life of a session to a moment."""
         session.ends = max(session.ends, until)
 
     def live(self, key: str) -> Session | None:
@@ -168,7 +168,7 @@ class Model:
         return session.held if session is not None and session.held is not None and session.held.ends > self.now else None
 
     def began(self, session: Session, claim: Claim) -> None:
-        """See a plain claim on a session begin."""
+        """Begin a plain claim on a session."""
 
     def parked(self) -> list[Session]:
         """Return every live wait."""

@@ -46,7 +46,7 @@ class ReplyStoreMachine(ReplyModel, SessionStoreMachine):
 
     @rule(seconds=st.sampled_from([0.5, 1.0, 3.0]))
     def pass_time(self, seconds: float) -> None:
-        """Let time go by, and see to what ends in each half of a unit."""
+        """Pass time, and end in the model what ends in each half of a unit."""
         waiting = type(self).advance(seconds * self.unit)
         if waiting is not None:
             self.run(waiting)

@@ -15,13 +15,13 @@ from .model import Held, Model, Owner, Session, Turn, place, whose
 __all__ = ["GRACE", "MAX_REPLIES", "TIMEOUT_GRACE", "WINDOW", "Letter", "Remembered", "ReplyModel"]
 
 GRACE = 4.0
-"""How long an unsettled reply is kept, in units."""
+"""Units of time that an unsettled reply is kept."""
 TIMEOUT_GRACE = 6.0
-"""How long an unheard wait outlives its deadline, in units."""
+"""Units of time that an unheard wait outlives its deadline."""
 WINDOW = 5.0
-"""How long the id of a delivery is remembered, in units."""
+"""Units of time that the id of a delivery is remembered."""
 MAX_REPLIES = 3
-"""How many replies an inbox takes."""
+"""Limit of the replies of an inbox."""
 
 
 @dataclass
@@ -136,7 +136,7 @@ class ReplyModel(Model):
             session.deadline = max(session.deadline, until)
 
     def expire(self) -> None:
-        """See to what ends now."""
+        """End in the model what ends now."""
         for session in [s for s in self.sessions.values() if not self.is_there(s)]:
             if session.scope is not None:
                 for letter in self.lying(session.whose(), session.scope):
@@ -178,7 +178,7 @@ class ReplyModel(Model):
             self.drop(letter, self.now + WINDOW)
 
     def give_back(self, held: Held) -> None:
-        """Let go of what a claim holds."""
+        """Give back the replies that a claim holds."""
         for letter in self.letters:
             if letter.held is held:
                 letter.held = None
@@ -186,7 +186,7 @@ class ReplyModel(Model):
                     letter.keep = max(letter.keep, self.now + GRACE)
 
     def leave(self, session: Session, *, verdict: bool) -> list[str]:
-        """Let a wait leave its place; return what was left over."""
+        """Remove a wait from its place; return the replies that were left over."""
         left = []
         for letter in self.lying(session.whose(), session.scope):
             if letter.held is not session.held and self.is_live(letter.held):
