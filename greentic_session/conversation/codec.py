@@ -1,7 +1,7 @@
 """Encoding of messages as JSON, and decoding, for the message type of a store."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final, Generic, Protocol, TypeVar
 
 import msgspec
@@ -124,14 +124,28 @@ class Codec(Generic[M]):
             raise InvalidInputError(f"a message is {len(text)} bytes long, and the limit is {self._max_bytes}")
         return text
 
-    def read(self, text: bytes, conversation_id: str, position: int) -> M:
-        """Return the message of a stored text.
+    def read(self, texts: Sequence[bytes], conversation_id: str, first: int, *, skip_corrupt: bool) -> list[M]:
+        """Return the messages of stored texts, the first of which is at this position.
+
+        Args:
+            texts: The texts.
+            conversation_id: The conversation that they are of.
+            first: The position of the first one.
+            skip_corrupt: Leave out what is no message.
 
         Raises:
-            CorruptSessionError: The text is no message; the error has the id of the conversation
-                and the position, and quotes nothing.
+            CorruptSessionError: A text is no message; the error has the id of the conversation and
+                the position, and quotes nothing.
         """
         try:
-            return self._read(text)
-        except _UNREADABLE as error:
-            raise corrupt_message(conversation_id, position) from error
+            return list(map(self._read, texts))
+        except _UNREADABLE:
+            pass  # it is looked for
+        messages: list[M] = []
+        for position, text in enumerate(texts, first):
+            try:
+                messages.append(self._read(text))
+            except _UNREADABLE as error:
+                if not skip_corrupt:
+                    raise corrupt_message(conversation_id, position) from error
+        return messages

@@ -15,7 +15,7 @@ from greentic_session.conversation.messages import Messages, reading_of, version
 from greentic_session.conversation.moments import Clock
 from greentic_session.conversation.rules import check_conversation_id, partition_of, warn_skipped
 from greentic_session.conversation.turns import Turns
-from greentic_session.errors import ConflictError, CorruptSessionError
+from greentic_session.errors import ConflictError
 from greentic_session.models import TenantCtx
 
 __all__ = ["Transcripts", "new_token"]
@@ -152,20 +152,14 @@ class Transcripts(Closing, Generic[M]):
 
     async def _read(self, id: str, count: int, texts: list[bytes], *, skip_corrupt: bool) -> list[M]:
         """Decode the texts of the last messages, of `count` messages."""
-        read = self._codec.read
         first = count - len(texts)
         messages: list[M] = []
-        skipped = 0
-        for position, text in enumerate(texts, first):
-            try:
-                messages.append(read(text, id, position))
-            except CorruptSessionError:
-                if not skip_corrupt:
-                    raise
-                skipped += 1
-            if (position - first) % _DECODE_BATCH == _DECODE_BATCH - 1:
+        for start in range(0, len(texts), _DECODE_BATCH):
+            batch = texts[start : start + _DECODE_BATCH]
+            messages += self._codec.read(batch, id, first + start, skip_corrupt=skip_corrupt)
+            if len(batch) == _DECODE_BATCH:
                 await checkpoint()
-        warn_skipped("messages of a conversation", skipped)
+        warn_skipped("messages of a conversation", len(texts) - len(messages))
         return messages
 
 
