@@ -5,6 +5,7 @@ It needs the framework: ``python -m pip install 'greentic-session[aiogram]'``.
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from functools import lru_cache, partial
 from typing import Any, Final, NamedTuple, TypeAlias, cast
 
 import anyio
@@ -35,6 +36,16 @@ _LONGEST_PAUSE_S: Final = 0.5
 _FIRST_PAUSE_S: Final = 0.01
 _RETRY_PAUSE_S: Final = 1.0
 _LOCK_TTL_S: Final = 24 * 3600
+_MAX_PLACES: Final = 4096
+"""How many users' keys are remembered."""
+
+
+class _Place(NamedTuple):
+    """Where the state and the data of a key of aiogram are, and whose they are."""
+
+    state: SessionKey
+    data: SessionKey
+    owner: TenantCtx
 
 
 class SessionStorage(BaseStorage):
@@ -59,8 +70,9 @@ class SessionStorage(BaseStorage):
         _check_store(store)
         check_ctx(ctx)
         self._store = store
-        self._ctx = ctx
         self._ttl: Any = NEVER if ttl is None or ttl is NEVER else milliseconds(ttl, "ttl") / 1000
+        # Hashes and checks that cost as much as a call, and are the same for each update of a user.
+        self._place = lru_cache(_MAX_PLACES)(partial(_place, ctx))
 
     async def set_state(self, key: StorageKey, state: StateType = None) -> None:
         """Set a state; None for no state."""
@@ -68,7 +80,8 @@ class SessionStorage(BaseStorage):
 
     async def get_state(self, key: StorageKey) -> str | None:
         """Return the state; None without one."""
-        found = await self._store.get_session(_key(_STATE, key, self._ctx), ctx=self._owner(key))
+        place = self._place(key)
+        found = await self._store.get_session(place.state, ctx=place.owner)
         return None if found is None else found.context(str)
 
     async def set_data(self, key: StorageKey, data: Mapping[str, Any]) -> None:
@@ -81,7 +94,8 @@ class SessionStorage(BaseStorage):
 
     async def get_data(self, key: StorageKey) -> dict[str, Any]:
         """Return the data."""
-        found = await self._store.get_session(_key(_DATA, key, self._ctx), ctx=self._owner(key))
+        place = self._place(key)
+        found = await self._store.get_session(place.data, ctx=place.owner)
         return {} if found is None else found.context(dict[str, Any])
 
     async def update_data(self, key: StorageKey, data: Mapping[str, Any]) -> dict[str, Any]:
@@ -90,7 +104,8 @@ class SessionStorage(BaseStorage):
         Raises:
             InvalidInputError: They cannot be written as JSON.
         """
-        session, ctx = _key(_DATA, key, self._ctx), self._owner(key)
+        place = self._place(key)
+        session, ctx = place.data, place.owner
         while True:
             found = await self._store.get_versioned(session, ctx=ctx)
             merged = {**({} if found is None else found.data.context(dict[str, Any])), **data}
@@ -109,7 +124,8 @@ class SessionStorage(BaseStorage):
 
     async def _put(self, kind: str, key: StorageKey, value: Any) -> None:
         """Store a value whatever is there; None removes what is there."""
-        session, ctx = _key(kind, key, self._ctx), self._owner(key)
+        place = self._place(key)
+        session, ctx = place.state if kind == _STATE else place.data, place.owner
         new = SessionData.new(ctx, _FLOW, kind, context=value)
         while True:
             try:
@@ -133,9 +149,6 @@ class SessionStorage(BaseStorage):
         await self._store.update_session(session, new, ctx=new.tenant_ctx, if_version=version)
         if isinstance(self._ttl, float):
             await self._store.touch(session, self._ttl, ctx=new.tenant_ctx)
-
-    def _owner(self, key: StorageKey) -> TenantCtx:
-        return self._ctx.with_user(str(key.user_id))
 
 
 class SessionIsolation(BaseEventIsolation):
@@ -365,6 +378,10 @@ class Waiting(Filter):
 def _check_store(store: object) -> None:
     if not isinstance(store, SessionStore):
         raise TypeError(f"store must be a SessionStore, not {type(store).__name__}")
+
+
+def _place(ctx: TenantCtx, key: StorageKey) -> _Place:
+    return _Place(_key(_STATE, key, ctx), _key(_DATA, key, ctx), ctx.with_user(str(key.user_id)))
 
 
 def _key(kind: str, key: StorageKey, ctx: TenantCtx) -> SessionKey:
