@@ -84,14 +84,15 @@ class ConversationSessionService(ConversationsOfTenant, BaseSessionService):  # 
             found = await self._conversations.load(self._user(app_name, user_id), _SESSION + session_id.strip())
         except NotFoundError:
             return None
-        events = [Event.model_validate(message) for message in found.messages]
-        for event in events:
-            found.state.custom |= _of_session(_delta(event))
+        for message in found.messages:
+            found.state.custom |= _of_session(message.get("actions", {}).get("stateDelta", {}))
+        messages = found.messages
         if config is not None and config.num_recent_events is not None:
-            events = events[max(len(events) - config.num_recent_events, 0) :]
+            messages = messages[max(len(messages) - config.num_recent_events, 0) :]
         if config is not None and config.after_timestamp is not None:
-            early = [number for number, event in enumerate(events, 1) if event.timestamp < config.after_timestamp]
-            events = events[max(early, default=0) :]
+            early = [number for number, message in enumerate(messages, 1) if message["timestamp"] < config.after_timestamp]
+            messages = messages[max(early, default=0) :]
+        events = [Event.model_validate(message) for message in messages]
         return await self._session(app_name, user_id, found, events)
 
     async def list_sessions(self, *, app_name: str, user_id: str | None = None) -> ListSessionsResponse:
