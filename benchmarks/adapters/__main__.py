@@ -39,6 +39,7 @@ _NOTES = [
     "SQLite: WAL and synchronous=FULL on both sides: a commit is on the disk. Histories and transcripts grow with the run.",
     "langgraph's AsyncRedisSaver needs modules of Redis: beside ours on a plain server is AsyncValkeySaver.",
     "aiogram brings no store on SQLite; google-adk none on Redis; pydantic-ai and Starlette bring none.",
+    "google-adk's services write to a file with WAL as ours do; both refuse an event of a session that others have changed.",
     "CPU us: of the contestant's process with all its threads, per call.",
 ]
 
@@ -81,6 +82,7 @@ class _Run(Run[_Sizes]):
                     side,
                     loop="asyncio",
                     side=name,
+                    store=pair.store,
                     backend=pair.backend,
                     port=port,
                     connections=_CONNECTIONS,

@@ -16,12 +16,14 @@ class Pair:
         backend: ``Redis`` or ``SQLite``.
         ours: Our adapter, as a contestant in the environment of the framework.
         theirs: The framework's store.
+        store: Its name.
     """
 
     framework: str
     backend: str
     ours: Peer
     theirs: Peer
+    store: str
 
 
 def _pair(
@@ -33,7 +35,7 @@ def _pair(
         calls = {operation: f"{name}: {what}" for operation, what in operations.items()}
         return Peer(name=f"adapters-{framework}", module=module, requirements=needed, calls=calls)
 
-    return Pair(framework=framework, backend=backend, ours=side(ours), theirs=side(theirs))
+    return Pair(framework=framework, backend=backend, ours=side(ours), theirs=side(theirs), store=theirs)
 
 
 _LANGGRAPH = (
@@ -45,6 +47,8 @@ _LANGGRAPH = (
 _STEP = {"write": "aput + aput_writes", "read": "aget_tuple"}
 _OPENAI = ("openai-agents[redis]>=0.8,<1",)
 _ITEMS = {"write": "add_items", "read": "get_items(10)"}
+_ADK = ("google-adk>=2,<3", "sqlalchemy[asyncio]>=2,<3", "aiosqlite>=0.21")
+_EVENTS = {"write": "append_event", "read": "get_session"}
 _STATE = {"write": "set_state + set_data", "read": "get_state + get_data"}
 
 PAIRS = (
@@ -52,5 +56,7 @@ PAIRS = (
     _pair("langgraph", "SQLite", "adapters_langgraph", _LANGGRAPH, "SessionSaver", "AsyncSqliteSaver", **_STEP),
     _pair("openai-agents", "Redis", "adapters_openai", _OPENAI, "AgentSession", "RedisSession", **_ITEMS),
     _pair("openai-agents", "SQLite", "adapters_openai", _OPENAI, "AgentSession", "SQLiteSession", **_ITEMS),
+    _pair("google-adk", "SQLite", "adapters_adk", _ADK, "ConversationSessionService", "SqliteSessionService", **_EVENTS),
+    _pair("google-adk", "SQLite", "adapters_adk", _ADK, "ConversationSessionService", "DatabaseSessionService", **_EVENTS),
     _pair("aiogram", "Redis", "adapters_aiogram", ("aiogram>=3.13,<4",), "SessionStorage", "RedisStorage", **_STATE),
 )

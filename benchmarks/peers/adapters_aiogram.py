@@ -3,7 +3,6 @@
 # pyright: reportMissingImports=false
 # This module runs in the environment of its peer only.
 
-from collections.abc import Mapping
 from typing import Any
 
 from aiogram.fsm.storage.base import StorageKey
@@ -13,43 +12,36 @@ from benchmarks.harness.texts import ChangingTexts
 from greentic_session import TenantCtx, create_session_store
 from greentic_session.integrations.aiogram import SessionStorage
 
-from .worker import FILLING_TASKS, PeerCall
+from .adapters import FrameworkAdapter
+from .worker import FILLING_TASKS
 
 __all__ = ["Adapter"]
 
 _FIRST_CHAT_ID = 5_000_000_000
 
 
-class Adapter:
+class Adapter(FrameworkAdapter):
     """A storage with a state and data for each user."""
 
-    def __init__(self, side: str, backend: str, port: int, connections: int, directory: str) -> None:
-        del backend, directory  # aiogram brings a storage on Redis only
-        url = f"redis://127.0.0.1:{port}"
-        self._storage: Any
-        if side == "ours":
-            self._storage = SessionStorage(create_session_store(url), TenantCtx.new("dev", "acme"))
-        else:
-            from aiogram.fsm.storage.redis import RedisStorage  # noqa: PLC0415  # the side that needs it
-
-            self._storage = RedisStorage.from_url(url, connection_kwargs={"max_connections": connections})
-        self._keys: list[StorageKey] = []
-        self._texts = ChangingTexts()
-
     async def fill(self, users: int, snapshot: str) -> None:
-        self._texts = ChangingTexts(len(snapshot))
+        self.texts = ChangingTexts(len(snapshot))
+        self._storage = self._make()
         chats = [_FIRST_CHAT_ID + user for user in range(users)]
         self._keys = [StorageKey(bot_id=7, chat_id=chat, user_id=chat) for chat in chats]
-        await closed_loop(self._set, FILLING_TASKS)(range(users))
+        await closed_loop(self.write, FILLING_TASKS)(range(users))
         assert len((await self._storage.get_data(self._keys[-1]))["text"]) == len(snapshot)
 
-    def operations(self) -> Mapping[str, PeerCall]:
-        return {"write": (self._set, None), "read": (self._get, None)}
+    def _make(self) -> Any:
+        if self.is_ours:
+            return SessionStorage(create_session_store(self.url), TenantCtx.new("dev", "acme"))
+        from aiogram.fsm.storage.redis import RedisStorage  # noqa: PLC0415  # the side that needs it
 
-    async def _set(self, user: int) -> None:
+        return RedisStorage.from_url(self.url, connection_kwargs={"max_connections": self.connections})
+
+    async def write(self, user: int) -> None:
         await self._storage.set_state(self._keys[user], "ask-the-manager")
-        await self._storage.set_data(self._keys[user], {"text": self._texts.next()})
+        await self._storage.set_data(self._keys[user], {"text": self.texts.next()})
 
-    async def _get(self, user: int) -> None:
+    async def read(self, user: int) -> None:
         await self._storage.get_state(self._keys[user])
         await self._storage.get_data(self._keys[user])

@@ -6,8 +6,6 @@ A thread has one channel, a text. A write is a step of a run: a checkpoint and w
 # pyright: reportMissingImports=false
 # This module runs in the environment of its peer only.
 
-from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from langgraph.checkpoint.base import empty_checkpoint
@@ -17,50 +15,40 @@ from benchmarks.harness.texts import ChangingTexts
 from greentic_session import TenantCtx, create_session_store
 from greentic_session.integrations.langgraph import SessionSaver
 
-from .worker import FILLING_TASKS, PeerCall
+from .adapters import FrameworkAdapter
+from .worker import FILLING_TASKS
 
 __all__ = ["Adapter"]
 
 _CHANNEL = "text"
 
 
-class Adapter:
+class Adapter(FrameworkAdapter):
     """A saver with a thread for each user, whose history grows with the run."""
-
-    def __init__(self, side: str, backend: str, port: int, connections: int, directory: str) -> None:
-        self._side = side
-        self._backend = backend
-        self._port = port
-        self._connections = connections
-        self._path = Path(directory) / "threads.sqlite"
-        self._saver: Any = None
-        self._configs: list[Any] = []
-        self._texts = ChangingTexts()
 
     async def fill(self, users: int, snapshot: str) -> None:
         self._saver = await self._make()
-        self._texts = ChangingTexts(len(snapshot))
-        self._configs = [{"configurable": {"thread_id": f"{user}", "checkpoint_ns": ""}} for user in range(users)]
-        await closed_loop(self._step, FILLING_TASKS)(range(users))
-        await closed_loop(self._step, FILLING_TASKS)(range(users))
+        self.texts = ChangingTexts(len(snapshot))
+        self._configs: list[Any] = [{"configurable": {"thread_id": f"{user}", "checkpoint_ns": ""}} for user in range(users)]
+        await closed_loop(self.write, FILLING_TASKS)(range(users))
+        await closed_loop(self.write, FILLING_TASKS)(range(users))
         found = await self._saver.aget_tuple({"configurable": {"thread_id": "0", "checkpoint_ns": ""}})
         assert len(found.checkpoint["channel_values"][_CHANNEL]) == len(snapshot)
         assert len(found.pending_writes) == 1
 
     async def _make(self) -> Any:
-        if self._side == "ours":
-            url = f"redis://127.0.0.1:{self._port}" if self._backend == "Redis" else f"sqlite:///{self._path}"
-            return SessionSaver(create_session_store(url), TenantCtx.new("dev", "acme"))
-        if self._backend == "Redis":
+        if self.is_ours:
+            return SessionSaver(create_session_store(self.url), TenantCtx.new("dev", "acme"))
+        if self.backend == "Redis":
             from langgraph_checkpoint_aws import AsyncValkeySaver  # noqa: PLC0415  # the side that needs it
             from valkey.asyncio import ConnectionPool, Valkey  # noqa: PLC0415  # the side that needs it
 
-            pool = ConnectionPool(host="127.0.0.1", port=self._port, max_connections=self._connections)
+            pool = ConnectionPool(host="127.0.0.1", port=self.port, max_connections=self.connections)
             return AsyncValkeySaver(Valkey(connection_pool=pool))
         import aiosqlite  # type: ignore[import-not-found]  # noqa: PLC0415  # the side that needs it
         from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver  # noqa: PLC0415  # the side that needs it
 
-        connection = aiosqlite.connect(self._path)
+        connection = aiosqlite.connect(self.path)
         connection._thread.daemon = True  # otherwise its thread would keep the process from ending
         await connection
         saver = AsyncSqliteSaver(connection)
@@ -68,16 +56,13 @@ class Adapter:
         await connection.execute("PRAGMA synchronous=FULL")
         return saver
 
-    def operations(self) -> Mapping[str, PeerCall]:
-        return {"write": (self._step, None), "read": (self._get, None)}
-
-    async def _step(self, user: int) -> None:
+    async def write(self, user: int) -> None:
         checkpoint = empty_checkpoint()
-        checkpoint["channel_values"] = {_CHANNEL: self._texts.next()}
+        checkpoint["channel_values"] = {_CHANNEL: self.texts.next()}
         checkpoint["channel_versions"] = {_CHANNEL: "1"}
         metadata: Any = {"source": "loop", "step": 1, "parents": {}}
         self._configs[user] = await self._saver.aput(self._configs[user], checkpoint, metadata, {_CHANNEL: "1"})
         await self._saver.aput_writes(self._configs[user], [(_CHANNEL, "what a task wrote")], "task")
 
-    async def _get(self, user: int) -> None:
+    async def read(self, user: int) -> None:
         await self._saver.aget_tuple({"configurable": {"thread_id": f"{user}", "checkpoint_ns": ""}})

@@ -28,6 +28,8 @@ _REPORTED_DISTRIBUTIONS = (
     "langgraph-checkpoint-aws",
     "langgraph-checkpoint-sqlite",
     "aiosqlite",
+    "google-adk",
+    "sqlalchemy",
     "openai-agents",
     "py-key-value-aio",
     "redis",

@@ -26,13 +26,14 @@ def test_without_the_frameworks_nothing_is_measured(tmp_path: Path) -> None:
 
 @pytest.mark.asyncio
 @pytest.mark.slow
-@pytest.mark.parametrize("pair", PAIRS, ids=lambda pair: f"{pair.framework}-{pair.backend}")
+@pytest.mark.parametrize("pair", PAIRS, ids=lambda pair: f"{pair.framework}-{pair.store}")
 async def test_our_side_makes_its_calls(pair: Pair, tmp_path: Path) -> None:
-    framework = {"langgraph": "langgraph", "openai-agents": "agents", "aiogram": "aiogram"}[pair.framework]
+    framework = {"openai-agents": "agents", "google-adk": "google.adk"}.get(pair.framework, pair.framework)
     if importlib.util.find_spec(framework) is None:
         pytest.skip(f"{framework} is not installed")
     with Server(require(find_binary())) as server:
         settings: dict[str, Any] = {
+            "store": pair.store,
             "backend": pair.backend,
             "port": server.port,
             "connections": 10,
