@@ -9,6 +9,7 @@ in a partition of the app the app's state and the names of its users.
 
 import uuid
 from collections.abc import Iterable, Mapping
+from functools import lru_cache, partial
 from typing import Any, Final
 
 from google.adk.errors.already_exists_error import AlreadyExistsError
@@ -17,7 +18,7 @@ from google.adk.events.event import Event
 from google.adk.sessions import BaseSessionService, Session
 from google.adk.sessions.base_session_service import GetSessionConfig, ListSessionsResponse
 
-from greentic_session.conversation import Conversation
+from greentic_session.conversation import Conversation, ConversationStore
 from greentic_session.errors import ConflictError, NotFoundError
 from greentic_session.mapping import text_to_id
 from greentic_session.models import TenantCtx
@@ -31,6 +32,8 @@ _USER: Final = "user:"
 _TEMP: Final = "temp:"
 _STATE: Final = "state"
 """The conversation that holds the state of an app or a user."""
+_MAX_PARTITIONS: Final = 4096
+"""How many partitions are remembered: to make a name takes as long as to find a conversation."""
 _SESSION: Final = "session:"
 """How the id of a conversation that is a session begins."""
 
@@ -54,6 +57,10 @@ class ConversationSessionService(ConversationsOfTenant, BaseSessionService):  # 
         TypeError: An argument has a wrong type.
     """
 
+    def __init__(self, conversations: ConversationStore[dict[str, Any]], ctx: TenantCtx) -> None:
+        super().__init__(conversations, ctx)
+        self._partition = lru_cache(_MAX_PARTITIONS)(partial(_partition, ctx))
+
     async def create_session(
         self, *, app_name: str, user_id: str, state: dict[str, Any] | None = None, session_id: str | None = None
     ) -> Session:
@@ -63,7 +70,7 @@ class ConversationSessionService(ConversationsOfTenant, BaseSessionService):  # 
             AlreadyExistsError: The user has a session with this id in this app.
         """
         id = (session_id or "").strip() or str(uuid.uuid4())
-        app, user = self._app(app_name), self._user(app_name, user_id)
+        app, user = self._partition(app_name), self._partition(app_name, user_id)
         values = state or {}
         new: Conversation[dict[str, Any]] = Conversation.new(_SESSION + id)
         new.state.custom = _of_session(values)
@@ -81,7 +88,7 @@ class ConversationSessionService(ConversationsOfTenant, BaseSessionService):  # 
     ) -> Session | None:
         """Return a session with its events and state; None without one."""
         try:
-            found = await self._conversations.load(self._user(app_name, user_id), _SESSION + session_id.strip())
+            found = await self._conversations.load(self._partition(app_name, user_id), _SESSION + session_id.strip())
         except NotFoundError:
             return None
         for message in found.messages:
@@ -100,7 +107,7 @@ class ConversationSessionService(ConversationsOfTenant, BaseSessionService):  # 
 
         The one that was changed last comes last.
         """
-        users: Iterable[str] = [user_id] if user_id is not None else (await self._state(self._app(app_name))).metadata
+        users: Iterable[str] = [user_id] if user_id is not None else (await self._state(self._partition(app_name))).metadata
         sessions = [
             Session(
                 app_name=app_name,
@@ -109,7 +116,7 @@ class ConversationSessionService(ConversationsOfTenant, BaseSessionService):  # 
                 last_update_time=summary.updated_at.timestamp(),
             )
             for user in users
-            for summary in await self._conversations.list(self._user(app_name, user))
+            for summary in await self._conversations.list(self._partition(app_name, user))
             if summary.id.startswith(_SESSION)
         ]
         sessions.sort(key=lambda session: (session.last_update_time, session.user_id, session.id))
@@ -118,13 +125,13 @@ class ConversationSessionService(ConversationsOfTenant, BaseSessionService):  # 
     async def delete_session(self, *, app_name: str, user_id: str, session_id: str) -> None:
         """Delete a session, if there is one; the states of its user and app stay."""
         try:
-            await self._conversations.delete(self._user(app_name, user_id), _SESSION + session_id.strip())
+            await self._conversations.delete(self._partition(app_name, user_id), _SESSION + session_id.strip())
         except NotFoundError:
             pass
 
     async def get_user_state(self, *, app_name: str, user_id: str) -> dict[str, Any]:
         """Return the state of a user in an app, by names without ``user:``."""
-        return (await self._state(self._user(app_name, user_id))).state.custom
+        return (await self._state(self._partition(app_name, user_id))).state.custom
 
     async def append_event(self, session: Session, event: Event) -> Event:
         """Append an event to a session, and to the object; one that is partial to none.
@@ -137,7 +144,7 @@ class ConversationSessionService(ConversationsOfTenant, BaseSessionService):  # 
         """
         if event.partial:
             return event
-        app, user = self._app(session.app_name), self._user(session.app_name, session.user_id)
+        app, user = self._partition(session.app_name), self._partition(session.app_name, session.user_id)
         written = event.model_dump(mode="json", exclude_none=True, by_alias=True)
         delta = _delta(event)
         _trim(written)
@@ -154,17 +161,6 @@ class ConversationSessionService(ConversationsOfTenant, BaseSessionService):  # 
         return appended
 
     # -- below: partitions and states
-
-    def _app(self, app_name: str) -> TenantCtx:
-        return self._within(app_name)
-
-    def _user(self, app_name: str, user_id: str) -> TenantCtx:
-        return self._within(app_name, user_id)
-
-    def _within(self, *names: str) -> TenantCtx:
-        """Return the partition of an app or a user: a team of its own, another for other names."""
-        parts = "".join(f"{len(name)}:{name}," for name in (self._ctx.effective_team or "", *names))
-        return self._ctx.with_team(text_to_id(f"adk:{parts}"))
 
     async def _state(self, partition: TenantCtx) -> Conversation[dict[str, Any]]:
         try:
@@ -189,7 +185,7 @@ class ConversationSessionService(ConversationsOfTenant, BaseSessionService):  # 
         self, app_name: str, user_id: str, found: Conversation[dict[str, Any]], events: list[Event]
     ) -> Session:
         state = found.state.custom
-        app, user = await self._state(self._app(app_name)), await self._state(self._user(app_name, user_id))
+        app, user = await self._state(self._partition(app_name)), await self._state(self._partition(app_name, user_id))
         state |= {_APP + name: value for name, value in app.state.custom.items()}
         state |= {_USER + name: value for name, value in user.state.custom.items()}
         return Session(
@@ -200,6 +196,12 @@ class ConversationSessionService(ConversationsOfTenant, BaseSessionService):  # 
             events=events,
             last_update_time=found.updated_at.timestamp(),
         )
+
+
+def _partition(ctx: TenantCtx, *names: str) -> TenantCtx:
+    """Return the partition of an app or a user: a team of its own, another for other names."""
+    parts = "".join(f"{len(name)}:{name}," for name in (ctx.effective_team or "", *names))
+    return ctx.with_team(text_to_id(f"adk:{parts}"))
 
 
 def _delta(event: Event) -> dict[str, Any]:
