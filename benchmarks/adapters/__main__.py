@@ -39,7 +39,7 @@ _NOTES = [
     "SQLite: WAL and synchronous=FULL on both sides: a commit is on the disk. Histories and transcripts grow with the run.",
     "langgraph's AsyncRedisSaver needs modules of Redis: beside ours on a plain server is AsyncValkeySaver.",
     "aiogram brings no store on SQLite; google-adk none on Redis; pydantic-ai and Starlette bring none.",
-    "google-adk's services write to a file with WAL as ours do; both refuse an event of a session that others have changed.",
+    "google-adk's services lose events where writers meet (database is locked), so theirs take turns; ours do not.",
     "CPU us: of the contestant's process with all its threads, per call.",
 ]
 

@@ -1,4 +1,4 @@
-"""What the adapters of frameworks in the benchmark share: where they keep things, and their texts."""
+"""What the adapters of frameworks in the benchmark share: where they keep things, their texts."""
 
 from abc import abstractmethod
 from collections.abc import Mapping

@@ -6,6 +6,8 @@ A session has events with a text, and its state the number of them.
 # pyright: reportMissingImports=false
 # This module runs in the environment of its peer only.
 
+import asyncio
+import contextlib
 import sqlite3
 from typing import Any
 
@@ -29,10 +31,15 @@ _SYNCHRONOUS_FULL = 2
 
 
 class Adapter(FrameworkAdapter):
-    """A session for each user, which grows with the run."""
+    """A session for each user, which grows with the run.
+
+    Writers of the framework's services take turns here. Each of them reads in a transaction before
+    it writes: where two meet, SQLite says that the database is locked, and the event is lost.
+    """
 
     async def fill(self, users: int, snapshot: str) -> None:
         self.texts = ChangingTexts(len(snapshot))
+        self._turn = contextlib.nullcontext() if self.is_ours else asyncio.Lock()
         self._service = self._make()
         self._sessions: list[Any] = []
         for user in range(users):
@@ -65,7 +72,8 @@ class Adapter(FrameworkAdapter):
         content = types.Content(role="user", parts=[types.Part(text=self.texts.next())])
         delta: dict[str, object] = {"events": len(session.events) + 1}
         event = Event(author="user", content=content, actions=EventActions(state_delta=delta))
-        await self._service.append_event(session, event)
+        async with self._turn:
+            await self._service.append_event(session, event)
 
     async def read(self, user: int) -> None:
         await self._service.get_session(app_name=_APP, user_id=f"user-{user}", session_id="s")
