@@ -1,12 +1,12 @@
 """The benchmark of the adapters runs, without its peers and with them. Speed is not asserted."""
 
-import importlib.util
 import json
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from frameworks.adapters import is_installed
 from redis_server import find_binary, require
 from runs.benchmarks import run
 
@@ -29,7 +29,7 @@ def test_without_the_frameworks_nothing_is_measured(tmp_path: Path) -> None:
 @pytest.mark.parametrize("pair", PAIRS, ids=lambda pair: f"{pair.framework}-{pair.store}")
 async def test_our_side_makes_its_calls(pair: Pair, tmp_path: Path) -> None:
     framework = {"openai-agents": "agents", "google-adk": "google.adk"}.get(pair.framework, pair.framework)
-    if importlib.util.find_spec(framework) is None:
+    if not is_installed(framework):
         pytest.skip(f"{framework} is not installed")
     with Server(require(find_binary())) as server:
         settings: dict[str, Any] = {

@@ -2,7 +2,7 @@
 
 import importlib.util
 
-__all__ = ["FRAMEWORKS", "NOT_IMPORTABLE"]
+__all__ = ["FRAMEWORKS", "NOT_IMPORTABLE", "is_installed"]
 
 FRAMEWORKS = {
     "integrations._graphs.turns": "langgraph",
@@ -16,12 +16,13 @@ FRAMEWORKS = {
 """By module of the package: the framework that it imports."""
 
 
-def _is_installed(framework: str) -> bool:
+def is_installed(framework: str) -> bool:
+    """Return whether a framework is installed, by the name of its package."""
     try:
         return importlib.util.find_spec(framework) is not None
     except ModuleNotFoundError:  # its parent is missing
         return False
 
 
-NOT_IMPORTABLE = {module for module, framework in FRAMEWORKS.items() if not _is_installed(framework)}
+NOT_IMPORTABLE = {module for module, framework in FRAMEWORKS.items() if not is_installed(framework)}
 """Adapters that cannot be imported here."""
