@@ -6,10 +6,11 @@ from functools import lru_cache
 from typing import Any, Final
 from urllib.parse import quote, unquote
 
+from greentic_session._json.codec import SNAPSHOT_ENCODER, encode
 from greentic_session.errors import NotFoundError
 from greentic_session.expiry import NEVER, Ttl, milliseconds
 from greentic_session.ids import SessionKey
-from greentic_session.models import ReplyScope, SessionData, TenantCtx
+from greentic_session.models import ReplyScope, SessionCursor, SessionData, TenantCtx
 from greentic_session.store import SessionStore
 from greentic_session.tenancy import check_ctx
 
@@ -21,6 +22,7 @@ FLOW: Final = "langgraph"
 """The flow id of all sessions of a thread."""
 HEAD: Final = "langgraph-head"
 """How the key of the head of a thread begins."""
+_CURSOR: Final = SessionCursor("kept")
 _STATE: Final = "langgraph-state"
 _LATE: Final = "langgraph-late"
 _PART: Final = "langgraph-part"
@@ -106,16 +108,17 @@ class Records:
 
     async def wait(self, ctx: TenantCtx, scope: ReplyScope, key: str, value: object) -> None:
         """Store a value as a wait of a user, so that it is listed."""
-        data = SessionData.new(ctx, FLOW, "kept", context=value)
-        await self.store.register_wait(ctx, str(ctx.user), scope, key, data, ttl=self.ttl)
+        await self.store.register_wait(ctx, str(ctx.user), scope, key, _data(ctx, value), ttl=self.ttl)
 
     async def create(self, key: SessionKey, thread: str, value: object) -> None:
         """Store a value of a thread; a ConflictError where there is one."""
-        await self.store.create_session(self.owner(thread), self._data(thread, value), key=key, ttl=self.ttl)
+        ctx = self.owner(thread)
+        await self.store.create_session(ctx, _data(ctx, value), key=key, ttl=self.ttl)
 
     async def update(self, key: SessionKey, thread: str, value: object, version: str) -> str:
         """Replace a value of a thread if it has this version, or raise; return the new version."""
-        return await self.store.update_session(key, self._data(thread, value), ctx=self.owner(thread), if_version=version)
+        ctx = self.owner(thread)
+        return await self.store.update_session(key, _data(ctx, value), ctx=ctx, if_version=version)
 
     async def remove(self, key: str) -> None:
         """Remove a session, if it is there."""
@@ -140,9 +143,6 @@ class Records:
         """Return the owner of a thread."""
         return self.user("thread", thread)
 
-    def _data(self, thread: str, value: object) -> SessionData:
-        return SessionData.new(self.owner(thread), FLOW, "kept", context=value)
-
     def head_key(self, thread: str) -> SessionKey:
         """Return the key of the head of a thread."""
         return key_of(HEAD, self.hash(thread))
@@ -162,6 +162,12 @@ class Records:
 def short(ns: str) -> str:
     """Return a name for a namespace in keys and scopes."""
     return hashlib.sha256(ns.encode()).hexdigest()[:32]
+
+
+def _data(ctx: TenantCtx, value: object) -> SessionData:
+    """Return a snapshot; of our own types it is read as it was written, so nobody checks that."""
+    text = encode(SNAPSHOT_ENCODER, value, "a checkpoint").decode()
+    return SessionData(tenant_ctx=ctx, flow_id=FLOW, cursor=_CURSOR, context_json=text)
 
 
 def key_of(*parts: str) -> SessionKey:
