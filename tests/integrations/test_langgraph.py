@@ -1,8 +1,12 @@
 """The saver for langgraph: its framework's own suite, and what that does not ask."""
 
+import time
 from collections.abc import AsyncIterator
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Annotated, Any, TypedDict
 
+import anyio.to_thread
 import pytest
 import pytest_asyncio
 
@@ -15,8 +19,10 @@ from greentic_session import (
     create_session_store,
 )
 from greentic_session.encryption import EncryptedSessionStore, EncryptionKey, Keyring
+from greentic_session.testing import later
 
 pytest.importorskip("langgraph.checkpoint.conformance", reason="python -m pip install 'greentic-session[integrations]'")
+from langgraph.checkpoint.base import empty_checkpoint  # it needs the framework
 from langgraph.checkpoint.conformance import checkpointer_test, validate
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import END, START, StateGraph
@@ -51,7 +57,7 @@ class State(TypedDict):
 def graph_of(*nodes: Any) -> Any:
     """Return a graph of nodes that run one after the other."""
     graph: Any = StateGraph(State)
-    names = [node.__name__ for node in nodes]
+    names = [getattr(node, "__name__", "inner") for node in nodes]
     for name, node in zip(names, nodes, strict=True):
         graph.add_node(name, node)
     for here, there in zip([START, *names], [*names, END], strict=True):
@@ -67,6 +73,10 @@ async def two(state: State) -> Any:
     return {"said": ["two"]}
 
 
+def say(state: State) -> Any:
+    return {"said": ["said"]}
+
+
 async def conforms(store: SessionStore, title: str) -> None:
     @checkpointer_test(name=title)  # type: ignore[untyped-decorator]  # where it is not installed
     async def savers() -> AsyncIterator[SessionSaver]:
@@ -79,13 +89,72 @@ async def conforms(store: SessionStore, title: str) -> None:
     assert all(result.passed for result in report.results.values())
 
 
-async def test_conformance(store: SessionStore) -> None:
-    await conforms(store, store.backend.system)
+@pytest.fixture(params=["memory", "sqlite", "redis", "cluster"])
+def config_of_any(request: pytest.FixtureRequest, tmp_path: Path, namespace: str) -> RedisUrlWithNamespace | str:
+    match request.param:
+        case "cluster":
+            return RedisUrlWithNamespace(request.getfixturevalue("cluster").url, namespace)
+        case "redis":
+            return RedisUrlWithNamespace(request.getfixturevalue("redis_url"), namespace)
+        case system:
+            return f"sqlite:///{tmp_path}/bot.db" if system == "sqlite" else "memory://"
 
 
-async def test_conformance_on_a_cluster(cluster: Any, namespace: str) -> None:
-    async with opened(cluster.url, namespace) as store:
-        await conforms(store, "cluster")
+@pytest_asyncio.fixture
+async def any_store(config_of_any: RedisUrlWithNamespace | str) -> AsyncIterator[SessionStore]:
+    async with create_session_store(config_of_any) as store:
+        yield store
+
+
+async def test_conformance(any_store: SessionStore, request: pytest.FixtureRequest) -> None:
+    await conforms(any_store, request.node.callspec.params["config_of_any"])
+
+
+async def test_a_thread_is_gone_when_nobody_has_written_to_it(
+    any_store: SessionStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = time.time()
+    monkeypatch.setattr("greentic_session.integrations._graphs.heads.time", SimpleNamespace(time=lambda: now))
+    saver = SessionSaver(any_store, CTX, ttl=1000)
+    graph = graph_of(one, graph_of(one, two).compile(checkpointer=True)).compile(checkpointer=saver)
+    config: Any = {"configurable": {"thread_id": "t1"}}
+    for turn in range(1, 4):
+        assert (await graph.ainvoke({"said": []}, config))["said"].count("two") >= turn
+        await later(any_store, 600)
+        now += 600
+    found: list[Any] = [each async for each in saver.alist(config)]
+    assert {each.config["configurable"]["checkpoint_ns"] for each in found} == {"", "inner"}
+    assert sum(each.metadata["source"] == "input" for each in found) == 6
+    await later(any_store, 600)
+    assert [each async for each in saver.alist(config)] == []
+    assert await saver.aget_tuple(config) is None
+    assert [wait async for wait in any_store.iter_sessions(CTX)] == []
+    assert (await graph.ainvoke({"said": []}, config))["said"] == ["one", "one", "one", "two"]
+
+
+async def test_a_program_without_an_event_loop(config_of_any: RedisUrlWithNamespace | str) -> None:
+    def work() -> None:
+        with SessionSaver.open(config_of_any, CTX) as saver:
+            graph = graph_of(say).compile(checkpointer=saver)
+            for thread in ("t1", "t2"):
+                config: Any = {"configurable": {"thread_id": thread}}
+                assert graph.invoke({"said": []}, config)["said"] == ["said"]
+            assert [state.metadata["step"] for state in graph.get_state_history(config)] == [1, 0, -1]
+            stale = saver.get_tuple(config)
+            assert stale is not None
+            graph.update_state(config, {"said": ["more"]})
+            with pytest.raises(ConflictError):
+                saver.put_writes(stale.config, [("said", ["late"])], "task")
+            with pytest.raises(ConflictError):
+                saver.put(stale.config, empty_checkpoint(), {"source": "loop", "step": 2, "parents": {}}, {})
+            saver.prune(["t1"])
+            saver.copy_thread("t2", "t3")
+            assert [len(list(saver.list({"configurable": {"thread_id": thread}}))) for thread in ("t1", "t3")] == [1, 4]
+            for thread in ("t1", "t2", "t3"):
+                saver.delete_thread(thread)
+            assert list(saver.list(None)) == []
+
+    await anyio.to_thread.run_sync(work)
 
 
 async def test_conformance_of_encrypted_threads(store: SessionStore) -> None:

@@ -1,6 +1,7 @@
 """Lifetimes of threads, what is pruned, and what crashes leave, in the saver for langgraph."""
 
 from collections.abc import Sequence
+from types import SimpleNamespace
 from typing import Annotated, Any, TypedDict
 
 import pytest
@@ -69,7 +70,7 @@ async def test_values_that_are_made_of_their_ancestors(*, history: bool) -> None
 
 async def test_a_thread_lives_for_as_long_as_it_is_written_to(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 1_000_000.0
-    monkeypatch.setattr("greentic_session.integrations._graphs.heads.time.time", lambda: now)
+    monkeypatch.setattr("greentic_session.integrations._graphs.heads.time", SimpleNamespace(time=lambda: now))
     async with InMemorySessionStore() as store:
         saver = SessionSaver(store, CTX, ttl=100)
         first = second = await put(saver)
