@@ -149,7 +149,7 @@ class Threads:
             head = taken(await self._heads.archive(place, head, archived), token)
             if head.latest is not None and head.latest.id == id:
                 return replace(head, latest=replace(head.latest, writes=merged(head.latest.writes, writes)))
-            if await self._archive.has(place, id):
+            if head.archives and await self._archive.has(place, id):
                 return replace(head, late={id: writes})
             early = head.early if head.early_writer == head.writer else {}
             return replace(head, early={**early, id: merged(early.get(id, []), writes)}, early_writer=head.writer)
