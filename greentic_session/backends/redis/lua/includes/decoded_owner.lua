@@ -26,7 +26,7 @@ end
 
 -- Returns the owner; false if the text is no session for certain; nil if nobody can tell.
 local function decoded_owner(text)
-  if not text:find('^[ \t\r\n]*{') or (text:sub(-64):match('([^ \t\r\n])[ \t\r\n]*$') or '}') ~= '}' then return false end
+  if not text:find('^[ \t\r\n]*{') or (text:sub(-64):match('^.*([^ \t\r\n])') or '}') ~= '}' then return false end
   local json = decode(up_to_context(text)) or decode(text)
   if not json then
     if #text > MOST_BYTES then return nil end
