@@ -1,21 +1,21 @@
-"""Waits of many tenants, each of a user of its own, registered by the store."""
+"""Waits of many tenants, each of a user of its own: what the store leaves of one, cloned."""
 
 import asyncio
-import multiprocessing
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from functools import partial
+from typing import Any
+
+import redis
 
 from benchmarks.harness.population import make_data, make_snapshot_for
-from benchmarks.harness.server import TIMEOUT_S, open_client
-from greentic_session import ReplyScope, SessionStore, TenantCtx, create_session_store
+from benchmarks.harness.server import TIMEOUT_S
+from greentic_session import ReplyScope, TenantCtx, create_session_store
 from greentic_session.reply import OnTimeout
 
-__all__ = ["BATCH_WAITS", "ENV", "fill", "used_bytes"]
+from .cloning import TENANT_MARK, USER_MARK, Template, clone
 
-BATCH_WAITS = 10_000
+__all__ = ["ENV", "fill", "used_bytes"]
+
 ENV = "production"
-_TASKS = 2000
 _FAR_S = 7 * 86_400.0
 _NEAR_S = 1.0
 _NEAR_EACH = 10
@@ -23,52 +23,62 @@ _NEAR_EACH = 10
 
 
 async def fill(
-    url: str, count: int, *, tenants: int, bytes: int, deadlines: bool, processes: int, tick: Callable[[], object]
+    url: str,
+    servers: Sequence[str],
+    count: int,
+    *,
+    tenants: int,
+    bytes: int,
+    deadlines: bool,
+    tick: Callable[[], object],
 ) -> None:
-    """Register waits; number n is of tenant n modulo `tenants`.
+    """Empty a store, and let it have so many waits; number n is of tenant n modulo `tenants`.
 
     Args:
         url: The store.
+        servers: Its servers, in the order of their slots.
         count: How many.
         tenants: Number of tenants.
         bytes: Length of the text of a session.
         deadlines: Whether they have deadlines that make them ready; if so, one in ten has passed.
-        processes: How many processes register them.
-        tick: Called after each batch of `BATCH_WAITS`.
+        tick: Called after each batch.
     """
-    loop, snapshot = asyncio.get_running_loop(), make_snapshot_for(bytes)
-    register = partial(_register_batch, url, tenants=tenants, snapshot=snapshot, deadlines=deadlines)
-    batches = [range(start, min(start + BATCH_WAITS, count)) for start in range(0, count, BATCH_WAITS)]
-    with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn")) as pool:
-        for done in asyncio.as_completed([loop.run_in_executor(pool, register, batch) for batch in batches]):
-            await done
-            tick()
+    nodes = [redis.Redis.from_url(server, socket_timeout=TIMEOUT_S) for server in servers]
+    near = range(0, -(-count // tenants), _NEAR_EACH) if deadlines else range(0)
+    # Those that are near come last: their tenants are ranked by them then.
+    ttls_s = (_FAR_S, _NEAR_S)[: 2 if deadlines else 1]
+    templates = [
+        await _register(url, nodes, ttl_s, bytes, on_timeout="resume" if deadlines else "forget") for ttl_s in ttls_s
+    ]
+    for template, are_near in zip(templates, (False, True), strict=False):
+        numbers = [number for number in range(count) if (number // tenants in near) is are_near]
+        await clone(template, nodes, numbers, tenants, tick)
+    for node in nodes:
+        node.close()
     if deadlines:
         await asyncio.sleep(_NEAR_S)
 
 
-def _register_batch(url: str, numbers: Sequence[int], *, tenants: int, snapshot: str, deadlines: bool) -> None:
-    following = iter(numbers)
-    on_timeout: OnTimeout = "resume" if deadlines else "forget"
-
-    async def register(store: SessionStore) -> None:
-        for number in following:
-            ctx = TenantCtx.new(ENV, f"tenant-{number % tenants}", user=f"user-{number}")
-            data, scope = make_data(ctx, snapshot), ReplyScope(f"telegram:chat-{number}")
-            ttl = _NEAR_S if deadlines and number // tenants % _NEAR_EACH == 0 else _FAR_S
-            await store.register_wait(ctx, f"user-{number}", scope, f"wait-{number}", data, ttl, on_timeout=on_timeout)
-
-    async def register_all() -> None:
-        async with create_session_store(url, timeout=TIMEOUT_S) as store:
-            await asyncio.gather(*(register(store) for _ in range(_TASKS)))
-
-    asyncio.run(register_all())
+async def _register(url: str, nodes: Sequence[redis.Redis], ttl_s: float, bytes: int, *, on_timeout: OnTimeout) -> Template:
+    """Return what the store leaves of one wait; it is gone then."""
+    user = f"user-{USER_MARK}"
+    ctx = TenantCtx.new(ENV, f"tenant-{TENANT_MARK}", user=user)
+    data, scope = make_data(ctx, make_snapshot_for(bytes)), ReplyScope("telegram:chat-1")
+    for node in nodes:
+        node.flushall()
+    async with create_session_store(url, timeout=TIMEOUT_S) as store:
+        await store.register_wait(ctx, user, scope, f"wait-{USER_MARK}", data, ttl_s, on_timeout=on_timeout)
+    template = Template(nodes)
+    for node in nodes:
+        node.flushall()
+    return template
 
 
-async def used_bytes(servers: Sequence[str]) -> int:
+def used_bytes(servers: Sequence[str]) -> int:
     """Return the memory that servers use, in bytes."""
     used = 0
     for url in servers:
-        async with open_client(url) as client:
-            used += (await client.info("memory"))["used_memory"]
+        with redis.Redis.from_url(url) as node:
+            told: Any = node.info("memory")
+            used += told["used_memory"]
     return used
