@@ -232,8 +232,7 @@ class Claim:
         tenancy.check_scope(scope)
         text = self._limits.admit(data, as_text=self._backend.keeps_text)
         user = self._owner[3]
-        # The caller may have no user; whoever parks acts for the wait's own.
-        owner = tenancy.wait_owner(self._ctx.with_user(user), user, data)
+        owner = tenancy.wait_owner(tenancy.acting_for(self._ctx, user), user, data)
         parking = Parking(
             owner,
             scope,
@@ -285,7 +284,8 @@ class Claim:
         text = None
         if data is not None:
             text = self._limits.admit(data, as_text=self._backend.keeps_text)
-            tenancy.wait_owner(self._ctx.with_user(self._owner[3]), self._owner[3], data)
+            user = self._owner[3]
+            tenancy.wait_owner(tenancy.acting_for(self._ctx, user), user, data)
         staying = Staying(self._owner, self.key, self._token, data, text)
         was_live = await self._apart(self._backend.stay, staying)
         self._end()

@@ -23,6 +23,7 @@ __all__ = [
     "Owner",
     "Partition",
     "absent",
+    "acting_for",
     "administers",
     "candidates",
     "cannot_change",
@@ -301,6 +302,11 @@ def wait_owner(ctx: TenantCtx, user_id: str, data: SessionData) -> Owner:
     check_length("UserId", owner[3])
     check_alignment(ctx, data)
     return owner
+
+
+def acting_for(ctx: TenantCtx, user: str) -> TenantCtx:
+    """Return the context of a caller who acts for a user: whoever ends a claim may have none."""
+    return ctx if ctx.effective_user == user else ctx.with_user(user)
 
 
 def pointer_owner(ctx: TenantCtx, data: SessionData) -> Owner | None:

@@ -218,7 +218,7 @@ class ReplyOperations(ClaimOperations):
     def _beginning(self, ctx: TenantCtx, owner: Owner, start: Start) -> Beginning:
         check_type("start", start, Start)
         text = self._limits.admit(start.data, as_text=self._backend.keeps_text)
-        tenancy.wait_owner(ctx.with_user(owner[3]), owner[3], start.data)
+        tenancy.wait_owner(tenancy.acting_for(ctx, owner[3]), owner[3], start.data)
         return Beginning(
             SessionKey(str(uuid.uuid4()) if start.key is None else start.key),
             start.data,

@@ -10,19 +10,19 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 from functools import wraps
 from types import CoroutineType
-from typing import Any, ParamSpec, TypeVar, cast
+from typing import Any, NoReturn, ParamSpec, TypeVar, cast
 
 import msgspec
 
 from greentic_session.errors import GreenticError, InternalError
 
-__all__ = ["foreign", "handed_on", "number", "reading_answers", "texts"]
+__all__ = ["UNREADABLE", "foreign", "handed_on", "number", "reading_answers", "refuse", "texts"]
 
 C = TypeVar("C")
 P = ParamSpec("P")
 T = TypeVar("T")
 
-_UNREADABLE = (TypeError, ValueError, LookupError, AttributeError, ArithmeticError, msgspec.MsgspecError)
+UNREADABLE = (TypeError, ValueError, LookupError, AttributeError, ArithmeticError, msgspec.MsgspecError)
 """What taking apart an answer of another kind raises."""
 
 
@@ -60,24 +60,29 @@ def reading_answers(backend: type[C]) -> type[C]:
             continue
         if inspect.iscoroutinefunction(member):
             setattr(backend, name, _call(member))
-        elif isinstance(member, _HandedOn):
-            setattr(backend, name, _call(member.operation))
         elif inspect.isasyncgenfunction(member):
             setattr(backend, name, _iteration(member))
     return backend
 
 
 def handed_on(operation: Callable[P, Awaitable[T]]) -> "Callable[P, CoroutineType[Any, Any, T]]":
-    """Declare a public operation that returns what is to be awaited, for `reading_answers`.
+    """Declare an operation of a backend that hands on a coroutine which reads its answers itself.
 
-    It awaits nothing itself: a coroutine that only awaits another one takes time at every call.
+    A coroutine that only awaits another one takes time at every call.
     """
-    return cast("Callable[P, CoroutineType[Any, Any, T]]", _HandedOn(operation))
+    return cast("Callable[P, CoroutineType[Any, Any, T]]", operation)
 
 
-class _HandedOn:
-    def __init__(self, operation: Callable[..., Awaitable[Any]]) -> None:
-        self.operation = operation
+def refuse(error: Exception) -> NoReturn:
+    """Raise what it means that an answer could not be taken apart, with one of `UNREADABLE`.
+
+    Raises:
+        GreenticError: The error, if it is one of ours.
+        InternalError: It is none.
+    """
+    if isinstance(error, GreenticError):
+        raise error
+    raise foreign() from error
 
 
 def _call(operation: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
@@ -85,10 +90,8 @@ def _call(operation: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[A
     async def guarded(*args: Any, **kwargs: Any) -> Any:
         try:
             return await operation(*args, **kwargs)
-        except GreenticError:
-            raise
-        except _UNREADABLE as error:
-            raise foreign() from error
+        except UNREADABLE as error:
+            refuse(error)
 
     return guarded
 
@@ -100,9 +103,7 @@ def _iteration(operation: Callable[..., AsyncGenerator[Any, None]]) -> Callable[
             async with aclosing(operation(*args, **kwargs)) as found:
                 async for each in found:
                     yield each
-        except GreenticError:
-            raise
-        except _UNREADABLE as error:
-            raise foreign() from error
+        except UNREADABLE as error:
+            refuse(error)
 
     return guarded

@@ -4,7 +4,7 @@ A file each, run by their SHA-1, loaded again where the server has forgotten the
 """
 
 import hashlib
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -89,7 +89,7 @@ class Script:
         self,
         executor: Executor,
         keys: int,
-        words: tuple[Arg, ...],
+        words: Sequence[Arg],
         undo: tuple[Arg, ...] | None = None,
         *,
         ahead: Pieces | None = None,
@@ -112,7 +112,7 @@ class Script:
         sha, text = self._alone
         if executor.moving:
             sha, text = self._guarded
-            words = (*words, *self._held(executor))
+            words = [*words, *self._held(executor)]
         return executor.call(
             ("EVALSHA", sha, keys, *words),
             repeatable=self._repeatable,

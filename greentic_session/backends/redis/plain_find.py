@@ -58,10 +58,12 @@ class PlainFind:
     Args:
         executor: The way there.
         keys: How they are named.
+        by_script: Asks `find.lua` at a scope, by its key, where only that script tells.
     """
 
-    def __init__(self, executor: Executor, keys: Keys) -> None:
+    def __init__(self, executor: Executor, keys: Keys, by_script: Callable[[str], Awaitable[list[Any]]]) -> None:
         self._executor = executor
+        self._by_script = by_script
         self._sessions = keys.session("").encode()
         self._records = keys.record("").encode()
         self._known: dict[str, bytes] = {}
@@ -90,20 +92,19 @@ class PlainFind:
         self._known.pop(scope, None)
         self._debt = _PRICE_OF_A_MISS
 
-    async def find(self, scope: str, waits: str, key: bytes, by_script: Callable[[], Awaitable[list[Any]]]) -> list[Any]:
+    async def find(self, scope: str, waits: str, key: bytes) -> list[Any]:
         """Find the wait of a scope.
 
         Args:
             scope: The scope's key.
             waits: The key of the user's set of waits.
             key: The remembered session key.
-            by_script: Asks `find.lua`, where only that script tells.
 
         Returns:
             The answer of `find.lua`.
         """
         if self._not_before_s and monotonic() < self._not_before_s:
-            return await by_script()
+            return await self._by_script(scope)
         place, user, record, session = scope.encode(), waits.encode(), self._records + key, self._sessions + key
         about, kept, left = len(record), len(user), len(session)
         text = _BLOCK % (len(place), place, kept, user, about, record, about, record, left, session, left, session)
@@ -121,16 +122,16 @@ class PlainFind:
             if found[0] is None:
                 self._known.pop(scope, None)
                 return [b"absent"]
-            if _is_usual(found, scope, key):
+            if _is_usual(found, place, key):
                 return [b"found", 0, key, found[-1]]
             self.missed(scope)
-        return await by_script()
+        return await self._by_script(scope)
 
 
-def _is_usual(found: list[Any], scope: str, key: bytes) -> bool:
+def _is_usual(found: list[Any], scope: bytes, key: bytes) -> bool:
     """Say whether all is as `lua/includes/fast_path.lua` demands."""
     waiting, kept, recorded, hash_, left, text = found
-    if waiting != key or type(hash_) is not bytes or not scope.endswith(hash_.decode("ascii", "replace")) or not hash_:
+    if waiting != key or type(hash_) is not bytes or not hash_ or not scope.endswith(hash_):
         return False
     if type(text) is not bytes or type(kept) is not int or type(recorded) is not int or type(left) is not int:
         return False

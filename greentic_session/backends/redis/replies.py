@@ -11,7 +11,7 @@ from greentic_session import tenancy
 from greentic_session._concurrency.shield import shielded
 from greentic_session._redis.answers import foreign, number, reading_answers
 from greentic_session._redis.client import RedisClient
-from greentic_session._redis.executor import Arg, Executor, Pieces
+from greentic_session._redis.executor import Arg, Executor
 from greentic_session._redis.scanning import glob_of, walk
 from greentic_session.backend import SessionBackend, replies
 from greentic_session.backends.unreadable import put_off_unreadable
@@ -23,14 +23,16 @@ from greentic_session.wait import Wait, wait_of
 
 from .keys import REPLIES_KIND, Keys, key_of, owner_of, owner_text, payload_prefix, scope_of
 from .reply_answers import beside, claimed_of, delivery_name, limits_of, replies_of, reply_of
-from .scripts import GIVE_BACK, Answer, ms, past_lua, script, step, text_of
+from .scripts import GIVE_BACK, Answer, ms, script, step, text_of
 from .slot import BarredError, ShortError
+from .staging import Storing
 
 __all__ = ["PASS_TIME", "STEP", "RedisReplies", "administered", "lying_of"]
 
 _CLAIM_READY = script("claim_ready")
 _COUNT_READY = script("count_ready", repeatable=True)
 _DELIVER = step("deliver")
+_DELIVER_OR_BEGIN = Storing(_DELIVER, text=-6, size=-1)
 _DROP = step("drop")
 _INBOX = step("inbox", repeatable=True)
 _LYING = step("lying", repeatable=True)
@@ -40,6 +42,7 @@ _PUT_OFF = step("put_off")
 _RETRY = step("retry")
 _REWRITE = step("rewrite", int)
 _STAY = step("stay")
+_STAY_WITH = Storing(_STAY, text=4, size=7)
 _TAKE = step("take")
 
 STEP = 40
@@ -111,13 +114,9 @@ class RedisReplies(SessionBackend):
         if beginning is None:
             return _DELIVER.run(self._client, len(places), words, undo)
         json, version, _ = text_of(beginning.data, beginning.text)
-
-        def run(text: Arg, size: int | str, ahead: Pieces | None) -> Any:
-            at_deadline = "resume" if beginning.resume else "forget"
-            begun = (beginning.key, text, version, ms(beginning.ttl_ms), at_deadline, beginning.max_waits or "", size)
-            return _DELIVER.run(self._client, len(places), (*words, *begun), undo, ahead=ahead)
-
-        return past_lua(self._keys, json, run)
+        at_deadline = "resume" if beginning.resume else "forget"
+        begun = (beginning.key, json, version, ms(beginning.ttl_ms), at_deadline, beginning.max_waits or "", "")
+        return _DELIVER_OR_BEGIN.run(self._client, self._keys, len(places), (*words, *begun), undo)
 
     async def _delivered_claim(self, delivering: replies.Delivering, reply: Reply, told: list[Any]) -> replies.Delivered:
         scope_read, key, text, *more = told
@@ -196,15 +195,11 @@ class RedisReplies(SessionBackend):
         return replies_of(taken)
 
     async def stay(self, staying: replies.Staying) -> bool:
-        words = (self._keys.claim(staying.key), self._keys.namespace, staying.key, staying.token)
+        words: tuple[Arg, ...] = (self._keys.claim(staying.key), self._keys.namespace, staying.key, staying.token)
         if staying.data is None:
             return _is_done(await _STAY.run(self._client, 1, words), b"stayed")
-        json, version, owner = text_of(staying.data, staying.text)
-
-        def run(text: Arg, size: int | str, ahead: Pieces | None) -> Any:
-            return _STAY.run(self._client, 1, (*words, text, version, owner, size), ahead=ahead)
-
-        return _is_done(await past_lua(self._keys, json, run), b"stayed")
+        words = (*words, *text_of(staying.data, staying.text), "")
+        return _is_done(await _STAY_WITH.run(self._client, self._keys, 1, words), b"stayed")
 
     async def put_off(self, putting_off: replies.PuttingOff) -> bool:
         key, delay = putting_off.key, putting_off.delay_ms

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias, cast
 
 from greentic_session._concurrency.shield import shielded
 from greentic_session._redis.answers import number, texts
-from greentic_session._redis.executor import Arg, Executor, Pieces
+from greentic_session._redis.executor import Arg, Executor
 from greentic_session._redis.scripts import Script
 from greentic_session.backend import Claiming, Creation, Parking
 from greentic_session.ids import SessionKey
@@ -18,9 +18,9 @@ from greentic_session.tenancy import Owner
 
 from .keys import Keys, identity_text, key_of, owner_path, owner_text, payload_prefix
 from .plain_find import PlainFind
-from .staging import STAGED_BYTES, new_nonce, stage, take
+from .staging import Storing, new_nonce, take
 
-__all__ = ["FOR_EVER", "GIVE_BACK", "THOROUGH", "Answer", "Scripts", "Text", "ms", "past_lua", "script", "step", "text_of"]
+__all__ = ["FOR_EVER", "GIVE_BACK", "THOROUGH", "Answer", "Scripts", "Text", "ms", "script", "step", "text_of"]
 
 FOR_EVER = -1
 """The lifetime, in ms, of what never expires."""
@@ -60,7 +60,7 @@ def step(name: str, *answers: type, repeatable: bool = False) -> Script:
 _CLAIM = step("claim")
 _CLEAR = step("clear")
 _COMPLETE = step("complete")
-_CREATE = script("create")
+_CREATE = Storing(script("create"), text=3, size=8)
 _FIND = script("find", repeatable=True)
 _FIND_BY_USER = script("find_by_user", repeatable=True)
 _FIND_KEY = script("find_key", repeatable=True)
@@ -69,14 +69,14 @@ GIVE_BACK = step("give_back")
 _LIST_WAITS = script("list_waits", repeatable=True)
 _PURGE = step("purge")
 _GET_MANY = script("get_many", repeatable=True)
-_PARK = step("park", list, bytes)
+_PARK = Storing(step("park", list, bytes), text=3, size=11)
 _RELEASE = step("release")
 _REMAINING = step("remaining", repeatable=True)
 _REMOVE = step("remove")
 _RENEW = step("renew")
 _REMOVE_LEFTOVERS = step("remove_leftovers")
 _TOUCH = step("touch")
-_UPDATE = script("update", list, bytes)
+_UPDATE = Storing(script("update", list, bytes), text=3, size=7)
 _VACATE = script("vacate")
 
 
@@ -97,21 +97,16 @@ class Scripts:
         self._keys = keys
         self._namespace = keys.namespace
         self._sessions = keys.session("")
+        self._session_bytes = self._sessions.encode()
         self._hold = hold
-        self._plain = None if executor.moving else PlainFind(executor, keys)
+        self._plain = None if executor.moving else PlainFind(executor, keys, lambda scope: self._find((scope,)))
 
     def create(self, creation: Creation, text: Text) -> Awaitable[Answer]:
         """Store a new session."""
         key, pointer = creation.key, creation.pointer
         led_by = "" if pointer is None else owner_text(pointer)
-
-        def run(text: Arg, size: int | str, ahead: Pieces | None) -> Awaitable[Answer | bytes]:
-            place = (self._sessions + key, self._namespace, key, text, version, owner)
-            words = (*place, led_by, ms(creation.ttl_ms), size, *self._hold)
-            return _CREATE.run(self._executor, 1, words, ahead=ahead)
-
-        json, version, owner = text
-        return past_lua(self._keys, json, run)
+        words = (self._sessions + key, self._namespace, key, *text, led_by, ms(creation.ttl_ms), "", *self._hold)
+        return _CREATE.run(self._executor, self._keys, 1, words)
 
     def update(self, key: str, prefix: str, text: Text, terms: tuple[str, ...]) -> Awaitable[Answer]:
         """Replace a session's text.
@@ -123,13 +118,8 @@ class Scripts:
             terms: If there are any: for whom, over which version, and the SHA-1 of what is a
                 session for sure.
         """
-        json, version, owner = text
-
-        def run(text: Arg, size: int | str, ahead: Pieces | None) -> Awaitable[Answer | bytes]:
-            place = (self._sessions + key, self._namespace, key, text, version, owner)
-            return _UPDATE.run(self._executor, 1, (*place, prefix, size, *terms), ahead=ahead)
-
-        return past_lua(self._keys, json, run)
+        words: tuple[Arg, ...] = (self._sessions + key, self._namespace, key, *text, prefix, "", *terms)
+        return _UPDATE.run(self._executor, self._keys, 1, words)
 
     def remove(self, key: str, caller: str) -> Awaitable[Answer]:
         """Remove a session."""
@@ -150,17 +140,12 @@ class Scripts:
         `terms` are those of the store, for one that is to be resumed.
         """
         on_conflict = ("" if parking.replace else "fail:") + (parking.token or "")
-        json, version, owner = text
         at_deadline = "keep" if parking.resume is None else "forget"
         if parking.resume:
             at_deadline = f"resume {terms}"
-        about = (payload_prefix(parking.owner), scope_json, ms(parking.ttl_ms), on_conflict, parking.max_waits or "")
-
-        def run(text: Arg, size: int | str, ahead: Pieces | None) -> Awaitable[Answer | bytes]:
-            words = (scope, self._namespace, parking.key, text, version, owner, *about, size, at_deadline, *self._hold)
-            return _PARK.run(self._executor, 1, words, ahead=ahead)
-
-        return past_lua(self._keys, json, run)
+        place = (scope, self._namespace, parking.key, *text, payload_prefix(parking.owner), scope_json)
+        words = (*place, ms(parking.ttl_ms), on_conflict, parking.max_waits or "", "", at_deadline, *self._hold)
+        return _PARK.run(self._executor, self._keys, 1, words)
 
     def note(self, scope: str, key: str) -> None:
         """Remember which session waits at a scope from now on, for the next find or claim."""
@@ -189,7 +174,7 @@ class Scripts:
             return _FIND.run(self._executor, len(places), (*places, self._namespace, "", *terms))
         plain, scope = self._plain, places[0]
         if plain is not None and len(places) == 1 and (key := plain.remembered(scope)) is not None:
-            return plain.find(scope, self._keys.waits(owner_path(owner)), key, partial(self._find, places))
+            return plain.find(scope, self._keys.waits(owner_path(owner)), key)
         return self._find(places)
 
     async def _find(self, places: tuple[str, ...]) -> Answer:
@@ -262,8 +247,7 @@ class Scripts:
         token, prefix = claiming.token, payload_prefix(claiming.owner)
         undo = GIVE_BACK.command(self._executor, len(places), (*places, self._namespace, token))
         words = (*places, self._namespace, prefix, token, claiming.lease_ms, remembered or "", *self._hold)
-        staged = take(self._keys.staged(token))
-        behind = staged if remembered is None else ("GET", self._sessions.encode() + remembered)
+        behind = take(self._keys.staged(token)) if remembered is None else ("GET", self._session_bytes + remembered)
         answer: Answer
         answer, text = await _CLAIM.run(self._executor, len(places), words, undo, behind=behind)
         if answer[0] != b"found":
@@ -277,7 +261,9 @@ class Scripts:
                 return await self.claim(claiming)
         elif answer[3] is None:
             # It was not sent in one piece, or the server has evicted it.
-            answer[3] = text if text is not None and remembered is None else await self._executor.call(staged)
+            if text is None or remembered is not None:
+                text = await self._executor.call(take(self._keys.staged(token)))
+            answer[3] = text
         if plain is not None and key != remembered:
             if remembered is not None:
                 plain.missed(scope)
@@ -331,33 +317,9 @@ class Scripts:
         return _GET_MANY.run(self._executor, 1, (self._sessions, self._namespace, *keys))
 
     def _places(self, owner: Owner, scopes: tuple[ReplyScope, ...]) -> tuple[str, ...]:
+        if len(scopes) == 1:  # the usual case, in one step
+            return (self._keys.wait(owner, scopes[0]),)
         return tuple([self._keys.wait(owner, scope) for scope in scopes])
-
-
-async def past_lua(
-    keys: Keys, text: bytes, run: "Callable[[Arg, int | str, Pieces | None], Awaitable[Answer | bytes]]"
-) -> Answer:
-    """Run a script that stores a text, which goes past Lua if it is large.
-
-    Args:
-        keys: Those of the namespace.
-        text: The text.
-        run: Runs the script with the text; or with the nonce under which it is staged, its length
-            in bytes ("" if it is not staged), and the command that stages it.
-
-    Returns:
-        Its answer; a word alone, which costs the server less than a list, as a list of it.
-    """
-    if len(text) < STAGED_BYTES:
-        answer = await run(text, "", None)
-    else:
-        nonce = new_nonce()
-        answer = await run(nonce, len(text), stage(keys.staged(nonce), text))
-        if type(answer) is list and answer[0] == b"unstaged":
-            # The server was full, stood still, or has evicted it: the script tells which by writing
-            # it.
-            answer = await run(text, "", None)
-    return answer if type(answer) is list else [answer]
 
 
 def ms(ttl_ms: int | None) -> int:

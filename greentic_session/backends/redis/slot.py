@@ -15,7 +15,7 @@ import msgspec
 
 from greentic_session import tenancy
 from greentic_session._concurrency.shield import shielded
-from greentic_session._redis.answers import foreign, number
+from greentic_session._redis.answers import UNREADABLE, foreign, number, refuse
 from greentic_session._redis.executor import Executor
 from greentic_session.backend import NOTHING_ELSE, Claimed, Claiming, Creation, Parking, Settled, Update
 from greentic_session.errors import CorruptSessionError
@@ -114,41 +114,47 @@ class Slot:
 
     async def get(self, key: str) -> Wait | None:
         """As `SessionBackend.get`."""
-        if self._keys.is_shared(key):
-            _, found = await self._reads.get_many([key.encode()])
-            return wait_of(key, found[0][1]) if found else None
-        text: bytes | None = await self._reading.call(("GET", self._keys.session(key)), repeatable=True)
-        return None if text is None else wait_of(key, text)
+        try:
+            if self._keys.is_shared(key):
+                _, found = await self._reads.get_many([key.encode()])
+                return wait_of(key, found[0][1]) if found else None
+            text: bytes | None = await self._reading.call(("GET", self._keys.session(key)), repeatable=True)
+            return None if text is None else wait_of(key, text)
+        except UNREADABLE as error:
+            refuse(error)
 
     async def update(self, update: Update) -> str:
         """As `SessionBackend.update`."""
-        key, ctx, if_version = update.key, update.ctx, update.if_version
-        written = _, version, _ = text_of(update.data, update.text)
-        asked: tuple[str, ...] = ()
-        if ctx is not None or if_version is not None:
-            # An empty version matches nothing.
-            asked = (identity_text(ctx), "" if if_version is None else if_version or "none")
-        terms, owner = asked, tenancy.owner_of(update.data)
-        prefix = "" if owner is None else payload_prefix(owner)
-        while True:
-            outcome, *more = await self._scripts.update(key, prefix, written, terms)
-            match outcome:
-                case b"updated":
-                    return version
-                case b"check":  # the reference wrote it, or somebody else: is it a session at all?
-                    stored = wait_of(key, more[0])
-                    if ctx is not None and not tenancy.reaches(ctx, stored.data):
+        try:
+            key, ctx, if_version = update.key, update.ctx, update.if_version
+            written = _, version, _ = text_of(update.data, update.text)
+            asked: tuple[str, ...] = ()
+            if ctx is not None or if_version is not None:
+                # An empty version matches nothing.
+                asked = (identity_text(ctx), "" if if_version is None else if_version or "none")
+            terms, owner = asked, tenancy.owner_of(update.data)
+            prefix = "" if owner is None else payload_prefix(owner)
+            while True:
+                outcome, *more = await self._scripts.update(key, prefix, written, terms)
+                match outcome:
+                    case b"updated":
+                        return version
+                    case b"check":  # the reference wrote it, or somebody else: is it a session at all?
+                        stored = wait_of(key, more[0])
+                        if ctx is not None and not tenancy.reaches(ctx, stored.data):
+                            raise tenancy.absent(key)
+                        tenancy.check_preservation(stored.data, update.data, key)
+                        terms = (*(asked or ("", "")), stored.version)
+                    case b"absent":
                         raise tenancy.absent(key)
-                    tenancy.check_preservation(stored.data, update.data, key)
-                    terms = (*(asked or ("", "")), stored.version)
-                case b"absent":
-                    raise tenancy.absent(key)
-                case b"mismatch":
-                    raise tenancy.cannot_change(more[0].decode(), update.data, key)
-                case b"changed":
-                    raise tenancy.changed(key)
-                case _:
-                    raise foreign()
+                    case b"mismatch":
+                        raise tenancy.cannot_change(more[0].decode(), update.data, key)
+                    case b"changed":
+                        raise tenancy.changed(key)
+                    case _:
+                        raise foreign()
+        except UNREADABLE as error:
+            refuse(error)
 
     async def remove(self, key: str, ctx: TenantCtx | None) -> Removal | None:
         """As `SessionBackend.remove`; None if it is absent."""
@@ -180,60 +186,66 @@ class Slot:
             BarredError: The reservation is over.
             ShortError: It takes a reservation.
         """
-        key, place = parking.key, self._keys.wait(parking.owner, parking.scope)
-        scope, text = msgspec.json.encode(parking.scope), text_of(parking.data, parking.text)
-        terms = terms_of(self._limits) if parking.resume else ""
-        outcome, *more = await self._scripts.park(parking, place, scope, text, terms)
-        if outcome == b"count":
-            # Some of many waits may have expired: listing them tells, and takes those away.
-            if parking.max_waits is not None and len(await self.list_waits(parking.owner)) < parking.max_waits:
-                outcome, *more = await self._scripts.park(parking, place, scope, text, terms)
+        try:
+            key, place = parking.key, self._keys.wait(parking.owner, parking.scope)
+            scope, text = msgspec.json.encode(parking.scope), text_of(parking.data, parking.text)
+            terms = terms_of(self._limits) if parking.resume else ""
+            outcome, *more = await self._scripts.park(parking, place, scope, text, terms)
             if outcome == b"count":
-                raise tenancy.too_many_waits(key)
-        match outcome:
-            case b"parked":
-                self._scripts.note(place, key)
-                return Settled(None, replies_of(more[1:])) if more else NOTHING_ELSE
-            case b"displaced":
-                self._scripts.note(place, key)
-                return Settled(key_of(more[0]), replies_of(more[1:]))
-            case b"over":
-                raise tenancy.claim_over(key)
-            case b"short":
-                raise ShortError(key)
-            case b"barred":
-                raise BarredError
-            case b"corrupt":
-                raise CorruptSessionError("the stored text under this key is not a session", session_key=key)
-            case b"mismatch":
-                raise tenancy.cannot_change(more[0].decode(), parking.data, key)
-            case b"elsewhere":
-                raise tenancy.taken_elsewhere(key)
-            case b"many":
-                raise tenancy.too_many_waits(key)
-            case b"held":
-                raise tenancy.scope_held(key)
-            case _:
-                raise foreign()
+                # Some of many waits may have expired: listing them tells, and takes those away.
+                if parking.max_waits is not None and len(await self.list_waits(parking.owner)) < parking.max_waits:
+                    outcome, *more = await self._scripts.park(parking, place, scope, text, terms)
+                if outcome == b"count":
+                    raise tenancy.too_many_waits(key)
+            match outcome:
+                case b"parked":
+                    self._scripts.note(place, key)
+                    return Settled(None, replies_of(more[1:])) if more else NOTHING_ELSE
+                case b"displaced":
+                    self._scripts.note(place, key)
+                    return Settled(key_of(more[0]), replies_of(more[1:]))
+                case b"over":
+                    raise tenancy.claim_over(key)
+                case b"short":
+                    raise ShortError(key)
+                case b"barred":
+                    raise BarredError
+                case b"corrupt":
+                    raise CorruptSessionError("the stored text under this key is not a session", session_key=key)
+                case b"mismatch":
+                    raise tenancy.cannot_change(more[0].decode(), parking.data, key)
+                case b"elsewhere":
+                    raise tenancy.taken_elsewhere(key)
+                case b"many":
+                    raise tenancy.too_many_waits(key)
+                case b"held":
+                    raise tenancy.scope_held(key)
+                case _:
+                    raise foreign()
+        except UNREADABLE as error:
+            refuse(error)
 
     async def find(self, owner: Owner, scopes: tuple[ReplyScope, ...]) -> Wait | None:
         """As `SessionBackend.find`."""
-        outcome, *found = await self._reads.find(owner, scopes)
-        if outcome == b"absent":
-            return None
         try:
+            outcome, *found = await self._reads.find(owner, scopes)
+            if outcome == b"absent":
+                return None
+            try:
+                wait = wait_of(key_of(found[1]), found[2], scopes[found[0]])
+                if tenancy.owner_of(wait.data) == owner:
+                    return wait
+            except CorruptSessionError:
+                pass
+            # Somebody else has overwritten it, or nobody can tell whose it is: that is for the
+            # rules to say.
+            outcome, *found = await self._reads.find(owner, scopes, THOROUGH)
+            if outcome == b"absent":
+                return None
             wait = wait_of(key_of(found[1]), found[2], scopes[found[0]])
-            if tenancy.owner_of(wait.data) == owner:
-                return wait
-        except CorruptSessionError:
-            pass
-        # Somebody else has overwritten it, or nobody can tell whose it is: that is for the rules to
-        # say.
-        outcome, *found = await self._reads.find(owner, scopes, THOROUGH)
-        if outcome == b"absent":
-            return None
-        wait = wait_of(key_of(found[1]), found[2], scopes[found[0]])
-        return wait if tenancy.owner_of(wait.data) == owner else None
+            return wait if tenancy.owner_of(wait.data) == owner else None
+        except UNREADABLE as error:
+            refuse(error)
 
     async def find_key(self, owner: Owner, scope: ReplyScope) -> SessionKey | None:
         """As `SessionBackend.find_key`."""
@@ -269,23 +281,26 @@ class Slot:
         Raises:
             ShortError: The session's owner pointer would not live as long as the lease.
         """
-        outcome, *found = await self._scripts.claim(claiming)
-        if outcome == b"absent":
-            return None
-        if outcome == b"claimed":
-            raise tenancy.claimed(key_of(found[0]))
-        if outcome == b"short":
-            raise ShortError(key_of(found[0]))
-        position, key, text, *more = found
         try:
-            wait = wait_of(key_of(key), text, claiming.scopes[position])
-            if tenancy.owner_of(wait.data) == claiming.owner:
-                return claimed_of(wait, more)
-        except CorruptSessionError:
+            outcome, *found = await self._scripts.claim(claiming)
+            if outcome == b"absent":
+                return None
+            if outcome == b"claimed":
+                raise tenancy.claimed(key_of(found[0]))
+            if outcome == b"short":
+                raise ShortError(key_of(found[0]))
+            position, key, text, *more = found
+            try:
+                wait = wait_of(key_of(key), text, claiming.scopes[position])
+                if tenancy.owner_of(wait.data) == claiming.owner:
+                    return claimed_of(wait, more)
+            except CorruptSessionError:
+                await shielded(partial(self._scripts.release, key_of(key), claiming.token))
+                raise
+            # The prefix of the text names the caller, and what is behind it somebody else.
             await shielded(partial(self._scripts.release, key_of(key), claiming.token))
-            raise
-        # The prefix of the text names the caller, and what is behind it somebody else.
-        await shielded(partial(self._scripts.release, key_of(key), claiming.token))
+        except UNREADABLE as error:
+            refuse(error)
         return None
 
     async def complete(self, owner: Owner, key: str, token: str) -> Removal | None:

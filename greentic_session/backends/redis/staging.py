@@ -8,11 +8,14 @@ These keys mean nothing to anybody else; of a client that dies in between they e
 
 import os
 from itertools import count
-from typing import Final
+from typing import Any, Final
 
-from greentic_session._redis.executor import Arg, Pieces
+from greentic_session._redis.executor import Arg, Executor, Pieces
+from greentic_session._redis.scripts import Script
 
-__all__ = ["STAGED_BYTES", "STAGED_MS", "new_nonce", "stage", "take"]
+from .keys import Keys
+
+__all__ = ["STAGED_BYTES", "STAGED_MS", "Storing", "new_nonce", "stage", "take"]
 
 STAGED_BYTES: Final = 2048
 """From how many bytes on a text is staged; below, the way through Lua costs less.
@@ -57,3 +60,45 @@ def stage(key: str, text: bytes) -> Pieces:
 def take(key: str) -> tuple[Arg, ...]:
     """Return the command that reads and deletes what a script has staged."""
     return ("GETDEL", key)
+
+
+class Storing:
+    """A script that stores a text, which goes past Lua if it is large.
+
+    Args:
+        script: The script.
+        text: Which of its words is the text, or the nonce under which it is staged.
+        size: Which of its words is the length in bytes of a staged text; "" if it is not staged.
+    """
+
+    def __init__(self, script: Script, *, text: int, size: int) -> None:
+        self._script = script
+        self._text = text
+        self._size = size
+
+    async def run(
+        self, executor: Executor, names: Keys, keys: int, words: tuple[Arg, ...], undo: tuple[Arg, ...] | None = None
+    ) -> list[Any]:
+        """Run it, and return what it returns; a word alone, which costs Redis less, in a list.
+
+        Args:
+            executor: The way there.
+            names: The keys of the namespace.
+            keys: How many of the words are keys.
+            words: The keys, and what else it is given: the text, and "" as its length.
+            undo: As for `RedisClient.call`.
+        """
+        text: Any = words[self._text]
+        answer: Any
+        if len(text) >= STAGED_BYTES:
+            nonce, staged = new_nonce(), list(words)
+            staged[self._text], staged[self._size] = nonce, len(text)
+            answer = await self._script.run(executor, keys, staged, undo, ahead=stage(names.staged(nonce), text))
+            if type(answer) is bytes:
+                return [answer]
+            if answer[0] != b"unstaged":
+                return answer  # type: ignore[no-any-return]  # a list, as the script says
+            # The server was full, stood still, or has evicted it: the script tells which by writing
+            # it.
+        answer = await self._script.run(executor, keys, words, undo)
+        return [answer] if type(answer) is bytes else answer

@@ -22,7 +22,7 @@ from greentic_session.testing._sessions.samples import ALICE, CHAT, ctx, data
 
 pytestmark = pytest.mark.asyncio
 
-STAGE = "greentic_session.backends.redis.scripts.stage"
+STAGE = "greentic_session.backends.redis.staging.stage"
 OTHER = ReplyScope("telegram:chat-2")
 SHORT = STAGED_BYTES // 2
 LARGE = 4 * STAGED_BYTES
