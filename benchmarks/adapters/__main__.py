@@ -38,6 +38,7 @@ _NOTES = [
     "Contestants of a pair have processes of their own, in one environment, and files or namespaces of their own.",
     "SQLite: WAL and synchronous=FULL on both sides: a commit is on the disk. Histories and transcripts grow with the run.",
     "langgraph's AsyncRedisSaver needs modules of Redis: beside ours on a plain server is AsyncValkeySaver.",
+    "AsyncValkeySaver and AsyncSqliteSaver write whatever comes; ours refuses a run that was taken over, in every subgraph.",
     "aiogram brings no store on SQLite; google-adk none on Redis; pydantic-ai and Starlette bring none.",
     "google-adk's services lose events where writers meet (database is locked), so theirs take turns; ours do not.",
     "CPU us: of the contestant's process with all its threads, per call.",

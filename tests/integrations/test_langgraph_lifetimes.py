@@ -13,6 +13,8 @@ pytest.importorskip("langgraph", reason="install the extra: python -m pip instal
 from langgraph.checkpoint.base import empty_checkpoint  # it needs the framework
 from langgraph.graph import END, START, StateGraph
 
+from greentic_session.integrations._graphs.known import Known, KnownHeads
+from greentic_session.integrations._graphs.models import Entry, Head
 from greentic_session.integrations.langgraph import SessionSaver
 
 pytestmark = pytest.mark.asyncio
@@ -91,6 +93,36 @@ async def test_without_a_lifetime_it_lives_for_ever() -> None:
         await put(saver, (await put(saver))["configurable"]["checkpoint_id"])
         await later(store, 1000)
         assert len(await ids(saver)) == 2
+
+
+async def test_a_process_remembers_only_so_many_bytes() -> None:
+    def head(thread: str, size: int) -> Known:
+        entry = Entry("1", None, "msgpack", b"." * size, "msgpack", b"")
+        return Known(Head(thread, "", "birth", latest=entry), "version", {})
+
+    known = KnownHeads(max_bytes=1000)
+    for thread in ("a", "b", "c"):
+        known.put(thread, head(thread, 400))
+    assert [known.get(thread) is not None for thread in "abc"] == [False, True, True]
+    known.put("b", head("b", 500))
+    known.put("d", head("d", 300))
+    assert [known.get(thread) is not None for thread in "bcd"] == [True, False, True]
+    known.put("e", head("e", 1001))
+    assert [known.get(thread) is not None for thread in "bde"] == [False, False, False]
+    for number in range(1000):
+        known.put(f"{number}", head(f"{number}", 0))
+        known.drop("0")
+    assert sum(known.get(f"{number}") is not None for number in range(1000)) == 256
+
+
+async def test_checkpoints_that_nobody_remembers_are_written_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(KnownHeads, "put", lambda *_: None)
+    async with InMemorySessionStore() as store:
+        saver = SessionSaver(store, CTX)
+        made = [await put(saver, ns=ns) for ns in ("", "inner", "", "inner", "inner")]
+        assert len(await ids(saver)) == len(made)
+        await saver.adelete_thread("t1")
+        assert await sessions(store) == 0
 
 
 async def sessions(store: SessionStore) -> int:

@@ -6,20 +6,19 @@ import time
 import weakref
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable
-from typing import Final, NamedTuple
+from typing import Final
 
 from msgspec.structs import replace
 
 from greentic_session.errors import ConflictError, NotFoundError
 
 from .archive import Archive
+from .known import Known, KnownHeads, State
 from .models import Head, Place
 from .records import Records, short
 
 __all__ = ["Archived", "Heads", "issue", "taken"]
 
-_MAX_KNOWN_HEADS: Final = 256
-_MAX_KNOWN_STATES: Final = 32
 _MAX_WRITERS: Final = 4096
 _RENEWED_AFTER: Final = 0.1
 """The part of its lifetime after which a thread that is written to begins it anew."""
@@ -30,21 +29,6 @@ Archived = dict[str, bool]
 
 class _SupersededError(ConflictError):
     """A run that was taken over."""
-
-
-class _State(NamedTuple):
-    """What is stored of a namespace beside the head; its version is empty if that was not read."""
-
-    head: Head | None
-    version: str
-
-
-class _Known(NamedTuple):
-    """A head, and states as they are stored for as long as it is not replaced."""
-
-    head: Head | None
-    version: str
-    states: dict[str, _State]
 
 
 class Heads:
@@ -62,7 +46,7 @@ class Heads:
     def __init__(self, records: Records, archive: Archive) -> None:
         self._records = records
         self._archive = archive
-        self._known: OrderedDict[str, _Known] = OrderedDict()
+        self._known = KnownHeads()
         self._writers: OrderedDict[tuple[str, str], None] = OrderedDict()
         self._locks: weakref.WeakValueDictionary[str, asyncio.Lock] = weakref.WeakValueDictionary()
 
@@ -84,30 +68,31 @@ class Heads:
                 found[name] = _led_by(head, state)
         return found
 
-    async def _read(self, thread: str) -> _Known:
+    async def _read(self, thread: str) -> Known:
         store, key = self._records.store, self._records.head_key(thread)
         found = await store.get_versioned(key, ctx=self._records.owner(thread))
         if found is None:
-            self._known.pop(thread, None)
-            return _Known(None, "", {})
+            self._known.drop(thread)
+            return Known(None, "", {})
         known = self._known.get(thread)
         if known is None or known.version != found.version:
-            known = _Known(found.data.context(Head), found.version, {})
-        self._remember(thread, known)
+            known = Known(found.data.context(Head), found.version, {})
+        self._known.put(thread, known)
         return known
 
-    async def _read_state(self, head: Head, name: str) -> _State:
+    async def _read_state(self, head: Head, name: str) -> State:
         key, ctx = self._records.state_key(head.thread, head.birth, name), self._records.owner(head.thread)
         found = await self._records.store.get_versioned(key, ctx=ctx)
-        return _State(None, "") if found is None else _State(found.data.context(Head), found.version)
+        return State(None, "") if found is None else State(found.data.context(Head), found.version)
 
-    async def _head_of(self, ns: str, known: _Known) -> Head | None:
+    async def _head_of(self, ns: str, known: Known) -> Head | None:
         head = known.head
         if head is None or head.ns == ns:
             return head
         state = known.states.get(ns)
         if state is None:
-            state = known.states[ns] = await self._read_state(head, short(ns))
+            state = await self._read_state(head, short(ns))
+            known.keep(ns, state)
         return _led_by(head, state.head or Head(head.thread, ns, head.birth))
 
     # -- writing
@@ -143,7 +128,7 @@ class Heads:
                     if old is not None and (known.head is None or known.head.birth != old.birth):
                         await self._records.remove(self._records.state_key(old.thread, old.birth, short(old.ns)))
                 except BaseException:
-                    self._known.pop(place.thread, None)  # it may have been replaced
+                    self._known.drop(place.thread)  # it may have been replaced
                     raise
                 else:
                     return before, new
@@ -202,9 +187,9 @@ class Heads:
     async def remove(self, thread: str) -> None:
         """Remove a head: from now on whoever writes is refused."""
         await self._records.remove(self._records.head_key(thread))
-        self._known.pop(thread, None)
+        self._known.drop(thread)
 
-    async def _replace(self, place: Place, known: _Known, new: Head) -> None:
+    async def _replace(self, place: Place, known: Known, new: Head) -> None:
         old, thread = known.head, place.thread
         if old is None:
             await self._records.mark(place, new.birth)
@@ -216,13 +201,13 @@ class Heads:
                     await self._records.mark(place, old.birth)
             new = replace(new, changes=old.changes + 1)
             version = await self._records.update(self._records.head_key(thread), thread, new, known.version)
-            self._remember(thread, _Known(new, version, known.states))
+            self._known.put(thread, Known(new, version, known.states))
         # It does not begin a thread anew that is removed.
         self._writers[thread, new.writer] = None
         if len(self._writers) > _MAX_WRITERS:
             self._writers.popitem(last=False)
 
-    async def _store_state(self, known: _Known, head: Head) -> None:
+    async def _store_state(self, known: Known, head: Head) -> None:
         """Store the state in a head beside it, if no newer one is there."""
         thread, name = head.thread, short(head.ns)
         key, state = self._records.state_key(thread, head.birth, name), known.states.pop(head.ns, None)
@@ -234,16 +219,14 @@ class Heads:
             try:
                 if state.head is None:
                     await self._records.create(key, thread, head)
-                    state = _State(head, "")
+                    state = State(head, "")
                 else:
-                    state = _State(head, await self._records.update(key, thread, head, state.version))
+                    state = State(head, await self._records.update(key, thread, head, state.version))
             except (ConflictError, NotFoundError):
                 state = None
             else:
                 break
-        known.states[head.ns] = state
-        if len(known.states) > _MAX_KNOWN_STATES:
-            del known.states[next(iter(known.states))]
+        known.keep(head.ns, state)
 
     async def _undo(self, place: Place, before: Head | None, now: Head | None, archived: Archived) -> None:
         if now is None or before is None or (now.birth, now.removals) != (before.birth, before.removals):
@@ -251,12 +234,6 @@ class Heads:
                 if is_whole or not await self._archive.has(place, id):
                     await self._archive.remove(place.thread, short(place.ns), id)
         archived.clear()
-
-    def _remember(self, thread: str, known: _Known) -> None:
-        self._known[thread] = known
-        self._known.move_to_end(thread)
-        if len(self._known) > _MAX_KNOWN_HEADS:
-            self._known.popitem(last=False)
 
 
 def issue(number: int, tag: str) -> str:
