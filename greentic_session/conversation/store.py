@@ -12,18 +12,16 @@ from typing import Any, TypeVar, Unpack, overload
 
 from greentic_session._json.fields import check_bool, check_int
 from greentic_session.conversation.backend import ConversationBackend
-from greentic_session.conversation.codec import DEFAULT_MAX_MESSAGE_BYTES, Codec
+from greentic_session.conversation.codec import Codec
 from greentic_session.conversation.conversation import Conversation, ConversationSummary
-from greentic_session.conversation.header import Lifetime, Stored
+from greentic_session.conversation.header import Stored
 from greentic_session.conversation.message import Message
-from greentic_session.conversation.moments import Clock, as_datetime, as_moment, utc_now
-from greentic_session.conversation.options import StoreOptions
+from greentic_session.conversation.moments import as_datetime, as_moment
+from greentic_session.conversation.options import Options, StoreOptions
 from greentic_session.conversation.packing import pack, pack_change, unpack
 from greentic_session.conversation.rules import check_conversation_id, partition_of
 from greentic_session.conversation.state import ConversationState, TokenUsage
 from greentic_session.conversation.transcripts import Transcripts, new_token
-from greentic_session.errors import InvalidInputError
-from greentic_session.expiry import Ttl, default_ttl_ms
 from greentic_session.models import TenantCtx
 
 __all__ = ["ConversationStore"]
@@ -54,13 +52,8 @@ class ConversationStore(Transcripts[M]):
         backend: The storage of the conversations.
         message_type: The type of messages: `Message`, any type that msgspec writes and reads, also
             a union, or a `TypeAdapter` of pydantic. A message that would not read back is refused.
-        ttl: The lifetime of a conversation: a number of seconds or a timedelta; None and NEVER are
-            for ever. It begins with the creation; when it ends, all parts of the conversation are
-            gone at once.
-        sliding: Whether every operation on a conversation (`load`, `messages`, `append`, `pop`,
-            `clear`, `compact`, `update_state`, `save`) renews its lifetime.
-        max_message_bytes: The longest message, in bytes of its JSON text.
-        clock: Returns the time in microseconds since the Unix epoch. Lifetimes do not depend on it.
+        options: `ttl`, `sliding`, `max_message_bytes` and `clock`, as `options.StoreOptions`
+            describes them.
 
     Raises:
         InvalidInputError: An option is out of range.
@@ -97,19 +90,13 @@ class ConversationStore(Transcripts[M]):
         backend: ConversationBackend,
         *,
         message_type: Any = Message,
-        ttl: Ttl = None,
-        sliding: bool = False,
-        max_message_bytes: int = DEFAULT_MAX_MESSAGE_BYTES,
-        clock: Clock = utc_now,
+        **options: Unpack[StoreOptions],
     ) -> None:
-        check_bool("sliding", sliding)
-        life = Lifetime(default_ttl_ms(ttl, "ttl"), sliding)
-        if sliding and life.ttl_ms is None:
-            raise InvalidInputError("sliding needs a ttl: there is no lifetime to begin anew")
-        self._life = life
+        chosen = Options.of(options)
+        self._life = chosen.life
         self._backend = backend
-        self._codec = Codec(message_type, max_message_bytes)
-        self._clock = clock
+        self._codec = Codec(message_type, chosen.max_message_bytes)
+        self._clock = chosen.clock
 
     @property
     def backend(self) -> ConversationBackend:
