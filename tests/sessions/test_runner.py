@@ -84,6 +84,13 @@ async def deliver(runner: Runner, body: str = "yes", scope: ReplyScope = CHAT, *
     return delivery.outcome
 
 
+async def backlog(store: InMemorySessionStore, waits: int) -> None:
+    """Leave so many waits ready: a reply lies at the place of each."""
+    for number in range(waits):
+        await park(store, f"k{number}", ReplyScope(f"c{number}"))
+        await answer(store, str(number), ReplyScope(f"c{number}"), claim=False)
+
+
 async def quiet() -> None:
     await anyio.wait_all_tasks_blocked()
 
@@ -217,9 +224,7 @@ def test_a_backlog_is_taken_several_at_a_time(run: Callable[[Test], None]) -> No
 
         backend.update(claim_ready=ask, answers_at_once=False)
         worker = Worker(Claim.complete)
-        for number in range(100):
-            await park(store, f"k{number}", ReplyScope(f"c{number}"))
-            await answer(store, str(number), ReplyScope(f"c{number}"), claim=False)
+        await backlog(store, 100)
         async with Runner(store, worker, concurrency=20) as runner:
             await quiet()
             assert sorted(worker.said, key=int) == [str(number) for number in range(100)]
@@ -250,9 +255,7 @@ def test_what_is_asked_for_when_it_ends_is_given_back(run: Callable[[Test], None
 
         backend.update(claim_ready=ask, answers_at_once=False)
         worker = Worker(Claim.complete)
-        for number in range(3):
-            await park(store, f"k{number}", ReplyScope(f"c{number}"))
-            await answer(store, str(number), ReplyScope(f"c{number}"), claim=False)
+        await backlog(store, 3)
         async with Runner(store, worker):
             await quiet()
         assert worker.said == ["0"]

@@ -177,8 +177,7 @@ class MemoryBackend(Replies):
 
     async def complete(self, owner: Owner, key: str, token: str) -> Settled | None:  # noqa: ARG002  # an owner's for good, here
         with self._lock:
-            now = self.timer()
-            entry = self._held(key, token, now)
+            entry, now = self._held(key, token)
             if entry is None:
                 return None
             if entry.held:
@@ -189,8 +188,7 @@ class MemoryBackend(Replies):
 
     async def release(self, key: str, token: str) -> bool:
         with self._lock:
-            now = self.timer()
-            entry = self._held(key, token, now)
+            entry, now = self._held(key, token)
             if entry is not None:
                 self._release(entry, now)
             return entry is not None
@@ -204,8 +202,7 @@ class MemoryBackend(Replies):
 
     async def renew(self, key: str, token: str, lease_ms: int) -> bool:
         with self._lock:
-            now = self.timer()
-            entry = self._held(key, token, now)
+            entry, now = self._held(key, token)
             if entry is not None:
                 self._lease(entry, token, lease_ms, now)
             return entry is not None

@@ -1,12 +1,12 @@
 """One session in memory, and how it may be read while others write."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from greentic_session._expiry.expiring import NEVER_ENDS
 from greentic_session.models import ReplyScope, SessionData
 from greentic_session.tenancy import Owner
-from greentic_session.transitions import Turn
+from greentic_session.transitions import Received, Turn
 from greentic_session.wait import Wait
 
 from .inbox import Inbox
@@ -81,3 +81,12 @@ class Entry:
     def scope(self) -> ReplyScope | None:
         """Where it waits, for `transitions`."""
         return self.wait.scope
+
+    def let_go(self) -> Iterator[tuple[Inbox, Received]]:
+        """Yield the replies that the claim on the session holds; from now on it holds none."""
+        held, token = self.held, self.token
+        self.held = ()
+        for inbox, reply_id in held:
+            received = inbox.replies.get(reply_id)
+            if received is not None and received.token == token:
+                yield inbox, received

@@ -229,8 +229,7 @@ class Replies(Shelves, SessionBackend):
 
     async def take(self, taking: Taking) -> tuple[Reply, ...] | None:
         with self._lock:
-            now = self.timer()
-            entry = self._held(taking.key, taking.token, now)
+            entry, now = self._held(taking.key, taking.token)
             if entry is None:
                 return None
             taken = transitions.takeable(() if entry.inbox is None else entry.inbox.all(), taking.limit, now)
@@ -241,8 +240,7 @@ class Replies(Shelves, SessionBackend):
 
     async def stay(self, staying: Staying) -> bool:
         with self._lock:
-            now = self.timer()
-            entry = self._held(staying.key, staying.token, now)
+            entry, now = self._held(staying.key, staying.token)
             if entry is None:
                 return False
             if staying.data is not None:
@@ -255,8 +253,7 @@ class Replies(Shelves, SessionBackend):
 
     async def put_off(self, putting_off: PuttingOff) -> bool:
         with self._lock:
-            now = self.timer()
-            entry = self._held(putting_off.key, putting_off.token, now)
+            entry, now = self._held(putting_off.key, putting_off.token)
             if entry is None:
                 return False
             entry.turn = transitions.fail(entry.turn)

@@ -88,9 +88,11 @@ class Shelves(Expiring[Entry | Inbox | KnownDelivery]):
         current = transitions.is_live(entry, now) and self.shard(wait.key).get(wait.key) is entry
         return current and tenancy.administers(ctx, user, wait.data)
 
-    def _held(self, key: str, token: str, now: float) -> Entry | None:
+    def _held(self, key: str, token: str) -> tuple[Entry | None, float]:
+        """Return the session that a live claim holds, None if it is over; and the moment."""
+        now = self.timer()
         entry = self.shard(key).get(key)
-        return entry if transitions.is_held(entry, token, now) else None
+        return (entry if transitions.is_held(entry, token, now) else None), now
 
     def _add(self, wait: Wait, owner: Owner | None) -> Entry:
         entry = self.shard(wait.key)[wait.key] = Entry(wait, owner)
@@ -291,31 +293,23 @@ class Shelves(Expiring[Entry | Inbox | KnownDelivery]):
 
     def _settle(self, entry: Entry, now: float) -> None:
         """Remove the replies that a claim holds: a verdict has settled them."""
-        held, token = entry.held, entry.token
-        entry.held = ()
-        for inbox, reply_id in held:
-            received = inbox.replies.get(reply_id)
-            if received is not None and received.token == token:
-                del inbox.replies[reply_id]
-                if received.reply.delivery_id is not None:
-                    end = transitions.id_end(received, Leaving.SETTLED, now, self.reply_limits)
-                    self._note(inbox.owner, received, end, now)
-                if inbox is not entry.inbox:
-                    self._refresh_place(inbox, entry, now)
-                elif not inbox.replies:
-                    entry.inbox = None
-                    self._drop_inbox(inbox)
+        for inbox, received in entry.let_go():
+            del inbox.replies[received.reply.id]
+            if received.reply.delivery_id is not None:
+                end = transitions.id_end(received, Leaving.SETTLED, now, self.reply_limits)
+                self._note(inbox.owner, received, end, now)
+            if inbox is not entry.inbox:
+                self._refresh_place(inbox, entry, now)
+            elif not inbox.replies:
+                entry.inbox = None
+                self._drop_inbox(inbox)
 
     def _give_back(self, entry: Entry, now: float) -> None:
         """Give back the replies that a claim holds: it ends without a verdict."""
-        held, token = entry.held, entry.token
-        entry.held = ()
-        for inbox, reply_id in held:
-            received = inbox.replies.get(reply_id)
-            if received is not None and received.token == token:
-                waits = self._waiting(inbox.owner, inbox.scope, now) is not None
-                inbox.replies[reply_id] = transitions.give_back(received, now, self.reply_limits, waits=waits)
-                self._refresh_place(inbox, entry, now)
+        for inbox, received in entry.let_go():
+            waits = self._waiting(inbox.owner, inbox.scope, now) is not None
+            inbox.replies[received.reply.id] = transitions.give_back(received, now, self.reply_limits, waits=waits)
+            self._refresh_place(inbox, entry, now)
 
     def _leave(self, entry: Entry, leaving: Leaving, now: float, left_at: float | None = None) -> tuple[Reply, ...]:
         """Take out what lies at a place that its wait leaves; return what that was."""
