@@ -115,6 +115,17 @@ async def at_work(store: InMemorySessionStore, **options: Any) -> AsyncIterator[
         yield worker
 
 
+async def try_twice(store: InMemorySessionStore, worker: Worker, *, delay: float, **options: Any) -> None:
+    """Deliver to a Runner with these options: its worker tries it, and again after the delay."""
+    await park(store)
+    async with Runner(store, worker, **options) as runner:
+        await deliver(runner)
+        await quiet()
+        await later(store, delay)
+        await quiet()
+        assert worker.attempts == [1, 2]
+
+
 async def nothing(_: Claim) -> None:
     pass
 
@@ -380,13 +391,7 @@ def test_an_on_failure_that_raises_or_decides_nothing(run: Callable[[Test], None
                 raise ZeroDivisionError
 
         worker = Worker(nothing)
-        await park(store)
-        async with Runner(store, worker, on_failure=on_failure) as runner:
-            await deliver(runner)
-            await quiet()
-            await later(store, 300)
-            await quiet()
-            assert worker.attempts == [1, 2]
+        await try_twice(store, worker, delay=300, on_failure=on_failure)
 
     run(test)
     assert len([record for record in caplog.records if record.levelno == logging.ERROR]) == 2
@@ -400,14 +405,7 @@ def test_a_handlers_own_timeout_error_is_an_error_like_any_other(run: Callable[[
         async def on_failure(_: Claim, __: Exception) -> None:
             raise AssertionError
 
-        worker = Worker(late)
-        await park(store)
-        async with Runner(store, worker, turn_timeout=DAY, on_failure=on_failure) as runner:
-            await deliver(runner)
-            await quiet()
-            await later(store, 1)
-            await quiet()
-            assert worker.attempts == [1, 2]
+        await try_twice(store, Worker(late), delay=1, turn_timeout=DAY, on_failure=on_failure)
 
     run(test)
 
