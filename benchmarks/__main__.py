@@ -17,7 +17,7 @@ from .sqlite import __main__ as sqlite
 __all__ = ["main", "parse_arguments"]
 
 _ALONE = {"sqlite": sqlite, "replies": replies, "adapters": adapters}
-"""What stands alone, by its name."""
+"""Benchmarks that ``--only`` names alone, by their names."""
 
 
 def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:

@@ -40,7 +40,7 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
 
 
 def pytest_collection_finish() -> None:
-    """Let the garbage collector look at what tests make, and not at all tests each time."""
+    """Freeze what is loaded, so that the garbage collector looks only at what tests make."""
     gc.collect()
     gc.freeze()
 

@@ -41,12 +41,12 @@ _COMMANDS = {
 _ROWS = ("longest wait of another client", "longest script", "server's CPU for each script")
 _MAX_SECONDS = {"stats": 10.0}
 _MAX_REGISTERED = 20_000
-"""So many waits are registered by the store; others are clones of them."""
+"""Number of waits that the store registers; others are clones of them."""
 _READY = 500
-"""How many of them are ready: a reply lies there, and nobody is at it."""
+"""Number of them that are ready: a reply lies there, and nobody is at it."""
 _CLAIMED = 50
 _WATCHED_S = 10.0
-"""For how many seconds `top` is watched once it has counted everything."""
+"""Seconds that `top` is watched once it has counted everything."""
 _BATCH_SESSIONS = 200
 """Number of sessions that are registered at once."""
 _TTLS_S = (7 * 86_400, 1800)

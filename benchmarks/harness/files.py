@@ -27,7 +27,7 @@ class Files:
 
     @property
     def notes(self) -> list[str]:
-        """What the report says where no file is on a disk."""
+        """Notes for the report where no file is on a disk."""
         return [_NO_DISK] * self.file_system.startswith(IN_MEMORY)
 
 

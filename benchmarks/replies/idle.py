@@ -1,4 +1,4 @@
-"""What an idle `iter_ready` asks of the Redis server in each poll, however many waits there are."""
+"""Commands of an idle `iter_ready` at the server in each poll, however many waits there are."""
 
 import asyncio
 from collections.abc import Callable

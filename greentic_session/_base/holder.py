@@ -13,7 +13,7 @@ from msgspec import Struct
 __all__ = ["PUBLIC_CHARACTERS", "SECRET_BYTES", "Holder", "claim_token", "holder_of", "this_process"]
 
 PUBLIC_CHARACTERS: Final = 12
-"""How many characters at the front of a token are no secret."""
+"""Number of characters at the front of a token that are no secret."""
 SECRET_BYTES: Final = 15
 """How many random bytes are in a token."""
 _MAX_PID: Final = 0xFFFFFF

@@ -1,4 +1,4 @@
-"""What is drawn: tables that fit their terminal, and progress, with rich and without it."""
+"""Drawing: tables that fit their terminal, and progress, with rich and without it."""
 
 import os
 import sys

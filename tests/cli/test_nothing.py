@@ -1,4 +1,4 @@
-"""What is said where a tenant or a namespace holds nothing: its name may be misspelt."""
+"""Hints where a tenant or a namespace holds nothing: its name may be misspelt."""
 
 from pathlib import Path
 from typing import Any

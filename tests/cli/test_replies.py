@@ -1,4 +1,4 @@
-"""What operators are told of replies and deadlines, and do about a wait that is stuck."""
+"""Commands about replies and deadlines, and about a wait that is stuck."""
 
 import asyncio
 import os

@@ -8,7 +8,7 @@ __all__ = ["execute"]
 
 
 def execute(path: Path, statement: str, *values: object) -> list[tuple[Any, ...]]:
-    """Do as another program would that writes into the file."""
+    """Write into the file as another program does."""
     raw = sqlite3.connect(path, isolation_level=None, timeout=30)
     try:
         return raw.execute(statement, values).fetchall()

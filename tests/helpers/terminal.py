@@ -32,7 +32,7 @@ class Terminal:
 
     @property
     def lines(self) -> Sequence[str]:
-        """What is seen."""
+        """Text on the screen."""
         return [line.rstrip() for line in self._screen.display]
 
     def until(self, seen: Callable[[Sequence[str]], object]) -> Sequence[str]:

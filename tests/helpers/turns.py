@@ -1,4 +1,4 @@
-"""What tests of Runners wait for: turns that end, and what other processes do."""
+"""Waiting in tests of Runners: for turns that end, and for what other processes do."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -14,7 +14,7 @@ __all__ = ["PATIENCE_S", "People", "Turns", "until"]
 Tell: TypeAlias = Callable[[str, str], Awaitable[None]]
 
 PATIENCE_S = 60.0
-"""For how many seconds a test waits for what surely comes."""
+"""Seconds that a test waits for what surely comes."""
 
 
 class Turns:
@@ -43,7 +43,7 @@ class Turns:
 
 
 class People:
-    """What people are told by processes at work.
+    """Messages of processes at work to people.
 
     Args:
         work: A handler that tells whom what.

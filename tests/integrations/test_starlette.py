@@ -25,7 +25,7 @@ pytestmark = pytest.mark.asyncio
 
 
 class Desk:
-    """What a test shares with its application."""
+    """State that a test shares with its application."""
 
     def __init__(self, config: Any) -> None:
         self.config = config

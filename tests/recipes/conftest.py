@@ -14,7 +14,7 @@ Open = Callable[[], AbstractAsyncContextManager[SessionStore]]
 """Opens the storage of the test, as a process does that begins; also again, or twice at once."""
 
 DURABLE = ["sqlite", "redis"]
-"""What processes share, and what outlives them."""
+"""Storage that processes share, and that outlives them."""
 
 
 @pytest.fixture(params=["memory", *DURABLE])

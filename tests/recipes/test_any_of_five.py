@@ -15,7 +15,7 @@ LUNCH = Question("Pizza or soup?", FIVE)
 
 
 class Office(People):
-    """What the five are told."""
+    """Messages to the five."""
 
     def __init__(self) -> None:
         super().__init__(work)

@@ -66,7 +66,7 @@ def served(url: str, shop: Path) -> Iterator[Process]:
 
 
 class Shop:
-    """What the processes did, as their shop noted it."""
+    """Notes of the shop on what the processes did."""
 
     def __init__(self, path: Path) -> None:
         self.path = path

@@ -24,7 +24,7 @@ LIMITS = ReplyLimits(
 
 
 class Stored(Struct):
-    """What a backend keeps of a wait."""
+    """Stored state of a wait, as a backend keeps it."""
 
     data: SessionData = DATA
     scope: ReplyScope | None = CHAT

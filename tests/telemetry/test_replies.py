@@ -1,4 +1,4 @@
-"""What OpenTelemetry is told of replies: outcomes and attempts, and nothing of anybody."""
+"""Telemetry of replies: outcomes and attempts, and no data of anybody."""
 
 import pytest
 from observed import Observed

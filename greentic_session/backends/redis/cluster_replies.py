@@ -39,7 +39,7 @@ _CLAIM_HERE = step("claim_here")
 _LOOK_HERE = step("look_here")
 _DUE_USERS = script("due_users", repeatable=True)
 _AT_ONCE = 64
-"""How many slots are asked at a time for what is ready there."""
+"""Number of slots that are asked at a time for what is ready."""
 
 
 class _InSlot(RedisBackend):

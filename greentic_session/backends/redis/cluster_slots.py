@@ -1,4 +1,4 @@
-"""On a cluster: how an operation comes to the slot of a user, and what it may have to take there.
+"""Operations on a cluster find the slot of a user here, and take a reservation or an entry there.
 
 `owner_pointers` tells what a reservation is, `ready_entries` what an entry is.
 """
@@ -23,7 +23,7 @@ __all__ = ["ClusterSlots"]
 T = TypeVar("T")
 
 _AT_ONCE = 64
-"""How many slots a walk asks at a time."""
+"""Number of slots that a walk asks at a time."""
 _UNRESERVED = ("", "")
 
 

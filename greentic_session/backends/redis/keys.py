@@ -123,21 +123,21 @@ _LASTING_KIND: Final = "lasting:sessions"
 _ACCEPTED_KIND: Final = "accepted"
 _OWNER_POINTER_KIND: Final = "owner:"
 REPLIES_KIND: Final = "replies:"
-"""What follows the namespace in the keys of inboxes."""
+"""Kind of the keys of inboxes: it follows the namespace."""
 DELIVERED_KIND: Final = "delivered:"
-"""The same of the deliveries that are remembered."""
+"""Kind of the keys of deliveries that are remembered."""
 KEPT_KIND: Final = "kept:"
-"""The same of what tells where replies are kept though nothing waits."""
+"""Kind of the keys that tell where replies are kept though nothing waits."""
 CARRIED_KIND: Final = "carried:"
-"""The same of what tells which replies were copied to a place."""
+"""Kind of the keys that tell which replies were copied to a place."""
 READY_KIND: Final = "ready:"
-"""The same of the index of what is ready."""
+"""Kind of the keys of the index of what is ready."""
 
 _INDEX_TAG: Final = ":ready"
 """On a cluster, the hash tag of the index of what is ready; no user has it: an env is not empty."""
 
 REPLY_KINDS: Final = (REPLIES_KIND, DELIVERED_KIND, KEPT_KIND)
-"""What belongs to a user, of replies: the user's name follows."""
+"""Kinds of the keys of replies that belong to a user, whose name follows."""
 
 USER_KINDS: Final = (SCOPE_KIND, _WAITS_KIND, _INDEX_KIND, _POINTER_KIND, _MENDING_KIND)
 """What belongs to a user: the user's name follows."""

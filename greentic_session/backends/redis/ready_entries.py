@@ -68,7 +68,7 @@ Reserve: TypeAlias = Callable[[str, str, int | None, str], Awaitable[Reservation
 _MONTH = 32 * 86_400_000
 """For how many ms an entry lives at least that is written before its step was tried."""
 _REMEMBERED = 65_536
-"""How many users a client remembers the entries of."""
+"""Number of users whose entries a client remembers."""
 
 
 _MOVE = script("move_ready", int)
@@ -252,7 +252,7 @@ class Entries:
                 return
 
     async def move(self, seen: Named, nonce: str, left_ms: int | None) -> None:
-        """Let an entry be due later, if it is still that one; take it out where nothing is left.
+        """Make an entry due later, if it is still that one; remove it where nothing is left.
 
         Args:
             seen: The entry.

@@ -38,7 +38,7 @@ __all__ = [
 
 _MONTH_S: Final = 30 * 86_400.0
 _NOTHING: Final = "000 "
-"""How a turn signs that is like none."""
+"""Signature of a turn that is as good as none."""
 NEAR_S: Final = 1.0
 """How far apart two ends of lifetimes may be that count as one."""
 
@@ -47,7 +47,7 @@ Outcome = str
 
 
 class CopiedTurn(NamedTuple):
-    """What a session of another store has that takes part in replies or deadlines.
+    """State of a session of another store that takes part in replies or deadlines.
 
     Moments are seconds since the Unix epoch, by this machine's clock.
 
@@ -222,7 +222,7 @@ def _keep(shelves: Shelves, place: bytes) -> None:
 
 
 def _take_part(connection: sqlite3.Connection, copy: Copied, left: bytes | None, now: float) -> None:
-    """Let a session that was stored have what it takes part in, and what lies at its place.
+    """Store the turn of a session that was copied, and join it with the inbox of its place.
 
     Args:
         connection: Where it was stored.

@@ -37,7 +37,7 @@ __all__ = [
 
 _MONTH_S: Final = 30 * 86_400.0
 _STEP_ROWS: Final = 250
-"""How many rows a step looks at."""
+"""Number of rows that a step looks at."""
 _COLUMNS: Final = (
     "r.id, r.scope, r.delivery_id, r.sender, r.size, r.accepted, r.accepted_at, "
     "r.keep_until, r.token, r.held_until, r.kept, r.body"

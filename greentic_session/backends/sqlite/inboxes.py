@@ -40,7 +40,7 @@ _SCOPES: Final = msgspec.json.Decoder(ReplyScope)
 _LETTER: Final = "serial, id, place, size, accepted, keep_until, token, held_until, kept, delivery"
 _REPLY: Final = "serial, id, body, scope, accepted_at, delivery_id, sender"
 _AT_ONCE: Final = 500
-"""How many serials one statement names."""
+"""Number of serials that one statement names."""
 
 
 class Letter:

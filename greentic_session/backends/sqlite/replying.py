@@ -111,7 +111,7 @@ def touch(shelves: Shelves, row: Row, ttl_ms: int | None) -> None:
 
 
 def claim(shelves: Shelves, row: Row, claiming: Claiming, scope: ReplyScope) -> Begun:
-    """Let a plain claim hold a wait that is free."""
+    """Claim a wait that is free: a plain claim."""
     joined = None if row.place is None else transitions.join(row, shelves.received(row.place), shelves.now)
     if joined is not None:
         row.turn = joined

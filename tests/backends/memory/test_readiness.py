@@ -1,4 +1,4 @@
-"""What is ready in memory: the queue, turns of tenants, and costs that no neighbour pays."""
+"""Readiness in memory: the queue, turns of tenants, and costs that no neighbour pays."""
 
 import random
 

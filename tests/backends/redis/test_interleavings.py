@@ -1,4 +1,4 @@
-"""What leads from one slot of a cluster to another: every order of the server steps of its users.
+"""Links between slots of a cluster: every order of the server steps of clients.
 
 Owner pointers lead from a session key to its session, entries of the index to what is ready. Two
 slots cannot be changed in one step, so what must hold is held against every order of the steps of

@@ -109,7 +109,7 @@ DAMAGES: dict[str, list[Callable[[bytes], bytes]]] = {
     "it has 1 messages, and its first line says 2": [lambda text: text[: text.rindex(b"\n", 0, -1)]],
     "it has 3 messages, and its first line says 2": [lambda text: text + b"{}\n"],
 }
-"""What is done to a file, by the reason that is given then."""
+"""Damages of a file, by the reason that is given for leaving it out."""
 
 
 @pytest.mark.parametrize(("reason", "damage"), [(reason, each) for reason, found in DAMAGES.items() for each in found])

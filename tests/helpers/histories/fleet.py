@@ -149,7 +149,7 @@ class Fleet:
 
 
 def run_incidents(fleet: Fleet, incidents: Sequence[Callable[[], None]]) -> None:
-    """Let incidents happen one after the other, spread over the deliveries."""
+    """Cause incidents one after the other, spread over the deliveries."""
     for number, incident in enumerate(incidents, start=1):
         fleet.wait_for(number / (len(incidents) + 1))
         incident()

@@ -66,7 +66,7 @@ class Held(NamedTuple):
 
 
 class Place(NamedTuple):
-    """What is at a place.
+    """State of a place.
 
     Attributes:
         lying: The unsettled replies, oldest first.

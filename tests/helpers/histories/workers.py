@@ -48,7 +48,7 @@ def scope_of(place: int) -> ReplyScope:
 
 
 async def park_all(store: SessionStore, places: int) -> None:
-    """Let a wait be at each place, for good."""
+    """Park a wait at each place, without a lifetime."""
     for place in range(places):
         owner = owner_of(place)
         await store.register_wait(owner, owner.user_id or "", scope_of(place), name(place), data(owner), NEVER)

@@ -25,11 +25,11 @@ __all__ = ["NAMESPACE", "Race", "Work", "run_alone", "store_on"]
 
 NAMESPACE = "steps"
 _ORDERED = 7
-"""So many steps are in every order."""
+"""Number of steps that are taken in every order."""
 _FAIR = 200
-"""How many steps there are behind them at most."""
+"""Limit of the steps behind them."""
 Work: TypeAlias = Callable[[SessionStore], Coroutine[Any, Any, object]]
-"""What a client does."""
+"""Work of a client."""
 
 
 class _Step:

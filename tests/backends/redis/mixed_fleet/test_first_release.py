@@ -28,7 +28,7 @@ FINISHES = ("park", "park", "move", "complete", "release")
 
 
 class Step(NamedTuple):
-    """What somebody does."""
+    """Step of a runtime."""
 
     operation: str
     who: TenantCtx
