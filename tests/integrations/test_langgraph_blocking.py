@@ -1,25 +1,17 @@
 """The saver for langgraph in programs without an event loop."""
 
-from typing import Annotated, Any, TypedDict
+from typing import Any
 
 import pytest
 
 from greentic_session import RedisUrlWithNamespace, TenantCtx
 
 pytest.importorskip("langgraph", reason="install the extra: python -m pip install 'greentic-session[langgraph]'")
-from langgraph.graph import END, START, StateGraph  # it needs the framework
+from frameworks.graphs import State, in_a_row  # it needs the framework
 
 from greentic_session.integrations.langgraph import SessionSaver
 
 CTX = TenantCtx.new("dev", "acme")
-
-
-def added(left: list[str], right: list[str]) -> list[str]:
-    return left + right
-
-
-class State(TypedDict):
-    said: Annotated[list[str], added]
 
 
 def say_one(state: State) -> Any:
@@ -31,13 +23,7 @@ def say_two(state: State) -> Any:
 
 
 def graph_of_two() -> Any:
-    graph: Any = StateGraph(State)
-    graph.add_node("one", say_one)
-    graph.add_node("two", say_two)
-    graph.add_edge(START, "one")
-    graph.add_edge("one", "two")
-    graph.add_edge("two", END)
-    return graph
+    return in_a_row(one=say_one, two=say_two)
 
 
 def test_without_an_event_loop(url: str, namespace: str) -> None:

@@ -1,7 +1,8 @@
 """Interrupts of langgraph that people answer through replies."""
 
-from collections.abc import Mapping
-from typing import Annotated, Any, TypedDict
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
 
 import anyio
 import msgspec
@@ -20,7 +21,7 @@ from greentic_session import (
 )
 
 pytest.importorskip("langgraph", reason="install the extra: python -m pip install 'greentic-session[langgraph]'")
-from langgraph.graph import END, START, StateGraph  # it needs the framework
+from frameworks.graphs import State, in_a_row  # it needs the framework
 from langgraph.types import interrupt
 
 from greentic_session.integrations.langgraph import Answer, GraphTurns, Input, Question, SessionSaver
@@ -29,14 +30,6 @@ pytestmark = pytest.mark.asyncio
 
 ANN = TenantCtx.new("dev", "acme", user="ann")
 CHAT = ReplyScope("chat-1")
-
-
-def added(left: list[str], right: list[str]) -> list[str]:
-    return left + right
-
-
-class State(TypedDict):
-    said: Annotated[list[str], added]
 
 
 async def order(state: State) -> Any:
@@ -48,16 +41,7 @@ async def close(state: State) -> Any:
 
 
 def compiled(store: SessionStore, *, nested: bool = False) -> Any:
-    inner: Any = StateGraph(State)
-    inner.add_node("order", order)
-    inner.add_edge(START, "order")
-    inner.add_edge("order", END)
-    graph: Any = StateGraph(State)
-    graph.add_node("order", inner.compile() if nested else order)
-    graph.add_node("close", close)
-    graph.add_edge(START, "order")
-    graph.add_edge("order", "close")
-    graph.add_edge("close", END)
+    graph = in_a_row(order=in_a_row(order=order).compile() if nested else order, close=close)
     return graph.compile(checkpointer=SessionSaver(store, ANN))
 
 
@@ -102,47 +86,49 @@ class Desk:
         return self.said[-1]
 
 
+@asynccontextmanager
+async def asked(url: str, namespace: str, *, nested: bool) -> AsyncIterator[Desk]:
+    """Run a graph in a Runner until it has asked for the size."""
+    config = RedisUrlWithNamespace(url, namespace) if url.startswith("redis") else url
+    async with create_session_store(config) as store:
+        desk = Desk(store, compiled(store, nested=nested))
+        async with desk.runner:
+            await desk.tell(Input({"said": []}))
+            assert await desk.hear() == ["size?"]
+            yield desk
+
+
 @pytest.fixture(params=[False, True], ids=["flat", "nested"])
 def nested(request: pytest.FixtureRequest) -> bool:
     return bool(request.param)
 
 
 async def test_answers_that_come_twice_or_early(url: str, namespace: str, *, nested: bool) -> None:
-    config = RedisUrlWithNamespace(url, namespace) if url.startswith("redis") else url
-    async with create_session_store(config) as store:
-        desk = Desk(store, compiled(store, nested=nested))
-        async with desk.runner:
-            await desk.tell(Input({"said": []}))
-            assert await desk.hear() == ["size?"]
-            [size] = desk.questions
-            await desk.tell(Answer("another", "huge"))  # of a question that nobody has asked
-            await desk.tell(Answer(size.id, "large"))
-            await desk.tell(Answer(size.id, "small"))  # twice: it must not answer the next question
-            assert await desk.hear() == ["size of the box?"]
-            [box] = desk.questions
-            assert box.id != size.id
-            await desk.tell(Answer(size.id, "tiny"))  # late
-            await desk.tell(Answer(box.id, "red"))
-            assert await desk.hear() == ["large", "red", "closed"]
-            await desk.tell(Input({"said": ["again"]}))
-            assert await desk.hear() == ["size?"]
+    async with asked(url, namespace, nested=nested) as desk:
+        [size] = desk.questions
+        await desk.tell(Answer("another", "huge"))  # of a question that nobody has asked
+        await desk.tell(Answer(size.id, "large"))
+        await desk.tell(Answer(size.id, "small"))  # twice: it must not answer the next question
+        assert await desk.hear() == ["size of the box?"]
+        [box] = desk.questions
+        assert box.id != size.id
+        await desk.tell(Answer(size.id, "tiny"))  # late
+        await desk.tell(Answer(box.id, "red"))
+        assert await desk.hear() == ["large", "red", "closed"]
+        await desk.tell(Input({"said": ["again"]}))
+        assert await desk.hear() == ["size?"]
     assert desk.said[:3] == [["size?"], ["size of the box?"], ["large", "red", "closed"]]
 
 
 async def test_a_turn_that_died_before_its_verdict(url: str, namespace: str, *, nested: bool) -> None:
     """Its answer is not given to the question that came next."""
-    config = RedisUrlWithNamespace(url, namespace) if url.startswith("redis") else url
-    async with create_session_store(config) as store:
-        desk = Desk(store, compiled(store, nested=nested))
-        async with desk.runner:
-            await desk.tell(Input({"said": []}))
-            await desk.hear()
-            [size] = desk.questions
-            desk.failures = 1
-            await desk.tell(Answer(size.id, "large"))
-            assert await desk.hear() == ["size of the box?"]
-            first = desk.questions
-            assert await desk.hear() == ["size of the box?"]  # the second attempt asks it again
-            assert desk.questions == first
-            await desk.tell(Answer(first[0].id, "red"))
-            assert await desk.hear() == ["large", "red", "closed"]
+    async with asked(url, namespace, nested=nested) as desk:
+        [size] = desk.questions
+        desk.failures = 1
+        await desk.tell(Answer(size.id, "large"))
+        assert await desk.hear() == ["size of the box?"]
+        first = desk.questions
+        assert await desk.hear() == ["size of the box?"]  # the second attempt asks it again
+        assert desk.questions == first
+        await desk.tell(Answer(first[0].id, "red"))
+        assert await desk.hear() == ["large", "red", "closed"]
