@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from cluster_servers import Cluster, Node, slot_of
-from histories.fleet import Fleet, run_incidents
+from histories.fleet import Fleet, outlive
 from redis_server import Server, writes_stopped
 from sentinel_servers import Fleet as Service
 
@@ -32,12 +32,7 @@ def test_no_reply_is_lost_and_none_has_two_verdicts(tmp_path: Path, each: int, i
     """10,000 replies to 200 places."""
     chance = random.Random(2)
     with Server(*APPEND_ONLY) as server, Fleet(server.url, tmp_path, places=200, each=each) as fleet:
-        run_incidents(
-            fleet, [lambda: fleet.kill_one(chance), lambda: restart(server), lambda: fleet.stop_one(chance)] * incidents
-        )
-        history = fleet.finish()
-    assert len(history.accepted) == 200 * each >= history.verdicts()
-    history.check()
+        outlive(fleet, [lambda: fleet.kill_one(chance), lambda: restart(server), lambda: fleet.stop_one(chance)] * incidents)
 
 
 # -- on a cluster
@@ -73,17 +68,16 @@ def test_on_a_cluster_that_fails_over(tmp_path: Path) -> None:
     """2,400 replies to 200 places on three primaries and their replicas."""
     chance = random.Random(3)
     with Cluster() as cluster, Fleet(cluster.url, tmp_path, places=200, each=12) as fleet:
-        incidents = [
-            lambda: hand_over(cluster),
-            lambda: fleet.kill_one(chance),
-            lambda: lose_primary(cluster),
-            lambda: fleet.stop_one(chance),
-            lambda: hand_over(cluster),
-        ]
-        run_incidents(fleet, incidents)
-        history = fleet.finish()
-    assert len(history.accepted) == 200 * 12 >= history.verdicts()
-    history.check()
+        outlive(
+            fleet,
+            [
+                lambda: hand_over(cluster),
+                lambda: fleet.kill_one(chance),
+                lambda: lose_primary(cluster),
+                lambda: fleet.stop_one(chance),
+                lambda: hand_over(cluster),
+            ],
+        )
 
 
 # -- behind sentinels
@@ -134,12 +128,11 @@ def test_behind_sentinels_that_switch(tmp_path: Path) -> None:
     """
     chance = random.Random(4)
     with Service(down_after_ms=60_000) as service, Fleet(service.url, tmp_path, places=100, each=20) as fleet:
-        incidents = [
-            lambda: switch(service),
-            lambda: fleet.kill_one(chance),
-            lambda: lose_the_primary(service),
-        ]
-        run_incidents(fleet, incidents)
-        history = fleet.finish()
-    assert len(history.accepted) == 100 * 20 >= history.verdicts()
-    history.check()
+        outlive(
+            fleet,
+            [
+                lambda: switch(service),
+                lambda: fleet.kill_one(chance),
+                lambda: lose_the_primary(service),
+            ],
+        )

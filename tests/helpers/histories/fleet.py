@@ -19,7 +19,7 @@ from greentic_session.store import SessionStore
 from .recording import History, RecordingBackend
 from .workers import LEASE_S, PROCESSES, begun_at, name, owner_of, park_all, scope_of
 
-__all__ = ["Fleet", "run_incidents"]
+__all__ = ["Fleet", "outlive"]
 
 _GIVE_UP_S = 300.0
 _HELPERS = Path(__file__).parent.parent
@@ -33,12 +33,16 @@ class Fleet:
         folder: For their records.
         places: How many places there are.
         each: How many replies each of them gets.
+
+    Attributes:
+        deliveries: Number of replies to all places.
     """
 
     def __init__(self, url: str, folder: Path, *, places: int, each: int) -> None:
         self._url = url
         self._records = [str(folder / f"record-{number}") for number in range(PROCESSES)]
         self._last = str(folder / "record-last")
+        self.deliveries = places * each
         self._places = places
         self._each = each
         self._processes: list[subprocess.Popen[bytes]] = []
@@ -76,7 +80,7 @@ class Fleet:
     def wait_for(self, share: float) -> None:
         """Return when such a share of all deliveries was accepted."""
         give_up = time.monotonic() + _GIVE_UP_S
-        while len(self._history.accepted) < share * self._places * self._each:
+        while len(self._history.accepted) < share * self.deliveries:
             assert time.monotonic() < give_up, "it goes on for too long"
             time.sleep(0.1)
             self._read_all()
@@ -148,8 +152,14 @@ class Fleet:
                     assert await store.find_wait_by_scope(owner, owner.user_id or "", scope_of(place)) == name(place)
 
 
-def run_incidents(fleet: Fleet, incidents: Sequence[Callable[[], None]]) -> None:
-    """Cause incidents one after the other, spread over the deliveries."""
+def outlive(fleet: Fleet, incidents: Sequence[Callable[[], None]]) -> None:
+    """Cause incidents one after the other, spread over the deliveries, and check the history.
+
+    Each accepted reply has one verdict or lies there still.
+    """
     for number, incident in enumerate(incidents, start=1):
         fleet.wait_for(number / (len(incidents) + 1))
         incident()
+    history = fleet.finish()
+    assert len(history.accepted) == fleet.deliveries >= history.verdicts()
+    history.check()
