@@ -1,6 +1,6 @@
 """Turns of agents on conversations and replies, whatever the framework: history, and approvals."""
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final, NamedTuple, TypeAlias
 
@@ -11,6 +11,9 @@ from greentic_session.claim import Claim
 from greentic_session.conversation import Conversation, ConversationStore, link_conversation, linked_conversation
 from greentic_session.errors import NotFoundError
 from greentic_session.expiry import Ttl
+from greentic_session.reply import Reply
+
+from ._claims import ReplyTurns
 
 __all__ = ["BaseTurns", "Decided", "Decision", "Outcome", "Prompt", "RunOptions", "Say", "Waiting"]
 
@@ -95,7 +98,7 @@ class Outcome(NamedTuple):
     output: Any
 
 
-class BaseTurns(ABC):
+class BaseTurns(ReplyTurns):
     """Handler of a `Runner` for one agent: ``Runner(store, AgentTurns(...).work)``.
 
     Deliver a `Prompt` or a `Decision` as JSON, with a `Start` for the first prompt. The history of
@@ -118,19 +121,8 @@ class BaseTurns(ABC):
         self._ttl = ttl
         self._options = options
 
-    async def work(self, claim: Claim) -> None:
-        """Work on an answer: run the agent, tell or ask, and wait for the next one.
-
-        A place at its deadline is over.
-
-        Raises:
-            ConflictError: Another attempt has taken the turn over.
-            InvalidInputError: The answer is neither a `Prompt` nor a `Decision`.
-        """
-        if claim.reply is None:
-            await (claim.complete() if claim.timed_out else claim.stay())
-            return
-        said: Prompt | Decision = claim.reply.value(Prompt | Decision)
+    async def _answer(self, claim: Claim, reply: Reply) -> None:
+        said: Prompt | Decision = reply.value(Prompt | Decision)
         history = await self._history(claim)
         if history.state.custom.get(_TURN) != claim.idempotency_key and not await self._turn(claim, history, said):
             await claim.stay()

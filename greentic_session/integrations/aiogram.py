@@ -21,23 +21,26 @@ from greentic_session.expiry import NEVER, Seconds, Ttl, milliseconds
 from greentic_session.ids import SessionKey
 from greentic_session.mapping import webhook_to_session_key
 from greentic_session.models import ReplyScope, SessionData, TenantCtx
-from greentic_session.reply import Start
+from greentic_session.reply import Reply, Start
 from greentic_session.runner import Runner
 from greentic_session.store import SessionStore
 from greentic_session.tenancy import check_ctx
+
+from ._claims import ReplyTurns
 
 __all__ = ["Place", "PlaceOf", "SessionIsolation", "SessionStorage", "UpdateRouting", "UpdateTurns", "Waiting", "place_of"]
 
 _FLOW: Final = "aiogram"
 _CLAIM: Final = "claim"
+"""The argument of handlers that is the claim of a turn."""
 _STATE: Final = "state"
 _DATA: Final = "data"
+_MAX_PLACES: Final = 4096
+"""How many users' keys are remembered."""
 _LONGEST_PAUSE_S: Final = 0.5
 _FIRST_PAUSE_S: Final = 0.01
 _RETRY_PAUSE_S: Final = 1.0
 _LOCK_TTL_S: Final = 24 * 3600
-_MAX_PLACES: Final = 4096
-"""How many users' keys are remembered."""
 
 
 class _Place(NamedTuple):
@@ -317,7 +320,7 @@ class UpdateRouting(BaseMiddleware):
                 return None if delivery.accepted else await handler(event, data)
 
 
-class UpdateTurns:
+class UpdateTurns(ReplyTurns):
     """Handler of a `Runner` that gives replies back to a dispatcher: ``Runner(store, turns.work)``.
 
     The handlers of the dispatcher get the claim as their argument `claim`, and may end it with a
@@ -335,12 +338,8 @@ class UpdateTurns:
         self._bot = bot
         self._ttl = ttl
 
-    async def work(self, claim: Claim) -> None:
-        """Work on an update."""
-        if claim.reply is None:
-            await (claim.complete() if claim.timed_out else claim.stay())
-            return
-        update = Update.model_validate_json(claim.reply.body, context={"bot": self._bot})
+    async def _answer(self, claim: Claim, reply: Reply) -> None:
+        update = Update.model_validate_json(reply.body, context={"bot": self._bot})
         await self._dispatcher.feed_update(self._bot, update, **{_CLAIM: claim})
         if not claim.is_over:
             await claim.park(claim.scope, claim.data, ttl=self._ttl)

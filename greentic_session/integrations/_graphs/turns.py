@@ -9,6 +9,8 @@ from langgraph.types import Command, StateSnapshot
 
 from greentic_session.claim import Claim
 from greentic_session.expiry import Ttl
+from greentic_session.integrations._claims import ReplyTurns
+from greentic_session.reply import Reply
 
 __all__ = ["Answer", "GraphTurns", "Input", "Question", "Say"]
 
@@ -66,7 +68,7 @@ It may be awaited twice with the same.
 """
 
 
-class GraphTurns:
+class GraphTurns(ReplyTurns):
     """Handler of a `Runner` for one graph: ``Runner(store, GraphTurns(...).work)``.
 
     Deliver an `Input` or an `Answer` as JSON, with a `Start` for the first input. The thread of a
@@ -88,19 +90,8 @@ class GraphTurns:
         self._say = say
         self._ttl = ttl
 
-    async def work(self, claim: Claim) -> None:
-        """Work on an input or an answer: run the graph, ask or tell, and wait for the next one.
-
-        A place at its deadline is over.
-
-        Raises:
-            ConflictError: Another run has taken the thread over.
-            InvalidInputError: What was delivered is neither an `Input` nor an `Answer`.
-        """
-        if claim.reply is None:
-            await (claim.complete() if claim.timed_out else claim.stay())
-            return
-        said: Input | Answer = claim.reply.value(Input | Answer)
+    async def _answer(self, claim: Claim, reply: Reply) -> None:
+        said: Input | Answer = reply.value(Input | Answer)
         before = claim.data.context(_Asked | None) or _Asked()
         config = {"configurable": {"thread_id": str(claim.key)}}
         state = await self._graph.aget_state(config, subgraphs=True)
