@@ -179,7 +179,7 @@ class RedisClusterBackend(ClusterReplies):
         async with self.client.in_time():
             removal = await self._at(tag_of(owner), lambda at: at.complete(owner, key, token))
             await self._ended(key, removal)
-            return None if removal is None else Settled(leftovers=removal.leftovers)
+            return removal
 
     async def release(self, key: str, token: str) -> bool:
         async with self.client.in_time():
@@ -217,7 +217,7 @@ class RedisClusterBackend(ClusterReplies):
         async def remove(tag: str, keys: list[bytes]) -> Step:
             removed = await self._at(tag, lambda at: at.purge(meant, keys))
             for key, nonce in removed:
-                await self._ended(key_of(key), Removal(nonce))
+                await self._ended(key_of(key), Removal(nonce=nonce))
             return Step(len(keys), len(removed))
 
         async with aclosing(self._steps(remove, SESSION_KIND, "TYPE", "string", ctx=ctx)) as steps:

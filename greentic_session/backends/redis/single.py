@@ -9,7 +9,7 @@ from greentic_session._redis.client import RedisClient
 from greentic_session._redis.executor import Executor
 from greentic_session._redis.scanning import glob_of, stride, walk
 from greentic_session.admin import Inspector, Step
-from greentic_session.backend import NOTHING_ELSE, Claimed, Claiming, Creation, Parking, Settled, Update
+from greentic_session.backend import Claimed, Claiming, Creation, Parking, Settled, Update
 from greentic_session.expiry import Never
 from greentic_session.ids import SessionKey
 from greentic_session.limits import ReplyLimits
@@ -102,11 +102,9 @@ class RedisBackend(RedisReplies):
     def claim(self, claiming: Claiming) -> Awaitable[Claimed | None]:
         return self._slot.claim(claiming)
 
-    async def complete(self, owner: Owner, key: str, token: str) -> Settled | None:
-        removal = await self._slot.complete(owner, key, token)
-        if removal is None:
-            return None
-        return Settled(leftovers=removal.leftovers) if removal.leftovers else NOTHING_ELSE
+    @handed_on
+    def complete(self, owner: Owner, key: str, token: str) -> Awaitable[Settled | None]:
+        return self._slot.complete(owner, key, token)
 
     async def release(self, key: str, token: str) -> bool:
         return await self._slot.release(key, token)

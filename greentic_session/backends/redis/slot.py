@@ -9,7 +9,7 @@ do: reading JSON, and saying in words what an outcome means. `keys.lua` and `rec
 
 from collections.abc import AsyncIterator
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, Final
 
 import msgspec
 
@@ -23,7 +23,6 @@ from greentic_session.expiry import NEVER, Never
 from greentic_session.ids import SessionKey
 from greentic_session.limits import ReplyLimits
 from greentic_session.models import ReplyScope, TenantCtx
-from greentic_session.reply import Reply
 from greentic_session.tenancy import Owner
 from greentic_session.wait import Wait, wait_of
 
@@ -55,16 +54,18 @@ class ShortError(Exception):
         self.key = key
 
 
-class Removal(NamedTuple):
+class Removal(Settled, frozen=True, gc=False):
     """What the removal of a session did.
 
     Attributes:
         nonce: On a cluster, that of the reservation under which the session was stored; None else.
-        leftovers: The unsettled replies of the place that its wait left.
     """
 
-    nonce: bytes | None
-    leftovers: tuple[Reply, ...] = ()
+    nonce: bytes | None = None
+
+
+_NOTHING_LEFT: Final = Removal()
+"""What most removals do."""
 
 
 class Slot:
@@ -261,7 +262,7 @@ class Slot:
     async def clear(self, owner: Owner, scope: ReplyScope) -> tuple[SessionKey, Removal] | None:
         """As `SessionBackend.clear`; the key of the removed session, None if nothing was there."""
         outcome, *removed = await self._scripts.clear(owner, scope)
-        return None if outcome == b"absent" else (key_of(removed[0]), Removal(removed[1]))
+        return None if outcome == b"absent" else (key_of(removed[0]), Removal(nonce=removed[1]))
 
     async def find_by_user(self, owner: Owner) -> Wait | None:
         """As `SessionBackend.find_by_user`."""
@@ -305,7 +306,10 @@ class Slot:
 
     async def complete(self, owner: Owner, key: str, token: str) -> Removal | None:
         """As `SessionBackend.complete`; None if the claim is over."""
-        return _removal(await self._scripts.complete(owner, key, token), b"over")
+        try:
+            return _removal(await self._scripts.complete(owner, key, token), b"over")
+        except UNREADABLE as error:
+            refuse(error)
 
     async def release(self, key: str, token: str) -> bool:
         """As `SessionBackend.release`."""
@@ -379,4 +383,4 @@ def _removal(answer: Answer, not_done: bytes) -> Removal | None:
         return None
     if outcome != b"removed":
         raise foreign()
-    return Removal(nonce[0], replies_of(nonce[1:])) if nonce else Removal(None)
+    return Removal(None, replies_of(nonce[1:]), nonce[0]) if nonce else _NOTHING_LEFT

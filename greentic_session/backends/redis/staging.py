@@ -91,9 +91,9 @@ class Storing:
         text: Any = words[self._text]
         answer: Any
         if len(text) >= STAGED_BYTES:
-            nonce, staged = new_nonce(), list(words)
-            staged[self._text], staged[self._size] = nonce, len(text)
-            answer = await self._script.run(executor, keys, staged, undo, ahead=stage(names.staged(nonce), text))
+            nonce = new_nonce()
+            ahead = stage(names.staged(nonce), text)
+            answer = await self._script.run(executor, keys, self._staged(words, nonce, len(text)), undo, ahead=ahead)
             if type(answer) is bytes:
                 return [answer]
             if answer[0] != b"unstaged":
@@ -102,3 +102,8 @@ class Storing:
             # it.
         answer = await self._script.run(executor, keys, words, undo)
         return [answer] if type(answer) is bytes else answer
+
+    def _staged(self, words: tuple[Arg, ...], nonce: str, size: int) -> list[Arg]:
+        staged = list(words)
+        staged[self._text], staged[self._size] = nonce, size
+        return staged
