@@ -258,7 +258,7 @@ class Claim:
         """
         self._check_live()
         call, what, keeper = self._backend.complete, (self._owner, self._claimed.wait.key, self._token), self._keeper
-        settled = await (call(*what) if keeper is None else self._without_renewals(keeper, call, *what))
+        settled = await (call(*what) if keeper is None else keeper.apart(self._check_live, call, *what))
         self._end()
         if settled is None:
             raise tenancy.claim_over(self.key)
@@ -377,12 +377,7 @@ class Claim:
 
     def _apart(self, call: Callable[[*Ts], Awaitable[T]], *args: *Ts) -> Awaitable[T]:
         """Make a call that renews or ends the claim; renewals are kept out meanwhile."""
-        return call(*args) if self._keeper is None else self._without_renewals(self._keeper, call, *args)
-
-    async def _without_renewals(self, keeper: KeepAlive, call: Callable[[*Ts], Awaitable[T]], *args: *Ts) -> T:
-        async with keeper.lock:
-            self._check_live()
-            return await call(*args)
+        return call(*args) if self._keeper is None else self._keeper.apart(self._check_live, call, *args)
 
     def _end(self) -> None:
         self._over = True
@@ -396,7 +391,7 @@ class Claim:
         if terms.keeps_alive and not self._over and self._keeper is None:
             sent = anyio.current_time() - (time.monotonic() - terms.sent)
             keeper = KeepAlive(self._renew, terms.lease_ms / 1000, sent)
-            await keeper.begin()
+            keeper.begin()
             self._keeper = keeper
         return self
 

@@ -261,11 +261,16 @@ class Runner:
         """Await the handler; return what is for `on_failure`."""
         if claim.attempt > self._max_attempts:
             return MissingVerdictError(f"there was no verdict after {self._max_attempts} attempts")
-        with anyio.move_on_after(math.inf if self._turn_timeout is None else self._turn_timeout) as limit:
+        is_late = False
+        if self._turn_timeout is None:
             await self._handler(claim)
+        else:
+            with anyio.move_on_after(self._turn_timeout) as limit:
+                await self._handler(claim)
+            is_late = limit.cancelled_caught
         if claim.is_over:
             return None
-        if limit.cancelled_caught:
+        if is_late:
             return TimeoutError(f"the handler took longer than {self._turn_timeout} seconds")
         return MissingVerdictError("the handler returned without a verdict")
 

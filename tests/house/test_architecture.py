@@ -176,7 +176,7 @@ def optional_dependencies_elsewhere(module: str) -> set[str]:
         optional -= {"hiredis"}
     if module == "_crypto.sealing":
         optional -= {"cryptography"}
-    if module == "_concurrency.signal":
+    if module in ("_concurrency.alarm", "_concurrency.signal"):
         optional -= {"trio"}
     if module == "cli.pretty" or module.startswith("cli.live"):
         optional -= {"rich"}

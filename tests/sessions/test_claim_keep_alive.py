@@ -1,8 +1,10 @@
 """Claims that are kept alive while the store is slow, away, or says that they are over."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 
 import anyio
+import anyio.lowlevel
 import pytest
 import trio.testing
 
@@ -168,6 +170,51 @@ def test_renewals_and_verdicts_exclude_each_other(run: Run) -> None:
         assert backend.asked == ["renew", "renewed", "stay"]
 
     run(test)
+
+
+@pytest.mark.usefixtures("eager")
+def test_a_fault_of_a_renewal_is_raised_in_the_block(run: Run) -> None:
+    async def test(store: SessionStore, backend: Moody) -> None:
+        async def faulty() -> None:
+            raise ZeroDivisionError
+
+        backend.before_renewal = faulty
+        with pytest.raises(ZeroDivisionError):
+            await work(await claim_answer(store, lease=LONG))
+
+    run(test)
+
+
+@pytest.mark.usefixtures("eager")
+def test_a_block_that_is_left_waits_for_the_renewal_that_it_cuts_off(run: Run) -> None:
+    async def test(store: SessionStore, backend: Moody) -> None:
+        async def slow() -> None:
+            try:
+                await hangs()
+            finally:
+                with anyio.CancelScope(shield=True):
+                    await anyio.sleep(0.02)
+                backend.asked.append("cut off")
+
+        backend.before_renewal = slow
+        async with await claim_answer(store, lease=LONG):
+            await until_asked(backend, "renew")
+        assert backend.asked == ["renew", "cut off"]
+
+    run(test)
+
+
+def test_claims_have_no_tasks_until_they_are_renewed() -> None:
+    async def main() -> None:
+        async with SessionStore(Moody()) as store:
+            await park(store)
+            tasks = len(asyncio.all_tasks())
+            async with await claim_answer(store, lease=DAY) as claim:
+                await anyio.lowlevel.checkpoint()
+                assert len(asyncio.all_tasks()) == tasks
+                await claim.stay()
+
+    asyncio.run(main())
 
 
 def test_a_store_that_is_closed_meanwhile(run: Run) -> None:
