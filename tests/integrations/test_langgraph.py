@@ -4,7 +4,7 @@ import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Annotated, Any, TypedDict
+from typing import Any
 
 import anyio.to_thread
 import pytest
@@ -22,10 +22,11 @@ from greentic_session.encryption import EncryptedSessionStore, EncryptionKey, Ke
 from greentic_session.testing import later
 
 pytest.importorskip("langgraph.checkpoint.conformance", reason="python -m pip install 'greentic-session[integrations]'")
+from frameworks.graphs import State, in_a_row, one, two
 from langgraph.checkpoint.base import empty_checkpoint  # it needs the framework
 from langgraph.checkpoint.conformance import checkpointer_test, validate
 from langgraph.checkpoint.memory import InMemorySaver
-from langgraph.graph import END, START, StateGraph
+from langgraph.graph import START, StateGraph
 from langgraph.types import Command, interrupt
 
 from greentic_session.integrations.langgraph import SessionSaver
@@ -34,43 +35,6 @@ pytestmark = pytest.mark.asyncio
 
 CTX = TenantCtx.new("dev", "acme")
 CAPABILITIES = {"put", "put_writes", "get_tuple", "list", "delete_thread", "delete_for_runs", "copy_thread", "prune"}
-
-
-@pytest_asyncio.fixture
-async def store(url: str, namespace: str) -> AsyncIterator[SessionStore]:
-    async with opened(url, namespace) as store:
-        yield store
-
-
-def opened(url: str, namespace: str) -> SessionStore:
-    return create_session_store(RedisUrlWithNamespace(url, namespace) if url.startswith("redis") else url)
-
-
-def added(left: list[str], right: list[str]) -> list[str]:
-    return left + right
-
-
-class State(TypedDict):
-    said: Annotated[list[str], added]
-
-
-def graph_of(*nodes: Any) -> Any:
-    """Return a graph of nodes that run one after the other."""
-    graph: Any = StateGraph(State)
-    names = [getattr(node, "__name__", "inner") for node in nodes]
-    for name, node in zip(names, nodes, strict=True):
-        graph.add_node(name, node)
-    for here, there in zip([START, *names], [*names, END], strict=True):
-        graph.add_edge(here, there)
-    return graph
-
-
-async def one(state: State) -> Any:
-    return {"said": ["one"]}
-
-
-async def two(state: State) -> Any:
-    return {"said": ["two"]}
 
 
 def say(state: State) -> Any:
@@ -116,7 +80,7 @@ async def test_a_thread_is_gone_when_nobody_has_written_to_it(
     now = time.time()
     monkeypatch.setattr("greentic_session.integrations._graphs.heads.time", SimpleNamespace(time=lambda: now))
     saver = SessionSaver(any_store, CTX, ttl=1000)
-    graph = graph_of(one, graph_of(one, two).compile(checkpointer=True)).compile(checkpointer=saver)
+    graph = in_a_row(one=one, inner=in_a_row(one=one, two=two).compile(checkpointer=True)).compile(checkpointer=saver)
     config: Any = {"configurable": {"thread_id": "t1"}}
     for turn in range(1, 4):
         assert (await graph.ainvoke({"said": []}, config))["said"].count("two") >= turn
@@ -135,7 +99,7 @@ async def test_a_thread_is_gone_when_nobody_has_written_to_it(
 async def test_a_program_without_an_event_loop(config_of_any: RedisUrlWithNamespace | str) -> None:
     def work() -> None:
         with SessionSaver.open(config_of_any, CTX) as saver:
-            graph = graph_of(say).compile(checkpointer=saver)
+            graph = in_a_row(say=say).compile(checkpointer=saver)
             for thread in ("t1", "t2"):
                 config: Any = {"configurable": {"thread_id": thread}}
                 assert graph.invoke({"said": []}, config)["said"] == ["said"]
@@ -150,8 +114,10 @@ async def test_a_program_without_an_event_loop(config_of_any: RedisUrlWithNamesp
             saver.prune(["t1"])
             saver.copy_thread("t2", "t3")
             assert [len(list(saver.list({"configurable": {"thread_id": thread}}))) for thread in ("t1", "t3")] == [1, 4]
+            saver.delete_for_runs(["nobody"])
             for thread in ("t1", "t2", "t3"):
                 saver.delete_thread(thread)
+            assert saver.get_tuple(config) is None
             assert list(saver.list(None)) == []
 
     await anyio.to_thread.run_sync(work)
@@ -168,11 +134,11 @@ async def test_a_graph_goes_on_where_it_was_interrupted(store: SessionStore) -> 
 
     config: Any = {"configurable": {"thread_id": "t1"}}
     for _ in range(2):  # each time as another process would
-        graph = graph_of(one, ask, two).compile(checkpointer=SessionSaver(store, CTX))
+        graph = in_a_row(one=one, ask=ask, two=two).compile(checkpointer=SessionSaver(store, CTX))
         state = await graph.aget_state(config)
         if not state.created_at:
             await graph.ainvoke({"said": ["hi"]}, config)
-    graph = graph_of(one, ask, two).compile(checkpointer=SessionSaver(store, CTX))
+    graph = in_a_row(one=one, ask=ask, two=two).compile(checkpointer=SessionSaver(store, CTX))
     await graph.ainvoke(Command(resume="large"), config)
     [task] = (await graph.aget_state(config)).tasks
     assert [asked.value for asked in task.interrupts] == ["colour?"]
@@ -185,7 +151,7 @@ async def test_a_run_may_begin_anywhere_in_the_history(store: SessionStore) -> N
     """As it does with the framework's own saver, whose versions differ in what that makes."""
     made: list[Any] = []
     for saver in (SessionSaver(store, CTX), InMemorySaver()):
-        graph = graph_of(one, two).compile(checkpointer=saver)
+        graph = in_a_row(one=one, two=two).compile(checkpointer=saver)
         config: Any = {"configurable": {"thread_id": "t1"}}
         await graph.ainvoke({"said": []}, config)
         history = [state async for state in graph.aget_state_history(config)]
@@ -204,7 +170,7 @@ async def test_a_run_may_begin_anywhere_in_the_history(store: SessionStore) -> N
 
 
 async def test_parallel_tasks_and_subgraphs(store: SessionStore) -> None:
-    inner = graph_of(one, two).compile()
+    inner = in_a_row(one=one, two=two).compile()
     graph: Any = StateGraph(State)
     for number in range(8):
         graph.add_node(f"n{number}", one)
@@ -225,14 +191,14 @@ async def test_every_durability(store: SessionStore, durability: str) -> None:
     async def ask(state: State) -> Any:
         return {"said": [interrupt("size?")]}
 
-    graph = graph_of(one, ask).compile(checkpointer=SessionSaver(store, CTX, history=False))
+    graph = in_a_row(one=one, ask=ask).compile(checkpointer=SessionSaver(store, CTX, history=False))
     config: Any = {"configurable": {"thread_id": "t1"}}
     await graph.ainvoke({"said": []}, config, durability=durability)
     assert (await graph.ainvoke(Command(resume="large"), config, durability=durability))["said"] == ["one", "large"]
 
 
 async def test_without_history_only_the_latest_checkpoint_is_kept(store: SessionStore) -> None:
-    graph = graph_of(one, two).compile(checkpointer=SessionSaver(store, CTX, history=False))
+    graph = in_a_row(one=one, two=two).compile(checkpointer=SessionSaver(store, CTX, history=False))
     config: Any = {"configurable": {"thread_id": "t1"}}
     for _ in range(3):
         await graph.ainvoke({"said": []}, config)
@@ -243,7 +209,7 @@ async def test_without_history_only_the_latest_checkpoint_is_kept(store: Session
 
 async def test_a_long_history_is_listed_whole(store: SessionStore) -> None:
     saver = SessionSaver(store, CTX)
-    graph = graph_of(one).compile(checkpointer=saver)
+    graph = in_a_row(one=one).compile(checkpointer=saver)
     config: Any = {"configurable": {"thread_id": "t1"}}
     for _ in range(30):
         await graph.ainvoke({"said": []}, config)
@@ -259,7 +225,7 @@ async def test_a_long_history_is_listed_whole(store: SessionStore) -> None:
 async def test_tenants_do_not_meet(store: SessionStore) -> None:
     mine, theirs = SessionSaver(store, CTX), SessionSaver(store, TenantCtx.new("dev", "globex"))
     config: Any = {"configurable": {"thread_id": "t1"}}
-    await graph_of(one).compile(checkpointer=mine).ainvoke({"said": []}, config)
+    await in_a_row(one=one).compile(checkpointer=mine).ainvoke({"said": []}, config)
     assert await theirs.aget_tuple(config) is None
     assert [found async for found in theirs.alist(None)] == []
     await theirs.adelete_thread("t1")
@@ -275,13 +241,17 @@ async def test_a_thread_that_was_deleted_is_not_revived(store: SessionStore) -> 
 
     config: Any = {"configurable": {"thread_id": "t1"}}
     with pytest.raises(ConflictError):
-        await graph_of(one, deleting, two).compile(checkpointer=saver).ainvoke({"said": []}, config, durability="sync")
+        await (
+            in_a_row(one=one, deleting=deleting, two=two)
+            .compile(checkpointer=saver)
+            .ainvoke({"said": []}, config, durability="sync")
+        )
     assert [found async for found in saver.alist(config)] == []
 
 
 async def test_a_target_of_a_copy_is_new(store: SessionStore) -> None:
     saver = SessionSaver(store, CTX)
-    graph = graph_of(one, two).compile(checkpointer=saver)
+    graph = in_a_row(one=one, two=two).compile(checkpointer=saver)
     for thread in ("t1", "t2"):
         await graph.ainvoke({"said": [thread]}, {"configurable": {"thread_id": thread}})
     with pytest.raises(ConflictError):

@@ -4,26 +4,24 @@ import itertools
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Annotated, Any, TypedDict
+from typing import Any
 
 import anyio
 import anyio.lowlevel
 import pytest
-import pytest_asyncio
 
 from greentic_session import (
     ConflictError,
     InMemorySessionStore,
-    RedisUrlWithNamespace,
     SessionData,
     SessionStore,
     TenantCtx,
-    create_session_store,
 )
 
 pytest.importorskip("langgraph", reason="install the extra: python -m pip install 'greentic-session[langgraph]'")
+from frameworks.graphs import State, in_a_row, one, two
 from langgraph.checkpoint.base import empty_checkpoint  # it needs the framework
-from langgraph.graph import END, START, StateGraph
+from langgraph.graph import START, StateGraph
 from langgraph.types import Command, Send, interrupt
 
 from greentic_session.integrations.langgraph import SessionSaver
@@ -33,38 +31,6 @@ pytestmark = pytest.mark.asyncio
 CTX = TenantCtx.new("dev", "acme")
 T1: Any = {"configurable": {"thread_id": "t1"}}
 PATIENCE_S = 60
-
-
-@pytest_asyncio.fixture
-async def store(url: str, namespace: str) -> AsyncIterator[SessionStore]:
-    async with create_session_store(RedisUrlWithNamespace(url, namespace) if url.startswith("redis") else url) as store:
-        yield store
-
-
-def added(left: list[str], right: list[str]) -> list[str]:
-    return left + right
-
-
-class State(TypedDict):
-    said: Annotated[list[str], added]
-
-
-def graph_of(**nodes: Any) -> Any:
-    """Return a graph of nodes that run one after the other."""
-    graph: Any = StateGraph(State)
-    for name, node in nodes.items():
-        graph.add_node(name, node)
-    for here, there in zip([START, *nodes], [*nodes, END], strict=True):
-        graph.add_edge(here, there)
-    return graph
-
-
-async def one(state: State) -> Any:
-    return {"said": ["one"]}
-
-
-async def two(state: State) -> Any:
-    return {"said": ["two"]}
 
 
 class Gate:
@@ -112,7 +78,7 @@ async def test_a_run_that_was_taken_over_cannot_write_on(store: SessionStore, du
     gate = Gate()
 
     def graph() -> Any:
-        return graph_of(one=one, slow=gate, two=two).compile(checkpointer=SessionSaver(store, CTX))
+        return in_a_row(one=one, slow=gate, two=two).compile(checkpointer=SessionSaver(store, CTX))
 
     second = graph()
     await second.ainvoke({"said": []}, T1, interrupt_before=["one"])
@@ -131,10 +97,10 @@ async def test_it_cannot_in_a_subgraph_that_the_other_run_did_not_touch(
     gate = Gate()
 
     def graph() -> Any:
-        inner = graph_of(one=one, slow=gate, two=two)
+        inner = in_a_row(one=one, slow=gate, two=two)
         for _ in range(depth - 1):
-            inner = graph_of(inner=inner.compile(checkpointer=persistent), three=one)
-        whole = graph_of(inner=inner.compile(checkpointer=persistent), after=two)
+            inner = in_a_row(inner=inner.compile(checkpointer=persistent), three=one)
+        whole = in_a_row(inner=inner.compile(checkpointer=persistent), after=two)
         return whole.compile(checkpointer=SessionSaver(store, CTX))
 
     second = graph()
@@ -149,14 +115,14 @@ async def test_it_cannot_in_a_subgraph_that_the_other_run_did_not_touch(
 @pytest.mark.parametrize("persistent", [True, None])
 async def test_it_cannot_begin_a_subgraph(store: SessionStore, *, persistent: bool | None) -> None:
     gate = Gate()
-    inner = graph_of(one=one).compile(checkpointer=persistent)
+    inner = in_a_row(one=one).compile(checkpointer=persistent)
 
     async def calling(state: State) -> Any:
         await gate(state)
         return await inner.ainvoke({"said": []})
 
-    second = graph_of(calling=calling, two=two).compile(checkpointer=SessionSaver(store, CTX))
-    first = graph_of(calling=calling, two=two).compile(checkpointer=SessionSaver(store, CTX))
+    second = in_a_row(calling=calling, two=two).compile(checkpointer=SessionSaver(store, CTX))
+    first = in_a_row(calling=calling, two=two).compile(checkpointer=SessionSaver(store, CTX))
     async with stopped(gate, lambda: first.ainvoke({"said": []}, T1, durability="sync")):
         await second.aupdate_state(T1, {"said": ["second"]}, as_node="two")
         before = await stored(store)
@@ -172,7 +138,7 @@ async def test_it_cannot_answer_what_the_other_has_answered(store: SessionStore)
         return {"said": [interrupt("size?")]}
 
     def graph() -> Any:
-        return graph_of(ask=ask, slow=gate).compile(checkpointer=SessionSaver(store, CTX))
+        return in_a_row(ask=ask, slow=gate).compile(checkpointer=SessionSaver(store, CTX))
 
     await graph().ainvoke({"said": []}, T1)
     reader = SessionSaver(store, CTX)
@@ -233,7 +199,7 @@ async def test_subgraphs_of_one_run_do_not_refuse_each_other(
     store: SessionStore, thread: str | int, *, persistent: bool | None
 ) -> None:
     def inner() -> Any:
-        return graph_of(one=one, deeper=graph_of(two=two).compile(checkpointer=persistent)).compile(checkpointer=persistent)
+        return in_a_row(one=one, deeper=in_a_row(two=two).compile(checkpointer=persistent)).compile(checkpointer=persistent)
 
     graph: Any = StateGraph(State)
     for number in range(6):
@@ -249,7 +215,7 @@ async def test_subgraphs_of_one_run_do_not_refuse_each_other(
 
 
 async def test_many_tasks_of_one_run_do_not_refuse_each_other(store: SessionStore) -> None:
-    inner = graph_of(one=one).compile()
+    inner = in_a_row(one=one).compile()
 
     async def fan_out(state: State) -> Any:
         return Command(goto=[Send("inner", {"said": []}) for _ in range(20)])

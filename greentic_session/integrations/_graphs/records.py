@@ -18,6 +18,8 @@ from .models import Parts, Place
 
 __all__ = ["FLOW", "HEAD", "Records", "key_of", "short"]
 
+_MAX_KNOWN: Final = 4096
+"""How many names, and marks of runs, a process remembers."""
 FLOW: Final = "langgraph"
 """The flow id of all sessions of a thread."""
 HEAD: Final = "langgraph-head"
@@ -27,8 +29,6 @@ _STATE: Final = "langgraph-state"
 _LATE: Final = "langgraph-late"
 _PART: Final = "langgraph-part"
 _RUN: Final = "langgraph-run"
-_MAX_KNOWN_RUNS: Final = 4096
-_MAX_KNOWN_NAMES: Final = 4096
 
 
 class Records:
@@ -51,8 +51,8 @@ class Records:
         self.ctx = ctx.with_user(None)
         self.ttl: Any = NEVER if ttl is None or ttl is NEVER else milliseconds(ttl, "ttl") / 1000
         self._marked: OrderedDict[SessionKey, None] = OrderedDict()
-        self.hash = lru_cache(_MAX_KNOWN_NAMES)(self._hash)
-        self.owner = lru_cache(_MAX_KNOWN_NAMES)(self._owner)
+        self.hash = lru_cache(_MAX_KNOWN)(self._hash)
+        self.owner = lru_cache(_MAX_KNOWN)(self._owner)
 
     # -- lists
 
@@ -87,7 +87,7 @@ class Records:
         scope = ReplyScope(FLOW, thread=self.hash(place.thread), correlation=short(place.ns))
         await self.wait(self.user("run", run), scope, key, place)
         self._marked[key] = None
-        if len(self._marked) > _MAX_KNOWN_RUNS:
+        if len(self._marked) > _MAX_KNOWN:
             self._marked.popitem(last=False)
 
     async def unmark_run(self, run: str, thread: str, name: str) -> None:
@@ -158,7 +158,7 @@ class Records:
         )
 
 
-@lru_cache(_MAX_KNOWN_NAMES)
+@lru_cache(_MAX_KNOWN)
 def short(ns: str) -> str:
     """Return a name for a namespace in keys and scopes."""
     return hashlib.sha256(ns.encode()).hexdigest()[:32]

@@ -4,7 +4,7 @@ from typing import Annotated, Any, TypedDict
 
 from langgraph.graph import END, START, StateGraph
 
-__all__ = ["State", "in_a_row"]
+__all__ = ["State", "in_a_row", "one", "two"]
 
 
 def _added(left: list[str], right: list[str]) -> list[str]:
@@ -27,3 +27,11 @@ def in_a_row(**nodes: Any) -> Any:
         last = name
     graph.add_edge(last, END)
     return graph
+
+
+async def one(state: State) -> Any:
+    return {"said": ["one"]}
+
+
+async def two(state: State) -> Any:
+    return {"said": ["two"]}
