@@ -10,7 +10,7 @@ was one. Rules are tried from the outside in (tenant, then team, then user), so 
 learns no more than that.
 """
 
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from ._base.refusal import Refusal
 from ._json.fields import check_choice
@@ -92,21 +92,21 @@ def cannot_change(part: str, new: SessionData, session_key: str) -> TenantMismat
     return mismatch(f"{part} cannot change for an existing session", new.tenant_ctx, session_key)
 
 
-absent = Refusal(NotFoundError, "no live session has this key")
+absent: Final = Refusal(NotFoundError, "no live session has this key")
 """The session is not there, or not there for this caller: one text for both."""
-taken = Refusal(ConflictError, "a live session has this key")
+taken: Final = Refusal(ConflictError, "a live session has this key")
 """All that anybody learns of a session that is not theirs."""
-changed = Refusal(ConflictError, "the session was changed meanwhile")
+changed: Final = Refusal(ConflictError, "the session was changed meanwhile")
 """The session has another version than the caller relied on."""
-scope_held = Refusal(ConflictError, "another live session waits at this scope")
+scope_held: Final = Refusal(ConflictError, "another live session waits at this scope")
 """The scope is not free, and the caller would displace nobody."""
-taken_elsewhere = Refusal(ConflictError, "another namespace has a session in this key's place")
+taken_elsewhere: Final = Refusal(ConflictError, "another namespace has a session in this key's place")
 """The Redis key of the session key belongs to another namespace."""
-claimed = Refusal(ClaimedError, "another runner holds the claim on this wait")
+claimed: Final = Refusal(ClaimedError, "another runner holds the claim on this wait")
 """The wait is being resumed."""
-claim_over = Refusal(ConflictError, "this claim is over")
+claim_over: Final = Refusal(ConflictError, "this claim is over")
 """The claim has ended, however it did."""
-too_many_waits = Refusal(TooManyWaitsError, "this user has as many waits as this store allows one user")
+too_many_waits: Final = Refusal(TooManyWaitsError, "this user has as many waits as this store allows one user")
 """The wait would be one too many for its user."""
 
 

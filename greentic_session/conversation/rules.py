@@ -86,13 +86,13 @@ def check_schema(version: int, conversation_id: str, *, newest: int = SCHEMA_VER
         )
 
 
-absent = Refusal(NotFoundError, "there is no conversation with this id", about="conversation_id")
+absent: Final = Refusal(NotFoundError, "there is no conversation with this id", about="conversation_id")
 """There is none in the caller's partition."""
-taken = Refusal(ConflictError, "a conversation has this id", about="conversation_id")
+taken: Final = Refusal(ConflictError, "a conversation has this id", about="conversation_id")
 """One in the caller's partition has it."""
-changed = Refusal(ConflictError, "the conversation was changed meanwhile", about="conversation_id")
+changed: Final = Refusal(ConflictError, "the conversation was changed meanwhile", about="conversation_id")
 """It changed since the caller loaded or saved it."""
-corrupt = Refusal(CorruptSessionError, "the stored text is no conversation", about="conversation_id")
+corrupt: Final = Refusal(CorruptSessionError, "the stored text is no conversation", about="conversation_id")
 """A stored header, or its file, cannot be read."""
 
 
