@@ -67,6 +67,12 @@ def deliver(shelves: Shelves, delivering: Delivering, begin_text: bytes) -> tupl
         if shelves.waiting(place) is None and (row := shelves.waiting(plain)) is not None:
             scope, place = delivering.scopes[-1], plain  # without its correlation
     row = shelves.waiting(place, text=True)
+    if row is not None and letter is None and not shelves.inbox(place):
+        made = transitions.claim_at_once(delivering, row, date_of(now), limits, now)
+        if made is not None:
+            shelves.claim_at_once(row, owner, place, scope.normalized(), made)
+            reply, turn = made.received.reply, made.turn
+            return Delivered(DeliveryOutcome.CLAIMED, reply), Begun(row, scope, turn.key, 1, (reply,))
     kept = total_kept(shelves.connection, owner, now) if row is None and delivering.keep_ms is not None else Kept()
     received = None if letter is None else letter.received
     outcome = transitions.deliver(delivering, row, shelves.received(place), received, kept, limits, now)

@@ -15,7 +15,7 @@ from greentic_session.limits import ReplyLimits
 from greentic_session.models import ReplyScope
 from greentic_session.reply import Reply
 from greentic_session.tenancy import Identity, Owner
-from greentic_session.transitions import Leaving, Lifetime, Received
+from greentic_session.transitions import AtOnce, Leaving, Lifetime, Received
 
 from .inboxes import (
     Letter,
@@ -217,6 +217,14 @@ class Shelves:
             self._store(letter, transitions.hold(letter.received, token, row.lease_end))
             self.refresh_place(letter.place, row)
         self.live(row, transitions.lengthen(row, row.lease_end))
+
+    def claim_at_once(self, row: Row, owner: Owner, place: bytes, at: ReplyScope, made: AtOnce) -> None:
+        """Store the usual delivery: the reply is put in as one that is held."""
+        self.accept(owner, place, at, made.received)
+        row.turn, row.token, row.lease_end = made.turn, made.received.token, made.received.held_until
+        row.deadline, row.rest_end, row.end = made.deadline, made.rest_end, made.end
+        self._set_due(row, row.lease_end)
+        self.change(row)
 
     def serve(self, owner: Identity) -> None:
         """Let a tenant have had its turn."""
