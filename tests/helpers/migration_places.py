@@ -245,12 +245,16 @@ class Stores:
                 home.there.raw.close()
 
 
-async def findings_of(store: SessionStore, *, faults: bool = False) -> list[str]:
-    """Return what the doctor finds; or only the faults: a machine that stood still tells others."""
+async def findings_of(store: SessionStore) -> list[str]:
+    """Return what the doctor finds.
+
+    Lifetimes that one script has set are apart where the machine stood still meanwhile, as if
+    another runtime had written.
+    """
     inspector = store.backend.inspector()
     assert inspector is not None
     found = (await inspector.examine(lambda _: None)).findings
-    return [f"{finding.what}: {finding.count}" for finding in found if finding.fault or not faults]
+    return [f"{finding.what}: {finding.count}" for finding in found if finding.name != "foreign"]
 
 
 def stores_of(kinds: str, request: pytest.FixtureRequest, folder: Path) -> Stores:

@@ -11,11 +11,10 @@ ROUTES = [
     "sqlite-sqlite",
     "sqlite-server",
     "server-sqlite",
-    "server-server",
     "cluster-server",
     "sqlite-cluster",
     "server-cluster",
-    "cluster-cluster",
+    *(pytest.param(kinds, marks=pytest.mark.slow) for kinds in ("server-server", "cluster-cluster")),
 ]
 
 

@@ -1,18 +1,20 @@
 """Copies of replies beside runners that deliver, take, park and complete at the source."""
 
 import asyncio
+import time
 from contextlib import suppress
 from random import Random
 from typing import Any, Literal, NamedTuple
 
 import pytest
+from cluster_servers import Cluster, slot_of
 from migration_places import Stores, findings_of
 
 from greentic_session import Claim, Start
 from greentic_session.errors import GreenticError
 from greentic_session.models import ReplyScope, TenantCtx
 from greentic_session.store import SessionStore
-from greentic_session.testing._sessions.calls import bodies
+from greentic_session.testing._sessions.calls import answer, bodies, claim_answer, inbox, park, ready
 from greentic_session.testing._sessions.samples import CHAT, DAY, OTHER, ctx, data
 
 pytestmark = pytest.mark.asyncio
@@ -159,6 +161,101 @@ async def check_takeover(stores: Stores, settled: set[str]) -> None:
     assert not settled & set(said)
 
 
+# -- one thing at a time
+
+
+async def test_what_was_worked_on_while_it_was_copied_is_not_worked_on_again(stores: Stores) -> None:
+    for scope in (CHAT, OTHER):
+        await park(stores.source, scope.conversation, scope)
+    settled = await claim_answer(stores.source, "settled", lease=LEASE)
+    released = await claim_answer(stores.source, "released", scope=OTHER, lease=LEASE)
+    await stores.copy()
+    await settled.stay()
+    await released.release()
+    await stores.copy()
+    claim = await ready(stores.target)  # at once: nobody holds it any more
+    assert bodies(claim.replies) == ["released"]
+    assert await inbox(stores.target) == []
+
+
+async def test_what_was_left_over_and_came_again_is_carried(stores: Stores) -> None:
+    await park(stores.source)
+    await park(stores.source, "stays", OTHER)
+    claim = await claim_answer(stores.source, "1", delivery_id="1")
+    await answer(stores.source, "2", delivery_id="2")
+    await stores.copy()
+    await claim.complete()
+    assert bodies(claim.leftovers) == ["2"]
+    await stores.copy()
+    assert await inbox(stores.target) == []
+    await answer(stores.source, "2", delivery_id="2", keep_for=DAY)
+    await stores.copy()
+    assert await inbox(stores.target) == ["2"]
+    assert (await answer(stores.target, "1", delivery_id="1")).outcome == "duplicate"
+
+
+async def test_who_takes_the_place_has_the_inbox(stores: Stores) -> None:
+    await park(stores.source, "a")
+    await answer(stores.source, "1", claim=False)
+    await stores.copy()
+    await park(stores.source, "b")  # where "a" waited
+    await stores.copy()
+    claim = await ready(stores.target)
+    assert (claim.key, bodies(claim.replies)) == ("b", ["1"])
+
+
+async def test_a_wait_that_is_written_again_has_its_inbox(stores: Stores) -> None:
+    await park(stores.source)
+    await answer(stores.source, "1", delivery_id="d", claim=False)
+    await stores.copy()
+    await stores.source.update_session("k", data(node="later"))
+    assert (await stores.copy()).copied == 1
+    claim = await ready(stores.target)
+    assert (claim.data.cursor.node_pointer, bodies(claim.replies)) == ("later", ["1"])
+
+
+async def test_an_answer_to_the_target_keeps_its_wait(stores: Stores) -> None:
+    await park(stores.source)
+    await park(stores.source, "stays", OTHER)
+    await stores.copy()
+    await answer(stores.target, "theirs", claim=False)
+    await stores.source.remove_session("k")
+    assert (await stores.copy()).removed == 0
+    assert bodies((await ready(stores.target)).replies) == ["theirs"]
+
+
+# -- all at once
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stores", ["sqlite-cluster", "server-cluster"], indirect=True)
+async def test_slots_move_and_two_copies_are_made_at_once(stores: Stores, bare_cluster: Cluster) -> None:
+    await stores.source.health()
+    runner, is_over = Runner(stores.source, 99), False
+    slots = [slot_of(":ready"), *(slot_of(f"{who.env}:{who.tenant}:{who.team}:{who.user}") for who in PEOPLE[:2])]
+
+    def shuffle() -> None:
+        for slot in slots:
+            home = bare_cluster.owner(slot)
+            other = next(node for node in bare_cluster.primaries if node is not home)
+            bare_cluster.move(slot, other, lambda: time.sleep(0.01))
+            bare_cluster.move(slot, home, lambda: time.sleep(0.01))
+
+    async def go_on() -> None:
+        while not is_over:
+            await runner.act()
+            await asyncio.sleep(0)
+
+    traffic, moving = asyncio.create_task(go_on()), asyncio.create_task(asyncio.to_thread(shuffle))
+    while not moving.done():
+        await asyncio.gather(stores.copy_only(), stores.copy_only())
+    is_over = True
+    await asyncio.gather(traffic, moving)
+    await stores.copy_only()
+    assert [await findings_of(store) for store in (stores.source, stores.target)] == [[], []]
+    await check_takeover(stores, runner.settled)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 async def test_runners_go_on_while_copies_are_made(stores: Stores, seed: int) -> None:
@@ -179,6 +276,6 @@ async def test_runners_go_on_while_copies_are_made(stores: Stores, seed: int) ->
     is_over = True
     await asyncio.gather(*traffic)
     await stores.copy_only()
-    assert [await findings_of(store, faults=True) for store in (stores.source, stores.target)] == [[], []]
+    assert [await findings_of(store) for store in (stores.source, stores.target)] == [[], []]
     settled = set[str]().union(*(runner.settled for runner in runners))
     await check_takeover(stores, settled)

@@ -4,21 +4,30 @@ Owner pointers lead from a session key to its session, entries of the index to w
 slots cannot be changed in one step, so what must hold is held against every order of the steps of
 several clients, and every point where one of them dies.
 
-The first seven steps are in every order: some 19,200 orders of steps in nine scenes of entries, and
-6,100 in five of owner pointers; `-rP` shows how many there were in each.
+The first seven steps are in every order: some 19,200 orders of steps in nine scenes of entries,
+1,000 in five of copies from another store, and 6,100 in five of owner pointers; `-rP` shows how
+many there were in each.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any
 
+import msgspec
 import pytest
 import redis
 from races.interleavings import NAMESPACE, Race, Work, run_alone
 from redis_server import Server
 
-from greentic_session import Claim, SessionStore, Start
+from greentic_session import Claim, Reply, SessionStore, Start
+from greentic_session.backends.migration.exported import Exported, ExportedInbox, ExportedReply, ExportedTurn
+from greentic_session.backends.migration.redis_sessions import RedisTarget
+from greentic_session.backends.migration.redis_side import ClusterSide
+from greentic_session.backends.migration.report import Report
+from greentic_session.backends.redis.cluster import RedisClusterBackend
+from greentic_session.backends.redis.keys import owner_text
 from greentic_session.errors import ConflictError, NotFoundError, TenantMismatchError
 from greentic_session.models import ReplyScope, TenantCtx
 from greentic_session.testing._sessions.samples import ALICE, CHAT, DAY, OTHER, ctx, data
@@ -160,6 +169,63 @@ def explore_scene(raw: redis.Redis, scene: str) -> int:
     before, works = SCENES[scene]
     check = partial(check_never_too_little, raw)
     return Race(raw, begin_with(raw, before), works, check, partial(check_all_is_found, raw)).explore()
+
+
+# -- a copy from another store
+
+
+def copy(who: TenantCtx, *, text: str = "", scope: ReplyScope = CHAT) -> Work:
+    """Copy a wait whose deadline has passed, and a reply to it."""
+    owner, key, at = (who.env, who.tenant, who.team, who.user), f"copied by {who.user}", msgspec.json.encode(scope)
+    turn = ExportedTurn(0, 32 * 86_400_000, resume=True, put_off=None, is_new=False, about="", failed=0, key="")
+
+    async def work(store: SessionStore) -> None:
+        backend = store.backend
+        assert isinstance(backend, RedisClusterBackend)
+        side = ClusterSide("steps", backend.client, NAMESPACE)
+        target, seen = RedisTarget(side, "0123456789abcdef", Report()), asyncio.get_running_loop().time()
+        session = Exported(
+            believed=False, seen=seen, key=key.encode(), text=data(who, snapshot=text).to_json(), ttl=32 * 86_400_000,
+            owner=owner_text(owner).encode(), scope_hash=scope.scope_hash().encode(), scope=at, latest=b"", unseen=b"",
+            claim=b"", lease=0, turn=turn,
+        )  # fmt: skip
+        await target.put(session)
+        reply = ExportedReply(
+            id="0" * 32, scope=at, delivery_id="d", sender=None, size=3, accepted=0, told=0, keep=None, token="", held=0,
+            body=b"yes",
+        )  # fmt: skip
+        await target.replies.put_inbox(ExportedInbox(seen, session.owner, at, (reply,)))
+
+    return work
+
+
+COPY_SCENES: dict[str, tuple[Sequence[Work], Sequence[Work]]] = {
+    "a copy, and one looks": ((), (copy(ALICE), look())),
+    "a copy beside what a looker finds empty": (STALE, (copy(ALICE, scope=OTHER), look())),
+    "two copies at once": ((), (copy(ALICE), copy(ALICE))),
+    "a copy while another writes": (PARKED, (copy(ALICE), deliver(ALICE, scope=OTHER))),
+    "a later copy while its reply is taken": ((copy(ALICE),), (copy(ALICE, text='"later"'), look())),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scene", COPY_SCENES)
+async def test_a_copy_is_found_whoever_dies(raw: redis.Redis, scene: str) -> None:
+    before, works = COPY_SCENES[scene]
+
+    async def lying(store: SessionStore) -> list[Reply]:
+        return [*await store.inbox(ALICE, "alice", CHAT), *await store.inbox(ALICE, "alice", OTHER)]
+
+    def conclude(dead: frozenset[int]) -> None:
+        run_alone(raw, works[0])  # it is made again
+        check_all_is_found(raw, dead)
+        check_pointer(raw, "copied by alice")
+        replies = run_alone(raw, lying)
+        assert isinstance(replies, list)
+        assert [reply.id for reply in replies].count("0" * 32) == 1
+
+    seen = Race(raw, begin_with(raw, before), works, partial(check_never_too_little, raw), conclude).explore()
+    print(f"{seen} interleavings")  # noqa: T201  # shown with -rP
 
 
 # -- owner pointers
