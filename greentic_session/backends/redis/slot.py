@@ -58,6 +58,8 @@ class Removal(Settled, frozen=True, gc=False):
     """What the removal of a session did.
 
     Attributes:
+        displaced: None: nothing takes its place.
+        leftovers: The unsettled replies of the place that its wait left.
         nonce: On a cluster, that of the reservation under which the session was stored; None else.
     """
 
