@@ -29,7 +29,7 @@ _MAX_CLAIMS = 100_000
 
 
 class ReplyOperations(ClaimOperations):
-    """What a `SessionStore` does with replies and deadlines."""
+    """Operations of a `SessionStore` on replies and deadlines."""
 
     async def deliver(
         self,
@@ -200,7 +200,7 @@ class ReplyOperations(ClaimOperations):
         return claims
 
     async def _claim_together(self, ctx: TenantCtx | None, lease_ms: int, most: int) -> list[Claim]:
-        """Do the same in no order: all are asked for at the same time."""
+        """Claim so many waits that are ready, in no order: all are asked for at the same time."""
         if self._backend.answers_at_once:
             return await self._claim_in_turn(ctx, lease_ms, most)
         answers: list[Claim | float | None] = []

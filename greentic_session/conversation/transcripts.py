@@ -23,7 +23,7 @@ __all__ = ["Transcripts", "new_token"]
 M = TypeVar("M")
 
 _DECODE_BATCH: Final = 1000
-"""How many messages are decoded before the event loop runs other tasks."""
+"""Number of messages that are decoded before the event loop runs other tasks."""
 _SAME_LIFETIME: Final = Lifetime()
 """For the first of two steps: the second one renews the lifetime."""
 

@@ -25,7 +25,7 @@ from .keys import SCOPE_HASH_FIELD, Keys
 __all__ = ["PlainFind"]
 
 _SLACK_MS = 5
-"""By how much two lifetimes may differ that count as one, as in `lua/includes/fast_path.lua`."""
+"""Largest difference of two lifetimes that count as one, as in `lua/includes/fast_path.lua`."""
 _MAX_REMEMBERED = 16_384
 """Limit of the waits that are remembered."""
 _PRICE_OF_A_MISS = 16

@@ -46,7 +46,7 @@ _STAY_WITH = Storing(_STAY, text=4, size=7)
 _TAKE = step("take")
 
 STEP = 40
-"""How many inboxes a walk reads in one step, at most."""
+"""Limit of the inboxes that a walk reads in one step."""
 
 
 @reading_answers
@@ -176,7 +176,7 @@ class RedisReplies(SessionBackend):
         return await self._count_ready(*administered(ctx))
 
     async def readiness_of(self, path: str) -> replies.Backlog:
-        """The same of one user, in the user's slot on a cluster."""
+        """Return the backlog of one user, in the user's slot on a cluster."""
         env, tenant, team, _ = path.split(":")
         return await self._count_ready(f"{env}:{tenant}", team)
 

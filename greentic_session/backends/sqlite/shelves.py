@@ -1,4 +1,4 @@
-"""What takes part in replies and deadlines, and how it hangs together: for one step.
+"""Sessions and inboxes of one step that take part in replies and deadlines, kept consistent.
 
 It reads rows when they are asked for, lets `transitions` decide, and keeps sessions, inboxes, ids
 of deliveries and the order in which tenants take turns in agreement. Sessions are changed in
@@ -45,7 +45,7 @@ _GONE: Final = float("-inf")
 
 
 class Shelves:
-    """What one step looks at and changes.
+    """Sessions and inboxes that one step reads and changes.
 
     Args:
         connection: Within a transaction that writes.
@@ -127,7 +127,7 @@ class Shelves:
         self.connection.execute("UPDATE sessions SET text = ? WHERE id = ?", (text, row.id))
 
     def change(self, row: Row) -> None:
-        """Let `flush` write a session."""
+        """Mark a session for `flush`, which writes it."""
         self._changed[row.id] = row
 
     def place(self, row: Row, place: bytes, scope: ReplyScope) -> None:
@@ -144,7 +144,7 @@ class Shelves:
         self.settle_in(row, place)
 
     def settle_in(self, row: Row, place: bytes) -> None:
-        """Let what lies at a place be the inbox of the wait that is there now."""
+        """Join a wait with the inbox of its place."""
         for letter in self.inbox(place):
             update_letter(self.connection, letter, letter.received, None)
         self.change(row)
@@ -189,7 +189,7 @@ class Shelves:
         self.refresh(row)
 
     def refresh(self, row: Row) -> None:
-        """See to the end of a session, and to when it is ready, after something of it changed."""
+        """Compute anew when a session ends and when it is ready, after a change."""
         if row.end == _GONE:
             return
         inbox = () if row.place is None else self.received(row.place)
@@ -201,7 +201,7 @@ class Shelves:
         self._see_due(row, inbox)
 
     def restore(self, row: Row) -> None:
-        """See to when a session that was copied is ready; its end is that of what was copied."""
+        """Compute when a session that was copied is ready; its end is copied, too."""
         self._see_due(row, () if row.place is None else self.received(row.place))
 
     def _see_due(self, row: Row, inbox: Sequence[Received]) -> None:
@@ -209,7 +209,7 @@ class Shelves:
         self.change(row)
 
     def lease(self, row: Row, token: str, lease_ms: int) -> None:
-        """Let a claim hold a session, and the replies that it holds already, from now on."""
+        """Begin or renew the lease of a claim, also on the replies that it holds."""
         if row.token != token:
             self._traced.add(token)  # a new claim, which holds nothing yet
         row.token, row.lease_end = token, transitions.end_after(lease_ms, self.now)
@@ -227,7 +227,7 @@ class Shelves:
         self.change(row)
 
     def serve(self, owner: Identity) -> None:
-        """Let a tenant have had its turn."""
+        """Put a tenant behind the others: it had its turn."""
         self._tenants[owner[0], owner[1]] = True
 
     def _set_due(self, row: Row, due: float) -> None:
@@ -261,7 +261,7 @@ class Shelves:
         return next((letter for letter in self.inbox(place) if letter.received.reply.id == reply_id), None)
 
     def prune(self, place: bytes) -> None:
-        """See to the replies of a place where nothing waits: when they run out, and which have."""
+        """Prune the replies of a place where nothing waits, and note when the others run out."""
         gone = []
         for letter in self.inbox(place):
             end = transitions.kept_until(letter.received, self.limits)
@@ -272,7 +272,7 @@ class Shelves:
         self._take_out(gone, None)
 
     def refresh_place(self, place: bytes, but: Row | None) -> None:
-        """See to an inbox that changed, and to its wait, if that is another than `but`."""
+        """Prune an inbox that changed, and refresh its wait, if that is another than `but`."""
         wait = self.at(place)
         if wait is None:
             self.prune(place)
@@ -280,7 +280,7 @@ class Shelves:
             self.refresh(wait)
 
     def hold(self, row: Row, letter: Letter) -> None:
-        """Let the claim on a session hold a reply of its place."""
+        """Mark a reply of the place as held by the claim on the session."""
         if row.token is not None:  # pragma: no branch  # it is claimed
             self._store(letter, transitions.hold(letter.received, row.token, row.lease_end))
 
@@ -291,7 +291,7 @@ class Shelves:
             self.refresh_place(letter.place, row)
 
     def give_back(self, row: Row) -> None:
-        """Let go of what a claim holds: it ends without a verdict."""
+        """Give back the replies that a claim holds: it ends without a verdict."""
         for letter in self._held_letters(row):
             waits = transitions.is_live(self.at(letter.place), self.now)
             self._store(letter, transitions.give_back(letter.received, self.now, self.limits, waits=waits))
@@ -347,7 +347,7 @@ class Shelves:
             update_letter(self.connection, letter, received, letter.kept)
 
     def _take_out(self, letters: list[Letter], leaving: Leaving | None) -> None:
-        """Let replies leave the store; None: they ran out, and their deliveries are forgotten."""
+        """Remove replies from the store; None: they ran out, and their deliveries are forgotten."""
         if not letters:
             return
         for letter in letters:
