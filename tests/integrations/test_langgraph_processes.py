@@ -19,23 +19,24 @@ ROOT = WRITER.parent.parent.parent
 PATIENCE_S = 120
 
 
-def begin(url: str, namespace: str, how: str) -> "subprocess.Popen[str]":
+def begin(url: str, namespace: str, how: str, shape: str) -> "subprocess.Popen[str]":
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     return subprocess.Popen(
-        [sys.executable, WRITER, url, namespace, how], env=environment, stdout=subprocess.PIPE, text=True, cwd=ROOT
+        [sys.executable, WRITER, url, namespace, how, shape], env=environment, stdout=subprocess.PIPE, text=True, cwd=ROOT
     )
 
 
 @pytest.mark.slow
-def test_a_writer_that_was_stopped_in_its_step_is_refused(url: str, namespace: str) -> None:
+@pytest.mark.parametrize("shape", ["flat", "nested"])
+def test_a_writer_that_was_stopped_in_its_step_is_refused(url: str, namespace: str, shape: str) -> None:
     if url == "memory://":
         pytest.skip("memory is of one process")
     namespace = namespace if url.startswith("redis") else ""
-    with begin(url, namespace, "stop") as first:
+    with begin(url, namespace, "stop", shape) as first:
         try:
             _, status = os.waitpid(first.pid, os.WUNTRACED)
             assert os.WIFSTOPPED(status)
-            with begin(url, namespace, "go") as second:
+            with begin(url, namespace, "go", shape) as second:
                 assert second.communicate(timeout=PATIENCE_S)[0].split() == ["begun", "second"]
             before = stored(url, namespace)
             os.kill(first.pid, signal.SIGCONT)
