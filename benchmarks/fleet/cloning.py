@@ -26,10 +26,20 @@ TENANT_MARK = "TTTT"
 _BATCH = 200
 """How many waits one script writes."""
 _WRITE = """
-local plan = cjson.decode(ARGV[1])
+local plan, marked = cjson.decode(ARGV[1]), {}
+local function mark(text)
+  marked[text] = text:find(plan.user_mark, 1, true) ~= nil or text:find(plan.tenant_mark, 1, true) ~= nil
+end
+for _, text in pairs(plan.texts) do mark(text) end
+for _, key in ipairs(plan.keys) do
+  mark(key.name)
+  for _, word in ipairs(key.words) do mark(word) end
+end
 for at = 2, #ARGV, 2 do
   local user, tenant = ARGV[at], ARGV[at + 1]
-  local function its(text) return (text:gsub(plan.user_mark, user):gsub(plan.tenant_mark, tenant)) end
+  local function its(text)
+    return marked[text] and (text:gsub(plan.user_mark, user):gsub(plan.tenant_mark, tenant)) or text
+  end
   for _, key in ipairs(plan.keys) do
     local words = {key.command, its(key.name)}
     for _, word in ipairs(key.words) do
