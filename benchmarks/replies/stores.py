@@ -1,4 +1,4 @@
-"""Stores that are measured: in memory, in a SQLite file, and on a throw-away Redis server."""
+"""Stores that are measured: in memory, in a SQLite file, on a throw-away Redis or a cluster."""
 
 import tempfile
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 from benchmarks.harness.server import TIMEOUT_S, Server, find_binary
 from greentic_session import InMemorySessionStore, SessionStore, create_session_store
+from greentic_session._servers.cluster import Cluster
 
 __all__ = ["BACKENDS", "Place", "open_places"]
 
-BACKENDS = ("memory", "sqlite", "redis")
+BACKENDS = ("memory", "sqlite", "redis", "cluster")
 
 
 @dataclass(frozen=True)
@@ -21,11 +22,13 @@ class Place:
         backend: One of `BACKENDS`.
         url: Its URL.
         server: The server, of Redis.
+        cluster: The cluster: three primaries.
     """
 
     backend: str
     url: str
     server: Server | None = None
+    cluster: Cluster | None = None
 
     @asynccontextmanager
     async def store(self, **options: int) -> AsyncIterator[SessionStore]:
@@ -39,8 +42,9 @@ class Place:
 
     def empty(self) -> None:
         """Remove what is there: of Redis only, a file's store is measured by what it adds."""
-        if self.server is not None:
-            with self.server.client() as client:
+        nodes = [] if self.cluster is None else self.cluster.nodes
+        for server in [*filter(None, [self.server]), *nodes]:
+            with server.client() as client:
                 client.flushall()
 
 
@@ -58,7 +62,10 @@ def open_places(backends: Sequence[str]) -> Iterator[list[Place]]:
             elif backend == "sqlite":
                 folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="gs-bench-"))
                 places.append(Place(backend, f"sqlite:///{folder}/replies.db"))
-            elif binary := find_binary():
+            elif (binary := find_binary()) and backend == "cluster":
+                cluster = stack.enter_context(Cluster(binary))
+                places.append(Place(backend, cluster.url, cluster=cluster))
+            elif binary:
                 server = stack.enter_context(Server(binary))
                 places.append(Place(backend, server.url, server))
         yield places
