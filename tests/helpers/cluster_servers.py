@@ -16,19 +16,29 @@ __all__ = ["SLOTS", "Cluster", "Node", "make_node", "slot_of"]
 
 NODE_TIMEOUT = 1500
 """Milliseconds of silence after which a node counts as failed."""
-OPTIONS = ("--cluster-node-timeout", str(NODE_TIMEOUT), "--repl-diskless-sync-delay", "0")
+
+
+def options_of(node_timeout: int = NODE_TIMEOUT) -> tuple[str, ...]:
+    """Return what stands in each node's command line."""
+    return ("--cluster-node-timeout", str(node_timeout), "--repl-diskless-sync-delay", "0")
 
 
 def make_node() -> Node:
     """Return one that is to join a cluster."""
-    return Node(require(find_binary()), *OPTIONS)
+    return Node(require(find_binary()), *options_of())
 
 
 class Cluster(cluster.Cluster):
-    """Some primaries with all slots between them, and a replica of each."""
+    """Some primaries with all slots between them, and a replica of each.
 
-    def __init__(self, primaries: int = 3, *, replicas: bool = True) -> None:
-        super().__init__(require(find_binary()), *OPTIONS, primaries=primaries, replicas=replicas)
+    Args:
+        primaries: How many.
+        replicas: Whether each has one.
+        node_timeout: With a minute nobody takes a node for dead because the machine is busy.
+    """
+
+    def __init__(self, primaries: int = 3, *, replicas: bool = True, node_timeout: int = NODE_TIMEOUT) -> None:
+        super().__init__(require(find_binary()), *options_of(node_timeout), primaries=primaries, replicas=replicas)
 
     @property
     def primaries(self) -> list[Node]:

@@ -24,6 +24,9 @@ step; these rules take the place of that, as with `owner_pointers`:
    it, as early as the old one was, so that a looker under way changes nothing any more. What is
    barred is remembered for 120 s, which is longer than a call is on its way.
 
+Many may look at the same time. Each is sent to another user, as long as more are due: where
+somebody looks is noted for a second, or until the entry is changed. That is a hint, no promise.
+
 Whoever dies between two steps leaves an entry that is named too early, or of nothing: the next
 looker comes by, and sees to it. Each server has a clock of its own, so only lengths of time go from
 one to the other: those that are written begin before the step, those of a looker before it looks.

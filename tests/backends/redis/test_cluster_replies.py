@@ -15,7 +15,7 @@ from hypothesis.stateful import run_state_machine_as_test
 from races.workers import plain_client
 from time_passing import UNIT, OnACluster, passing
 
-from greentic_session import RedisSessionStore, SessionStore
+from greentic_session import RedisSessionStore, ReplyScope, SessionStore
 from greentic_session.testing import (
     MakeStore,
     ReplyContract,
@@ -172,6 +172,27 @@ async def test_what_an_operation_costs(cluster: Cluster, fresh: Callable[[], str
         assert await trips.of(store.deliver(carol, "carol", CHAT, "one")) == 4  # an entry, as others have; one that lasts
         await later(store, 2)  # what is to last is asked for to a second
         assert await trips.of(store.deliver(carol, "carol", CHAT, "two")) == 1
+
+
+@pytest.mark.asyncio
+async def test_many_who_look_at_once_are_sent_to_different_users(
+    cluster: Cluster, fresh: Callable[[], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else all ask the user who is due first. Nobody is sent away while anything is ready."""
+    async with RedisSessionStore.from_url(cluster.url, namespace=fresh()) as store:
+        for number in range(30):
+            who = ctx(f"u{number}")
+            await store.register_wait(who, f"u{number}", CHAT, f"k{number}", data(who), DAY)
+            await store.deliver(who, f"u{number}", CHAT, "work", claim=False)
+        trips = Counted(store, monkeypatch)
+        looking = asyncio.gather(*(store.claim_ready() for _ in range(30)))
+        assert await trips.of(looking) < 30 * 4  # three each, but where a busy machine takes a second for one
+        assert len({claim.key for [claim] in looking.result()}) == 30
+        for number in range(8):
+            await store.register_wait(ALICE, "alice", ReplyScope(f"c{number}"), f"a{number}", data(), DAY)
+            await store.deliver(ALICE, "alice", ReplyScope(f"c{number}"), "work", claim=False)
+        found = await asyncio.gather(*(store.claim_ready() for _ in range(8)))
+        assert len({claim.key for [claim] in found}) == 8
 
 
 @pytest.mark.asyncio

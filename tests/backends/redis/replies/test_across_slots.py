@@ -77,7 +77,7 @@ def move_slots(cluster: Cluster, slots: list[int]) -> None:
 @pytest.fixture
 def cluster() -> Iterator[Cluster]:
     """A cluster with replicas; its primaries hand over, and its slots move."""
-    with Cluster() as cluster:
+    with Cluster(node_timeout=60_000) as cluster:
         yield cluster
 
 
@@ -92,7 +92,7 @@ async def test_a_crowd_in_many_slots_keeps_no_other_tenant_waiting() -> None:
         for number in numbers:
             await park(store, person(number, "crowd"), f"crowd-{number}", BRIEF)
 
-    with Cluster(replicas=False) as cluster:
+    with Cluster(replicas=False, node_timeout=60_000) as cluster:
         async with opened(cluster) as store:
             await asyncio.gather(*(park_some(store) for _ in range(100)))
             for limit in (2, 7):

@@ -14,7 +14,8 @@
 -- @include keys
 -- @inline
 local TENANTS, SERVED = 'tenants', 'served'
-local NONCES, ENDS = 'nonces', 'ends' -- on a cluster: of each user's entry the nonce, and when it ends
+-- On a cluster: of each user's entry the nonce, when it ends, and until when somebody looks there.
+local NONCES, ENDS, LOOKED = 'nonces', 'ends', 'looked'
 local SPARE_MS = 3600000
 
 local function first_of(set)

@@ -6,6 +6,7 @@
 -- Returns  1; 0 if it is another one
 -- @include ready_index
 local path = ARGV[2]
+redis.call('ZREM', ready_key(LOOKED), path)
 if redis.call('HGET', ready_key(NONCES), path) ~= ARGV[3] then return 0 end
 if ARGV[5] == '' then
   forget_entry(path)
