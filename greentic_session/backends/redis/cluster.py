@@ -25,7 +25,7 @@ from greentic_session.wait import Wait
 from .cluster_replies import ClusterReplies
 from .keys import SESSION_KIND, identity_text, key_of, tag_of, tag_without_user
 from .owner_pointers import Reservation
-from .slot import BarredError, Removal, ShortError, Slot, meant_by
+from .slot import BarredError, Removal, ShortError, Slot, meant_by, purge_all
 
 __all__ = ["RedisClusterBackend"]
 
@@ -215,7 +215,8 @@ class RedisClusterBackend(ClusterReplies):
             return
 
         async def remove(tag: str, keys: list[bytes]) -> Step:
-            removed = await self._at(tag, lambda at: at.purge(meant, keys))
+            # Each script is a step of its own: what came before one that is undone stays done.
+            removed = await purge_all(keys, lambda some: self._at(tag, lambda at: at.purge(meant, some)))
             for key, nonce in removed:
                 await self._ended(key_of(key), Removal(nonce=nonce))
             return Step(len(keys), len(removed))

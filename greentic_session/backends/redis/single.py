@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable
 from contextlib import aclosing
+from functools import partial
 
 from greentic_session import tenancy
 from greentic_session._redis.answers import handed_on, reading_answers
@@ -19,7 +20,7 @@ from greentic_session.wait import Wait
 
 from .keys import LEFTOVER_KINDS, LEFTOVER_KINDS_OF_ALL, Keys, glob_of_kinds
 from .replies import RedisReplies
-from .slot import Slot, meant_by
+from .slot import Slot, meant_by, purge_all
 
 __all__ = ["RedisBackend"]
 
@@ -145,7 +146,8 @@ class RedisBackend(RedisReplies):
         skipped = len(prefix.encode())
 
         async def remove(keys: list[bytes]) -> Step:
-            return Step(len(keys), len(await self._slot.purge(meant, [key[skipped:] for key in keys])))
+            names = [key[skipped:] for key in keys]
+            return Step(len(keys), len(await purge_all(names, partial(self._slot.purge, meant))))
 
         async with aclosing(stride(self._client, glob_of(prefix), remove, "TYPE", "string", step=_PURGE_STEP)) as strides:
             async for steps in strides:

@@ -7,7 +7,7 @@ do: reading JSON, and saying in words what an outcome means. `keys.lua` and `rec
 `lua/includes`, tell how the keys hang together.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 from typing import Any, Final
 
@@ -30,7 +30,7 @@ from .keys import Keys, identity_text, key_of, payload_prefix, scope_of
 from .reply_answers import claimed_of, replies_of, terms_of
 from .scripts import FOR_EVER, THOROUGH, Answer, Scripts, text_of
 
-__all__ = ["BarredError", "Removal", "ShortError", "Slot", "meant_by", "wait_of"]
+__all__ = ["BarredError", "Removal", "ShortError", "Slot", "meant_by", "purge_all", "wait_of"]
 
 
 _DEFAULT_LIMITS = ReplyLimits()
@@ -348,18 +348,28 @@ class Slot:
                 except CorruptSessionError:
                     continue  # whose it is cannot be said; reading it by its key tells
 
-    async def purge(self, meant: tuple[str, str, str, str], keys: list[bytes]) -> list[list[Any]]:
-        """Remove the sessions that are `meant_by` a caller; return the key and result of each."""
-        removed, at = list[list[Any]](), 0
-        while at < len(keys):
-            looked, found = await self._scripts.purge(*meant, keys[at:])
-            at += looked
-            removed += found
-        return removed
+    def purge(self, meant: tuple[str, str, str, str], keys: list[bytes]) -> Awaitable[tuple[int, list[list[Any]]]]:
+        """Remove the sessions that are `meant_by` a caller, as many as one script looks at.
+
+        Return how many those are, and of each that was removed its key and the result.
+        """
+        return self._scripts.purge(*meant, keys)
 
     async def remove_leftovers(self, meant: tuple[str, str, str, str], names: list[bytes]) -> None:
         """Remove what leads nowhere among some keys of a purged tenant."""
         await self._scripts.remove_leftovers(*meant, names)
+
+
+async def purge_all(
+    keys: list[bytes], purge: Callable[[list[bytes]], Awaitable[tuple[int, list[list[Any]]]]]
+) -> list[list[Any]]:
+    """Purge some sessions, one script behind the other; return the key and result of each."""
+    removed, at = list[list[Any]](), 0
+    while at < len(keys):
+        looked, found = await purge(keys[at:])
+        at += looked
+        removed += found
+    return removed
 
 
 def meant_by(ctx: TenantCtx, user: str | None) -> tuple[str, str, str, str] | None:

@@ -1,6 +1,7 @@
 """Replies and deadlines on a cluster: the contract, and what each operation costs."""
 
 import asyncio
+import json
 import uuid
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -16,6 +17,8 @@ from races.workers import plain_client
 from time_passing import UNIT, OnACluster, passing
 
 from greentic_session import RedisSessionStore, ReplyScope, SessionStore
+from greentic_session._redis.scanning import walk
+from greentic_session.backends.redis import cluster_slots
 from greentic_session.testing import (
     MakeStore,
     ReplyContract,
@@ -117,6 +120,27 @@ async def test_a_purge_leaves_no_key(cluster: Cluster, fresh: Callable[[], str],
         left = [key.decode() for key in raw.scan_iter(f"{namespace}:*") if b":barred:" not in key]
         assert not [key for key in left if "acme" in key]
         assert [claim.reply.body for claim in await store.claim_ready(limit=9) if claim.reply] == ["hers"]
+
+
+@pytest.mark.asyncio
+async def test_a_purge_counts_what_came_before_a_step_that_was_undone(
+    cluster: Cluster, fresh: Callable[[], str], raw: redis.RedisCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The removal of a displaced claim makes ready at once what it held, and no entry says so."""
+
+    async def walk_in_order(*words: Any) -> AsyncIterator[list[bytes]]:
+        yield sorted([key async for found in walk(*words) for key in found])
+
+    monkeypatch.setattr(cluster_slots, "walk", walk_in_order)
+    namespace, large = fresh(), data(snapshot=json.dumps("x" * 300_000))  # as much as one script removes
+    async with RedisSessionStore.from_url(cluster.url, namespace=namespace) as store:
+        await store.register_wait(ALICE, "alice", CHAT, "2 displaced", data(), DAY)
+        await store.deliver(ALICE, "alice", CHAT, "one", lease=DAY / 2)
+        await store.register_wait(ALICE, "alice", CHAT, "4 waits", data(), DAY)
+        for key in ("1 large", "3 large"):
+            await store.create_session(ALICE, large, key=key, ttl=DAY)
+        assert await store.purge(ctx(None, team=None)) == 4
+        assert not list(raw.scan_iter(f"{namespace}:owner:*")), "no pointer is left alone"
 
 
 @pytest.mark.asyncio
