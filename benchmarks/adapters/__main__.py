@@ -32,7 +32,6 @@ _CONNECTIONS = 1000
 """Connections of a framework's client: more than it has tasks."""
 _OPEN_FILES = 20_000
 _MIN_RATIO = 2.0
-_OPERATIONS = ("write", "read")
 _NOTES = [
     "All figures are medians over the rounds; a ratio is the median of the rounds' ratios.",
     "Contestants of a pair have processes of their own, in one environment, and files or namespaces of their own.",
@@ -67,7 +66,7 @@ class _Run(Run[_Sizes]):
 
     async def measure(self, port: int, directory: str) -> None:
         pairs = [pair for pair in PAIRS if pair.framework in self.options.frameworks]
-        with progress(len(pairs) * len(_OPERATIONS) * (self.sizes.rounds + 1)) as tick:
+        with progress(sum(len(pair.ours.calls) for pair in pairs) * (self.sizes.rounds + 1)) as tick:
             for pair in pairs:
                 try:
                     await self._measure_pair(pair, port, directory, tick)
@@ -98,7 +97,7 @@ class _Run(Run[_Sizes]):
                 await side.fill(sizes.tasks, "." * USUAL_BYTES)
             users = list(range(sizes.tasks))
             random.Random(self.options.seed).shuffle(users)
-            for operation in _OPERATIONS:
+            for operation in pair.ours.calls:
                 contestants = ours.contestants(operation, None) + theirs.contestants(operation, None)
                 order = users * sizes.calls
                 samples = await interleave(contestants, order, rounds=sizes.rounds, block=len(order), tick=tick)

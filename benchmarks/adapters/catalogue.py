@@ -49,7 +49,7 @@ _OPENAI = ("openai-agents[redis]>=0.8,<1",)
 _ITEMS = {"write": "add_items", "read": "get_items(10)"}
 _ADK = ("google-adk>=2,<3", "sqlalchemy[asyncio]>=2,<3", "aiosqlite>=0.21")
 _EVENTS = {"write": "append_event", "read": "get_session"}
-_STATE = {"write": "set_state + set_data", "read": "get_state + get_data"}
+_STATE = {"write": "set_state + set_data", "read": "get_state + get_data", "lock": "events_isolation.lock"}
 
 PAIRS = (
     _pair("langgraph", "Redis", "adapters_langgraph", _LANGGRAPH, "SessionSaver", "AsyncValkeySaver", **_STEP),

@@ -15,6 +15,7 @@ from aiogram.fsm.state import State
 from aiogram.fsm.storage.base import BaseEventIsolation, BaseStorage, StateType, StorageKey
 from aiogram.types import TelegramObject, Update
 
+from greentic_session._json.fields import check_instance
 from greentic_session.claim import Claim
 from greentic_session.errors import ClaimedError, ConflictError, NotFoundError, OperationTimeoutError, UnavailableError
 from greentic_session.expiry import NEVER, Seconds, Ttl, milliseconds
@@ -51,6 +52,15 @@ class _Place(NamedTuple):
     owner: TenantCtx
 
 
+class _Door(NamedTuple):
+    """Where the updates of a key of aiogram come in one at a time: a wait."""
+
+    session: SessionKey
+    owner: TenantCtx
+    user: str
+    scope: ReplyScope
+
+
 class SessionStorage(BaseStorage):
     """States and data of users, for ``Dispatcher(storage=...)``.
 
@@ -70,7 +80,7 @@ class SessionStorage(BaseStorage):
     """
 
     def __init__(self, store: SessionStore, ctx: TenantCtx, *, ttl: Ttl = None) -> None:
-        _check_store(store)
+        check_instance("store", store, SessionStore)
         check_ctx(ctx)
         self._store = store
         self._ttl: Any = NEVER if ttl is None or ttl is NEVER else milliseconds(ttl, "ttl") / 1000
@@ -174,10 +184,10 @@ class SessionIsolation(BaseEventIsolation):
     """
 
     def __init__(self, store: SessionStore, ctx: TenantCtx, *, lease: Seconds = 30.0) -> None:
-        _check_store(store)
+        check_instance("store", store, SessionStore)
         check_ctx(ctx)
         self._store = store
-        self._ctx = ctx
+        self._door = lru_cache(_MAX_PLACES)(partial(_door, ctx))  # as the places of `SessionStorage`
         self._lease = milliseconds(lease, "lease") / 1000
         self._queues: dict[SessionKey, tuple[anyio.Lock, int]] = {}
 
@@ -189,27 +199,33 @@ class SessionIsolation(BaseEventIsolation):
             ConflictError: The claim was lost, for the store was away for longer than its lease: the
                 block was cancelled.
         """
-        session = _key("lock", key, self._ctx)
-        queue, waiting = self._queues.get(session, (anyio.Lock(), 0))
-        self._queues[session] = queue, waiting + 1
+        door = self._door(key)
+        queue, waiting = self._queues.get(door.session, (anyio.Lock(), 0))
+        self._queues[door.session] = queue, waiting + 1
         try:
-            async with queue, await self._claim(session, key):
-                yield
+            try:
+                queue.acquire_nowait()  # as a rule nobody else is here, and a turn of the loop is spared
+            except anyio.WouldBlock:
+                await queue.acquire()
+            try:
+                async with await self._claim(door):
+                    yield
+            finally:
+                queue.release()
         finally:
-            queue, waiting = self._queues.pop(session)
+            queue, waiting = self._queues.pop(door.session)
             if waiting > 1:
-                self._queues[session] = queue, waiting - 1
+                self._queues[door.session] = queue, waiting - 1
 
     async def close(self) -> None:
         """Do nothing: who has made the store closes it."""
 
-    async def _claim(self, session: SessionKey, key: StorageKey) -> Claim:
-        user = str(key.user_id)
-        ctx, scope = self._ctx.with_user(user), ReplyScope("aiogram:lock", thread=session)
+    async def _claim(self, door: _Door) -> Claim:
+        session, owner, user, scope = door
         pause = _FIRST_PAUSE_S
         while True:
             try:
-                claim = await self._store.claim_wait(ctx, user, scope, lease=self._lease, keep_alive=True)
+                claim = await self._store.claim_wait(owner, user, scope, lease=self._lease, keep_alive=True)
             except ClaimedError:
                 await anyio.sleep(pause)
                 pause = min(pause * 2, _LONGEST_PAUSE_S)
@@ -217,7 +233,8 @@ class SessionIsolation(BaseEventIsolation):
             if claim is not None:
                 return claim
             # Two may come here at once: both register the same, and one of them gets the claim.
-            await self._store.register_wait(ctx, user, scope, session, SessionData.new(ctx, _FLOW, "lock"), ttl=_LOCK_TTL_S)
+            data = SessionData.new(owner, _FLOW, "lock")
+            await self._store.register_wait(owner, user, scope, session, data, ttl=_LOCK_TTL_S)
 
 
 class Place(NamedTuple):
@@ -279,9 +296,7 @@ class UpdateRouting(BaseMiddleware):
         start: Callable[[TenantCtx, Update], Start | None] | None = None,
         retries: bool = True,
     ) -> None:
-        given: object = runner
-        if not isinstance(given, Runner):
-            raise TypeError(f"runner must be a Runner, not {type(given).__name__}")
+        check_instance("runner", runner, Runner)
         check_ctx(ctx)
         self._runner = runner
         self._ctx = ctx
@@ -359,7 +374,7 @@ class Waiting(Filter):
     """
 
     def __init__(self, store: SessionStore, ctx: TenantCtx, *, places: PlaceOf = place_of) -> None:
-        _check_store(store)
+        check_instance("store", store, SessionStore)
         check_ctx(ctx)
         self._store = store
         self._ctx = ctx
@@ -374,13 +389,13 @@ class Waiting(Filter):
         return False if wait is None else {"wait": wait}
 
 
-def _check_store(store: object) -> None:
-    if not isinstance(store, SessionStore):
-        raise TypeError(f"store must be a SessionStore, not {type(store).__name__}")
-
-
 def _place(ctx: TenantCtx, key: StorageKey) -> _Place:
     return _Place(_key(_STATE, key, ctx), _key(_DATA, key, ctx), ctx.with_user(str(key.user_id)))
+
+
+def _door(ctx: TenantCtx, key: StorageKey) -> _Door:
+    session, user = _key("lock", key, ctx), str(key.user_id)
+    return _Door(session, ctx.with_user(user), user, ReplyScope("aiogram:lock", thread=session))
 
 
 def _key(kind: str, key: StorageKey, ctx: TenantCtx) -> SessionKey:
