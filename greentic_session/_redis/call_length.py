@@ -44,7 +44,9 @@ class CallLengths:
                 del known[next(iter(known))]
 
 
-def choose(connections: Sequence[SharedConnection], most: int, call: Call, *, long_waits: bool) -> SharedConnection | None:
+def choose(
+    connections: Sequence[SharedConnection], most: int, call: Call, *, long_waits: bool = False
+) -> SharedConnection | None:
     """Return the connection that a call should take; None if it has to wait.
 
     Args:

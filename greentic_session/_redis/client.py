@@ -160,11 +160,12 @@ class RedisClient:
             call = Call(packed, loop.create_future(), deadline, before, undo, skipped)
             if ahead is not None or behind is not None:
                 join(call, ahead, behind)
-            number = self._loads.calls = self._loads.calls + 1
+            scripts = self._loads.sent
             long = call.long = self._lengths.is_long(about, call.packed)
             try:
-                # Whoever waits goes first.
-                connection = None if self._in_line and self._queues.of(call) else self._find_connection(call)
+                connection = (
+                    choose(self._connections.current, self._most, call) if not self._in_line else self._find_behind(call)
+                )
                 if connection is not None:
                     connection.send(call)
                 else:
@@ -175,7 +176,7 @@ class RedisClient:
                 if script is not None and text.startswith("NOSCRIPT"):
                     # It has restarted, or somebody flushed its scripts. EVAL runs and loads it, in
                     # one step; nothing was done before, so this is no repetition.
-                    packed, script = self._loads.again(about, script, packed, number)
+                    packed, script = self._loads.again(about, script, packed, scripts)
                     continue
                 if is_demotion(text) and self._leads_on(call) and repeatable:
                     repeatable = False
@@ -296,9 +297,12 @@ class RedisClient:
 
     # -- the line
 
+    def _find_behind(self, call: Call) -> SharedConnection | None:
+        """Return a connection for a call; whoever waits in its line goes before it."""
+        return None if self._queues.of(call) else self._find_connection(call)
+
     def _find_connection(self, call: Call) -> SharedConnection | None:
-        long_waits = self._in_line > 0 and self._queues.long_waits
-        return choose(self._connections.current, self._most, call, long_waits=long_waits)
+        return choose(self._connections.current, self._most, call, long_waits=self._queues.long_waits)
 
     def _may_open(self, call: Call) -> bool:
         """Say whether a connection may be opened for a call that waits."""

@@ -10,23 +10,23 @@ __all__ = ["ScriptLoads"]
 
 
 class ScriptLoads:
-    """When each script was sent, by the numbers of the calls of one client.
+    """The scripts that a client has sent.
 
     Attributes:
-        calls: How many calls were sent.
+        sent: How many that were.
     """
 
     def __init__(self) -> None:
-        self.calls = 0
-        self._sent_after: dict[Arg, int] = {}
+        self.sent = 0
+        self._last: dict[Arg, int] = {}
 
-    def again(self, command: tuple[Arg, ...], script: str, packed: bytes, number: int) -> tuple[bytes, str | None]:
+    def again(self, command: tuple[Arg, ...], script: str, packed: bytes, sent: int) -> tuple[bytes, str | None]:
         """Return what is sent next of a script that the server did not know, packed.
 
         And the script, if that is its SHA-1 once more: where another call has sent the script since
-        this one, of that number, went out.
+        this one went out, when so many had been `sent`.
         """
-        if self._sent_after.get(command[1], 0) >= number:
+        if self._last.get(command[1], 0) > sent:
             return packed, script
-        self._sent_after[command[1]] = self.calls
+        self.sent = self._last[command[1]] = self.sent + 1
         return pack(("EVAL", script, *command[2:])), None
