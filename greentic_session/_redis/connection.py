@@ -279,9 +279,10 @@ class SharedConnection(asyncio.Protocol):
                 while (answer := reader.gets()) is not _INCOMPLETE:
                     call = pending[0]
                     if call.skipped:
-                        call.skipped -= 1
-                        while call.skipped and reader.gets() is not _INCOMPLETE:
-                            call.skipped -= 1
+                        left = call.skipped - 1
+                        while left and reader.gets() is not _INCOMPLETE:
+                            left -= 1
+                        call.skipped = left
                         continue
                     if call.followed and (answer := call.take(answer)) is None:
                         continue
@@ -303,9 +304,9 @@ class SharedConnection(asyncio.Protocol):
         self._unfinished += len(data)
         if count:
             self.answered = True
-            left = reader.len()  # of the next answer; less than a kilobyte of it may be read already
-            self._mean += ((self._unfinished - left) / count - self._mean) * count / (count + _REPLY_MEAN_WINDOW_CALLS)
-            self._unfinished = left
+            rest = reader.len()  # of the next answer; less than a kilobyte of it may be read already
+            self._mean += ((self._unfinished - rest) / count - self._mean) * count / (count + _REPLY_MEAN_WINDOW_CALLS)
+            self._unfinished = rest
             self._alone = self._alone and bool(pending)
         self._count_room()
         if self._retired:
