@@ -122,6 +122,15 @@ class DeliveriesContract:
             await park(store, "later")
             assert bodies((await ready(store)).replies) == ["yes"]
 
+    async def test_what_is_delivered_to_a_wait_is_not_kept_when_that_expires(
+        self, make_store: MakeStore, time: Time
+    ) -> None:
+        async with make_store(reply_grace=time.moment) as store:
+            await park(store, ttl=time.moment)
+            assert (await answer(store, keep_for=DAY, claim=False)).outcome == "queued"
+            await time.wait_out(2 * time.moment)
+            assert await inbox(store) == []
+
     async def test_start_begins_where_nothing_waits(self, store: SessionStore) -> None:
         start = Start(data(node="begun"), key="new", ttl=MINUTE)
         delivery = await answer(store, start=start)
