@@ -400,7 +400,10 @@ async def test_while_a_slot_is_half_way_its_users_wait_and_nothing_is_half_done(
     cluster: Cluster, namespace: str, raw: redis.RedisCluster, moved: int
 ) -> None:
     alice = ctx("alice", tenant=f"t-{moved}")
-    async with RedisSessionStore.from_url(cluster.url, namespace=namespace, timeout=0.3) as store:
+    async with (
+        RedisSessionStore.from_url(cluster.url, namespace=namespace) as store,
+        RedisSessionStore.from_url(cluster.url, namespace=namespace, timeout=0.3) as hasty,
+    ):
         for number in range(3):
             key = f"k{number}"
             await store.register_wait(alice, "alice", ReplyScope(f"c{number}"), key, data(alice), ttl=600)
@@ -416,10 +419,10 @@ async def test_while_a_slot_is_half_way_its_users_wait_and_nothing_is_half_done(
         with suppress(InterruptedError):
             cluster.move(slot, target, lambda: next(steps)())  # noqa: PLW0108  # another one each time
         for call in (
-            lambda: store.register_wait(alice, "alice", CHAT, "new", data(alice)),
-            lambda: store.update_session("k0", data(alice, snapshot="changed")),
-            lambda: store.remove_session("k1"),
-            lambda: store.find_wait(alice, "alice", ReplyScope("c0")),
+            lambda: hasty.register_wait(alice, "alice", CHAT, "new", data(alice)),
+            lambda: hasty.update_session("k0", data(alice, snapshot="changed")),
+            lambda: hasty.remove_session("k1"),
+            lambda: hasty.find_wait(alice, "alice", ReplyScope("c0")),
         ):
             with pytest.raises((UnavailableError, OperationTimeoutError)):
                 await call()
