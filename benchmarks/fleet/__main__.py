@@ -8,7 +8,7 @@ others. One deadline in ten has passed.
 import argparse
 import asyncio
 import sys
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -16,7 +16,7 @@ from typing import Any
 
 import redis
 
-from benchmarks.harness.command import Outcome, command_on_server, make_parser, positive
+from benchmarks.harness.command import Outcome, add_choice_option, command_on_server, make_parser, positive
 from benchmarks.harness.monitoring import observe
 from benchmarks.harness.operating import operate
 from benchmarks.harness.progress import progress
@@ -31,6 +31,7 @@ from .filling import ENV, fill, used_bytes
 __all__ = ["main", "parse_arguments"]
 
 _KINDS = ("cluster", "server")
+_PARTS = ("find", "stats", "top", "waits")
 _LIMIT = 100
 _LEASE_S = 3600.0
 _MAX_STEP_MS = 5.0
@@ -81,6 +82,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--finds", type=positive, help=f"how many times the next {_LIMIT} are claimed")
     parser.add_argument("--seconds", type=positive, help="how long nothing is watched, and top after its first count")
     parser.add_argument("--on", nargs="+", choices=_KINDS, default=_KINDS, help="where the waits are (default: both)")
+    add_choice_option(parser, "--parts", _PARTS)
     return parser.parse_args(argv)
 
 
@@ -165,14 +167,18 @@ async def _operate(place: _Place, name: str, sizes: _Sizes, idle: str) -> list[R
     return rows
 
 
-async def _measure_at(place: _Place, sizes: _Sizes, idle: str, tick: Callable[[], object]) -> list[Row]:
+async def _measure_at(
+    place: _Place, sizes: _Sizes, parts: Collection[str], idle: str, tick: Callable[[], object]
+) -> list[Row]:
     rows = await _fill(place, sizes, tick)
-    rows += await _find(place, sizes, idle)
-    tick()
-    rows += await _watch(place, "nothing", partial(asyncio.sleep, sizes.seconds), idle)
-    for name in _COMMANDS:
-        rows += await _operate(place, name, sizes, idle)
+    if "find" in parts:
+        rows += await _find(place, sizes, idle)
         tick()
+    rows += await _watch(place, "nothing", partial(asyncio.sleep, sizes.seconds), idle)
+    for name, (command, *_) in _COMMANDS.items():
+        if command in parts:
+            rows += await _operate(place, name, sizes, idle)
+            tick()
     return rows
 
 
@@ -191,8 +197,8 @@ async def _measure(idle: Server, sizes: _Sizes, options: argparse.Namespace) -> 
     with progress(None) as tick:
         for kind in options.on:
             with _opened(kind, idle.binary) as place:
-                rows += await _measure_at(place, sizes, idle.url, tick)
-    return Outcome(rows=rows, settings=sizes.as_settings(), notes=_NOTES)
+                rows += await _measure_at(place, sizes, options.parts, idle.url, tick)
+    return Outcome(rows=rows, settings={**sizes.as_settings(), "parts": list(options.parts)}, notes=_NOTES)
 
 
 main = command_on_server(parse_arguments, _Sizes, _measure)
