@@ -163,13 +163,13 @@ def store_inbox(
     is_copy = wait is not None and _is_copy(connection, wait, source, now)
     count, is_changed = 0, False
     for received in letters:
+        if wait is None and transitions.kept_until(received, limits) <= now:
+            continue  # a wait has it there, which another pass brings
         reply = received.reply
         copied = connection.execute("SELECT source, token FROM copied_replies WHERE id = ?", (reply.id,)).fetchone()
         if copied is not None:
             if wait is None or is_copy:
                 is_changed |= _follow(shelves, place, received, source, copied)
-            continue
-        if wait is None and transitions.kept_until(received, limits) <= now:
             continue
         name = delivery_name(reply.scope.conversation, reply.delivery_id)
         known = None if name is None else known_delivery(connection, owner, name)

@@ -11,6 +11,8 @@ from cluster_servers import Cluster, slot_of
 from migration_places import Stores, findings_of
 
 from greentic_session import Claim, Start
+from greentic_session.backends.migration.exported import Exported
+from greentic_session.backends.migration.sides import Target
 from greentic_session.errors import GreenticError
 from greentic_session.models import ReplyScope, TenantCtx
 from greentic_session.store import SessionStore
@@ -199,6 +201,25 @@ async def test_who_takes_the_place_has_the_inbox(stores: Stores) -> None:
     await answer(stores.source, "1", claim=False)
     await stores.copy()
     await park(stores.source, "b")  # where "a" waited
+    await stores.copy()
+    claim = await ready(stores.target)
+    assert (claim.key, bodies(claim.replies)) == ("b", ["1"])
+
+
+async def test_who_takes_the_place_behind_a_copy_has_the_inbox(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
+    write = Target.write
+
+    async def write_others(target: Target, session: Exported) -> None:
+        if session.key != b"b":  # it was read before it parked, say
+            await write(target, session)
+
+    await park(stores.source, "a")
+    await answer(stores.source, "1", claim=False)
+    await stores.copy()
+    await park(stores.source, "b")
+    with monkeypatch.context() as patch:
+        patch.setattr(Target, "write", write_others)
+        await stores.copy()
     await stores.copy()
     claim = await ready(stores.target)
     assert (claim.key, bodies(claim.replies)) == ("b", ["1"])

@@ -52,8 +52,9 @@ local function put_inbox()
       token = token, held_until = token == '' and 0 or at + tonumber(held), delivered = name, told = told,
     }
     local was_copied = redis.call('HEXISTS', carried, id) == 1 or lying[id]
-    if was_copied then follow(received) end
+    -- It may lie there for a wait that another pass brings.
     local is_over = not wait and kept_until(received, inbox.terms) <= at
+    if was_copied and not is_over then follow(received) end
     if not was_copied and not is_over and not (name ~= '' and known_delivery(owner, name)) then
       count = count + 1
       inbox.replies[#inbox.replies + 1] = received
