@@ -19,6 +19,13 @@ local function waited_for(since, left)
   return left ~= -1 and waited >= 0 and waited or nil
 end
 
+-- Made once, where a session needs it: to make its functions takes as long as to look at a session.
+local look
+local function make_look()
+  -- @include operators
+  return look_at
+end
+
 local found = {}
 for number = 2, #ARGV do
   if is_enough() then break end
@@ -38,8 +45,8 @@ for number = 2, #ARGV do
       token and token:sub(1, 12) or '', waits and session.ttl ~= -1 and session.ttl or '', 0, '', 0, 0, 0,
       waited_for(since, session.ttl) or ''}
     if waits and session.place then
-      -- @include operators
-      local told, replies, resumes = look_at(session)
+      look = look or make_look()
+      local told, replies, resumes = look(session)
       details[7], details[8], details[9] = told.deadline or '', resumes and 1 or 0, told.ready or ''
       details[10], details[11], details[12] = told.put_off, told.attempts, replies
     end

@@ -176,19 +176,28 @@ function check.accepted(name, rest)
   if rest == '' then redis.call('STRLEN', ns .. ACCEPTED) else tell('unknown', name) end
 end
 
--- What lies where a wait of ours is, is ready, or will be.
+-- What lies where a wait of ours is, is ready, or will be. (What it needs is made once: to make
+-- those functions takes longer than to use them.)
+local check_inbox
+local function make_check_inbox()
+  -- @include places
+  return function(name, path, hash)
+    local owner = owner_of_path(path)
+    local inbox, session = inbox_at(owner, hash), live(redis.pcall('GET', scope_key(owner, hash)) or '')
+    if #inbox.replies == 0 or inbox.key_end - instant() <= SLACK then return end
+    local ttl = redis.call('PTTL', replies_key(owner, hash))
+    local left = inbox.key_end == math.huge and -1 or inbox.key_end - instant()
+    if not same_life(ttl, left) then tell('lifetimes', name) end
+    local waits = session and session.place == hash and session.key == inbox.waits and waits_at(session, owner, hash)
+    if waits and not ends_now(session.ttl) and ready_since(owner, hash) == math.huge then tell('unready', name) end
+  end
+end
+
 function check.replies(name, rest)
   local path, hash = rest:match('^(.*):(%x+)$')
   if not hash then tell('unknown', name) return end
-  -- @include places
-  local owner = owner_of_path(path)
-  local inbox, session = inbox_at(owner, hash), live(redis.pcall('GET', scope_key(owner, hash)) or '')
-  if #inbox.replies == 0 or inbox.key_end - instant() <= SLACK then return end
-  local ttl = redis.call('PTTL', replies_key(owner, hash))
-  local left = inbox.key_end == math.huge and -1 or inbox.key_end - instant()
-  if not same_life(ttl, left) then tell('lifetimes', name) end
-  local waits = session and session.place == hash and session.key == inbox.waits and waits_at(session, owner, hash)
-  if waits and not ends_now(session.ttl) and ready_since(owner, hash) == math.huge then tell('unready', name) end
+  check_inbox = check_inbox or make_check_inbox()
+  check_inbox(name, path, hash)
 end
 
 function check.delivered(name, rest)

@@ -8,18 +8,26 @@
 --          A session of which nobody can tell whose it is counts for ""
 -- @include session
 local tallies, places, soon, looked = {}, {}, tonumber(ARGV[6]), 0
-local HEAD = 2047 -- of a text, in which its flow is looked for
+local HEAD = '2047' -- of a text, in which its flow is looked for
+local FLOW = '},"flow_id":"([%w._-]+)"'
 
 -- The flow in a text; '' where nobody can tell. Nothing before it reads alike: within a string the
 -- quotes are escaped.
-local function flow_of(key)
-  return redis.call('GETRANGE', session_key(key), 0, HEAD):match('},"flow_id":"([%w._-]+)"') or ''
+local function flow_of(session)
+  return session.head:match(FLOW) or redis.call('GETRANGE', session_key(session.key), '0', HEAD):match(FLOW) or ''
+end
+
+-- Made once, where a session needs it: to make its functions takes as long as to look at a session.
+local look
+local function make_look()
+  -- @include operators
+  return look_at
 end
 
 -- What takes part in replies and deadlines.
 local function count_part(tally, session)
-  -- @include operators
-  local told, replies = look_at(session)
+  look = look or make_look()
+  local told, replies = look(session)
   if told.deadline and told.deadline > 0 and told.deadline <= soon then tally[7] = tally[7] + 1 end
   if told.ready then tally[8], tally[9] = tally[8] + 1, math.max(tally[9], told.ready) end
   if told.is_overdue then tally[10] = tally[10] + 1 end
@@ -32,7 +40,7 @@ local function count(session)
   local env, tenant, team, user = owner:match('^([^:]*):([^:]*):([^:]*):([^:]*)$')
   if ARGV[2] ~= '' and (env ~= ARGV[2] or tenant ~= ARGV[3]) then return end
   if (ARGV[4] ~= '' and team ~= ARGV[4]) or (ARGV[5] ~= '' and user ~= ARGV[5]) then return end
-  local name = session.owner and env .. ':' .. tenant .. ':' .. team .. ':' .. flow_of(session.key) or ''
+  local name = session.owner and env .. ':' .. tenant .. ':' .. team .. ':' .. flow_of(session) or ''
   local tally = tallies[name]
   if not tally then
     tally = {name, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}

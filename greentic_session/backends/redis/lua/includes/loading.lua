@@ -1,5 +1,5 @@
 -- What is known of a session: a table of
---   key, ttl (ms, -1 for ever), text (if it was read)
+--   key, ttl (ms, -1 for ever), head (of its text), text (if it was read)
 --   owner             whose it is, as its text says; nil where nobody can tell
 --   owner_written, scope_hash, pointer_owner, text_sha   of our record
 --   written_by_others, unseen, reparked                  flags of our record, true or false
@@ -58,7 +58,8 @@ local function load(key)
     nonce = own[5], pointer_reach = tonumber(own[6]),
     written_by_others = own[7] == '1', unseen = own[8] == '1', reparked = own[9] == '1', place = own[10],
   }
-  session.owner = identity(redis.call('GETRANGE', session_key(key), '0', '511'))
+  session.head = redis.call('GETRANGE', session_key(key), '0', '511')
+  session.owner = identity(session.head)
     or identity(redis.call('GETRANGE', session_key(key), '0', '65535')) -- ids may be long, texts longer
     or verify_owner(session)
   if elsewhere and is_of_longer(ns, session, elsewhere) then return nil end
