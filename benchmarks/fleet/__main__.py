@@ -133,6 +133,7 @@ async def _watch(place: _Place, name: str, call: Callable[[], Awaitable[Any]], i
         ("longest step", times_ms[-1], "ms", Target("value", "max", _MAX_STEP_MS)),
         ("99 % of the steps", times_ms[int(len(times_ms) * 0.99)], "ms", None),
         ("longest PING", observation.slowest_ping_ms, "ms", Target("value", "max", _MAX_PING_MS)),
+        ("99.9 % of the PINGs", observation.usual_ping_ms, "ms", None),
         ("longest PING of an idle server", observation.slowest_idle_ping_ms, "ms", None),
         ("takes", observation.seconds / times, "s", None),
     ]

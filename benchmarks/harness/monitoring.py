@@ -25,6 +25,7 @@ class Observation(NamedTuple):
     Attributes:
         seconds: Duration of the call.
         slowest_ping_ms: Longest latency of a PING from another client.
+        usual_ping_ms: 99.9 % of them took that long or less, where they took longest.
         slowest_idle_ping_ms: The same of a server of which nobody asks anything meanwhile: what is
             the machine's. 0 without one.
         script_times_ms: Duration of each script by the server's SLOWLOG, ascending; scripts of less
@@ -35,6 +36,7 @@ class Observation(NamedTuple):
 
     seconds: float
     slowest_ping_ms: float
+    usual_ping_ms: float
     slowest_idle_ping_ms: float
     script_times_ms: list[float]
     command_times_ms: list[float]
@@ -49,7 +51,7 @@ async def observe(urls: list[str], call: Callable[[], Awaitable[Any]], *, idle: 
         call: The call.
         idle: Another server, of which it asks nothing.
     """
-    slowest = [0.0] * (len(urls) + 1)
+    pings_s: list[list[float]] = [[] for _ in range(len(urls) + 1)]
     done = False
 
     async def ping(number: int, client: Redis, ready: asyncio.Event) -> None:
@@ -58,7 +60,7 @@ async def observe(urls: list[str], call: Callable[[], Awaitable[Any]], *, idle: 
             ready.set()
             began = time.perf_counter()
             await client.ping()
-            slowest[number] = max(slowest[number], time.perf_counter() - began)
+            pings_s[number].append(time.perf_counter() - began)
             await asyncio.sleep(_PING_INTERVAL_S)
 
     async with AsyncExitStack() as stack:
@@ -83,11 +85,14 @@ async def observe(urls: list[str], call: Callable[[], Awaitable[Any]], *, idle: 
             done = True  # redis-py may swallow a cancellation
             await asyncio.gather(*pinging)
         entries = [entry for client in clients for entry in await client.slowlog_get(_MAX_SLOWLOG_ENTRIES)]
+    slowest = [max(pings, default=0.0) * 1000 for pings in pings_s]
+    usual = [sorted(pings)[int(len(pings) * 0.999)] * 1000 for pings in pings_s[: len(urls)] if pings]
     steps = sorted((entry["duration"] / 1000, entry["command"].upper()) for entry in entries)
     return Observation(
         taken,
-        max(slowest[: len(urls)]) * 1000,
-        slowest[-1] * 1000,
+        max(slowest[: len(urls)]),
+        max(usual, default=0.0),
+        slowest[-1],
         [time_ms for time_ms, command in steps if command.startswith(b"EVAL")],
         [time_ms for time_ms, command in steps if not command.startswith(_OURS)],
         answer,

@@ -22,6 +22,7 @@ def test_a_quick_run_has_every_row_and_target_that_is_promised(tmp_path: Path) -
         "longest step",
         "99 % of the steps",
         "longest PING",
+        "99.9 % of the PINGs",
         "longest PING of an idle server",
         "takes",
     }
