@@ -7,6 +7,9 @@ and costs nothing: the expression is written in place of each call. (Lua makes e
 whenever a script runs, called or not, which takes as long as a command of Redis.) So it is with
 constants in such a file, ``local NAME, OTHER = 'text', 2``, of which a script may use 200 at most
 otherwise, functions included.
+
+Comments and indentation are for who reads the files: Redis gets none, so a script that it does not
+know is a third shorter, and compiled sooner.
 """
 
 import re
@@ -26,6 +29,7 @@ _FUNCTION = re.compile(r"^local function (\w+)\(([\w, ]*)\) return (.+?) end(?: 
 _CONSTANTS = re.compile(
     r"^local ([A-Z][A-Z_]*(?:, [A-Z][A-Z_]*)*) = ((?:'[^'\\\n]*'|\d+)(?:, (?:'[^'\\\n]*'|\d+))*)(?: --.*)?\n", re.MULTILINE
 )
+_LINE_END = re.compile(r"\s*\n\s*")
 _TOKEN = re.compile(r"--[^\n]*|'(?:\\.|[^'\\\n])*'|\"(?:\\.|[^\"\\\n])*\"|\w+|\s+|.", re.DOTALL)
 _OPENING, _CLOSING = frozenset("([{"), frozenset(")]}")
 
@@ -45,8 +49,9 @@ def script_text(package: str, name: str) -> str:
             without a call or with another number of arguments.
     """
     expressions: dict[str, _Expression] = {}
-    text = _assemble(package, name, set(), expressions)
-    return "".join(_expand(_TOKEN.findall(text), expressions)) if expressions else text
+    tokens = _TOKEN.findall(_assemble(package, name, set(), expressions))
+    code = [token for token in tokens if not token.startswith("--")]
+    return _LINE_END.sub("\n", "".join(_expand(code, expressions))).lstrip()
 
 
 @cache

@@ -66,3 +66,10 @@ def test_what_is_no_call_of_an_expression_is_refused(tmp_path: Path, package: st
 def test_a_file_is_included_once(tmp_path: Path, package: str) -> None:
     write(tmp_path, "twice", "-- @include keys\nreturn 1\n")
     assert script_text(package, "twice").count("local ns") == 1
+
+
+def test_comments_and_indentation_stay_behind(raw: redis.Redis, tmp_path: Path, package: str) -> None:
+    write(tmp_path, "told", "-- What it does.\nif true then -- always\n  -- twice\n  return 'a -- b' .. \"--\" -- c\nend\n")
+    text = script_text(package, "told")
+    assert text == "local ns = ARGV[1]\nif true then\nreturn 'a -- b' .. \"--\"\nend\n"
+    assert raw.eval(text, 0, "ns") == b"a -- b--"
