@@ -55,7 +55,7 @@ _NOTES = [
     "Seconds of a command from its start to its end, the start of Python included; medians over the rounds.",
     "All sessions are waits, of a user each and of 100 tenants; so a fifth of the server's keys are sessions.",
     "top: to the end of its first count, and 10 s more, in which it asks every second what is ready.",
-    "CPU: all that the server used meanwhile, divided by its scripts; four of them may be under way at once.",
+    "CPU: all that the server used meanwhile, divided by its scripts, of which one is under way at a time.",
     "Longest wait: the slowest PING of another client while the command ran. Client, command and server share the cores.",
 ]
 

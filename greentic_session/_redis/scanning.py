@@ -19,11 +19,6 @@ _SCAN_COUNT_PER_STRIDE = 1000
 
 A few milliseconds, where the pattern names them all.
 """
-_MAX_CONCURRENT_CALLS = 4
-"""How many calls of a walk are under way at once.
-
-The server may do them in one go, and others wait for that.
-"""
 
 
 def glob_of(prefix: str, rest: str = "*") -> bytes:
@@ -94,8 +89,8 @@ async def stride(
 ) -> AsyncGenerator[list[T], None]:
     """Call `do` with the keys of a pattern, in batches, each key once; yield what it returns.
 
-    The next keys are looked for while `do` is at work on those before, several calls at once: so a
-    long walk does not wait for the network at every step. Whoever leaves early closes the
+    One call at a time: others wait for one step of the server, and not for several that it does in
+    one go. The next keys are looked for beside the first. Whoever leaves early closes the
     generator.
 
     Args:
@@ -109,8 +104,8 @@ async def stride(
     cursor, steps = b"0", list[list[bytes]]()
     while True:
         scan = client.call(("SCAN", cursor, "MATCH", pattern, "COUNT", _SCAN_COUNT_PER_STRIDE, *more), repeatable=True)
-        (cursor, keys), *done = await together(scan, *map(do, steps[:_MAX_CONCURRENT_CALLS]))
-        done += await _in_groups(do, steps[_MAX_CONCURRENT_CALLS:])
+        (cursor, keys), *done = await together(scan, *map(do, steps[:1]))
+        done += [await do(names) for names in steps[1:]]
         fresh = [key for key in dict.fromkeys(keys) if hash(key) not in seen]
         seen.update(map(hash, fresh))
         steps = [fresh[start : start + step] for start in range(0, len(fresh), step)]
@@ -119,14 +114,7 @@ async def stride(
         if cursor == b"0":
             break
     if steps:
-        yield await _in_groups(do, steps)
-
-
-async def _in_groups(do: Callable[[list[bytes]], Awaitable[T]], steps: list[list[bytes]]) -> list[T]:
-    done: list[T] = []
-    for start in range(0, len(steps), _MAX_CONCURRENT_CALLS):
-        done += await together(*map(do, steps[start : start + _MAX_CONCURRENT_CALLS]))
-    return done
+        yield [await do(names) for names in steps]
 
 
 async def walk_along(

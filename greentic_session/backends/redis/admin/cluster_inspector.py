@@ -23,7 +23,7 @@ _APART_MS = 60_000
 _STEP = 10
 """How many keys are looked at in a step, each by a script of its own: users are in many slots.
 
-Four steps may be under way at once, so others wait for 40 scripts of a fifth of a millisecond.
+Others wait for that many scripts of a fifth of a millisecond.
 """
 
 

@@ -43,10 +43,7 @@ from .settings import read_settings
 __all__ = ["STEP", "SURVEYED_KINDS", "Notes", "RedisInspector", "Tallies", "details", "namespaces_on"]
 
 STEP = 20
-"""How many keys a script looks at: the server waits for it, a millisecond or two.
-
-Four of them may be under way at once (see `walk_along`), so others wait for less than ten.
-"""
+"""How many keys a script looks at: others wait for it, a millisecond or two."""
 SURVEYED_KINDS = (SESSION_KIND, CONVERSATIONS_KIND)
 """What a survey counts, in one walk."""
 _TALKS = CONVERSATIONS_KIND.encode()
