@@ -8,7 +8,7 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from greentic_session import tenancy
-from greentic_session._redis.answers import foreign, number, reading_answers
+from greentic_session._redis.answers import foreign, reading_answers, texts
 from greentic_session._redis.executor import Arg
 from greentic_session._redis.scanning import together
 from greentic_session.admin import Step
@@ -22,7 +22,7 @@ from .cluster_slots import ClusterSlots
 from .keys import REPLIES_KIND, REPLY_KINDS, Keys, glob_of_kinds, key_of, owner_of, owner_text, scope_of, tag_of
 from .owner_pointers import Reservation, new_nonce
 from .ready_entries import Ask, Named, OutlivesError, SlotExecutor, left_of, looking
-from .replies import PASS_TIME, administered, lying_of
+from .replies import MAX_COUNTING_STEPS, PASS_TIME, administered, lying_of
 from .reply_answers import claimed_of, delivery_name
 from .scripts import GIVE_BACK, script, step
 from .single import RedisBackend
@@ -40,6 +40,8 @@ _LOOK_HERE = step("look_here")
 _DUE_USERS = script("due_users", repeatable=True)
 _AT_ONCE = 64
 """Number of slots that are asked at a time for what is ready."""
+_MAX_COUNTED_USERS = 500
+"""Limit of the users whose ready waits are counted: each is asked for in a slot of its own."""
 
 
 class _InSlot(RedisBackend):
@@ -114,8 +116,13 @@ class ClusterReplies(ClusterSlots):
 
     async def readiness(self, ctx: TenantCtx | None) -> replies.Backlog:
         index, (tenant, team) = self._keys.index, administered(ctx)
-        capped, *tags = await _DUE_USERS.run(self.client, 1, (index.ready(""), index.namespace, tenant, team))
-        counts = list[replies.Backlog]()
+        counts, tags, at = list[replies.Backlog](), list[bytes](), [0, 0]
+        for _ in range(MAX_COUNTING_STEPS):
+            words = (index.ready(""), index.namespace, tenant, team, *at, _MAX_COUNTED_USERS - len(tags))
+            users, at = await _DUE_USERS.run(self.client, 1, words)
+            tags += texts(users)
+            if not at or len(tags) == _MAX_COUNTED_USERS:
+                break
 
         async def count(tag: str) -> replies.Backlog:
             return await _InSlot(self, SlotExecutor(self.client), self._keys.within(tag)).readiness_of(tag)
@@ -124,9 +131,8 @@ class ClusterReplies(ClusterSlots):
             counts += await together(*(count(tag.decode()) for tag in tags[start : start + _AT_ONCE]))
         ages = [each.oldest_ms for each in counts if each.oldest_ms is not None]
         total = sum(each.count for each in counts)
-        return replies.Backlog(
-            total, max(ages, default=None), bool(number(capped)) or any(each.is_capped for each in counts)
-        )
+        is_capped = bool(at) or any(each.is_capped for each in counts)
+        return replies.Backlog(total, max(ages, default=None), is_capped=is_capped)
 
     async def take(self, taking: replies.Taking) -> tuple[Reply, ...] | None:
         return await self._in_time(taking.owner, lambda slot: slot.take(taking))

@@ -27,7 +27,7 @@ from .scripts import GIVE_BACK, Answer, ms, script, step, text_of
 from .slot import BarredError, ShortError
 from .staging import Storing
 
-__all__ = ["PASS_TIME", "STEP", "RedisReplies", "administered", "lying_of"]
+__all__ = ["MAX_COUNTING_STEPS", "PASS_TIME", "STEP", "RedisReplies", "administered", "lying_of"]
 
 _CLAIM_READY = script("claim_ready")
 _COUNT_READY = script("count_ready", repeatable=True)
@@ -45,6 +45,8 @@ _STAY = step("stay")
 _STAY_WITH = Storing(_STAY, text=4, size=7)
 _TAKE = step("take")
 
+MAX_COUNTING_STEPS = 50
+"""Limit of the steps in which is counted what is ready: each is a hundred teams."""
 STEP = 40
 """Limit of the inboxes that a walk reads in one step."""
 
@@ -181,9 +183,15 @@ class RedisReplies(SessionBackend):
         return await self._count_ready(f"{env}:{tenant}", team)
 
     async def _count_ready(self, tenant: str, team: str) -> replies.Backlog:
-        words = (self._keys.ready(""), self._keys.namespace, tenant, team)
-        count, oldest, is_capped = await _COUNT_READY.run(self._client, 1, words)
-        return replies.Backlog(number(count), number(oldest) if count else None, bool(is_capped))
+        total, oldest_ms, at = 0, None, [0, 0]
+        for _ in range(MAX_COUNTING_STEPS):
+            words = (self._keys.ready(""), self._keys.namespace, tenant, team, *at)
+            count, age_ms, *at = await _COUNT_READY.run(self._client, 1, words)
+            if number(count):
+                total, oldest_ms = total + count, max(number(age_ms), oldest_ms or 0)
+            if not at:
+                break
+        return replies.Backlog(total, oldest_ms, is_capped=bool(at))
 
     async def take(self, taking: replies.Taking) -> tuple[Reply, ...] | None:
         words = (self._keys.claim(taking.key), self._keys.namespace, taking.key, taking.token, taking.turn_key, taking.limit)

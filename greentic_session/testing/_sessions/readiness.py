@@ -162,6 +162,15 @@ class ReadinessContract:
         assert len(await store.claim_ready(limit=9)) == 4
         assert await backend.readiness(None) == Backlog()
 
+    async def test_all_is_counted_where_many_teams_have_something(self, store: SessionStore) -> None:
+        owners = [ctx(tenant=tenant, team=f"team-{number}") for tenant in ("acme", "globex") for number in range(60)]
+        owners += [ctx(tenant=f"tenant-{number}") for number in range(130)]
+        for owner in owners:
+            await queue(store, owner, 0)
+        for caller, count in ((None, 250), (ctx(None, tenant="acme", team=None), 60), (ctx(None, tenant="tenant-7"), 1)):
+            backlog = await store.backend.readiness(caller)
+            assert (backlog.count, backlog.is_capped) == (count, False)
+
     async def test_what_is_not_ready_is_not_counted(self, store: SessionStore, time: Time) -> None:
         await park(store, "k", CHAT, time.moment, on_timeout="resume")
         await queue(store, ALICE, 0)
