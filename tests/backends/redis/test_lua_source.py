@@ -71,5 +71,5 @@ def test_a_file_is_included_once(tmp_path: Path, package: str) -> None:
 def test_comments_and_indentation_stay_behind(raw: redis.Redis, tmp_path: Path, package: str) -> None:
     write(tmp_path, "told", "-- What it does.\nif true then -- always\n  -- twice\n  return 'a -- b' .. \"--\" -- c\nend\n")
     text = script_text(package, "told")
-    assert text == "local ns = ARGV[1]\nif true then\nreturn 'a -- b' .. \"--\"\nend\n"
+    assert text == "local ns, SESSION = ARGV[1], ':session:'\nif true then\nreturn 'a -- b' .. \"--\"\nend\n"
     assert raw.eval(text, 0, "ns") == b"a -- b--"
