@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from redis_invariants import check, dump
 from redis_server import Server
 
-from greentic_session import RedisSessionStore, ReplyScope
+from greentic_session import RedisSessionStore, ReplyScope, Start
 from greentic_session._redis.client import RedisClient
 from greentic_session._redis.executor import Packed, Pieces
 from greentic_session._redis.packing import pack
@@ -207,3 +207,14 @@ async def test_large_texts_are_no_arguments_of_scripts(server: Server, namespace
                     long.append((command["client_type"], command["command"].split()[0]))
                 command = monitor.next_command()
     assert long == [("tcp", "SET")] * 4
+
+
+async def test_a_session_that_does_not_begin_is_staged_no_more(
+    store: RedisSessionStore, raw: redis.Redis, namespace: str
+) -> None:
+    """Where the delivery finds a wait: each text would lie there for seconds."""
+    await store.register_wait(ALICE, "alice", CHAT, "k", data(), 60)
+    for outcome in ("claimed", "queued"):
+        delivery = await store.deliver(ALICE, "alice", CHAT, "yes", start=Start(of(LARGE), ttl=60))
+        assert delivery.outcome == outcome
+    assert [name for name in dump(raw, namespace) if name.startswith("staged:")] == []

@@ -82,6 +82,7 @@ repeat
     {id, size, at, 0, token, due, name, told}}), 'b:' .. id, body, 'h:' .. id, beside, SCOPE_OF_PLACE, ARGV[15])
   if key_end < math.huge then call('PEXPIRE', inbox, string.format('%.0f', math.ceil(key_end - at))) end
   -- @include count_accepted
+  if is_staged then call('UNLINK', staged_key(begun_text)) end -- nothing begins
   local reply = {id, false, false, told}
   return {'claimed', reply, ARGV[15], key, text, deadline, turn_key, 1, 0, 0, reply}
 until true
