@@ -109,6 +109,17 @@ async def test_a_team_that_an_earlier_claim_has_named_is_met_in_time(
     assert (await ready(store)).attempt == 2
 
 
+async def test_a_wait_that_is_parked_again_for_longer_is_ready_for_longer(
+    store: RedisSessionStore, advance: Callable[[float], None]
+) -> None:
+    """Nobody looked for days: its entry must not end when the lifetime from before would have."""
+    await park(store, ttl=MINUTE)
+    await answer(store, claim=False)
+    await park(store, ttl=30 * DAY)
+    advance(2 * DAY)
+    assert bodies((await ready(store)).replies) == ["yes"]
+
+
 async def test_scripts_that_the_server_forgets_are_sent_again(store: RedisSessionStore, raw: redis.Redis) -> None:
     claims: list[Claim] = []
 

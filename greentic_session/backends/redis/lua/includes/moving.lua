@@ -46,6 +46,7 @@ local function prepare_move(parking, session, parked_at)
     if parking.choice ~= 'keep' then wait.resume = parking.choice == 'resume' end
     if parking.terms ~= '' and (wait.resume or wait.terms.text == '') then wait.terms = read_terms(parking.terms) end
     if wait.terms.text == '' then wait.terms = inbox.terms end
+    wait.is_parked = true -- its lifetime is set by now, and the entry of its place is to live as long
     wait.ends = parking.stored_ttl == -1 and math.huge or at + parking.stored_ttl
     parked.ttl = parking.stored_ttl
     begin_lifetime(wait, parking.ttl, at)

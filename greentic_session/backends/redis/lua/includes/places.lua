@@ -108,7 +108,7 @@ local function refresh(wait, ends_with)
   if wait.hash then
     if not wait.was_due then wait.was_due = ready_since(wait.owner, wait.hash) end
     local due = due_at(wait, replies, at, wait.was_due)
-    if due ~= wait.was_due or (due < math.huge and is_apart(ends, wait.ends)) then
+    if due ~= wait.was_due or (due < math.huge and (wait.is_parked or is_apart(ends, wait.ends))) then
       put_ready(wait.owner, wait.hash, due, ends)
     end
     wait.was_due = due
