@@ -120,6 +120,22 @@ async def test_a_wait_that_is_parked_again_for_longer_is_ready_for_longer(
     assert bodies((await ready(store)).replies) == ["yes"]
 
 
+async def test_what_is_ready_is_not_so_since_an_earlier_wait_was(
+    store: RedisSessionStore, advance: Callable[[float], None]
+) -> None:
+    """That one has ended unheard, and its entry is left, which says nothing of the next one."""
+    await park(store, "before", ttl=MINUTE)
+    await answer(store, "before", claim=False)
+    advance(DAY + MINUTE)
+    await park(store, ttl=30 * DAY)
+    await answer(store, claim=False)
+    since = (await store.backend.readiness(None)).oldest_ms
+    assert since is not None
+    assert since < MINUTE * 1000
+    advance(2 * DAY)
+    assert bodies((await ready(store)).replies) == ["yes"]
+
+
 async def test_scripts_that_the_server_forgets_are_sent_again(store: RedisSessionStore, raw: redis.Redis) -> None:
     claims: list[Claim] = []
 

@@ -48,6 +48,7 @@ local function open_place(owner, hash)
   if wait then
     wait.inbox = inbox
     if wait.terms.text == '' then wait.terms = inbox.terms end
+    if not (wait.was_part or inbox.is_stored) then wait.was_due = math.huge end -- an entry is of one that is gone
   end
   opened[place] = {wait = wait, inbox = inbox}
   return wait, inbox
