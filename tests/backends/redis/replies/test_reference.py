@@ -38,6 +38,24 @@ async def test_a_wait_of_the_reference_takes_what_was_kept(store: RedisSessionSt
     assert await store.inbox(ALICE, "alice", CHAT) == []
 
 
+@pytest.mark.parametrize("taken_up", ["claimed", "parked"])
+async def test_a_session_key_that_the_reference_uses_again_takes_what_was_kept(
+    store: RedisSessionStore, reference: Reference, taken_up: str
+) -> None:
+    """What we know of the session from before says nothing of what lies there now."""
+    await store.register_wait(ALICE, "alice", CHAT, "k", data())
+    reference.clear_wait(ALICE, CHAT)
+    await answer(store, "early", keep_for=DAY)
+    reference.register_wait(CHAT, "k", data(node="theirs"))
+    if taken_up == "claimed":
+        claim = await store.claim_wait(ALICE, "alice", CHAT)
+        assert claim is not None
+        await claim.release()
+    else:
+        await park(store)
+    assert bodies((await ready(store)).replies) == ["early"]
+
+
 async def test_an_answer_finds_what_was_kept_before_it(store: RedisSessionStore, reference: Reference) -> None:
     await answer(store, "early", keep_for=DAY)
     reference.register_wait(CHAT, "k", data())

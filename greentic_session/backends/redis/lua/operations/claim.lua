@@ -24,6 +24,8 @@ for number = 1, #KEYS do
     if call('GETRANGE', session, '0', last_of(prefix)) ~= prefix then break end
     local led = call('PTTL', scope)
     if (ttl ~= -1 and ttl < lease) or (led ~= -1 and led < lease) then break end
+    -- Somebody else has parked it where something lies.
+    if call('EXISTS', replies_at(path, known[1])) == 1 then break end
     local held = token .. ':' .. known[1] -- the hash of the scope
     if not call('SET', claim_key(key), held, 'PX', ARGV[4], 'NX') then return {'claimed', key} end
     local deadline, seconds, micros = 'inf', nil, nil

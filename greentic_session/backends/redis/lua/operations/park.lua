@@ -58,8 +58,8 @@ repeat
       -- @include held_inbox
       if not head then break end
       settles = head
-    elseif token and held ~= token .. ':' .. hash then
-      break
+    elseif (token and held ~= token .. ':' .. hash) or call('EXISTS', replies_at(path, hash)) == 1 then
+      break -- the claim is over, or somebody else has parked it where something lies
     end
     if call('GETRANGE', target, '0', last_of(prefix)) ~= prefix then break end
     is_latest = known[3] and redis.pcall('GET', pointer_at(path)) == key
