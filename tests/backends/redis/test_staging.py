@@ -218,3 +218,15 @@ async def test_a_session_that_does_not_begin_is_staged_no_more(
         delivery = await store.deliver(ALICE, "alice", CHAT, "yes", start=Start(of(LARGE), ttl=60))
         assert delivery.outcome == outcome
     assert [name for name in dump(raw, namespace) if name.startswith("staged:")] == []
+
+
+async def test_a_session_that_begins_at_the_second_attempt_leaves_nothing_staged(
+    store: RedisSessionStore, raw: redis.Redis, bare_cluster: Cluster, namespace: str
+) -> None:
+    """On a cluster a step is undone where what tells of readiness would not live as long."""
+    for key, ttl in (("k1", 60), ("k2", None)):
+        begun = await store.deliver(ALICE, "alice", ReplyScope(key), "yes", start=Start(of(LARGE), key, ttl))
+        assert begun.outcome == "claimed"
+    for client in (raw, *bare_cluster.clients()):
+        with client:
+            assert list(client.scan_iter(f"{namespace}:*staged:*", count=1000)) == []

@@ -17,11 +17,13 @@ for name in ([[EXISTS GET GETRANGE HEXISTS HGET HGETALL HLEN HMGET INFO KEYS MGE
   SORT SRANDMEMBER SSCAN STRLEN TIME TYPE ZCARD ZCOUNT ZRANGE ZRANGEBYSCORE ZSCAN ZSCORE]]):gmatch('%u+') do READS[name] = true end
 local KEYS_OF = {DEL = math.huge, UNLINK = math.huge, RENAME = 2, RENAMENX = 2, COPY = 2}
 
--- Note how a key is before it is first written.
+-- Note how a key is before it is first written. (What is staged goes, with the step that is undone:
+-- the next one has another text staged.)
 local function note(key)
   if noted[key] then return end
   noted[key] = true
-  notes[#notes + 1] = {key, server.call('DUMP', key), server.call('PTTL', key)}
+  local is_staged = key:find(slot .. ':staged:', 1, true) == 1
+  notes[#notes + 1] = {key, not is_staged and server.call('DUMP', key), server.call('PTTL', key)}
 end
 
 local function note_keys(name, ...)
