@@ -25,7 +25,7 @@ end
 local function record(key)
   each_field(key, function(field, value)
     if field == 'd' or field == 't' or field == 'q' then return nearer(value) end
-    if field == 'b' and tonumber(value) > 0 then return string.format('%.0f', value - passed / 1000) end
+    if field == 'b' and (tonumber(value) or 0) > 0 then return string.format('%.0f', value - passed / 1000) end
     if field == 'i' then
       return (value:gsub('^(%d+ %S* deadline:)(.*)$', function(front, moment) return front .. nearer(moment) end))
     end
