@@ -3,20 +3,22 @@
 import logging
 import math
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Final, Self, TypeAlias, Unpack
 
 import anyio
 from anyio.abc import TaskGroup
 
+from ._concurrency.shield import shielded
 from ._concurrency.together import first_error
 from ._json.fields import check_int
 from ._operations.delivery import Delivery
 from .claim import Claim
-from .errors import MissingVerdictError
+from .errors import ConflictError, MissingVerdictError
 from .expiry import Seconds, milliseconds
 from .models import ReplyScope, TenantCtx
-from .reply import DeliveryOptions
+from .reply import DeliveryOptions, DeliveryOutcome
 from .store import SessionStore
 
 __all__ = ["Handler", "OnFailure", "Runner"]
@@ -147,8 +149,13 @@ class Runner:
                 ctx, user_id, scope, body, **options, claim=group is not None, lease=self._lease
             )
             if group is not None and delivery.claim is not None:
-                group.start_soon(self._turn, delivery.claim)
-                is_begun = True
+                try:
+                    group.start_soon(self._turn, delivery.claim)
+                    is_begun = True
+                except RuntimeError:  # the runner was cancelled meanwhile, and has ended
+                    with suppress(ConflictError):  # its lease has ended, too
+                        await shielded(delivery.claim.release)
+                    return Delivery(DeliveryOutcome.QUEUED, delivery.reply)
         finally:
             if group is not None and not is_begun:
                 self._end_turns()
