@@ -243,9 +243,9 @@ def _record(fields: dict[bytes, bytes], ends: float, moment: int) -> dict[bytes,
         told[b"b"] = (ends + float(told[b"b"])) // 1000
     elif told.get(b"b"):
         told[b"b"] = float(told[b"b"])
-    for flag in (b"f", b"c", b"x", b"a", b"z", b"l"):
-        if not told.get(flag):
-            told.pop(flag, None)
+    for field in (b"f", b"c", b"x", b"a", b"z", b"l", b"q"):  # without one it says the same
+        if not told.get(field):
+            told.pop(field, None)
     if b"i" in told and b" deadline:" in told[b"i"]:
         front, _, when = told[b"i"].partition(b" deadline:")
         told[b"i"] = (front, float(when))

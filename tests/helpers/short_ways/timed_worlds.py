@@ -102,8 +102,7 @@ def _in_memory(backend: Any) -> dict[str, Any]:
         "sessions": {key: _entry(entry) for key, entry in sessions.items()},
         "waits": {place: entry.wait.key for place, entry in places(backend.waits).items()},
         "latest": {owner: entry.wait.key for owner, entry in backend.latest.items()},
-        "inboxes": {place: _inbox(inbox) for place, inbox in places(backend.inboxes).items()},
-        "kept": {(owner, inbox.scope) for owner, inboxes in backend.kept.items() for inbox in inboxes},
+        "kept": {(owner, inbox.scope): _inbox(inbox) for owner, inboxes in backend.kept.items() for inbox in inboxes},
         "deliveries": {
             name: (known.inbox and known.inbox.scope, known.reply_id, known.end, known.bucket is None)
             for name, known in places(backend.deliveries).items()
@@ -122,10 +121,10 @@ def _entry(entry: Entry) -> dict[str, Any]:
         "owner": entry.owner,
         "pointer": entry.pointer,
         "expires": entry.bucket is not None,
-        "inbox": entry.inbox and (entry.inbox.owner, entry.inbox.scope),
+        "inbox": entry.inbox and _inbox(entry.inbox),
         "held": [(inbox.owner, inbox.scope, reply) for inbox, reply in entry.held],
     }
 
 
 def _inbox(inbox: Any) -> dict[str, Any]:
-    return {"replies": inbox.all(), "end": inbox.end, "expires": inbox.bucket is not None}
+    return {"at": (inbox.owner, inbox.scope), "replies": inbox.all(), "end": inbox.end, "expires": inbox.bucket is not None}
