@@ -118,7 +118,7 @@ class ClusterReplies(ClusterSlots):
         index, (tenant, team) = self._keys.index, administered(ctx)
         counts, tags, at = list[replies.Backlog](), list[bytes](), [0, 0]
         for _ in range(MAX_COUNTING_STEPS):
-            words = (index.ready(""), index.namespace, tenant, team, *at, _MAX_COUNTED_USERS - len(tags))
+            words: tuple[Arg, ...] = (index.ready(""), index.namespace, tenant, team, *at, _MAX_COUNTED_USERS - len(tags))
             users, at = await _DUE_USERS.run(self.client, 1, words)
             tags += texts(users)
             if not at or len(tags) == _MAX_COUNTED_USERS:

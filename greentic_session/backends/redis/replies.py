@@ -185,7 +185,7 @@ class RedisReplies(SessionBackend):
     async def _count_ready(self, tenant: str, team: str) -> replies.Backlog:
         total, oldest_ms, at = 0, None, [0, 0]
         for _ in range(MAX_COUNTING_STEPS):
-            words = (self._keys.ready(""), self._keys.namespace, tenant, team, *at)
+            words: tuple[Arg, ...] = (self._keys.ready(""), self._keys.namespace, tenant, team, *at)
             count, age_ms, *at = await _COUNT_READY.run(self._client, 1, words)
             if number(count):
                 total, oldest_ms = total + count, max(number(age_ms), oldest_ms or 0)
