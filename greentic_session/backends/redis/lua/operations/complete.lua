@@ -20,8 +20,12 @@ local function remove()
   if led[1] ~= key or call('GETRANGE', session, '0', last_of(prefix)) ~= prefix then return false end
   local is_latest, inbox = led[2] == key, scope
   -- It takes part in replies: the usual one holds all that lies at its place, and nothing
-  -- elsewhere.
-  if known[5] then
+  -- elsewhere; or nothing lies there, and it is there for its deadline.
+  if known[5] == hash and known[6] == '' then
+    inbox = replies_at(path, hash)
+    if call('EXISTS', inbox) == 1 then return false end
+    call('ZREM', places_at(path), place_name(path, hash))
+  elseif known[5] then
     if known[5] ~= hash or known[6] ~= hash then return false end
     -- @include held_inbox
     if not head then return false end
