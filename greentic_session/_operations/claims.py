@@ -25,7 +25,8 @@ def new_token() -> str:
 def new_tokens() -> tuple[str, str, str]:
     """Return tokens of a reply, a claim and a turn."""
     random = os.urandom(32 + SECRET_BYTES)  # in one call of the system
-    return random[:16].hex(), claim_token(random[32:]), random[16:32].hex()
+    both = random[SECRET_BYTES:].hex()
+    return both[:32], claim_token(random[:SECRET_BYTES]), both[32:]
 
 
 class ClaimOperations:

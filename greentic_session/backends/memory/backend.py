@@ -230,7 +230,8 @@ class MemoryBackend(Replies):
             yield Step(len(step), removed)
         # What nobody waits for names users, too: kept replies, and ids of deliveries.
         with self._lock:
-            owners = [owner for owner in {*self.inboxes, *self.deliveries} if tenancy.owns(ctx, user, owner)]
+            named = {inbox.owner for inbox in self.inboxes} | self.deliveries.keys()
+            owners = [owner for owner in named if tenancy.owns(ctx, user, owner)]
         for owner in owners:
             while self._forget_some(owner):
                 await checkpoint()
@@ -245,12 +246,7 @@ class MemoryBackend(Replies):
     async def lying(self, ctx: TenantCtx) -> AsyncGenerator[Lying, None]:
         with self._lock:
             self.check_open()
-            inboxes = [
-                inbox
-                for owner, places in self.inboxes.items()
-                if tenancy.owns(ctx, None, owner)
-                for inbox in places.values()
-            ]
+            inboxes = [inbox for inbox in self.inboxes if tenancy.owns(ctx, None, inbox.owner)]
         for inbox in inboxes:
             with self._lock:
                 replies = [received.reply for received in inbox.all()]

@@ -1,6 +1,6 @@
 """One session in memory, and how it may be read while others write."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 from greentic_session._expiry.expiring import NEVER_ENDS
@@ -82,11 +82,13 @@ class Entry:
         """Where it waits, for `transitions`."""
         return self.wait.scope
 
-    def let_go(self) -> Iterator[tuple[Inbox, Received]]:
-        """Yield the replies that the claim on the session holds; from now on it holds none."""
+    def let_go(self) -> list[tuple[Inbox, Received]]:
+        """Return the replies that the claim on the session holds; from now on it holds none."""
         held, token = self.held, self.token
         self.held = ()
+        let = []
         for inbox, reply_id in held:
             received = inbox.replies.get(reply_id)
             if received is not None and received.token == token:
-                yield inbox, received
+                let.append((inbox, received))
+        return let

@@ -29,8 +29,9 @@ _SHARDS: Final = 256
 class Shelves(Expiring[Entry | Inbox | KnownDelivery]):
     """Sessions in dicts, and what leads to them.
 
-    `waits` and `latest` lead to the same entries as the shards; whoever drops one drops all. Of the
-    `inboxes` those are `kept` at whose place nothing waits.
+    `waits` and `latest` lead to the same entries as the shards; whoever drops one drops all. An
+    inbox is that of the wait at its place (`Entry.inbox`); the `loose` ones are those at whose
+    place nothing waits, and they are `kept`. All of both are `inboxes`.
     """
 
     reply_limits: ReplyLimits = ReplyLimits()
@@ -42,7 +43,8 @@ class Shelves(Expiring[Entry | Inbox | KnownDelivery]):
         self.shards: tuple[dict[str, Entry], ...] = tuple({} for _ in range(_SHARDS))
         self.waits: dict[Owner, dict[ReplyScope, Entry]] = {}
         self.latest: dict[Owner, Entry] = {}
-        self.inboxes: dict[Owner, dict[ReplyScope, Inbox]] = {}
+        self.inboxes: dict[Inbox, None] = {}
+        self.loose: dict[Owner, dict[ReplyScope, Inbox]] = {}
         self.kept: dict[Owner, set[Inbox]] = {}
         self.deliveries: dict[Owner, dict[tuple[str, str], KnownDelivery]] = {}
         self.ready: ReadyIndex = ReadyIndex()
@@ -54,7 +56,7 @@ class Shelves(Expiring[Entry | Inbox | KnownDelivery]):
     def _empty(self) -> None:
         for shard in self.shards:
             shard.clear()
-        for index in (self.waits, self.latest, self.inboxes, self.kept, self.deliveries, self.ready):
+        for index in (self.waits, self.latest, self.inboxes, self.loose, self.kept, self.deliveries, self.ready):
             index.clear()
         self._stop_expiring()
 
@@ -104,7 +106,7 @@ class Shelves(Expiring[Entry | Inbox | KnownDelivery]):
         What had run out there is freed before.
         """
         self.waits.setdefault(owner, {})[place] = entry
-        if self.inboxes and (inbox := self.inboxes.get(owner, {}).get(place)) is not None:
+        if self.loose and (inbox := self._unloose(owner, place)) is not None:
             entry.inbox = inbox
             self._unkeep(inbox)
             if inbox.bucket is not None:
@@ -135,7 +137,10 @@ class Shelves(Expiring[Entry | Inbox | KnownDelivery]):
 
     def _displace(self, entry: Entry, now: float) -> None:
         """Make it no wait any more, for another takes its place and its inbox."""
+        inbox = entry.inbox
         self._unplace(entry)
+        if inbox is not None:
+            self._loosen(inbox)
         self._live(entry, transitions.take_deadline(entry), now)
 
     def _drop(self, entry: Entry | Inbox | KnownDelivery | None) -> bool:
@@ -211,37 +216,44 @@ class Shelves(Expiring[Entry | Inbox | KnownDelivery]):
 
     def _inbox(self, owner: Owner, place: ReplyScope, now: float) -> Inbox | None:
         """Return the inbox of a place without what has run out there; None where nothing lies."""
-        inbox = self.inboxes.get(owner, {}).get(place)
-        if inbox is None:
-            return None
-        self._freed(self._at(owner, place), now)
-        return self._prune(inbox, now)
+        wait = self._freed(self._at(owner, place), now)
+        inbox = self._loose_at(owner, place) if wait is None else wait.inbox
+        return None if inbox is None else self._prune(inbox, now)
+
+    def _loose_at(self, owner: Owner, place: ReplyScope) -> Inbox | None:
+        inboxes = self.loose.get(owner)
+        return None if inboxes is None else inboxes.get(place)
+
+    def _loosen(self, inbox: Inbox) -> None:
+        """Note an inbox at whose place nothing waits any more."""
+        self.loose.setdefault(inbox.owner, {})[inbox.scope] = inbox
+
+    def _unloose(self, owner: Owner, place: ReplyScope) -> Inbox | None:
+        """Return a loose inbox, which is no more: it goes, or a wait comes to its place."""
+        inboxes = self.loose.get(owner)
+        inbox = None if inboxes is None else inboxes.pop(place, None)
+        if inboxes is not None and not inboxes:
+            del self.loose[owner]
+        return inbox
 
     def _accept(self, owner: Owner, place: ReplyScope, received: Received, wait: Entry | None, now: float) -> None:
         """Put a reply at the end of an inbox."""
-        inbox = self.inboxes.get(owner, {}).get(place)
+        inbox = self._loose_at(owner, place) if wait is None else wait.inbox
         if inbox is None:
-            inbox = self._first_in(owner, place, received)
-        else:
-            self._put_in(inbox, received)
+            self.inboxes[inbox := Inbox(owner, place, {})] = None
+        inbox.replies[received.reply.id] = received
+        self.accepted += 1
+        if received.reply.delivery_id is not None:
+            self._know(inbox, received.reply, received.reply.delivery_id)
         if wait is not None:
             wait.inbox = inbox  # its caller refreshes it
         else:
             self._prune(inbox, now)
 
-    def _first_in(self, owner: Owner, place: ReplyScope, received: Received) -> Inbox:
-        """Put a reply into a new inbox."""
-        inbox = self.inboxes.setdefault(owner, {})[place] = Inbox(owner, place)
-        self._put_in(inbox, received)
-        return inbox
-
-    def _put_in(self, inbox: Inbox, received: Received) -> None:
-        reply = received.reply
-        inbox.replies[reply.id] = received
-        self.accepted += 1
-        if reply.delivery_id is not None:
-            name = (reply.scope.conversation, reply.delivery_id)
-            self.deliveries.setdefault(inbox.owner, {})[name] = KnownDelivery(inbox.owner, name, inbox, reply.id)
+    def _know(self, inbox: Inbox, reply: Reply, delivery_id: str) -> None:
+        """Remember the delivery of a reply that was accepted."""
+        name = (reply.scope.conversation, delivery_id)
+        self.deliveries.setdefault(inbox.owner, {})[name] = KnownDelivery(inbox.owner, name, inbox, reply.id)
 
     def _prune(self, inbox: Inbox, now: float) -> Inbox | None:
         """Free what has run out in an inbox, and the inbox once it is empty."""
@@ -258,6 +270,7 @@ class Shelves(Expiring[Entry | Inbox | KnownDelivery]):
                     inbox.replies[received.reply.id] = transitions.lapse(received, now, self.reply_limits)
         if inbox.replies and not waits:
             end = max(transitions.kept_until(received, self.reply_limits) for received in inbox.replies.values())
+            self._loosen(inbox)
             self.kept.setdefault(inbox.owner, set()).add(inbox)
             self._set_end(inbox, end, now)
         elif not inbox.replies:
@@ -271,11 +284,9 @@ class Shelves(Expiring[Entry | Inbox | KnownDelivery]):
 
     def _drop_inbox(self, inbox: Inbox) -> None:
         """Drop an empty inbox."""
-        inboxes = self.inboxes.get(inbox.owner)
-        if inboxes is not None and inboxes.get(inbox.scope) is inbox:
-            del inboxes[inbox.scope]
-            if not inboxes:
-                del self.inboxes[inbox.owner]
+        self.inboxes.pop(inbox, None)
+        if self._loose_at(inbox.owner, inbox.scope) is inbox:
+            self._unloose(inbox.owner, inbox.scope)
 
     def _refresh_place(self, inbox: Inbox, but: Entry | None, now: float) -> None:
         """Prune an inbox that changed, and refresh its wait, if that is another than `but`."""
@@ -302,7 +313,7 @@ class Shelves(Expiring[Entry | Inbox | KnownDelivery]):
                 self._refresh_place(inbox, entry, now)
             elif not inbox.replies:
                 entry.inbox = None
-                self._drop_inbox(inbox)
+                del self.inboxes[inbox]  # a wait is there: it is not loose
 
     def _give_back(self, entry: Entry, now: float) -> None:
         """Give back the replies that a claim holds: it ends without a verdict."""
@@ -381,7 +392,8 @@ class Shelves(Expiring[Entry | Inbox | KnownDelivery]):
 
     def _forgetting(self, owner: Owner) -> Iterator[None]:
         """Forget all replies and deliveries of an owner, one after the other."""
-        for inbox in list(self.inboxes.get(owner, {}).values()):
+        placed = [entry.inbox for entry in self.waits.get(owner, {}).values() if entry.inbox is not None]
+        for inbox in [*self.loose.get(owner, {}).values(), *placed]:
             for received in inbox.all():
                 del inbox.replies[received.reply.id]
                 self._note(owner, received, None, GONE)

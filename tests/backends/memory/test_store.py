@@ -89,34 +89,37 @@ def check_indices(store: InMemorySessionStore) -> None:
         assert entries[entry.wait.key] is entry
         assert entry.pointer == owner
     filed = [item for bucket in memory._wheel._buckets.values() for item in bucket]
-    inboxes = [inbox for places in memory.inboxes.values() for inbox in places.values()]
     deliveries = [known for names in memory.deliveries.values() for known in names.values()]
-    items: list[Any] = [*entries.values(), *inboxes, *deliveries]
+    items: list[Any] = [*entries.values(), *memory.inboxes, *deliveries]
     assert {id(item) for item in filed} == {id(item) for item in items if item.bucket is not None}
 
 
 def check_replies(store: InMemorySessionStore, entries: dict[str, Any]) -> None:
     """Check the same of inboxes, deliveries, and what is ready."""
     memory = store._memory
-    assert all(memory.inboxes.values())
+    assert all(memory.loose.values())
     assert all(memory.deliveries.values())
     kept = {id(inbox) for inboxes in memory.kept.values() for inbox in inboxes}
-    for owner, inboxes in memory.inboxes.items():
+    for inbox in memory.inboxes:
+        wait = memory.waits.get(inbox.owner, {}).get(inbox.scope)
+        assert inbox.replies
+        assert (wait is None) == (id(inbox) in kept) == (inbox.bucket is not None)
+        assert wait is None or wait.inbox is inbox
+        assert memory.loose.get(inbox.owner, {}).get(inbox.scope) is (inbox if wait is None else None)
+    for owner, inboxes in memory.loose.items():
         for scope, inbox in inboxes.items():
-            wait = memory.waits.get(owner, {}).get(scope)
             assert (inbox.owner, inbox.scope) == (owner, scope)
-            assert inbox.replies
-            assert (wait is None) == (id(inbox) in kept) == (inbox.bucket is not None)
-            assert wait is None or wait.inbox is inbox
+            assert inbox in memory.inboxes
     for owner, deliveries in memory.deliveries.items():
         for name, known in deliveries.items():
             assert (known.owner, known.name) == (owner, name)
             assert (known.inbox is None) == (known.bucket is not None)
             assert known.inbox is None or known.reply_id in known.inbox.replies
     for entry in entries.values():
-        places = memory.inboxes.get(entry.owner, {}) if entry.owner is not None else {}
-        scope = entry.wait.scope
-        assert entry.inbox is (None if scope is None else places.get(scope.normalized()))
+        if entry.inbox is not None:
+            assert entry.inbox in memory.inboxes
+            assert entry.wait.scope is not None
+            assert (entry.inbox.owner, entry.inbox.scope) == (entry.owner, entry.wait.scope.normalized())
     queued: dict[int, Any] = {}
     for (env, tenant), queues in memory.ready._queues.items():
         assert (env, tenant) in memory.ready._tenants
