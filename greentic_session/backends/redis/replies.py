@@ -24,7 +24,7 @@ from greentic_session.wait import Wait, wait_of
 from .keys import REPLIES_KIND, Keys, key_of, owner_of, owner_text, payload_prefix, scope_of
 from .reply_answers import beside, claimed_of, delivery_name, limits_of, replies_of, reply_of
 from .scripts import GIVE_BACK, Answer, ms, script, step, text_of
-from .slot import BarredError, ShortError
+from .slot import BarredError, ShortError, Slot
 from .staging import Storing
 
 __all__ = ["MAX_COUNTING_STEPS", "PASS_TIME", "STEP", "RedisReplies", "administered", "lying_of"]
@@ -61,6 +61,7 @@ class RedisReplies(SessionBackend):
 
     _client: RedisClient
     _keys: Keys
+    _slot: Slot
 
     async def deliver(self, delivering: replies.Delivering) -> replies.Delivered:
         answer = await self._deliver(delivering)
@@ -89,10 +90,13 @@ class RedisReplies(SessionBackend):
             case _:
                 raise _not_begun(outcome, delivering.beginning)
 
-    def _deliver(self, delivering: replies.Delivering) -> Any:
+    async def _deliver(self, delivering: replies.Delivering) -> Answer:
         owner, scopes, beginning = delivering.owner, delivering.scopes, delivering.beginning
         places, name = tuple([self._keys.wait(owner, scope) for scope in scopes]), delivery_name(delivering)
-        namespace, whose = self._keys.namespace, owner_text(owner)
+        namespace, whose, known = self._keys.namespace, owner_text(owner), self._slot.known
+        remembered = None
+        if known is not None and beginning is None and delivering.claims:
+            remembered = known.remembered(places[0])
         scope_texts = [msgspec.json.encode(scope) for scope in scopes]
         words: tuple[Arg, ...] = (
             *places,
@@ -106,19 +110,42 @@ class RedisReplies(SessionBackend):
             delivering.turn_key,
             delivering.lease_ms,
             name,
-            "1" if delivering.claims else "",
+            b"1" + (remembered or b"") if delivering.claims else "",
             "" if delivering.keep_ms is None else delivering.keep_ms,
             limits_of(self.reply_limits),
             payload_prefix(owner),
             *scope_texts,
         )
         undo = GIVE_BACK.command(self._client, len(places), (*places, namespace, delivering.token, name, whose))
-        if beginning is None:
-            return _DELIVER.run(self._client, len(places), words, undo)
-        json, version, _ = text_of(beginning.data, beginning.text)
-        at_deadline = "resume" if beginning.resume else "forget"
-        begun = (beginning.key, json, version, ms(beginning.ttl_ms), at_deadline, beginning.max_waits or "", "")
-        return _DELIVER_OR_BEGIN.run(self._client, self._keys, len(places), (*words, *begun), undo)
+        answer: Answer
+        if beginning is not None:
+            json, version, _ = text_of(beginning.data, beginning.text)
+            at_deadline = "resume" if beginning.resume else "forget"
+            begun = (beginning.key, json, version, ms(beginning.ttl_ms), at_deadline, beginning.max_waits or "", "")
+            answer = await _DELIVER_OR_BEGIN.run(self._client, self._keys, len(places), (*words, *begun), undo)
+        elif remembered is None:
+            answer = await _DELIVER.run(self._client, len(places), words, undo)
+        else:
+            behind = ("GET", self._keys.session("").encode() + remembered)
+            answer, text = await _DELIVER.run(self._client, len(places), words, undo, behind=behind)
+            if answer[0] == b"claimed" and answer[4] is None:
+                answer[4] = text
+                if text is None:  # somebody has removed it in between, and the reply with it
+                    self._note_place(places[0], remembered, None)
+                    return await self._deliver(delivering)
+        if answer[0] == b"claimed":
+            self._note_place(places[0], remembered, answer[3] if answer[2] == scope_texts[0] else None)
+        return answer
+
+    def _note_place(self, place: str, remembered: bytes | None, key: bytes | None) -> None:
+        """Note which session waits at a place by now; another one was remembered, or none."""
+        known = self._slot.known
+        if known is None or key == remembered:
+            return
+        if remembered is not None:
+            known.missed(place)
+        if key is not None:
+            known.remember(place, key)
 
     async def _delivered_claim(self, delivering: replies.Delivering, reply: Reply, told: list[Any]) -> replies.Delivered:
         scope_read, key, text, *more = told

@@ -99,7 +99,7 @@ class Scripts:
         self._sessions = keys.session("")
         self._session_bytes = self._sessions.encode()
         self._hold = hold
-        self._plain = None if executor.moving else PlainFind(executor, keys, lambda scope: self._find((scope,)))
+        self.plain = None if executor.moving else PlainFind(executor, keys, lambda scope: self._find((scope,)))
 
     def create(self, creation: Creation, text: Text) -> Awaitable[Answer]:
         """Store a new session."""
@@ -149,8 +149,8 @@ class Scripts:
 
     def note(self, scope: str, key: str) -> None:
         """Remember which session waits at a scope from now on, for the next find or claim."""
-        if self._plain is not None:
-            self._plain.remember(scope, key.encode())
+        if self.plain is not None:
+            self.plain.remember(scope, key.encode())
 
     async def _with_text(
         self, run: "Callable[[tuple[Arg, ...] | None], Awaitable[tuple[Answer, bytes | None]]]", nonce: str
@@ -172,7 +172,7 @@ class Scripts:
         places = self._places(owner, scopes)
         if terms:
             return _FIND.run(self._executor, len(places), (*places, self._namespace, "", *terms))
-        plain, scope = self._plain, places[0]
+        plain, scope = self.plain, places[0]
         if plain is not None and len(places) == 1 and (key := plain.remembered(scope)) is not None:
             return plain.find(scope, self._keys.waits(owner_path(owner)), key)
         return self._find(places)
@@ -183,8 +183,8 @@ class Scripts:
         answer = await self._with_text(
             lambda behind: _FIND.run(self._executor, len(places), (*places, self._namespace, nonce), behind=behind), nonce
         )
-        if self._plain is not None and answer[0] == b"found":
-            self._plain.remember(places[answer[1]], answer[2])
+        if self.plain is not None and answer[0] == b"found":
+            self.plain.remember(places[answer[1]], answer[2])
         return answer
 
     def find_key(self, owner: Owner, scope: ReplyScope) -> Awaitable[Answer]:
@@ -242,7 +242,7 @@ class Scripts:
         newer than the claim by what somebody has written in between.
         """
         places = self._places(claiming.owner, claiming.scopes)
-        plain, scope = self._plain, places[0]
+        plain, scope = self.plain, places[0]
         remembered = None if plain is None else plain.remembered(scope)
         token, prefix = claiming.token, payload_prefix(claiming.owner)
         undo = GIVE_BACK.command(self._executor, len(places), (*places, self._namespace, token))
@@ -271,8 +271,8 @@ class Scripts:
         return answer
 
     def _forget(self, scope: str) -> None:
-        if self._plain is not None:
-            self._plain.missed(scope)
+        if self.plain is not None:
+            self.plain.missed(scope)
 
     def complete(self, owner: Owner, key: str, token: str) -> Awaitable[Answer]:
         """Remove the session of a claim."""

@@ -27,6 +27,7 @@ from greentic_session.tenancy import Owner
 from greentic_session.wait import Wait, wait_of
 
 from .keys import Keys, identity_text, key_of, payload_prefix, scope_of
+from .plain_find import PlainFind
 from .reply_answers import claimed_of, replies_of, terms_of
 from .scripts import FOR_EVER, THOROUGH, Answer, Scripts, text_of
 
@@ -95,6 +96,11 @@ class Slot:
         self._scripts = Scripts(executor, keys, hold)
         self._reads = self._scripts if self._reading is executor else Scripts(self._reading, keys)
         self._limits = limits
+
+    @property
+    def known(self) -> PlainFind | None:
+        """Which sessions wait where, as far as this client has seen; None on a cluster."""
+        return self._scripts.plain
 
     # -- sessions, by key
 

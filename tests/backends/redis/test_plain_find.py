@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import cast
 
 import pytest
 import pytest_asyncio
@@ -9,11 +10,11 @@ import redis
 from redis_invariants import check
 from redis_server import Server
 
-from greentic_session import NEVER, RedisSessionStore, ReplyScope
+from greentic_session import NEVER, Claim, RedisSessionStore, ReplyScope
 from greentic_session._redis.client import RedisClient
 from greentic_session.backends.redis.staging import STAGED_BYTES
 from greentic_session.errors import GreenticError
-from greentic_session.testing._sessions.samples import ALICE, CHAT, ctx, data
+from greentic_session.testing._sessions.samples import ALICE, CHAT, CORRELATED, ctx, data
 
 pytestmark = pytest.mark.asyncio
 
@@ -166,34 +167,76 @@ async def test_without_the_rights_the_script_finds_and_no_caller_hears_of_it(
         raw.execute_command("ACL", "DELUSER", "limited")  # type: ignore[no-untyped-call]  # redis-py's
 
 
-# -- claims: the text is read behind the script
+# -- claims, and deliveries that claim: the text is read behind the script
 
 
-async def test_a_claim_of_what_is_remembered_copies_no_text(store: RedisSessionStore, raw: redis.Redis) -> None:
+async def claimed(store: RedisSessionStore) -> Claim | None:
+    return await store.claim_wait(ALICE, "alice", CHAT)
+
+
+async def delivered(store: RedisSessionStore) -> Claim | None:
+    return (await store.deliver(ALICE, "alice", CHAT, "yes")).claim
+
+
+Take = Callable[[RedisSessionStore], Awaitable[Claim | None]]
+both_ways = pytest.mark.parametrize("take", [claimed, delivered])
+
+
+@both_ways
+async def test_a_claim_of_what_is_remembered_copies_no_text(
+    store: RedisSessionStore, raw: redis.Redis, monkeypatch: pytest.MonkeyPatch, take: Take
+) -> None:
     await store.register_wait(ALICE, "alice", CHAT, "k", data(snapshot=LARGE), 60)
     calls(raw)
-    claim = await store.claim_wait(ALICE, "alice", CHAT)
+    call, answers = RedisClient.call, list[object]()
+
+    async def noted(client: RedisClient, *args: object, **options: object) -> object:
+        answers.append(await call(client, *args, **options))  # type: ignore[arg-type]  # as they came
+        return answers[-1]
+
+    monkeypatch.setattr(RedisClient, "call", noted)
+    claim = await take(store)
     counted = calls(raw)
     assert claim is not None
     assert claim.data.context_json == LARGE
     assert counted["evalsha"] == 1
     assert "copy" not in counted
     assert "getdel" not in counted
+    [(_, text)] = cast("list[tuple[object, bytes]]", answers)  # behind the script, which has not told it
+    assert LARGE in text.decode()
 
 
+@both_ways
 @pytest.mark.parametrize("snapshot", ["", LARGE], ids=["small", "large"])
 async def test_a_claim_gets_the_wait_that_is_there_by_now(
-    store: RedisSessionStore, other: RedisSessionStore, snapshot: str
+    store: RedisSessionStore, other: RedisSessionStore, snapshot: str, take: Take
 ) -> None:
     await store.register_wait(ALICE, "alice", CHAT, "k", data(), 60)
     await other.register_wait(ALICE, "alice", CHAT, "k2", data(snapshot=snapshot), 60)
-    claim = await store.claim_wait(ALICE, "alice", CHAT)
+    claim = await take(store)
     assert claim is not None
     assert (claim.key, claim.data) == ("k2", data(snapshot=snapshot))
     await claim.complete()
-    assert await store.claim_wait(ALICE, "alice", CHAT) is None
+    assert await take(store) is None
 
 
+async def test_a_delivery_to_the_place_without_its_correlation_is_not_taken_for_one_to_the_other(
+    store: RedisSessionStore,
+) -> None:
+    await store.register_wait(ALICE, "alice", CORRELATED, "k", data(), 60)
+    await store.register_wait(ALICE, "alice", CHAT, "l", data(), 60)
+    await store.remove_session("k")
+    for _ in range(2):
+        claim = (await store.deliver(ALICE, "alice", CORRELATED, "yes", fallback=True)).claim
+        assert claim is not None
+        assert (claim.key, claim.scope) == ("l", CHAT)
+        await claim.stay()
+        await forget(store)
+    assert await key_of(store, CORRELATED) is None
+    assert await key_of(store) == "l"
+
+
+@both_ways
 @pytest.mark.parametrize("again", [False, True], ids=["removed", "replaced"])
 async def test_what_is_removed_before_its_text_is_read_was_not_claimed(
     store: RedisSessionStore,
@@ -201,6 +244,7 @@ async def test_what_is_removed_before_its_text_is_read_was_not_claimed(
     raw: redis.Redis,
     namespace: str,
     monkeypatch: pytest.MonkeyPatch,
+    take: Take,
     *,
     again: bool,
 ) -> None:
@@ -218,12 +262,15 @@ async def test_what_is_removed_before_its_text_is_read_was_not_claimed(
         return answer[0], None
 
     monkeypatch.setattr(RedisClient, "call", interrupted)
-    claim = await store.claim_wait(ALICE, "alice", CHAT)
+    claim = await take(store)
     assert (claim and claim.key) == ("k2" if again else None)
     if claim is not None:
         await claim.release()
+    replies = await store.inbox(ALICE, "alice", CHAT)
+    assert len(replies) == (1 if again and take is delivered else 0)  # that of the one that is gone went with it
     assert not list(raw.scan_iter(f"{namespace}:claim:*"))
-    check(raw, namespace)
+    if take is claimed:
+        check(raw, namespace)  # it knows the keys of waits
 
 
 # -- scripts that the server does not know

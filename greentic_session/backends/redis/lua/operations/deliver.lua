@@ -3,23 +3,25 @@
 --          there and one is here
 -- ARGV     namespace, owner, id, body, its bytes of UTF-8, what stands beside it (only the client
 --          reads that), token, idempotency key of a new turn, lease in ms, name of the delivery or
---          "", "1" if a free wait is claimed, for how many ms it is kept where nothing waits or "",
---          the terms of the store (see terms.lua) and behind them max_replies, max_inbox_bytes and
---          how many inboxes' worth an owner may have of kept replies, how the owner's payloads
---          begin; for each scope that as JSON; and where there is something to begin with: session
---          key, text or the nonce under which it is staged, its SHA-1, lifetime in ms or -1,
---          "forget" or "resume", how many waits the user may have or "", the bytes of a staged text
---          or ""
+--          "", "1" if a free wait is claimed (and behind it the session key of which the text is
+--          read behind the script, if there is one), for how many ms it is kept where nothing waits
+--          or "", the terms of the store (see terms.lua) and behind them max_replies,
+--          max_inbox_bytes and how many inboxes' worth an owner may have of kept replies, how the
+--          owner's payloads begin; for each scope that as JSON; and where there is something to
+--          begin with: session key, text or the nonce under which it is staged, its SHA-1, lifetime
+--          in ms or -1, "forget" or "resume", how many waits the user may have or "", the bytes of
+--          a staged text or ""
 -- Returns  {"duplicate"}; {"unmatched"}; {"inbox full"}; {"owner full"}; {"queued", reply};
 --          {"kept", reply}; {"claimed", reply, then what told_claim in places.lua tells: instead of
---          the number of the scope that as JSON, the text is false where the client has given it};
+--          the number of the scope that as JSON, the text is false where the client has given it,
+--          or reads it behind the script};
 --          of the beginning {"exists"} if a live session has its key, and what park.lua answers. Of
 --          this very reply only the id is told, and when it was accepted
 -- @include staging
 -- @inline
 local function fields_of(key) return call('HMGET', record_key(key), SCOPE_HASH, PLACE, LATEST_OF, DEADLINE, SINCE) end
 local owner, id, body, size, beside, token, turn_key = ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5]), ARGV[6], ARGV[7], ARGV[8]
-local lease, name, claims, keep_for, settings = tonumber(ARGV[9]), ARGV[10], ARGV[11] == '1', tonumber(ARGV[12]), ARGV[13]
+local lease, name, claims, keep_for, settings = tonumber(ARGV[9]), ARGV[10], ARGV[11] ~= '', tonumber(ARGV[12]), ARGV[13]
 local begins = 15 + #KEYS
 local begun_key, begun_text, is_staged = ARGV[begins], ARGV[begins + 1], (ARGV[begins + 6] or '') ~= ''
 local call, path, prefix = redis.call, path_of_scope(KEYS[1]), ARGV[14]
@@ -31,8 +33,9 @@ repeat
   local scope, hash = KEYS[1], hash_of_scope(KEYS[1])
   -- @include fast_path
   if not key or known[2] or known[3] or prefix == '' then break end
-  local text = call('GET', session)
-  if text:sub(1, #prefix) ~= prefix or call('SCARD', set_at(path)) ~= 1 then break end
+  local text = '1' .. key ~= ARGV[11] and call('GET', session)
+  if (text and text:sub(1, #prefix) or call('GETRANGE', session, '0', last_of(prefix))) ~= prefix then break end
+  if call('SCARD', set_at(path)) ~= 1 then break end
   local inbox, claim, delivered = replies_at(path, hash), claim_key(key), name ~= '' and delivered_key(owner, name)
   if call('EXISTS', inbox, claim, delivered or inbox) ~= 0 then break end
   local own = record_key(key)
@@ -68,8 +71,9 @@ repeat
       if kept ~= -1 and kept < life then call('PEXPIRE', set_at(path), lifetime) end
     end
   end
-  call('HSET', own, PLACE, hash, DEADLINE, deadline, REST_END, deadline, RESUME, '', PUT_OFF, '0.000', IS_NEW, '',
-    TURN, '0 ' .. turn_key .. ' ' .. id, TOKEN, token, HELD, hash, TERMS, terms, SINCE, since)
+  -- (It takes part in nothing, so none of the other fields is there: see save_wait in waiting.lua.)
+  call('HSET', own, PLACE, hash, DEADLINE, deadline, REST_END, deadline, TURN, '0 ' .. turn_key .. ' ' .. id, TOKEN, token,
+    HELD, hash, TERMS, terms, SINCE, since)
   local key_end, ids_end = ends, 0
   if delivered then
     key_end = math.max(ends, at + window)
