@@ -19,7 +19,7 @@ from greentic_session.tenancy import Identity, Owner
 from greentic_session.transitions import Leaving, Turn, name_of_deadline
 
 from .inboxes import update_letter
-from .rows import Row, by_key, delete, held_at, insert, latest_of, place_of
+from .rows import Row, by_key, delete, insert, latest_of, place_of, to_deliver_at
 from .schema import FREE
 from .shelves import Shelves
 
@@ -147,7 +147,7 @@ def store_copy(connection: sqlite3.Connection, copy: Copied, now: float) -> Outc
         if not is_as_left(connection, session, copy.source, now):
             return "kept"
     place = place_of(owner, wanted) if owner is not None and wanted else None
-    holder = None if place is None else held_at(connection, place)
+    holder = None if place is None else to_deliver_at(connection, place)[0]
     if holder is not None and row is not None and holder.id == row.id:
         holder = None
     if transitions.is_live(holder, now) and holder is not None and not is_as_left(connection, holder, copy.source, now):

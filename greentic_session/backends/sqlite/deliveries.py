@@ -199,7 +199,7 @@ def inbox(connection: sqlite3.Connection, place: bytes, limits: ReplyLimits, now
     letters = letters_at(connection, place)
     if not letters:
         return ()
-    return replies_of(connection, _unsettled(held_at(connection, place, text=False), letters, limits, now))
+    return replies_of(connection, _unsettled(held_at(connection, place), letters, limits, now))
 
 
 def _unsettled(wait: Row | None, letters: list[Letter], limits: ReplyLimits, now: float) -> list[int]:

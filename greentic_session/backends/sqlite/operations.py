@@ -197,7 +197,7 @@ def list_waits(connection: sqlite3.Connection, owner: Owner, most: int | None, n
 
 def clear(connection: sqlite3.Connection, place: bytes, now: float, limits: ReplyLimits) -> None:
     """As `SessionBackend.clear`."""
-    row = transitions.visible(held_at(connection, place, text=False), None, now)
+    row = transitions.visible(held_at(connection, place), None, now)
     take_away(connection, row, Leaving.REMOVED, now, limits)
 
 

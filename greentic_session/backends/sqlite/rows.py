@@ -32,6 +32,7 @@ __all__ = [
     "rows_between",
     "scope_text",
     "to_claim_at",
+    "to_deliver_at",
     "to_park_at",
     "waits_of",
 ]
@@ -47,7 +48,6 @@ _FROM_TEXT: Final = f"SELECT {_HEAD}, s.text FROM {_TABLES} WHERE"  # noqa: S608
 _BY_KEY: Final = f"{_FROM} s.key = ?"
 _BY_KEY_TEXT: Final = f"{_FROM_TEXT} s.key = ?"
 _BY_PLACE: Final = f"{_FROM} s.place = ?"
-_BY_PLACE_TEXT: Final = f"{_FROM_TEXT} s.place = ?"
 _LATEST: Final = f"{_FROM} s.pointer = ? AND s.tenant = ? AND s.env = ? AND s.team = ?"
 _LATEST_TEXT: Final = f"{_FROM_TEXT} s.pointer = ? AND s.tenant = ? AND s.env = ? AND s.team = ?"
 _PLACED: Final = "SELECT id, key, end, token, lease_end FROM sessions WHERE place = ?"
@@ -62,6 +62,7 @@ _DUE_OF_ANY: Final = (
 _DUE_OF_TENANT: Final = f"{_DUE} t.tenant = ? AND t.env = ? AND t.due < 9e999 ORDER BY t.due, t.id LIMIT 1"
 _DUE_OF_TEAM: Final = f"{_DUE} t.tenant = ? AND t.env = ? AND t.team = ? AND t.due < 9e999 ORDER BY t.due, t.id LIMIT 1"
 _LYING: Final = "EXISTS (SELECT 1 FROM replies WHERE place = :place)"
+_TO_DELIVER_AT: Final = f"SELECT {_HEAD}, s.text, {_LYING} FROM {_TABLES} WHERE s.place = :place"  # noqa: S608  # as above
 _TO_PARK_AT: Final = (
     f"SELECT {_LYING}, t.id, s.id, s.key, s.env, s.tenant, s.team, s.user, s.end, s.token, s.lease_end "  # noqa: S608
     f"FROM (SELECT 1) LEFT JOIN sessions s ON s.place = :place LEFT JOIN turns t ON t.id = s.id"
@@ -248,9 +249,15 @@ def _placed(
     return Row((id, key, *identity, None, place, None, end, token, lease_end, 0, *_NO_PART, *more))
 
 
-def held_at(connection: sqlite3.Connection, place: bytes, *, text: bool = True) -> Row | None:
+def held_at(connection: sqlite3.Connection, place: bytes) -> Row | None:
     """Return all of the session that waits at a place, live or not."""
-    return _first(connection, _BY_PLACE_TEXT if text else _BY_PLACE, (place,))
+    return _first(connection, _BY_PLACE, (place,))
+
+
+def to_deliver_at(connection: sqlite3.Connection, place: bytes) -> tuple[Row | None, bool]:
+    """Return what `held_at` does, with its text; and whether something lies there, if it waits."""
+    found = connection.execute(_TO_DELIVER_AT, {"place": place}).fetchone()
+    return (None, False) if found is None else (Row(found[:-1]), bool(found[-1]))
 
 
 def first_due(connection: sqlite3.Connection, ctx: TenantCtx | None) -> Row | None:

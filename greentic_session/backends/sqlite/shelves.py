@@ -30,7 +30,7 @@ from .inboxes import (
     replies_of,
     update_letter,
 )
-from .rows import Row, by_key, held_at, insert, scope_text
+from .rows import Row, by_key, held_at, insert, scope_text, to_deliver_at
 from .schema import FREE
 
 __all__ = ["Shelves"]
@@ -87,11 +87,16 @@ class Shelves:
 
     def at(self, place: bytes, *, text: bool = False) -> Row | None:
         """Return what waits at a place, live or not."""
-        if not text:
+        if text:
+            read, lies = to_deliver_at(self.connection, place)
+            if read is not None and not lies:
+                self._inboxes.setdefault(place, [])
+            found = self.known(read)
+        else:
             for row in self._rows.values():
                 if row.place == place:
                     return row
-        found = self.known(held_at(self.connection, place, text=text))
+            found = self.known(held_at(self.connection, place))
         return found if found is not None and found.place == place else None
 
     def held(self, key: str, token: str) -> Row | None:
