@@ -304,6 +304,14 @@ class Shelves(Expiring[Entry | Inbox | KnownDelivery]):
 
     def _settle(self, entry: Entry, now: float) -> None:
         """Remove the replies that a claim holds: a verdict has settled them."""
+        inbox, held = entry.inbox, entry.held
+        if inbox is not None and len(held) == 1 and held[0][0] is inbox and len(inbox.replies) == 1:
+            # The usual case: one, and nothing else lies there.
+            received = inbox.replies.get(held[0][1])
+            if received is not None and received.token == entry.token and received.reply.delivery_id is None:
+                entry.held, entry.inbox = (), None
+                del self.inboxes[inbox]
+                return
         for inbox, received in entry.let_go():
             del inbox.replies[received.reply.id]
             if received.reply.delivery_id is not None:
