@@ -66,5 +66,5 @@ def without_short_ways(store: RedisSessionStore) -> RedisSessionStore:
 
     client.call = call_thoroughly
     if not client.moving:
-        backend._slot._scripts._plain = None
+        backend._slot._scripts.plain = None
     return store
