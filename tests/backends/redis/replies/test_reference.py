@@ -99,6 +99,32 @@ async def test_what_the_reference_parks_has_no_deadline(
     assert await store.claim_ready() == []
 
 
+async def test_a_plain_claim_on_what_the_reference_parked_over_ours_has_no_deadline(
+    store: RedisSessionStore, reference: Reference
+) -> None:
+    await park(store, ttl=DAY)
+    reference.register_wait(CHAT, "k", data(node="theirs"), HOUR_MS)
+    claim = await store.claim_wait(ALICE, "alice", CHAT)
+    assert claim is not None
+    assert (claim.data, claim.deadline) == (data(node="theirs"), None)
+
+
+async def test_a_claim_keeps_the_scope_of_a_wait_whose_lifetime_was_brought_back(
+    store: RedisSessionStore, reference: Reference, advance: Callable[[float], None]
+) -> None:
+    """The reference has parked it for a minute, and an update of it has taken even that."""
+    await park(store, ttl=DAY)
+    reference.register_wait(CHAT, "k", data(node="theirs"), int(MINUTE * 1000))
+    reference.update_session("k", data(node="updated"))
+    await store.find_wait(ALICE, "alice", CHAT)
+    claim = await store.claim_wait(ALICE, "alice", CHAT, lease=5 * MINUTE)
+    assert claim is not None
+    advance(2 * MINUTE)
+    assert await store.find_wait_by_scope(ALICE, "alice", CHAT) == "k"
+    await claim.complete()
+    assert reference.led_to(reference.scope_key(ALICE, CHAT)) is None
+
+
 async def test_another_wait_of_the_reference_has_the_inbox(store: RedisSessionStore, reference: Reference) -> None:
     await park(store)
     await answer(store, "1", claim=False)

@@ -12,7 +12,7 @@
 --          key} if the session's owner pointer would not live as long as the lease
 -- @include staging
 -- @inline
-local function fields_of(key) return call('HMGET', record_key(key), SCOPE_HASH, PLACE) end
+local function fields_of(key) return call('HMGET', record_key(key), SCOPE_HASH, PLACE, MOVED) end
 local prefix, token, lease = ARGV[2], ARGV[3], tonumber(ARGV[4])
 local call, path, nonce = redis.call, path_of_scope(KEYS[1]), token
 for number = 1, #KEYS do
@@ -20,12 +20,17 @@ for number = 1, #KEYS do
   -- @include fast_path
   if key == nil then break end
   if key then
-    if known[2] then break end
+    if known[2] or known[3] == '1' then break end
     if call('GETRANGE', session, '0', last_of(prefix)) ~= prefix then break end
-    local led = call('PTTL', scope)
-    if (ttl ~= -1 and ttl < lease) or (led ~= -1 and led < lease) then break end
-    -- Somebody else has parked it where something lies.
-    if call('EXISTS', replies_at(path, known[1])) == 1 then break end
+    -- What only we have parked ends with its record, and so does its scope key. Where the reference
+    -- has since, it has no deadline: see is_theirs.
+    if ttl == -1 then
+      local led = call('PTTL', scope)
+      if led ~= -1 and led < lease then break end
+    elseif ttl < lease or math.abs(call('PTTL', record_key(key)) - ttl) > APART_MS then
+      break
+    end
+    if call('EXISTS', replies_at(path, known[1])) == 1 then break end -- somebody else has parked it where something lies
     local held = token .. ':' .. known[1] -- the hash of the scope
     if not call('SET', claim_key(key), held, 'PX', ARGV[4], 'NX') then return {'claimed', key} end
     local deadline, seconds, micros = 'inf', nil, nil
