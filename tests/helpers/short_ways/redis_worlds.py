@@ -170,7 +170,7 @@ def _by_hand(random: Random, _: int) -> Operation:
         elif kind == "PERSIST":
             world.raw.persist(world.namespace + name)
         else:
-            world.raw.pexpire(world.namespace + name, 50_000)
+            world.raw.pexpire(world.namespace + name, 50_000 if name.startswith(":own:") else 55_000)
         return f"{kind} {name}"
 
     return _plain("by hand", change, kind)
@@ -275,6 +275,9 @@ def _without_what_may_differ(told: dict[str, Any], *, alone: bool) -> dict[str, 
     """
     told.pop("lasting:sessions", None)
     for name in [*told]:
+        if not alone and name.startswith("waits:scope:") and f"session:{told[name]['value'].decode()}" not in told:
+            del told[name]  # stale; whoever reads it removes it
+    for name in [*told]:
         entry = told[name]
         if name.startswith("own:") and isinstance(entry["value"], dict):
             entry["value"].pop(b"e", None)
@@ -284,8 +287,6 @@ def _without_what_may_differ(told: dict[str, Any], *, alone: bool) -> dict[str, 
             waits = told.get(f"waits:user:{name.removeprefix('scopes:')}")
             if not alone or (waits is not None and len(waits["value"]) == 1):
                 del told[name]  # the only wait has none; one may be left there, until somebody looks
-        if not alone and name.startswith("waits:scope:") and f"session:{entry['value'].decode()}" not in told:
-            del told[name]  # stale; whoever reads it removes it
         if name.startswith("ready:") and name.count(":") < 3:
             del told[name]
         elif name.startswith("ready:"):
