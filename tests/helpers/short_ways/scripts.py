@@ -41,10 +41,11 @@ def _replaced(old: str, new: str, script: Script) -> Iterator[tuple[str, str]]:
 
 def _thorough() -> dict[str, tuple[str, str]]:
     """Return by the SHA-1 of each script what runs in its place."""
+    found = [getattr(one, "_script", one) for module in (replies, scripts) for one in vars(module).values()]
+    blocks = {one for one in found if isinstance(one, Script) and _BLOCK.search(one._alone[1])}
+    assert blocks >= {replies._DELIVER, scripts._PARK._script, scripts._UPDATE._script}
     cut = [
-        _without_block(replies._DELIVER),
-        _without_block(scripts._PARK._script),
-        _without_block(scripts._UPDATE._script),
+        *map(_without_block, blocks),
         _replaced("if key == nil then break end", "do break end", scripts._CLAIM),
         _replaced("if key == nil then break end", "do break end", scripts._FIND),
         _replaced("local removed, settled = remove()", "local removed, settled = false, false", scripts._COMPLETE),
