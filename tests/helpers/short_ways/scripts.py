@@ -10,7 +10,7 @@ from greentic_session.backends.redis import replies, scripts
 
 __all__ = ["without_short_ways"]
 
-_LOOP = re.compile(r"^(?:repeat|until)\b.*\n", re.MULTILINE)
+_BLOCK = re.compile(r"^repeat\n.*?^until true\n", re.MULTILINE | re.DOTALL)
 
 
 def _cut(script: Script, cut: Callable[[str], tuple[str, int]]) -> Iterator[tuple[str, str]]:
@@ -21,18 +21,8 @@ def _cut(script: Script, cut: Callable[[str], tuple[str, int]]) -> Iterator[tupl
         yield sha, thorough
 
 
-def _without_loop(text: str) -> tuple[str, int]:
-    """Cut the first ``repeat`` out, with what is in it; return how many it was."""
-    depth, loops = 0, list(_LOOP.finditer(text))
-    for loop in loops:
-        depth += 1 if loop[0].startswith("repeat") else -1
-        if depth == 0:
-            return text[: loops[0].start()] + text[loop.end() :], 1
-    return text, 0
-
-
 def _without_block(script: Script) -> Iterator[tuple[str, str]]:
-    return _cut(script, _without_loop)
+    return _cut(script, lambda text: _BLOCK.subn("", text, count=1))
 
 
 def _replaced(old: str, new: str, script: Script) -> Iterator[tuple[str, str]]:
