@@ -133,7 +133,7 @@ def check_session_key(value: object) -> SessionKey:
         InvalidInputError: It is empty, longer than 1,024 UTF-8 bytes, or holds a lone surrogate.
         TypeError: It is no string.
     """
-    if type(value) is str and value.isascii() and 0 < len(value) <= MAX_SESSION_KEY_BYTES:
+    if type(value) is str and value and value.isascii() and len(value) <= MAX_SESSION_KEY_BYTES:
         return value  # type: ignore[return-value]  # the usual case, without a call: to type checkers it is no SessionKey yet
     if not isinstance(value, str):
         raise TypeError(f"SessionKey must be a str, not {type(value).__name__}")

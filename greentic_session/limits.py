@@ -181,9 +181,10 @@ class Limits(msgspec.Struct, frozen=True):
             raise TypeError(f"data must be a SessionData, not {type(data).__name__}")
         if as_text:
             text = data.to_json()
-            if len(text) > self.max_snapshot_bytes:
-                raise self._too_long(len(text))
-            if len(text) > MAX_CONTEXT_BYTES:  # else the context cannot be too long
+            size = len(text)
+            if size > self.max_snapshot_bytes:
+                raise self._too_long(size)
+            if size > MAX_CONTEXT_BYTES:  # else the context cannot be too long
                 _check_context(data)
             return text
         # The snapshot is nearly all of the text, and most are ASCII: a bound that needs no look at

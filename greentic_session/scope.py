@@ -35,7 +35,7 @@ class ReplyScope(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     correlation: str | None = None
 
     def __post_init__(self) -> None:
-        if type(self.conversation) is str and self.thread is self.reply_to is self.correlation is None:
+        if type(self.conversation) is str and self.thread is None and self.reply_to is None and self.correlation is None:
             return  # the usual case, without a call
         check_text("conversation", self.conversation, optional=False)
         check_text("thread", self.thread)
@@ -59,7 +59,7 @@ class ReplyScope(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
         >>> ReplyScope("telegram:chat-1", reply_to="7").canonical()
         'telegram:chat-1\n\n7\n'
         """
-        if self.thread is self.reply_to is self.correlation is None:
+        if self.thread is None and self.reply_to is None and self.correlation is None:
             return self.conversation + "\n\n\n"  # the usual case, in one step
         return "\n".join((self.conversation, self.thread or "", self.reply_to or "", self.correlation or ""))
 

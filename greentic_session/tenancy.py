@@ -280,9 +280,12 @@ def lookup_owner(ctx: TenantCtx, user_id: str) -> Owner | None:
         TypeError: One of them has a wrong type.
     """
     check_ctx(ctx)
-    user = check_user(user_id)
     own = ctx.user_id or ctx.user  # the effective ones, without two calls: every answer comes by
-    return (ctx.env, ctx.tenant_id, ctx.team_id or ctx.team, user) if own is None or own == user else None
+    if own is None or own != user_id or type(user_id) is not str:  # else it was checked as the user of ctx
+        user_id = check_user(user_id)
+        if own not in (None, user_id):
+            return None
+    return ctx.env, ctx.tenant_id, ctx.team_id or ctx.team, user_id
 
 
 def wait_owner(ctx: TenantCtx, user_id: str, data: SessionData) -> Owner:
@@ -362,8 +365,10 @@ def check_scope(scope: ReplyScope) -> None:
     """
     if type(scope) is not ReplyScope:  # a subclass is not equal to the scope that it names
         raise TypeError(f"scope must be a ReplyScope, not {type(scope).__name__}")
-    if scope.thread is scope.reply_to is scope.correlation is None:
+    if scope.thread is None and scope.reply_to is None and scope.correlation is None:
         text, newlines = scope.conversation, 0  # the usual case, without joining
+        if "\n" not in text and len(text) <= MAX_SCOPE_CHARACTERS and text.isascii():
+            return
     else:
         text, newlines = scope.canonical(), 3  # between its four parts
     if text.count("\n") != newlines:
