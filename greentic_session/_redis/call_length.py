@@ -8,7 +8,7 @@ connection to them in turn.
 
 from collections.abc import Sequence
 
-from .connection import LONG_BYTES, Call, SharedConnection
+from .connection import Call, SharedConnection
 from .executor import Arg
 
 __all__ = ["MAX_LONG_KEYS", "CallLengths", "choose", "may_be_long"]
@@ -18,25 +18,25 @@ MAX_LONG_KEYS = 1024
 
 
 class CallLengths:
-    """Lengths of calls: that of a command is measured, that of its answer is learnt.
+    """Lengths of answers, which are learnt: a command shows its own.
 
     An answer is taken to be long if the last one to the same command or script about the same first
     key was.
+
+    Attributes:
+        known: By what such calls are remembered; mostly there are none.
     """
 
     def __init__(self) -> None:
-        self._known: dict[tuple[Arg, Arg], None] = {}
+        self.known: dict[tuple[Arg, Arg], None] = {}
 
-    def __len__(self) -> int:
-        return len(self._known)
-
-    def is_long(self, command: tuple[Arg, ...], packed: bytes) -> bool:
-        """Say whether a command is long, or its answer will be, for all that is known."""
-        return len(packed) > LONG_BYTES or (bool(self._known) and _about(command) in self._known)
+    def is_known(self, command: tuple[Arg, ...]) -> bool:
+        """Say whether the answer to a command will be long, for all that is known."""
+        return _about(command) in self.known
 
     def learn(self, command: tuple[Arg, ...], *, long: bool) -> None:
         """Remember whether the answer to a command was long."""
-        about, known = _about(command), self._known
+        about, known = _about(command), self.known
         known.pop(about, None)
         if long:
             known[about] = None

@@ -48,7 +48,7 @@ from .alarm import Alarm
 from .answers import foreign
 from .call_length import CallLengths, choose, may_be_long
 from .call_queue import MAX_FAILURES_PER_TURN, CallQueues
-from .connection import Call, SharedConnection
+from .connection import LONG_BYTES, Call, SharedConnection
 from .connections import Connections
 from .dialer import Dialer, Finder
 from .errors import is_demotion, translate
@@ -161,10 +161,15 @@ class RedisClient:
             if ahead is not None or behind is not None:
                 join(call, ahead, behind)
             scripts = self._loads.sent
-            long = call.long = self._lengths.is_long(about, call.packed)
+            lengths, connections = self._lengths, self._connections.current
+            long = call.long = len(call.packed) > LONG_BYTES or (bool(lengths.known) and lengths.is_known(about))
             try:
                 connection = (
-                    choose(self._connections.current, self._most, call) if not self._in_line else self._find_behind(call)
+                    self._find_behind(call)
+                    if self._in_line
+                    else connections[0]  # as `choose` has it, without a call
+                    if not long and connections and len(connections[0].pending) < connections[0].room
+                    else choose(connections, self._most, call)
                 )
                 if connection is not None:
                     connection.send(call)

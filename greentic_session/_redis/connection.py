@@ -23,6 +23,7 @@ import asyncio
 import re
 from collections import deque
 from collections.abc import Callable
+from itertools import islice
 from typing import TYPE_CHECKING, Protocol, cast
 
 import hiredis
@@ -197,8 +198,9 @@ class SharedConnection(asyncio.Protocol):
             self.send(first)
         call.connection = self
         pending, outgoing, packed = self.pending, self._outgoing, call.packed
+        size = len(packed)
         pending.append(call)
-        if call.long or len(packed) > LONG_BYTES:
+        if call.long or size > LONG_BYTES:
             self._alone = True
             self._count_room()
         if len(pending) == 1:
@@ -208,7 +210,7 @@ class SharedConnection(asyncio.Protocol):
         if not outgoing:
             self._loop.call_soon(self._flush)
         outgoing.append(packed)
-        self._unsent += len(packed)
+        self._unsent += size
         if self._unsent > LONG_BYTES:
             self._flush()
 
@@ -267,7 +269,7 @@ class SharedConnection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Hand out the answers that are complete."""
-        reader, pending, count = self._reader, self.pending, 0
+        reader, pending, under_way = self._reader, self.pending, len(self.pending)
         if self._unfinished > LONG_BYTES and pending:
             pending[0].was_long = True
         try:
@@ -276,18 +278,17 @@ class SharedConnection(asyncio.Protocol):
                 raise driver.InvalidResponse  # noqa: TRY301  # it ends as what cannot be parsed
             for start in range(0, len(data), _PARSER_CHUNK_BYTES):
                 reader.feed(data, start, min(_PARSER_CHUNK_BYTES, len(data) - start))
-                while (answer := reader.gets()) is not _INCOMPLETE:
+                gets = reader.gets
+                while (answer := gets()) is not _INCOMPLETE:
                     call = pending[0]
                     if call.skipped:
-                        left = call.skipped - 1
-                        while left and reader.gets() is not _INCOMPLETE:
-                            left -= 1
-                        call.skipped = left
+                        call.skipped -= 1
+                        if call.skipped:  # those of a block, counted without a step of Python for each
+                            call.skipped -= len([*islice(iter(gets, _INCOMPLETE), call.skipped)])
                         continue
                     if call.followed and (answer := call.take(answer)) is None:
                         continue
                     pending.popleft()
-                    count += 1
                     waiting = call.answer
                     if waiting.done():
                         continue
@@ -302,7 +303,7 @@ class SharedConnection(asyncio.Protocol):
             self.abort()
             return
         self._unfinished += len(data)
-        if count:
+        if count := under_way - len(pending):
             self.answered = True
             rest = reader.len()  # of the next answer; less than a kilobyte of it may be read already
             self._mean += ((self._unfinished - rest) / count - self._mean) * count / (count + _REPLY_MEAN_WINDOW_CALLS)

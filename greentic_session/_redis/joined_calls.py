@@ -12,17 +12,15 @@ def join(call: Call, ahead: Pieces | None, behind: tuple[Arg, ...] | None) -> No
 
     The arguments are those of `RedisClient.call`.
     """
-    parts = [call.packed]
-    if ahead is not None:
-        parts[:0] = ahead
-        call.skipped = 1
-        if call.before is not None:  # it holds for the next command only
-            parts.insert(-1, call.before)
-            call.skipped = 2
     if behind is not None:
         call.followed = True
         if call.before is None:
-            parts.append(pack(behind))
+            call.packed += pack(behind)
         else:
             call.behind_missing = True
-    call.packed = b"".join(parts)
+    if ahead is not None:
+        call.skipped = 1
+        if call.before is not None:  # it holds for the next command only
+            ahead = (*ahead, call.before)
+            call.skipped = 2
+        call.packed = b"".join((*ahead, call.packed))

@@ -270,14 +270,14 @@ async def test_it_is_remembered_which_answers_were_long(shared: Server, raw: red
     raw.set("k", b"x" * 2_000_000)
     async with connected(shared.url) as client:
         await client.call(("GET", "k"))
-        assert [*client._lengths._known] == [("GET", "k")]
+        assert [*client._lengths.known] == [("GET", "k")]
         await client.call(("SET", "k", "short"))
-        assert [*client._lengths._known] == [("GET", "k")]
+        assert [*client._lengths.known] == [("GET", "k")]
         await client.call(("GET", "k"))
-        assert not client._lengths
+        assert not client._lengths.known
         for number in range(MAX_LONG_KEYS + 10):
             client._lengths.learn(("GET", f"{number}"), long=True)
-        assert len(client._lengths) == MAX_LONG_KEYS
+        assert len(client._lengths.known) == MAX_LONG_KEYS
 
 
 @pytest.mark.asyncio

@@ -157,9 +157,12 @@ def test_every_answer_goes_to_its_call_however_the_bytes_come(
     quiet: asyncio.AbstractEventLoop, answers: list[tuple[object, str]], more: st.DataObject
 ) -> None:
     connection, wire = lane_on(quiet)
-    calls = []
-    for number, _ in enumerate(answers):
+    calls, text = [], b""
+    for number, (answer, _) in enumerate(answers):
+        skipped = more.draw(st.lists(ANSWERS, max_size=7))
+        text += b"".join(map(wire_text, [*skipped, answer]))
         calls.append(call_on(quiet, b"%d;" % number))
+        calls[-1].skipped = len(skipped)
         connection.send(calls[-1])
         if more.draw(st.booleans()):
             turn(quiet)
@@ -169,7 +172,6 @@ def test_every_answer_goes_to_its_call_however_the_bytes_come(
     for number, (_, when) in enumerate(answers):
         if when == "before":
             calls[number].answer.cancel()
-    text = b"".join(wire_text(answer) for answer, _ in answers)
     cuts = sorted(more.draw(st.sets(st.integers(1, len(text) - 1), max_size=12))) if len(text) > 1 else []
     for count, (start, end) in enumerate(zip([0, *cuts], [*cuts, len(text)], strict=True)):
         if count == 1:
