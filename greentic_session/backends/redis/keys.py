@@ -81,9 +81,15 @@ def payload_prefix(owner: Owner) -> str:
     identity end with the user.
     """
     env, tenant, team, user = owner
-    within = f'"team":"{team}","team_id":"{team}",' if team else ""
-    is_user = f'"user":"{user}","user_id":"{user}",'
-    return f'{{"tenant_ctx":{{"env":"{env}","tenant":"{tenant}","tenant_id":"{tenant}",{within}{is_user}'
+    # In one step each: every write comes by.
+    if not team:
+        return (
+            f'{{"tenant_ctx":{{"env":"{env}","tenant":"{tenant}","tenant_id":"{tenant}","user":"{user}","user_id":"{user}",'
+        )
+    return (
+        f'{{"tenant_ctx":{{"env":"{env}","tenant":"{tenant}","tenant_id":"{tenant}",'
+        f'"team":"{team}","team_id":"{team}","user":"{user}","user_id":"{user}",'
+    )
 
 
 def key_of(key: bytes) -> SessionKey:

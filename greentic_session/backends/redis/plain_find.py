@@ -10,13 +10,12 @@ are sent only as long as they mostly answer.
 A cluster has none of this: an answer there may say that a slot has moved, command by command.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from time import monotonic
 from typing import Any, Final
 
 from redis.exceptions import ResponseError
 
-from greentic_session._redis.answers import foreign
 from greentic_session._redis.executor import Executor, Packed
 from greentic_session.errors import GreenticError
 
@@ -36,19 +35,12 @@ _REFUSED_PAUSE_S = 600.0
 Its user may lack the rights to MULTI and EXEC; somebody may grant them.
 """
 _REFUSALS = ("NOPERM", "ERR unknown command", "ERR EXEC without MULTI")
-_BLOCK: Final = b"".join(
-    [
-        b"*1\r\n$5\r\nMULTI\r\n",
-        b"*2\r\n$3\r\nGET\r\n$%d\r\n%b\r\n",  # the scope
-        b"*2\r\n$4\r\nPTTL\r\n$%d\r\n%b\r\n",  # the user's set
-        b"*2\r\n$4\r\nPTTL\r\n$%d\r\n%b\r\n",  # our record
-        b"*3\r\n$4\r\nHGET\r\n$%d\r\n%b\r\n$1\r\n" + SCOPE_HASH_FIELD + b"\r\n",
-        b"*2\r\n$4\r\nPTTL\r\n$%d\r\n%b\r\n",  # the session
-        b"*2\r\n$3\r\nGET\r\n$%d\r\n%b\r\n",
-        b"*1\r\n$4\r\nEXEC\r\n",
-    ]
-)
-_COMMANDS = 8
+_HASH_CHARACTERS: Final = 64
+"""Length of the SHA-256 with which the key of a scope ends."""
+_COMMANDS: Final = 7
+"""How many commands a block has; that of a session for ever has one more."""
+_MAX_FRAMES: Final = 1024
+"""Limit of the blocks that are kept without their words."""
 _ANSWERS = (list,)
 
 
@@ -58,24 +50,31 @@ class PlainFind:
     Args:
         executor: The way there.
         keys: How they are named.
-        by_script: Asks `find.lua` at a scope, by its key, where only that script tells.
     """
 
-    def __init__(self, executor: Executor, keys: Keys, by_script: Callable[[str], Awaitable[list[Any]]]) -> None:
+    def __init__(self, executor: Executor, keys: Keys) -> None:
         self._executor = executor
-        self._by_script = by_script
-        self._sessions = keys.session("").encode()
-        self._records = keys.record("").encode()
+        self._keys = keys
+        self._owner = slice(len(keys.scope("", "").encode()) - 1, -_HASH_CHARACTERS - 1)  # in the key of a scope
+        self._frames: dict[tuple[int, int, bool], bytes] = {}
         self._known: dict[str, bytes] = {}
+        self._lasting: set[str] = set()  # scopes whose sessions had no lifetime when they were seen
         self._debt = 0
         self._not_before_s = 0.0
 
-    def remember(self, scope: str, key: bytes) -> None:
-        """Note which session waits at a scope, by the scope's key."""
+    def remember(self, scope: str, key: bytes, *, lasting: bool | None = None) -> None:
+        """Note which session waits at a scope, by the scope's key.
+
+        It is `lasting` where it has no lifetime; None where that is not known.
+        """
         known = self._known
         known[scope] = key
+        if lasting:
+            self._lasting.add(scope)
+        elif lasting is not None:
+            self._lasting.discard(scope)
         if len(known) > _MAX_REMEMBERED:
-            del known[next(iter(known))]
+            self._forget(next(iter(known)))
 
     def remembered(self, scope: str) -> bytes | None:
         """Return the key of the session that waited at a scope when this client saw it last.
@@ -89,52 +88,94 @@ class PlainFind:
 
     def missed(self, scope: str) -> None:
         """Note that another session waits at a scope than was remembered."""
-        self._known.pop(scope, None)
+        self._forget(scope)
         self._debt = _PRICE_OF_A_MISS
 
-    async def find(self, scope: str, waits: str, key: bytes) -> list[Any]:
-        """Find the wait of a scope.
+    def key_to_ask(self, scope: str) -> bytes | None:
+        """Return the remembered key, if a block may be sent."""
+        key = self.remembered(scope)
+        return None if key is None or (self._not_before_s and monotonic() < self._not_before_s) else key
 
-        Args:
-            scope: The scope's key.
-            waits: The key of the user's set of waits.
-            key: The remembered session key.
+    def ask(self, scope: str, key: bytes) -> Awaitable[list[Any]]:
+        """Send the block for a scope, by its key, and the session key that is remembered there."""
+        place, lasting = scope.encode(), scope in self._lasting
+        shape = len(place), len(key), lasting
+        frame = self._frames.get(shape) or self._make_frame(*shape)
+        # By the scope's key, too, is remembered how long the answer was.
+        if lasting:
+            block = Packed(frame % (place, place[self._owner], key, key, key, key), _COMMANDS + 1, ("EXEC", scope))
+        else:
+            block = Packed(frame % (place, place[self._owner], key, key, key), _COMMANDS, ("EXEC", scope))
+        return self._executor.call(block, repeatable=True, answers=_ANSWERS)
+
+    def _make_frame(self, place: int, key: int, lasting: bool) -> bytes:  # noqa: FBT001  # what a frame is kept by
+        """Return a block without the scope's key, the owner and the session key, of these lengths.
+
+        Blocks of few shapes are asked for, and to write their lengths anew takes longer than all
+        the rest.
+        """
+
+        def command(name: bytes, key: str, size: int, *more: bytes) -> bytes:
+            front = key.encode()
+            words = b"*%d\r\n$%d\r\n%b\r\n" % (2 + len(more), len(name), name)
+            words += b"$%d\r\n%b%%b\r\n" % (len(front) + size, front.replace(b"%", b"%%"))
+            return words + b"".join([b"$%d\r\n%b\r\n" % (len(word), word) for word in more])
+
+        keys, owner = self._keys, len(range(place)[self._owner])
+        commands = [
+            b"*1\r\n$5\r\nMULTI\r\n",
+            command(b"GET", "", place),
+            command(b"PTTL", keys.waits(""), owner),
+            command(b"HGET", keys.record(""), key, SCOPE_HASH_FIELD),
+            command(b"PTTL", keys.session(""), key),
+            command(b"GET", keys.session(""), key),
+            *([command(b"PTTL", keys.record(""), key)] if lasting else []),
+            b"*1\r\n$4\r\nEXEC\r\n",
+        ]
+        if len(self._frames) >= _MAX_FRAMES:
+            self._frames.clear()
+        frame = self._frames[place, key, lasting] = b"".join(commands)
+        return frame
+
+    def read(self, scope: str, key: bytes, found: list[Any]) -> list[Any] | None:
+        """Read the answer of `ask`, by its arguments.
 
         Returns:
-            The answer of `find.lua`.
+            The answer of `find.lua`; None where only that script tells.
         """
-        if self._not_before_s and monotonic() < self._not_before_s:
-            return await self._by_script(scope)
-        place, user, record, session = scope.encode(), waits.encode(), self._records + key, self._sessions + key
-        about, kept, left = len(record), len(user), len(session)
-        text = _BLOCK % (len(place), place, kept, user, about, record, about, record, left, session, left, session)
-        try:
-            found = await self._executor.call(Packed(text, _COMMANDS, ("EXEC", session)), repeatable=True, answers=_ANSWERS)
-        except GreenticError as error:
-            if not isinstance(error.__cause__, ResponseError):
-                raise
-            # If it is something else, the script tells what.
-            if str(error.__cause__).startswith(_REFUSALS):
-                self._not_before_s = monotonic() + _REFUSED_PAUSE_S
-        else:
-            if len(found) != _COMMANDS - 2:
-                raise foreign()
-            if found[0] is None:
-                self._known.pop(scope, None)
-                return [b"absent"]
-            if _is_usual(found, place, key):
-                return [b"found", 0, key, found[-1]]
-            self.missed(scope)
-        return await self._by_script(scope)
+        waiting, kept, hash_, left, text, *recorded = found
+        if waiting is None:
+            self._forget(scope)
+            return [b"absent"]
+        # All is as `lua/includes/fast_path.lua` demands. Answers of other types are errors: the
+        # script tells which.
+        if (
+            waiting == key
+            and hash_ == scope[-_HASH_CHARACTERS:].encode()
+            and (type(text) is bytes and type(left) is int and type(kept) is int)
+        ):
+            if left >= 0 and (kept == -1 or kept >= left - _SLACK_MS):
+                return [b"found", 0, key, text]
+            if left == kept == -1:
+                if not recorded:  # an update of the Rust crate may have taken its lifetime: see `recorded` next time
+                    self._lasting.add(scope)
+                    return None
+                if type(recorded[0]) is int and recorded[0] < 0:
+                    return [b"found", 0, key, text]
+        self.missed(scope)
+        return None
 
+    def refused(self, error: GreenticError) -> None:
+        """Note that a block has failed; where the server has refused it, the script tells why.
 
-def _is_usual(found: list[Any], scope: bytes, key: bytes) -> bool:
-    """Say whether all is as `lua/includes/fast_path.lua` demands."""
-    waiting, kept, recorded, hash_, left, text = found
-    if waiting != key or type(hash_) is not bytes or not hash_ or not scope.endswith(hash_):
-        return False
-    if type(text) is not bytes or type(kept) is not int or type(recorded) is not int or type(left) is not int:
-        return False
-    if left == -1:
-        return kept == -1 and recorded < 0  # else an update of the Rust crate has taken its lifetime
-    return left >= 0 and (kept == -1 or kept >= left - _SLACK_MS)
+        Raises:
+            GreenticError: The error, if it is another one.
+        """
+        if not isinstance(error.__cause__, ResponseError):
+            raise error
+        if str(error.__cause__).startswith(_REFUSALS):
+            self._not_before_s = monotonic() + _REFUSED_PAUSE_S
+
+    def _forget(self, scope: str) -> None:
+        self._known.pop(scope, None)
+        self._lasting.discard(scope)

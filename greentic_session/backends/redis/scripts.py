@@ -86,6 +86,9 @@ class Scripts:
     Lifetimes are in milliseconds, None for ever. An answer is a list: the outcome, a word, and what
     belongs to it; the heads of the scripts name them. Bulk operations have one outcome, and leave
     it out.
+
+    Attributes:
+        plain: Finds by plain commands what is remembered; None on a cluster.
     """
 
     def __init__(self, executor: Executor, keys: Keys, hold: tuple[str | int, ...] = ()) -> None:
@@ -99,7 +102,7 @@ class Scripts:
         self._sessions = keys.session("")
         self._session_bytes = self._sessions.encode()
         self._hold = hold
-        self.plain = None if executor.moving else PlainFind(executor, keys, lambda scope: self._find((scope,)))
+        self.plain = None if executor.moving else PlainFind(executor, keys)
 
     def create(self, creation: Creation, text: Text) -> Awaitable[Answer]:
         """Store a new session."""
@@ -108,8 +111,8 @@ class Scripts:
         words = (self._sessions + key, self._namespace, key, *text, led_by, ms(creation.ttl_ms), "", *self._hold)
         return _CREATE.run(self._executor, self._keys, 1, words)
 
-    def update(self, key: str, prefix: str, text: Text, terms: tuple[str, ...]) -> Awaitable[Answer]:
-        """Replace a session's text.
+    def update(self, key: str, prefix: str, text: Text, terms: tuple[str, ...], *, again: bool = False) -> Awaitable[Any]:
+        """Replace a session's text; the usual outcome comes as a word alone.
 
         Args:
             key: The session key.
@@ -117,9 +120,12 @@ class Scripts:
             text: The new text.
             terms: If there are any: for whom, over which version, and the SHA-1 of what is a
                 session for sure.
+            again: Whether it was "unstaged"; see `Storing.repeat`.
         """
         words: tuple[Arg, ...] = (self._sessions + key, self._namespace, key, *text, prefix, "", *terms)
-        return _UPDATE.run(self._executor, self._keys, 1, words)
+        if again:
+            return _UPDATE.repeat(self._executor, 1, words)
+        return _UPDATE.start(self._executor, self._keys, 1, words)
 
     def remove(self, key: str, caller: str) -> Awaitable[Answer]:
         """Remove a session."""
@@ -147,10 +153,13 @@ class Scripts:
         words = (*place, ms(parking.ttl_ms), on_conflict, parking.max_waits or "", "", at_deadline, *self._hold)
         return _PARK.run(self._executor, self._keys, 1, words)
 
-    def note(self, scope: str, key: str) -> None:
-        """Remember which session waits at a scope from now on, for the next find or claim."""
+    def note(self, scope: str, key: str, *, lasting: bool) -> None:
+        """Remember which session waits at a scope from now on, for the next find or claim.
+
+        It is `lasting` where it has no lifetime.
+        """
         if self.plain is not None:
-            self.plain.remember(scope, key.encode())
+            self.plain.remember(scope, key.encode(), lasting=lasting)
 
     async def _with_text(
         self, run: "Callable[[tuple[Arg, ...] | None], Awaitable[tuple[Answer, bytes | None]]]", nonce: str
@@ -172,9 +181,6 @@ class Scripts:
         places = self._places(owner, scopes)
         if terms:
             return _FIND.run(self._executor, len(places), (*places, self._namespace, "", *terms))
-        plain, scope = self.plain, places[0]
-        if plain is not None and len(places) == 1 and (key := plain.remembered(scope)) is not None:
-            return plain.find(scope, self._keys.waits(owner_path(owner)), key)
         return self._find(places)
 
     async def _find(self, places: tuple[str, ...]) -> Answer:

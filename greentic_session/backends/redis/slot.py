@@ -18,7 +18,7 @@ from greentic_session._concurrency.shield import shielded
 from greentic_session._redis.answers import UNREADABLE, foreign, number, refuse
 from greentic_session._redis.executor import Executor
 from greentic_session.backend import NOTHING_ELSE, Claimed, Claiming, Creation, Parking, Settled, Update
-from greentic_session.errors import CorruptSessionError
+from greentic_session.errors import CorruptSessionError, GreenticError
 from greentic_session.expiry import NEVER, Never
 from greentic_session.ids import SessionKey
 from greentic_session.limits import ReplyLimits
@@ -137,23 +137,29 @@ class Slot:
         try:
             key, ctx, if_version = update.key, update.ctx, update.if_version
             written = _, version, _ = text_of(update.data, update.text)
-            asked: tuple[str, ...] = ()
+            terms: tuple[str, ...] = ()
             if ctx is not None or if_version is not None:
                 # An empty version matches nothing.
-                asked = (identity_text(ctx), "" if if_version is None else if_version or "none")
-            terms, owner = asked, tenancy.owner_of(update.data)
+                terms = (identity_text(ctx), "" if if_version is None else if_version or "none")
+            owner = tenancy.owner_of(update.data)
             prefix = "" if owner is None else payload_prefix(owner)
+            unstaged = False
             while True:
-                outcome, *more = await self._scripts.update(key, prefix, written, terms)
+                answer = await self._scripts.update(key, prefix, written, terms, again=unstaged)
+                if answer == b"updated":
+                    return version
+                outcome, *more = answer
                 match outcome:
                     case b"updated":
                         return version
+                    case b"unstaged":
+                        unstaged = True
                     case b"check":  # the reference wrote it, or somebody else: is it a session at all?
                         stored = wait_of(key, more[0])
                         if ctx is not None and not tenancy.reaches(ctx, stored.data):
                             raise tenancy.absent(key)
                         tenancy.check_preservation(stored.data, update.data, key)
-                        terms = (*(asked or ("", "")), stored.version)
+                        terms = (*(terms[:2] or ("", "")), stored.version)
                     case b"absent":
                         raise tenancy.absent(key)
                     case b"mismatch":
@@ -208,10 +214,10 @@ class Slot:
                     raise tenancy.too_many_waits(key)
             match outcome:
                 case b"parked":
-                    self._scripts.note(place, key)
+                    self._scripts.note(place, key, lasting=parking.ttl_ms is None)
                     return Settled(None, replies_of(more[1:])) if more else NOTHING_ELSE
                 case b"displaced":
-                    self._scripts.note(place, key)
+                    self._scripts.note(place, key, lasting=parking.ttl_ms is None)
                     return Settled(key_of(more[0]), replies_of(more[1:]))
                 case b"over":
                     raise tenancy.claim_over(key)
@@ -237,11 +243,21 @@ class Slot:
     async def find(self, owner: Owner, scopes: tuple[ReplyScope, ...]) -> Wait | None:
         """As `SessionBackend.find`."""
         try:
-            outcome, *found = await self._reads.find(owner, scopes)
-            if outcome == b"absent":
+            answer, plain = None, self._reads.plain
+            if plain is not None and len(scopes) == 1:
+                place = self._keys.wait(owner, scopes[0])
+                if (expected := plain.key_to_ask(place)) is not None:
+                    try:
+                        answer = plain.read(place, expected, await plain.ask(place, expected))
+                    except GreenticError as error:
+                        plain.refused(error)
+            if answer is None:
+                answer = await self._reads.find(owner, scopes)
+            if answer[0] == b"absent":
                 return None
+            _, position, key, text = answer
             try:
-                wait = wait_of(key_of(found[1]), found[2], scopes[found[0]])
+                wait = wait_of(key_of(key), text, scopes[position])
                 if tenancy.owner_of(wait.data) == owner:
                     return wait
             except CorruptSessionError:

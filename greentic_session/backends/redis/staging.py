@@ -7,6 +7,7 @@ These keys mean nothing to anybody else; of a client that dies in between they e
 """
 
 import os
+from collections.abc import Awaitable
 from itertools import count
 from typing import Any, Final
 
@@ -48,7 +49,7 @@ if hasattr(os, "register_at_fork"):
 
 def new_nonce() -> str:
     """Return a name for a staged text that no other one ever has."""
-    return f"{_nonces.process}{next(_nonces.numbers):x}"
+    return f"{_nonces.process}{next(_nonces.numbers)}"
 
 
 def stage(key: str, text: bytes) -> Pieces:
@@ -76,10 +77,10 @@ class Storing:
         self._text = text
         self._size = size
 
-    async def run(
+    def start(
         self, executor: Executor, names: Keys, keys: int, words: tuple[Arg, ...], undo: tuple[Arg, ...] | None = None
-    ) -> list[Any]:
-        """Run it, and return what it returns; a word alone, which costs Redis less, in a list.
+    ) -> Awaitable[Any]:
+        """Run it, to be awaited for what it returns: ``{"unstaged"}`` where to `repeat` it.
 
         Args:
             executor: The way there.
@@ -89,21 +90,32 @@ class Storing:
             undo: As for `RedisClient.call`.
         """
         text: Any = words[self._text]
-        answer: Any
-        if len(text) >= STAGED_BYTES:
-            nonce = new_nonce()
-            ahead = stage(names.staged(nonce), text)
-            answer = await self._script.run(executor, keys, self._staged(words, nonce, len(text)), undo, ahead=ahead)
-            if type(answer) is bytes:
-                return [answer]
-            if answer[0] != b"unstaged":
-                return answer  # type: ignore[no-any-return]  # a list, as the script says
-            # The server was full, stood still, or has evicted it: the script tells which by writing
-            # it.
-        answer = await self._script.run(executor, keys, words, undo)
-        return [answer] if type(answer) is bytes else answer
+        if len(text) < STAGED_BYTES:
+            return self._script.run(executor, keys, words, undo)
+        nonce = new_nonce()
+        staged = [*words]
+        staged[self._text], staged[self._size] = nonce, len(text)
+        return self._script.run(executor, keys, staged, undo, ahead=stage(names.staged(nonce), text))
 
-    def _staged(self, words: tuple[Arg, ...], nonce: str, size: int) -> list[Arg]:
-        staged = list(words)
-        staged[self._text], staged[self._size] = nonce, size
-        return staged
+    def repeat(
+        self, executor: Executor, keys: int, words: tuple[Arg, ...], undo: tuple[Arg, ...] | None = None
+    ) -> Awaitable[Any]:
+        """Run it with the text among its words, after the staged text was gone.
+
+        The server was full, stood still, or has evicted it: the script tells which by writing it.
+        The arguments are those of `start`.
+        """
+        return self._script.run(executor, keys, words, undo)
+
+    async def run(
+        self, executor: Executor, names: Keys, keys: int, words: tuple[Arg, ...], undo: tuple[Arg, ...] | None = None
+    ) -> list[Any]:
+        """Run it, twice if need be, and return what it returns.
+
+        A word alone, which costs Redis less, is returned in a list. The arguments are those of
+        `start`.
+        """
+        answer = await self.start(executor, names, keys, words, undo)
+        if answer[0] == b"unstaged":
+            answer = await self.repeat(executor, keys, words, undo)
+        return [answer] if type(answer) is bytes else answer

@@ -73,6 +73,30 @@ async def test_a_wait_that_is_remembered_is_found_without_a_script(
         assert await key_of(store, OTHER) == OTHER.conversation
 
 
+@pytest.mark.parametrize(("ttl", "lifetimes"), [(60, 2), (NEVER, 3)])
+async def test_only_the_block_of_a_session_for_ever_asks_for_the_lifetime_of_its_record(
+    store: RedisSessionStore, other: RedisSessionStore, raw: redis.Redis, ttl: float, lifetimes: int
+) -> None:
+    await store.register_wait(ALICE, "alice", CHAT, "k", data(), ttl)
+    assert await key_of(other) == "k"
+    assert await key_of(other) == "k"  # here the other one learns that it is for ever, from its script
+    for one in (store, other):
+        calls(raw)
+        assert await key_of(one) == "k"
+        counted = calls(raw)
+        assert (counted["exec"], counted["pttl"]) == (1, lifetimes)
+        assert "evalsha" not in counted
+
+
+async def test_a_wait_whose_lifetime_comes_and_goes_is_found(store: RedisSessionStore) -> None:
+    await store.register_wait(ALICE, "alice", CHAT, "k", data(), 60)
+    for lifetime in (NEVER, 60, NEVER):
+        for _ in range(3):
+            assert await key_of(store) == "k"
+        await store.touch("k", lifetime)
+        assert await store.remaining_ttl("k") == (lifetime if lifetime is NEVER else pytest.approx(lifetime, abs=1))
+
+
 async def test_what_others_registered_is_remembered_from_the_first_find_on(
     store: RedisSessionStore, other: RedisSessionStore, raw: redis.Redis
 ) -> None:
