@@ -8,7 +8,7 @@ connection to them in turn.
 
 from collections.abc import Sequence
 
-from .connection import Call, SharedConnection
+from .connection import LONG_BYTES, Call, SharedConnection
 from .executor import Arg
 
 __all__ = ["MAX_LONG_KEYS", "CallLengths", "choose", "may_be_long"]
@@ -18,7 +18,7 @@ MAX_LONG_KEYS = 1024
 
 
 class CallLengths:
-    """Lengths of answers, which are learnt: a command shows its own.
+    """Lengths of calls: that of a command is measured, that of its answer is learnt.
 
     An answer is taken to be long if the last one to the same command or script about the same first
     key was.
@@ -30,9 +30,9 @@ class CallLengths:
     def __init__(self) -> None:
         self.known: dict[tuple[Arg, Arg], None] = {}
 
-    def is_known(self, command: tuple[Arg, ...]) -> bool:
-        """Say whether the answer to a command will be long, for all that is known."""
-        return _about(command) in self.known
+    def is_long(self, command: tuple[Arg, ...], packed: bytes) -> bool:
+        """Say whether a command is long, or its answer will be, for all that is known."""
+        return len(packed) > LONG_BYTES or _about(command) in self.known
 
     def learn(self, command: tuple[Arg, ...], *, long: bool) -> None:
         """Remember whether the answer to a command was long."""

@@ -162,7 +162,7 @@ class RedisClient:
                 join(call, ahead, behind)
             scripts = self._loads.sent
             lengths, connections = self._lengths, self._connections.current
-            long = call.long = len(call.packed) > LONG_BYTES or (bool(lengths.known) and lengths.is_known(about))
+            long = call.long = len(call.packed) > LONG_BYTES if not lengths.known else lengths.is_long(about, call.packed)
             try:
                 connection = (
                     self._find_behind(call)
