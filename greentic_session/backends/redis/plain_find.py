@@ -11,12 +11,10 @@ A cluster has none of this: an answer there may say that a slot has moved, comma
 """
 
 from collections.abc import Awaitable
-from time import monotonic
 from typing import Any, Final
 
-from redis.exceptions import ResponseError
-
-from greentic_session._redis.executor import Executor, Packed
+from greentic_session._redis.blocks import EXEC, MULTI, Blocks
+from greentic_session._redis.executor import Executor
 from greentic_session.errors import GreenticError
 
 from .keys import SCOPE_HASH_FIELD, Keys
@@ -29,19 +27,12 @@ _MAX_REMEMBERED = 16_384
 """Limit of the waits that are remembered."""
 _PRICE_OF_A_MISS = 16
 """How many finds go by the script after a block that did not answer, for the time that it took."""
-_REFUSED_PAUSE_S = 600.0
-"""For how many seconds no block is sent after the server has refused one.
-
-Its user may lack the rights to MULTI and EXEC; somebody may grant them.
-"""
-_REFUSALS = ("NOPERM", "ERR unknown command", "ERR EXEC without MULTI")
 _HASH_CHARACTERS: Final = 64
 """Length of the SHA-256 with which the key of a scope ends."""
-_COMMANDS: Final = 7
-"""How many commands a block has; that of a session for ever has one more."""
+_COMMANDS: Final = 5
+"""How many commands a block has within; that of a session for ever has one more."""
 _MAX_FRAMES: Final = 1024
 """Limit of the blocks that are kept without their words."""
-_ANSWERS = (list,)
 
 
 class PlainFind:
@@ -53,14 +44,13 @@ class PlainFind:
     """
 
     def __init__(self, executor: Executor, keys: Keys) -> None:
-        self._executor = executor
+        self._blocks = Blocks(executor)
         self._keys = keys
         self._owner = slice(len(keys.scope("", "").encode()) - 1, -_HASH_CHARACTERS - 1)  # in the key of a scope
         self._frames: dict[tuple[int, int, bool], bytes] = {}
         self._known: dict[str, bytes] = {}
         self._lasting: set[str] = set()  # scopes whose sessions had no lifetime when they were seen
         self._debt = 0
-        self._not_before_s = 0.0
 
     def remember(self, scope: str, key: bytes, *, lasting: bool | None = None) -> None:
         """Note which session waits at a scope, by the scope's key.
@@ -94,7 +84,7 @@ class PlainFind:
     def key_to_ask(self, scope: str) -> bytes | None:
         """Return the remembered key, if a block may be sent."""
         key = self.remembered(scope)
-        return None if key is None or (self._not_before_s and monotonic() < self._not_before_s) else key
+        return None if key is None or not self._blocks.may_be_sent else key
 
     def ask(self, scope: str, key: bytes) -> Awaitable[list[Any]]:
         """Send the block for a scope, by its key, and the session key that is remembered there."""
@@ -103,10 +93,8 @@ class PlainFind:
         frame = self._frames.get(shape) or self._make_frame(*shape)
         # By the scope's key, too, is remembered how long the answer was.
         if lasting:
-            block = Packed(frame % (place, place[self._owner], key, key, key, key), _COMMANDS + 1, ("EXEC", scope))
-        else:
-            block = Packed(frame % (place, place[self._owner], key, key, key), _COMMANDS, ("EXEC", scope))
-        return self._executor.call(block, repeatable=True, answers=_ANSWERS)
+            return self._blocks.send(frame % (place, place[self._owner], key, key, key, key), _COMMANDS + 1, scope)
+        return self._blocks.send(frame % (place, place[self._owner], key, key, key), _COMMANDS, scope)
 
     def _make_frame(self, place: int, key: int, lasting: bool) -> bytes:  # noqa: FBT001  # what a frame is kept by
         """Return a block without the scope's key, the owner and the session key, of these lengths.
@@ -123,14 +111,14 @@ class PlainFind:
 
         keys, owner = self._keys, len(range(place)[self._owner])
         commands = [
-            b"*1\r\n$5\r\nMULTI\r\n",
+            MULTI,
             command(b"GET", "", place),
             command(b"PTTL", keys.waits(""), owner),
             command(b"HGET", keys.record(""), key, SCOPE_HASH_FIELD),
             command(b"PTTL", keys.session(""), key),
             command(b"GET", keys.session(""), key),
             *([command(b"PTTL", keys.record(""), key)] if lasting else []),
-            b"*1\r\n$4\r\nEXEC\r\n",
+            EXEC,
         ]
         if len(self._frames) >= _MAX_FRAMES:
             self._frames.clear()
@@ -166,15 +154,8 @@ class PlainFind:
         return None
 
     def refused(self, error: GreenticError) -> None:
-        """Note that a block has failed; where the server has refused it, the script tells why.
-
-        Raises:
-            GreenticError: The error, if it is another one.
-        """
-        if not isinstance(error.__cause__, ResponseError):
-            raise error
-        if str(error.__cause__).startswith(_REFUSALS):
-            self._not_before_s = monotonic() + _REFUSED_PAUSE_S
+        """As `Blocks.refused`."""
+        self._blocks.refused(error)
 
     def _forget(self, scope: str) -> None:
         self._known.pop(scope, None)

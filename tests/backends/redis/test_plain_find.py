@@ -183,7 +183,7 @@ async def test_without_the_rights_the_script_finds_and_no_caller_hears_of_it(
                 assert await key_of(store) == "k"
             assert calls(raw)["evalsha"] >= 40
             grant("+multi", "+exec")  # ten minutes later it is tried again
-            monkeypatch.setattr("greentic_session.backends.redis.plain_find.monotonic", lambda: 1e9)
+            monkeypatch.setattr("greentic_session._redis.blocks.monotonic", lambda: 1e9)
             await forget(store)
             assert await key_of(store) == "k"
             assert calls(raw)["exec"] == 1

@@ -1,5 +1,6 @@
-"""Backend for conversations in Redis: every operation is one script, one atomic step.
+"""Backend for conversations in Redis: every operation is one atomic step.
 
+It is one script, or for most reads of messages a block of plain commands (see `plain_messages`).
 The scripts decide all that depends on stored state. This module decodes their answers, and turns
 outcomes into errors. `keys` describes the keys.
 """

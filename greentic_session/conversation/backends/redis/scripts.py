@@ -14,6 +14,7 @@ from greentic_session.tenancy import Partition
 
 from .fields import Counter
 from .keys import Keys
+from .plain_messages import PlainMessages
 
 __all__ = ["Answer", "Scripts"]
 
@@ -48,6 +49,7 @@ class Scripts:
     def __init__(self, client: Executor, keys: Keys) -> None:
         self._client = client
         self._keys = keys
+        self._plain = None if client.moving else PlainMessages(client)
 
     async def put(
         self,
@@ -70,6 +72,10 @@ class Scripts:
 
     async def messages(self, partition: Partition, id: str, last: int | None, again_ms: int | None) -> Answer:
         """Return the number of messages, the birth, and the last `last` messages (None: all)."""
+        if self._plain is not None and again_ms is None and last != 0:
+            found = await self._plain.read(*self._keys.conversation(partition, id), last)
+            if found is not None:
+                return found
         script = _MESSAGES if again_ms is None else _MESSAGES_AND_RENEW
         return await self._run(script, partition, id, _ms(again_ms), 0 if last is None else -last or "")
 
