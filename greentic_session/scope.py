@@ -4,6 +4,7 @@ The place that a wait is found by, and the name that the reference has for it in
 """
 
 import hashlib
+from typing import Final
 
 import msgspec
 
@@ -11,6 +12,9 @@ from ._json.fields import check_text, make_plain
 from .errors import InvalidInputError
 
 __all__ = ["ReplyScope"]
+
+_USUAL: Final = frozenset((str, type(None)))
+"""Types of the parts that may be missing, but for subclasses of str."""
 
 
 class ReplyScope(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
@@ -35,8 +39,8 @@ class ReplyScope(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     correlation: str | None = None
 
     def __post_init__(self) -> None:
-        if type(self.conversation) is str and self.thread is None and self.reply_to is None and self.correlation is None:
-            return  # the usual case, without a call
+        if type(self.conversation) is str and {type(self.thread), type(self.reply_to), type(self.correlation)} <= _USUAL:
+            return  # mostly, without a call
         check_text("conversation", self.conversation, optional=False)
         check_text("thread", self.thread)
         check_text("reply_to", self.reply_to)

@@ -178,6 +178,48 @@ class SessionStore(ReplyOperations, Closing):
             raise TypeError(f"if_version must be a str or None, not {type(if_version).__name__}")
         return await self._backend.update(Update(key, data, ctx, if_version, text))
 
+    async def _update_with(
+        self,
+        key: str,
+        data: SessionData,
+        other: tuple[str, SessionData, ReplyScope | None],
+        *,
+        ctx: TenantCtx,
+        if_version: str,
+        ttl: Ttl,
+    ) -> str | None:
+        """Do `update_session`, and store another session of its user in one step: for adapters.
+
+        Args:
+            key: The session key.
+            data: The new snapshot.
+            other: Key, snapshot and scope (None: it waits for nothing) of the other one, a new one.
+            ctx: The user whose sessions these are.
+            if_version: The version that the session must have.
+            ttl: The lifetime of the other session.
+
+        Returns:
+            The new version; None where nothing was done, for whatever reason: `update_session`, and
+            `create_session` or `register_wait`, tell which.
+        """
+        self._backend.check_open()
+        tenancy.check_ctx(ctx)
+        other_key, other_data, scope = other
+        as_text = self._backend.keeps_text
+        update = Update(check_session_key(key), data, ctx, if_version, self._limits.admit(data, as_text=as_text))
+        text = self._limits.admit(other_data, as_text=as_text)
+        new, owner = check_session_key(other_key), tenancy.wait_owner(ctx, str(ctx.effective_user), other_data)
+        if scope is None:
+            lifetime = ttl_ms(ttl, self._limits.session_ttl_ms)
+            return await self._backend.update_with(update, Creation(new, other_data, None, lifetime, text))
+        tenancy.check_scope(scope)
+        lifetime, most = ttl_ms(ttl, self._limits.wait_ttl_ms), self._limits.max_waits_per_user
+        parking = Parking(owner, scope, new, other_data, lifetime, text, max_waits=most)
+        version = await self._backend.update_with(update, parking)
+        if self._bell.is_heard:
+            self._bell.ring()
+        return version
+
     async def remove_session(self, key: str, *, ctx: TenantCtx | None = None) -> None:
         """Remove the session under `key` and every index entry that leads to it.
 

@@ -32,12 +32,14 @@ class SessionBackend(Closable, ABC):
             None; so it is from a wrapper that changes the data.
         answers_at_once: Whether its operations are over before anything else runs, so that nothing
             is won by several at a time.
+        updates_with: Whether `update_with` mostly does something.
         reply_limits: What there may be of replies, and for how long; `limit_replies` sets it.
     """
 
     system: str = "other"
     keeps_text: bool = False
     answers_at_once: bool = False
+    updates_with: bool = False
     reply_limits: ReplyLimits = ReplyLimits()
 
     @abstractmethod
@@ -56,6 +58,18 @@ class SessionBackend(Closable, ABC):
         absent for the caller; TenantMismatchError if it would change whose it is; ConflictError if
         it has another version.
         """
+
+    async def update_with(self, update: Update, other: Creation | Parking) -> str | None:  # noqa: ARG002  # for subclasses
+        """Do `update`, and store another session of its owner, new, in one step.
+
+        It is for what else would take two steps, and only where it can be had cheaply: `update` has
+        a caller and a version, a parking has no claim, and displaces nobody.
+
+        Returns:
+            The new version; None if nothing was done, for whatever reason: `update`, and `create`
+            or `park`, tell which.
+        """
+        return None
 
     @abstractmethod
     async def remove(self, key: str, ctx: TenantCtx | None) -> bool:

@@ -54,6 +54,7 @@ class EncryptedBackend(Wrapping[SessionBackend], SessionBackend):
 
     def __init__(self, backend: SessionBackend, sealer: Sealer) -> None:
         super().__init__(backend)
+        self.updates_with: bool = backend.updates_with
         self._sealer = sealer
         self._replies = ReplySealer(sealer)
 
@@ -121,6 +122,11 @@ class EncryptedBackend(Wrapping[SessionBackend], SessionBackend):
 
     async def update(self, update: arguments.Update) -> str:
         return await self._inner.update(replace(update, data=self._seal(update.key, update.data), text=None))
+
+    async def update_with(self, update: arguments.Update, other: arguments.Creation | arguments.Parking) -> str | None:
+        update = replace(update, data=self._seal(update.key, update.data), text=None)
+        other = replace(other, data=self._seal(other.key, other.data), text=None)
+        return await self._inner.update_with(update, other)
 
     async def remove(self, key: str, ctx: TenantCtx | None) -> bool:
         return await self._inner.remove(key, ctx)

@@ -34,6 +34,7 @@ class ForwardingBackend(Wrapping[SessionBackend], SessionBackend):
         super().__init__(backend)
         self.keeps_text: bool = backend.keeps_text
         self.answers_at_once: bool = backend.answers_at_once
+        self.updates_with: bool = backend.updates_with
 
     async def _around(self, operation: str, party: Party, work: Awaitable[T]) -> T:  # noqa: ARG002  # for subclasses
         """Do what stands around an operation, and return what it returned.
@@ -55,6 +56,9 @@ class ForwardingBackend(Wrapping[SessionBackend], SessionBackend):
 
     async def update(self, update: arguments.Update) -> str:
         return await self._around("update_session", update.data.tenant_ctx, self._inner.update(update))
+
+    async def update_with(self, update: arguments.Update, other: arguments.Creation | arguments.Parking) -> str | None:
+        return await self._around("update_session", update.data.tenant_ctx, self._inner.update_with(update, other))
 
     async def remove(self, key: str, ctx: TenantCtx | None) -> bool:
         return await self._around("remove_session", ctx, self._inner.remove(key, ctx))

@@ -7,6 +7,8 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, TypeAlias, cast
 
+import msgspec
+
 from greentic_session._concurrency.shield import shielded
 from greentic_session._redis.answers import number, texts
 from greentic_session._redis.executor import Arg, Executor
@@ -77,6 +79,8 @@ _RENEW = step("renew")
 _REMOVE_LEFTOVERS = step("remove_leftovers")
 _TOUCH = step("touch")
 _UPDATE = Storing(script("update", list, bytes), text=3, size=7)
+_UPDATE_AND_CREATE = Storing(script("update_and_create", list, bytes), text=9, size=14)
+_UPDATE_AND_PARK = Storing(script("update_and_park", list, bytes), text=9, size=17)
 _VACATE = script("vacate")
 
 
@@ -106,10 +110,13 @@ class Scripts:
 
     def create(self, creation: Creation, text: Text) -> Awaitable[Answer]:
         """Store a new session."""
-        key, pointer = creation.key, creation.pointer
-        led_by = "" if pointer is None else owner_text(pointer)
-        words = (self._sessions + key, self._namespace, key, *text, led_by, ms(creation.ttl_ms), "", *self._hold)
+        words = (self._sessions + creation.key, self._namespace, *self._of_new(creation, text), *self._hold)
         return _CREATE.run(self._executor, self._keys, 1, words)
+
+    def _of_new(self, creation: Creation, text: Text) -> tuple[Arg, ...]:
+        """Return what `create.lua` is given of a session."""
+        led_by = "" if creation.pointer is None else owner_text(creation.pointer)
+        return creation.key, *text, led_by, ms(creation.ttl_ms), ""
 
     def update(self, key: str, prefix: str, text: Text, terms: tuple[str, ...], *, again: bool = False) -> Awaitable[Any]:
         """Replace a session's text; the usual outcome comes as a word alone.
@@ -126,6 +133,16 @@ class Scripts:
         if again:
             return _UPDATE.repeat(self._executor, 1, words)
         return _UPDATE.start(self._executor, self._keys, 1, words)
+
+    def update_with(self, key: str, text: Text, version: str, other: Creation | Parking, beside: Text) -> Awaitable[Answer]:
+        """Replace a session's text if it has a version, and store another one, both or none."""
+        head: tuple[Arg, ...] = (self._namespace, key, *text, version)
+        if isinstance(other, Creation):
+            words = (self._sessions + key, self._sessions + other.key, *head, *self._of_new(other, beside))
+            return _UPDATE_AND_CREATE.run(self._executor, self._keys, 2, words)
+        place, scope = self._keys.wait(other.owner, other.scope), msgspec.json.encode(other.scope)
+        words = (self._sessions + key, place, *head, *self._of_wait(other, scope, beside, ""))
+        return _UPDATE_AND_PARK.run(self._executor, self._keys, 2, words)
 
     def remove(self, key: str, caller: str) -> Awaitable[Answer]:
         """Remove a session."""
@@ -145,13 +162,17 @@ class Scripts:
 
         `terms` are those of the store, for one that is to be resumed.
         """
+        words = (scope, self._namespace, *self._of_wait(parking, scope_json, text, terms), *self._hold)
+        return _PARK.run(self._executor, self._keys, 1, words)
+
+    def _of_wait(self, parking: Parking, scope_json: bytes, text: Text, terms: str) -> tuple[Arg, ...]:
+        """Return what `park.lua` is given of a wait."""
         on_conflict = ("" if parking.replace else "fail:") + (parking.token or "")
         at_deadline = "keep" if parking.resume is None else "forget"
         if parking.resume:
             at_deadline = f"resume {terms}"
-        place = (scope, self._namespace, parking.key, *text, payload_prefix(parking.owner), scope_json)
-        words = (*place, ms(parking.ttl_ms), on_conflict, parking.max_waits or "", "", at_deadline, *self._hold)
-        return _PARK.run(self._executor, self._keys, 1, words)
+        about = (parking.key, *text, payload_prefix(parking.owner), scope_json, ms(parking.ttl_ms))
+        return *about, on_conflict, parking.max_waits or "", "", at_deadline
 
     def note(self, scope: str, key: str, *, lasting: bool) -> None:
         """Remember which session waits at a scope from now on, for the next find or claim.

@@ -42,6 +42,7 @@ class RedisBackend(RedisReplies):
 
     system = "redis"
     keeps_text = True
+    updates_with = True
 
     def __init__(self, client: RedisClient, keys: Keys, reading: Executor | None = None) -> None:
         self._client = client
@@ -65,6 +66,10 @@ class RedisBackend(RedisReplies):
     @handed_on
     def update(self, update: Update) -> Awaitable[str]:
         return self._slot.update(update)
+
+    @handed_on
+    def update_with(self, update: Update, other: Creation | Parking) -> Awaitable[str | None]:
+        return self._slot.update_with(update, other)
 
     async def remove(self, key: str, ctx: TenantCtx | None) -> bool:
         return bool(await self._slot.remove(key, ctx))

@@ -37,6 +37,10 @@ __all__ = ["BarredError", "Removal", "ShortError", "Slot", "meant_by", "purge_al
 _DEFAULT_LIMITS = ReplyLimits()
 
 
+_MAX_BESIDE_BYTES: Final = 16 * 1024
+"""How long the text of an update may be that goes with another session: it passes through Lua."""
+
+
 class BarredError(Exception):
     """The reservation is over; nothing was done. On a cluster only, where it is caught."""
 
@@ -170,6 +174,24 @@ class Slot:
                         raise foreign()
         except UNREADABLE as error:
             refuse(error)
+
+    async def update_with(self, update: Update, other: Creation | Parking) -> str | None:
+        """As `SessionBackend.update_with`."""
+        try:
+            written = text, version, owner = text_of(update.data, update.text)
+            if not update.if_version or len(text) > _MAX_BESIDE_BYTES:
+                return None
+            if update.ctx is not update.data.tenant_ctx and identity_text(update.ctx) != owner:
+                return None
+            if isinstance(other, Parking) and (other.resume or other.token is not None):
+                return None
+            beside = text_of(other.data, other.text)
+            outcome, *_ = await self._scripts.update_with(update.key, written, update.if_version, other, beside)
+        except UNREADABLE as error:
+            refuse(error)
+        if outcome not in (b"updated", b"apart"):
+            raise foreign()
+        return version if outcome == b"updated" else None
 
     async def remove(self, key: str, ctx: TenantCtx | None) -> Removal | None:
         """As `SessionBackend.remove`; None if it is absent."""

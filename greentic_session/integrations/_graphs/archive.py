@@ -2,15 +2,15 @@
 
 import asyncio
 from collections.abc import Iterable
-from urllib.parse import quote
 
 from msgspec.structs import replace
 
 from greentic_session.errors import ConflictError, NotFoundError
+from greentic_session.ids import SessionKey
 from greentic_session.models import ReplyScope
 
 from .models import Entry, Head, Late, Place, Write, merged
-from .records import FLOW, Records, short
+from .records import FLOW, Records, quoted, short
 
 __all__ = ["Archive"]
 
@@ -39,10 +39,15 @@ class Archive:
         writes = entry.writes if added is None else merged(entry.writes, added.context(Late).writes)
         return replace(entry, writes=merged(writes, head.late.get(id, [])))
 
+    async def stored(self, place: Place, id: str) -> Entry | None:
+        """Return a checkpoint as it is archived."""
+        key = self._records.entry_keys(place.thread, short(place.ns), id)[0]
+        found = await self._records.store.get_session(key, ctx=self._records.owner(place.thread))
+        return None if found is None else found.context(Entry)
+
     async def has(self, place: Place, id: str) -> bool:
         """Return whether a checkpoint is archived."""
-        key = self._records.entry_keys(place.thread, short(place.ns), id)[0]
-        return await self._records.store.get_session(key, ctx=self._records.owner(place.thread)) is not None
+        return await self.stored(place, id) is not None
 
     async def page(
         self, thread: str, heads: dict[str, Head], wanted: list[tuple[str, str]]
@@ -62,11 +67,19 @@ class Archive:
 
     async def put(self, place: Place, entry: Entry) -> None:
         """Store a checkpoint that has left its head; any process may do it, and again."""
+        key, _, scope = self.beside(place, entry)
+        await self._records.wait(self._records.owner(place.thread), scope, key, entry)
+
+    def beside(self, place: Place, entry: Entry) -> tuple[SessionKey, Entry, ReplyScope]:
+        """Return key, value and scope of a checkpoint that is archived."""
         name = short(place.ns)
         key = self._records.entry_keys(place.thread, name, entry.id)[0]
-        await self._records.wait(
-            self._records.owner(place.thread), ReplyScope(FLOW, thread=name, correlation=quote(entry.id)), key, entry
-        )
+        return key, entry, ReplyScope(FLOW, thread=name, correlation=quoted(entry.id))
+
+    def late_beside(self, place: Place, id: str, head: Head) -> tuple[SessionKey, Late, None]:
+        """Return key and value of the first writes that a head has to an archived checkpoint."""
+        key = self._records.entry_keys(place.thread, short(place.ns), id)[1]
+        return key, Late(head.birth, head.changes, head.late[id]), None
 
     async def put_late(self, place: Place, id: str, head: Head, writes: list[Write]) -> None:
         """Add writes that a head has to their checkpoint; any process may do it, and again."""

@@ -11,10 +11,12 @@ from typing import Final
 from msgspec.structs import replace
 
 from greentic_session.errors import ConflictError, NotFoundError
+from greentic_session.ids import SessionKey
+from greentic_session.models import ReplyScope
 
 from .archive import Archive
 from .known import Known, KnownHeads, State
-from .models import Head, Place
+from .models import Entry, Head, Place, slim
 from .records import Records, short
 
 __all__ = ["Archived", "Heads", "issue", "taken"]
@@ -23,8 +25,24 @@ _MAX_WRITERS: Final = 4096
 _RENEWED_AFTER: Final = 0.1
 """The part of its lifetime after which a thread that is written to begins it anew."""
 
-Archived = dict[str, bool]
-"""What a change has archived, by id: the whole checkpoint, or only writes that came late."""
+
+class Archived:
+    """What a change archives.
+
+    Attributes:
+        done: What was archived before the head is replaced, by id: the whole checkpoint, or only
+            writes that came late.
+        late: The checkpoint whose late writes are archived in the step that replaces the head.
+    """
+
+    def __init__(self) -> None:
+        self.done: dict[str, bool] = {}
+        self.late: str | None = None
+
+    def clear(self) -> None:
+        """Begin anew."""
+        self.done.clear()
+        self.late = None
 
 
 class _SupersededError(ConflictError):
@@ -39,6 +57,9 @@ class Heads:
     in which it is never replaced by an older one. So each write of a thread, in whichever
     namespace, replaces the one head: of two runs one is refused everywhere.
 
+    Where the store can write two sessions in one step, a checkpoint that is accepted is archived at
+    once, and the head names it only: its text travels once.
+
     A head that was read or written is remembered, so that the next step of a run need not read it:
     if it was replaced since, the step is refused by the store, and made anew.
     """
@@ -48,6 +69,7 @@ class Heads:
         self._archive = archive
         self._known = KnownHeads()
         self._writers: OrderedDict[tuple[str, str], None] = OrderedDict()
+        self.stores_apart: bool = records.updates_with
         self._locks: weakref.WeakValueDictionary[str, asyncio.Lock] = weakref.WeakValueDictionary()
 
     # -- reading
@@ -69,21 +91,42 @@ class Heads:
         return found
 
     async def _read(self, thread: str) -> Known:
-        store, key = self._records.store, self._records.head_key(thread)
-        found = await store.get_versioned(key, ctx=self._records.owner(thread))
-        if found is None:
-            self._known.drop(thread)
-            return Known(None, "", {})
-        known = self._known.get(thread)
-        if known is None or known.version != found.version:
-            known = Known(found.data.context(Head), found.version, {})
-        self._known.put(thread, known)
-        return known
+        store, key, ctx = self._records.store, self._records.head_key(thread), self._records.owner(thread)
+        missed: str | None = None
+        while True:
+            found = await store.get_versioned(key, ctx=ctx)
+            if found is None:
+                self._known.drop(thread)
+                return Known(None, "", {})
+            known = self._known.get(thread)
+            if known is None or known.version != found.version:
+                stored = found.data.context(Head)
+                head = await self._filled(stored, None if known is None else known.head)
+                if head is None and missed != found.version:
+                    missed = found.version  # another one may be the latest by now
+                    continue
+                known = Known(head or replace(stored, latest=None, apart=False), found.version, {})
+            self._known.put(thread, known)
+            return known
 
     async def _read_state(self, head: Head, name: str) -> State:
         key, ctx = self._records.state_key(head.thread, head.birth, name), self._records.owner(head.thread)
         found = await self._records.store.get_versioned(key, ctx=ctx)
-        return State(None, "") if found is None else State(found.data.context(Head), found.version)
+        if found is None:
+            return State(None, "")
+        stored = found.data.context(Head)
+        filled = await self._filled(stored, None)
+        return State(filled or replace(stored, latest=None, apart=False), found.version)
+
+    async def _filled(self, head: Head, known: Head | None) -> Head | None:
+        """Return a head with what is stored apart; None if that was removed."""
+        latest = head.latest
+        if not head.apart or latest is None:
+            return head
+        entry = None if known is None else _same_latest(head, known)
+        if entry is None:
+            entry = await self._archive.stored(Place(head.thread, head.ns), latest.id)
+        return None if entry is None else replace(head, latest=replace(entry, writes=latest.writes))
 
     async def _head_of(self, ns: str, known: Known) -> Head | None:
         head = known.head
@@ -119,7 +162,7 @@ class Heads:
                 try:
                     new = await decide(before)
                     if new is not None:
-                        await self._replace(place, known, new)
+                        await self._replace(place, known, before, new, archived)
                 except (ConflictError, NotFoundError) as error:
                     if isinstance(error, _SupersededError) and is_fresh:
                         raise
@@ -141,17 +184,27 @@ class Heads:
         if (thread, token) in self._writers or number != int(token.partition(":")[0]):
             raise _SupersededError("another run has written to the thread, or removed it, since this run has read it")
 
-    async def archive(self, place: Place, head: Head, archived: Archived) -> Head:
-        """Archive what has left a head; any process may do it, and again."""
+    async def archive(self, place: Place, head: Head, archived: Archived, *, beside: bool = False) -> Head:
+        """Archive what has left a head; any process may do it, and again.
+
+        With `beside` late writes may go with the step that replaces the head.
+        """
         if head.leaving is None and not head.late:
             return head
         if head.leaving is not None:
             await self._archive.put(place, head.leaving)
-            archived[head.leaving.id] = True
-        for id, writes in head.late.items():
-            archived.setdefault(id, False)
-            await self._archive.put_late(place, id, head, writes)
+            archived.done[head.leaving.id] = True
+        if beside and self.stores_apart and len(head.late) == 1:
+            (archived.late,) = head.late
+        else:
+            await self._archive_late(place, head, archived)
         return replace(head, leaving=None, late={}, archives=True)
+
+    async def _archive_late(self, place: Place, head: Head, archived: Archived) -> None:
+        archived.late = None
+        for id, writes in head.late.items():
+            archived.done.setdefault(id, False)
+            await self._archive.put_late(place, id, head, writes)
 
     async def renew(self, place: Place, head: Head | None) -> float:
         """Begin the lifetime of a thread anew, if a tenth of it is over; return when it began."""
@@ -164,11 +217,13 @@ class Heads:
             return now if head is None else head.renewed
         thread = place.thread
         ctx, parts = self._records.owner(thread), await self._records.parts(thread)
-        keys = [self._records.head_key(thread), *parts.namespaces.values()]
-        keys += [self._records.state_key(thread, head.birth, name) for name in parts.namespaces]
+        keys = list[SessionKey]()
         for name, ids in parts.archived.items():
             for id in ids:
                 keys += self._records.entry_keys(thread, name, id)
+        keys += parts.namespaces.values()
+        keys += [self._records.state_key(thread, head.birth, name) for name in parts.namespaces]
+        keys.append(self._records.head_key(thread))  # last: it lives no longer than what it names
         for key in keys:
             await self._records.store.touch(key, self._records.ttl, ctx=ctx)
         return now
@@ -189,7 +244,7 @@ class Heads:
         await self._records.remove(self._records.head_key(thread))
         self._known.drop(thread)
 
-    async def _replace(self, place: Place, known: Known, new: Head) -> None:
+    async def _replace(self, place: Place, known: Known, before: Head | None, new: Head, archived: Archived) -> None:
         old, thread = known.head, place.thread
         if old is None:
             await self._records.mark(place, new.birth)
@@ -199,13 +254,37 @@ class Heads:
                 await self._store_state(known, old)
                 if place.ns not in known.states or known.states[place.ns].head is None:
                     await self._records.mark(place, old.birth)
-            new = replace(new, changes=old.changes + 1)
-            version = await self._records.update(self._records.head_key(thread), thread, new, known.version)
+            new, version = await self._update(place, known, before, replace(new, changes=old.changes + 1), archived)
             self._known.put(thread, Known(new, version, known.states))
         # It does not begin a thread anew that is removed.
         self._writers[thread, new.writer] = None
         if len(self._writers) > _MAX_WRITERS:
             self._writers.popitem(last=False)
+
+    async def _update(
+        self, place: Place, known: Known, before: Head | None, new: Head, archived: Archived
+    ) -> tuple[Head, str]:
+        """Replace a stored head, in one step with what is archived beside it if that can be.
+
+        Returns it, as it could be stored, and its version.
+        """
+        key, thread = self._records.head_key(place.thread), place.thread
+        other: tuple[SessionKey, object, ReplyScope | None] | None = None
+        if new.apart and new.latest is not None and not (before is not None and before.apart and _is_latest(before, new)):
+            other = self._archive.beside(place, replace(new.latest, writes=[]))
+            if archived.late is not None and before is not None:
+                await self._archive_late(place, before, archived)
+        elif archived.late is not None and before is not None:
+            other = self._archive.late_beside(place, archived.late, before)
+        if other is not None:
+            version = await self._records.update_with(key, thread, slim(new), known.version, other)
+            if version is not None:
+                return new, version
+            if archived.late is not None and before is not None:
+                await self._archive_late(place, before, archived)
+            else:
+                new = replace(new, apart=False)
+        return new, await self._records.update(key, thread, slim(new), known.version)
 
     async def _store_state(self, known: Known, head: Head) -> None:
         """Store the state in a head beside it, if no newer one is there."""
@@ -218,10 +297,10 @@ class Heads:
                 break
             try:
                 if state.head is None:
-                    await self._records.create(key, thread, head)
+                    await self._records.create(key, thread, slim(head))
                     state = State(head, "")
                 else:
-                    state = State(head, await self._records.update(key, thread, head, state.version))
+                    state = State(head, await self._records.update(key, thread, slim(head), state.version))
             except (ConflictError, NotFoundError):
                 state = None
             else:
@@ -230,7 +309,7 @@ class Heads:
 
     async def _undo(self, place: Place, before: Head | None, now: Head | None, archived: Archived) -> None:
         if now is None or before is None or (now.birth, now.removals) != (before.birth, before.removals):
-            for id, is_whole in archived.items():
+            for id, is_whole in archived.done.items():
                 if is_whole or not await self._archive.has(place, id):
                     await self._archive.remove(place.thread, short(place.ns), id)
         archived.clear()
@@ -245,6 +324,17 @@ def taken(head: Head, token: str | None) -> Head:
     """Return a head that a run has written."""
     writer = token or ""
     return head if head.writer == writer else replace(head, writer=writer, number=head.number + 1)
+
+
+def _is_latest(head: Head, other: Head) -> bool:
+    """Return whether two heads have the same latest checkpoint, by its id."""
+    return head.latest is not None and other.latest is not None and head.latest.id == other.latest.id
+
+
+def _same_latest(head: Head, known: Head) -> Entry | None:
+    """Return the latest checkpoint of a known head, if it is that of a stored one for sure."""
+    is_same = (known.birth, known.ns, known.number) == (head.birth, head.ns, head.number)
+    return known.latest if is_same and known.apart and _is_latest(head, known) else None
 
 
 def _led_by(head: Head, state: Head) -> Head:

@@ -3,7 +3,7 @@
 from collections import OrderedDict
 from typing import Final, NamedTuple
 
-from .models import Entry, Head
+from .models import Head
 
 __all__ = ["Known", "KnownHeads", "State"]
 
@@ -50,7 +50,9 @@ class KnownHeads:
     def put(self, thread: str, known: Known) -> None:
         """Remember a head, instead of those that were not written or read for the longest time."""
         self.drop(thread)
-        size = _size(known.head) + sum(_size(state.head) for state in known.states.values())
+        size = _size(known.head)
+        if known.states:
+            size += sum(_size(state.head) for state in known.states.values())
         self._heads[thread] = known, size
         self._bytes += size
         while len(self._heads) > _MAX_HEADS or self._bytes > self._max_bytes:
@@ -66,7 +68,14 @@ def _size(head: Head | None) -> int:
     """Return about how many bytes a head holds."""
     if head is None:
         return 0
-    writes = [write for some in (*head.late.values(), *head.early.values()) for write in some]
-    entries: list[Entry] = [entry for entry in (head.latest, head.leaving) if entry is not None]
-    writes += [write for entry in entries for write in entry.writes]
-    return sum(len(entry.checkpoint) + len(entry.metadata) for entry in entries) + sum(len(write.data) for write in writes)
+    size = 0
+    for entry in (head.latest, head.leaving):
+        if entry is not None:
+            size += len(entry.checkpoint) + len(entry.metadata)
+            for write in entry.writes:
+                size += len(write.data)
+    for late in (head.late, head.early):
+        for writes in late.values():
+            for write in writes:
+                size += len(write.data)
+    return size

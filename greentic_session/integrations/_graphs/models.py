@@ -3,10 +3,11 @@
 from typing import NamedTuple
 
 import msgspec
+from msgspec.structs import replace
 
 from greentic_session.ids import SessionKey
 
-__all__ = ["Entry", "Head", "Late", "Parts", "Place", "Write", "merged"]
+__all__ = ["Entry", "Head", "Late", "Parts", "Place", "Write", "merged", "slim"]
 
 
 class Write(msgspec.Struct, frozen=True, array_like=True):
@@ -76,6 +77,8 @@ class Head(msgspec.Struct, frozen=True, omit_defaults=True):
         archives: Whether there may be archived ones.
         early: Writes by checkpoints that are not accepted yet.
         early_writer: The token of the run that has made these writes.
+        apart: Whether the latest checkpoint is archived already, without its writes. Then it is
+            stored there, and not in the head.
     """
 
     thread: str
@@ -92,6 +95,7 @@ class Head(msgspec.Struct, frozen=True, omit_defaults=True):
     archives: bool = False
     early: dict[str, list[Write]] = {}
     early_writer: str = ""
+    apart: bool = False
 
 
 class Late(msgspec.Struct, frozen=True):
@@ -120,6 +124,14 @@ class Parts(NamedTuple):
 
     namespaces: dict[str, SessionKey]
     archived: dict[str, list[str]]
+
+
+def slim(head: Head) -> Head:
+    """Return a head as it is stored: without what is stored apart."""
+    latest = head.latest
+    if not head.apart or latest is None:
+        return head
+    return replace(head, latest=Entry(latest.id, latest.parent, "", b"", "", b"", run=latest.run, writes=latest.writes))
 
 
 def merged(stored: list[Write], added: list[Write]) -> list[Write]:

@@ -3,7 +3,7 @@
 import hashlib
 from collections import OrderedDict
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, cast
 from urllib.parse import quote, unquote
 
 from greentic_session._json.codec import SNAPSHOT_ENCODER, encode
@@ -16,7 +16,7 @@ from greentic_session.tenancy import check_ctx
 
 from .models import Parts, Place
 
-__all__ = ["FLOW", "HEAD", "Records", "key_of", "short"]
+__all__ = ["FLOW", "HEAD", "Records", "key_of", "quoted", "short"]
 
 _MAX_KNOWN: Final = 4096
 """How many names, and marks of runs, a process remembers."""
@@ -120,6 +120,24 @@ class Records:
         ctx = self.owner(thread)
         return await self.store.update_session(key, _data(ctx, value), ctx=ctx, if_version=version)
 
+    @property
+    def updates_with(self) -> bool:
+        """Whether `update_with` mostly does something."""
+        return self.store.backend.updates_with
+
+    async def update_with(
+        self, key: SessionKey, thread: str, value: object, version: str, other: tuple[SessionKey, object, ReplyScope | None]
+    ) -> str | None:
+        """Do `update`, and store a new value of the thread under its key in the same step.
+
+        With a scope it is listed. Returns None where nothing was done, for whatever reason.
+        """
+        ctx = self.owner(thread)
+        new, beside, scope = other
+        return await self.store._update_with(  # noqa: SLF001  # it is there for adapters
+            key, _data(ctx, value), (new, _data(ctx, beside), scope), ctx=ctx, if_version=version, ttl=self.ttl
+        )
+
     async def remove(self, key: str) -> None:
         """Remove a session, if it is there."""
         try:
@@ -153,9 +171,14 @@ class Records:
 
     def entry_keys(self, thread: str, name: str, id: str) -> tuple[SessionKey, SessionKey]:
         """Return the keys of an archived checkpoint, and of the writes that came after that."""
-        return key_of(_PART, self.hash(thread), name, quote(id, safe="")), key_of(
-            _LATE, self.hash(thread), name, quote(id, safe="")
-        )
+        place = f"{self.hash(thread)}:{name}:{quoted(id)}"
+        return key_of(_PART, place), key_of(_LATE, place)
+
+
+@lru_cache(_MAX_KNOWN)
+def quoted(id: str) -> str:
+    """Return the id of a checkpoint as it stands in keys and scopes."""
+    return quote(id, safe="")
 
 
 @lru_cache(_MAX_KNOWN)
@@ -171,4 +194,5 @@ def _data(ctx: TenantCtx, value: object) -> SessionData:
 
 
 def key_of(*parts: str) -> SessionKey:
-    return SessionKey(":".join(parts))
+    """Return a key, which the store checks."""
+    return cast("SessionKey", ":".join(parts))

@@ -5,7 +5,9 @@ written last (its latest checkpoint, and what tasks have written since), and who
 Every write of a run, in any namespace, replaces the head, if it is still the one that was read
 (compare and set), so that one of two runs is refused. The states of the other namespaces are in a
 session each, and so are *archived*, the checkpoints before. A head carries what is to be archived
-until it is, so that a crash between two steps loses nothing.
+until it is, so that a crash between two steps loses nothing. Where the store can write two sessions
+in one step, the latest checkpoint is archived as well, *apart* from its head, which then holds the
+writes of tasks only.
 """
 
 import os
@@ -97,7 +99,7 @@ class Threads:
             raise InvalidInputError(f"the id of a checkpoint has at most {_MAX_ID_CHARACTERS} characters")
         if entry.run is not None:
             await self._records.mark_run(entry.run, place)
-        archived: Archived = {}
+        archived = Archived()
 
         async def decide(head: Head | None) -> Head:
             self._heads.admit(place.thread, head, token)
@@ -111,15 +113,18 @@ class Threads:
             latest = head.latest
             is_same = latest is not None and latest.id == entry.id
             writes = latest.writes if latest is not None and is_same else early.get(entry.id, [])
+            left = latest if keeps and not is_same else None
+            apart = self._history and self._heads.stores_apart and not is_same
             return replace(
                 head,
                 number=head.number + 1,
                 writer=token or "",
                 renewed=renewed,
                 latest=replace(entry, writes=writes),
-                leaving=latest if keeps and not is_same else None,
-                late={},
-                archives=head.archives and keeps,
+                leaving=None if head.apart else left,
+                late={left.id: left.writes} if head.apart and left is not None and left.writes else {},
+                archives=(head.archives and keeps) or apart,
+                apart=apart,
                 early={id: some for id, some in early.items() if id != entry.id},
             )
 
@@ -128,7 +133,7 @@ class Threads:
             return
         name, left = short(place.ns), runs_of(old.latest, old.leaving)
         if old.archives:
-            ids = (await self._records.parts(place.thread)).archived.get(name, ())
+            ids = await self._archived(place)
             left |= await self._archive.remove_all(place.thread, name, ids)
         for run in left - runs_of(entry):
             await self._records.unmark_run(run, place.thread, name)
@@ -139,14 +144,16 @@ class Threads:
         Raises:
             ConflictError: Another run has written since the one with this token has read.
         """
-        archived: Archived = {}
+        archived = Archived()
 
         async def decide(head: Head | None) -> Head:
             self._heads.admit(place.thread, head, token)
             if head is None:
                 renewed = await self._heads.renew(place, None)
                 return replace(self._begun(place, token, renewed), early={id: writes}, early_writer=token or "")
-            head = taken(await self._heads.archive(place, head, archived), token)
+            head = taken(await self._heads.archive(place, head, archived, beside=True), token)
+            if self._history and self._heads.stores_apart and head.latest is not None and archived.late is None:
+                head = replace(head, apart=True, archives=True)
             if head.latest is not None and head.latest.id == id:
                 return replace(head, latest=replace(head.latest, writes=merged(head.latest.writes, writes)))
             if head.archives and await self._archive.has(place, id):
@@ -166,10 +173,12 @@ class Threads:
         heads = await self._heads.read_by_names(thread, None)
         await self._heads.remove(thread)  # first: then who still writes is refused
         parts = await self._records.parts(thread)
+        begun_anew = await self._heads.read_by_names(thread, parts.namespaces)
         for name in {*parts.namespaces, *parts.archived, *heads}:
             head, marker = heads.get(name), parts.namespaces.get(name)
             runs = set() if head is None else runs_of(head.latest, head.leaving)
-            for run in runs | await self._archive.remove_all(thread, name, parts.archived.get(name, ())):
+            ids = _but_latest(parts.archived.get(name, ()), begun_anew.get(name))
+            for run in runs | await self._archive.remove_all(thread, name, ids):
                 await self._records.unmark_run(run, thread, name)
             births = {head.birth} if head is not None else set[str]()
             if marker is not None:
@@ -186,16 +195,17 @@ class Threads:
             if head.latest is None:
                 continue
             needed = await self._archive.ancestors(Place(thread, head.ns), head)
-            kept = {entry.id for entry in needed}
+            kept = {head.latest.id, *(entry.id for entry in needed)}
             dropped = head.leaving if head.leaving is not None and head.leaving.id not in kept else None
 
             async def decide(head: Head | None, dropped: Entry | None = dropped) -> Head | None:
                 if head is None:
                     return None
                 is_there = dropped is not None and head.leaving is not None and head.leaving.id == dropped.id
-                return replace(head, leaving=None if is_there else head.leaving, removals=head.removals + 1)
+                late = {id: writes for id, writes in head.late.items() if id in kept}  # noqa: B023  # decided at once
+                return replace(head, leaving=None if is_there else head.leaving, late=late, removals=head.removals + 1)
 
-            await self._heads.change(Place(thread, head.ns), decide, {})
+            await self._heads.change(Place(thread, head.ns), decide, Archived())
             ids = [id for id in parts.archived.get(name, ()) if id not in kept]
             if dropped is not None and dropped.id not in ids:
                 ids.append(dropped.id)  # it may be archived by now
@@ -234,7 +244,7 @@ class Threads:
             for run in runs_of(*entries):
                 await self._records.mark_run(run, place)
             await self._records.mark(place, birth)
-            copied = replace(head, thread=target, birth=birth, writer="", early={}, late={}, leaving=leaving)
+            copied = replace(head, thread=target, birth=birth, writer="", early={}, late={}, leaving=leaving, apart=False)
             copies.append(replace(copied, renewed=time.time()))
         await self._heads.begin(copies)
 
@@ -258,21 +268,36 @@ class Threads:
                         leaving = None if leaving is not None and leaving.id == id else leaving
                         promoted.append(id)
                         break
-            return replace(head, latest=latest, leaving=leaving, removals=head.removals + 1)
+            late = {id: writes for id, writes in head.late.items() if not await self._is_of(run, place, id)}
+            apart = head.apart and latest is head.latest
+            return replace(head, latest=latest, leaving=leaving, late=late, apart=apart, removals=head.removals + 1)
 
-        old, _ = await self._heads.change(place, decide, {})
+        old, _ = await self._heads.change(place, decide, Archived())
         for id in promoted:
             await self._archive.remove(place.thread, name, id)
         if old is None:
             return
-        for id in (await self._records.parts(place.thread)).archived.get(name, ()):
-            found = await self._records.store.get_session(
-                self._records.entry_keys(place.thread, name, id)[0], ctx=self._records.owner(place.thread)
-            )
-            if found is not None and found.context(Entry).run == run:
+        for id in await self._archived(place):
+            if await self._is_of(run, place, id):
                 await self._archive.remove(place.thread, name, id)
         if old.leaving is not None and old.leaving.run == run:
             await self._archive.remove(place.thread, name, old.leaving.id)
+
+    async def _archived(self, place: Place) -> list[str]:
+        """Return the ids of archived checkpoints, but not the latest one, be it among them."""
+        ids = (await self._records.parts(place.thread)).archived.get(short(place.ns), ())
+        return _but_latest(ids, await self._heads.read(place))  # after the list: what was the latest by then is no more
+
+    async def _is_of(self, run: str, place: Place, id: str) -> bool:
+        """Return whether an archived checkpoint was made by a run."""
+        entry = await self._archive.stored(place, id)
+        return entry is not None and entry.run == run
+
+
+def _but_latest(ids: Iterable[str], head: Head | None) -> list[str]:
+    """Return ids of archived checkpoints but that of the latest, by a head that was read later."""
+    latest = None if head is None or not head.apart or head.latest is None else head.latest.id
+    return [id for id in ids if id != latest]
 
 
 def runs_of(*entries: Entry | None) -> set[str]:

@@ -8,10 +8,11 @@
 -- @inline
 local CHECKED_AT_MOST = '2'
 
--- Let the schedule live as long as a session that it names.
-local function extend_schedule(ttl)
+-- Let the schedule live as long as a session that it names; `left` is what PTTL says of it, if the
+-- caller knows.
+local function extend_schedule(ttl, left)
   local set = ns .. LASTING
-  local left = redis.call('PTTL', set)
+  left = left or redis.call('PTTL', set)
   if left ~= -1 and ttl == -1 then
     redis.call('PERSIST', set)
   elseif left ~= -1 and left < ttl then
@@ -19,17 +20,18 @@ local function extend_schedule(ttl)
   end
 end
 
--- Note a lasting session, or that it lives today.
-local function note_lasting(key, ttl)
+-- Note a lasting session, or that it lives today. `is_recorded`: whether the caller knows that it has
+-- a record.
+local function note_lasting(key, ttl, is_recorded)
   if in_slot() then return end
-  local is_first = redis.call('EXISTS', ns .. LASTING) == 0
+  local left = redis.call('PTTL', ns .. LASTING) -- -2: there is none
   if type(redis.pcall('ZADD', ns .. LASTING, now() + CHECK_AFTER_MS, key)) == 'table' then return end -- not ours
-  if not is_first then
-    extend_schedule(ttl)
+  if left ~= -2 then
+    extend_schedule(ttl, left)
   elseif ttl ~= -1 then
     redis.call('PEXPIRE', ns .. LASTING, string.format('%.0f', ttl))
   end
-  if redis.call('EXISTS', record_key(key)) == 1 then redis.pcall('HSET', record_key(key), NOTED, '1') end
+  if is_recorded or redis.call('EXISTS', record_key(key)) == 1 then redis.pcall('HSET', record_key(key), NOTED, '1') end
 end
 
 -- Take a session out: its life ends within a day, or it is removed.

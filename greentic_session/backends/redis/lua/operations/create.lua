@@ -42,11 +42,14 @@ if pointer ~= '' then
 end
 if ttl ~= -1 then call('PEXPIRE', own, lifetime) end
 local was_member = redis.pcall('SREM', set_key(owner), key) == 1 -- of a wait that expired under this key
-if not is_lasting(ttl) and not was_member then return {'stored'} end
+local due = {}
+if is_lasting(ttl) then
+  -- @include lasting
+  note_lasting(key, ttl, true)
+  due = due_lasting()
+end
+if #due == 0 and not was_member then return {'stored'} end
 -- @include session
 if was_member then sync_or_repair(owner) end
-if is_lasting(ttl) then
-  note_lasting(key, ttl)
-  check_lasting(due_lasting())
-end
+check_lasting(due)
 return {'stored'}

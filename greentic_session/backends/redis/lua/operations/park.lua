@@ -108,7 +108,7 @@ repeat
     if is_new then call('SET', KEYS[1], key, 'PX', lifetime) else call('PEXPIRE', KEYS[1], lifetime) end
     if is_latest then call('PEXPIRE', pointer_at(path), lifetime) end
   else
-    had_lifetime = call('PERSIST', own) == 1
+    had_lifetime = not is_new and call('PERSIST', own) == 1
     if is_new then call('SET', KEYS[1], key) else call('PERSIST', KEYS[1]) end
     if is_latest then call('PERSIST', pointer_at(path)) end
   end
@@ -118,7 +118,7 @@ repeat
     if is_noted and ttl ~= -1 then
       extend_schedule(ttl)
     else
-      note_lasting(key, ttl)
+      note_lasting(key, ttl, true)
       due = due_lasting()
     end
   elseif is_noted and not is_lasting(ttl) then

@@ -12,41 +12,19 @@
 local key, text, sha, owner, prefix, is_staged = ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7] ~= ''
 local ctx, version, checked = ARGV[8] or '', ARGV[9] or '', ARGV[10]
 local bytes = is_staged and ARGV[7] or #text
-local NEAR_MS = 5 -- the clock goes on within a script
--- From Redis 7.0 on when it ends is compared and kept, not what is left until then: that would lose
--- a bit with each update.
-local ENDS, END = redis.REDIS_VERSION_NUM and 'PEXPIRETIME' or 'PTTL', redis.REDIS_VERSION_NUM and 'PEXPIREAT' or 'PEXPIRE'
-
 local call, target, own, is_new = redis.call, KEYS[1], record_key(key), false
 
--- The usual case: nobody but us wrote the text, and it has the new one's owner. A plain SET, the
--- reference's way to write, takes a lifetime away or sets its own: where session and record still
--- share one, and the length is the one that we wrote, nobody did, and the text need not be read.
--- (Whose it is is read all the same.) Without a lifetime, and where a version is to match, its
--- SHA-1 tells.
-repeat
-  if ctx ~= '' and ctx ~= owner then break end
-  local known, ttl = call('HMGET', own, OWNER, TEXT_BYTES, UNSEEN, TEXT_SHA), call(ENDS, target)
-  if known[1] ~= owner or known[3] == '1' or ttl == -2 then break end
-  if version ~= '' and version ~= known[4] then break end
-  local record_ttl = call(ENDS, own)
-  if ttl == -1 and record_ttl ~= -1 then break end
-  if ttl ~= -1 and (record_ttl < 0 or math.abs(record_ttl - ttl) > NEAR_MS) then break end
-  if ttl == -1 or version ~= '' then
-    if redis.sha1hex(call('GET', target)) ~= known[4] then break end
-  else
-    if call('STRLEN', target) ~= tonumber(known[2]) or prefix == '' then break end
-    if call('GETRANGE', target, '0', last_of(prefix)) ~= prefix then break end
-  end
+-- @include usual_text
+if usual then
   if is_staged then
     if redis.pcall('RENAME', staged_key(text), target).err then return {'unstaged'} end
-    if ttl == -1 then call('PERSIST', target) else call(END, target, string.format('%d', math.max(ttl, 1))) end
+    if ttl == -1 then call('PERSIST', target) else call(SET_END, target, string.format('%d', math.max(ttl, 1))) end
   else
     call('SET', target, text, 'KEEPTTL')
   end
   call('HSET', own, TEXT_SHA, sha, TEXT_BYTES, bytes)
   return 'updated' -- a list of one costs as much as a command
-until true
+end
 
 -- @include session
 
