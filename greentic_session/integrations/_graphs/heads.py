@@ -1,9 +1,7 @@
 """Heads of threads: who may write next, and the states of namespaces."""
 
-import asyncio
 import os
 import time
-import weakref
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Final
@@ -16,6 +14,7 @@ from greentic_session.models import ReplyScope
 
 from .archive import Archive
 from .known import Known, KnownHeads, State
+from .lines import Lines
 from .models import Entry, Head, Place, slim
 from .records import Records, short
 
@@ -70,7 +69,7 @@ class Heads:
         self._known = KnownHeads()
         self._writers: OrderedDict[tuple[str, str], None] = OrderedDict()
         self.stores_apart: bool = records.updates_with
-        self._locks: weakref.WeakValueDictionary[str, asyncio.Lock] = weakref.WeakValueDictionary()
+        self._lines = Lines()
 
     # -- reading
 
@@ -149,32 +148,39 @@ class Heads:
         has what a decision has archived: it is removed again where somebody has removed archived
         checkpoints meanwhile. Returns what was decided about, and the decision.
         """
-        lock = self._locks.get(place.thread)
-        if lock is None:
-            lock = self._locks[place.thread] = asyncio.Lock()
-        async with lock:
-            known = self._known.get(place.thread)
-            is_fresh = known is None
-            if known is None:
-                known = await self._read(place.thread)
-            while True:
-                before = await self._head_of(place.ns, known)
-                try:
-                    new = await decide(before)
-                    if new is not None:
-                        await self._replace(place, known, before, new, archived)
-                except (ConflictError, NotFoundError) as error:
-                    if isinstance(error, _SupersededError) and is_fresh:
-                        raise
-                    old, known, is_fresh = known.head, await self._read(place.thread), True
-                    await self._undo(place, before, await self._head_of(place.ns, known), archived)
-                    if old is not None and (known.head is None or known.head.birth != old.birth):
-                        await self._records.remove(self._records.state_key(old.thread, old.birth, short(old.ns)))
-                except BaseException:
-                    self._known.drop(place.thread)  # it may have been replaced
+        turn = self._lines.begin(place.thread)
+        if turn is not None:
+            await self._lines.wait(place.thread, turn)
+        try:
+            return await self._change(place, decide, archived)
+        finally:
+            self._lines.end(place.thread)
+
+    async def _change(
+        self, place: Place, decide: Callable[[Head | None], Awaitable[Head | None]], archived: Archived
+    ) -> tuple[Head | None, Head | None]:
+        known = self._known.get(place.thread)
+        is_fresh = known is None
+        if known is None:
+            known = await self._read(place.thread)
+        while True:
+            before = await self._head_of(place.ns, known)
+            try:
+                new = await decide(before)
+                if new is not None:
+                    await self._replace(place, known, before, new, archived)
+            except (ConflictError, NotFoundError) as error:
+                if isinstance(error, _SupersededError) and is_fresh:
                     raise
-                else:
-                    return before, new
+                old, known, is_fresh = known.head, await self._read(place.thread), True
+                await self._undo(place, before, await self._head_of(place.ns, known), archived)
+                if old is not None and (known.head is None or known.head.birth != old.birth):
+                    await self._records.remove(self._records.state_key(old.thread, old.birth, short(old.ns)))
+            except BaseException:
+                self._known.drop(place.thread)  # it may have been replaced
+                raise
+            else:
+                return before, new
 
     def admit(self, thread: str, head: Head | None, token: str | None) -> None:
         """Refuse a run that has read before somebody else has written."""

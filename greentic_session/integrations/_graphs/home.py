@@ -17,15 +17,20 @@ class Home:
         self._guard = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
+        self._used: tuple[int, asyncio.AbstractEventLoop] | None = None  # a loop in the thread of the caller, and that
 
     async def run(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """Await work in the saver's loop."""
+        used = self._used
+        if used is not None and used[0] == threading.get_ident() and used[1].is_running():
+            return await work()  # mostly; to ask for the running loop takes longer
         here = asyncio.get_running_loop()
         with self._guard:
             if self._loop is None or not self._loop.is_running():
                 self._loop = here
             home = self._loop
         if home is here:
+            self._used = threading.get_ident(), home
             return await work()
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work(), home))
 
@@ -51,7 +56,7 @@ class Home:
         """End the thread, if there is one."""
         with self._guard:
             loop, thread = self._loop, self._thread
-            self._loop = self._thread = None
+            self._loop = self._thread = self._used = None
         if loop is not None and thread is not None:
             loop.call_soon_threadsafe(loop.stop)
             thread.join()
