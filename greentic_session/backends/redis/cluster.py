@@ -25,7 +25,8 @@ from greentic_session.wait import Wait
 from .cluster_replies import ClusterReplies
 from .keys import SESSION_KIND, identity_text, key_of, tag_of, tag_without_user
 from .owner_pointers import Reservation
-from .slot import BarredError, Removal, ShortError, Slot, meant_by, purge_all
+from .purging import meant_by, purge_all
+from .slot import BarredError, Removal, ShortError, Slot
 
 __all__ = ["RedisClusterBackend"]
 

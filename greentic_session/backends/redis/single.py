@@ -19,8 +19,9 @@ from greentic_session.tenancy import Owner
 from greentic_session.wait import Wait
 
 from .keys import LEFTOVER_KINDS, LEFTOVER_KINDS_OF_ALL, Keys, glob_of_kinds
+from .purging import meant_by, purge_all
 from .replies import RedisReplies
-from .slot import Slot, meant_by, purge_all
+from .slot import Slot
 
 __all__ = ["RedisBackend"]
 

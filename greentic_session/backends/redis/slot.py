@@ -7,7 +7,7 @@ do: reading JSON, and saying in words what an outcome means. `keys.lua` and `rec
 `lua/includes`, tell how the keys hang together.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable
 from functools import partial
 from typing import Any, Final
 
@@ -31,7 +31,7 @@ from .plain_find import PlainFind
 from .reply_answers import claimed_of, replies_of, terms_of
 from .scripts import FOR_EVER, THOROUGH, Answer, Scripts, text_of
 
-__all__ = ["BarredError", "Removal", "ShortError", "Slot", "meant_by", "purge_all", "wait_of"]
+__all__ = ["BarredError", "Removal", "ShortError", "Slot", "wait_of"]
 
 
 _DEFAULT_LIMITS = ReplyLimits()
@@ -402,26 +402,6 @@ class Slot:
     async def remove_leftovers(self, meant: tuple[str, str, str, str], names: list[bytes]) -> None:
         """Remove what leads nowhere among some keys of a purged tenant."""
         await self._scripts.remove_leftovers(*meant, names)
-
-
-async def purge_all(
-    keys: list[bytes], purge: Callable[[list[bytes]], Awaitable[tuple[int, list[list[Any]]]]]
-) -> list[list[Any]]:
-    """Purge some sessions, one script behind the other; return the key and result of each."""
-    removed, at = list[list[Any]](), 0
-    while at < len(keys):
-        looked, found = await purge(keys[at:])
-        at += looked
-        removed += found
-    return removed
-
-
-def meant_by(ctx: TenantCtx, user: str | None) -> tuple[str, str, str, str] | None:
-    """Return env, tenant, team and user of a purge, "" for all; None if it can reach nothing."""
-    own = ctx.effective_user
-    if user is not None and own not in (None, user):
-        return None
-    return ctx.env, ctx.tenant_id, ctx.effective_team or "", user or own or ""
 
 
 def _is_done(answer: Answer, key: str, done: bytes, not_done: bytes) -> bool:
