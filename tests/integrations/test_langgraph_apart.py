@@ -100,8 +100,9 @@ async def test_it_is_the_same_as_in_memory(stores: list[RedisSessionStore], seed
 
 async def test_a_text_travels_once(stores: list[SessionStore], raw: redis.Redis) -> None:
     saver, config = SessionSaver(stores[0], CTX), config_of("t1")
+    before: Any = {}
     for number in range(20):
-        before: Any = raw.info("all")
+        before = raw.info("all")
         config = await put(saver, config, f"{number:04}", LARGE)
         await saver.aput_writes(config, [("text", "small")], "task")
     after: Any = raw.info("all")

@@ -7,17 +7,19 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from random import Random
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from short_ways.operations import Operation, World, draw, same_ids
 
 __all__ = ["Pair", "compare"]
 
+W = TypeVar("W", bound=World)
+
 _PASSING_S = [1, 1, 40, 40, 1_600, 20_000, 90_001]
 """Seconds that pass at a time; no lifetime ends right between the operations of two worlds."""
 
 
-class Pair(ABC):
+class Pair(ABC, Generic[W]):
     """Two worlds.
 
     Attributes:
@@ -26,7 +28,7 @@ class Pair(ABC):
         is_timed: Whether that is none, for time only passes when it is told to.
     """
 
-    worlds: Sequence[World]
+    worlds: Sequence[W]
     slack_ms: float = 0.0
     is_timed: bool = True
 
@@ -47,7 +49,7 @@ class Pair(ABC):
         """Return all that is stored in a world; a float is a moment."""
 
 
-async def compare(pair: Pair, seed: int, steps: int) -> None:
+async def compare(pair: Pair[Any], seed: int, steps: int) -> None:
     """Take so many steps in both worlds.
 
     Raises:

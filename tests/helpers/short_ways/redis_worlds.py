@@ -44,12 +44,12 @@ class _World(World):
         return FirstRelease(self.raw, self.namespace)
 
 
-class _Pair(Pair):
+class _Pair(Pair[_World]):
     slack_ms = 60.0
     is_timed = False
 
     def __init__(self, worlds: list[_World], others: float) -> None:
-        self.worlds: list[_World] = worlds
+        self.worlds = worlds
         self._others = others
 
     def draw(self, random: Random, claimed: list[int], number: int) -> Operation:
@@ -68,7 +68,7 @@ class _Pair(Pair):
 
 
 @asynccontextmanager
-async def on_redis(url: str, raw: Client, namespaces: list[str], *, others: float) -> AsyncIterator[Pair]:
+async def on_redis(url: str, raw: Client, namespaces: list[str], *, others: float) -> AsyncIterator[Pair[_World]]:
     """Yield two worlds in these namespaces; so many of all operations are other writers'."""
     async with AsyncExitStack() as stack:
         worlds = []

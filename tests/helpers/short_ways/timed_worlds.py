@@ -32,9 +32,9 @@ class _World(World):
     path: Path | None = None
 
 
-class _Pair(Pair):
+class _Pair(Pair[_World]):
     def __init__(self, worlds: list[_World]) -> None:
-        self.worlds: list[_World] = worlds
+        self.worlds = worlds
 
     def pass_time(self, seconds: int) -> None:
         for world in self.worlds:
@@ -50,7 +50,7 @@ class _Pair(Pair):
         return _in_memory(world.stores[0]._backend) if world.path is None else _in_file(world.path)
 
 
-def in_memory() -> Pair:
+def in_memory() -> Pair[_World]:
     """Return two worlds in memory."""
     worlds = []
     for _ in range(2):
@@ -62,7 +62,7 @@ def in_memory() -> Pair:
 
 
 @asynccontextmanager
-async def on_sqlite(directory: Path) -> AsyncIterator[Pair]:
+async def on_sqlite(directory: Path) -> AsyncIterator[Pair[_World]]:
     """Yield two worlds in files that are made in a directory; nobody frees anything unasked."""
     async with AsyncExitStack() as stack:
         stack.enter_context(mock.patch.object(operations, "free_expired", return_value=None))
