@@ -168,7 +168,7 @@ class Replies(Shelves, SessionBackend):
         reply, lease_end = received.reply, received.held_until
         inbox = Inbox(owner, place, {reply.id: received})
         self.inboxes[inbox] = None
-        self.accepted += 1
+        self._count_accepted()
         if reply.delivery_id is not None:
             self._know(inbox, reply, reply.delivery_id)
         entry.inbox, entry.held, entry.turn = inbox, ((inbox, reply.id),), turn

@@ -60,6 +60,9 @@ class Shelves(Expiring[Entry | Inbox | KnownDelivery]):
             index.clear()
         self._stop_expiring()
 
+    def _count_accepted(self) -> None:
+        self.accepted += 1
+
     # -- sessions
 
     def _at(self, owner: Owner, place: ReplyScope) -> Entry | None:
@@ -242,7 +245,7 @@ class Shelves(Expiring[Entry | Inbox | KnownDelivery]):
         if inbox is None:
             self.inboxes[inbox := Inbox(owner, place, {})] = None
         inbox.replies[received.reply.id] = received
-        self.accepted += 1
+        self._count_accepted()
         if received.reply.delivery_id is not None:
             self._know(inbox, received.reply, received.reply.delivery_id)
         if wait is not None:

@@ -106,7 +106,7 @@ class Scripts:
         self._sessions = keys.session("")
         self._session_bytes = self._sessions.encode()
         self._hold = hold
-        self.plain = None if executor.moving else PlainFind(executor, keys)
+        self.plain: PlainFind | None = None if executor.moving else PlainFind(executor, keys)
 
     def create(self, creation: Creation, text: Text) -> Awaitable[Answer]:
         """Store a new session."""
