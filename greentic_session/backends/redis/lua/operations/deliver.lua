@@ -36,6 +36,7 @@ repeat
   local text = '1' .. key ~= ARGV[11] and call('GET', session)
   if (text and text:sub(1, #prefix) or call('GETRANGE', session, '0', last_of(prefix))) ~= prefix then break end
   if call('SCARD', set_at(path)) ~= 1 then break end
+  if kept == -1 and ttl ~= -1 then break end -- a set without an end, of waits that the reference has removed
   local inbox, claim, delivered = replies_at(path, hash), claim_key(key), name ~= '' and delivered_key(owner, name)
   if call('EXISTS', inbox, claim, delivered or inbox) ~= 0 then break end
   local own = record_key(key)
