@@ -112,7 +112,8 @@ async def _fill(place: _Place, sizes: _Sizes, tick: Callable[[], object]) -> lis
 async def _find(place: _Place, sizes: _Sizes, idle: str) -> list[Row]:
     """Claim the next 100 that are ready, and say what that takes of the servers."""
     async with create_session_store(place.url, timeout=TIMEOUT_S) as store:
-        await store.claim_ready(limit=1, lease=_LEASE_S)  # the server knows the scripts then
+        for first in await store.claim_ready(limit=1):  # the server knows the scripts then
+            await first.release()
 
         async def claim() -> None:
             for _ in range(sizes.finds):
