@@ -18,10 +18,10 @@ class Inbox:
 
     __slots__ = ("bucket", "end", "owner", "replies", "scope")
 
-    def __init__(self, owner: Owner, scope: ReplyScope, replies: dict[str, Received]) -> None:
+    def __init__(self, owner: Owner, scope: ReplyScope) -> None:
         self.owner: Owner = owner
         self.scope: ReplyScope = scope
-        self.replies: dict[str, Received] = replies
+        self.replies: dict[str, Received] = {}
         self.end: float = NEVER_ENDS
         self.bucket: set[Any] | None = None
 

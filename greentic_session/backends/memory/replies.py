@@ -29,7 +29,6 @@ from greentic_session.transitions import AtOnce, Kept, Leaving, Received
 from greentic_session.wait import Wait
 
 from .entry import Entry
-from .inbox import Inbox
 from .shelves import Shelves
 
 __all__ = ["Replies", "matched"]
@@ -110,8 +109,7 @@ class Replies(Shelves, SessionBackend):
             if known is not None and known.inbox is None:
                 return Delivered(DeliveryOutcome.DUPLICATE)
             place = scope.normalized() if known is None or known.inbox is None else known.inbox.scope
-            waits, received = self.waits.get(owner), None
-            entry = None if waits is None else waits.get(place)
+            entry, received = self._at(owner, place), None
             if entry is not None and entry.end <= now:
                 entry = None
             if known is not None and known.inbox is not None:
@@ -123,8 +121,7 @@ class Replies(Shelves, SessionBackend):
                     if entry is not None:
                         scope, place = delivering.scopes[1], without
             elif entry.inbox is None:
-                moment = datetime.fromtimestamp(self._epoch + now, UTC)  # `_moment`, without its call
-                made = transitions.claim_at_once(delivering, entry, moment, limits, now)
+                made = transitions.claim_at_once(delivering, entry, self._moment(now), limits, now)
                 if made is not None:
                     return self._claim_at_once(entry, owner, place, made, scope, now)
             return self._deliver_thoroughly(delivering, entry, place, scope, received, now)
@@ -166,11 +163,7 @@ class Replies(Shelves, SessionBackend):
         """Store the usual delivery, and answer it."""
         received, turn = made.received, made.turn
         reply, lease_end = received.reply, received.held_until
-        inbox = Inbox(owner, place, {reply.id: received})
-        self.inboxes[inbox] = None
-        self._count_accepted()
-        if reply.delivery_id is not None:
-            self._know(inbox, reply, reply.delivery_id)
+        inbox = self._first_in(owner, place, received)
         entry.inbox, entry.held, entry.turn = inbox, ((inbox, reply.id),), turn
         entry.token, entry.lease_end = received.token, lease_end
         entry.deadline, entry.rest_end = made.deadline, made.rest_end

@@ -60,9 +60,6 @@ class Shelves(Expiring[Entry | Inbox | KnownDelivery]):
             index.clear()
         self._stop_expiring()
 
-    def _count_accepted(self) -> None:
-        self.accepted += 1
-
     # -- sessions
 
     def _at(self, owner: Owner, place: ReplyScope) -> Entry | None:
@@ -243,20 +240,28 @@ class Shelves(Expiring[Entry | Inbox | KnownDelivery]):
         """Put a reply at the end of an inbox."""
         inbox = self._loose_at(owner, place) if wait is None else wait.inbox
         if inbox is None:
-            self.inboxes[inbox := Inbox(owner, place, {})] = None
-        inbox.replies[received.reply.id] = received
-        self._count_accepted()
-        if received.reply.delivery_id is not None:
-            self._know(inbox, received.reply, received.reply.delivery_id)
+            inbox = self._first_in(owner, place, received)
+        else:
+            self._put_in(inbox, received)
         if wait is not None:
             wait.inbox = inbox  # its caller refreshes it
         else:
             self._prune(inbox, now)
 
-    def _know(self, inbox: Inbox, reply: Reply, delivery_id: str) -> None:
-        """Remember the delivery of a reply that was accepted."""
-        name = (reply.scope.conversation, delivery_id)
-        self.deliveries.setdefault(inbox.owner, {})[name] = KnownDelivery(inbox.owner, name, inbox, reply.id)
+    def _first_in(self, owner: Owner, place: ReplyScope, received: Received) -> Inbox:
+        """Put a reply into a new inbox."""
+        self.inboxes[inbox := Inbox(owner, place)] = None
+        self._put_in(inbox, received)
+        return inbox
+
+    def _put_in(self, inbox: Inbox, received: Received) -> None:
+        """Put a reply that was accepted into an inbox, and remember its delivery."""
+        reply = received.reply
+        inbox.replies[reply.id] = received
+        self.accepted += 1
+        if reply.delivery_id is not None:
+            name = (reply.scope.conversation, reply.delivery_id)
+            self.deliveries.setdefault(inbox.owner, {})[name] = KnownDelivery(inbox.owner, name, inbox, reply.id)
 
     def _prune(self, inbox: Inbox, now: float) -> Inbox | None:
         """Free what has run out in an inbox, and the inbox once it is empty."""
