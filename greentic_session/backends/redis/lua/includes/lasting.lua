@@ -20,9 +20,9 @@ local function extend_schedule(ttl, left)
   end
 end
 
--- Note a lasting session, or that it lives today. `is_recorded`: whether the caller knows that it has
--- a record.
-local function note_lasting(key, ttl, is_recorded)
+-- Note a lasting session, or that it lives today. Of its record the caller may know that it is
+-- "there", or that it is "noted" there already.
+local function note_lasting(key, ttl, record)
   if in_slot() then return end
   local left = redis.call('PTTL', ns .. LASTING) -- -2: there is none
   if type(redis.pcall('ZADD', ns .. LASTING, now() + CHECK_AFTER_MS, key)) == 'table' then return end -- not ours
@@ -31,7 +31,8 @@ local function note_lasting(key, ttl, is_recorded)
   elseif ttl ~= -1 then
     redis.call('PEXPIRE', ns .. LASTING, string.format('%.0f', ttl))
   end
-  if is_recorded or redis.call('EXISTS', record_key(key)) == 1 then redis.pcall('HSET', record_key(key), NOTED, '1') end
+  if record == 'noted' or (not record and redis.call('EXISTS', record_key(key)) == 0) then return end
+  redis.pcall('HSET', record_key(key), NOTED, '1')
 end
 
 -- Take a session out: its life ends within a day, or it is removed.

@@ -34,7 +34,12 @@ if not is_usual then
   -- @include session
   discard_leftovers(key)
 end
-call('HSET', own, OWNER, owner, SCOPE_HASH, '', TEXT_SHA, sha, TEXT_BYTES, bytes)
+local lasts = is_lasting(ttl) and not in_slot()
+if lasts then
+  call('HSET', own, OWNER, owner, SCOPE_HASH, '', TEXT_SHA, sha, TEXT_BYTES, bytes, NOTED, '1')
+else
+  call('HSET', own, OWNER, owner, SCOPE_HASH, '', TEXT_SHA, sha, TEXT_BYTES, bytes)
+end
 if nonce then call('HSET', own, NONCE, nonce, POINTER_REACH, string.format('%.0f', reach - math.max(ttl, 0))) end
 if pointer ~= '' then
   call('HSET', own, LATEST_OF, pointer)
@@ -43,9 +48,9 @@ end
 if ttl ~= -1 then call('PEXPIRE', own, lifetime) end
 local was_member = redis.pcall('SREM', set_key(owner), key) == 1 -- of a wait that expired under this key
 local due = {}
-if is_lasting(ttl) then
+if lasts then
   -- @include lasting
-  note_lasting(key, ttl, true)
+  note_lasting(key, ttl, 'noted')
   due = due_lasting()
 end
 if #due == 0 and not was_member then return {'stored'} end

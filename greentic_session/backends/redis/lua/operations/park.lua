@@ -42,8 +42,9 @@ repeat
   end
   if holder and holder ~= key then break end
   local is_new = not holder
-  local listed = call('SRANDMEMBER', set, '2') -- now: it fails for a wrong type
-  local members = #listed < 2 and #listed or call('SCARD', set)
+  -- (Now: these fail for a wrong type. To draw members from a large set takes longer than to count.)
+  local listed = holder and call('SRANDMEMBER', set, '2')
+  local members = listed and #listed < 2 and #listed or call('SCARD', set)
   if most and members >= most and is_new then break end
 
   local known, left, is_latest, inbox, settles = nil, nil, false, nil, nil
@@ -85,7 +86,10 @@ repeat
   parked = true
 
   local since = ttl == -1 and call('TIME')[1] or '-' .. lifetime -- what is left tells the rest
-  if is_new then
+  local is_noted, lasts = known and known[4] == '1', is_lasting(ttl) and not nonce
+  if is_new and lasts then
+    call('HSET', own, OWNER, owner, SCOPE_HASH, hash, SCOPE_JSON, scope, TEXT_SHA, sha, TEXT_BYTES, bytes, SINCE, since, NOTED, '1')
+  elseif is_new then
     call('HSET', own, OWNER, owner, SCOPE_HASH, hash, SCOPE_JSON, scope, TEXT_SHA, sha, TEXT_BYTES, bytes, SINCE, since)
     if nonce then call('HSET', own, NONCE, nonce) end
   elseif known[5] == '1' then
@@ -112,28 +116,29 @@ repeat
     if is_new then call('SET', KEYS[1], key) else call('PERSIST', KEYS[1]) end
     if is_latest then call('PERSIST', pointer_at(path)) end
   end
-  local is_noted = known and known[4] == '1'
-  if is_lasting(ttl) and not (is_noted and not had_lifetime) and not nonce then
-    -- @include lasting
-    if is_noted and ttl ~= -1 then
-      extend_schedule(ttl)
-    else
-      note_lasting(key, ttl, true)
-      due = due_lasting()
-    end
-  elseif is_noted and not is_lasting(ttl) then
+  if is_noted and not is_lasting(ttl) then
     -- @include lasting
     unnote_lasting(key)
   end
 
-  local index = index_at(path)
-  if members > 1 or (members == 1 and listed[1] ~= key) then
-    if settles then call('UNLINK', claim_key(key), inbox) elseif token then call('UNLINK', claim_key(key)) end
-    -- @include wait_index
-    members = add_wait(set, index, members, key, hash, ttl)
-    local known_types, is_settled = pcall(sync_lifetimes, set, index, members)
-    settled = known_types and is_settled
-    break
+  local index, notes = index_at(path), lasts and not (is_noted and not had_lifetime)
+  local has_others = members > 1
+  if members == 1 then has_others = listed and listed[1] ~= key or not listed and call('SISMEMBER', set, key) == 0 end
+  if notes or has_others then
+    -- @include lasting
+    if notes and is_noted and ttl ~= -1 then
+      extend_schedule(ttl)
+    elseif notes then
+      note_lasting(key, ttl, is_new and 'noted' or 'there')
+      due = due_lasting()
+    end
+    if has_others then
+      if settles then call('UNLINK', claim_key(key), inbox) elseif token then call('UNLINK', claim_key(key)) end
+      members = add_wait(set, index, members, key, hash, ttl)
+      local known_types, is_settled = pcall(sync_lifetimes, set, index, members)
+      settled = known_types and is_settled
+      break
+    end
   end
   if members == 0 then call('SADD', set, key) end
   -- The only wait has no index: one may be left of waits that the reference has cleared, or be
