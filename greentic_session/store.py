@@ -6,7 +6,8 @@ rest to its `SessionBackend`; so no backend repeats a check, and no bad call eve
 
 import uuid
 import warnings
-from typing import Literal, Unpack
+from collections.abc import Awaitable
+from typing import Literal, TypeVar, Unpack
 
 from . import tenancy
 from ._base.lifecycle import Closing
@@ -21,6 +22,8 @@ from .reply import OnTimeout, resumes_on_timeout
 from .wait import SessionIterator, Wait
 
 __all__ = ["SessionStore"]
+
+T = TypeVar("T")
 
 
 class SessionStore(ReplyOperations, Closing):
@@ -178,7 +181,7 @@ class SessionStore(ReplyOperations, Closing):
             raise TypeError(f"if_version must be a str or None, not {type(if_version).__name__}")
         return await self._backend.update(Update(key, data, ctx, if_version, text))
 
-    async def _update_with(
+    def _update_with(
         self,
         key: str,
         data: SessionData,
@@ -187,7 +190,7 @@ class SessionStore(ReplyOperations, Closing):
         ctx: TenantCtx,
         if_version: str,
         ttl: Ttl,
-    ) -> str | None:
+    ) -> Awaitable[str | None]:
         """Do `update_session`, and store another session of its user in one step: for adapters.
 
         Args:
@@ -211,14 +214,18 @@ class SessionStore(ReplyOperations, Closing):
         new, owner = check_session_key(other_key), tenancy.wait_owner(ctx, str(ctx.effective_user), other_data)
         if scope is None:
             lifetime = ttl_ms(ttl, self._limits.session_ttl_ms)
-            return await self._backend.update_with(update, Creation(new, other_data, None, lifetime, text))
+            return self._backend.update_with(update, Creation(new, other_data, None, lifetime, text))
         tenancy.check_scope(scope)
         lifetime, most = ttl_ms(ttl, self._limits.wait_ttl_ms), self._limits.max_waits_per_user
         parking = Parking(owner, scope, new, other_data, lifetime, text, max_waits=most)
-        version = await self._backend.update_with(update, parking)
+        return self._rung_behind(self._backend.update_with(update, parking))
+
+    async def _rung_behind(self, work: Awaitable[T]) -> T:
+        """Await what may make something ready, and say so."""
+        done = await work
         if self._bell.is_heard:
             self._bell.ring()
-        return version
+        return done
 
     async def remove_session(self, key: str, *, ctx: TenantCtx | None = None) -> None:
         """Remove the session under `key` and every index entry that leads to it.

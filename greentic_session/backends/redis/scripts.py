@@ -134,15 +134,22 @@ class Scripts:
             return _UPDATE.repeat(self._executor, 1, words)
         return _UPDATE.start(self._executor, self._keys, 1, words)
 
-    def update_with(self, key: str, text: Text, version: str, other: Creation | Parking, beside: Text) -> Awaitable[Answer]:
-        """Replace a session's text if it has a version, and store another one, both or none."""
+    def update_with(
+        self, key: str, text: Text, version: str, other: Creation | Parking, beside: Text, *, again: bool = False
+    ) -> Awaitable[Any]:
+        """Replace a session's text if it has a version, and store another one, both or none.
+
+        The usual outcome comes as a word alone; `again` is as for `update`.
+        """
         head: tuple[Arg, ...] = (self._namespace, key, *text, version)
         if isinstance(other, Creation):
+            storing = _UPDATE_AND_CREATE
             words = (self._sessions + key, self._sessions + other.key, *head, *self._of_new(other, beside))
-            return _UPDATE_AND_CREATE.run(self._executor, self._keys, 2, words)
-        place, scope = self._keys.wait(other.owner, other.scope), msgspec.json.encode(other.scope)
-        words = (self._sessions + key, place, *head, *self._of_wait(other, scope, beside, ""))
-        return _UPDATE_AND_PARK.run(self._executor, self._keys, 2, words)
+        else:
+            storing = _UPDATE_AND_PARK
+            place, scope = self._keys.wait(other.owner, other.scope), msgspec.json.encode(other.scope)
+            words = (self._sessions + key, place, *head, *self._of_wait(other, scope, beside, ""))
+        return storing.repeat(self._executor, 2, words) if again else storing.start(self._executor, self._keys, 2, words)
 
     def remove(self, key: str, caller: str) -> Awaitable[Answer]:
         """Remove a session."""

@@ -186,12 +186,16 @@ class Slot:
             if isinstance(other, Parking) and (other.resume or other.token is not None):
                 return None
             beside = text_of(other.data, other.text)
-            outcome, *_ = await self._scripts.update_with(update.key, written, update.if_version, other, beside)
+            answer = await self._scripts.update_with(update.key, written, update.if_version, other, beside)
+            if answer != b"updated" and answer[0] == b"unstaged":
+                answer = await self._scripts.update_with(update.key, written, update.if_version, other, beside, again=True)
         except UNREADABLE as error:
             refuse(error)
-        if outcome not in (b"updated", b"apart"):
+        if answer == b"updated":
+            return version
+        if answer[0] != b"apart":
             raise foreign()
-        return version if outcome == b"updated" else None
+        return None
 
     async def remove(self, key: str, ctx: TenantCtx | None) -> Removal | None:
         """As `SessionBackend.remove`; None if it is absent."""

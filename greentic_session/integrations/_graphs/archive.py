@@ -28,20 +28,20 @@ class Archive:
     async def find(self, place: Place, head: Head, id: str) -> Entry | None:
         """Return a checkpoint that is not the latest one, with all its writes."""
         ctx = self._records.owner(place.thread)
-        archive, late = self._records.entry_keys(place.thread, short(place.ns), id)
+        name = short(place.ns)
         entry = head.leaving if head.leaving is not None and head.leaving.id == id else None
         if entry is None:
-            found = await self._records.store.get_session(archive, ctx=ctx)
+            found = await self._records.store.get_session(self._records.entry_key(place.thread, name, id), ctx=ctx)
             if found is None:
                 return None
             entry = found.context(Entry)
-        added = await self._records.store.get_session(late, ctx=ctx)
+        added = await self._records.store.get_session(self._records.late_key(place.thread, name, id), ctx=ctx)
         writes = entry.writes if added is None else merged(entry.writes, added.context(Late).writes)
         return replace(entry, writes=merged(writes, head.late.get(id, [])))
 
     async def stored(self, place: Place, id: str) -> Entry | None:
         """Return a checkpoint as it is archived."""
-        key = self._records.entry_keys(place.thread, short(place.ns), id)[0]
+        key = self._records.entry_key(place.thread, short(place.ns), id)
         found = await self._records.store.get_session(key, ctx=self._records.owner(place.thread))
         return None if found is None else found.context(Entry)
 
@@ -73,17 +73,17 @@ class Archive:
     def beside(self, place: Place, entry: Entry) -> tuple[SessionKey, Entry, ReplyScope]:
         """Return key, value and scope of a checkpoint that is archived."""
         name = short(place.ns)
-        key = self._records.entry_keys(place.thread, name, entry.id)[0]
+        key = self._records.entry_key(place.thread, name, entry.id)
         return key, entry, ReplyScope(FLOW, thread=name, correlation=quoted(entry.id))
 
     def late_beside(self, place: Place, id: str, head: Head) -> tuple[SessionKey, Late, None]:
         """Return key and value of the first writes that a head has to an archived checkpoint."""
-        key = self._records.entry_keys(place.thread, short(place.ns), id)[1]
+        key = self._records.late_key(place.thread, short(place.ns), id)
         return key, Late(head.birth, head.changes, head.late[id]), None
 
     async def put_late(self, place: Place, id: str, head: Head, writes: list[Write]) -> None:
         """Add writes that a head has to their checkpoint; any process may do it, and again."""
-        ctx, key = self._records.owner(place.thread), self._records.entry_keys(place.thread, short(place.ns), id)[1]
+        ctx, key = self._records.owner(place.thread), self._records.late_key(place.thread, short(place.ns), id)
         while True:
             found = await self._records.store.get_versioned(key, ctx=ctx)
             before = None if found is None else found.data.context(Late)
@@ -119,7 +119,7 @@ class Archive:
         """Remove some of a namespace, by its short name; return the runs that made them."""
         runs: set[str] = set()
         for id in ids:
-            key = self._records.entry_keys(thread, name, id)[0]
+            key = self._records.entry_key(thread, name, id)
             found = await self._records.store.get_session(key, ctx=self._records.owner(thread))
             run = None if found is None else found.context(Entry).run
             runs |= set() if run is None else {run}
@@ -128,5 +128,5 @@ class Archive:
 
     async def remove(self, thread: str, name: str, id: str) -> None:
         """Remove one, if it is there; `name` is the short name of its namespace."""
-        for key in reversed(self._records.entry_keys(thread, name, id)):
-            await self._records.remove(key)
+        await self._records.remove(self._records.late_key(thread, name, id))
+        await self._records.remove(self._records.entry_key(thread, name, id))  # last: by it the others are found

@@ -152,35 +152,30 @@ class Heads:
         if turn is not None:
             await self._lines.wait(place.thread, turn)
         try:
-            return await self._change(place, decide, archived)
+            known = self._known.get(place.thread)
+            is_fresh = known is None
+            if known is None:
+                known = await self._read(place.thread)
+            while True:
+                before = known.head
+                if before is not None and before.ns != place.ns:
+                    before = await self._head_of(place.ns, known)
+                try:
+                    new = await decide(before)
+                    if new is not None:
+                        await self._replace(place, known, before, new, archived)
+                except (ConflictError, NotFoundError) as error:
+                    if isinstance(error, _SupersededError) and is_fresh:
+                        raise
+                    old, known, is_fresh = known.head, await self._read(place.thread), True
+                    await self._undo(place, old, before, await self._head_of(place.ns, known), archived)
+                except BaseException:
+                    self._known.drop(place.thread)  # it may have been replaced
+                    raise
+                else:
+                    return before, new
         finally:
             self._lines.end(place.thread)
-
-    async def _change(
-        self, place: Place, decide: Callable[[Head | None], Awaitable[Head | None]], archived: Archived
-    ) -> tuple[Head | None, Head | None]:
-        known = self._known.get(place.thread)
-        is_fresh = known is None
-        if known is None:
-            known = await self._read(place.thread)
-        while True:
-            before = await self._head_of(place.ns, known)
-            try:
-                new = await decide(before)
-                if new is not None:
-                    await self._replace(place, known, before, new, archived)
-            except (ConflictError, NotFoundError) as error:
-                if isinstance(error, _SupersededError) and is_fresh:
-                    raise
-                old, known, is_fresh = known.head, await self._read(place.thread), True
-                await self._undo(place, before, await self._head_of(place.ns, known), archived)
-                if old is not None and (known.head is None or known.head.birth != old.birth):
-                    await self._records.remove(self._records.state_key(old.thread, old.birth, short(old.ns)))
-            except BaseException:
-                self._known.drop(place.thread)  # it may have been replaced
-                raise
-            else:
-                return before, new
 
     def admit(self, thread: str, head: Head | None, token: str | None) -> None:
         """Refuse a run that has read before somebody else has written."""
@@ -226,7 +221,7 @@ class Heads:
         keys = list[SessionKey]()
         for name, ids in parts.archived.items():
             for id in ids:
-                keys += self._records.entry_keys(thread, name, id)
+                keys += (self._records.entry_key(thread, name, id), self._records.late_key(thread, name, id))
         keys += parts.namespaces.values()
         keys += [self._records.state_key(thread, head.birth, name) for name in parts.namespaces]
         keys.append(self._records.head_key(thread))  # last: it lives no longer than what it names
@@ -260,37 +255,38 @@ class Heads:
                 await self._store_state(known, old)
                 if place.ns not in known.states or known.states[place.ns].head is None:
                     await self._records.mark(place, old.birth)
-            new, version = await self._update(place, known, before, replace(new, changes=old.changes + 1), archived)
+            new = replace(new, changes=old.changes + 1)
+            other, version = self._beside(place, before, new, archived), None
+            if other is not None:
+                key = self._records.head_key(thread)
+                version = await self._records.update_with(key, thread, slim(new), known.version, other)
+            if version is None:
+                new, version = await self._update(place, known, before, new, archived)
             self._known.put(thread, Known(new, version, known.states))
         # It does not begin a thread anew that is removed.
         self._writers[thread, new.writer] = None
         if len(self._writers) > _MAX_WRITERS:
             self._writers.popitem(last=False)
 
+    def _beside(
+        self, place: Place, before: Head | None, new: Head, archived: Archived
+    ) -> tuple[SessionKey, object, ReplyScope | None] | None:
+        """Return what is to be archived in the step that replaces a head: key, value and scope."""
+        if archived.late is not None and before is not None:
+            return self._archive.late_beside(place, archived.late, before)
+        if new.latest is None or not _stores_latest(before, new):
+            return None
+        return self._archive.beside(place, replace(new.latest, writes=[]) if new.latest.writes else new.latest)
+
     async def _update(
         self, place: Place, known: Known, before: Head | None, new: Head, archived: Archived
     ) -> tuple[Head, str]:
-        """Replace a stored head, in one step with what is archived beside it if that can be.
-
-        Returns it, as it could be stored, and its version.
-        """
-        key, thread = self._records.head_key(place.thread), place.thread
-        other: tuple[SessionKey, object, ReplyScope | None] | None = None
-        if new.apart and new.latest is not None and not (before is not None and before.apart and _is_latest(before, new)):
-            other = self._archive.beside(place, replace(new.latest, writes=[]))
-            if archived.late is not None and before is not None:
-                await self._archive_late(place, before, archived)
-        elif archived.late is not None and before is not None:
-            other = self._archive.late_beside(place, archived.late, before)
-        if other is not None:
-            version = await self._records.update_with(key, thread, slim(new), known.version, other)
-            if version is not None:
-                return new, version
-            if archived.late is not None and before is not None:
-                await self._archive_late(place, before, archived)
-            else:
-                new = replace(new, apart=False)
-        return new, await self._records.update(key, thread, slim(new), known.version)
+        """Replace a head in a step of its own; return it, as it is stored, and its version."""
+        if archived.late is not None and before is not None:
+            await self._archive_late(place, before, archived)
+        if _stores_latest(before, new):
+            new = replace(new, apart=False)
+        return new, await self._records.update(self._records.head_key(place.thread), place.thread, slim(new), known.version)
 
     async def _store_state(self, known: Known, head: Head) -> None:
         """Store the state in a head beside it, if no newer one is there."""
@@ -313,12 +309,15 @@ class Heads:
                 break
         known.keep(head.ns, state)
 
-    async def _undo(self, place: Place, before: Head | None, now: Head | None, archived: Archived) -> None:
+    async def _undo(self, place: Place, old: Head | None, before: Head | None, now: Head | None, archived: Archived) -> None:
+        """Remove again what a change has stored that did not come about, where nobody else will."""
         if now is None or before is None or (now.birth, now.removals) != (before.birth, before.removals):
             for id, is_whole in archived.done.items():
                 if is_whole or not await self._archive.has(place, id):
                     await self._archive.remove(place.thread, short(place.ns), id)
         archived.clear()
+        if old is not None and (now is None or now.birth != old.birth):
+            await self._records.remove(self._records.state_key(old.thread, old.birth, short(old.ns)))
 
 
 def issue(number: int, tag: str) -> str:
@@ -330,6 +329,11 @@ def taken(head: Head, token: str | None) -> Head:
     """Return a head that a run has written."""
     writer = token or ""
     return head if head.writer == writer else replace(head, writer=writer, number=head.number + 1)
+
+
+def _stores_latest(before: Head | None, new: Head) -> bool:
+    """Return whether the latest checkpoint of a head is to be archived apart, and is not yet."""
+    return new.apart and not (before is not None and before.apart and _is_latest(before, new))
 
 
 def _is_latest(head: Head, other: Head) -> bool:

@@ -19,11 +19,14 @@ class Home:
         self._thread: threading.Thread | None = None
         self._used: tuple[int, asyncio.AbstractEventLoop] | None = None  # a loop in the thread of the caller, and that
 
-    async def run(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        """Await work in the saver's loop."""
+    def run(self, work: Callable[[], Coroutine[Any, Any, T]]) -> Coroutine[Any, Any, T]:
+        """Return work to be awaited, which is done in the saver's loop."""
         used = self._used
         if used is not None and used[0] == threading.get_ident() and used[1].is_running():
-            return await work()  # mostly; to ask for the running loop takes longer
+            return work()  # mostly; to ask for the running loop takes longer
+        return self._run(work)
+
+    async def _run(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
         here = asyncio.get_running_loop()
         with self._guard:
             if self._loop is None or not self._loop.is_running():

@@ -3,7 +3,7 @@
 from collections import OrderedDict
 from typing import Final, NamedTuple
 
-from .models import Head
+from .models import Head, Write
 
 __all__ = ["Known", "KnownHeads", "State"]
 
@@ -71,11 +71,12 @@ def _size(head: Head | None) -> int:
     size = 0
     for entry in (head.latest, head.leaving):
         if entry is not None:
-            size += len(entry.checkpoint) + len(entry.metadata)
-            for write in entry.writes:
-                size += len(write.data)
-    for late in (head.late, head.early):
-        for writes in late.values():
-            for write in writes:
-                size += len(write.data)
+            size += len(entry.checkpoint) + len(entry.metadata) + _size_of(entry.writes)
+    if head.late or head.early:
+        for writes in (*head.late.values(), *head.early.values()):
+            size += _size_of(writes)
     return size
+
+
+def _size_of(writes: list[Write]) -> int:
+    return sum([len(write.data) for write in writes]) if writes else 0

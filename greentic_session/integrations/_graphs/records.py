@@ -1,7 +1,9 @@
 """Sessions and waits of a thread: their owners and keys, and the lists of them."""
 
 import hashlib
+import re
 from collections import OrderedDict
+from collections.abc import Awaitable
 from functools import lru_cache
 from typing import Any, Final, cast
 from urllib.parse import quote, unquote
@@ -29,6 +31,8 @@ _STATE: Final = "langgraph-state"
 _LATE: Final = "langgraph-late"
 _PART: Final = "langgraph-part"
 _RUN: Final = "langgraph-run"
+_is_plain: Final = re.compile(r"[A-Za-z0-9_.~-]*\Z").match
+"""Whether `quote` leaves a text as it is; nearly all ids are UUIDs."""
 
 
 class Records:
@@ -106,35 +110,35 @@ class Records:
     def _mark_key(self, run: str, thread: str, name: str) -> SessionKey:
         return key_of(_RUN, self.hash(run), self.hash(thread), name)
 
-    async def wait(self, ctx: TenantCtx, scope: ReplyScope, key: str, value: object) -> None:
+    def wait(self, ctx: TenantCtx, scope: ReplyScope, key: str, value: object) -> Awaitable[object]:
         """Store a value as a wait of a user, so that it is listed."""
-        await self.store.register_wait(ctx, str(ctx.user), scope, key, _data(ctx, value), ttl=self.ttl)
+        return self.store.register_wait(ctx, str(ctx.user), scope, key, _data(ctx, value), ttl=self.ttl)
 
-    async def create(self, key: SessionKey, thread: str, value: object) -> None:
+    def create(self, key: SessionKey, thread: str, value: object) -> Awaitable[object]:
         """Store a value of a thread; a ConflictError where there is one."""
         ctx = self.owner(thread)
-        await self.store.create_session(ctx, _data(ctx, value), key=key, ttl=self.ttl)
+        return self.store.create_session(ctx, _data(ctx, value), key=key, ttl=self.ttl)
 
-    async def update(self, key: SessionKey, thread: str, value: object, version: str) -> str:
+    def update(self, key: SessionKey, thread: str, value: object, version: str) -> Awaitable[str]:
         """Replace a value of a thread if it has this version, or raise; return the new version."""
         ctx = self.owner(thread)
-        return await self.store.update_session(key, _data(ctx, value), ctx=ctx, if_version=version)
+        return self.store.update_session(key, _data(ctx, value), ctx=ctx, if_version=version)
 
     @property
     def updates_with(self) -> bool:
         """Whether `update_with` mostly does something."""
         return self.store.backend.updates_with
 
-    async def update_with(
+    def update_with(
         self, key: SessionKey, thread: str, value: object, version: str, other: tuple[SessionKey, object, ReplyScope | None]
-    ) -> str | None:
+    ) -> Awaitable[str | None]:
         """Do `update`, and store a new value of the thread under its key in the same step.
 
         With a scope it is listed. Returns None where nothing was done, for whatever reason.
         """
         ctx = self.owner(thread)
         new, beside, scope = other
-        return await self.store._update_with(  # noqa: SLF001  # it is there for adapters
+        return self.store._update_with(  # noqa: SLF001  # it is there for adapters
             key, _data(ctx, value), (new, _data(ctx, beside), scope), ctx=ctx, if_version=version, ttl=self.ttl
         )
 
@@ -169,16 +173,19 @@ class Records:
         """Return the key of the state of a namespace, by its short name."""
         return key_of(_STATE, self.hash(thread), birth, name)
 
-    def entry_keys(self, thread: str, name: str, id: str) -> tuple[SessionKey, SessionKey]:
-        """Return the keys of an archived checkpoint, and of the writes that came after that."""
-        place = f"{self.hash(thread)}:{name}:{quoted(id)}"
-        return key_of(_PART, place), key_of(_LATE, place)
+    def entry_key(self, thread: str, name: str, id: str) -> SessionKey:
+        """Return the key of an archived checkpoint."""
+        return key_of(_PART, self.hash(thread), name, quoted(id))
+
+    def late_key(self, thread: str, name: str, id: str) -> SessionKey:
+        """Return the key of the writes that came after a checkpoint was archived."""
+        return key_of(_LATE, self.hash(thread), name, quoted(id))
 
 
 @lru_cache(_MAX_KNOWN)
 def quoted(id: str) -> str:
     """Return the id of a checkpoint as it stands in keys and scopes."""
-    return quote(id, safe="")
+    return id if _is_plain(id) else quote(id, safe="")
 
 
 @lru_cache(_MAX_KNOWN)
@@ -189,8 +196,11 @@ def short(ns: str) -> str:
 
 def _data(ctx: TenantCtx, value: object) -> SessionData:
     """Return a snapshot; of our own types it is read as it was written, so nobody checks that."""
-    text = encode(SNAPSHOT_ENCODER, value, "a checkpoint").decode()
-    return SessionData(tenant_ctx=ctx, flow_id=FLOW, cursor=_CURSOR, context_json=text)
+    try:
+        text = SNAPSHOT_ENCODER.encode(value)
+    except Exception:  # noqa: BLE001  # whatever it is, there are words for it
+        text = encode(SNAPSHOT_ENCODER, value, "a checkpoint")
+    return SessionData(tenant_ctx=ctx, flow_id=FLOW, cursor=_CURSOR, context_json=text.decode())
 
 
 def key_of(*parts: str) -> SessionKey:
