@@ -7,7 +7,7 @@ rest to its `SessionBackend`; so no backend repeats a check, and no bad call eve
 import uuid
 import warnings
 from collections.abc import Awaitable
-from typing import Literal, TypeVar, Unpack
+from typing import Literal, Unpack
 
 from . import tenancy
 from ._base.lifecycle import Closing
@@ -22,8 +22,6 @@ from .reply import OnTimeout, resumes_on_timeout
 from .wait import SessionIterator, Wait
 
 __all__ = ["SessionStore"]
-
-T = TypeVar("T")
 
 
 class SessionStore(ReplyOperations, Closing):
@@ -218,14 +216,7 @@ class SessionStore(ReplyOperations, Closing):
         tenancy.check_scope(scope)
         lifetime, most = ttl_ms(ttl, self._limits.wait_ttl_ms), self._limits.max_waits_per_user
         parking = Parking(owner, scope, new, other_data, lifetime, text, max_waits=most)
-        return self._rung_behind(self._backend.update_with(update, parking))
-
-    async def _rung_behind(self, work: Awaitable[T]) -> T:
-        """Await what may make something ready, and say so."""
-        done = await work
-        if self._bell.is_heard:
-            self._bell.ring()
-        return done
+        return self._bell.behind(self._backend.update_with(update, parking))
 
     async def remove_session(self, key: str, *, ctx: TenantCtx | None = None) -> None:
         """Remove the session under `key` and every index entry that leads to it.

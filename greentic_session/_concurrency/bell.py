@@ -4,12 +4,14 @@ import asyncio
 import sys
 import threading
 import weakref
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
 
 import anyio
 
 __all__ = ["Bell", "Listener"]
+
+T = TypeVar("T")
 
 
 class Bell:
@@ -41,6 +43,12 @@ class Bell:
             listeners = list(self._listeners)
         for listener in listeners:
             listener.wake()
+
+    async def behind(self, work: Awaitable[T]) -> T:
+        """Await work, then ring."""
+        done = await work
+        self.ring()
+        return done
 
 
 class Listener:
