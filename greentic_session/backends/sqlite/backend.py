@@ -44,6 +44,7 @@ from . import deliveries, operations, replying
 from .admin import SQLiteInspector
 from .aging import pass_time
 from .lookups import placed, wait_of_owner
+from .ranks import free_idle, free_idle_of
 from .rows import place_of
 from .shelves import Shelves
 from .walking import END, last_id
@@ -304,6 +305,7 @@ class SQLiteBackend(SessionBackend):
                 step, after = await self._write(self._step(forget))
                 if step.looked:
                     yield step
+        await self._write(lambda c, _: free_idle_of(c, (ctx.env, ctx.tenant_id)))
 
     def inspector(self) -> Inspector:
         return SQLiteInspector(self.database, self.timer)
@@ -331,11 +333,14 @@ class SQLiteBackend(SessionBackend):
 
 def upkeep(timer: Timer, limits: ReplyLimits) -> Callable[[sqlite3.Connection], float]:
     """Return what frees expired sessions and replies, a few at a time; for a `Database`."""
+    looked = 0
 
     def free(connection: sqlite3.Connection) -> float:
+        nonlocal looked
         now = timer()
         soonest = operations.free_expired(connection, now, _FREED_ROWS, limits)
-        if soonest is not None and soonest <= now:
+        looked = free_idle(connection, looked, _FREED_ROWS)
+        if looked or (soonest is not None and soonest <= now):
             return _FREEING_PAUSE_S
         left = _LONGEST_SLEEP_S if soonest is None else soonest - now
         return min(max(left, _SHORTEST_SLEEP_S), _LONGEST_SLEEP_S)

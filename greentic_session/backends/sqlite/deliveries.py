@@ -26,6 +26,7 @@ from greentic_session.transitions import Kept, Leaving
 
 from . import replying
 from .inboxes import Letter, delivery_name, known_delivery, letters_at, place_of_letter, replies_of, total_kept
+from .ranks import set_first_right
 from .replying import Begun
 from .rows import Row, first_due, held_at, place_of
 from .shelves import Shelves
@@ -33,7 +34,7 @@ from .shelves import Shelves
 __all__ = ["claim_ready", "deliver", "inbox", "readiness", "rewrite", "soonest"]
 
 _MAX_FREED: Final = 50
-"""Number of expired waits that one search for a ready wait frees."""
+"""Number of expired waits, and of ranks that stood too early, at which one search ends."""
 _MAX_COUNTED: Final = 10_000
 """Limit of the waits that are counted as ready: these take a few milliseconds."""
 
@@ -134,7 +135,10 @@ def _start_turn(
 
 
 def soonest(connection: sqlite3.Connection, ctx: TenantCtx | None) -> float | None:
-    """Return since when something is ready, or when it will be: one look at an index."""
+    """Return since when something is ready, or when it will be: one look at an index.
+
+    For all tenants it may be too early, which `claim_ready` sets right: see `ranks`.
+    """
     if ctx is None:
         found = connection.execute("SELECT rank FROM tenants ORDER BY rank LIMIT 1").fetchone()
     else:
@@ -154,11 +158,13 @@ def _of(ctx: TenantCtx) -> tuple[str, list[str]]:
 def claim_ready(shelves: Shelves, readying: Readying) -> tuple[Readiness, Begun | None] | None:
     """As `SessionBackend.claim_ready`; the claim is told apart.
 
-    None: what it met had expired, and it is to be asked again.
+    None: what it met had expired, or was not due any more, and it is to be asked again.
     """
     ctx, now = readying.ctx, shelves.now
     for _ in range(_MAX_FREED):
         shelves.flush()  # what was freed is in nobody's way any more
+        if ctx is None and set_first_right(shelves.connection):
+            continue
         row = shelves.known(first_due(shelves.connection, ctx))
         if row is None:
             return Readiness(), None

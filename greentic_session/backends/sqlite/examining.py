@@ -45,7 +45,7 @@ _DISAGREEING: Final = """
     )
 """
 _OUT_OF_TURN: Final = """
-    SELECT 'unheard', tenant FROM tenants x WHERE id BETWEEN ? AND ? AND x.rank IS NOT max(
+    SELECT 'unheard', tenant FROM tenants x WHERE id BETWEEN ? AND ? AND x.rank > max(
         x.served, (SELECT min(t.due) FROM turns t WHERE t.tenant = x.tenant AND t.env = x.env AND t.due < 9e999)
     )
 """

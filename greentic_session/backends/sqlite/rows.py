@@ -84,6 +84,7 @@ class Row:
 
     Attributes:
         takes_part: Whether it has a row in ``turns``.
+        stored_due: When it is due by that row.
     """
 
     __slots__ = (
@@ -102,6 +103,7 @@ class Row:
         "rest_end",
         "resume",
         "size",
+        "stored_due",
         "stored_scope",
         "takes_part",
         "text",
@@ -138,6 +140,7 @@ class Row:
             self.deadline, self.rest_end, self.put_off, self.due = deadline, rest_end, put_off, due
             self.resume, self.is_new = bool(resume), bool(is_new)
             self.turn = None if about is None else Turn(about, failed, turn_key)
+        self.stored_due: float = self.due
 
     @property
     def waits(self) -> bool:

@@ -30,16 +30,12 @@ from .inboxes import (
     replies_of,
     update_letter,
 )
+from .ranks import Tenant, bring_forward, serve
 from .rows import Row, by_key, held_at, insert, scope_text, to_deliver_at
 from .schema import FREE
 
 __all__ = ["Shelves"]
 
-_RANK: Final = """
-    SELECT (SELECT min(due) FROM turns WHERE tenant = :tenant AND env = :env AND due < 9e999), x.id, x.rank, x.served
-    FROM (SELECT 1) LEFT JOIN tenants x ON x.tenant = :tenant AND x.env = :env
-"""
-"""When the first of a tenant's is due, and which rank it has had."""
 _GONE: Final = float("-inf")
 """The end of a session that was removed: before every moment."""
 
@@ -61,7 +57,7 @@ class Shelves:
         self._inboxes: dict[bytes, list[Letter]] = {}
         self._traced: set[str] = set()
         self._changed: dict[int, Row] = {}
-        self._tenants: dict[tuple[str, str], bool] = {}
+        self._served: set[Tenant] = set()
 
     # -- sessions
 
@@ -160,7 +156,7 @@ class Shelves:
             return
         row.place = row.stored_scope = None
         self.connection.execute("UPDATE sessions SET place = NULL, scope = NULL WHERE id = ?", (row.id,))
-        self._set_due(row, NEVER_ENDS)
+        row.due = NEVER_ENDS
         self.change(row)
 
     def displace(self, row: Row) -> None:
@@ -178,8 +174,6 @@ class Shelves:
         self.connection.execute("DELETE FROM sessions WHERE id = ?", (row.id,))
         if row.takes_part:
             self.connection.execute("DELETE FROM turns WHERE id = ?", (row.id,))
-            self._set_due(row, NEVER_ENDS)
-            self._changed.pop(row.id, None)
         place, row.place = row.place, None
         if place is not None:
             self._leave(place, row.token, leaving, left_at)
@@ -210,7 +204,7 @@ class Shelves:
         self._see_due(row, () if row.place is None else self.received(row.place))
 
     def _see_due(self, row: Row, inbox: Sequence[Received]) -> None:
-        self._set_due(row, transitions.due_at(row, inbox, self.now, row.due) if row.waits else NEVER_ENDS)
+        row.due = transitions.due_at(row, inbox, self.now, row.due) if row.waits else NEVER_ENDS
         self.change(row)
 
     def lease(self, row: Row, token: str, lease_ms: int) -> None:
@@ -228,17 +222,12 @@ class Shelves:
         self.accept(owner, place, at, made.received)
         row.turn, row.token, row.lease_end = made.turn, made.received.token, made.received.held_until
         row.deadline, row.rest_end, row.end = made.deadline, made.rest_end, made.end
-        self._set_due(row, row.lease_end)
+        row.due = row.lease_end
         self.change(row)
 
     def serve(self, owner: Identity) -> None:
         """Put a tenant behind the others: it had its turn."""
-        self._tenants[owner[0], owner[1]] = True
-
-    def _set_due(self, row: Row, due: float) -> None:
-        if due != row.due:
-            row.due = due
-            self._tenants.setdefault((row.identity[0], row.identity[1]), False)
+        self._served.add(owner[:2])
 
     # -- inboxes
 
@@ -371,10 +360,10 @@ class Shelves:
         """Write the sessions that changed, and whose turn it is."""
         for row in self._changed.values():
             self._write(row)
-        for (env, tenant), is_served in self._tenants.items():
-            self._rank(env, tenant, is_served=is_served)
+        for tenant in self._served:
+            serve(self.connection, tenant, self.now)
         self._changed.clear()
-        self._tenants.clear()
+        self._served.clear()
 
     def _write(self, row: Row) -> None:
         self.connection.execute(
@@ -396,16 +385,6 @@ class Shelves:
                 row.due,
             ),
         )
-
-    def _rank(self, env: str, tenant: str, *, is_served: bool) -> None:
-        execute = self.connection.execute
-        due, id, rank_before, served = execute(_RANK, {"env": env, "tenant": tenant}).fetchone()
-        served = self.now if is_served else served or 0.0
-        rank = None if due is None else max(due, served)
-        if rank is None:
-            if id is not None:
-                execute("DELETE FROM tenants WHERE id = ?", (id,))
-        elif is_served or rank != rank_before:
-            # Behind all that have the same rank: the new row's id is the highest.
-            statement = "INSERT OR REPLACE INTO tenants (env, tenant, rank, served) VALUES (?, ?, ?, ?)"
-            execute(statement, (env, tenant, rank, served))
+        if row.due < row.stored_due:
+            bring_forward(self.connection, (env, tenant), row.due)
+        row.stored_due = row.due
