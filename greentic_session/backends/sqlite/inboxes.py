@@ -2,7 +2,7 @@
 
 import sqlite3
 from collections.abc import Iterable, Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -13,9 +13,10 @@ from greentic_session.reply import Reply, delivery_hash
 from greentic_session.tenancy import Owner
 from greentic_session.transitions import Kept, Received
 
-from .rows import scope_text
+from .rows import Row, part_of_row, scope_text
 
 __all__ = [
+    "Completing",
     "Known",
     "Letter",
     "accepted",
@@ -31,6 +32,7 @@ __all__ = [
     "renumber",
     "replies_of",
     "reply_from",
+    "to_complete",
     "total_kept",
     "update_letter",
 ]
@@ -38,6 +40,13 @@ __all__ = [
 _NOWHERE: Final = ReplyScope("")
 _SCOPES: Final = msgspec.json.Decoder(ReplyScope)
 _LETTER: Final = "serial, id, place, size, accepted, keep_until, token, held_until, kept, delivery"
+_TO_COMPLETE: Final = (
+    "SELECT s.id, s.place, s.end, s.token, s.lease_end, "
+    "iif(t.id IS NULL, NULL, (SELECT count(*) FROM replies h WHERE h.token = s.token)), "
+    f"{', '.join(f'r.{column}' for column in _LETTER.split(', '))} "
+    "FROM sessions s LEFT JOIN turns t ON t.id = s.id "
+    "LEFT JOIN replies r ON r.place = iif(t.id IS NULL, NULL, s.place) WHERE s.key = ?"
+)
 _REPLY: Final = "serial, id, body, scope, accepted_at, delivery_id, sender"
 _AT_ONCE: Final = 500
 """Number of serials that one statement names."""
@@ -66,6 +75,20 @@ class Letter:
         self.received: Received = Received(reply, size, accepted, keep_until, token, held_until)
 
 
+class Completing(NamedTuple):
+    """What has to be known of a session whose claim is to be completed.
+
+    Attributes:
+        row: The session, without what only matters if it stays.
+        letters: What lies at its place; of one that takes no part in replies, nothing.
+        held: How many replies its last claim holds, there or elsewhere.
+    """
+
+    row: Row
+    letters: list[Letter]
+    held: int
+
+
 class Known(msgspec.Struct, frozen=True, gc=False):
     """An id of a delivery that is remembered.
 
@@ -85,6 +108,21 @@ def letters_at(connection: sqlite3.Connection, place: bytes) -> list[Letter]:
     """Return what lies at a place, run out or not, oldest first."""
     found = connection.execute(f"SELECT {_LETTER} FROM replies WHERE place = ? ORDER BY serial", (place,))  # noqa: S608
     return list(map(Letter, found))
+
+
+def to_complete(connection: sqlite3.Connection, key: str) -> Completing | None:
+    """Return the session under a key, live or not, with what lies at its place."""
+    found = connection.execute(_TO_COMPLETE, (key,)).fetchall()
+    if not found:
+        return None
+    id, place, end, token, lease_end, held, *_ = found[0]
+    row = part_of_row(id, key, place, end, token, lease_end)
+    if held is None:
+        return Completing(row, [], 0)
+    row.takes_part = True
+    letters = [Letter(columns[6:]) for columns in found if columns[6] is not None]
+    letters.sort(key=lambda letter: letter.serial)
+    return Completing(row, letters, held)
 
 
 def places_held_by(connection: sqlite3.Connection, token: str) -> list[bytes]:

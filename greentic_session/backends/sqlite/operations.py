@@ -20,6 +20,7 @@ from greentic_session.transitions import Leaving
 from greentic_session.wait import Wait
 
 from . import replying
+from .inboxes import to_complete
 from .rows import (
     Row,
     at_place,
@@ -240,10 +241,13 @@ def _claim_part(shelves: Shelves, claiming: Claiming, place: bytes, scope: Reply
 
 def complete(connection: sqlite3.Connection, key: str, token: str, now: float, limits: ReplyLimits) -> Settled | None:
     """As `SessionBackend.complete`."""
-    row = _held(connection, key, token, now)
-    if row is not None and row.takes_part:
-        return in_step(connection, now, limits, lambda shelves: replying.complete(shelves, shelves.taken_in(row)))
-    return NOTHING_ELSE if delete(connection, row) else None
+    found = to_complete(connection, key)
+    if found is None or not transitions.is_held(found.row, token, now):
+        return None
+    if found.row.takes_part:
+        return in_step(connection, now, limits, lambda shelves: replying.complete(shelves, shelves.completing(found)))
+    delete(connection, found.row)
+    return NOTHING_ELSE
 
 
 def release(connection: sqlite3.Connection, key: str, token: str, now: float, limits: ReplyLimits) -> bool:

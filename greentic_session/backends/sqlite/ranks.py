@@ -14,8 +14,8 @@ __all__ = ["Tenant", "bring_forward", "free_idle", "free_idle_of", "serve", "set
 Tenant: TypeAlias = tuple[str, str]
 """Its env and its name."""
 
-_DUE: Final = "SELECT min(due) FROM turns t WHERE t.tenant = x.tenant AND t.env = x.env AND t.due < 9e999"
-_FIRST: Final = f"SELECT env, tenant, rank, served, ({_DUE}) FROM tenants x ORDER BY rank, id LIMIT 1"
+_DUE: Final = "SELECT min(due) FROM turns t WHERE t.tenant = tenants.tenant AND t.env = tenants.env AND t.due < 9e999"
+_FIRST: Final = f"SELECT env, tenant, rank, served, ({_DUE}) FROM tenants ORDER BY rank, id LIMIT 1"
 _OF_ONE: Final = "WHERE tenant = ? AND env = ?"
 _IDLE: Final = f"({_DUE}) IS NULL"
 
@@ -59,14 +59,14 @@ def free_idle(connection: sqlite3.Connection, after: int, most: int) -> int:
     ids = connection.execute("SELECT id FROM tenants WHERE id > ? ORDER BY id LIMIT ?", (after, most)).fetchall()
     if ids:
         last = ids[-1][0]
-        connection.execute(f"DELETE FROM tenants AS x WHERE id > ? AND id <= ? AND {_IDLE}", (after, last))  # noqa: S608  # as above
+        connection.execute(f"DELETE FROM tenants WHERE id > ? AND id <= ? AND {_IDLE}", (after, last))  # noqa: S608  # as above
     return last if len(ids) == most else 0
 
 
 def free_idle_of(connection: sqlite3.Connection, tenant: Tenant) -> None:
     """Free the rank of a tenant that has nothing due."""
     env, name = tenant
-    connection.execute(f"DELETE FROM tenants AS x {_OF_ONE} AND {_IDLE}", (name, env))  # noqa: S608  # as above
+    connection.execute(f"DELETE FROM tenants {_OF_ONE} AND {_IDLE}", (name, env))  # noqa: S608  # as above
 
 
 def _correct(connection: sqlite3.Connection, tenant: Tenant, due: float | None, served: float) -> None:

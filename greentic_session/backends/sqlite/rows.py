@@ -28,6 +28,7 @@ __all__ = [
     "held_at",
     "insert",
     "latest_of",
+    "part_of_row",
     "place_of",
     "rows_between",
     "scope_text",
@@ -219,7 +220,7 @@ def at_place(connection: sqlite3.Connection, place: bytes, *, text: bool = False
     if found is None:
         return None
     id, key, end, token, lease_end, *more = found
-    return _placed(id, key, place, end, token, lease_end, more)
+    return part_of_row(id, key, place, end, token, lease_end, more)
 
 
 def to_park_at(connection: sqlite3.Connection, place: bytes) -> tuple[Row | None, bool]:
@@ -227,7 +228,7 @@ def to_park_at(connection: sqlite3.Connection, place: bytes) -> tuple[Row | None
     lies, part, id, key, *identity, end, token, lease_end = connection.execute(_TO_PARK_AT, {"place": place}).fetchone()
     if id is None:
         return None, bool(lies)
-    return _placed(id, key, place, end, token, lease_end, (), identity), bool(lies) or part is not None
+    return part_of_row(id, key, place, end, token, lease_end, (), identity), bool(lies) or part is not None
 
 
 def to_claim_at(connection: sqlite3.Connection, place: bytes) -> tuple[Row, bool] | None:
@@ -236,19 +237,20 @@ def to_claim_at(connection: sqlite3.Connection, place: bytes) -> tuple[Row, bool
     if found is None:
         return None
     id, key, end, token, lease_end, part, text = found
-    return _placed(id, key, place, end, token, lease_end, (text,)), part is not None
+    return part_of_row(id, key, place, end, token, lease_end, (text,)), part is not None
 
 
-def _placed(
+def part_of_row(
     id: int,
     key: str,
-    place: bytes,
+    place: bytes | None,
     end: float,
     token: str,
     lease_end: float,
-    more: Sequence[bytes],
+    more: Sequence[bytes] = (),
     identity: Sequence[str] = _NOBODY,
 ) -> Row:
+    """Return a session of which only this was read, and maybe its text: enough to claim or end it."""
     return Row((id, key, *identity, None, place, None, end, token, lease_end, 0, *_NO_PART, *more))
 
 

@@ -18,6 +18,7 @@ from greentic_session.tenancy import Identity, Owner
 from greentic_session.transitions import AtOnce, Leaving, Lifetime, Received
 
 from .inboxes import (
+    Completing,
     Letter,
     delete_letters,
     delivery_name,
@@ -73,6 +74,15 @@ class Shelves:
     def taken_in(self, row: Row) -> Row:
         """Take in a session that was read before this step, in the same transaction."""
         return self._rows.setdefault(row.id, row)
+
+    def completing(self, found: Completing) -> Row:
+        """Take in a session and what lies at its place, which were read as `taken_in` says."""
+        row, letters, held = found
+        if row.place is not None:
+            self._inboxes[row.place] = letters
+        if row.token is not None and held == sum(letter.received.token == row.token for letter in letters):
+            self._traced.add(row.token)  # nothing elsewhere
+        return self.taken_in(row)
 
     def by_key(self, key: str) -> Row | None:
         """Return the session under a key, live or not."""
