@@ -63,7 +63,8 @@ _DUE_OF_ANY: Final = (
 _DUE_OF_TENANT: Final = f"{_DUE} t.tenant = ? AND t.env = ? AND t.due < 9e999 ORDER BY t.due, t.id LIMIT 1"
 _DUE_OF_TEAM: Final = f"{_DUE} t.tenant = ? AND t.env = ? AND t.team = ? AND t.due < 9e999 ORDER BY t.due, t.id LIMIT 1"
 _LYING: Final = "EXISTS (SELECT 1 FROM replies WHERE place = :place)"
-_TO_DELIVER_AT: Final = f"SELECT {_HEAD}, s.text, {_LYING} FROM {_TABLES} WHERE s.place = :place"  # noqa: S608  # as above
+_RANK: Final = "(SELECT rank FROM tenants x WHERE x.tenant = s.tenant AND x.env = s.env)"
+_TO_DELIVER_AT: Final = f"SELECT {_HEAD}, s.text, {_RANK}, {_LYING} FROM {_TABLES} WHERE s.place = :place"  # noqa: S608
 _TO_PARK_AT: Final = (
     f"SELECT {_LYING}, t.id, s.id, s.key, s.env, s.tenant, s.team, s.user, s.end, s.token, s.lease_end "  # noqa: S608
     f"FROM (SELECT 1) LEFT JOIN sessions s ON s.place = :place LEFT JOIN turns t ON t.id = s.id"
@@ -85,11 +86,13 @@ class Row:
 
     Attributes:
         takes_part: Whether it has a row in ``turns``.
-        stored_due: When it is due by that row.
+        announced: From when on its tenant's rank leads to it, as far as is known: if it is due
+            earlier than that, the rank has to come forward.
     """
 
     __slots__ = (
         "_data",
+        "announced",
         "deadline",
         "due",
         "end",
@@ -104,7 +107,6 @@ class Row:
         "rest_end",
         "resume",
         "size",
-        "stored_due",
         "stored_scope",
         "takes_part",
         "text",
@@ -112,7 +114,7 @@ class Row:
         "turn",
     )
 
-    def __init__(self, columns: tuple[Any, ...]) -> None:
+    def __init__(self, columns: Sequence[Any]) -> None:
         id, key, env, tenant, team, user, pointer, place, scope, end, token, lease_end, size, deadline, *more = columns
         self.id: int = id
         self.key: SessionKey = SessionKey(key)
@@ -141,7 +143,7 @@ class Row:
             self.deadline, self.rest_end, self.put_off, self.due = deadline, rest_end, put_off, due
             self.resume, self.is_new = bool(resume), bool(is_new)
             self.turn = None if about is None else Turn(about, failed, turn_key)
-        self.stored_due: float = self.due
+        self.announced: float = self.due
 
     @property
     def waits(self) -> bool:
@@ -262,7 +264,12 @@ def held_at(connection: sqlite3.Connection, place: bytes) -> Row | None:
 def to_deliver_at(connection: sqlite3.Connection, place: bytes) -> tuple[Row | None, bool]:
     """Return what `held_at` does, with its text; and whether something lies there, if it waits."""
     found = connection.execute(_TO_DELIVER_AT, {"place": place}).fetchone()
-    return (None, False) if found is None else (Row(found[:-1]), bool(found[-1]))
+    if found is None:
+        return None, False
+    *columns, rank, lies = found
+    row = Row(columns)
+    row.announced = NEVER_ENDS if rank is None else rank
+    return row, bool(lies)
 
 
 def first_due(connection: sqlite3.Connection, ctx: TenantCtx | None) -> Row | None:

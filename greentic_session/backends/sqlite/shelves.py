@@ -395,6 +395,6 @@ class Shelves:
                 row.due,
             ),
         )
-        if row.due < row.stored_due:
+        if row.due < row.announced:
             bring_forward(self.connection, (env, tenant), row.due)
-        row.stored_due = row.due
+        row.announced = row.due
