@@ -41,7 +41,7 @@ _NOWHERE: Final = ReplyScope("")
 _SCOPES: Final = msgspec.json.Decoder(ReplyScope)
 _LETTER: Final = "serial, id, place, size, accepted, keep_until, token, held_until, kept, delivery"
 _TO_COMPLETE: Final = (
-    "SELECT s.id, s.place, s.end, s.token, s.lease_end, "
+    "SELECT s.id, s.place, s.end, s.token, s.lease_end, "  # noqa: S608  # constants of ours
     "iif(t.id IS NULL, NULL, (SELECT count(*) FROM replies h WHERE h.token = s.token)), "
     f"{', '.join(f'r.{column}' for column in _LETTER.split(', '))} "
     "FROM sessions s LEFT JOIN turns t ON t.id = s.id "

@@ -15,7 +15,7 @@ Tenant: TypeAlias = tuple[str, str]
 """Its env and its name."""
 
 _DUE: Final = "SELECT min(due) FROM turns t WHERE t.tenant = tenants.tenant AND t.env = tenants.env AND t.due < 9e999"
-_FIRST: Final = f"SELECT env, tenant, rank, served, ({_DUE}) FROM tenants ORDER BY rank, id LIMIT 1"
+_FIRST: Final = f"SELECT env, tenant, rank, served, ({_DUE}) FROM tenants ORDER BY rank, id LIMIT 1"  # noqa: S608  # constants of ours
 _OF_ONE: Final = "WHERE tenant = ? AND env = ?"
 _IDLE: Final = f"({_DUE}) IS NULL"
 
@@ -23,7 +23,7 @@ _IDLE: Final = f"({_DUE}) IS NULL"
 def bring_forward(connection: sqlite3.Connection, tenant: Tenant, due: float) -> None:
     """Note that something of a tenant is due at a moment; its rank may be as early anyway."""
     env, name = tenant
-    known = connection.execute(f"SELECT rank, served FROM tenants {_OF_ONE}", (name, env)).fetchone()  # noqa: S608  # constants of ours
+    known = connection.execute(f"SELECT rank, served FROM tenants {_OF_ONE}", (name, env)).fetchone()  # noqa: S608  # as above
     if known is None:
         _put(connection, tenant, due, 0.0)
     elif (rank := max(due, known[1])) < known[0]:

@@ -252,7 +252,7 @@ def part_of_row(
     more: Sequence[bytes] = (),
     identity: Sequence[str] = _NOBODY,
 ) -> Row:
-    """Return a session of which only this was read, and maybe its text: enough to claim or end it."""
+    """Return a session of which only this was read: enough to find, claim, displace or end it."""
     return Row((id, key, *identity, None, place, None, end, token, lease_end, 0, *_NO_PART, *more))
 
 

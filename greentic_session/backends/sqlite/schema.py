@@ -36,8 +36,8 @@ Others have none, and cost what they cost before there were any.
 ========================  ========================================================================
 
 ``tenants`` has a row for each tenant that has something due; ``rank`` is when the first of it is
-due or when the tenant had its last turn (``served``), whichever is later. Of equal ranks, the
-lowest ``id`` is first.
+due or when the tenant had its last turn (``served``), whichever is later, or stands too early (see
+`ranks`). Of equal ranks, the lowest ``id`` is first.
 
 ``replies`` has the unsettled replies: ``serial`` is the order of acceptance, ``at`` the scope of
 the place and ``scope`` that of the delivery, ``delivery`` the name of its delivery, ``accepted_at``

@@ -16,6 +16,7 @@ from sqlite_raw import execute
 from timers import Timer
 
 from greentic_session import (
+    Claim,
     ReplyScope,
     SQLiteSessionStore,
     Start,
@@ -147,6 +148,20 @@ async def test_a_program_that_uses_none_of_it_pays_no_statement_for_it(store: SQ
     assert claim is not None
     assert len(await statements.of(lambda: claim.renew(30))) == 2
     assert len(await statements.of(claim.complete)) == 2
+
+
+async def test_the_usual_delivery_and_its_verdict_take_four_statements_each(store: SQLiteSessionStore) -> None:
+    """One looks at the wait with all that lies there, three change session, turn and reply."""
+    await park(store, "first", OTHER)
+    await (await claim_answer(store, scope=OTHER)).complete()  # its tenant has a rank from now on
+    await park(store)
+    statements, claims = Statements(store), list[Claim]()
+
+    async def deliver() -> None:
+        claims.append(await claim_answer(store))
+
+    assert len(await statements.of(deliver)) == 4
+    assert len(await statements.of(claims[0].complete)) == 4
 
 
 async def test_an_idle_poll_is_one_read_of_an_index_and_waits_for_no_lock(store: SQLiteSessionStore, path: Path) -> None:
