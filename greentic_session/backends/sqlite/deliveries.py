@@ -26,7 +26,7 @@ from greentic_session.transitions import Kept, Leaving
 
 from . import replying
 from .inboxes import Letter, delivery_name, known_delivery, letters_at, place_of_letter, replies_of, total_kept
-from .ranks import set_first_right
+from .ranks import set_right
 from .replying import Begun
 from .rows import Row, first_due, held_at, place_of
 from .shelves import Shelves
@@ -34,7 +34,7 @@ from .shelves import Shelves
 __all__ = ["claim_ready", "deliver", "inbox", "readiness", "rewrite", "soonest"]
 
 _MAX_FREED: Final = 50
-"""Number of expired waits, and of ranks that stood too early, at which one search ends."""
+"""How often one search frees an expired wait, or sets ranks right, that is in its way."""
 _MAX_COUNTED: Final = 10_000
 """Limit of the waits that are counted as ready: these take a few milliseconds."""
 
@@ -163,7 +163,7 @@ def claim_ready(shelves: Shelves, readying: Readying) -> tuple[Readiness, Begun 
     ctx, now = readying.ctx, shelves.now
     for _ in range(_MAX_FREED):
         shelves.flush()  # what was freed is in nobody's way any more
-        if ctx is None and set_first_right(shelves.connection):
+        if ctx is None and set_right(shelves.connection):
             continue
         row = shelves.known(first_due(shelves.connection, ctx))
         if row is None:

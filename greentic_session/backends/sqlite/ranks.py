@@ -9,13 +9,19 @@ at the head sets it right, and upkeep frees those of tenants that have nothing d
 import sqlite3
 from typing import Final, TypeAlias
 
-__all__ = ["Tenant", "bring_forward", "free_idle", "free_idle_of", "serve", "set_first_right"]
+__all__ = ["Tenant", "bring_forward", "free_idle", "free_idle_of", "serve", "set_right"]
 
 Tenant: TypeAlias = tuple[str, str]
 """Its env and its name."""
 
 _DUE: Final = "SELECT min(due) FROM turns t WHERE t.tenant = tenants.tenant AND t.env = tenants.env AND t.due < 9e999"
-_FIRST: Final = f"SELECT env, tenant, rank, served, ({_DUE}) FROM tenants ORDER BY rank, id LIMIT 1"  # noqa: S608  # constants of ours
+_LOOKED_AT: Final = 20
+"""Number of ranks that are looked at where the first one stands too early."""
+_EARLY: Final = (
+    f"SELECT env, tenant, served, due FROM (SELECT *, ({_DUE}) AS due FROM tenants ORDER BY rank, id LIMIT ?) "  # noqa: S608  # constants of ours
+    "WHERE due IS NULL OR max(due, served) > rank"
+)
+"""Those of the first ranks that stand too early."""
 _OF_ONE: Final = "WHERE tenant = ? AND env = ?"
 _IDLE: Final = f"({_DUE}) IS NULL"
 
@@ -38,16 +44,16 @@ def serve(connection: sqlite3.Connection, tenant: Tenant, now: float) -> None:
     _correct(connection, tenant, due, now)
 
 
-def set_first_right(connection: sqlite3.Connection) -> bool:
-    """Give the tenant at the head the rank that it has by now; say whether that is another."""
-    found = connection.execute(_FIRST).fetchone()
-    if found is None:
+def set_right(connection: sqlite3.Connection) -> bool:
+    """Set the rank at the head right if it stands too early; say whether it did.
+
+    The next ones are set right with it: they would be at the head soon, and each cost a sync.
+    """
+    if not connection.execute(_EARLY, (1,)).fetchall():
         return False
-    env, name, rank, served, due = found
-    is_early = due is None or max(due, served) > rank
-    if is_early:
+    for env, name, served, due in connection.execute(_EARLY, (_LOOKED_AT,)).fetchall():
         _correct(connection, (env, name), due, served)
-    return is_early
+    return True
 
 
 def free_idle(connection: sqlite3.Connection, after: int, most: int) -> int:

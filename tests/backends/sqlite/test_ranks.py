@@ -97,6 +97,19 @@ async def test_what_is_ready_is_found_behind_ranks_that_stand_too_early(
     assert ranked(path, timer) == {"ready": LEASE}
 
 
+async def test_ranks_that_would_soon_be_met_too_early_are_set_right_together(
+    store: SQLiteSessionStore, path: Path, timer: Timer
+) -> None:
+    """Each would take the lock otherwise, and sync the disk."""
+    for number in range(10):
+        await park(store, f"t{number}", f"k{number}")
+        await settle(store, f"t{number}")
+        timer.advance(1)
+    timer.advance(LEASE - 10)
+    assert await heard(store) == []
+    assert ranked(path, timer) == {}
+
+
 async def test_a_rank_comes_forward_for_what_is_due_earlier(store: SQLiteSessionStore, path: Path, timer: Timer) -> None:
     await park(store, "acme", "resumed", OTHER, HOUR, on_timeout="resume")
     assert ranked(path, timer) == {"acme": HOUR}
