@@ -63,9 +63,10 @@ def free_idle(connection: sqlite3.Connection, after: int, most: int) -> int:
         Behind which id to go on; 0 at the end.
     """
     ids = connection.execute("SELECT id FROM tenants WHERE id > ? ORDER BY id LIMIT ?", (after, most)).fetchall()
-    if ids:
-        last = ids[-1][0]
-        connection.execute(f"DELETE FROM tenants WHERE id > ? AND id <= ? AND {_IDLE}", (after, last))  # noqa: S608  # as above
+    if not ids:
+        return 0
+    last: int = ids[-1][0]
+    connection.execute(f"DELETE FROM tenants WHERE id > ? AND id <= ? AND {_IDLE}", (after, last))  # noqa: S608  # as above
     return last if len(ids) == most else 0
 
 
