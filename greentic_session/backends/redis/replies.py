@@ -13,7 +13,7 @@ from greentic_session._redis.answers import foreign, number, reading_answers
 from greentic_session._redis.client import RedisClient
 from greentic_session._redis.executor import Arg, Executor
 from greentic_session._redis.scanning import glob_of, walk
-from greentic_session.backend import SessionBackend, replies
+from greentic_session.backend import Claimed, SessionBackend, replies
 from greentic_session.backends.unreadable import put_off_unreadable
 from greentic_session.errors import CorruptSessionError, GreenticError
 from greentic_session.models import ReplyScope, TenantCtx
@@ -22,7 +22,7 @@ from greentic_session.tenancy import Owner
 from greentic_session.wait import Wait, wait_of
 
 from .keys import REPLIES_KIND, Keys, key_of, owner_of, owner_text, payload_prefix, scope_of
-from .reply_answers import beside, claimed_of, delivery_name, limits_of, replies_of, reply_of
+from .reply_answers import beside, claimed_of, deadline_of, delivery_name, limits_of, own_reply, replies_of, reply_of
 from .scripts import GIVE_BACK, Answer, ms, script, step, text_of
 from .slot import BarredError, ShortError, Slot
 from .staging import Storing
@@ -45,6 +45,8 @@ _STAY = step("stay")
 _STAY_WITH = Storing(_STAY, text=4, size=7)
 _TAKE = step("take")
 
+_TEXT_AT = {b"claimed": 4, b"at once": 3}
+"""Where in an answer of `deliver.lua` the text of the wait is."""
 MAX_COUNTING_STEPS = 50
 """Limit of the steps in which is counted what is ready: each is a hundred teams."""
 STEP = 40
@@ -77,6 +79,8 @@ class RedisReplies(SessionBackend):
                 return replies.Delivered(DeliveryOutcome(outcome.decode()))
             case b"queued" | b"kept":
                 return replies.Delivered(DeliveryOutcome(outcome.decode()), reply_of(more[0], delivering))
+            case b"at once":
+                return await self._claimed_at_once(delivering, *more)
             case b"claimed":
                 return await self._delivered_claim(delivering, reply_of(more[0], delivering), more[1:])
             case b"inbox full":
@@ -128,12 +132,15 @@ class RedisReplies(SessionBackend):
         else:
             behind = ("GET", self._keys.session("").encode() + remembered)
             answer, text = await _DELIVER.run(self._client, len(places), words, undo, behind=behind)
-            if answer[0] == b"claimed" and answer[4] is None:
-                answer[4] = text
+            at = _TEXT_AT.get(answer[0])
+            if at is not None and answer[at] is None:
+                answer[at] = text
                 if text is None:  # somebody has removed it in between, and the reply with it
                     self._note_place(places[0], remembered, None)
                     return await self._deliver(delivering)
-        if answer[0] == b"claimed":
+        if answer[0] == b"at once":
+            self._note_place(places[0], remembered, answer[2])
+        elif answer[0] == b"claimed":
             self._note_place(places[0], remembered, answer[3] if answer[2] == scope_texts[0] else None)
         return answer
 
@@ -147,6 +154,17 @@ class RedisReplies(SessionBackend):
         if key is not None:
             known.remember(place, key)
 
+    async def _claimed_at_once(
+        self, delivering: replies.Delivering, accepted: bytes, key: bytes, text: bytes | None, deadline: bytes
+    ) -> replies.Delivered:
+        reply = own_reply(delivering, accepted)
+        try:
+            wait = self.read_wait(delivering.owner, key, text, delivering.scopes[0])
+        except CorruptSessionError as error:
+            return await self._queued_unreadable(delivering, key, reply, error)
+        claimed = Claimed(wait, delivering.turn_key, 1, (reply,), deadline_of(deadline))
+        return replies.Delivered(DeliveryOutcome.CLAIMED, reply, claimed)
+
     async def _delivered_claim(self, delivering: replies.Delivering, reply: Reply, told: list[Any]) -> replies.Delivered:
         scope_read, key, text, *more = told
         asked = delivering.scopes[0]
@@ -157,9 +175,14 @@ class RedisReplies(SessionBackend):
             else:
                 wait = self.read_wait(delivering.owner, key, text, scope)
         except CorruptSessionError as error:
-            await self.put_off_unreadable(delivering.owner, key_of(key), delivering.token, error)
-            return replies.Delivered(DeliveryOutcome.QUEUED, reply)
+            return await self._queued_unreadable(delivering, key, reply, error)
         return replies.Delivered(DeliveryOutcome.CLAIMED, reply, claimed_of(wait, more, reply))
+
+    async def _queued_unreadable(
+        self, delivering: replies.Delivering, key: bytes, reply: Reply, error: CorruptSessionError
+    ) -> replies.Delivered:
+        await self.put_off_unreadable(delivering.owner, key_of(key), delivering.token, error)
+        return replies.Delivered(DeliveryOutcome.QUEUED, reply)
 
     def read_wait(self, owner: Owner | None, key: bytes, text: bytes | None, scope: ReplyScope | None) -> Wait:
         """Return a wait that was claimed.

@@ -16,7 +16,17 @@ from greentic_session.models import ReplyScope
 from greentic_session.reply import Reply, delivery_hash
 from greentic_session.wait import Wait
 
-__all__ = ["beside", "claimed_of", "delivery_name", "limits_of", "replies_of", "reply_of", "terms_of"]
+__all__ = [
+    "beside",
+    "claimed_of",
+    "deadline_of",
+    "delivery_name",
+    "limits_of",
+    "own_reply",
+    "replies_of",
+    "reply_of",
+    "terms_of",
+]
 
 
 _BESIDE_DECODER = msgspec.json.Decoder(tuple[str | None, str | None, ReplyScope])
@@ -55,14 +65,25 @@ def reply_of(told: Sequence[bytes], own: Delivering | None = None) -> Reply:
         InternalError: It is not one.
     """
     reply_id, body, text, accepted = told
-    at = EPOCH + timedelta(microseconds=int(accepted))
     if own is not None and body is None:
-        return Reply(own.reply_id, own.text, own.scopes[0], at, own.delivery_id, own.sender)
+        return own_reply(own, accepted)
+    at = EPOCH + timedelta(microseconds=int(accepted))
     try:
         delivery_id, sender, scope = _BESIDE_DECODER.decode(text)
     except (msgspec.MsgspecError, GreenticError) as error:
         raise foreign() from error
     return Reply(reply_id.decode(), body.decode("utf-8", "surrogatepass"), scope, at, delivery_id, sender)
+
+
+def own_reply(own: Delivering, accepted: bytes) -> Reply:
+    """Return the caller's own reply, of which only is told when it was accepted."""
+    at = EPOCH + timedelta(microseconds=int(accepted))
+    return Reply(own.reply_id, own.text, own.scopes[0], at, own.delivery_id, own.sender)
+
+
+def deadline_of(told: bytes) -> float | None:
+    """Return a deadline in seconds since the epoch; None for never."""
+    return None if told == b"inf" else float(told) / 1000
 
 
 def replies_of(told: Sequence[Sequence[bytes]], known: Reply | None = None) -> tuple[Reply, ...]:
@@ -81,7 +102,7 @@ def claimed_of(wait: Wait, told: Sequence[Any], known: Reply | None = None) -> C
     if type(told[0]) is int:
         left_ms, seconds, micros = told
         return Claimed(wait, deadline=int(seconds) + (int(micros) + left_ms * 1000) / 1_000_000)
-    deadline = None if told[0] == b"inf" else float(told[0]) / 1000
+    deadline = deadline_of(told[0])
     if len(told) == 1:
         return Claimed(wait, deadline=deadline)
     turn_key, attempt, timed_out, is_new, *held = told[1:]

@@ -14,7 +14,8 @@
 -- Returns  {"duplicate"}; {"unmatched"}; {"inbox full"}; {"owner full"}; {"queued", reply};
 --          {"kept", reply}; {"claimed", reply, then what told_claim in places.lua tells: instead of
 --          the number of the scope that as JSON, the text is false where the client has given it,
---          or reads it behind the script};
+--          or reads it behind the script}; {"at once", when it was accepted, session key, text as
+--          there, deadline} for a first attempt of this very reply where it was delivered;
 --          of the beginning {"exists"} if a live session has its key, and what park.lua answers. Of
 --          this very reply only the id is told, and when it was accepted
 -- @include staging
@@ -88,8 +89,7 @@ repeat
   if key_end < math.huge then call('PEXPIRE', inbox, string.format('%.0f', math.ceil(key_end - at))) end
   -- @include count_accepted
   if is_staged then call('UNLINK', staged_key(begun_text)) end -- nothing begins
-  local reply = {id, false, false, told}
-  return {'claimed', reply, ARGV[15], key, text, deadline, turn_key, 1, 0, 0, reply}
+  return {'at once', told, key, text, deadline} -- the client knows the rest
 until true
 
 -- @include places
