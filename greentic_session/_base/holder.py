@@ -10,12 +10,12 @@ from typing import Final
 
 from msgspec import Struct
 
-__all__ = ["PUBLIC_CHARACTERS", "SECRET_BYTES", "Holder", "claim_token", "holder_of", "this_process"]
+__all__ = ["PUBLIC_CHARACTERS", "Holder", "claim_token", "delivery_tokens", "holder_of", "this_process"]
 
 PUBLIC_CHARACTERS: Final = 12
 """Number of characters at the front of a token that are no secret."""
-SECRET_BYTES: Final = 15
-"""How many random bytes are in a token."""
+_SECRET_BYTES: Final = 15
+"""How many random bytes are in a token of a claim."""
 _MAX_PID: Final = 0xFFFFFF
 _PUBLIC: Final = re.compile(r"([0-9a-f]{5})\.([0-9a-f]{6})")
 
@@ -32,14 +32,16 @@ class Holder(Struct, frozen=True):
     pid: int
 
 
-def claim_token(secret: bytes | None = None) -> str:
-    """Return a new token of a claim, of 32 characters: 12 tell who holds it, 20 nobody guesses.
+def claim_token() -> str:
+    """Return a new token of a claim, of 32 characters: 12 tell who holds it, 20 nobody guesses."""
+    return _public() + binascii.b2a_base64(os.urandom(_SECRET_BYTES), newline=False).decode()
 
-    Args:
-        secret: Its `SECRET_BYTES` random bytes, for who needs some more and has them at once.
-    """
-    random = os.urandom(SECRET_BYTES) if secret is None else secret
-    return _public() + binascii.b2a_base64(random, newline=False).decode()
+
+def delivery_tokens() -> tuple[str, str, str]:
+    """Return a token of a claim, and of a reply and of a turn, which are random all through."""
+    random = os.urandom(32 + _SECRET_BYTES)  # in one call of the system
+    text = random.hex()
+    return _public() + binascii.b2a_base64(random[32:], newline=False).decode(), text[:32], text[32:64]
 
 
 def holder_of(token: str | None) -> Holder | None:

@@ -1,10 +1,9 @@
 """Claiming a wait: the plain operation, and what all claims of a store share."""
 
 import os
-import time
 
 from greentic_session import tenancy
-from greentic_session._base.holder import SECRET_BYTES, claim_token
+from greentic_session._base.holder import claim_token
 from greentic_session._concurrency.bell import Bell
 from greentic_session._concurrency.terms import PLAIN, Terms
 from greentic_session._json.fields import check_bool
@@ -14,19 +13,12 @@ from greentic_session.expiry import Seconds, milliseconds
 from greentic_session.limits import Limits
 from greentic_session.models import ReplyScope, TenantCtx
 
-__all__ = ["ClaimOperations", "new_token", "new_tokens"]
+__all__ = ["ClaimOperations", "new_token"]
 
 
 def new_token() -> str:
     """Return a text that nobody guesses: of a reply or a turn."""
     return os.urandom(16).hex()
-
-
-def new_tokens() -> tuple[str, str, str]:
-    """Return tokens of a reply, a claim and a turn."""
-    random = os.urandom(32 + SECRET_BYTES)  # in one call of the system
-    both = random[SECRET_BYTES:].hex()
-    return both[:32], claim_token(random[:SECRET_BYTES]), both[32:]
 
 
 class ClaimOperations:
@@ -80,7 +72,7 @@ class ClaimOperations:
         if keep_alive is not False:
             check_bool("keep_alive", keep_alive)
         if keep_alive:
-            terms = Terms(lease_ms, time.monotonic(), is_plain=True, keeps_alive=True)
+            terms = Terms(lease_ms, is_plain=True)
         claimed = await self._backend.claim(Claiming(owner, scopes, token, lease_ms))
         if claimed is None:
             return None

@@ -9,7 +9,7 @@ from greentic_session.reply import DeliveryOutcome, Reply
 __all__ = ["Delivery"]
 
 
-class Delivery(Hiding, Struct, frozen=True):
+class Delivery(Hiding, Struct, frozen=True, gc=False):
     """Result of `SessionStore.deliver`.
 
     Attributes:

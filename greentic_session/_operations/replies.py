@@ -1,16 +1,15 @@
 """The operations of a store on replies: checks, and calls of the backend."""
 
-import time
 import uuid
 from typing import Any
 
 from greentic_session import tenancy
-from greentic_session._base.holder import claim_token
+from greentic_session._base.holder import claim_token, delivery_tokens
 from greentic_session._concurrency.shield import shielded
 from greentic_session._concurrency.terms import Terms
 from greentic_session._concurrency.together import together
 from greentic_session._json.fields import check_bool, check_int, check_type
-from greentic_session.backend import Beginning, Claimed, Delivering, Readying
+from greentic_session.backend import Beginning, Delivering, Readying
 from greentic_session.claim import Claim
 from greentic_session.errors import ConflictError, InvalidInputError
 from greentic_session.expiry import Seconds, milliseconds, ttl_ms
@@ -19,7 +18,7 @@ from greentic_session.models import ReplyScope, TenantCtx
 from greentic_session.reply import Reply, Start, check_label, resumes_on_timeout, text_of_body
 from greentic_session.tenancy import Owner
 
-from .claims import ClaimOperations, new_token, new_tokens
+from .claims import ClaimOperations, new_token
 from .delivery import Delivery
 from .ready import ReadyIterator, Source
 
@@ -84,16 +83,24 @@ class ReplyOperations(ClaimOperations):
             TooManyWaitsError: `start` is one wait too many for the user.
         """
         self._backend.check_open()
-        owner = _delivery_owner(ctx, user_id)
+        owner = tenancy.lookup_owner(ctx, user_id)
+        if owner is None:
+            raise tenancy.mismatch("user must match the user who is waited for", ctx)
         scopes = tenancy.candidates(scope, fallback=fallback)
-        text = text_of_body(body)
-        size = len(text) if text.isascii() else len(text.encode())
-        most = self._limits.replies.max_reply_bytes
-        if size > most:
-            raise InvalidInputError(f"the body is {size} bytes long, and the limit is {most}")
+        if type(body) is str and body.isascii():
+            text, size = body, len(body)  # the usual case, in one step
+        else:
+            text = text_of_body(body)
+            size = len(text.encode())
+        if size > self._limits.replies.max_reply_bytes:
+            raise InvalidInputError(
+                f"the body is {size} bytes long, and the limit is {self._limits.replies.max_reply_bytes}"
+            )
         if claim is not True:
             check_bool("claim", claim)
-        (reply_id, token, turn_key), sent = new_tokens(), time.monotonic()
+        lease_ms = milliseconds(lease, "lease")
+        token, reply_id, turn_key = delivery_tokens()
+        terms = Terms(lease_ms)
         delivering = Delivering(
             owner,
             scopes,
@@ -102,11 +109,11 @@ class ReplyOperations(ClaimOperations):
             size,
             token,
             turn_key,
-            milliseconds(lease, "lease"),
-            None if delivery_id is None else check_label("delivery_id", delivery_id),
-            None if sender is None else check_label("sender", sender),
-            None if start is None else self._beginning(ctx, owner, start),
-            None if keep_for is None else milliseconds(keep_for, "keep_for"),
+            lease_ms,
+            check_label("delivery_id", delivery_id) if delivery_id is not None else None,
+            check_label("sender", sender) if sender is not None else None,
+            self._beginning(ctx, owner, start) if start is not None else None,
+            milliseconds(keep_for, "keep_for") if keep_for is not None else None,
             claim,
         )
         delivered = await self._backend.deliver(delivering)
@@ -114,8 +121,11 @@ class ReplyOperations(ClaimOperations):
         if claimed is None:
             self._bell.ring()
             return Delivery(delivered.outcome, delivered.reply)
-        made = self._made(ctx, owner, claimed, token, delivering.lease_ms, sent)
-        return Delivery(delivered.outcome, delivered.reply, made)
+        return Delivery(
+            delivered.outcome,
+            delivered.reply,
+            Claim(self._backend, self._limits, ctx, owner, claimed, token, self._bell, terms),
+        )
 
     async def claim_ready(self, ctx: TenantCtx | None = None, *, limit: int = 1, lease: Seconds = 30.0) -> list[Claim]:
         """Claim waits that are ready: there is a reply or a passed deadline, and nobody is at it.
@@ -175,7 +185,7 @@ class ReplyOperations(ClaimOperations):
 
     async def _claim_one(self, ctx: TenantCtx | None, lease_ms: int) -> Claim | float | None:
         """Claim one wait that is ready, or say in how many seconds there may be one."""
-        token, sent = claim_token(), time.monotonic()
+        token, terms = claim_token(), Terms(lease_ms)
         ready = await self._backend.claim_ready(Readying(ctx, token, new_token(), lease_ms))
         if ready.claimed is None:
             return None if ready.next_ms is None else ready.next_ms / 1000
@@ -183,7 +193,7 @@ class ReplyOperations(ClaimOperations):
         owner = tenancy.owner_of(data)
         if owner is None:
             raise tenancy.absent(ready.claimed.wait.key)
-        return self._made(data.tenant_ctx, owner, ready.claimed, token, lease_ms, sent)
+        return Claim(self._backend, self._limits, data.tenant_ctx, owner, ready.claimed, token, self._bell, terms)
 
     async def _claim_in_turn(self, ctx: TenantCtx | None, lease_ms: int, most: int) -> list[Claim]:
         """Claim so many waits that are ready, at the most, in the order in which they are due."""
@@ -211,10 +221,6 @@ class ReplyOperations(ClaimOperations):
             raise
         return _claims_of(answers)
 
-    def _made(self, ctx: TenantCtx, owner: Owner, claimed: Claimed, token: str, lease_ms: int, sent: float) -> Claim:
-        terms = Terms(lease_ms, sent, is_plain=False, keeps_alive=True)
-        return Claim(self._backend, self._limits, ctx, owner, claimed, token, self._bell, terms)
-
     def _beginning(self, ctx: TenantCtx, owner: Owner, start: Start) -> Beginning:
         check_type("start", start, Start)
         text = self._limits.admit(start.data, as_text=self._backend.keeps_text)
@@ -227,15 +233,6 @@ class ReplyOperations(ClaimOperations):
             self._limits.max_waits_per_user,
             text,
         )
-
-
-def _delivery_owner(ctx: TenantCtx, user_id: str) -> Owner:
-    tenancy.check_ctx(ctx)
-    user = tenancy.check_user(user_id)
-    own = ctx.user_id or ctx.user  # the effective ones, without two calls: every answer comes by
-    if own is not None and own != user:
-        raise tenancy.mismatch("user must match the user who is waited for", ctx)
-    return (ctx.env, ctx.tenant_id, ctx.team_id or ctx.team, user)
 
 
 def _claims_of(answers: list[Claim | float | None]) -> list[Claim]:

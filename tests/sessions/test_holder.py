@@ -4,7 +4,14 @@ import os
 import subprocess
 import sys
 
-from greentic_session._base.holder import PUBLIC_CHARACTERS, Holder, claim_token, holder_of, this_process
+from greentic_session._base.holder import (
+    PUBLIC_CHARACTERS,
+    Holder,
+    claim_token,
+    delivery_tokens,
+    holder_of,
+    this_process,
+)
 
 
 def test_a_token_tells_who_made_it() -> None:
@@ -17,6 +24,15 @@ def test_the_rest_is_a_secret() -> None:
     assert {len(token) for token in tokens} == {32}
     assert len({token[PUBLIC_CHARACTERS:] for token in tokens}) == 1000
     assert not any(":" in token for token in tokens)  # which ends it in Redis
+
+
+def test_a_delivery_has_a_token_like_others_and_two_ids_of_its_own() -> None:
+    drawn = [delivery_tokens() for _ in range(1000)]
+    assert {holder_of(token) for token, _, _ in drawn} == {this_process()}
+    texts = [text for token, *ids in drawn for text in (token[PUBLIC_CHARACTERS:], *ids)]
+    assert {len(text) for text in texts} == {20, 32}
+    assert len(set(texts)) == 3000
+    assert not any(text[4:12] in other for token, *ids in drawn for text in ids for other in (token, *ids) if other != text)
 
 
 def test_another_process_is_another_holder() -> None:

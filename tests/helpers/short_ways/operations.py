@@ -157,7 +157,7 @@ def same_ids() -> Iterator[Callable[[int], None]]:
         mock.patch.object(claim_module, "os", SimpleNamespace(urandom=ids.urandom)),
         mock.patch.object(reply_operations, "claim_token", ids.token),
         mock.patch.object(reply_operations, "new_token", ids.token),
-        mock.patch.object(reply_operations, "new_tokens", ids.tokens),
+        mock.patch.object(reply_operations, "delivery_tokens", ids.tokens),
     ):
         yield ids.begin
 
