@@ -53,6 +53,8 @@ class ReplyScope(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
         >>> ReplyScope("telegram:chat-1", thread="").normalized()
         ReplyScope(conversation='telegram:chat-1', thread=None, reply_to=None, correlation=None)
         """
+        if self.thread is None and self.reply_to is None and self.correlation is None:
+            return self  # the usual case, in one step
         if "" not in (self.thread, self.reply_to, self.correlation):
             return self
         return ReplyScope(self.conversation, self.thread or None, self.reply_to or None, self.correlation or None)
