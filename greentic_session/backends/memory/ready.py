@@ -44,9 +44,15 @@ class ReadyIndex:
     A wait whose claim is live is `lent`: it is ready when the lease ends, and hardly ever does one
     end by itself. So these stand in one plain heap for all tenants, which costs little, and whose
     stale items are dropped when they come up, or when they are more than the others.
+
+    Attributes:
+        fresh: Leases that began since somebody looked for what is ready, and are sorted in then:
+            most are over before they have to stand in a heap. Where every step counts a wait that
+            is not in the index may be put here, and popped, without a call.
     """
 
     def __init__(self) -> None:
+        self.fresh: dict[Entry, float] = {}
         self._lent: dict[Entry, float] = {}
         self._ends: list[tuple[float, int, Entry]] = []
         self._serial = 0
@@ -55,7 +61,8 @@ class ReadyIndex:
 
     def put(self, entry: Entry, owner: Owner, due: float) -> None:
         """Add a wait, or say that it is ready at another moment."""
-        self._lent.pop(entry, None)
+        if self.fresh.pop(entry, None) is None:
+            self._lent.pop(entry, None)
         env, tenant, team, _ = owner
         queues = self._queues.get((env, tenant))
         if queues is None:
@@ -70,21 +77,27 @@ class ReadyIndex:
         """Add a wait that is claimed, and is ready when its lease ends; or set another lease."""
         if entry not in self._lent:
             self.discard(entry, owner)
-        self.lend_new(entry, lease_end)
+        self._lend(entry, lease_end)
 
-    def lend_new(self, entry: Entry, lease_end: float) -> None:
-        """Do the same for one that is not there, unless it is lent already."""
+    def _lend(self, entry: Entry, lease_end: float) -> None:
         self._lent[entry] = lease_end
         self._serial += 1
         heapq.heappush(self._ends, (lease_end, self._serial, entry))
-        if self._serial % _MIN_STALE == 0 and len(self._ends) > 2 * len(self._lent) + _MIN_STALE:
+        if self._serial % _MIN_STALE == 0:
+            self._drop_stale()
+
+    def _drop_stale(self) -> None:
+        if len(self._ends) > 2 * len(self._lent) + _MIN_STALE:
             self._ends = [(end, serial, lent) for serial, (lent, end) in enumerate(self._lent.items())]
             self._serial = len(self._ends)
             heapq.heapify(self._ends)
 
     def discard(self, entry: Entry, owner: Owner) -> None:
         """Take a wait out, if it is there."""
+        if self.fresh.pop(entry, None) is not None:
+            return
         if self._lent.pop(entry, None) is not None:
+            self._drop_stale()
             return
         env, tenant, team, _ = owner
         queues = self._queues.get((env, tenant))
@@ -109,6 +122,10 @@ class ReadyIndex:
 
     def end_leases(self, now: float, most: int = _MOST_AT_ONCE) -> None:
         """Let waits whose leases have ended be ready; not all at once, where they are very many."""
+        if self.fresh:
+            for entry, lease_end in self.fresh.items():
+                self._lend(entry, lease_end)
+            self.fresh.clear()
         for _ in range(most):
             if not self._ends:
                 return
@@ -163,6 +180,7 @@ class ReadyIndex:
 
     def clear(self) -> None:
         """Forget everything."""
+        self.fresh.clear()
         self._lent.clear()
         self._ends.clear()
         self._tenants.clear()

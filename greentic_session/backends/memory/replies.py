@@ -168,7 +168,7 @@ class Replies(Shelves, SessionBackend):
         entry.token, entry.lease_end = received.token, lease_end
         entry.deadline, entry.rest_end = made.deadline, made.rest_end
         entry.due = lease_end
-        self.ready.lend_new(entry, lease_end)
+        self.ready.fresh[entry] = lease_end
         if made.end != entry.end:
             self._set_end(entry, made.end, now)
         wait, deadline = entry.wait, None if made.deadline == NEVER_ENDS else self._epoch + made.deadline

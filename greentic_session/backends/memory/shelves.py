@@ -129,7 +129,8 @@ class Shelves(Expiring[Entry | Inbox | KnownDelivery]):
         entry.inbox = None
         if entry.due != NEVER_ENDS:
             entry.due = NEVER_ENDS
-            self.ready.discard(entry, owner)
+            if self.ready.fresh.pop(entry, None) is None:
+                self.ready.discard(entry, owner)
         waits = self.waits[owner]
         del waits[scope.normalized()]
         if not waits:

@@ -129,7 +129,9 @@ def check_replies(store: InMemorySessionStore, entries: dict[str, Any]) -> None:
             assert all(waits._heap[(at - 1) >> 1][:2] <= waits._heap[at][:2] for at in range(1, len(waits)))
             assert waits._at == {item[2]: at for at, item in enumerate(waits._heap)}
     ready = memory.ready
-    lent = {id(entry): (end, *entry.owner[:3]) for entry, end in ready._lent.items() if entry.owner is not None}
+    ends = ready._lent | ready.fresh
+    lent = {id(entry): (end, *entry.owner[:3]) for entry, end in ends.items() if entry.owner is not None}
+    assert not ready._lent.keys() & ready.fresh.keys()
     due = {id(entry): (entry.due, *entry.owner[:3]) for entry in entries.values() if entry.due != float("inf")}
     assert queued | lent == due
     assert not queued.keys() & lent.keys()

@@ -96,8 +96,8 @@ def _in_memory(backend: Any) -> dict[str, Any]:
         for due, _, entry in waits._heap
     }
     ends = {(end, entry.wait.key) for end, _, entry in ready._ends}
-    lent = {entry.wait.key: end for entry, end in ready._lent.items()}
-    assert {(end, key) for key, end in lent.items()} <= ends
+    assert {(end, entry.wait.key) for entry, end in ready._lent.items()} <= ends
+    lent = {entry.wait.key: end for entry, end in (ready._lent | ready.fresh).items()}
     return {
         "sessions": {key: _entry(entry) for key, entry in sessions.items()},
         "waits": {place: entry.wait.key for place, entry in places(backend.waits).items()},
