@@ -2,8 +2,6 @@
 
 from datetime import datetime
 
-from msgspec import Struct
-
 from greentic_session.backend import Delivering
 from greentic_session.limits import ReplyLimits
 from greentic_session.reply import Reply
@@ -13,22 +11,34 @@ from .waiting import Received, Turn, Waiting
 __all__ = ["AtOnce", "claim_at_once"]
 
 
-class AtOnce(Struct, frozen=True, gc=False):
-    """What becomes of a delivery that claims at once, and of its wait.
+class AtOnce(Turn, frozen=True, gc=False):
+    """The turn that begins with a delivery that claims at once, and what else becomes of both.
 
     Attributes:
-        received: The reply, which the claim holds.
-        turn: The turn that begins; this is its first attempt.
+        about: The id of the reply.
+        failed: How many attempts failed: none.
+        key: As in `Turn`.
+        delivering: What was delivered; the claim has its token.
+        reply: The reply, which the claim holds.
+        accepted: As in `Received`.
+        lease_end: When the claim ends; the wait is ready once more then.
         deadline: As in `Lifetime`.
         rest_end: The same.
-        end: When the storage of the wait ends. It is ready once more when the lease ends.
+        end: When the storage of the wait ends.
     """
 
-    received: Received
-    turn: Turn
+    delivering: Delivering
+    reply: Reply
+    accepted: float
+    lease_end: float
     deadline: float
     rest_end: float
     end: float
+
+    @property
+    def received(self) -> Received:
+        """The reply as it lies in the inbox of its place."""
+        return Received(self.reply, self.delivering.size, self.accepted, 0.0, self.delivering.token, self.lease_end)
 
 
 def claim_at_once(
@@ -48,7 +58,6 @@ def claim_at_once(
         limits: The options of the store.
         now: The moment.
     """
-    token = delivering.token
     if wait.token is not None or wait.turn is not None or wait.put_off != 0.0 or wait.resume or not delivering.claims:
         return None
     reply_id, lease_end = delivering.reply_id, now + delivering.lease_ms / 1000
@@ -60,5 +69,4 @@ def claim_at_once(
         rest_end = lease_end
     if end < rest_end:  # noqa: PLR1730
         end = rest_end
-    received = Received(reply, delivering.size, now, 0.0, token, lease_end)
-    return AtOnce(received, Turn(reply_id, 0, delivering.turn_key), deadline, rest_end, end)
+    return AtOnce(reply_id, 0, delivering.turn_key, delivering, reply, now, lease_end, deadline, rest_end, end)

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from msgspec.structs import replace
+from short_ways.inboxes import all_inboxes
 
 from greentic_session import (
     CorruptReplyError,
@@ -28,7 +29,7 @@ def everything_in(store: InMemorySessionStore) -> str:
     """Return all that a store in memory holds, as text."""
     memory = store._memory
     entries = [entry for shard in memory.shards for entry in shard.values()]
-    texts = [reply.reply.text for inbox in memory.inboxes for reply in inbox.all()]
+    texts = [reply.reply.text for inbox in all_inboxes(memory) for reply in inbox.all()]
     return str([*texts, *[entry.wait.data.context_json for entry in entries]])
 
 
@@ -66,7 +67,7 @@ async def test_a_body_opens_only_where_it_belongs(field: str) -> None:
     store = EncryptedSessionStore(plain, RING)
     await park(store)
     await answer(store, "hush", claim=False, delivery_id="d", sender="bob")
-    [inbox] = plain._memory.inboxes
+    [inbox] = all_inboxes(plain._memory)
     [(reply_id, received)] = inbox.replies.items()
     moved: dict[str, Any] = {"id": "other", "delivery_id": "e", "sender": None, "scope": OTHER, "text": "gse1:k2:AAAA"}
     inbox.replies[reply_id] = replace(received, reply=replace(received.reply, **{field: moved[field]}))
@@ -86,9 +87,9 @@ async def test_a_body_opens_for_its_owner_only() -> None:
     bob = ctx("bob")
     await answer(store, "hush", keep_for=MINUTE)
     memory = plain._memory
-    [inbox] = memory.inboxes
+    [inbox] = all_inboxes(memory)
     await store.deliver(bob, "bob", CHAT, "x", keep_for=MINUTE)
-    [_, other] = memory.inboxes
+    [_, other] = all_inboxes(memory)
     other.replies = dict(inbox.replies)
     [moved] = await store.inbox(bob, "bob", CHAT)
     with pytest.raises(CorruptReplyError):

@@ -11,6 +11,7 @@ from histories.linearizability import Search, TooManyStepsError, Unexplained
 from histories.place import Call, check_place
 from histories.recording import History, RecordingBackend
 from histories.workers import PROCESSES, Herd, deliveries_of, owner_of, park_all, scope_of
+from short_ways.inboxes import all_inboxes
 
 from greentic_session import ConflictError, InMemorySessionStore, SessionStore
 
@@ -215,7 +216,7 @@ def test_runners_of_one_process_have_a_history_that_is_explained(backend: str, e
                         tasks.start_soon((die, oversleep)[turn % 2], stores[turn % PROCESSES])
                     for each_sent in sent:
                         await each_sent.wait()
-                    while inner._memory.inboxes:  # noqa: ASYNC110  # nothing else tells
+                    while all_inboxes(inner._memory):  # noqa: ASYNC110  # nothing else tells
                         await anyio.sleep(0.05)
                     done.set()
             for place in range(places):

@@ -12,7 +12,7 @@ from greentic_session.backend import Beginning, Delivering, Parking
 from greentic_session.ids import SessionKey
 from greentic_session.limits import ReplyLimits
 from greentic_session.tenancy import Owner, owner_of
-from greentic_session.transitions import AtOnce, Kept, Leaving, Lifetime, Received, Turn
+from greentic_session.transitions import Kept, Leaving, Lifetime, Received, Turn
 
 NOW = 1000.0
 NEVER = float("inf")
@@ -74,8 +74,11 @@ def test_the_usual_delivery_is_what_the_steps_say(lease: float, deadline: float,
     after = replace(wait, token=one.token, lease_end=lease_end, deadline=life.deadline, rest_end=life.rest_end)
     assert transitions.due_at(after, [held], NOW, NEVER) == lease_end
     end = transitions.storage_end(after, [held], LIMITS)
-    made = AtOnce(held, begun.turn, life.deadline, life.rest_end, end)
-    assert transitions.claim_at_once(one, wait, at, LIMITS, NOW) == made
+    made = transitions.claim_at_once(one, wait, at, LIMITS, NOW)
+    assert made is not None
+    assert Turn(made.about, made.failed, made.key) == begun.turn
+    assert made.received == held
+    assert (made.lease_end, made.deadline, made.rest_end, made.end) == (lease_end, life.deadline, life.rest_end, end)
 
 
 @pytest.mark.parametrize(

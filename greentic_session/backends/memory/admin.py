@@ -73,7 +73,7 @@ class MemoryInspector(Inspector):
             holder=holder_of(entry.token) if told.is_claimed else None,
             **details_of(told),
             resumes=entry.resume,
-            replies=0 if entry.inbox is None else len(entry.inbox.replies),
+            replies=entry.count,
             age_ms=round((now - entry.parked) * 1000) if waits else None,
         )
 
@@ -117,7 +117,7 @@ def _tally(entry: Entry, now: float) -> Tally:
         waits=entry.wait.scope is not None,
         left_ms=_left_ms(entry, now),
         size=len(entry.wait.data.to_json()),
-        replies=0 if entry.inbox is None else len(entry.inbox.replies),
+        replies=entry.count,
     )
 
 

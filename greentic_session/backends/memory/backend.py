@@ -27,17 +27,17 @@ from greentic_session.backend import (
 from greentic_session.expiry import NEVER, Never
 from greentic_session.ids import SessionKey
 from greentic_session.models import ReplyScope, TenantCtx, version_of
+from greentic_session.reply import Reply
 from greentic_session.tenancy import Owner
-from greentic_session.transitions import Leaving
+from greentic_session.transitions import AtOnce, Leaving
 from greentic_session.wait import Wait
 
 from .admin import MemoryInspector
 from .entry import Entry
-from .replies import Replies, matched
+from .replies import NO_WAITS, Replies, matched
 
 __all__ = ["MemoryBackend"]
 
-_NO_WAITS: Final[dict[ReplyScope, Entry]] = {}
 _STEP: Final = 256
 """How many entries administration looks at before it lets others run."""
 
@@ -152,7 +152,7 @@ class MemoryBackend(Replies):
     async def claim(self, claiming: Claiming) -> Claimed | None:
         with self._lock:
             now = self.timer()
-            waits = self.waits.get(claiming.owner, _NO_WAITS)
+            waits = self.waits.get(claiming.owner, NO_WAITS)
             for scope in claiming.scopes:
                 entry = waits.get(scope.normalized())
                 if entry is not None and entry.end > now:
@@ -160,13 +160,13 @@ class MemoryBackend(Replies):
                     held = transitions.claim(entry, wait.key, claiming.lease_ms, now)
                     if wait.scope != scope:
                         wait = matched(entry, scope)
-                    if entry.turn is None and entry.inbox is None and not (entry.held or entry.resume or held.lengthens):
+                    if entry.lying is None and entry.turn is None and not (entry.resume or held.lengthens):
                         # The usual case: no reply and no deadline has a say.
                         entry.token, entry.lease_end = claiming.token, held.lease_end
                         deadline = None if entry.deadline == NEVER_ENDS else self._epoch + entry.deadline
                         return Claimed(wait, None, 1, (), deadline, False, entry.is_new)  # noqa: FBT003  # as fast as can be
-                    joined = transitions.join(entry, () if entry.inbox is None else entry.inbox.all(), now)
-                    entry.held = ()
+                    inbox, entry.elsewhere = entry.inbox, ()
+                    joined = transitions.join(entry, () if inbox is None else inbox.all(), now)
                     if joined is not None:
                         entry.turn = joined
                     self._lease(entry, claiming.token, claiming.lease_ms, now)
@@ -180,9 +180,12 @@ class MemoryBackend(Replies):
             entry, now = self._held(key, token)
             if entry is None:
                 return None
-            if entry.held:
+            leftovers: tuple[Reply, ...] = ()
+            if type(entry.lying) is AtOnce:
+                entry.lying = None  # settled, and nothing else lies there
+            elif entry.lying is not None or entry.elsewhere:
                 self._settle(entry, now)
-            leftovers = () if entry.inbox is None else self._leave(entry, Leaving.LEFT_OVER, now)
+                leftovers = self._leave(entry, Leaving.LEFT_OVER, now)
             self._remove(entry, Leaving.REMOVED, now)
             return Settled(leftovers=leftovers) if leftovers else NOTHING_ELSE
 
@@ -194,16 +197,21 @@ class MemoryBackend(Replies):
             return entry is not None
 
     def _release(self, entry: Entry, now: float) -> None:
-        if entry.held:
+        if entry.lying is not None or entry.elsewhere:
             self._give_back(entry, now)
         entry.token = None
-        if entry.inbox is not None or entry.resume:
+        if entry.lying is not None or entry.resume:
             self._refresh(entry, now)
 
     async def renew(self, key: str, token: str, lease_ms: int) -> bool:
         with self._lock:
             entry, now = self._held(key, token)
             if entry is not None:
+                lease_end = transitions.end_after(lease_ms, now)
+                for inbox, received in entry.held():
+                    inbox.replies[received.reply.id] = transitions.hold(received, token, lease_end)
+                    if inbox is not entry.inbox:
+                        self._refresh_place(inbox, entry, now)
                 self._lease(entry, token, lease_ms, now)
             return entry is not None
 
@@ -230,7 +238,7 @@ class MemoryBackend(Replies):
             yield Step(len(step), removed)
         # What nobody waits for names users, too: kept replies, and ids of deliveries.
         with self._lock:
-            named = {inbox.owner for inbox in self.inboxes} | self.deliveries.keys()
+            named = self.loose.keys() | self.deliveries.keys()
             owners = [owner for owner in named if tenancy.owns(ctx, user, owner)]
         for owner in owners:
             while self._forget_some(owner):
@@ -244,15 +252,22 @@ class MemoryBackend(Replies):
             return sum(1 for _ in zip(range(_STEP), self._forgetting(owner), strict=False)) == _STEP
 
     async def lying(self, ctx: TenantCtx) -> AsyncGenerator[Lying, None]:
+        # An inbox stays its owner's, whatever takes its place: so owner by owner none is missed.
         with self._lock:
             self.check_open()
-            inboxes = [inbox for inbox in self.inboxes if tenancy.owns(ctx, None, inbox.owner)]
-        for inbox in inboxes:
+            owners = [*self.waits, *self.loose]
+        seen = set[Owner]()
+        for start in range(0, len(owners), _STEP):
+            step = list[Lying]()
             with self._lock:
-                replies = [received.reply for received in inbox.all()]
+                for owner in owners[start : start + _STEP]:
+                    if tenancy.owns(ctx, None, owner) and owner not in seen:
+                        seen.add(owner)
+                        for inbox in self._inboxes_of(owner):
+                            step += [Lying(owner, inbox.scope, received.reply) for received in inbox.all()]
             await checkpoint()
-            for reply in replies:
-                yield Lying(inbox.owner, inbox.scope, reply)
+            for lying in step:
+                yield lying
 
     async def rewrite(self, rewriting: Rewriting) -> bool:
         lying = rewriting.lying

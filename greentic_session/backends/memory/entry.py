@@ -1,12 +1,11 @@
 """One session in memory, and how it may be read while others write."""
 
-from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from greentic_session._expiry.expiring import NEVER_ENDS
 from greentic_session.models import ReplyScope, SessionData
 from greentic_session.tenancy import Owner
-from greentic_session.transitions import Received, Turn
+from greentic_session.transitions import AtOnce, Received, Turn
 from greentic_session.wait import Wait
 
 from .inbox import Inbox
@@ -21,10 +20,13 @@ class Entry:
     """One session and all that the store knows of it.
 
     `wait.scope` says where it waits, if it does; `owner` whose it is (None: nobody's), `pointer`
-    whose latest session. `inbox` is that of its place, where one is; `held` is where the replies
-    lie that its claim holds; `due` is since when it is ready, or when it will be; `parked` is since
+    whose latest session. `due` is since when it is ready, or when it will be; `parked` is since
     when it waits where it does. All of them are slots, also those that most sessions never use:
     every operation looks at some.
+
+    `lying` is what lies at its place: an inbox; or what a delivery that claimed it has made,
+    which becomes an inbox when somebody asks for that (`inbox`), for most are over before. What its
+    claim holds lies there, too, or `elsewhere`: in places that other sessions have taken meanwhile.
 
     Writers hold the lock. A reader without it may follow an index to an entry and read `wait`, then
     `end`, while a writer is at work; what it finds was true when it read `wait`, if the scope in
@@ -37,11 +39,11 @@ class Entry:
         "bucket",
         "deadline",
         "due",
+        "elsewhere",
         "end",
-        "held",
-        "inbox",
         "is_new",
         "lease_end",
+        "lying",
         "owner",
         "parked",
         "pointer",
@@ -69,8 +71,8 @@ class Entry:
         self.turn: Turn | None = None
         self.is_new: bool = False
         self.due: float = NEVER_ENDS
-        self.inbox: Inbox | None = None
-        self.held: Sequence[tuple[Inbox, str]] = ()
+        self.lying: Inbox | AtOnce | None = None
+        self.elsewhere: tuple[Inbox, ...] = ()
 
     @property
     def data(self) -> SessionData:
@@ -82,13 +84,32 @@ class Entry:
         """Where it waits, for `transitions`."""
         return self.wait.scope
 
+    @property
+    def inbox(self) -> Inbox | None:
+        """The inbox of its place; None where nothing lies there. For writers."""
+        lying = self.lying
+        if isinstance(lying, AtOnce):
+            owner, scope = cast("Owner", self.owner), cast("ReplyScope", self.wait.scope)  # a wait has both
+            self.lying = lying = Inbox(owner, scope.normalized(), {lying.reply.id: lying.received})
+        return lying
+
+    @property
+    def count(self) -> int:
+        """Number of replies that lie at its place."""
+        lying = self.lying
+        if lying is None:
+            return 0
+        return 1 if isinstance(lying, AtOnce) else len(lying.replies)
+
+    def held(self) -> list[tuple[Inbox, Received]]:
+        """Return the replies that the claim on the session holds, and where they lie."""
+        own, token = self.inbox, self.token
+        if token is None:
+            return []
+        inboxes = self.elsewhere if own is None else (own, *[inbox for inbox in self.elsewhere if inbox is not own])
+        return [(inbox, received) for inbox in inboxes for received in inbox.all() if received.token == token]
+
     def let_go(self) -> list[tuple[Inbox, Received]]:
-        """Return the replies that the claim on the session holds; from now on it holds none."""
-        held, token = self.held, self.token
-        self.held = ()
-        let = []
-        for inbox, reply_id in held:
-            received = inbox.replies.get(reply_id)
-            if received is not None and received.token == token:
-                let.append((inbox, received))
-        return let
+        """Return the same, where the claim ends."""
+        held, self.elsewhere = self.held(), ()
+        return held

@@ -2,6 +2,9 @@
 
 from typing import Any
 
+from msgspec import Struct
+
+from greentic_session._base.hiding import Outlined
 from greentic_session._expiry.expiring import NEVER_ENDS
 from greentic_session.models import ReplyScope
 from greentic_session.tenancy import Owner
@@ -10,20 +13,17 @@ from greentic_session.transitions import Received
 __all__ = ["Inbox", "KnownDelivery"]
 
 
-class Inbox:
+class Inbox(Outlined, Struct, eq=False):
     """The unsettled replies of a place, by id, in the order of their acceptance.
 
     `end` is when the last of them has run out, where nothing waits at the place.
     """
 
-    __slots__ = ("bucket", "end", "owner", "replies", "scope")
-
-    def __init__(self, owner: Owner, scope: ReplyScope) -> None:
-        self.owner: Owner = owner
-        self.scope: ReplyScope = scope
-        self.replies: dict[str, Received] = {}
-        self.end: float = NEVER_ENDS
-        self.bucket: set[Any] | None = None
+    owner: Owner
+    scope: ReplyScope
+    replies: dict[str, Received]
+    end: float = NEVER_ENDS
+    bucket: set[Any] | None = None
 
     def all(self) -> tuple[Received, ...]:
         """Return the replies, oldest first."""

@@ -25,14 +25,20 @@ from greentic_session.backend import (
 from greentic_session.models import ReplyScope, TenantCtx
 from greentic_session.reply import DeliveryOutcome, Reply
 from greentic_session.tenancy import Owner
-from greentic_session.transitions import AtOnce, Kept, Leaving, Received
+from greentic_session.transitions import Kept, Leaving
 from greentic_session.wait import Wait
 
 from .entry import Entry
+from .inbox import KnownDelivery
 from .shelves import Shelves
 
-__all__ = ["Replies", "matched"]
+__all__ = ["NO_WAITS", "Replies", "matched"]
 
+NO_WAITS: Final[dict[ReplyScope, Entry]] = {}
+"""The waits of an owner who has none."""
+_CLAIMED: Final = DeliveryOutcome.CLAIMED
+_date_of: Final = datetime.fromtimestamp
+"""These two are looked up once: each time that takes as long as to make an object."""
 _MAX_COUNTED: Final = 2000
 """Limit of the waits that are counted as ready: these take 1 to 3 ms."""
 
@@ -63,7 +69,7 @@ class Replies(Shelves, SessionBackend):
         leftovers: tuple[Reply, ...] = ()
         entry = parked.session
         if entry is not None and parking.token is not None:
-            if entry.held:
+            if entry.lying is not None or entry.elsewhere:
                 self._settle(entry, now)
             if entry.turn is not None or entry.is_new:
                 entry.turn, entry.is_new = None, False
@@ -82,7 +88,7 @@ class Replies(Shelves, SessionBackend):
             entry = shard[key] = Entry(wait, owner)
         else:
             if parked.moves:
-                if entry.inbox is not None:
+                if entry.lying is not None:
                     left = self._leave(entry, Leaving.REMOVED if parking.token is None else Leaving.LEFT_OVER, now)
                     leftovers = left if parking.token is not None else ()
                 self._unplace(entry)
@@ -100,44 +106,54 @@ class Replies(Shelves, SessionBackend):
         return entry, Settled(None if displaced is None else displaced.wait.key, leftovers)
 
     async def deliver(self, delivering: Delivering) -> Delivered:
-        owner, scope, limits = delivering.owner, delivering.scopes[0], self.reply_limits
+        owner, scope = delivering.owner, delivering.scopes[0]
         with self._lock:
             now = self.timer()
-            known = None
             if delivering.delivery_id is not None:
                 known = self._delivered(owner, scope.conversation, delivering.delivery_id, now)
-            if known is not None and known.inbox is None:
-                return Delivered(DeliveryOutcome.DUPLICATE)
-            place = scope.normalized() if known is None or known.inbox is None else known.inbox.scope
-            entry, received = self._at(owner, place), None
-            if entry is not None and entry.end <= now:
-                entry = None
-            if known is not None and known.inbox is not None:
-                received = known.inbox.replies[known.reply_id]
-            elif entry is None:
-                if len(delivering.scopes) > 1:
-                    without = delivering.scopes[1].normalized()  # its correlation
-                    entry = self._waiting(owner, without, now)
-                    if entry is not None:
-                        scope, place = delivering.scopes[1], without
-            elif entry.inbox is None:
-                made = transitions.claim_at_once(delivering, entry, self._moment(now), limits, now)
+                if known is not None:
+                    return self._deliver_thoroughly(delivering, known, now)
+            entry = self.waits.get(owner, NO_WAITS).get(scope.normalized())
+            if entry is not None and entry.lying is None and entry.end > now:
+                accepted_at = _date_of(self._epoch + now, UTC)
+                made = transitions.claim_at_once(delivering, entry, accepted_at, self.reply_limits, now)
                 if made is not None:
-                    return self._claim_at_once(entry, owner, place, made, scope, now)
-            return self._deliver_thoroughly(delivering, entry, place, scope, received, now)
+                    # The usual case: nothing but this reply has a say.
+                    reply, wait, deadline, lease_end = made.reply, entry.wait, made.deadline, made.lease_end
+                    entry.lying = entry.turn = made
+                    entry.token, entry.deadline, entry.rest_end = delivering.token, deadline, made.rest_end
+                    entry.lease_end = entry.due = self.ready.fresh[entry] = lease_end
+                    if self._wheel.next_due > now:
+                        entry.end = made.end  # as `_set_end` does where it is no earlier, and nothing has ended
+                    elif made.end != entry.end:
+                        self._set_end(entry, made.end, now)
+                    self.accepted += 1
+                    if reply.delivery_id is not None:
+                        self._remember(entry.inbox, reply)
+                    if wait.scope != scope:
+                        wait = matched(entry, scope)
+                    date = None if deadline == NEVER_ENDS else self._epoch + deadline
+                    claimed = Claimed(wait, made.key, 1, (reply,), date, False, entry.is_new)  # noqa: FBT003  # as fast as can be
+                    return Delivered(_CLAIMED, reply, claimed)
+            return self._deliver_thoroughly(delivering, None, now)
 
-    def _deliver_thoroughly(
-        self,
-        delivering: Delivering,
-        entry: Entry | None,
-        place: ReplyScope,
-        scope: ReplyScope,
-        received: Received | None,
-        now: float,
-    ) -> Delivered:
-        """Deliver to a place, or of what was `received` before say how it stands there."""
+    def _deliver_thoroughly(self, delivering: Delivering, known: KnownDelivery | None, now: float) -> Delivered:
+        """Deliver as the rules say, or say how a delivery that is `known` stands."""
         self.check_open()
-        owner, limits = delivering.owner, self.reply_limits
+        owner, scope, limits, received = delivering.owner, delivering.scopes[0], self.reply_limits, None
+        if known is None:
+            place = scope.normalized()
+            entry = self._waiting(owner, place, now)
+            if entry is None and len(delivering.scopes) > 1:
+                without = delivering.scopes[1].normalized()  # its correlation
+                entry = self._waiting(owner, without, now)
+                if entry is not None:
+                    scope, place = delivering.scopes[1], without
+        elif known.inbox is None:
+            return Delivered(DeliveryOutcome.DUPLICATE)
+        else:
+            place, received = known.inbox.scope, known.inbox.replies[known.reply_id]
+            entry = self._waiting(owner, place, now)
         inbox = self._inbox(owner, place, now) if entry is None else entry.inbox
         replies = () if inbox is None else inbox.all()
         kept = self._kept(owner, now) if entry is None and delivering.keep_ms is not None else Kept()
@@ -147,7 +163,7 @@ class Replies(Shelves, SessionBackend):
         if received is None:
             if entry is None and delivering.beginning is not None:
                 entry = self._begin(owner, scope, delivering.beginning, now)
-            received = transitions.receive(delivering, outcome, self._moment(now), now)
+            received = transitions.receive(delivering, outcome, _date_of(self._epoch + now, UTC), now)
             self._accept(owner, place, received, entry, now)
         if outcome is not DeliveryOutcome.CLAIMED or entry is None:
             if entry is not None:
@@ -156,26 +172,6 @@ class Replies(Shelves, SessionBackend):
         wait = matched(entry, scope) if place == scope.normalized() else entry.wait
         claimed = self._start_turn(entry, wait, delivering.token, delivering.turn_key, delivering.lease_ms, now)
         return Delivered(outcome, received.reply, claimed)
-
-    def _claim_at_once(
-        self, entry: Entry, owner: Owner, place: ReplyScope, made: AtOnce, scope: ReplyScope, now: float
-    ) -> Delivered:
-        """Store the usual delivery, and answer it."""
-        received, turn = made.received, made.turn
-        reply, lease_end = received.reply, received.held_until
-        inbox = self._first_in(owner, place, received)
-        entry.inbox, entry.held, entry.turn = inbox, ((inbox, reply.id),), turn
-        entry.token, entry.lease_end = received.token, lease_end
-        entry.deadline, entry.rest_end = made.deadline, made.rest_end
-        entry.due = lease_end
-        self.ready.fresh[entry] = lease_end
-        if made.end != entry.end:
-            self._set_end(entry, made.end, now)
-        wait, deadline = entry.wait, None if made.deadline == NEVER_ENDS else self._epoch + made.deadline
-        if wait.scope != scope:
-            wait = matched(entry, scope)
-        claimed = Claimed(wait, turn.key, 1, (reply,), deadline, False, entry.is_new)  # noqa: FBT003  # as fast as can be
-        return Delivered(DeliveryOutcome.CLAIMED, reply, claimed)
 
     def _begin(self, owner: Owner, scope: ReplyScope, beginning: Beginning, now: float) -> Entry:
         key = beginning.key
@@ -186,9 +182,10 @@ class Replies(Shelves, SessionBackend):
         return entry
 
     def _start_turn(self, entry: Entry, wait: Wait, token: str, turn_key: str, lease_ms: int, now: float) -> Claimed:
-        begun = transitions.begin(entry, () if entry.inbox is None else entry.inbox.all(), turn_key, now)
+        inbox = entry.inbox
+        begun = transitions.begin(entry, () if inbox is None else inbox.all(), turn_key, now)
         turn, held = begun.turn, begun.held
-        entry.turn, entry.held = turn, ()
+        entry.turn, entry.elsewhere = turn, ()
         self._lease(entry, token, lease_ms, now)
         if held is not None:
             self._hold(entry, held)
@@ -232,7 +229,8 @@ class Replies(Shelves, SessionBackend):
             entry, now = self._held(taking.key, taking.token)
             if entry is None:
                 return None
-            taken = transitions.takeable(() if entry.inbox is None else entry.inbox.all(), taking.limit, now)
+            inbox = entry.inbox
+            taken = transitions.takeable(() if inbox is None else inbox.all(), taking.limit, now)
             entry.turn = transitions.take_turn(entry, taken, taking.turn_key)
             for received in taken:
                 self._hold(entry, received)
@@ -257,8 +255,7 @@ class Replies(Shelves, SessionBackend):
             if entry is None:
                 return False
             entry.turn = transitions.fail(entry.turn)
-            if entry.held:
-                self._give_back(entry, now)
+            self._give_back(entry, now)
             entry.token = None
             entry.put_off = transitions.end_after(putting_off.delay_ms, now)
             self._live(entry, transitions.lengthen(entry, entry.put_off), now)
@@ -283,10 +280,10 @@ class Replies(Shelves, SessionBackend):
         with self._lock:
             now = self.timer()
             entry = self.shard(key).get(key)
-            dropped = transitions.drop(entry, key, () if entry is None or entry.inbox is None else entry.inbox.all(), now)
-            if entry is None or entry.inbox is None or dropped is None:
+            inbox = None if entry is None else entry.inbox
+            dropped = transitions.drop(entry, key, () if inbox is None else inbox.all(), now)
+            if inbox is None or dropped is None:
                 return None
-            inbox = entry.inbox
             del inbox.replies[dropped.reply.id]
             self._note(inbox.owner, dropped, transitions.id_end(dropped, Leaving.REMOVED, now, self.reply_limits), now)
             self._refresh_place(inbox, None, now)
@@ -304,10 +301,6 @@ class Replies(Shelves, SessionBackend):
     ) -> Claimed:
         deadline = None if entry.deadline == NEVER_ENDS else self._epoch + entry.deadline
         return Claimed(wait, turn_key, attempt, replies, deadline, timed_out, entry.is_new)
-
-    def _moment(self, moment: float) -> datetime:
-        """Return a moment of the timer by the calendar."""
-        return datetime.fromtimestamp(self._epoch + moment, UTC)
 
 
 def matched(entry: Entry, scope: ReplyScope) -> Wait:

@@ -13,7 +13,7 @@ from greentic_session.limits import ReplyLimits
 from greentic_session.models import ReplyScope, TenantCtx
 from greentic_session.reply import Reply
 from greentic_session.tenancy import Owner
-from greentic_session.transitions import Kept, Leaving, Lifetime, Received
+from greentic_session.transitions import AtOnce, Kept, Leaving, Lifetime, Received
 from greentic_session.wait import Wait
 
 from .entry import GONE, Entry
@@ -31,7 +31,7 @@ class Shelves(Expiring[Entry | Inbox | KnownDelivery]):
 
     `waits` and `latest` lead to the same entries as the shards; whoever drops one drops all. An
     inbox is that of the wait at its place (`Entry.inbox`); the `loose` ones are those at whose
-    place nothing waits, and they are `kept`. All of both are `inboxes`.
+    place nothing waits, and they are `kept`.
     """
 
     reply_limits: ReplyLimits = ReplyLimits()
@@ -43,7 +43,6 @@ class Shelves(Expiring[Entry | Inbox | KnownDelivery]):
         self.shards: tuple[dict[str, Entry], ...] = tuple({} for _ in range(_SHARDS))
         self.waits: dict[Owner, dict[ReplyScope, Entry]] = {}
         self.latest: dict[Owner, Entry] = {}
-        self.inboxes: dict[Inbox, None] = {}
         self.loose: dict[Owner, dict[ReplyScope, Inbox]] = {}
         self.kept: dict[Owner, set[Inbox]] = {}
         self.deliveries: dict[Owner, dict[tuple[str, str], KnownDelivery]] = {}
@@ -56,7 +55,7 @@ class Shelves(Expiring[Entry | Inbox | KnownDelivery]):
     def _empty(self) -> None:
         for shard in self.shards:
             shard.clear()
-        for index in (self.waits, self.latest, self.inboxes, self.loose, self.kept, self.deliveries, self.ready):
+        for index in (self.waits, self.latest, self.loose, self.kept, self.deliveries, self.ready):
             index.clear()
         self._stop_expiring()
 
@@ -107,7 +106,7 @@ class Shelves(Expiring[Entry | Inbox | KnownDelivery]):
         """
         self.waits.setdefault(owner, {})[place] = entry
         if self.loose and (inbox := self._unloose(owner, place)) is not None:
-            entry.inbox = inbox
+            entry.lying = inbox
             self._unkeep(inbox)
             if inbox.bucket is not None:
                 inbox.bucket.discard(inbox)
@@ -126,7 +125,7 @@ class Shelves(Expiring[Entry | Inbox | KnownDelivery]):
         owner = entry.owner
         if owner is None:
             return
-        entry.inbox = None
+        entry.lying = None
         if entry.due != NEVER_ENDS:
             entry.due = NEVER_ENDS
             if self.ready.fresh.pop(entry, None) is None:
@@ -142,6 +141,8 @@ class Shelves(Expiring[Entry | Inbox | KnownDelivery]):
         self._unplace(entry)
         if inbox is not None:
             self._loosen(inbox)
+            if entry.token is not None and inbox not in entry.elsewhere:
+                entry.elsewhere = (*entry.elsewhere, inbox)
         self._live(entry, transitions.take_deadline(entry), now)
 
     def _drop(self, entry: Entry | Inbox | KnownDelivery | None) -> bool:
@@ -164,11 +165,11 @@ class Shelves(Expiring[Entry | Inbox | KnownDelivery]):
             entry.bucket.discard(entry)
             entry.bucket = None
         del self.shard(entry.wait.key)[entry.wait.key]
-        if entry.inbox is not None:
+        if entry.lying is not None:
             self._leave(entry, leaving, now, min(end, now))
         if entry.wait.scope is not None:  # it may stay in there, for no reader follows what has ended
             self._unindex(entry, entry.wait.scope)
-        if entry.held:
+        if entry.elsewhere:
             self._give_back(entry, now)
         if entry.pointer is not None:
             del self.latest[entry.pointer]
@@ -183,12 +184,13 @@ class Shelves(Expiring[Entry | Inbox | KnownDelivery]):
 
     def _refresh(self, entry: Entry, now: float) -> None:
         """Compute anew when a session ends and when it is ready, after a change."""
-        if entry.inbox is None and not entry.resume:
+        if entry.lying is None and not entry.resume:
             end, due = entry.rest_end, NEVER_ENDS
         else:
-            inbox = () if entry.inbox is None else entry.inbox.all()
-            end = transitions.storage_end(entry, inbox, self.reply_limits)
-            due = transitions.due_at(entry, inbox, now, entry.due) if entry.wait.scope is not None else NEVER_ENDS
+            inbox = entry.inbox
+            replies = () if inbox is None else inbox.all()
+            end = transitions.storage_end(entry, replies, self.reply_limits)
+            due = transitions.due_at(entry, replies, now, entry.due) if entry.wait.scope is not None else NEVER_ENDS
         if end <= now:
             self._remove(entry, Leaving.EXPIRED, now)
             return
@@ -204,13 +206,8 @@ class Shelves(Expiring[Entry | Inbox | KnownDelivery]):
             self._set_end(entry, end, now)
 
     def _lease(self, entry: Entry, token: str, lease_ms: int, now: float) -> None:
-        """Begin or renew the lease of a claim, also on the replies that it holds."""
+        """Begin the lease of a claim, or renew it."""
         entry.token, entry.lease_end = token, transitions.end_after(lease_ms, now)
-        for inbox, reply_id in entry.held:
-            received = inbox.replies.get(reply_id)
-            if received is not None and received.token == token:
-                inbox.replies[reply_id] = transitions.hold(received, token, entry.lease_end)
-                self._refresh_place(inbox, entry, now)
         self._live(entry, transitions.lengthen(entry, entry.lease_end), now)
 
     # -- inboxes
@@ -224,6 +221,11 @@ class Shelves(Expiring[Entry | Inbox | KnownDelivery]):
     def _loose_at(self, owner: Owner, place: ReplyScope) -> Inbox | None:
         inboxes = self.loose.get(owner)
         return None if inboxes is None else inboxes.get(place)
+
+    def _inboxes_of(self, owner: Owner) -> list[Inbox]:
+        """Return all inboxes of an owner: they never become another's."""
+        placed = [entry.inbox for entry in self.waits.get(owner, {}).values()]
+        return [*self.loose.get(owner, {}).values(), *[inbox for inbox in placed if inbox is not None]]
 
     def _loosen(self, inbox: Inbox) -> None:
         """Note an inbox at whose place nothing waits any more."""
@@ -241,28 +243,14 @@ class Shelves(Expiring[Entry | Inbox | KnownDelivery]):
         """Put a reply at the end of an inbox."""
         inbox = self._loose_at(owner, place) if wait is None else wait.inbox
         if inbox is None:
-            inbox = self._first_in(owner, place, received)
-        else:
-            self._put_in(inbox, received)
+            inbox = Inbox(owner, place, {})
+        inbox.replies[received.reply.id] = received
+        self.accepted += 1
+        self._remember(inbox, received.reply)
         if wait is not None:
-            wait.inbox = inbox  # its caller refreshes it
+            wait.lying = inbox  # its caller refreshes it
         else:
             self._prune(inbox, now)
-
-    def _first_in(self, owner: Owner, place: ReplyScope, received: Received) -> Inbox:
-        """Put a reply into a new inbox."""
-        self.inboxes[inbox := Inbox(owner, place)] = None
-        self._put_in(inbox, received)
-        return inbox
-
-    def _put_in(self, inbox: Inbox, received: Received) -> None:
-        """Put a reply that was accepted into an inbox, and remember its delivery."""
-        reply = received.reply
-        inbox.replies[reply.id] = received
-        self.accepted += 1
-        if reply.delivery_id is not None:
-            name = (reply.scope.conversation, reply.delivery_id)
-            self.deliveries.setdefault(inbox.owner, {})[name] = KnownDelivery(inbox.owner, name, inbox, reply.id)
 
     def _prune(self, inbox: Inbox, now: float) -> Inbox | None:
         """Free what has run out in an inbox, and the inbox once it is empty."""
@@ -284,18 +272,13 @@ class Shelves(Expiring[Entry | Inbox | KnownDelivery]):
             self._set_end(inbox, end, now)
         elif not inbox.replies:
             self._unkeep(inbox)
-            self._drop_inbox(inbox)
+            if self._loose_at(inbox.owner, inbox.scope) is inbox:
+                self._unloose(inbox.owner, inbox.scope)
             wait = self._at(inbox.owner, inbox.scope)
             if wait is not None:
-                wait.inbox = None
+                wait.lying = None
             return None
         return inbox
-
-    def _drop_inbox(self, inbox: Inbox) -> None:
-        """Drop an empty inbox."""
-        self.inboxes.pop(inbox, None)
-        if self._loose_at(inbox.owner, inbox.scope) is inbox:
-            self._unloose(inbox.owner, inbox.scope)
 
     def _refresh_place(self, inbox: Inbox, but: Entry | None, now: float) -> None:
         """Prune an inbox that changed, and refresh its wait, if that is another than `but`."""
@@ -306,20 +289,20 @@ class Shelves(Expiring[Entry | Inbox | KnownDelivery]):
 
     def _hold(self, entry: Entry, received: Received) -> None:
         """Mark a reply of the place as held by the claim on the session."""
-        if entry.inbox is not None and entry.token is not None:  # pragma: no branch  # it lies there
-            reply_id = received.reply.id
-            entry.inbox.replies[reply_id] = transitions.hold(received, entry.token, entry.lease_end)
-            entry.held = [*entry.held, (entry.inbox, reply_id)]
+        inbox = entry.inbox
+        if inbox is not None and entry.token is not None:  # pragma: no branch  # it lies there
+            inbox.replies[received.reply.id] = transitions.hold(received, entry.token, entry.lease_end)
 
     def _settle(self, entry: Entry, now: float) -> None:
         """Remove the replies that a claim holds: a verdict has settled them."""
-        inbox, held = entry.inbox, entry.held
-        if inbox is not None and len(held) == 1 and held[0][0] is inbox and len(inbox.replies) == 1:
-            # The usual case: one, and nothing else lies there.
-            received = inbox.replies.get(held[0][1])
-            if received is not None and received.token == entry.token and received.reply.delivery_id is None:
-                entry.held, entry.inbox = (), None
-                del self.inboxes[inbox]
+        inbox = entry.lying
+        if isinstance(inbox, AtOnce):  # the usual case: the claim holds all that lies there
+            entry.lying = None
+            return
+        if inbox is not None and len(inbox.replies) == 1 and not entry.elsewhere:  # nearly as usual
+            [received] = inbox.replies.values()
+            if received.token == entry.token and received.reply.delivery_id is None:
+                entry.lying = None
                 return
         for inbox, received in entry.let_go():
             del inbox.replies[received.reply.id]
@@ -329,8 +312,7 @@ class Shelves(Expiring[Entry | Inbox | KnownDelivery]):
             if inbox is not entry.inbox:
                 self._refresh_place(inbox, entry, now)
             elif not inbox.replies:
-                entry.inbox = None
-                del self.inboxes[inbox]  # a wait is there: it is not loose
+                entry.lying = None
 
     def _give_back(self, entry: Entry, now: float) -> None:
         """Give back the replies that a claim holds: it ends without a verdict."""
@@ -368,6 +350,12 @@ class Shelves(Expiring[Entry | Inbox | KnownDelivery]):
                 del self.kept[inbox.owner]
 
     # -- ids of deliveries
+
+    def _remember(self, inbox: Inbox | None, reply: Reply) -> None:
+        """Remember the delivery of a reply that lies in an inbox, if it was named."""
+        if inbox is not None and reply.delivery_id is not None:
+            name = (reply.scope.conversation, reply.delivery_id)
+            self.deliveries.setdefault(inbox.owner, {})[name] = KnownDelivery(inbox.owner, name, inbox, reply.id)
 
     def _delivered(self, owner: Owner, conversation: str, delivery_id: str | None, now: float) -> KnownDelivery | None:
         """Return a delivery that is remembered."""
@@ -409,8 +397,7 @@ class Shelves(Expiring[Entry | Inbox | KnownDelivery]):
 
     def _forgetting(self, owner: Owner) -> Iterator[None]:
         """Forget all replies and deliveries of an owner, one after the other."""
-        placed = [entry.inbox for entry in self.waits.get(owner, {}).values() if entry.inbox is not None]
-        for inbox in [*self.loose.get(owner, {}).values(), *placed]:
+        for inbox in self._inboxes_of(owner):
             for received in inbox.all():
                 del inbox.replies[received.reply.id]
                 self._note(owner, received, None, GONE)

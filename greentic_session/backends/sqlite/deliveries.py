@@ -72,8 +72,7 @@ def deliver(shelves: Shelves, delivering: Delivering, begin_text: bytes) -> tupl
         made = transitions.claim_at_once(delivering, row, date_of(now), limits, now)
         if made is not None:
             shelves.claim_at_once(row, owner, place, scope.normalized(), made)
-            reply, turn = made.received.reply, made.turn
-            return Delivered(DeliveryOutcome.CLAIMED, reply), Begun(row, scope, turn.key, 1, (reply,))
+            return Delivered(DeliveryOutcome.CLAIMED, made.reply), Begun(row, scope, made.key, 1, (made.reply,))
     kept = total_kept(shelves.connection, owner, now) if row is None and delivering.keep_ms is not None else Kept()
     received = None if letter is None else letter.received
     outcome = transitions.deliver(delivering, row, shelves.received(place), received, kept, limits, now)

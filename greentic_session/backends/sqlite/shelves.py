@@ -230,7 +230,7 @@ class Shelves:
     def claim_at_once(self, row: Row, owner: Owner, place: bytes, at: ReplyScope, made: AtOnce) -> None:
         """Store the usual delivery: the reply is put in as one that is held."""
         self.accept(owner, place, at, made.received)
-        row.turn, row.token, row.lease_end = made.turn, made.received.token, made.received.held_until
+        row.turn, row.token, row.lease_end = made, made.delivering.token, made.lease_end
         row.deadline, row.rest_end, row.end = made.deadline, made.rest_end, made.end
         row.due = row.lease_end
         self.change(row)

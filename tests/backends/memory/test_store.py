@@ -13,6 +13,7 @@ import pytest
 from races.threads import in_threads, wait_until, wait_until_ended
 from races.turns import counted_turns
 from runs.machines import machine_tests
+from short_ways.inboxes import all_inboxes, inbox_at
 from time_passing import OnATimer, each_test_of, run_on_trio
 from timers import Timer
 
@@ -35,6 +36,7 @@ from greentic_session.testing import (
     session_store_machine,
 )
 from greentic_session.testing._sessions.samples import ALICE, CHAT, ctx, data
+from greentic_session.transitions import AtOnce
 
 
 class TestContract(OnATimer, SessionStoreContract, ReplyContract):
@@ -90,7 +92,7 @@ def check_indices(store: InMemorySessionStore) -> None:
         assert entry.pointer == owner
     filed = [item for bucket in memory._wheel._buckets.values() for item in bucket]
     deliveries = [known for names in memory.deliveries.values() for known in names.values()]
-    items: list[Any] = [*entries.values(), *memory.inboxes, *deliveries]
+    items: list[Any] = [*entries.values(), *all_inboxes(memory), *deliveries]
     assert {id(item) for item in filed} == {id(item) for item in items if item.bucket is not None}
 
 
@@ -100,26 +102,31 @@ def check_replies(store: InMemorySessionStore, entries: dict[str, Any]) -> None:
     assert all(memory.loose.values())
     assert all(memory.deliveries.values())
     kept = {id(inbox) for inboxes in memory.kept.values() for inbox in inboxes}
-    for inbox in memory.inboxes:
+    for inbox in all_inboxes(memory):
         wait = memory.waits.get(inbox.owner, {}).get(inbox.scope)
         assert inbox.replies
         assert (wait is None) == (id(inbox) in kept) == (inbox.bucket is not None)
-        assert wait is None or wait.inbox is inbox
+        assert wait is None or wait.lying is inbox or isinstance(wait.lying, AtOnce)
         assert memory.loose.get(inbox.owner, {}).get(inbox.scope) is (inbox if wait is None else None)
     for owner, inboxes in memory.loose.items():
         for scope, inbox in inboxes.items():
             assert (inbox.owner, inbox.scope) == (owner, scope)
-            assert inbox in memory.inboxes
+            assert not any(inbox_at(wait) is inbox for wait in entries.values())
     for owner, deliveries in memory.deliveries.items():
         for name, known in deliveries.items():
             assert (known.owner, known.name) == (owner, name)
             assert (known.inbox is None) == (known.bucket is not None)
             assert known.inbox is None or known.reply_id in known.inbox.replies
     for entry in entries.values():
-        if entry.inbox is not None:
-            assert entry.inbox in memory.inboxes
+        lies = inbox_at(entry)
+        assert entry.count == (0 if lies is None else len(lies.replies))
+        if lies is not None:
             assert entry.wait.scope is not None
-            assert (entry.inbox.owner, entry.inbox.scope) == (entry.owner, entry.wait.scope.normalized())
+            assert (lies.owner, lies.scope) == (entry.owner, entry.wait.scope.normalized())
+        if isinstance(entry.lying, AtOnce):
+            assert (entry.lying.delivering.token, entry.lying.lease_end) == (entry.token, entry.lease_end)
+            assert entry.lying is entry.turn
+            assert entry.elsewhere == ()
     queued: dict[int, Any] = {}
     for (env, tenant), queues in memory.ready._queues.items():
         assert (env, tenant) in memory.ready._tenants

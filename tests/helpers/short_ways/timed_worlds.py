@@ -3,12 +3,14 @@
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, closing
+from copy import copy
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
 from short_ways.comparing import Pair
+from short_ways.inboxes import inbox_at
 from short_ways.operations import OPTIONS, Operation, World, told
 from timers import Timer
 
@@ -115,14 +117,16 @@ def _in_memory(backend: Any) -> dict[str, Any]:
 
 
 def _entry(entry: Entry) -> dict[str, Any]:
-    names = ["end", "token", "lease_end", "deadline", "rest_end", "parked", "resume", "put_off", "turn", "is_new", "due"]
+    inbox = inbox_at(entry)
+    names = ["end", "token", "lease_end", "deadline", "rest_end", "parked", "resume", "put_off", "is_new", "due"]
     return {name: getattr(entry, name) for name in names} | {
         "wait": told(entry.wait),
+        "turn": entry.turn and (entry.turn.about, entry.turn.failed, entry.turn.key),
         "owner": entry.owner,
         "pointer": entry.pointer,
         "expires": entry.bucket is not None,
-        "inbox": entry.inbox and _inbox(entry.inbox),
-        "held": [(inbox.owner, inbox.scope, reply) for inbox, reply in entry.held],
+        "inbox": inbox and _inbox(inbox),
+        "held": sorted((inbox.scope.canonical(), received.reply.id) for inbox, received in copy(entry).held()),
     }
 
 
