@@ -41,11 +41,12 @@ _NOWHERE: Final = ReplyScope("")
 _SCOPES: Final = msgspec.json.Decoder(ReplyScope)
 _LETTER: Final = "serial, id, place, size, accepted, keep_until, token, held_until, kept, delivery"
 _TO_COMPLETE: Final = (
-    "SELECT s.id, s.place, s.end, s.token, s.lease_end, "  # noqa: S608  # constants of ours
-    "iif(t.id IS NULL, NULL, (SELECT count(*) FROM replies h WHERE h.token = s.token)), "
-    f"{', '.join(f'r.{column}' for column in _LETTER.split(', '))} "
-    "FROM sessions s LEFT JOIN turns t ON t.id = s.id "
-    "LEFT JOIN replies r ON r.place = iif(t.id IS NULL, NULL, s.place) WHERE s.key = ?"
+    "SELECT session, at_place, end, claim, lease_end, counted, "  # noqa: S608  # constants of ours
+    f"{', '.join(f'r.{column}' for column in _LETTER.split(', '))} FROM ("
+    "SELECT s.id AS session, s.place AS at_place, s.end, s.token AS claim, s.lease_end, "
+    "iif(t.id IS NULL, NULL, (SELECT count(*) FROM replies h WHERE h.token = s.token)) AS counted "
+    "FROM sessions s LEFT JOIN turns t ON t.id = s.id WHERE s.key = ? LIMIT 1"  # the limit: else each reply counts anew
+    ") LEFT JOIN replies r ON r.place = iif(counted IS NULL, NULL, at_place)"
 )
 _REPLY: Final = "serial, id, body, scope, accepted_at, delivery_id, sender"
 _AT_ONCE: Final = 500

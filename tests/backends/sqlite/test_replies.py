@@ -6,6 +6,7 @@ import logging
 import sqlite3
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from greentic_session import (
 from greentic_session._sqlite.database import Database
 from greentic_session._sqlite.schema import SchemaPart
 from greentic_session.admin import Examination
+from greentic_session.backends.sqlite.inboxes import to_complete
 from greentic_session.backends.sqlite.schema import SESSIONS
 from greentic_session.encryption import EncryptedSessionStore, EncryptionKey, Keyring
 from greentic_session.errors import InternalError
@@ -162,6 +164,25 @@ async def test_the_usual_delivery_and_its_verdict_take_four_statements_each(stor
 
     assert len(await statements.of(deliver)) == 4
     assert len(await statements.of(claims[0].complete)) == 4
+
+
+async def test_a_verdict_on_many_replies_counts_them_once(tmp_path: Path) -> None:
+    """Not once for each of them: with a thousand, that would hold the lock for long."""
+    steps = list[int]()
+    for number in (100, 400):
+        path = tmp_path / f"{number}.db"
+        async with SQLiteSessionStore.open(path, durability="process", max_replies=number) as store:
+            await park(store)
+            for _ in range(number):
+                await answer(store, claim=False)
+            claim = await ready(store)
+            assert len(await claim.take(number)) == number - 1
+        with closing(sqlite3.connect(path)) as connection:
+            connection.set_progress_handler(lambda: steps.append(number), 100)  # noqa: B023  # called in this turn
+            found = to_complete(connection, "k")
+        assert found is not None
+        assert found.held == len(found.letters) == number
+    assert steps.count(400) < 6 * steps.count(100)
 
 
 async def test_an_idle_poll_is_one_read_of_an_index_and_waits_for_no_lock(store: SQLiteSessionStore, path: Path) -> None:
