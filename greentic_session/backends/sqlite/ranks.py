@@ -26,14 +26,17 @@ _OF_ONE: Final = "WHERE tenant = ? AND env = ?"
 _IDLE: Final = f"({_DUE}) IS NULL"
 
 
-def bring_forward(connection: sqlite3.Connection, tenant: Tenant, due: float) -> None:
-    """Note that something of a tenant is due at a moment; its rank may be as early anyway."""
+def bring_forward(connection: sqlite3.Connection, tenant: Tenant, due: float, now: float) -> None:
+    """Note that something of a tenant is due at a moment; its rank may be as early anyway.
+
+    Where the clock was set back, its last turn counts as one of now.
+    """
     env, name = tenant
     known = connection.execute(f"SELECT rank, served FROM tenants {_OF_ONE}", (name, env)).fetchone()  # noqa: S608  # as above
     if known is None:
         _put(connection, tenant, due, 0.0)
-    elif (rank := max(due, known[1])) < known[0]:
-        _put(connection, tenant, rank, known[1])
+    elif (rank := max(due, served := min(known[1], now))) < known[0]:
+        _put(connection, tenant, rank, served)
 
 
 def serve(connection: sqlite3.Connection, tenant: Tenant, now: float) -> None:

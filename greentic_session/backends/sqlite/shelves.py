@@ -396,5 +396,5 @@ class Shelves:
             ),
         )
         if row.due < row.announced:
-            bring_forward(self.connection, (env, tenant), row.due)
+            bring_forward(self.connection, (env, tenant), row.due, self.now)
         row.announced = row.due

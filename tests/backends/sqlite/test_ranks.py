@@ -136,6 +136,24 @@ async def test_a_lease_that_ends_is_heard_of_in_time(store: SQLiteSessionStore, 
     assert await heard(store) == ["l"]
 
 
+@pytest.mark.parametrize("waits", [0, 1])
+async def test_an_answer_is_heard_where_the_clock_was_set_back(
+    store: SQLiteSessionStore, path: Path, timer: Timer, waits: int
+) -> None:
+    """The tenant's last turn is in the future now, and its rank would be, too."""
+    for number in range(waits):
+        await park(store, "acme", f"w{number}", OTHER, DAY, on_timeout="resume")
+    await park(store, "acme", "k")
+    await answer(store, "acme", claim=False)
+    async with SQLiteSessionStore.open(path, timer=timer, durability="process") as runner:
+        [claim] = await runner.claim_ready()
+        await claim.complete()
+    timer.advance(-HOUR)
+    await park(store, "acme", "l")
+    await answer(store, "acme", claim=False)
+    assert await heard(store) == ["l"]
+
+
 async def test_a_lost_rank_does_not_keep_a_tenant_from_its_own_runner(store: SQLiteSessionStore, path: Path) -> None:
     await park(store, "acme", "k")
     await answer(store, "acme", claim=False)
