@@ -79,6 +79,16 @@ async def test_what_the_reference_removes_is_forgotten_within_a_day(
     check(raw, namespace)
 
 
+async def test_where_the_schedule_was_somebody_elses_the_next_write_notes_the_session(
+    store: RedisSessionStore, raw: redis.Redis, namespace: str
+) -> None:
+    raw.set(f"{namespace}:{NOTED}", "not ours")
+    await park(store)
+    raw.delete(f"{namespace}:{NOTED}")
+    await park(store)
+    assert noted(raw, namespace) == {"k"}
+
+
 async def test_a_session_that_lives_is_due_again_in_a_day(
     store: RedisSessionStore, raw: redis.Redis, namespace: str
 ) -> None:

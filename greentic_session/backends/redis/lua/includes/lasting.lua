@@ -25,7 +25,10 @@ end
 local function note_lasting(key, ttl, record)
   if in_slot() then return end
   local left = redis.call('PTTL', ns .. LASTING) -- -2: there is none
-  if type(redis.pcall('ZADD', ns .. LASTING, now() + CHECK_AFTER_MS, key)) == 'table' then return end -- not ours
+  if type(redis.pcall('ZADD', ns .. LASTING, now() + CHECK_AFTER_MS, key)) == 'table' then -- not ours
+    if record == 'noted' then redis.call('HDEL', record_key(key), NOTED) end -- else nobody would try again
+    return
+  end
   if left ~= -2 then
     extend_schedule(ttl, left)
   elseif ttl ~= -1 then
