@@ -1,12 +1,14 @@
 """Lifetimes of threads, what is pruned, and what crashes leave, in the saver for langgraph."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Annotated, Any, TypedDict
 
+import anyio
 import pytest
 
-from greentic_session import InMemorySessionStore, SessionStore, TenantCtx
+from greentic_session import InMemorySessionStore, SessionStore, SQLiteSessionStore, TenantCtx
 from greentic_session.testing import later
 
 pytest.importorskip("langgraph", reason="install the extra: python -m pip install 'greentic-session[langgraph]'")
@@ -14,7 +16,8 @@ from langgraph.checkpoint.base import empty_checkpoint  # it needs the framework
 from langgraph.graph import END, START, StateGraph
 
 from greentic_session.integrations._graphs.known import Known, KnownHeads
-from greentic_session.integrations._graphs.models import Entry, Head
+from greentic_session.integrations._graphs.models import Entry, Head, Place
+from greentic_session.integrations._graphs.threads import Threads
 from greentic_session.integrations.langgraph import SessionSaver
 
 pytestmark = pytest.mark.asyncio
@@ -68,6 +71,16 @@ async def test_values_that_are_made_of_their_ancestors(*, history: bool) -> None
             said = (await graph.aget_state(T1)).values["said"]
             assert said == [text for turn in range(number + 1) for text in ("in", f"{2 * turn + 1}")]
         assert len(await ids(saver)) < 12  # of 27
+
+
+async def test_pruning_ends_where_parents_go_round(tmp_path: Path) -> None:
+    async with SQLiteSessionStore.open(tmp_path / "bot.db") as store:
+        threads, place = Threads(store, CTX, None, history=True), Place("t1", "")
+        for id, parent in (("1", "2"), ("2", "1"), ("3", "2")):
+            await threads.put(place, None, Entry(id, parent, "msgpack", b"", "msgpack", b"", delta=["said"]))
+            with anyio.fail_after(10):
+                await threads.prune("t1")
+        assert [entry.id async for _, entry in threads.entries("t1", None)] == ["3", "2", "1"]
 
 
 async def test_a_thread_lives_for_as_long_as_it_is_written_to(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -105,12 +105,13 @@ class Archive:
         latest = head.latest
         if latest is None:
             return needed
-        channels, parent = set(latest.delta), latest.parent
-        while channels and parent is not None:
+        channels, parent, met = set(latest.delta), latest.parent, {latest.id}
+        while channels and parent is not None and parent not in met:  # callers name parents: they may go round
             entry = await self.find(place, head, parent)
             if entry is None:
                 break
             needed.append(entry)
+            met.add(entry.id)
             channels -= set(entry.values)
             parent = entry.parent
         return needed
