@@ -8,7 +8,7 @@ from functools import partial
 from typing import Final, Literal, Self, TypeVar
 
 from greentic_session._concurrency.shield import shielded
-from greentic_session._expiry.expiring import Timer
+from greentic_session._expiry.expiring import NEVER_ENDS, Timer
 from greentic_session._sqlite.database import Database
 from greentic_session.admin import Inspector, Step
 from greentic_session.backend import (
@@ -58,6 +58,8 @@ T = TypeVar("T")
 _MAX_LISTED: Final = 1000
 """How many waits of one user are listed among other reads; more have a connection of their own."""
 _FREED_ROWS: Final = 200
+_TENANTS_EVERY_S: Final = 600.0
+"""How long after all tenants were looked at, for those that have nothing due, they are again."""
 _FREEING_PAUSE_S: Final = 0.05
 _SHORTEST_SLEEP_S: Final = 1.0
 _LONGEST_SLEEP_S: Final = 60.0
@@ -333,13 +335,14 @@ class SQLiteBackend(SessionBackend):
 
 def upkeep(timer: Timer, limits: ReplyLimits) -> Callable[[sqlite3.Connection], float]:
     """Return what frees expired sessions and replies, a few at a time; for a `Database`."""
-    looked = 0
+    looked, looked_at = 0, NEVER_ENDS
 
     def free(connection: sqlite3.Connection) -> float:
-        nonlocal looked
+        nonlocal looked, looked_at
         now = timer()
         soonest = operations.free_expired(connection, now, _FREED_ROWS, limits)
-        looked = free_idle(connection, looked, _FREED_ROWS)
+        if looked or abs(now - looked_at) >= _TENANTS_EVERY_S:
+            looked, looked_at = free_idle(connection, looked, _FREED_ROWS), now
         if looked or (soonest is not None and soonest <= now):
             return _FREEING_PAUSE_S
         left = _LONGEST_SLEEP_S if soonest is None else soonest - now

@@ -170,6 +170,7 @@ async def test_upkeep_frees_the_ranks_of_tenants_that_have_nothing(
     monkeypatch.setattr("greentic_session.backends.sqlite.backend._FREEING_PAUSE_S", 0.001)
     monkeypatch.setattr("greentic_session.backends.sqlite.backend._SHORTEST_SLEEP_S", 0.001)
     monkeypatch.setattr("greentic_session.backends.sqlite.backend._LONGEST_SLEEP_S", 0.001)
+    monkeypatch.setattr("greentic_session.backends.sqlite.backend._TENANTS_EVERY_S", 0.0)
     async with SQLiteSessionStore.open(path, timer=timer, durability="process") as store:
         for number in range(10):
             await park(store, f"busy{number}", "b" + str(number))
