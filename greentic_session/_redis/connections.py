@@ -22,8 +22,8 @@ class Connections:
         self._emptied: asyncio.Event | None = None
 
     def all(self) -> tuple[SharedConnection, ...]:
-        """Return the connections of both kinds."""
-        return (*self.current, *self.retired)
+        """Return the connections of both kinds, the retired ones first: their calls are older."""
+        return (*self.retired, *self.current)
 
     def retire_all(self) -> None:
         """Let no connection take any more calls."""

@@ -4,6 +4,7 @@ What it takes to leave, who is told when, and who goes first.
 """
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
@@ -280,17 +281,26 @@ async def test_it_is_remembered_which_answers_were_long(shared: Server, raw: red
         assert len(client._lengths.known) == MAX_LONG_KEYS
 
 
+@pytest.mark.parametrize("is_held_up", [False, True])
 @pytest.mark.asyncio
-async def test_who_came_first_is_told_first_that_it_is_late() -> None:
-    """Those whose commands were sent came before those in the line."""
+async def test_who_came_first_is_told_first_that_it_is_late(*, is_held_up: bool) -> None:
+    """Those whose commands were sent came before those in the line.
+
+    Some of them are late before the others; meanwhile the line goes on to a new connection, and
+    then all are late at once.
+    """
     told: list[int] = []
     async with impostor() as (server, url):
         server.otherwise = b""
         async with connected_but_silent(url) as client:
 
             async def call(number: int) -> None:
+                if is_held_up and number == AT_ONCE - 8:
+                    time.sleep(0.02)  # noqa: ASYNC251  # this is what is tried
                 with pytest.raises(OperationTimeoutError):
                     await client.call(("GET", "k"))
+                if is_held_up and not told:
+                    asyncio.get_running_loop().call_later(0.01, time.sleep, 0.06)
                 told.append(number)
 
             await asyncio.gather(*(call(number) for number in range(1024 + 2 * AT_ONCE)))
