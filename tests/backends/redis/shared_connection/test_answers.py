@@ -243,7 +243,10 @@ async def test_memory_stays_flat(shared: Server) -> None:
                 if not call.cancelled():
                     call.result()
 
-        await asyncio.gather(*(go_on(500) for _ in range(200)))
-        before = resident()
-        await asyncio.gather(*(go_on(1500) for _ in range(200)))
-        assert resident() - before < 4_000_000
+        grown = list[int]()
+        for _ in range(4):
+            before = resident()
+            await asyncio.gather(*(go_on(500) for _ in range(200)))
+            grown.append(resident() - before)
+        # What leaks grows each time; what tests before have left in this process may move once.
+        assert min(grown[1:]) < 1_300_000
