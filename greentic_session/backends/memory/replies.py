@@ -46,6 +46,8 @@ _MAX_COUNTED: Final = 2000
 class Replies(Shelves, SessionBackend):
     """The operations on replies, and parking."""
 
+    accepted: int  # that of `Shelves`: where there are two bases, type checkers want it said
+
     def __init__(self, timer: Timer) -> None:
         super().__init__(timer)
         self._epoch = time.time() - timer()
