@@ -34,14 +34,18 @@ class Holder(Struct, frozen=True):
 
 def claim_token() -> str:
     """Return a new token of a claim, of 32 characters: 12 tell who holds it, 20 nobody guesses."""
-    return _public() + binascii.b2a_base64(os.urandom(_SECRET_BYTES), newline=False).decode()
+    return _token_with(os.urandom(_SECRET_BYTES))
 
 
 def delivery_tokens() -> tuple[str, str, str]:
     """Return a token of a claim, and of a reply and of a turn, which are random all through."""
     random = os.urandom(32 + _SECRET_BYTES)  # in one call of the system
     text = random.hex()
-    return _public() + binascii.b2a_base64(random[32:], newline=False).decode(), text[:32], text[32:64]
+    return _token_with(random[32:]), text[:32], text[32:64]
+
+
+def _token_with(secret: bytes) -> str:
+    return _public() + binascii.b2a_base64(secret, newline=False).decode()
 
 
 def holder_of(token: str | None) -> Holder | None:

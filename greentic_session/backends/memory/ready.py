@@ -48,7 +48,7 @@ class ReadyIndex:
     Attributes:
         fresh: Leases that began since somebody looked for what is ready, and are sorted in then:
             most are over before they have to stand in a heap. Where every step counts a wait that
-            is not in the index may be put here, and popped, without a call.
+            is not in the index may be put here without a call.
     """
 
     def __init__(self) -> None:

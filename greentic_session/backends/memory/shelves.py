@@ -128,8 +128,7 @@ class Shelves(Expiring[Entry | Inbox | KnownDelivery]):
         entry.lying = None
         if entry.due != NEVER_ENDS:
             entry.due = NEVER_ENDS
-            if self.ready.fresh.pop(entry, None) is None:
-                self.ready.discard(entry, owner)
+            self.ready.discard(entry, owner)
         waits = self.waits[owner]
         del waits[scope.normalized()]
         if not waits:

@@ -272,12 +272,13 @@ class Heads:
         self, place: Place, before: Head | None, new: Head, archived: Archived
     ) -> tuple[SessionKey, object, ReplyScope | None] | None:
         """Return what is to be archived in the step that replaces a head: key, value and scope."""
-        late = None if before is None else archived.late
         if new.latest is not None and _stores_latest(before, new):
-            if late is not None:
+            if archived.late is not None:
                 return None  # one of them goes along, not both
             return self._archive.beside(place, replace(new.latest, writes=[]) if new.latest.writes else new.latest)
-        return None if late is None or before is None else self._archive.late_beside(place, late, before)
+        if archived.late is None or before is None:
+            return None
+        return self._archive.late_beside(place, archived.late, before)
 
     async def _update(
         self, place: Place, known: Known, before: Head | None, new: Head, archived: Archived

@@ -42,6 +42,12 @@ async def settle(store: SessionStore, tenant: str, scope: ReplyScope = CHAT) -> 
     await claim.complete()
 
 
+async def come_and_go(store: SessionStore, tenant: str) -> None:
+    """Let a tenant have something due, and have it settled: its rank is left behind."""
+    await park(store, tenant, f"k-{tenant}")
+    await settle(store, tenant)
+
+
 async def heard(store: SessionStore, limit: int = 99) -> list[str]:
     """Return the keys of what is ready."""
     return [claim.key for claim in await store.claim_ready(limit=limit)]
@@ -88,8 +94,7 @@ async def test_what_is_ready_is_found_behind_ranks_that_stand_too_early(
 ) -> None:
     """More of them than one search sets right."""
     for number in range(120):
-        await park(store, f"t{number}", f"k{number}")
-        await settle(store, f"t{number}")
+        await come_and_go(store, f"t{number}")
     timer.advance(LEASE)
     await park(store, "ready", "k")
     await answer(store, "ready", claim=False)
@@ -102,8 +107,7 @@ async def test_ranks_that_would_soon_be_met_too_early_are_set_right_together(
 ) -> None:
     """Each would take the lock otherwise, and sync the disk."""
     for number in range(10):
-        await park(store, f"t{number}", f"k{number}")
-        await settle(store, f"t{number}")
+        await come_and_go(store, f"t{number}")
         timer.advance(1)
     timer.advance(LEASE - 10)
     assert await heard(store) == []
@@ -176,8 +180,7 @@ async def test_upkeep_frees_the_ranks_of_tenants_that_have_nothing(
             await park(store, f"busy{number}", "b" + str(number))
             await answer(store, f"busy{number}", claim=False)
         for number in range(10):
-            await park(store, f"idle{number}", "i" + str(number))
-            await settle(store, f"idle{number}")
+            await come_and_go(store, f"idle{number}")
         left = {f"busy{number}": 0.0 for number in range(10)}
         await anyio.to_thread.run_sync(wait_until, lambda: ranked(path, timer) == left)
 
